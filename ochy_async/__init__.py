@@ -1,0 +1,107 @@
+"""Asyncio SDK for the Ochy Partner API: running videos in, typed biomechanics out.
+
+    async with OchySession() as ochy:
+        results = await ochy.analyze("runner.mp4", SideView(height=1.75, weight=68))
+
+The names here are what most programs need; more live in `ochy_async.errors`, `ochy_async.events`,
+`ochy_async.emulator` and `ochy_async.protocol`. Each is loaded when it is first used, so that the
+command line need not load the network to print its help.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from .clips import Clip
+    from .errors import (
+        AnalysisFailed,
+        BuyCredits,
+        FilmAgain,
+        FixRequest,
+        OchyError,
+        TryLater,
+        UncertainStart,
+        UnreadableAnswer,
+        WaitLonger,
+        WaitTimeout,
+    )
+    from .policy.limits import Limits
+    from .policy.polling import Polling
+    from .policy.reconciling import Reconciliation
+    from .policy.retry import Retry
+    from .protocol.analysis import AnalysisState, Started, Status
+    from .protocol.back_view import BackView, BackViewCalculated, BackViewResults
+    from .protocol.landmarks import Landmarks
+    from .protocol.side_view import FootStrike, SideView, SideViewCalculated, SideViewResults
+    from .session import OchySession
+
+__all__ = [
+    "AnalysisFailed",
+    "AnalysisState",
+    "BackView",
+    "BackViewCalculated",
+    "BackViewResults",
+    "BuyCredits",
+    "Clip",
+    "FilmAgain",
+    "FixRequest",
+    "FootStrike",
+    "Landmarks",
+    "Limits",
+    "OchyError",
+    "OchySession",
+    "Polling",
+    "Reconciliation",
+    "Retry",
+    "SideView",
+    "SideViewCalculated",
+    "SideViewResults",
+    "Started",
+    "Status",
+    "TryLater",
+    "UncertainStart",
+    "UnreadableAnswer",
+    "WaitLonger",
+    "WaitTimeout",
+    "__version__",
+]
+
+_HOMES = {
+    "clips": ("Clip",),
+    "errors": (
+        "AnalysisFailed",
+        "BuyCredits",
+        "FilmAgain",
+        "FixRequest",
+        "OchyError",
+        "TryLater",
+        "UncertainStart",
+        "UnreadableAnswer",
+        "WaitLonger",
+        "WaitTimeout",
+    ),
+    "policy.limits": ("Limits",),
+    "policy.polling": ("Polling",),
+    "policy.reconciling": ("Reconciliation",),
+    "policy.retry": ("Retry",),
+    "protocol.analysis": ("AnalysisState", "Started", "Status"),
+    "protocol.back_view": ("BackView", "BackViewCalculated", "BackViewResults"),
+    "protocol.landmarks": ("Landmarks",),
+    "protocol.side_view": ("FootStrike", "SideView", "SideViewCalculated", "SideViewResults"),
+    "session": ("OchySession",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
