@@ -1,0 +1,106 @@
+"""What both views are made of: scores, ranges, words, running styles.
+
+Law of this room: the vendor's ranges and scores are passed on, never reinterpreted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import field, frozen
+
+from .converter import converter
+from .drift import misfit
+from .values import Answer, answer
+
+__all__ = ["Assessment", "Ranges", "RunningStyle", "Texts"]
+
+
+@frozen
+class Ranges:
+    """One or several closed intervals, in the unit of the thing assessed (degrees: inferred).
+
+    Source: a pair is documented; a list of pairs is read too, since the back view's shape is open.
+    """
+
+    intervals: tuple[tuple[float, float], ...] = field(repr=False)
+    """The intervals in the order they came, each with its lower bound first."""
+
+    @property
+    def low(self) -> float:
+        """The lowest bound of all intervals."""
+        return min(low for low, _ in self.intervals)
+
+    @property
+    def high(self) -> float:
+        """The highest bound of all intervals."""
+        return max(high for _, high in self.intervals)
+
+    def __contains__(self, value: float) -> bool:
+        return any(low <= value <= high for low, high in self.intervals)
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(type(bound) in (int, float) for bound in value)
+
+
+def _ranges(value: Any, _: Any) -> Ranges:
+    pairs = [value] if _is_pair(value) else value
+    if not (isinstance(pairs, list) and pairs and all(map(_is_pair, pairs))):
+        raise misfit("a pair of numbers or a list of pairs", value)
+    return Ranges(tuple((float(min(pair)), float(max(pair))) for pair in pairs))
+
+
+converter.register_structure_hook(Ranges, _ranges)
+
+
+@answer
+class Texts(Answer):
+    """What the vendor says to the runner, in the language asked for. Never match on these words.
+
+    Source: documented keys; which of them are present varies.
+    """
+
+    title: str | None = None
+    position: str | None = None
+    recap: tuple[str, ...] | None = None
+    explanation: str | None = None
+    """Back view only."""
+    side: str | None = None
+    """Back view only: which leg."""
+    overstride_title: str | None = None
+    """Side view, foot only."""
+    exercice: tuple[str, ...] | None = None
+    """Ids of exercises, spelt as the vendor spells it."""
+    search_key: tuple[str, ...] | None = None
+    """Stable ids such as `HeadG` for `OchySession.exercises`; newer answers only."""
+
+
+@answer
+class Assessment(Answer):
+    """One assessed part of the body. Source: documented; each key may be missing."""
+
+    score_number: float | None = None
+    """0 to 1, higher is better."""
+    range_good: Ranges | None = None
+    range_okay: Ranges | None = None
+    """Sometimes encloses `range_good`, sometimes only adjoins it."""
+    texts: Texts | None = None
+
+
+@answer
+class RunningStyle(Answer):
+    """One running style. Source: documented keys; the scale of `percentage` is not."""
+
+    title: str | None = None
+    animal: str | None = None
+    percentage: float | None = None
+    """As it came: 0 to 1 or 0 to 100, the vendor does not say."""
+    summary: str | None = None
+
+    @property
+    def share(self) -> float | None:
+        """0 to 1: `percentage` as a fraction, anything above 1 read as per cent (inferred)."""
+        if self.percentage is None or self.percentage <= 1:
+            return self.percentage
+        return self.percentage / 100

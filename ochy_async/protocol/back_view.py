@@ -1,0 +1,142 @@
+"""The back view: what is asked, what comes back, what is calculated.
+
+Law of this room: the vendor's documented sample is the shape; one leg, or all but the pronation,
+may be missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from attrs import field, frozen
+
+from ..errors import Problem
+from .assessment import Assessment, Ranges
+from .request import AnalysisRequest, flag
+from .values import Answer, SignedUrl, answer, key
+
+__all__ = [
+    "BackView",
+    "BackViewCalculated",
+    "BackViewContent",
+    "BackViewResults",
+    "GaitCycle",
+    "LegAssessment",
+    "Legs",
+]
+
+
+@answer
+class LegAssessment(Assessment):
+    """One leg's assessment. Source: documented."""
+
+    range_bad: Ranges | None = None
+
+
+@answer
+class Legs(Answer):
+    """Both legs. Whether one may be missing is not documented, so each may be None."""
+
+    left: LegAssessment | None = None
+    right: LegAssessment | None = None
+
+
+@answer
+class BackViewContent(Answer):
+    """The assessed parts of a back view. With `full_body=False` only the pronation is expected."""
+
+    pronation: Legs
+    knee_adduction: Legs | None = None
+    pelvic_drop: Legs | None = None
+
+
+@answer
+class BackViewAnalysis(Answer):
+    """The `biomechanical_analysis` of a back view."""
+
+    analysis_content: BackViewContent
+    total_score: float
+
+
+@answer
+class BackViewResults(Answer):
+    """The results of a back view analysis. Source: documented."""
+
+    analysis_id: str = field(metadata=key("video_id", "analysis_id", "id"))
+    biomechanical_analysis: BackViewAnalysis
+    thumbnail: SignedUrl | None = None
+    """A JPEG; dead after 1 hour, ask for the results again to renew it (inferred)."""
+    output_video: SignedUrl | None = None
+    """The annotated MP4; dead after 1 hour, ask for the results again to renew it (inferred)."""
+
+    known_keys = frozenset({"status", "percentage"})
+
+    @property
+    def total_score(self) -> float:
+        """0 to 1, higher is better."""
+        return self.biomechanical_analysis.total_score
+
+    @property
+    def pronation(self) -> Legs:
+        """How far each foot rolls inwards."""
+        return self.biomechanical_analysis.analysis_content.pronation
+
+    @property
+    def knee_adduction(self) -> Legs | None:
+        """How far each knee falls inwards; None when not sent, or empty."""
+        return _present(self.biomechanical_analysis.analysis_content.knee_adduction)
+
+    @property
+    def pelvic_drop(self) -> Legs | None:
+        """How far the pelvis drops on each side; None when not sent, or empty."""
+        return _present(self.biomechanical_analysis.analysis_content.pelvic_drop)
+
+
+def _present(legs: Legs | None) -> Legs | None:
+    return legs if legs is not None and legs.raw else None
+
+
+@answer
+class GaitCycle(Answer):
+    """The gait cycle of a back view: stance means per leg and step-by-step data.
+
+    The names are documented, the keys below them, their nesting and their signs are not: everything
+    is in `raw` as it came.
+    """
+
+    pronation: Any = None
+    knee_adduction: Any = None
+    pelvic_drop: Any = None
+
+
+@answer
+class BackViewCalculated(Answer):
+    """The calculated data of a back view. Source: `gait_cycle` documented by name."""
+
+    gait_cycle: GaitCycle | None = None
+    total_score: float | None = None
+    """0 to 1, higher is better (inferred from the side view)."""
+
+    known_keys = frozenset({"video_id", "analysis_id", "id", "status", "percentage"})
+
+
+@frozen(kw_only=True)
+class BackView(AnalysisRequest[BackViewResults, BackViewCalculated]):
+    """Asks for an analysis from behind: portrait clip, on a treadmill or not."""
+
+    view = "back_view"
+    results_type = BackViewResults
+    calculated_type = BackViewCalculated
+
+    full_body: bool = True
+    """False asks for the pronation only."""
+
+    def fields(self) -> tuple[tuple[str, str], ...]:
+        """The form fields of the start, as the vendor spells them."""
+        return (*super().fields(), ("full_body", flag(self.full_body)))
+
+    def _problems(self) -> Iterator[Problem]:
+        yield from super()._problems()
+        if not isinstance(self.full_body, bool):
+            yield Problem("full_body", "must be True or False")

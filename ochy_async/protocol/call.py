@@ -1,0 +1,118 @@
+"""A call: a request, how to read its answer, and whether it may be repeated.
+
+Law of this room: the body is read before the HTTP status, for `failed` is an HTTP 400 and so is a
+refused upload.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final, Generic, TypeVar
+
+from attrs import field, frozen
+
+from ..errors import InvalidRequest, Problem
+from .converter import structure
+from .drift import DriftNote, Misfit, reading
+from .refusals import error_of, json_of, unreadable
+from .routes import ROUTES, Mark, Route
+from .wire import Request, Response
+
+__all__ = ["Call", "any_call", "call", "is_state"]
+
+T = TypeVar("T")
+
+
+def _is_success(status: int, _: Any) -> bool:
+    return 200 <= status < 300
+
+
+def is_state(status: int, body: Any) -> bool:
+    """Whether an answer is the state of an analysis: a body with a `status`, an HTTP 400 too.
+
+    A body with a `detail` is an error, whatever else it holds.
+    """
+    if not isinstance(body, dict) or not isinstance(body.get("status"), str) or body.get("detail") is not None:
+        return False
+    return 200 <= status < 300 or status == 400
+
+
+@frozen
+class Call(Generic[T]):
+    """One call of the API, ready to be sent as often as it may be."""
+
+    request: Request
+    read: Callable[[Any], T]
+    """JSON to value. Raises `Misfit`."""
+    name: str
+    """What is read, for drift notes."""
+    repeatable: bool
+    """Whether asking again is harmless: nothing is created or charged by it."""
+    accepts: Callable[[int, Any], bool] = _is_success
+    """Whether a status and a JSON body are an answer; everything else is an error."""
+    analysis_id: str | None = None
+    """The analysis that the call is about."""
+    json: Callable[[Response], Any] = field(default=json_of)
+    """Body to JSON. Raises `ValueError`."""
+
+    def outcome(self, response: Response) -> tuple[T, frozenset[DriftNote]]:
+        """The value and the drift of an answer. Raises the `OchyError` that the answer means."""
+        body, why = _parsed(self.json, response)
+        if why is None and self.accepts(response.status, body):
+            with reading(self.name) as notes:
+                try:
+                    return self.read(body), frozenset(notes)
+                except Misfit as misfit:
+                    why = str(misfit)
+        elif not _is_success(response.status, body):
+            raise error_of(self.request.route, response, self.analysis_id)
+        raise unreadable(self.request.route, response, why or "it is no answer", self.analysis_id)
+
+
+def _parsed(parse: Callable[[Response], Any], response: Response) -> tuple[Any, str | None]:
+    """The JSON, or why there is none. Errors of the decoder hold the whole text, so they end here."""
+    try:
+        return parse(response), None
+    except ValueError:
+        return None, "it is not JSON"
+
+
+def call(
+    route: Route,
+    cls: type[T],
+    *,
+    query: tuple[tuple[str, str], ...] = (),
+    json: Any = None,
+    repeatable: bool = False,
+    analysis_id: str | None = None,
+    **path: str,
+) -> Call[T]:
+    """The call of `route` whose answer is a `cls`. GET and PUT may be repeated; a POST only if said."""
+    if analysis_id is not None:
+        path["analysis_id"] = analysis_id
+    return Call(
+        Request(route, route.path(**path), query, json),
+        lambda body: structure(body, cls),
+        cls.__name__,
+        repeatable or route.method != "POST",
+        analysis_id=analysis_id,
+    )
+
+
+def any_call(method: str, path: str, query: tuple[tuple[str, str], ...], json: Any) -> Call[Any]:
+    """Any request of the API, its answer as it comes. Raises `InvalidRequest` for a path that leaves the API."""
+    if not _PATH.fullmatch(path) or {".", ".."} & set(path.split("/")):
+        problem = Problem("path", "must begin with '/' and be percent-encoded, without query, '//' or '..'")
+        raise InvalidRequest.of(f"{method} request", (problem,))
+    route = next((each for each in ROUTES if each.method == method and each.template == path), None)
+    request = Request(route or Route(method, path, Mark.INFERRED), path, query, json)
+    repeatable = method in ("GET", "PUT")
+    return Call(request, lambda body: body, "any", repeatable, _accepts_any)
+
+
+def _accepts_any(status: int, body: Any) -> bool:
+    return _is_success(status, body) or is_state(status, body)
+
+
+_PATH: Final = re.compile(r"(/[A-Za-z0-9._~%!$&'()*+,;=:@-]+)+")

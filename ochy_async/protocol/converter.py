@@ -1,0 +1,221 @@
+"""One cattrs converter for every answer: strict about required facts, lenient and loud about the rest.
+
+Law of this room: nothing the server says is lost and nothing it says is trusted. A field typed
+`X | None` is optional: absent, null or odd reads as None, and odd is noted as drift. Any other field
+is required: without it the answer is a `Misfit`.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+import operator
+import types
+import typing
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import attrs
+from attrs import frozen
+from cattrs.preconf.orjson import OrjsonConverter, make_converter
+
+from .drift import Misfit, misfit, note, step
+from .values import Answer, RawJson, SignedUrl
+
+__all__ = ["converter", "structure"]
+
+T = TypeVar("T")
+Hook = Callable[[Any, Any], Any]
+
+# --- leaves: a text where a number belongs is read, and noted ----------------------------------
+
+
+def _number(value: Any, _: Any) -> float:
+    if isinstance(value, float | int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, str):
+        try:
+            number = float(value)
+        except ValueError:
+            raise misfit("a number", value) from None
+        if math.isfinite(number):
+            note("number sent as text", value)
+            return number
+    raise misfit("a number", value)
+
+
+def _text(value: Any, _: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        note("text sent as a number", value)
+        return str(value)
+    raise misfit("a text", value)
+
+
+def _flag(value: Any, _: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise misfit("true or false", value)
+
+
+def _moment(value: Any, _: Any) -> datetime:
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise misfit("an ISO 8601 time", value) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _link(value: Any, _: Any) -> SignedUrl:
+    if isinstance(value, str) and value:
+        return SignedUrl(value)
+    raise misfit("a link", value)
+
+
+def _texts(value: Any, _: Any) -> tuple[str, ...]:
+    items = value if isinstance(value, list) else [value]
+    for item in items:
+        if not isinstance(item, str):
+            note("expected a text", item)
+    return tuple(item for item in items if isinstance(item, str))
+
+
+# --- answers ------------------------------------------------------------------------------------
+
+
+@frozen
+class _Field:
+    name: str
+    keys: tuple[str, ...]
+    type: Any
+    hook: Hook
+    optional: bool
+
+    def read(self, source: Mapping[str, Any]) -> Any:
+        name, value = self._find(source)
+        if value is None and self.optional:
+            return None
+        with step(name):
+            try:
+                return self.hook(value, self.type)
+            except Misfit as odd:
+                if not self.optional:
+                    raise
+                note(f"expected {odd.expected}", value)
+                return None
+
+    def _find(self, source: Mapping[str, Any]) -> tuple[str, Any]:
+        nothing = (None,) if self.optional else (None, "")  # a required text is an id, and none is empty
+        for name in self.keys:
+            if source.get(name) not in nothing:
+                return name, source[name]
+        return self.keys[0], None
+
+
+def _field_of(attribute: attrs.Attribute[Any], wanted: Any, convert: OrjsonConverter) -> _Field:
+    options = typing.get_args(wanted)
+    optional = wanted is Any or types.NoneType in options
+    inner = wanted
+    if types.NoneType in options:
+        inner = typing.Union[tuple(t for t in options if t is not types.NoneType)]  # noqa: UP007 - made at run time
+    keys = attribute.metadata.get("keys", (attribute.name,))
+    return _Field(attribute.name, keys, inner, convert.get_structure_hook(inner), optional)
+
+
+def _answer_hook(cls: type[Answer], convert: OrjsonConverter) -> Hook:
+    hints = typing.get_type_hints(cls)
+    fields = [_field_of(a, hints[a.name], convert) for a in attrs.fields(cls) if a.name != "raw"]
+    known = cls.known_keys.union(*(each.keys for each in fields))
+
+    def read(value: Any, _: Any) -> Answer:
+        if not isinstance(value, dict):
+            raise misfit("an object", value)
+        for name in value.keys() - known:
+            note("unknown key", value[name], name)
+        return cls(raw=RawJson(value), **{each.name: each.read(value) for each in fields})
+
+    return read
+
+
+def _answers_hook(wanted: Any, convert: OrjsonConverter) -> Hook:
+    """For `tuple[SomeAnswer, ...]`: an array of objects, or a lone object."""
+    cls = typing.get_args(wanted)[0]
+    hook = convert.get_structure_hook(cls)
+
+    def read(value: Any, _: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list | dict):
+            raise misfit("a list", value)
+        items = value if isinstance(value, list) else [value]
+        return tuple(item for item in (_item(hook, each, cls) for each in items) if item is not None)
+
+    return read
+
+
+def _item(hook: Hook, value: Any, cls: Any) -> Any:
+    """One item of a list: an odd one is noted and left out, so that it cannot hide the others."""
+    try:
+        return hook(value, cls)
+    except Misfit as odd:
+        note(f"list item left out, expected {odd.expected}", value)
+        return None
+
+
+def _open_set(wanted: Any) -> type[enum.StrEnum] | None:
+    """The enum in a type written `SomeStrEnum | str`: the vendor's known values of an open set."""
+    options = typing.get_args(wanted)
+    enums = [t for t in options if isinstance(t, type) and issubclass(t, enum.StrEnum)]
+    return enums[0] if len(options) == 2 and str in options and enums else None
+
+
+def _open_set_hook(wanted: Any) -> Hook:
+    members: Mapping[str, enum.StrEnum] = {member.value: member for member in _open_set(wanted) or ()}
+
+    def read(value: Any, _: Any) -> str:
+        text = _text(value, str)
+        if text not in members:
+            note("unknown value", value)
+        return members.get(text, text)
+
+    return read
+
+
+def _is_answer(wanted: Any) -> bool:
+    return isinstance(wanted, type) and issubclass(wanted, Answer)
+
+
+def _is_answers(wanted: Any) -> bool:
+    options = typing.get_args(wanted)
+    return typing.get_origin(wanted) is tuple and len(options) == 2 and options[1] is ... and _is_answer(options[0])
+
+
+_LEAVES: Final[tuple[tuple[type, Hook], ...]] = (
+    (float, _number),
+    (str, _text),
+    (bool, _flag),
+    (datetime, _moment),
+    (SignedUrl, _link),
+)
+
+
+def _make() -> OrjsonConverter:
+    convert = make_converter()
+    for wanted, hook in _LEAVES:
+        convert.register_structure_hook(wanted, hook)
+    convert.register_structure_hook_func(partial(operator.eq, tuple[str, ...]), _texts)
+    convert.register_structure_hook_func(partial(operator.is_, Any), lambda value, _: value)
+    convert.register_structure_hook_factory(_is_answer, lambda cls: _answer_hook(cls, convert))
+    convert.register_structure_hook_factory(_is_answers, lambda wanted: _answers_hook(wanted, convert))
+    convert.register_structure_hook_factory(lambda t: _open_set(t) is not None, _open_set_hook)
+    return convert
+
+
+converter: Final = _make()
+"""Structures every answer of the API."""
+
+
+def structure(value: object, cls: type[T]) -> T:
+    """`value` as a `cls`; call it inside `drift.reading`. Raises `Misfit` where a required fact is missing."""
+    return converter.structure(value, cls)

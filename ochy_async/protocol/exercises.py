@@ -1,0 +1,72 @@
+"""Exercises that belong to the search keys of an assessment.
+
+Law of this room: the answer is a bare array; an unknown language falls back to English.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import InvalidRequest, Problem
+from .call import Call
+from .converter import structure
+from .drift import misfit
+from .routes import EXERCISES
+from .values import Answer, answer
+from .wire import Request
+
+__all__ = ["EffortPerRep", "Exercise", "ExerciseMedia", "exercises_call"]
+
+
+@answer
+class EffortPerRep(Answer):
+    """How long one repetition takes. Source: documented, newest docs."""
+
+    min_ms: float | None = None
+    """ms."""
+    max_ms: float | None = None
+    """ms."""
+
+
+@answer
+class ExerciseMedia(Answer):
+    """Pictures and films of an exercise, as links. Source: documented, newest docs."""
+
+    image: str | None = None
+    video: str | None = None
+    video_portrait: str | None = None
+
+
+@answer
+class Exercise(Answer):
+    """One exercise. Source: documented, newest docs; each key may be missing."""
+
+    title: str | None = None
+    kind: str | None = None
+    """`exercise`; an open set."""
+    difficulty: str | None = None
+    """`easy`, `medium`, …; an open set."""
+    exercise_format: str | None = None
+    """`duration`, or a repetition form whose name is not documented; an open set."""
+    effort_per_rep: EffortPerRep | None = None
+    number_of_series: float | None = None
+    media: ExerciseMedia | None = None
+
+
+def exercises_call(search_keys: Sequence[str], *, language: str = "en") -> Call[tuple[Exercise, ...]]:
+    """The exercises for `search_keys`. Repeatable: a question that is asked with a POST."""
+    keys = () if isinstance(search_keys, str) else tuple(search_keys)
+    if not keys or not all(isinstance(each, str) and each for each in keys):
+        problem = Problem("search_keys", "must be a list of at least one non-empty text")
+        raise InvalidRequest.of("exercises", (problem,))
+    body = {"search_keys": list(keys), "language": language}
+    return Call(Request(EXERCISES, EXERCISES.path(), json=body), _exercises, "Exercise", repeatable=True)
+
+
+def _exercises(body: Any) -> tuple[Exercise, ...]:
+    if isinstance(body, dict) and isinstance(body.get("exercises"), list):
+        body = body["exercises"]
+    if not isinstance(body, list):
+        raise misfit("a list", body)
+    return structure(body, tuple[Exercise, ...])

@@ -1,0 +1,340 @@
+"""Raw data as columns: every landmark of every frame, one array per coordinate.
+
+Law of this room: a long recording is read in slices, so that whoever drives the reading can let
+others go on in between. What the vendor leaves open (names, coordinates, gaps) is taken as it comes.
+
+The standard library's decoder is used here and not orjson, because it can decode one frame at a
+time out of a larger text: orjson holds the interpreter for the whole of it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from array import array
+from collections.abc import Generator, Iterator, Mapping
+from typing import Any, Final, cast
+
+from attrs import Factory, define, field, frozen
+
+from .call import Call
+from .converter import structure
+from .drift import DriftNote, Misfit, note, reading, step
+from .refusals import json_of, unreadable
+from .routes import RAW_DATA
+from .values import Answer, RawJson, answer, key
+from .wire import Request, Response
+
+__all__ = ["Grid", "Landmarks", "LandmarksReading", "VideoInformation", "landmarks_call"]
+
+FRAMES_PER_SLICE: Final = 8
+"""About a third of a millisecond of work for 33 landmarks."""
+
+
+@frozen
+class Grid:
+    """One coordinate of all landmarks in all frames: `grid[frame, landmark]`, NaN where there is none.
+
+    `numpy.asarray(grid)` gives a two-dimensional array of float64 (NumPy is yours to install).
+    """
+
+    values: array[float] = field(repr=False)
+    """Row after row: all landmarks of the first frame, then of the second."""
+    shape: tuple[int, int]
+    """(frames, landmarks)."""
+
+    def __getitem__(self, place: tuple[int, int]) -> float:
+        row, column = place
+        rows, columns = self.shape
+        if not (-rows <= row < rows and -columns <= column < columns):
+            raise IndexError(f"{place} is outside of {self.shape}")
+        return self.values[row % rows * columns + column % columns]
+
+    def row(self, frame: int) -> array[float]:
+        """All landmarks of the frame in this position."""
+        columns = self.shape[1]
+        start = range(self.shape[0])[frame] * columns
+        return self.values[start : start + columns]
+
+    def column(self, landmark: int) -> array[float]:
+        """The landmark in this position through all frames."""
+        return self.values[range(self.shape[1])[landmark] :: self.shape[1]] if self.values else array("d")
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        import numpy  # noqa: ICN001 # only NumPy itself calls this, so it is there
+
+        return numpy.array(self.values, dtype=dtype or float, copy=copy).reshape(self.shape)
+
+
+@answer
+class VideoInformation(Answer):
+    """Facts of the video. Resolution, frame rate and duration are documented, their key names are not."""
+
+    resolution: Any = None
+    """JSON as it came."""
+    width: float | None = None
+    """Pixels (inferred)."""
+    height: float | None = None
+    """Pixels (inferred)."""
+    fps: float | None = field(default=None, metadata=key("fps", "frame_rate", "frames_per_second"))
+    """Frames per second."""
+    duration: float | None = field(default=None, metadata=key("duration", "duration_seconds", "duration_s"))
+    """Seconds (inferred)."""
+
+
+@frozen(repr=False)
+class Landmarks:
+    """The raw data of an analysis. Units and origin of the coordinates are not documented."""
+
+    frame_numbers: tuple[int, ...]
+    """The vendor's frame numbers in rising order; whether they begin at 0 or 1 is not documented."""
+    names: tuple[str, ...]
+    """The landmark names, once each, in the order in which they were first seen."""
+    coordinates: Mapping[str, Grid]
+    """`x`, `y` and whatever else was sent, such as `z` or `score`."""
+    video: VideoInformation = Factory(VideoInformation)
+    raw: RawJson = field(factory=RawJson, eq=False)
+    """The untouched JSON of everything but the frames."""
+    body: bytes = field(default=b"", eq=False)
+    """The untouched answer, frames included."""
+
+    @property
+    def x(self) -> Grid | None:
+        """The x coordinates, if any were sent."""
+        return self.coordinates.get("x")
+
+    @property
+    def y(self) -> Grid | None:
+        """The y coordinates, if any were sent."""
+        return self.coordinates.get("y")
+
+    def track(self, name: str, coordinate: str) -> array[float]:
+        """One coordinate of one landmark through all frames. Raises `KeyError` for an unknown name."""
+        if name not in self.names:
+            raise KeyError(name)
+        return self.coordinates[coordinate].column(self.names.index(name))
+
+    def __repr__(self) -> str:
+        shown = ", ".join(sorted(self.coordinates))
+        return f"<Landmarks: {len(self.frame_numbers)} frames of {len(self.names)} landmarks ({shown})>"
+
+
+# --- walking a JSON text one member at a time -----------------------------------------------------
+
+
+def _gap(_: str) -> float:
+    """NaN and Infinity are no JSON, but the likeliest thing for a gap to be sent as."""
+    return math.nan
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_gap)
+_SPACE: Final = re.compile(r"[ \t\r\n]*")
+
+
+@define
+class _Walk:
+    """A place in a JSON text. Every method raises `ValueError` where the text is not JSON."""
+
+    text: str
+    at: int = 0
+
+    def peek(self) -> str:
+        self.at = cast("re.Match[str]", _SPACE.match(self.text, self.at)).end()
+        return self.text[self.at : self.at + 1]
+
+    def take(self, wanted: str) -> None:
+        if self.peek() != wanted:
+            raise ValueError(f"expected {wanted!r} at character {self.at}")
+        self.at += 1
+
+    def value(self) -> Any:
+        self.peek()
+        try:
+            found, self.at = _DECODER.raw_decode(self.text, self.at)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+        return found
+
+    def members(self) -> Iterator[str]:
+        """The keys of the object here; the caller takes each value before asking for the next."""
+        self.take("{")
+        if self.peek() != "}":
+            while True:
+                name = self.value()
+                if not isinstance(name, str):
+                    raise ValueError("an object's key must be a text")
+                self.take(":")
+                yield name
+                if self.peek() != ",":
+                    break
+                self.at += 1
+        self.take("}")
+
+
+# --- columns ------------------------------------------------------------------------------------
+
+_LISTED: Final = ("x", "y", "z", "score")
+"""What the places of a bare list are taken for (inferred)."""
+_SAME: Final = {"visibility": "score", "confidence": "score", "likelihood": "score"}
+"""Other likely names of the score."""
+
+
+@define
+class _Columns:
+    names: dict[str, int] = field(factory=dict)
+    grids: dict[str, list[array[float]]] = field(factory=dict)
+    numbers: list[int] = field(factory=list)
+
+    def add(self, number: int, frame: Any) -> None:
+        rows: dict[str, array[float]] = {}
+        for name, point in _points(frame):
+            place = self.names.setdefault(name, len(self.names))
+            for coordinate, value in _coordinates(point):
+                row = rows.get(coordinate)
+                if row is None:
+                    row = rows[coordinate] = array("d")
+                if len(row) <= place:
+                    row.extend([math.nan] * (place + 1 - len(row)))
+                row[place] = value
+        for coordinate, row in rows.items():
+            known = self.grids.setdefault(coordinate, [])
+            known.extend(array("d") for _ in range(len(self.numbers) - len(known)))
+            known.append(row)
+        self.numbers.append(number)
+
+    def grid(self, coordinate: str) -> Generator[None, None, Grid]:
+        """The rows joined in rising order of the frame numbers, each filled up to full width."""
+        width, values, rows = len(self.names), array("d"), self.grids[coordinate]
+        rows.extend(array("d") for _ in range(len(self.numbers) - len(rows)))
+        for done, place in enumerate(self._order()):
+            row = rows[place]
+            values.extend(row)
+            values.extend([math.nan] * (width - len(row)))
+            if done % (64 * FRAMES_PER_SLICE) == 0:
+                yield
+        return Grid(values, (len(self.numbers), width))
+
+    def _order(self) -> list[int]:
+        return sorted(range(len(self.numbers)), key=self.numbers.__getitem__)
+
+
+def _points(frame: Any) -> Iterator[tuple[str, Any]]:
+    """The named points of a frame. A list of points is read by their `name`, or by their place."""
+    if isinstance(frame, dict):
+        yield from frame.items()
+    elif isinstance(frame, list):
+        note("frame sent as a list", frame, "frames")
+        for place, point in enumerate(frame):
+            name = point.get("name") if isinstance(point, dict) else None
+            yield (name if isinstance(name, str) else str(place)), point
+    elif frame is not None:
+        note("expected an object", frame, "frames")
+
+
+def _coordinates(point: Any) -> Iterator[tuple[str, float]]:
+    if isinstance(point, list):
+        point = dict(zip(_LISTED, point, strict=False))
+    elif not isinstance(point, dict):
+        if point is not None:
+            note("expected a point", point, "frames")
+        return
+    places: dict[str, Any] = point
+    for name, value in places.items():
+        if type(value) is float or type(value) is int:
+            yield _SAME.get(name, name), float(value)
+        elif value is not None and name != "name":
+            note("expected a number", value, "frames", name)
+
+
+def _read(body: bytes) -> Generator[None, None, Landmarks]:
+    """Reads raw data in slices, one a `yield`. Raises `ValueError` for no JSON, `Misfit` without frames."""
+    walk, columns, rest, found = _Walk(body.decode()), _Columns(), RawJson(), False
+    yield
+    for name in walk.members():
+        if name == "frames" and walk.peek() == "{":
+            found = True
+            yield from _frames(walk, columns)
+        else:
+            rest[name] = walk.value()
+    if walk.peek():
+        raise ValueError("more text after the end")
+    if not found:
+        raise Misfit("frames", "an object keyed by frame number", "missing or something else")
+    grids: dict[str, Grid] = {}
+    for coordinate in columns.grids:
+        grids[coordinate] = yield from columns.grid(coordinate)
+    return Landmarks(tuple(sorted(columns.numbers)), tuple(columns.names), grids, _video(rest), rest, body)
+
+
+def _frames(walk: _Walk, columns: _Columns) -> Generator[None, None, None]:
+    for done, number in enumerate(walk.members()):
+        frame = walk.value()
+        if number.strip().lstrip("-").isdecimal():
+            columns.add(int(number), frame)
+        else:
+            note("frame left out, its key is no number", frame, "frames")
+        if done % FRAMES_PER_SLICE == 0:
+            yield
+
+
+def _video(rest: RawJson) -> VideoInformation:
+    given = rest.get("video_input_information")
+    with step("video_input_information"):
+        try:
+            return structure(given, VideoInformation)
+        except Misfit:
+            note("expected an object", given)
+            return VideoInformation()
+
+
+@define(eq=False)
+class LandmarksReading:
+    """Raw data on its way into columns: call `advance` until it is True, then take the `result`."""
+
+    _response: Response = field(repr=False)
+    _analysis_id: str
+    notes: set[DriftNote] = field(factory=set)
+    """The drift seen so far."""
+    _slices: Generator[None, None, Landmarks] = field(init=False, repr=False)
+    _landmarks: Landmarks | None = field(init=False, default=None)
+
+    def __attrs_post_init__(self) -> None:
+        self._slices = _read(self._response.body)
+
+    def advance(self) -> bool:
+        """Reads one slice, a fraction of a millisecond of work; True once all is read.
+
+        Raises `UnreadableAnswer`.
+        """
+        why = None
+        try:
+            with reading("Landmarks", self.notes):
+                next(self._slices)
+        except StopIteration as end:
+            self._landmarks = end.value
+        except ValueError:
+            why = "it is not JSON"
+        except Misfit as misfit:
+            why = str(misfit)
+        if why is not None:  # outside of the handlers: errors of the decoder hold the whole text
+            raise unreadable(RAW_DATA, self._response, why, self._analysis_id)
+        return self._landmarks is not None
+
+    def result(self) -> Landmarks:
+        """The columns. Raises `RuntimeError` before all is read."""
+        if self._landmarks is None:
+            raise RuntimeError("advance until it is True, then ask for the result")
+        return self._landmarks
+
+
+def landmarks_call(analysis_id: str) -> Call[LandmarksReading]:
+    """The raw data; the path is inferred. The answer is read by whoever drives the `LandmarksReading`."""
+    return Call(
+        Request(RAW_DATA, RAW_DATA.path(analysis_id=analysis_id)),
+        lambda response: LandmarksReading(response, analysis_id),
+        "Landmarks",
+        repeatable=True,
+        analysis_id=analysis_id,
+        json=lambda response: response if 200 <= response.status < 300 else json_of(response),
+    )

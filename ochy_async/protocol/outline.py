@@ -1,0 +1,46 @@
+"""The shape of a JSON value without its content: what may be shown of an answer.
+
+Law of this room: keys that look like plain names, types and sizes; never a value. Answers are
+health data, and error answers may echo anything, the API key included.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+__all__ = ["describe", "kind", "outline", "safe_key"]
+
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
+
+
+def kind(value: object) -> str:
+    """The JSON type of `value`."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else "boolean"
+    names = ((str, "text"), (int | float, "number"), (dict, "object"), (list, "array"))
+    return next((name for types, name in names if isinstance(value, types)), type(value).__name__)
+
+
+def safe_key(name: object) -> str:
+    """A key that is fit to be shown; anything that does not look like a plain name may be data."""
+    return name if isinstance(name, str) and _NAME.fullmatch(name) else "…"
+
+
+def outline(value: object, depth: int = 3, width: int = 12) -> str:
+    """Keys and types of `value`, bounded in depth and width: `{status: text, percentage: number}`."""
+    if isinstance(value, dict):
+        if depth == 0:
+            return "{…}"
+        shown = [f"{safe_key(k)}: {outline(v, depth - 1, width)}" for k, v in list(value.items())[:width]]
+        return "{" + ", ".join(shown + ["…"] * (len(value) > width)) + "}"
+    if isinstance(value, list):
+        return f"[{len(value)} × {outline(value[0], depth - 1, width)}]" if value and depth else f"[{len(value)}]"
+    return kind(value)
+
+
+def describe(body: bytes) -> str:
+    """What a body that is not JSON looks like: its apparent kind and size."""
+    start = body[:64].lstrip().lower()
+    looks = "HTML" if start.startswith((b"<!doctype", b"<html", b"<head")) else "no JSON"
+    return f"{looks}, {len(body):,} bytes" if body else "an empty body"

@@ -1,0 +1,124 @@
+"""What is asked of an analysis, whichever the view: validated when made, all problems told at once.
+
+Law of this room: a request that exists can be sent. Every value that the vendor would refuse, or
+take and misread (a height in centimetres), is refused here, where it costs nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import ClassVar, Final, Generic, TypeVar
+
+from attrs import field, frozen
+
+from ..errors import InvalidRequest, Problem
+from .values import Answer
+
+__all__ = ["LANGUAGES", "AnalysisRequest"]
+
+R = TypeVar("R", bound=Answer, covariant=True)
+C = TypeVar("C", bound=Answer, covariant=True)
+
+LANGUAGES: Final = ("en", "fr", "de", "zh", "ko", "pt", "es", "it", "ja")
+"""The languages of the result texts (documented)."""
+
+HEIGHT_METRES: Final = (0.5, 2.8)
+"""The vendor states no bounds; these only catch other units."""
+WEIGHT_KG: Final = (10.0, 400.0)
+"""The vendor states no bounds; these only catch other units."""
+
+_PACE: Final = re.compile(r"(\d{2}):([0-5]\d)", re.ASCII)
+
+
+def _pace(value: str | timedelta | None) -> str | None:
+    """A `timedelta` per kilometre as the vendor's `MM:SS`; anything else as it is, for the check."""
+    if not isinstance(value, timedelta):
+        return value
+    minutes, seconds = divmod(round(value.total_seconds()), 60)
+    return f"{minutes:02d}:{seconds:02d}"
+
+
+@frozen(kw_only=True)
+class AnalysisRequest(Generic[R, C]):
+    """What both views take. Make a `SideView` or a `BackView`, not this.
+
+    `R` is the class of the results that the request leads to, `C` that of the calculated data.
+    Raises `InvalidRequest` with every problem at once. Source: documented but where marked.
+    """
+
+    view: ClassVar[str]
+    """The vendor's `analysis_type`."""
+    results_type: ClassVar[type[Answer]]
+    calculated_type: ClassVar[type[Answer]]
+
+    height: float = field(default=1.7, repr=False)
+    """The runner's height in metres."""
+    weight: float = field(default=70.0, repr=False)
+    """The runner's weight in kilograms."""
+    pace: str | None = field(default=None, converter=_pace, repr=False)
+    """Minutes and seconds per kilometre as `MM:SS`, or a `timedelta`. Required on a treadmill."""
+    treadmill: bool = False
+    """Whether the runner is on a treadmill; it decides the orientation of the clip."""
+    language: str = "en"
+    """The language of the result texts, one of `LANGUAGES`."""
+    subject_id: str | None = None
+    """Links the analysis to a subject."""
+    notify_via_webhook: bool = False
+    """Needs an enabled webhook; fixed at the start."""
+
+    def __attrs_post_init__(self) -> None:
+        problems = tuple(self._problems())
+        if problems:
+            raise InvalidRequest.of(type(self).__name__, problems)
+
+    def fields(self) -> tuple[tuple[str, str], ...]:
+        """The form fields of the start, as the vendor spells them; defaults are sent in full."""
+        optional = (("pace", self.pace), ("subject_id", self.subject_id))
+        return (
+            ("analysis_type", self.view),
+            ("height", repr(float(self.height))),
+            ("weight", repr(float(self.weight))),
+            ("language", self.language),
+            ("treadmill", flag(self.treadmill)),
+            ("notify_via_webhook", flag(self.notify_via_webhook)),
+            *((name, value) for name, value in optional if value is not None),
+        )
+
+    def _problems(self) -> Iterator[Problem]:
+        yield from measure("height", self.height, HEIGHT_METRES, "metres", 100, "centimetres")
+        yield from measure("weight", self.weight, WEIGHT_KG, "kilograms", 1000, "grams")
+        yield from self._pace_problems()
+        if self.language not in LANGUAGES:
+            yield Problem("language", f"must be one of {', '.join(LANGUAGES)}")
+        if self.subject_id is not None and (not isinstance(self.subject_id, str) or not self.subject_id.strip()):
+            yield Problem("subject_id", "must be a non-empty text or left out")
+        for name in ("treadmill", "notify_via_webhook"):
+            if not isinstance(getattr(self, name), bool):
+                yield Problem(name, "must be True or False")
+
+    def _pace_problems(self) -> Iterator[Problem]:
+        if self.pace is None:
+            if self.treadmill is True:
+                yield Problem("pace", "is required on a treadmill: the server cannot see the speed of the belt")
+        elif not (isinstance(self.pace, str) and _PACE.fullmatch(self.pace)) or self.pace == "00:00":
+            yield Problem("pace", "must be minutes and seconds per km as 'MM:SS', seconds below 60, such as '05:30'")
+
+
+def flag(value: bool) -> str:
+    """A boolean as the vendor's forms spell it."""
+    return "true" if value else "false"
+
+
+def measure(
+    name: str, value: object, bounds: tuple[float, float], unit: str, factor: int, other: str
+) -> Iterator[Problem]:
+    low, high = bounds
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        yield Problem(name, f"must be a number of {unit}")
+    elif low * factor <= value <= high * factor:
+        yield Problem(name, f"looks like {other}; the vendor takes {unit}, so divide it by {factor}")
+    elif not low <= value <= high:
+        yield Problem(name, f"must be between {low} and {high} {unit}")

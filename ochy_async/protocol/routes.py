@@ -1,0 +1,81 @@
+"""Every path of the API in one table, with how we know it.
+
+The escape hatch (`OchySession.request`) and the emulator's documentation read the same marks.
+"""
+
+from __future__ import annotations
+
+import enum
+from urllib.parse import quote
+
+from attrs import frozen
+
+from ..errors import InvalidRequest, Problem
+
+__all__ = ["ROUTES", "Mark", "Route"]
+
+
+class Mark(enum.Enum):
+    """How a fact about the API is known."""
+
+    DOCUMENTED = "documented by the vendor"
+    INFERRED = "inferred, never seen on the wire"
+
+
+@frozen
+class Route:
+    """A method and a path template."""
+
+    method: str
+    template: str
+    mark: Mark = Mark.DOCUMENTED
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.template}"
+
+    def path(self, **parts: str) -> str:
+        """The template filled in; each part is percent-encoded whole, so none can leave its segment.
+
+        Raises `InvalidRequest` for an empty part and for `.` and `..`, which a server may resolve.
+        """
+        problems = tuple(
+            Problem(name, "an id must be a non-empty text other than '.' and '..'")
+            for name, value in parts.items()
+            if value in ("", ".", "..")
+        )
+        if problems:
+            raise InvalidRequest.of(str(self), problems)
+        return self.template.format(**{name: quote(value, safe="") for name, value in parts.items()})
+
+
+START = Route("POST", "/analysis/start")
+RESULTS = Route("GET", "/analysis/{analysis_id}/results")
+CALCULATED_DATA = Route("GET", "/analysis/{analysis_id}/results/calculated_data")
+RAW_DATA = Route("GET", "/analysis/{analysis_id}/results/raw_data", Mark.INFERRED)
+LIST_ANALYSES = Route("GET", "/analysis")
+LIST_SUBJECT_ANALYSES = Route("GET", "/analysis/subjects/{subject_id}")
+CREATE_SUBJECT = Route("POST", "/subjects")
+LIST_SUBJECTS = Route("GET", "/subjects")
+GET_SUBJECT = Route("GET", "/subjects/{subject_id}")
+UPDATE_SUBJECT = Route("PUT", "/subjects/{subject_id}")
+DELETE_SUBJECT = Route("POST", "/subjects/{subject_id}/delete", Mark.INFERRED)
+GET_WEBHOOK = Route("GET", "/webhook")
+CONFIGURE_WEBHOOK = Route("PUT", "/webhook")
+EXERCISES = Route("POST", "/exercises")
+
+ROUTES = (
+    START,
+    RESULTS,
+    CALCULATED_DATA,
+    RAW_DATA,
+    LIST_ANALYSES,
+    LIST_SUBJECT_ANALYSES,
+    CREATE_SUBJECT,
+    LIST_SUBJECTS,
+    GET_SUBJECT,
+    UPDATE_SUBJECT,
+    DELETE_SUBJECT,
+    GET_WEBHOOK,
+    CONFIGURE_WEBHOOK,
+    EXERCISES,
+)

@@ -1,0 +1,205 @@
+"""The side view: what is asked, what comes back, what is calculated.
+
+Law of this room: the vendor's documented sample is the shape; everything else is optional.
+"""
+
+from __future__ import annotations
+
+import enum
+from datetime import timedelta
+from typing import Any
+
+from attrs import field, frozen
+
+from .assessment import Assessment, RunningStyle
+from .request import AnalysisRequest
+from .values import Answer, SignedUrl, answer, key
+
+__all__ = [
+    "FootAssessment",
+    "FootStrike",
+    "JointAngles",
+    "Metrics",
+    "Overstride",
+    "SideView",
+    "SideViewCalculated",
+    "SideViewContent",
+    "SideViewResults",
+]
+
+
+class FootStrike(enum.StrEnum):
+    """Which part of the foot lands first. An open set: unknown values stay text."""
+
+    REARFOOT = "rearfoot"
+    """Inferred."""
+    MIDFOOT = "midfoot"
+    """Seen in the vendor's sample."""
+    FOREFOOT = "forefoot"
+    """Inferred."""
+
+
+@answer
+class FootAssessment(Assessment):
+    """The assessment of the foot. Source: documented."""
+
+    foot_strike_pattern: FootStrike | str | None = None
+
+
+@answer
+class SideViewContent(Answer):
+    """The six assessed parts of a side view. Source: documented, all six required."""
+
+    arm: Assessment
+    back_cycle: Assessment
+    foot: FootAssessment
+    forward_cycle: Assessment
+    head: Assessment
+    trunk: Assessment
+
+
+@answer
+class SideViewAnalysis(Answer):
+    """The `biomechanical_analysis` of a side view."""
+
+    analysis_content: SideViewContent
+    total_score: float
+    running_styles: tuple[RunningStyle, ...] | None = None
+
+
+@answer
+class SideViewResults(Answer):
+    """The results of a side view analysis. Source: documented."""
+
+    analysis_id: str = field(metadata=key("video_id", "analysis_id", "id"))
+    biomechanical_analysis: SideViewAnalysis
+    thumbnail: SignedUrl | None = None
+    """A JPEG; dead after 1 hour, ask for the results again to renew it (inferred)."""
+    output_video: SignedUrl | None = None
+    """The annotated MP4; dead after 1 hour, ask for the results again to renew it (inferred)."""
+
+    known_keys = frozenset({"status", "percentage"})
+
+    @property
+    def total_score(self) -> float:
+        """0 to 1, higher is better."""
+        return self.biomechanical_analysis.total_score
+
+    @property
+    def arm(self) -> Assessment:
+        """The arms."""
+        return self.biomechanical_analysis.analysis_content.arm
+
+    @property
+    def back_cycle(self) -> Assessment:
+        """The leg's way behind the body."""
+        return self.biomechanical_analysis.analysis_content.back_cycle
+
+    @property
+    def foot(self) -> FootAssessment:
+        """The foot's landing, with its strike pattern."""
+        return self.biomechanical_analysis.analysis_content.foot
+
+    @property
+    def forward_cycle(self) -> Assessment:
+        """The leg's way before the body."""
+        return self.biomechanical_analysis.analysis_content.forward_cycle
+
+    @property
+    def head(self) -> Assessment:
+        """The head."""
+        return self.biomechanical_analysis.analysis_content.head
+
+    @property
+    def trunk(self) -> Assessment:
+        """The trunk."""
+        return self.biomechanical_analysis.analysis_content.trunk
+
+    @property
+    def running_styles(self) -> tuple[RunningStyle, ...]:
+        """The running styles, most often one; empty where none were given."""
+        return self.biomechanical_analysis.running_styles or ()
+
+
+@answer
+class Metrics(Answer):
+    """The gait metrics of a side view. Source: keys and units documented; each may be missing.
+
+    The vendor's own sample is not self-consistent (contact and flight do not add up to the step
+    time that the cadence gives), so nothing here is checked against anything else.
+    """
+
+    speed: float | None = field(default=None, metadata=key("speed_meter_per_second"))
+    """m/s."""
+    step_length: float | None = field(default=None, metadata=key("step_length_meter"))
+    """m."""
+    cadence: float | None = field(default=None, metadata=key("step_frequency_steps_per_min"))
+    """steps/min."""
+    ground_contact_time: float | None = field(default=None, metadata=key("ground_contact_time_ms"))
+    """ms."""
+    flight_time: float | None = field(default=None, metadata=key("time_of_flight_ms"))
+    """ms."""
+    pace_min_per_km: float | None = None
+    """Not decimal minutes: M.SSs packed into a number, 7.511 for 7 min 51.1 s (inferred). Use `pace`."""
+    duty_factor_as_sent: float | None = field(default=None, metadata=key("duty_factor", "duty_factor_percentage"))
+    """Promised by the vendor without key or scale; both key names are guesses. Use `duty_factor`."""
+
+    @property
+    def pace(self) -> timedelta | None:
+        """Time per kilometre, derived from `speed`; None without a speed."""
+        return timedelta(seconds=1000 / self.speed) if self.speed and self.speed > 0 else None
+
+    @property
+    def duty_factor(self) -> float | None:
+        """The fraction of a stride during which one foot is on the ground, 0 to 1.
+
+        As sent; anything above 1 is read as per cent (inferred).
+        """
+        sent = self.duty_factor_as_sent
+        return sent / 100 if sent is not None and sent > 1 else sent
+
+
+@answer
+class Overstride(Answer):
+    """How far before the body the foot lands. Source: documented."""
+
+    mean_angle: float | None = None
+    """Degrees (the unit is inferred)."""
+    score: str | None = None
+    """Such as `score_good`; an open set."""
+
+
+@answer
+class JointAngles(Answer):
+    """Joint angles. The names are documented, the layout below them is not: JSON as it came."""
+
+    ankle: Any = None
+    knee: Any = None
+    hip: Any = None
+    shoulder: Any = None
+    elbow: Any = None
+
+
+@answer
+class SideViewCalculated(Answer):
+    """The calculated data of a side view. Source: keys documented; each may be missing."""
+
+    metrics: Metrics | None = None
+    overstride: Overstride | None = None
+    foot_landing: Any = None
+    """Rearfoot, midfoot or forefoot for each step; the layout is not documented: JSON as it came."""
+    joint_angles: JointAngles | None = None
+    running_styles: tuple[RunningStyle, ...] | None = None
+    total_score: float | None = None
+    """0 to 1, higher is better."""
+
+    known_keys = frozenset({"video_id", "analysis_id", "id", "status", "percentage"})
+
+
+@frozen(kw_only=True)
+class SideView(AnalysisRequest[SideViewResults, SideViewCalculated]):
+    """Asks for an analysis from the side: landscape clip overground, portrait clip on a treadmill."""
+
+    view = "side_view"
+    results_type = SideViewResults
+    calculated_type = SideViewCalculated

@@ -1,0 +1,62 @@
+"""What every answer has in common: the untouched JSON beside it, and a repr that tells nothing.
+
+Law of this room: results are values. They hold no client, and no repr shows health data or a link.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, TypeVar, dataclass_transform
+
+from attrs import field, frozen
+
+from .outline import outline, safe_key
+
+__all__ = ["Answer", "RawJson", "SignedUrl", "answer", "key"]
+
+T = TypeVar("T")
+
+
+class RawJson(dict[str, Any]):
+    """The untouched JSON object: a plain dict in all but its repr, which shows keys and types only."""
+
+    def __repr__(self) -> str:
+        return f"RawJson({outline(dict(self))})"
+
+
+@frozen(repr=False)
+class SignedUrl:
+    """A storage link: a secret for as long as it lives (1 hour, documented)."""
+
+    _url: str
+
+    def reveal(self) -> str:
+        """The URL itself. Whoever holds it can fetch the file: keep it out of logs."""
+        return self._url
+
+    def __repr__(self) -> str:
+        return "SignedUrl(…)"
+
+
+@frozen(kw_only=True, repr=False)
+class Answer:
+    """Something the server said, as a value."""
+
+    raw: RawJson = field(factory=RawJson, eq=False)
+    """The untouched JSON object, with every key that the class does not know."""
+
+    known_keys: ClassVar[frozenset[str]] = frozenset()
+    """Keys that are expected though no field reads them."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {', '.join(map(safe_key, self.raw)) or 'empty'}>"
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
+def answer(cls: type[T]) -> type[T]:
+    """A frozen attrs class with keyword fields and the repr of `Answer`; a generated one shows values."""
+    return frozen(kw_only=True, repr=False)(cls)
+
+
+def key(*names: str) -> dict[str, tuple[str, ...]]:
+    """Field metadata: the JSON keys under which the field is looked for, in order."""
+    return {"keys": names}

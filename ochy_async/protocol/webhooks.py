@@ -1,0 +1,55 @@
+"""The account's one webhook.
+
+Law of this room: a delivery is a hint to go and look, never a fact, for deliveries look unsigned.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from attrs import field
+
+from ..errors import InvalidRequest, Problem
+from .call import Call, call
+from .routes import CONFIGURE_WEBHOOK, GET_WEBHOOK
+from .values import Answer, answer
+
+__all__ = ["WebhookSettings", "configure_webhook_call", "get_webhook_call"]
+
+
+@answer
+class WebhookSettings(Answer):
+    """The webhook's settings; all None when none is stored. Source: documented."""
+
+    url: str | None = field(default=None)
+    """Where deliveries go."""
+    enabled: bool | None = None
+    """False stops all traffic."""
+    updated_at: datetime | None = None
+    """UTC."""
+
+    @property
+    def stored(self) -> bool:
+        """Whether the account has a webhook at all."""
+        return self.url is not None
+
+
+def get_webhook_call() -> Call[WebhookSettings]:
+    """The settings as they are."""
+    return call(GET_WEBHOOK, WebhookSettings)
+
+
+def configure_webhook_call(url: str, *, enabled: bool) -> Call[WebhookSettings]:
+    """Stores both settings. Repeatable. Raises `InvalidRequest` for a URL that is not https."""
+    if not _is_https(url):
+        raise InvalidRequest.of("configure_webhook", (Problem("url", "must be an https URL with a host"),))
+    return call(CONFIGURE_WEBHOOK, WebhookSettings, json={"url": url, "enabled": bool(enabled)})
+
+
+def _is_https(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme == "https" and bool(parts.hostname)
