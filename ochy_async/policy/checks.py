@@ -1,0 +1,28 @@
+"""Refusing nonsense where it is written: bounds for settings, told with the bound.
+
+Law of this room: a setting that exists is sane.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from attrs import Attribute
+
+from ..errors import InvalidSettings
+
+__all__ = ["between"]
+
+
+def between(low: float, high: float) -> Callable[[Any, Attribute[Any], Any], None]:
+    """An attrs validator for a finite number from `low` to `high`. Raises `InvalidSettings`."""
+
+    def check(owner: Any, attribute: Attribute[Any], value: Any) -> None:
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if not number or not low <= value <= high:
+            where = f"{type(owner).__name__}.{attribute.name}"
+            raise InvalidSettings(f"{where} must be a number from {low:g} to {high:g}, not {value!r}")
+
+    return check

@@ -1,0 +1,128 @@
+"""When to look at an analysis again, and when to stop.
+
+Law of this room: not being finished and failing to ask are different things, each with a patience of
+its own. The vendor advises a look every 3 to 5 s (documented); most analyses take 10 to 30 s
+(documented), and no upper bound is.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from attrs import define, field, frozen
+
+from ..errors import NotFound, OchyError, TryLater
+from .checks import between
+
+__all__ = ["Durations", "Pace", "Polling", "Watch"]
+
+
+@frozen(kw_only=True)
+class Polling:
+    """How an analysis is waited for. Raises `InvalidSettings` for nonsense."""
+
+    interval: float = field(default=3.0, validator=between(0.01, 300))
+    """Seconds between looks while nothing better is known (the vendor advises 3 to 5)."""
+    shortest: float = field(default=2.0, validator=between(0.01, 300))
+    """Seconds: never look sooner, however likely an answer is."""
+    longest: float = field(default=10.0, validator=between(0.01, 600))
+    """Seconds: never look later."""
+    timeout: float = field(default=600.0, validator=between(0.01, 86_400))
+    """Seconds until a wait ends with `WaitTimeout`, unless the call says otherwise."""
+    patience: float = field(default=120.0, validator=between(0, 86_400))
+    """Seconds for which every look may fail before the wait ends with that error."""
+    requests_per_second: float = field(default=10.0, validator=between(0.01, 1000))
+    """The ceiling on looks for all waits of the session together."""
+
+
+@define
+class Durations:
+    """How long the last analyses of the session took: the best guess for the next."""
+
+    _seen: deque[float] = field(factory=lambda: deque(maxlen=64))
+
+    def learn(self, seconds: float) -> None:
+        """Books one finished analysis."""
+        self._seen.append(seconds)
+
+    def early(self) -> float | None:
+        """Seconds by which one in ten was finished; None while too few are known."""
+        return sorted(self._seen)[len(self._seen) // 10] if len(self._seen) >= _ENOUGH else None
+
+
+_ENOUGH: Final = 5
+_LAG: Final = 30.0  # seconds in which an id that was just given may not be known everywhere yet
+
+
+@define
+class Watch:
+    """The waiting for one analysis: fed with what each look showed, it says when to look next.
+
+    All times are seconds on one clock; `started` is when the analysis was started, if that is known.
+    """
+
+    polling: Polling
+    started: float | None = None
+    _delay: float = 0.0
+    _moved: tuple[float, float] | None = None
+    _failing_since: float | None = None
+
+    def first(self, now: float, durations: Durations) -> float:
+        """Seconds until the first look: at once, unless the analysis is known to be too young."""
+        if self.started is None:
+            return 0.0
+        expected = durations.early()
+        wanted = self.polling.interval if expected is None else min(expected, 3 * self.polling.longest)
+        return min(wanted, max(0.0, self.started + wanted - now))
+
+    def after_look(self, percentage: float | None, now: float, chance: float) -> float:
+        """Seconds until the next look, after one that showed `percentage`.
+
+        Looks again after most of the time that the percentage says is left; on a plateau, less and
+        less often. Jitter of up to a tenth keeps waits that began together from asking together.
+        """
+        self._failing_since = None
+        guess = self._left(percentage, now)
+        self._delay = min(self.polling.longest, max(self.polling.shortest, guess))
+        return self._delay * (0.95 + 0.1 * chance)
+
+    def _left(self, percentage: float | None, now: float) -> float:
+        if percentage is None or not 0 < percentage < 100:
+            return self.polling.interval
+        before = self._moved
+        if before is not None and percentage <= before[1]:
+            return self._delay * 1.25
+        self._moved = (now, percentage)
+        since = self.started if self.started is not None else (before or self._moved)[0]
+        return 0.8 * (now - since) * (100 - percentage) / percentage or self.polling.interval
+
+    def after_trouble(self, error: OchyError, now: float, chance: float) -> float | None:
+        """Seconds until the next look, after one that failed; None where looking on is of no use."""
+        if not isinstance(error, TryLater) and not self._too_young(error, now):
+            return None
+        if self._failing_since is None:
+            self._failing_since = now
+        pause = max(self.polling.interval * (1 + chance), getattr(error, "retry_after", None) or 0.0)
+        return pause if now + pause - self._failing_since <= self.polling.patience else None
+
+    def _too_young(self, error: OchyError, now: float) -> bool:
+        return isinstance(error, NotFound) and self.started is not None and now - self.started < _LAG
+
+
+@define
+class Pace:
+    """The ceiling on looks per second, shared by all waits of a session."""
+
+    per_second: float
+    _free: float = 0.0
+
+    def reserve(self, now: float) -> float:
+        """The moment at which the caller may look; each moment is given out once."""
+        at = max(now, self._free)
+        self._free = at + 1 / self.per_second
+        return at
+
+    def hold(self, until: float) -> None:
+        """The server asked for a pause: nobody looks before `until`."""
+        self._free = max(self._free, until)

@@ -1,0 +1,55 @@
+"""Which analyses an uncertain start may have become.
+
+Law of this room: a candidate is never adopted unasked, and an empty list proves nothing for a while:
+how soon the vendor's lists show a new analysis is not documented.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Final
+
+from attrs import frozen
+
+from ..errors import InvalidRequest, Problem, StartAttempt
+from ..protocol.analysis import AnalysisList, Calculated, ListedAnalysis, Results, Started
+
+__all__ = ["Reconciliation", "candidates_of"]
+
+SKEW: Final = timedelta(minutes=5)
+"""How far the server's clock may be from ours."""
+
+
+@frozen
+class Reconciliation:
+    """What a lookup of an uncertain start found."""
+
+    start: StartAttempt
+    candidates: tuple[ListedAnalysis, ...]
+    """Analyses that it may have become. None proves nothing; even one may be somebody else's."""
+
+    def adopt(self, analysis_id: str) -> Started[Results, Calculated]:
+        """Takes a candidate as the analysis that was started. Raises `InvalidRequest` for any other id."""
+        if analysis_id not in {each.analysis_id for each in self.candidates}:
+            problem = Problem("analysis_id", "is not among the candidates")
+            raise InvalidRequest.of("adopt", (problem,))
+        return Started(
+            analysis_id=analysis_id,
+            view=self.start.view,
+            started_at=self.start.latest,
+            clip=self.start.clip,
+            subject_id=self.start.subject_id,
+        )
+
+
+def candidates_of(start: StartAttempt, listed: AnalysisList, known: Collection[str]) -> Reconciliation:
+    """The listed analyses that are not `known` and that nothing says cannot be the start."""
+    return Reconciliation(start, tuple(each for each in listed if _possible(start, each, known)))
+
+
+def _possible(start: StartAttempt, each: ListedAnalysis, known: Collection[str]) -> bool:
+    if each.analysis_id in known or (each.subject_id is not None and each.subject_id != start.subject_id):
+        return False
+    created = each.created_at
+    return created is None or start.earliest - SKEW <= created <= start.latest + SKEW
