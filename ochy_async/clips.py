@@ -1,0 +1,231 @@
+"""A video to send: a path, bytes, an open binary file, or an async byte stream of known size.
+
+Law of this room: a clip is opened anew for each attempt, handed over whole or not at all, and never
+closed if it is the caller's. No read happens on the event loop.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import unicodedata
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path, PurePath
+from typing import IO, Final
+
+from anyio import to_thread
+from attrs import field, frozen
+
+from .errors import ClipUnusable, Problem
+from .protocol.video_limits import CONTENT_TYPES, check_clip, extension
+
+__all__ = ["Clip", "ClipSource", "prepare", "safe_name"]
+
+CHUNK: Final = 256 * 1024
+"""Bytes read at a time."""
+
+Chunks = Callable[[], AsyncIterator[bytes]]
+
+
+@frozen
+class Clip:
+    """A video that is ready to be sent, as often as it takes."""
+
+    name: str
+    """The name that is sent: plain ASCII, with the extension by which the server judges the type."""
+    size: int
+    """Bytes."""
+    chunks: Chunks = field(repr=False, eq=False)
+    """Opens the content anew; exactly `size` bytes, or `ClipUnusable` before the last chunk."""
+
+    @property
+    def content_type(self) -> str:
+        """The media type that goes with the extension."""
+        return CONTENT_TYPES.get(extension(self.name), "application/octet-stream")
+
+    @classmethod
+    def stream(cls, source: AsyncIterable[bytes] | Callable[[], AsyncIterable[bytes]], *, name: str, size: int) -> Clip:
+        """A clip that arrives as it is sent. `size` must be exact.
+
+        Pass a function that opens the stream anew and a broken upload can be tried again; a bare
+        stream can be read only once, so then the first trouble is final.
+        """
+        opening = source if callable(source) else _once(source)
+        return cls(safe_name(name), size, lambda: _exactly(opening(), size))
+
+
+ClipSource = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Clip
+"""Whatever a clip can be made of. A file is read from its current position, and not closed."""
+
+
+async def prepare(source: ClipSource, name: str | None = None) -> Clip:
+    """The clip that `source` is, checked against the documented size and types.
+
+    Raises `ClipUnusable` for what is missing, empty, too large, no regular file or of the wrong type.
+    """
+    clip = await _clip(source, name)
+    check_clip(clip.name, clip.size)
+    return clip
+
+
+async def _clip(source: ClipSource, name: str | None) -> Clip:
+    if isinstance(source, Clip):
+        return source
+    if isinstance(source, str | os.PathLike):
+        return await _path_clip(Path(source), name)
+    if isinstance(source, bytes | bytearray | memoryview):
+        content = bytes(source)
+        return Clip(safe_name(name or f"clip{sniff(content)}"), len(content), lambda: _slices(content))
+    if hasattr(source, "read") and hasattr(source, "seek"):
+        return await _file_clip(source, name)
+    raise _unusable("clip", f"is a {type(source).__name__}; give a path, bytes, an open binary file or Clip.stream(…)")
+
+
+def _unusable(what: str, why: str) -> ClipUnusable:
+    problem = Problem(what, why)
+    return ClipUnusable(f"The clip cannot be sent; nothing was sent or charged.\n  - {problem}", problems=(problem,))
+
+
+# --- names --------------------------------------------------------------------------------------
+
+_UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
+_LONGEST: Final = 100
+
+
+def safe_name(name: str) -> str:
+    """A file name that no header, shell or file system can misread: `[A-Za-z0-9._-]`, 100 at most.
+
+    The extension stays, in lower case; directories, quotes, line breaks and leading dots go.
+    """
+    plain = unicodedata.normalize("NFKD", PurePath(name.replace("\\", "/")).name).encode("ascii", "ignore").decode()
+    ending = extension(plain)
+    ending = ending if ending in CONTENT_TYPES else _UNSAFE.sub("", ending)[:16]
+    stem = _UNSAFE.sub("_", plain[: len(plain) - len(ending)] if ending else plain).strip("._-")
+    return f"{stem[: _LONGEST - len(ending)] or 'clip'}{ending}"
+
+
+def sniff(content: bytes) -> str:
+    """The extension that goes with the content's container signature, or an empty text."""
+    if content[4:8] == b"ftyp":
+        return ".mov" if content[8:12] == b"qt  " else ".mp4"
+    if content[:4] == b"RIFF" and content[8:12] == b"AVI ":
+        return ".avi"
+    return ".webm" if content[:4] == b"\x1a\x45\xdf\xa3" else ""
+
+
+# --- contents -----------------------------------------------------------------------------------
+
+
+async def _slices(content: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(content), CHUNK):
+        yield content[start : start + CHUNK]
+
+
+async def _path_clip(path: Path, name: str | None) -> Clip:
+    try:
+        facts = await to_thread.run_sync(path.stat)
+    except (OSError, ValueError) as trouble:
+        why = trouble.strerror if isinstance(trouble, OSError) else "not a usable path"
+        raise _unusable("path", f"{path.name!r} cannot be opened: {why}") from None
+    if not stat.S_ISREG(facts.st_mode):
+        raise _unusable("path", f"{path.name!r} is not a regular file")
+    return Clip(safe_name(name or path.name), facts.st_size, lambda: _exactly(_read_path(path, facts), facts.st_size))
+
+
+async def _read_path(path: Path, expected: os.stat_result) -> AsyncGenerator[bytes]:
+    """The file in chunks, checked before and after: a file that changes meanwhile is never completed."""
+    try:
+        file = await to_thread.run_sync(path.open, "rb")
+    except OSError as trouble:
+        raise _unusable("path", f"{path.name!r} cannot be opened: {trouble.strerror}") from None
+    try:
+        await _unchanged(file, expected)
+        while chunk := await to_thread.run_sync(file.read, CHUNK):
+            yield chunk
+        await _unchanged(file, expected)
+    finally:
+        file.close()  # a file open for reading closes at once
+
+
+async def _unchanged(file: IO[bytes], expected: os.stat_result) -> None:
+    now = await to_thread.run_sync(os.fstat, file.fileno())
+    if (now.st_size, now.st_mtime_ns, now.st_ino) != (expected.st_size, expected.st_mtime_ns, expected.st_ino):
+        raise _unusable("path", "the file changed while it was being sent; wait until it is written, then try again")
+
+
+async def _file_clip(file: IO[bytes], name: str | None) -> Clip:
+    try:
+        start, size = await to_thread.run_sync(_measure, file)
+    except (OSError, ValueError):
+        raise _unusable(
+            "file", "cannot be rewound; use Clip.stream(…, size=…) for what can be read only once"
+        ) from None
+    given = name or getattr(file, "name", None)
+    if not isinstance(given, str):
+        given = f"clip{sniff(await to_thread.run_sync(_read_at, file, start, 64))}"
+    return Clip(safe_name(given), size, lambda: _exactly(_read_file(file, start, size), size))
+
+
+def _measure(file: IO[bytes]) -> tuple[int, int]:
+    """(position, bytes from there to the end); the position is left as it was."""
+    start = file.tell()
+    end = file.seek(0, os.SEEK_END)
+    file.seek(start)
+    return start, end - start
+
+
+def _read_at(file: IO[bytes], position: int, count: int) -> bytes:
+    file.seek(position)
+    data = file.read(count)
+    if not isinstance(data, bytes):
+        raise _unusable("file", "must be opened in binary mode")
+    return data
+
+
+async def _read_file(file: IO[bytes], start: int, size: int) -> AsyncGenerator[bytes]:
+    """Seeks before each read, so that the caller may use the file in between."""
+    position, end = start, start + size
+    while position < end and (chunk := await to_thread.run_sync(_read_at, file, position, min(CHUNK, end - position))):
+        position += len(chunk)
+        yield chunk
+
+
+def _once(stream: AsyncIterable[bytes]) -> Callable[[], AsyncIterable[bytes]]:
+    left = [stream]
+
+    def opening() -> AsyncIterable[bytes]:
+        if not left:
+            raise _unusable("stream", "was read already and cannot be sent again; pass a function that opens it anew")
+        return left.pop()
+
+    return opening
+
+
+@asynccontextmanager
+async def _closing(source: AsyncIterable[bytes]) -> AsyncGenerator[None]:
+    """Closes a generator with the block, so that no file waits for the garbage collector."""
+    try:
+        yield
+    finally:
+        close = getattr(source, "aclose", None)
+        if close is not None:
+            await close()
+
+
+async def _exactly(source: AsyncIterable[bytes], size: int) -> AsyncGenerator[bytes]:
+    """Passes on `size` bytes, holding back one chunk: the last goes only once the sum is known to be right."""
+    total, held = 0, b""
+    async with _closing(source):
+        async for chunk in source:
+            total += len(chunk)
+            if total > size:
+                break
+            if held:
+                yield held
+            held = chunk
+    if total != size:
+        few = "more" if total > size else "fewer"
+        raise _unusable("size", f"the content has {few} bytes than the {size:,} announced; it was not sent whole")
+    yield held

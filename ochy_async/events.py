@@ -1,0 +1,80 @@
+"""What happens, as frozen values: for logs, progress bars and traces.
+
+Law of this room: an event holds no secret and no health data. Listeners are called on the event
+loop and must return at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import frozen
+
+from .protocol.drift import DriftNote
+
+__all__ = [
+    "AnalysisProgress",
+    "AnalysisStarted",
+    "BytesSent",
+    "DriftSeen",
+    "Event",
+    "Listener",
+    "Retried",
+    "StartUncertain",
+]
+
+
+@frozen
+class BytesSent:
+    """Bytes of a clip were handed to the network. `sent` goes back to 0 when an attempt begins anew."""
+
+    clip: str
+    sent: int
+    total: int
+
+
+@frozen
+class AnalysisStarted:
+    """The server accepted a start: a credit is spent."""
+
+    clip: str
+    analysis_id: str
+
+
+@frozen
+class StartUncertain:
+    """A start may or may not have been charged, and is not sent again."""
+
+    clip: str
+
+
+@frozen
+class AnalysisProgress:
+    """A look at an analysis showed this."""
+
+    analysis_id: str
+    status: str
+    percentage: float | None
+
+
+@frozen
+class Retried:
+    """An attempt failed and another follows after `delay` seconds."""
+
+    route: str
+    attempt: int
+    """The attempt that failed; the first is 1."""
+    delay: float
+    reason: str
+    """The class of the error."""
+
+
+@frozen
+class DriftSeen:
+    """An answer differs from what the vendor documents; told once for each difference."""
+
+    note: DriftNote
+
+
+Event = BytesSent | AnalysisStarted | StartUncertain | AnalysisProgress | Retried | DriftSeen
+Listener = Callable[[Event], None]

@@ -1,0 +1,372 @@
+"""`OchySession`: one short method per call of the API, and the few that wait.
+
+Law of this room: it puts decisions, waiting and the wire together and decides nothing itself.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from contextlib import aclosing
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Final, Literal, Self, TypeVar, overload
+
+import aiohttp
+from anyio import current_time, move_on_after
+from anyio.lowlevel import checkpoint
+
+from . import starting
+from .clips import ClipSource, prepare
+from .errors import AnalysisFailed, InvalidRequest, InvalidSettings, Problem, StartAttempt, UncertainStart, WaitTimeout
+from .events import Listener
+from .exchange import Exchange
+from .policy.limits import Limits
+from .policy.polling import Polling
+from .policy.reconciling import Reconciliation, candidates_of
+from .policy.retry import Retry
+from .protocol.analysis import (
+    AnalysisList,
+    AnalysisState,
+    Calculated,
+    Results,
+    Started,
+    Status,
+    calculated_call,
+    list_call,
+    results_call,
+)
+from .protocol.call import any_call
+from .protocol.drift import DriftNote
+from .protocol.exercises import Exercise, exercises_call
+from .protocol.landmarks import Landmarks, landmarks_call
+from .protocol.request import AnalysisRequest
+from .protocol.routes import RESULTS
+from .protocol.subjects import (
+    CreatedSubject,
+    Message,
+    Subject,
+    SubjectList,
+    create_subject_call,
+    delete_subject_call,
+    get_subject_call,
+    list_subjects_call,
+    update_subject_call,
+)
+from .protocol.values import Answer
+from .protocol.webhooks import WebhookSettings, configure_webhook_call, get_webhook_call
+from .transport import ApiKey, BaseUrl, HttpTransport, Transport
+from .waiting import Scheduler
+
+__all__ = ["BASE_URL", "OchySession"]
+
+R = TypeVar("R", bound=Answer)
+C = TypeVar("C", bound=Answer)
+T = TypeVar("T")
+
+BASE_URL: Final = "https://partner-api.ochy-prod.com"
+"""Documented."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class OchySession:
+    """A client of the Ochy Partner API, for use as `async with OchySession() as ochy:`.
+
+    Every method raises `OchyError`s only, sorted by what you can do about them (see `errors`), and
+    ends within the deadlines of `limits` and `polling`. Concurrent calls are fine; no background
+    task ever runs.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        *,
+        base_url: str | None = None,
+        http: aiohttp.ClientSession | None = None,
+        transport: Transport | None = None,
+        retry: Retry | None = None,
+        polling: Polling | None = None,
+        limits: Limits | None = None,
+        on_event: Listener | None = None,
+        clock: Callable[[], datetime] = _now,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """Sets the session up; nothing is opened before it is entered.
+
+        `api_key` and `base_url` come from `OCHY_API_KEY` and `OCHY_BASE_URL` when left out. `http`
+        lends the connections of an aiohttp session, which stays yours to close. `transport` takes
+        the place of the network, key included: the emulator's, in tests. `on_event` is called on
+        the event loop with every `Event`. `clock` (UTC) and `chance` (0 to 1) are for tests.
+
+        Raises `KeyRefused` without a usable key, `InvalidSettings` for a bad base URL.
+        """
+        key = ApiKey(api_key if api_key is not None else os.environ.get("OCHY_API_KEY", ""))
+        del api_key  # from here on no frame of ours holds it
+        limits = limits or Limits()
+        if transport is None:
+            url = BaseUrl(base_url or os.environ.get("OCHY_BASE_URL") or BASE_URL)
+            key.check()
+            transport = HttpTransport(key, url, limits, http)
+        self._exchange = Exchange(transport, retry or Retry(), limits, clock, chance, on_event)
+        self._scheduler = Scheduler(self._exchange, polling or Polling())
+        self._started: set[str] = set()
+        self._open = False
+
+    async def __aenter__(self) -> Self:
+        self._open = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open = False
+        await self._exchange.transport.aclose()
+
+    def __repr__(self) -> str:
+        return f"<OchySession, {'open' if self._open else 'closed'}: {self._exchange.transport!r}>"
+
+    @property
+    def drift(self) -> tuple[DriftNote, ...]:
+        """Where answers differed from the vendor's documentation so far: paths and types, no content."""
+        return tuple(sorted(self._exchange.drift))
+
+    def _ready(self) -> Exchange:
+        if not self._open:
+            raise InvalidSettings("The session is not open; use it inside `async with OchySession() as ochy:`.")
+        return self._exchange
+
+    # --- analyses -------------------------------------------------------------------------------
+
+    async def analyze(
+        self,
+        clip: ClipSource,
+        request: AnalysisRequest[R, C],
+        *,
+        name: str | None = None,
+        timeout: float | None = None,
+    ) -> R:
+        """Starts an analysis and waits for its results: `start`, then `wait`. Costs one credit."""
+        return await self.wait(await self.start(clip, request, name=name), timeout=timeout)
+
+    async def start(
+        self, clip: ClipSource, request: AnalysisRequest[R, C], *, name: str | None = None
+    ) -> Started[R, C]:
+        """Uploads a clip and starts its analysis. Costs one credit.
+
+        `clip` is a path, bytes, an open binary file (read from its position, never closed) or
+        `Clip.stream(…)`; `name` overrides the file name that is sent. What comes back can be stored
+        as JSON and waited for by any process.
+
+        Raises `ClipUnusable` before anything is sent, `ClipRefused`, `BuyCredits`, `KeyRefused`, or
+        `NotFound` (subject) where the server refused, `TryLater` where it surely did not happen, and
+        `UncertainStart` where it may have been charged: that is never sent again, see `reconcile`.
+        """
+        exchange = self._ready()
+        if not isinstance(request, AnalysisRequest):
+            raise InvalidRequest.of("start", (Problem("request", "must be a SideView or a BackView"),))
+        started = await starting.start(exchange, await prepare(clip, name), request)
+        self._started.add(started.analysis_id)
+        return started
+
+    @overload
+    async def check(self, started: Started[R, C]) -> AnalysisState[R]: ...
+    @overload
+    async def check(self, started: str) -> AnalysisState[Results]: ...
+    async def check(self, started: Started[Any, Any] | str) -> AnalysisState[Any]:
+        """Looks at an analysis once. A failed one is a state here, not an error.
+
+        With a bare id the view is told by the keys of the answer. Raises `NotFound`, `TryLater`.
+        """
+        return await self._ready().perform(results_call(started))
+
+    @overload
+    def watch(self, started: Started[R, C], *, timeout: float | None = None) -> AsyncGenerator[AnalysisState[R]]: ...
+    @overload
+    def watch(self, started: str, *, timeout: float | None = None) -> AsyncGenerator[AnalysisState[Results]]: ...
+    async def watch(
+        self,
+        started: Started[Any, Any] | str,
+        *,
+        timeout: float | None = None,
+    ) -> AsyncGenerator[AnalysisState[Any]]:
+        """The states of an analysis as they are seen; the first and the last are always among them.
+
+        Ends after `success` or `failed`. Raises what `wait` raises but for `AnalysisFailed`.
+        """
+        self._ready()
+        seconds = self._scheduler.polling.timeout if timeout is None else timeout
+        until = current_time() + seconds
+        async with aclosing(self._scheduler.watch(started)) as states:
+            while True:
+                state = None
+                with move_on_after(until - current_time()) as scope:
+                    state = await anext(states, None)
+                if scope.cancelled_caught:
+                    raise _too_late(started, seconds)
+                if state is None:
+                    return
+                yield state
+
+    @overload
+    async def wait(self, started: Started[R, C], *, timeout: float | None = None) -> R: ...
+    @overload
+    async def wait(self, started: str, *, timeout: float | None = None) -> Results: ...
+    async def wait(
+        self,
+        started: Started[Any, Any] | str,
+        *,
+        timeout: float | None = None,
+    ) -> Any:
+        """The results of an analysis, once it has succeeded.
+
+        `timeout` in seconds, from `Polling.timeout` when left out. Raises `AnalysisFailed`,
+        `WaitTimeout` (the analysis goes on: wait again with the id in the error), `NotFound`,
+        `KeyRefused`, or the error of the last look once every look has failed for `Polling.patience`.
+        """
+        self._ready()
+        seconds = self._scheduler.polling.timeout if timeout is None else timeout
+        with move_on_after(seconds):
+            async with aclosing(self._scheduler.watch(started)) as states:
+                async for state in states:
+                    if state.finished:
+                        return _results(state)
+        raise _too_late(started, seconds)
+
+    @overload
+    async def calculated_data(self, started: Started[R, C]) -> C: ...
+    @overload
+    async def calculated_data(self, started: str) -> Calculated: ...
+    async def calculated_data(self, started: Started[Any, Any] | str) -> Any:
+        """The calculated data of a succeeded analysis. Raises `NotReady` before `success`."""
+        return await self._ready().perform(calculated_call(started))
+
+    async def raw_data(self, started: Started[Any, Any] | str) -> Landmarks:
+        """The landmarks of a succeeded analysis, frame by frame, as columns.
+
+        The path is inferred. Read in slices: other tasks go on meanwhile. Raises `NotReady`.
+        """
+        reading = await self._ready().perform(landmarks_call(_id(started)))
+        while not reading.advance():
+            await checkpoint()
+        self._exchange.note(frozenset(reading.notes))
+        return reading.result()
+
+    async def list_analyses(self) -> AnalysisList:
+        """All analyses of the account. Order and paging are not documented."""
+        return await self._ready().perform(list_call())
+
+    async def list_subject_analyses(self, subject_id: str) -> AnalysisList:
+        """The analyses that are linked to a subject. How soon a new one appears is not documented."""
+        return await self._ready().perform(list_call(subject_id))
+
+    async def reconcile(
+        self, uncertain: UncertainStart | StartAttempt, *, known: Collection[str] = ()
+    ) -> Reconciliation:
+        """Looks up what may have become of an uncertain start; adopts nothing.
+
+        Analyses in `known`, those that this session started, and those listed with another subject
+        or another time are no candidates. With a subject of its own a start is looked up exactly;
+        without one every analysis of the account is a candidate.
+        """
+        start = uncertain.start if isinstance(uncertain, UncertainStart) else uncertain
+        if start is None:
+            raise InvalidRequest.of("reconcile", (Problem("uncertain", "does not say which start it is about"),))
+        listed = await self._ready().perform(list_call(start.subject_id))
+        return candidates_of(start, listed, self._started.union(known))
+
+    # --- subjects, webhook, exercises ---------------------------------------------------------------
+
+    async def create_subject(
+        self,
+        *,
+        email: str | None = None,
+        name: str | None = None,
+        height: float | None = None,
+        weight: float | None = None,
+    ) -> CreatedSubject:
+        """Creates a subject; height in metres, weight in kilograms. Never sent twice on a doubt."""
+        return await self._ready().perform(create_subject_call(email=email, name=name, height=height, weight=weight))
+
+    async def list_subjects(self) -> SubjectList:
+        """All subjects but the deleted ones."""
+        return await self._ready().perform(list_subjects_call())
+
+    async def get_subject(self, subject_id: str) -> Subject:
+        """One subject. Raises `NotFound` if it is missing or deleted."""
+        return await self._ready().perform(get_subject_call(subject_id))
+
+    async def update_subject(
+        self,
+        subject_id: str,
+        *,
+        email: str | None = None,
+        name: str | None = None,
+        height: float | None = None,
+        weight: float | None = None,
+    ) -> Message:
+        """Changes what is given and leaves the rest as it is. Raises `NotFound`."""
+        return await self._ready().perform(
+            update_subject_call(subject_id, email=email, name=name, height=height, weight=weight)
+        )
+
+    async def delete_subject(self, subject_id: str) -> Message:
+        """Deletes a subject, softly. The path is inferred. Raises `NotFound`."""
+        return await self._ready().perform(delete_subject_call(subject_id))
+
+    async def get_webhook(self) -> WebhookSettings:
+        """The settings of the account's one webhook; `stored` is False where there is none."""
+        return await self._ready().perform(get_webhook_call())
+
+    async def configure_webhook(self, url: str, *, enabled: bool) -> WebhookSettings:
+        """Stores the webhook's https URL and whether it is on. Raises `InvalidRequest`."""
+        return await self._ready().perform(configure_webhook_call(url, enabled=enabled))
+
+    async def exercises(self, search_keys: Sequence[str], *, language: str = "en") -> tuple[Exercise, ...]:
+        """The exercises for the search keys of assessments. An unknown language falls back to English."""
+        return await self._ready().perform(exercises_call(search_keys, language=language))
+
+    async def request(
+        self,
+        method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"],
+        path: str,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        json: Any = None,
+    ) -> Any:
+        """The escape hatch: any request of the API, its answer as untouched JSON.
+
+        `path` is as it stands on the wire, percent-encoded, without key. Retried like every call: a
+        GET or PUT freely, anything else only where it surely did not happen. A body with a `status`
+        is an answer, even `failed` with its HTTP 400. To start an analysis use `start`.
+        """
+        return await self._ready().perform(any_call(method, path, tuple(query), json))
+
+
+def _id(started: Started[Any, Any] | str) -> str:
+    return started if isinstance(started, str) else started.analysis_id
+
+
+def _results(state: AnalysisState[Any]) -> Any:
+    if state.status == Status.FAILED:
+        raise AnalysisFailed(
+            f"The analysis {state.analysis_id} failed. The vendor gives no reason; check the clip's "
+            "orientation, length and frame rate before you film again. Whether the credit is refunded is not "
+            "documented: see the vendor's dashboard.",
+            status=400,
+            route=str(RESULTS),
+            analysis_id=state.analysis_id,
+        )
+    return state.results
+
+
+def _too_late(started: Started[Any, Any] | str, seconds: float) -> WaitTimeout:
+    return WaitTimeout(
+        f"The analysis {_id(started)} did not finish within {seconds:g} s. It goes on and is paid: "
+        "wait for it again with its id, do not start it anew.",
+        route=str(RESULTS),
+        analysis_id=_id(started),
+    )

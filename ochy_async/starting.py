@@ -1,0 +1,169 @@
+"""Starting an analysis: the one request that costs money.
+
+Law of this room: sent again only if it surely did not happen; on any doubt an `UncertainStart` that
+holds what a lookup needs. What is known of the upload is known here, whatever the wire says later.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator
+from datetime import datetime
+from typing import Any, TypeVar
+
+from anyio import get_cancelled_exc_class, move_on_after
+from attrs import define, field
+
+from .clips import Clip
+from .errors import ConnectionTrouble, OchyError, Phase, StartAttempt, UncertainStart
+from .events import AnalysisStarted, BytesSent, StartUncertain
+from .exchange import Exchange
+from .policy.retry import may_repeat
+from .policy.starts import Fate, fate_of_answer, fate_of_trouble
+from .protocol.analysis import StartAnswer, Started, start_call
+from .protocol.request import AnalysisRequest
+from .protocol.routes import START
+from .protocol.values import Answer
+from .protocol.wire import Upload
+
+__all__ = ["start"]
+
+R = TypeVar("R", bound=Answer)
+C = TypeVar("C", bound=Answer)
+logger = logging.getLogger("ochy_async")
+
+
+@define(eq=False)
+class _Sending:
+    """One start on its way, over all its attempts."""
+
+    exchange: Exchange
+    clip: Clip
+    request: AnalysisRequest[Any, Any]
+    earliest: datetime
+    whole: bool = field(default=False)
+    """The last chunk of the current attempt was handed over: from here on the server may charge."""
+
+    def upload(self) -> Upload:
+        return Upload(
+            fields=self.request.fields(),
+            part="video",
+            filename=self.clip.name,
+            content_type=self.clip.content_type,
+            size=self.clip.size,
+            chunks=self._chunks,
+        )
+
+    async def _chunks(self) -> AsyncGenerator[bytes]:
+        """The clip's bytes, counted and told as they go."""
+        sent = 0
+        self.whole = False
+        self.exchange.tell(BytesSent(self.clip.name, 0, self.clip.size))
+        async for chunk in self.clip.chunks():
+            sent += len(chunk)
+            self.whole = sent >= self.clip.size
+            yield chunk
+            self.exchange.tell(BytesSent(self.clip.name, sent, self.clip.size))
+
+    async def attempt(self, number: int) -> StartAnswer:
+        """Sends the start once. Raises `UncertainStart` where it may have happened."""
+        self.whole = False
+        call = start_call(self.upload())
+        try:
+            response = await self.exchange.transport.send(call.request)
+        except OchyError as trouble:
+            failure = trouble
+            phase = trouble.phase if isinstance(trouble, ConnectionTrouble) else self._phase()
+            fate = fate_of_trouble(phase)
+        else:
+            try:
+                return self.exchange.read(call, response)
+            except OchyError as refusal:
+                fate = fate_of_answer(response)
+                failure = _cut_short(refusal) if fate is Fate.NOT_HAPPENED else refusal
+        failure.attempt = number
+        raise self.uncertain(failure, number) if fate is Fate.UNCERTAIN else failure
+
+    def _phase(self) -> Phase:
+        return Phase.COMPLETE if self.whole else Phase.INCOMPLETE
+
+    def uncertain(self, cause: OchyError, number: int) -> UncertainStart:
+        """The error for a start that may have been charged."""
+        self.tell_uncertain()
+        error = UncertainStart(
+            f"{cause} The start of {self.clip.name!r} may have been charged, so it was not sent again. "
+            "Look it up with `OchySession.reconcile`, or in the vendor's dashboard, before you start it again.",
+            status=cause.status,
+            code=cause.code,
+            detail=cause.detail,
+            route=str(START),
+            attempt=number,
+            analysis_id=cause.analysis_id,
+        )
+        error.start = StartAttempt(
+            clip=self.clip.name,
+            view=self.request.view,
+            earliest=self.earliest,
+            latest=self.exchange.clock(),
+            subject_id=self.request.subject_id,
+        )
+        return error
+
+    def tell_uncertain(self) -> None:
+        logger.warning("the start of %s may or may not have been charged; it is not sent again", self.clip.name)
+        self.exchange.tell(StartUncertain(self.clip.name))
+
+
+def _cut_short(failure: OchyError) -> ConnectionTrouble:
+    """An answer without a meaning of its own that came before our body was whole: as if cut short."""
+    return ConnectionTrouble(
+        str(failure),
+        phase=Phase.INCOMPLETE,
+        status=failure.status,
+        code=failure.code,
+        detail=failure.detail,
+        route=failure.route,
+        attempt=failure.attempt,
+    )
+
+
+async def start(exchange: Exchange, clip: Clip, request: AnalysisRequest[R, C]) -> Started[R, C]:
+    """Starts an analysis of `clip` and spends a credit.
+
+    Raises `UncertainStart` where it may have been charged, else the error that it surely ended with.
+    """
+    sending = _Sending(exchange, clip, request, exchange.clock())
+    answer = await _sent(sending)
+    exchange.budget.earn()
+    logger.info("started analysis %s of %s", answer.video_id, clip.name)
+    exchange.tell(AnalysisStarted(clip.name, answer.video_id))
+    return Started(
+        analysis_id=answer.video_id,
+        view=request.view,
+        started_at=exchange.clock(),
+        clip=clip.name,
+        subject_id=request.subject_id,
+    )
+
+
+async def _sent(sending: _Sending) -> StartAnswer:
+    exchange, number = sending.exchange, 1
+    seconds = exchange.limits.upload(sending.clip.size)
+    try:
+        with move_on_after(seconds):
+            while True:
+                try:
+                    return await sending.attempt(number)
+                except OchyError as error:
+                    failure = error
+                sending.whole = False
+                if not may_repeat(failure, repeatable=False) or not await exchange.pause(failure, number):
+                    raise failure
+                number += 1
+    except get_cancelled_exc_class():
+        # From outside: the answer, if any comes, is lost with whoever waited for it.
+        if sending.whole:
+            sending.tell_uncertain()
+        raise
+    late = exchange.deadline_passed(start_call(sending.upload()).request, number, seconds)
+    raise sending.uncertain(late, number) if sending.whole else late

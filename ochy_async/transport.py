@@ -1,0 +1,366 @@
+"""The wire: the only aiohttp client and the only holder of the API key.
+
+Law of this room: `send(Request) -> Response`, nothing else. The key enters here, below everything
+that can be seen: it is in no request, repr, log, trace or error. Every error of aiohttp, the operating
+system and TLS turns into a `ConnectionTrouble` here, without a cause that could hold a URL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import ssl
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any, Final, Protocol
+from urllib.parse import quote, urlsplit
+
+import aiohttp
+import aiohttp.payload
+from aiohttp.abc import AbstractStreamWriter
+from anyio import fail_after
+from attrs import field, frozen
+from yarl import URL
+
+from ._version import __version__
+from .errors import ConnectionTrouble, InvalidSettings, KeyRefused, OchyError, Phase, UnreadableAnswer
+from .policy.limits import Limits
+from .protocol.routes import RAW_DATA
+from .protocol.wire import Request, Response, Upload
+
+__all__ = ["ApiKey", "BaseUrl", "HttpTransport", "Transport"]
+
+SHORTEST_KEY: Final = 8
+
+
+class Transport(Protocol):
+    """Whatever takes requests to a server: `HttpTransport`, or the emulator without a socket."""
+
+    async def send(self, request: Request) -> Response:
+        """The answer, whatever its status. Raises `ConnectionTrouble` where none came."""
+        ...
+
+    async def aclose(self) -> None:
+        """Gives everything back."""
+        ...
+
+
+@frozen(repr=False)
+class ApiKey:
+    """The API key, hidden from every repr and pickle."""
+
+    _key: str
+
+    def check(self) -> None:
+        """Raises `KeyRefused` for what cannot be a key.
+
+        Not done at construction: whoever makes an `ApiKey` can first drop the text from its own
+        frame, which an error would lay open.
+        """
+        what = "OCHY_API_KEY, or the api_key argument"
+        if not self._key:
+            raise KeyRefused(f"There is no API key. Set {what}.")
+        if not (self._key.isascii() and self._key.isprintable()) or " " in self._key:
+            raise KeyRefused(f"The API key has a blank or an unprintable character. Check {what}.")
+        if len(self._key) < SHORTEST_KEY:
+            raise KeyRefused(f"The API key is too short to be one and could not be kept out of logs. Check {what}.")
+
+    def query(self) -> str:
+        """The query parameter that carries the key."""
+        return f"apiKey={quote(self._key, safe='')}"
+
+    def redact(self, body: bytes) -> bytes:
+        """`body` without the key, should the server echo it."""
+        for shape in (self._key, quote(self._key, safe="")):
+            body = body.replace(shape.encode(), b"[key]")
+        return body
+
+    def __repr__(self) -> str:
+        return "ApiKey(…)"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("the API key cannot be pickled; make a new session in the other process")
+
+
+def _without_slash(text: str) -> str:
+    return text.rstrip("/")
+
+
+@frozen
+class BaseUrl:
+    """Where the API is: https, or http on loopback. Raises `InvalidSettings` for anything else."""
+
+    text: str = field(converter=_without_slash)
+
+    def __attrs_post_init__(self) -> None:
+        why = _base_url_problem(self.text)
+        if why:
+            raise InvalidSettings(f"The base URL {why}. Check OCHY_BASE_URL, or the base_url argument.")
+
+
+def _base_url_problem(text: str) -> str | None:
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "cannot be parsed"
+    if parts.scheme not in ("http", "https") or not host:
+        return "must begin with https:// and a host"
+    if parts.username or parts.password or parts.query or parts.fragment:
+        return "must hold no user, query or fragment"
+    if parts.scheme == "http" and not is_loopback(host):
+        return "must be https, since every URL carries the API key; http is for loopback only"
+    return None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine itself."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class _FilePart(aiohttp.payload.Payload):
+    """The video in the form: streamed, counted, and never completed after `stop`."""
+
+    def __init__(self, upload: Upload, stall: float) -> None:
+        super().__init__(None, content_type=upload.content_type)
+        self._size = upload.size
+        self._upload = upload
+        self._stall = stall
+        self._stopped = False
+        self.complete = False
+        """The last chunk was handed over: from here on the server may know the whole form."""
+        self.failure: Exception | None = None
+        """What the caller's own content raised."""
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:  # noqa: ARG002 - aiohttp's signature
+        raise TypeError("a video is no text")
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        handed = 0
+        async with _open(self._upload) as chunks:
+            while True:
+                with fail_after(self._stall):
+                    chunk = await self._next(chunks)
+                    if not chunk:
+                        break
+                    handed += len(chunk)
+                    self.complete = handed >= self._upload.size
+                    await writer.write(chunk)
+
+    async def _next(self, chunks: AsyncGenerator[bytes]) -> bytes:
+        """The next chunk, empty at the end. Remembers what the caller's own content raised."""
+        try:
+            chunk = await anext(chunks, b"")
+        except Exception as failure:
+            self.failure = failure
+            raise
+        if self._stopped and not self.complete:
+            raise ConnectionResetError
+        return chunk
+
+    def stop(self) -> None:
+        """Keeps what was not sent yet from ever being sent."""
+        self._stopped = True
+
+
+@asynccontextmanager
+async def _open(upload: Upload) -> AsyncGenerator[AsyncGenerator[bytes]]:
+    async def chunks() -> AsyncGenerator[bytes]:
+        async for chunk in upload.chunks():
+            yield chunk
+
+    source = upload.chunks()
+    try:
+        yield source if isinstance(source, AsyncGenerator) else chunks()
+    finally:
+        if isinstance(source, AsyncGenerator):
+            await source.aclose()
+
+
+class _TooLarge(Exception):
+    """The answer is larger than its cap."""
+
+
+@frozen(repr=False, eq=False)
+class _Exchange:
+    """One request on the wire, with what is needed to say afterwards how far it got."""
+
+    request: Request
+    cap: int
+    part: _FilePart | None
+
+    @property
+    def phase(self) -> Phase:
+        """How far a request got that was under way when it failed."""
+        return Phase.INCOMPLETE if self.part is not None and not self.part.complete else Phase.COMPLETE
+
+    async def answer(self, response: aiohttp.ClientResponse, key: ApiKey) -> Response:
+        complete = self.phase is Phase.COMPLETE
+        if self.part is not None:
+            self.part.stop()
+        kept = ("content-type", "date", "retry-after")
+        headers = {name: response.headers[name] for name in kept if name in response.headers}
+        return Response(response.status, headers, key.redact(await self._body(response)), complete)
+
+    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+        if (response.content_length or 0) > self.cap:
+            raise _TooLarge
+        body = bytearray()
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > self.cap:
+                raise _TooLarge
+        return bytes(body)
+
+
+class HttpTransport:
+    """Sends requests with aiohttp, on connections of its own or on those of a borrowed session.
+
+    Of a borrowed `aiohttp.ClientSession` only the connector (pool, TLS, resolver) is used: its traces,
+    cookies, headers and middlewares would see the key.
+    """
+
+    def __init__(
+        self, key: ApiKey, base_url: BaseUrl, limits: Limits, borrowed: aiohttp.ClientSession | None = None
+    ) -> None:
+        self._key = key
+        self._base_url = base_url
+        self._limits = limits
+        self._borrowed = borrowed
+        self._http: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def __repr__(self) -> str:
+        return f"<HttpTransport to {self._base_url.text}>"
+
+    async def send(self, request: Request) -> Response:
+        """The answer, whatever its status.
+
+        Raises `ConnectionTrouble` where none came, `UnreadableAnswer` for one that is too large, and
+        whatever the caller's own video stream raised.
+        """
+        http = await self._client()
+        outcome = await self._outcome(http, request)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def aclose(self) -> None:
+        """Closes all connections of our own; borrowed ones stay open."""
+        http, self._http = self._http, None
+        if http is not None and self._borrowed is not None:
+            http.detach()
+        elif http is not None:
+            await http.close()
+
+    async def _outcome(self, http: aiohttp.ClientSession, request: Request) -> Response | Exception:
+        """The choke point. Errors are returned and raised by the caller, so that no frame of aiohttp,
+        which all know the URL, hangs on to them as traceback or context."""
+        part = _FilePart(request.upload, self._limits.stall) if request.upload is not None else None
+        cap = self._limits.raw_data_bytes if request.route == RAW_DATA else self._limits.answer_bytes
+        exchange = _Exchange(request, cap, part)
+        try:
+            return await self._asked(http, exchange)
+        except Exception as trouble:  # noqa: BLE001 - whatever aiohttp raises, its frames and text may hold the URL
+            if part is not None and part.failure is not None:
+                return part.failure
+            return _translated(trouble, exchange)
+        except asyncio.CancelledError as cancelled:
+            _forget(cancelled)
+            raise
+
+    async def _asked(self, http: aiohttp.ClientSession, exchange: _Exchange) -> Response:
+        """Has the URL in reach: its frame must never be part of what leaves this room."""
+        request = exchange.request
+        body: dict[str, Any] = {}
+        if request.upload is not None and exchange.part is not None:
+            body["data"] = _form(request.upload, exchange.part)
+        elif request.json is not None:
+            body["json"] = request.json
+        asking = http.request(request.route.method, self._url(request), allow_redirects=False, **body)
+        async with asking as response:
+            return await exchange.answer(response, self._key)
+
+    def _url(self, request: Request) -> URL:
+        """The one place where the key is added; always at the configured origin."""
+        query = "".join(f"{quote(name, safe='')}={quote(value, safe='')}&" for name, value in request.query)
+        return URL(f"{self._base_url.text}{request.path}?{query}{self._key.query()}", encoded=True)
+
+    async def _client(self) -> aiohttp.ClientSession:
+        """The client of the running loop; one that belongs to a loop of the past is given up first."""
+        loop = asyncio.get_running_loop()
+        if self._http is not None and (self._loop is not loop or self._http.closed):
+            await self.aclose()
+        if self._http is None:
+            self._http, self._loop = self._made(), loop
+        return self._http
+
+    def _made(self) -> aiohttp.ClientSession:
+        connector = self._borrowed.connector if self._borrowed is not None else aiohttp.TCPConnector(limit=0)
+        if connector is None or connector.closed:
+            raise InvalidSettings("The borrowed aiohttp session is closed; keep it open for as long as this session.")
+        http = aiohttp.ClientSession(
+            connector=connector,
+            connector_owner=self._borrowed is None,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": f"ochy-async/{__version__}", "Accept": "application/json"},
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._limits.connect, sock_read=self._limits.stall),
+            trust_env=False,
+        )
+        http.trace_configs.clear()  # instrumentation adds itself to every new session, and would see the key
+        return http
+
+
+def _form(upload: Upload, part: _FilePart) -> aiohttp.MultipartWriter:
+    """The multipart form. Its length is known, so it is declared: a server can tell it was cut short."""
+    form = aiohttp.MultipartWriter("form-data")
+    for name, value in upload.fields:
+        form.append(value).set_content_disposition("form-data", name=name)
+    form.append_payload(part)
+    part.set_content_disposition("form-data", name=upload.part, filename=upload.filename)
+    return form
+
+
+def _forget(error: BaseException) -> None:
+    """Drops the frames and the chain of an error that must go on as it is: they know the URL."""
+    error.__traceback__ = None
+    error.__context__ = None
+    error.__cause__ = None
+
+
+def _translated(trouble: Exception, exchange: _Exchange) -> OchyError:
+    route = exchange.request.route
+    if isinstance(trouble, _TooLarge):
+        return UnreadableAnswer(
+            f"{route}: the answer is larger than {exchange.cap:,} bytes. If that is right, raise the cap in Limits.",
+            route=str(route),
+        )
+    never = isinstance(trouble, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+    phase = Phase.NOT_SENT if never else exchange.phase
+    what = next(words for kinds, words in _WORDS if isinstance(trouble, kinds))
+    reason = getattr(trouble, "strerror", None)
+    said = f" ({reason})" if isinstance(reason, str) and "://" not in reason else ""
+    return ConnectionTrouble(f"{route}: {what}{said}; {_FAR[phase]}.", phase=phase, route=str(route))
+
+
+_FAR: Final = {
+    Phase.NOT_SENT: "nothing was sent. Check the network and the base URL",
+    Phase.INCOMPLETE: "the request was cut short, so the server cannot have acted on it",
+    Phase.COMPLETE: "the request had been sent",
+}
+
+_WORDS: Final[tuple[tuple[Any, str], ...]] = (
+    ((aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError), "the host's certificate is not valid"),
+    (aiohttp.ClientConnectorSSLError, "no TLS connection could be made"),
+    (aiohttp.ClientConnectorDNSError, "the host's name could not be resolved"),
+    (aiohttp.ClientConnectorError, "no connection could be made"),
+    (aiohttp.ConnectionTimeoutError, "no connection was made in time"),
+    (TimeoutError, "the server was silent for too long"),
+    (aiohttp.ServerDisconnectedError, "the server closed the connection without an answer"),
+    (aiohttp.ClientPayloadError, "the answer was cut short or garbled"),
+    (aiohttp.ClientResponseError, "the answer is no HTTP"),
+    (Exception, "the connection broke"),
+)

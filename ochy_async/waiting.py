@@ -1,0 +1,100 @@
+"""Waiting for analyses: one scheduler for all waits of a session.
+
+Law of this room: it looks and sleeps; when to look, `policy.polling` says. A wait runs in its
+caller's own task, so that nothing is left behind when the caller goes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator
+from datetime import datetime
+from typing import TypeVar
+
+from anyio import current_time, sleep
+from attrs import define, field
+
+from .errors import OchyError
+from .events import AnalysisProgress
+from .exchange import Exchange
+from .policy.polling import Durations, Pace, Polling, Watch
+from .protocol.analysis import AnalysisState, Started, Status, results_call
+from .protocol.values import Answer
+
+__all__ = ["Scheduler"]
+
+R = TypeVar("R", bound=Answer)
+logger = logging.getLogger("ochy_async")
+
+
+@define(eq=False)
+class Scheduler:
+    """Gives out the moments at which the waits of a session may look."""
+
+    exchange: Exchange
+    polling: Polling
+    durations: Durations = field(factory=Durations)
+    pace: Pace = field(init=False)
+    _strange: set[str] = field(factory=set)
+
+    def __attrs_post_init__(self) -> None:
+        self.pace = Pace(self.polling.requests_per_second)
+
+    async def watch(self, started: Started[R, Answer] | str) -> AsyncGenerator[AnalysisState[R]]:
+        """Every state that a look shows, until the analysis is finished.
+
+        A look that fails is not a failed analysis: it goes on until `Polling.patience` is spent, then
+        raises that look's error. A refusal (key, unknown id) is raised at once.
+        """
+        began = self._began(started)
+        watch = Watch(self.polling, began)
+        delay = watch.first(current_time(), self.durations)
+        while True:
+            await self._turn(delay)
+            try:
+                state = await self.exchange.once(results_call(started))
+            except OchyError as trouble:
+                delay = self._after_trouble(watch, trouble)
+                continue
+            self._told(state, began)
+            yield state
+            if state.finished:
+                return
+            delay = watch.after_look(state.percentage, current_time(), self.exchange.chance())
+
+    def _after_trouble(self, watch: Watch, trouble: OchyError) -> float:
+        """Seconds until the next look after one that failed. Raises its error where there is none."""
+        now = current_time()
+        delay = watch.after_trouble(trouble, now, self.exchange.chance())
+        if delay is None:
+            raise trouble
+        logger.info("%s: a look failed (%s), waiting on", trouble.route, type(trouble).__name__)
+        asked = getattr(trouble, "retry_after", None)
+        if asked is not None:
+            self.pace.hold(now + asked)
+        return delay
+
+    async def _turn(self, delay: float) -> None:
+        """Sleeps for `delay`, and on until the ceiling of the session gives this wait its moment."""
+        await sleep(delay)
+        now = current_time()
+        await sleep(self.pace.reserve(now) - now)
+
+    def _began(self, started: Started[R, Answer] | str) -> float | None:
+        """When the analysis was started, on the clock of the event loop; None if that is not known."""
+        if isinstance(started, str) or started.started_at is None:
+            return None
+        age: float = (self.exchange.clock() - _utc(started.started_at)).total_seconds()
+        return current_time() - max(0.0, age)
+
+    def _told(self, state: AnalysisState[R], began: float | None) -> None:
+        self.exchange.tell(AnalysisProgress(state.analysis_id, str(state.status), state.percentage))
+        if state.status == Status.SUCCESS and began is not None:
+            self.durations.learn(current_time() - began)
+        elif not isinstance(state.status, Status) and state.status not in self._strange:
+            self._strange.add(state.status)
+            logger.warning("an analysis has a status that this version does not know; waiting on")
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.astimezone()
