@@ -252,7 +252,7 @@ class OchySession:
         reading = await self._ready().perform(landmarks_call(_id(started)))
         while not reading.advance():
             await checkpoint()
-        self._exchange.note(frozenset(reading.notes))
+        self._exchange.note(reading.notes)
         return reading.result()
 
     async def list_analyses(self) -> AnalysisList:

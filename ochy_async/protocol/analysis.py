@@ -18,7 +18,7 @@ from ..errors import InvalidRequest, Problem
 from .back_view import BackView, BackViewCalculated, BackViewResults
 from .call import Call, is_state
 from .converter import structure
-from .drift import misfit, note, step
+from .drift import at, misfit, note
 from .request import AnalysisRequest
 from .routes import CALCULATED_DATA, LIST_ANALYSES, LIST_SUBJECT_ANALYSES, RESULTS, START
 from .side_view import SideView, SideViewCalculated, SideViewResults
@@ -276,9 +276,8 @@ def list_call(subject_id: str | None = None) -> Call[AnalysisList]:
 
 def _listing(body: Any) -> AnalysisList:
     items, name = _unwrapped(body)
-    with step(name):
-        objects = [{"analysis_id": item} if isinstance(item, str) else item for item in items]
-        return AnalysisList(structure(objects, tuple[ListedAnalysis, ...]), raw=body)
+    objects = [{"analysis_id": item} if isinstance(item, str) else item for item in items]
+    return AnalysisList(at(name, structure, objects, tuple[ListedAnalysis, ...]), raw=body)
 
 
 def _unwrapped(body: Any) -> tuple[list[Any], str]:

@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from ..errors import InvalidRequest, Problem
 from .converter import structure
-from .drift import DriftNote, Misfit, reading
+from .drift import DriftNote, Misfit, Reading, reading
 from .refusals import error_of, json_of, unreadable
 from .routes import ROUTES, Mark, Route
 from .wire import Request, Response
@@ -60,9 +60,9 @@ class Call(Generic[T]):
         """The value and the drift of an answer. Raises the `OchyError` that the answer means."""
         body, why = _parsed(self.json, response)
         if why is None and self.accepts(response.status, body):
-            with reading(self.name) as notes:
+            with reading(Reading(self.name)) as seen:
                 try:
-                    return self.read(body), frozenset(notes)
+                    return self.read(body), seen.notes()
                 except Misfit as misfit:
                     why = str(misfit)
         elif not _is_success(response.status, body):

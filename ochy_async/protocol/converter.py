@@ -21,7 +21,7 @@ import attrs
 from attrs import frozen
 from cattrs.preconf.orjson import OrjsonConverter, make_converter
 
-from .drift import Misfit, misfit, note, step
+from .drift import Misfit, at, misfit, note
 from .values import Answer, RawJson, SignedUrl
 
 __all__ = ["converter", "structure"]
@@ -89,30 +89,37 @@ def _texts(value: Any, _: Any) -> tuple[str, ...]:
 @frozen
 class _Field:
     name: str
-    keys: tuple[str, ...]
+    key: str
+    others: tuple[str, ...]
+    """Other keys under which it may come."""
     type: Any
+    exact: Any
+    """A JSON type that needs no hook, or None."""
     hook: Hook
     optional: bool
+    absent: bool
+    """Whether nothing under the first key settles it."""
 
     def read(self, source: Mapping[str, Any]) -> Any:
-        name, value = self._find(source)
+        """The value where a look under the first key was not enough."""
+        key, value = self._find(source)
         if value is None and self.optional:
             return None
-        with step(name):
-            try:
-                return self.hook(value, self.type)
-            except Misfit as odd:
-                if not self.optional:
-                    raise
-                note(f"expected {odd.expected}", value)
-                return None
+        return at(key, self._lenient if self.optional else self.hook, value, self.type)
+
+    def _lenient(self, value: Any, wanted: Any) -> Any:
+        try:
+            return self.hook(value, wanted)
+        except Misfit as odd:
+            note(f"expected {odd.expected}", value)
+            return None
 
     def _find(self, source: Mapping[str, Any]) -> tuple[str, Any]:
         nothing = (None,) if self.optional else (None, "")  # a required text is an id, and none is empty
-        for name in self.keys:
-            if source.get(name) not in nothing:
-                return name, source[name]
-        return self.keys[0], None
+        for key in (self.key, *self.others):
+            if source.get(key) not in nothing:
+                return key, source[key]
+        return self.key, None
 
 
 def _field_of(attribute: attrs.Attribute[Any], wanted: Any, convert: OrjsonConverter) -> _Field:
@@ -121,23 +128,35 @@ def _field_of(attribute: attrs.Attribute[Any], wanted: Any, convert: OrjsonConve
     inner = wanted
     if types.NoneType in options:
         inner = typing.Union[tuple(t for t in options if t is not types.NoneType)]  # noqa: UP007 - made at run time
-    keys = attribute.metadata.get("keys", (attribute.name,))
-    return _Field(attribute.name, keys, inner, convert.get_structure_hook(inner), optional)
+    key, *others = attribute.metadata.get("keys", (attribute.name,))
+    exact = inner if inner is float or inner is bool or (inner is str and optional) else None
+    hook = convert.get_structure_hook(inner)
+    return _Field(attribute.name, key, tuple(others), inner, exact, hook, optional, optional and not others)
 
 
 def _answer_hook(cls: type[Answer], convert: OrjsonConverter) -> Hook:
     hints = typing.get_type_hints(cls)
     fields = [_field_of(a, hints[a.name], convert) for a in attrs.fields(cls) if a.name != "raw"]
-    known = cls.known_keys.union(*(each.keys for each in fields))
+    known = cls.known_keys.union(*((each.key, *each.others) for each in fields))
 
     def read(value: Any, _: Any) -> Answer:
         if not isinstance(value, dict):
             raise misfit("an object", value)
-        for name in value.keys() - known:
-            note("unknown key", value[name], name)
-        return cls(raw=RawJson(value), **{each.name: each.read(value) for each in fields})
+        given: dict[str, Any] = {}
+        for each in fields:
+            found = value.get(each.key)
+            plain = type(found) is each.exact or (found is None and each.absent)
+            given[each.name] = found if plain else each.read(value)
+        if not value.keys() <= known:
+            _note_unknown(value, known)
+        return cls(raw=RawJson(value), **given)
 
     return read
+
+
+def _note_unknown(value: Mapping[str, Any], known: frozenset[str]) -> None:
+    for name in value.keys() - known:
+        note("unknown key", value[name], name)
 
 
 def _answers_hook(wanted: Any, convert: OrjsonConverter) -> Hook:

@@ -20,7 +20,7 @@ from attrs import Factory, define, field, frozen
 
 from .call import Call
 from .converter import structure
-from .drift import DriftNote, Misfit, note, reading, step
+from .drift import DriftNote, Misfit, Reading, at, note, reading
 from .refusals import json_of, unreadable
 from .routes import RAW_DATA
 from .values import Answer, RawJson, answer, key
@@ -182,26 +182,47 @@ _SAME: Final = {"visibility": "score", "confidence": "score", "likelihood": "sco
 
 @define
 class _Columns:
+    """What was read so far: for each coordinate one row a frame, as wide as the landmarks it has."""
+
     names: dict[str, int] = field(factory=dict)
     grids: dict[str, list[array[float]]] = field(factory=dict)
     numbers: list[int] = field(factory=list)
+    _form: tuple[str, ...] = ()
+    """The keys of the first point: as long as all points have them, a frame is taken at a stroke."""
 
     def add(self, number: int, frame: Any) -> None:
-        rows: dict[str, array[float]] = {}
-        for name, point in _points(frame):
-            place = self.names.setdefault(name, len(self.names))
-            for coordinate, value in _coordinates(point):
-                row = rows.get(coordinate)
-                if row is None:
-                    row = rows[coordinate] = array("d")
-                if len(row) <= place:
-                    row.extend([math.nan] * (place + 1 - len(row)))
-                row[place] = value
+        rows = self._regular(frame) or self._irregular(frame)
         for coordinate, row in rows.items():
             known = self.grids.setdefault(coordinate, [])
             known.extend(array("d") for _ in range(len(self.numbers) - len(known)))
             known.append(row)
         self.numbers.append(number)
+
+    def _regular(self, frame: Any) -> dict[str, array[float]] | None:
+        """The rows of a frame that has just the landmarks and coordinates of the first; None for any other."""
+        form = self._form
+        if not form or not isinstance(frame, dict) or list(frame) != list(self.names):
+            return None
+        points = frame.values()
+        if not all(type(point) is dict and tuple(point) == form for point in points):
+            return None
+        try:
+            flat = array("d", [value for point in points for value in point.values()])
+        except TypeError:  # a null or a text among the numbers
+            return None
+        return {name: flat[place :: len(form)] for place, name in enumerate(form)}
+
+    def _irregular(self, frame: Any) -> dict[str, array[float]]:
+        rows: dict[str, array[float]] = {}
+        for name, point in _points(frame):
+            place = self.names.setdefault(name, len(self.names))
+            for coordinate, value in _coordinates(point):
+                row = rows.setdefault(coordinate, array("d"))
+                row.extend([math.nan] * (place + 1 - len(row)))
+                row[place] = value
+            if not self.numbers and isinstance(point, dict) and not _SAME.keys() & point.keys():
+                self._form = tuple(point)
+        return rows
 
     def grid(self, coordinate: str) -> Generator[None, None, Grid]:
         """The rows joined in rising order of the frame numbers, each filled up to full width."""
@@ -260,7 +281,7 @@ def _read(body: bytes) -> Generator[None, None, Landmarks]:
     if walk.peek():
         raise ValueError("more text after the end")
     if not found:
-        raise Misfit("frames", "an object keyed by frame number", "missing or something else")
+        raise Misfit("an object keyed by frame number", "missing or something else", ("frames",))
     grids: dict[str, Grid] = {}
     for coordinate in columns.grids:
         grids[coordinate] = yield from columns.grid(coordinate)
@@ -280,12 +301,11 @@ def _frames(walk: _Walk, columns: _Columns) -> Generator[None, None, None]:
 
 def _video(rest: RawJson) -> VideoInformation:
     given = rest.get("video_input_information")
-    with step("video_input_information"):
-        try:
-            return structure(given, VideoInformation)
-        except Misfit:
-            note("expected an object", given)
-            return VideoInformation()
+    if isinstance(given, dict):
+        found: VideoInformation = at("video_input_information", structure, given, VideoInformation)
+        return found
+    note("expected an object", given, "video_input_information")
+    return VideoInformation()
 
 
 @define(eq=False)
@@ -294,8 +314,7 @@ class LandmarksReading:
 
     _response: Response = field(repr=False)
     _analysis_id: str
-    notes: set[DriftNote] = field(factory=set)
-    """The drift seen so far."""
+    _seen: Reading = field(factory=lambda: Reading("Landmarks"))
     _slices: Generator[None, None, Landmarks] = field(init=False, repr=False)
     _landmarks: Landmarks | None = field(init=False, default=None)
 
@@ -309,7 +328,7 @@ class LandmarksReading:
         """
         why = None
         try:
-            with reading("Landmarks", self.notes):
+            with reading(self._seen):
                 next(self._slices)
         except StopIteration as end:
             self._landmarks = end.value
@@ -320,6 +339,11 @@ class LandmarksReading:
         if why is not None:  # outside of the handlers: errors of the decoder hold the whole text
             raise unreadable(RAW_DATA, self._response, why, self._analysis_id)
         return self._landmarks is not None
+
+    @property
+    def notes(self) -> frozenset[DriftNote]:
+        """The drift seen so far."""
+        return self._seen.notes()
 
     def result(self) -> Landmarks:
         """The columns. Raises `RuntimeError` before all is read."""
