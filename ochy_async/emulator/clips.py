@@ -1,0 +1,67 @@
+"""Small ready-made bytes that pass for videos, for demos and tests.
+
+Law of this room: pure; the same arguments give the same bytes, another seed another content.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from hashlib import shake_128
+from typing import Literal, get_args
+
+__all__ = ["Kind", "sample_clip"]
+
+Kind = Literal["mp4", "mov", "avi", "webm"]
+
+SMALLEST = 64
+LARGEST = 100_000_000
+
+
+def sample_clip(seed: int, *, kind: Kind = "mp4", size: int = 200_000) -> bytes:
+    """`size` bytes (64 to 100,000,000) that begin as a container of this kind does; the rest is noise.
+
+    It is no video: nothing can decode it, and it tells neither length nor picture size. The emulated
+    service takes it, as it looks at bytes and names only; the real one would take the credit.
+    """
+    if kind not in get_args(Kind):
+        raise ValueError(f"kind: one of {', '.join(get_args(Kind))}, not {kind!r}")
+    if not SMALLEST <= size <= LARGEST:
+        raise ValueError(f"size: {SMALLEST} to {LARGEST} bytes, not {size}")
+    return _CONTAINERS[kind](lambda left: shake_128(f"{kind} {seed}".encode()).digest(left), size)
+
+
+Noise = Callable[[int], bytes]
+
+
+def _boxes(brand: bytes, noise: Noise, size: int) -> bytes:
+    kind = b"ftyp" + brand + (512).to_bytes(4, "big") + brand
+    head = (4 + len(kind)).to_bytes(4, "big") + kind
+    left = size - len(head)
+    return head + left.to_bytes(4, "big") + b"mdat" + noise(left - 8)
+
+
+def _mp4(noise: Noise, size: int) -> bytes:
+    return _boxes(b"isom", noise, size)
+
+
+def _mov(noise: Noise, size: int) -> bytes:
+    return _boxes(b"qt  ", noise, size)
+
+
+def _avi(noise: Noise, size: int) -> bytes:
+    # RIFF counts in little-endian and pads to even lengths, so an odd size has one byte behind the end.
+    inner = (size - 20) // 2 * 2
+    head = b"RIFF" + (12 + inner).to_bytes(4, "little") + b"AVI JUNK" + inner.to_bytes(4, "little")
+    return head + noise(size - len(head))
+
+
+def _webm(noise: Noise, size: int) -> bytes:
+    header = bytes.fromhex("42868101 42f78101 42f28104 42f38108") + bytes.fromhex("4282 84") + b"webm"
+    head = bytes.fromhex("1a45dfa3") + (0x80 | len(header)).to_bytes(1, "big") + header
+    # A segment of known size, its length in eight bytes, filled by one void element.
+    left = size - len(head) - 12
+    segment = bytes.fromhex("18538067") + (1 << 56 | left).to_bytes(8, "big")
+    return head + segment + b"\xec" + (1 << 56 | left - 9).to_bytes(8, "big") + noise(left - 9)
+
+
+_CONTAINERS: Mapping[Kind, Callable[[Noise, int], bytes]] = {"mp4": _mp4, "mov": _mov, "avi": _avi, "webm": _webm}
