@@ -8,10 +8,14 @@ The names here are what most programs need; more live in `ochy_async.errors`, `o
 command line need not load the network to print its help.
 """
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
+
+# A library is quiet until its user asks for its log; what matters is raised or told as an event too.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 if TYPE_CHECKING:
     from .clips import Clip

@@ -16,7 +16,7 @@ from pathlib import Path, PurePath
 from typing import IO, Final
 
 from anyio import to_thread
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from .errors import ClipUnusable, Problem
 from .protocol.video_limits import CONTENT_TYPES, check_clip, extension
@@ -72,7 +72,7 @@ async def prepare(source: ClipSource, name: str | None = None) -> Clip:
 
 async def _clip(source: ClipSource, name: str | None) -> Clip:
     if isinstance(source, Clip):
-        return source
+        return source if name is None else evolve(source, name=safe_name(name))
     if isinstance(source, str | os.PathLike):
         return await _path_clip(Path(source), name)
     if isinstance(source, bytes | bytearray | memoryview):
@@ -99,11 +99,15 @@ def safe_name(name: str) -> str:
 
     The extension stays, in lower case; directories, quotes, line breaks and leading dots go.
     """
-    plain = unicodedata.normalize("NFKD", PurePath(name.replace("\\", "/")).name).encode("ascii", "ignore").decode()
-    ending = extension(plain)
-    ending = ending if ending in CONTENT_TYPES else _UNSAFE.sub("", ending)[:16]
-    stem = _UNSAFE.sub("_", plain[: len(plain) - len(ending)] if ending else plain).strip("._-")
-    return f"{stem[: _LONGEST - len(ending)] or 'clip'}{ending}"
+    last = PurePath(name.replace("\\", "/")).name
+    ending = extension(last) or (last.lower() if last.lower() in CONTENT_TYPES else "")
+    stem = _plain(last[: len(last) - len(ending)]).strip("._-")
+    ending = _plain(ending)[:16]
+    return f"{stem[: _LONGEST - len(ending)].rstrip('._-') or 'clip'}{ending}"
+
+
+def _plain(text: str) -> str:
+    return _UNSAFE.sub("_", unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode())
 
 
 def sniff(content: bytes) -> str:
@@ -157,23 +161,25 @@ async def _unchanged(file: IO[bytes], expected: os.stat_result) -> None:
 
 async def _file_clip(file: IO[bytes], name: str | None) -> Clip:
     try:
-        start, size = await to_thread.run_sync(_measure, file)
+        start, size, head = await to_thread.run_sync(_measure, file)
+    except ClipUnusable:
+        raise
     except (OSError, ValueError):
-        raise _unusable(
-            "file", "cannot be rewound; use Clip.stream(…, size=…) for what can be read only once"
-        ) from None
+        why = "cannot be rewound; use Clip.stream(…, size=…) for what can be read only once"
+        raise _unusable("file", why) from None
     given = name or getattr(file, "name", None)
     if not isinstance(given, str):
-        given = f"clip{sniff(await to_thread.run_sync(_read_at, file, start, 64))}"
+        given = f"clip{sniff(head)}"
     return Clip(safe_name(given), size, lambda: _exactly(_read_file(file, start, size), size))
 
 
-def _measure(file: IO[bytes]) -> tuple[int, int]:
-    """(position, bytes from there to the end); the position is left as it was."""
+def _measure(file: IO[bytes]) -> tuple[int, int, bytes]:
+    """(position, bytes from there to the end, the first few of them); the position is left as it was."""
     start = file.tell()
     end = file.seek(0, os.SEEK_END)
+    head = _read_at(file, start, 64)
     file.seek(start)
-    return start, end - start
+    return start, end - start, head
 
 
 def _read_at(file: IO[bytes], position: int, count: int) -> bytes:
@@ -190,6 +196,8 @@ async def _read_file(file: IO[bytes], start: int, size: int) -> AsyncGenerator[b
     while position < end and (chunk := await to_thread.run_sync(_read_at, file, position, min(CHUNK, end - position))):
         position += len(chunk)
         yield chunk
+    if grown := await to_thread.run_sync(_read_at, file, end, 1):
+        yield grown  # one byte too many: the clip is not completed
 
 
 def _once(stream: AsyncIterable[bytes]) -> Callable[[], AsyncIterable[bytes]]:
@@ -222,9 +230,9 @@ async def _exactly(source: AsyncIterable[bytes], size: int) -> AsyncGenerator[by
             total += len(chunk)
             if total > size:
                 break
-            if held:
+            if held and chunk:
                 yield held
-            held = chunk
+            held = chunk or held
     if total != size:
         few = "more" if total > size else "fewer"
         raise _unusable("size", f"the content has {few} bytes than the {size:,} announced; it was not sent whole")

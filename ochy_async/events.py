@@ -1,7 +1,8 @@
 """What happens, as frozen values: for logs, progress bars and traces.
 
 Law of this room: an event holds no secret and no health data. Listeners are called on the event
-loop and must return at once.
+loop and must return at once. `clip` is the label given to `OchySession.start`, else the name that was
+sent.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Callable
 
 from attrs import frozen
 
+from .errors import StartAttempt
 from .protocol.drift import DriftNote
 
 __all__ = [
@@ -43,9 +45,14 @@ class AnalysisStarted:
 
 @frozen
 class StartUncertain:
-    """A start may or may not have been charged, and is not sent again."""
+    """A start may or may not have been charged, and is not sent again.
+
+    `start` is what a lookup with `OchySession.reconcile` needs: kept here because a start that is
+    cancelled has no error to carry it.
+    """
 
     clip: str
+    start: StartAttempt
 
 
 @frozen

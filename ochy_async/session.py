@@ -147,19 +147,25 @@ class OchySession:
         request: AnalysisRequest[R, C],
         *,
         name: str | None = None,
+        label: str | None = None,
         timeout: float | None = None,
     ) -> R:
         """Starts an analysis and waits for its results: `start`, then `wait`. Costs one credit."""
-        return await self.wait(await self.start(clip, request, name=name), timeout=timeout)
+        return await self.wait(await self.start(clip, request, name=name, label=label), timeout=timeout)
 
     async def start(
-        self, clip: ClipSource, request: AnalysisRequest[R, C], *, name: str | None = None
+        self,
+        clip: ClipSource,
+        request: AnalysisRequest[R, C],
+        *,
+        name: str | None = None,
+        label: str | None = None,
     ) -> Started[R, C]:
         """Uploads a clip and starts its analysis. Costs one credit.
 
         `clip` is a path, bytes, an open binary file (read from its position, never closed) or
-        `Clip.stream(…)`; `name` overrides the file name that is sent. What comes back can be stored
-        as JSON and waited for by any process.
+        `Clip.stream(…)`; `name` overrides the file name that is sent, and `label` is what events, logs
+        and errors call the clip. What comes back can be stored as JSON and waited for by any process.
 
         Raises `ClipUnusable` before anything is sent, `ClipRefused`, `BuyCredits`, `KeyRefused`, or
         `NotFound` (subject) where the server refused, `TryLater` where it surely did not happen, and
@@ -168,7 +174,7 @@ class OchySession:
         exchange = self._ready()
         if not isinstance(request, AnalysisRequest):
             raise InvalidRequest.of("start", (Problem("request", "must be a SideView or a BackView"),))
-        started = await starting.start(exchange, await prepare(clip, name), request)
+        started = await starting.start(exchange, await prepare(clip, name), request, label)
         self._started.add(started.analysis_id)
         return started
 

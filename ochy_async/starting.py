@@ -39,6 +39,8 @@ class _Sending:
 
     exchange: Exchange
     clip: Clip
+    label: str
+    """What events, logs and errors call the clip."""
     request: AnalysisRequest[Any, Any]
     earliest: datetime
     whole: bool = field(default=False)
@@ -58,12 +60,12 @@ class _Sending:
         """The clip's bytes, counted and told as they go."""
         sent = 0
         self.whole = False
-        self.exchange.tell(BytesSent(self.clip.name, 0, self.clip.size))
+        self.exchange.tell(BytesSent(self.label, 0, self.clip.size))
         async for chunk in self.clip.chunks():
             sent += len(chunk)
             self.whole = sent >= self.clip.size
             yield chunk
-            self.exchange.tell(BytesSent(self.clip.name, sent, self.clip.size))
+            self.exchange.tell(BytesSent(self.label, sent, self.clip.size))
 
     async def attempt(self, number: int) -> StartAnswer:
         """Sends the start once. Raises `UncertainStart` where it may have happened."""
@@ -89,9 +91,8 @@ class _Sending:
 
     def uncertain(self, cause: OchyError, number: int) -> UncertainStart:
         """The error for a start that may have been charged."""
-        self.tell_uncertain()
         error = UncertainStart(
-            f"{cause} The start of {self.clip.name!r} may have been charged, so it was not sent again. "
+            f"{cause} The start of {self.label!r} may have been charged, so it was not sent again. "
             "Look it up with `OchySession.reconcile`, or in the vendor's dashboard, before you start it again.",
             status=cause.status,
             code=cause.code,
@@ -100,18 +101,21 @@ class _Sending:
             attempt=number,
             analysis_id=cause.analysis_id,
         )
-        error.start = StartAttempt(
+        error.start = self.tell_uncertain()
+        return error
+
+    def tell_uncertain(self) -> StartAttempt:
+        """Tells that the start may have been charged; gives what a lookup needs."""
+        start = StartAttempt(
             clip=self.clip.name,
             view=self.request.view,
             earliest=self.earliest,
             latest=self.exchange.clock(),
             subject_id=self.request.subject_id,
         )
-        return error
-
-    def tell_uncertain(self) -> None:
-        logger.warning("the start of %s may or may not have been charged; it is not sent again", self.clip.name)
-        self.exchange.tell(StartUncertain(self.clip.name))
+        logger.warning("the start of %s may or may not have been charged; it is not sent again", self.label)
+        self.exchange.tell(StartUncertain(self.label, start))
+        return start
 
 
 def _cut_short(failure: OchyError) -> ConnectionTrouble:
@@ -127,16 +131,18 @@ def _cut_short(failure: OchyError) -> ConnectionTrouble:
     )
 
 
-async def start(exchange: Exchange, clip: Clip, request: AnalysisRequest[R, C]) -> Started[R, C]:
+async def start(
+    exchange: Exchange, clip: Clip, request: AnalysisRequest[R, C], label: str | None = None
+) -> Started[R, C]:
     """Starts an analysis of `clip` and spends a credit.
 
     Raises `UncertainStart` where it may have been charged, else the error that it surely ended with.
     """
-    sending = _Sending(exchange, clip, request, exchange.clock())
+    sending = _Sending(exchange, clip, label or clip.name, request, exchange.clock())
     answer = await _sent(sending)
     exchange.budget.earn()
-    logger.info("started analysis %s of %s", answer.video_id, clip.name)
-    exchange.tell(AnalysisStarted(clip.name, answer.video_id))
+    logger.info("started analysis %s of %s", answer.video_id, sending.label)
+    exchange.tell(AnalysisStarted(sending.label, answer.video_id))
     return Started(
         analysis_id=answer.video_id,
         view=request.view,

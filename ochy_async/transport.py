@@ -128,7 +128,8 @@ class _FilePart(aiohttp.payload.Payload):
         super().__init__(None, content_type=upload.content_type)
         self._size = upload.size
         self._upload = upload
-        self._stall = stall
+        self.stall = stall
+        """Seconds without progress after which the attempt is given up."""
         self._stopped = False
         self.complete = False
         """The last chunk was handed over: from here on the server may know the whole form."""
@@ -142,7 +143,7 @@ class _FilePart(aiohttp.payload.Payload):
         handed = 0
         async with _open(self._upload) as chunks:
             while True:
-                with fail_after(self._stall):
+                with fail_after(self.stall):
                     chunk = await self._next(chunks)
                     if not chunk:
                         break
@@ -199,11 +200,15 @@ class _Exchange:
 
     async def answer(self, response: aiohttp.ClientResponse, key: ApiKey) -> Response:
         complete = self.phase is Phase.COMPLETE
-        if self.part is not None:
+        if self.part is None or complete:
+            body = await self._body(response)
+        else:
             self.part.stop()
+            with fail_after(self.part.stall):  # aiohttp's own time-out only begins once a body is written
+                body = await self._body(response)
         kept = ("content-type", "date", "retry-after")
         headers = {name: response.headers[name] for name in kept if name in response.headers}
-        return Response(response.status, headers, key.redact(await self._body(response)), complete)
+        return Response(response.status, headers, key.redact(body), complete)
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
         if (response.content_length or 0) > self.cap:

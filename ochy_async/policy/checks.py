@@ -5,7 +5,6 @@ Law of this room: a setting that exists is sane.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -20,8 +19,8 @@ def between(low: float, high: float) -> Callable[[Any, Attribute[Any], Any], Non
     """An attrs validator for a finite number from `low` to `high`. Raises `InvalidSettings`."""
 
     def check(owner: Any, attribute: Attribute[Any], value: Any) -> None:
-        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if not number or not low <= value <= high:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not low <= value <= high:  # NaN is in no range
             where = f"{type(owner).__name__}.{attribute.name}"
             raise InvalidSettings(f"{where} must be a number from {low:g} to {high:g}, not {value!r}")
 

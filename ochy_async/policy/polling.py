@@ -12,7 +12,7 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from ..errors import NotFound, OchyError, TryLater
+from ..errors import InvalidSettings, NotFound, OchyError, TryLater
 from .checks import between
 
 __all__ = ["Durations", "Pace", "Polling", "Watch"]
@@ -25,7 +25,7 @@ class Polling:
     interval: float = field(default=3.0, validator=between(0.01, 300))
     """Seconds between looks while nothing better is known (the vendor advises 3 to 5)."""
     shortest: float = field(default=2.0, validator=between(0.01, 300))
-    """Seconds: never look sooner, however likely an answer is."""
+    """Seconds: never look sooner, however likely an answer is; a shorter `interval` lowers it."""
     longest: float = field(default=10.0, validator=between(0.01, 600))
     """Seconds: never look later."""
     timeout: float = field(default=600.0, validator=between(0.01, 86_400))
@@ -34,6 +34,10 @@ class Polling:
     """Seconds for which every look may fail before the wait ends with that error."""
     requests_per_second: float = field(default=10.0, validator=between(0.01, 1000))
     """The ceiling on looks for all waits of the session together."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.shortest > self.longest:
+            raise InvalidSettings(f"Polling.shortest must be at most Polling.longest, {self.longest:g}")
 
 
 @define
@@ -84,7 +88,8 @@ class Watch:
         """
         self._failing_since = None
         guess = self._left(percentage, now)
-        self._delay = min(self.polling.longest, max(self.polling.shortest, guess))
+        shortest = min(self.polling.shortest, self.polling.interval)
+        self._delay = min(self.polling.longest, max(shortest, guess))
         return self._delay * (0.95 + 0.1 * chance)
 
     def _left(self, percentage: float | None, now: float) -> float:

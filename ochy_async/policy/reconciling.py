@@ -17,7 +17,7 @@ from ..protocol.analysis import AnalysisList, Calculated, ListedAnalysis, Result
 
 __all__ = ["Reconciliation", "candidates_of"]
 
-SKEW: Final = timedelta(minutes=5)
+SKEW: Final = timedelta(minutes=15)
 """How far the server's clock may be from ours."""
 
 

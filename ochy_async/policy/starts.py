@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from ..errors import Phase
 from ..protocol.refusals import json_of
+from ..protocol.values import ID_KEYS
 from ..protocol.wire import Response
 
 __all__ = ["Fate", "fate_of_answer", "fate_of_trouble"]
@@ -42,11 +43,14 @@ def fate_of_answer(response: Response) -> Fate:
     """The fate of a start that got this answer. An id settles it, whatever else is odd."""
     body = _body(response)
     if 200 <= response.status < 300:
-        known = any(body.get(name) for name in ("video_id", "analysis_id", "id"))
-        return Fate.ACCEPTED if known else Fate.UNCERTAIN
+        return Fate.ACCEPTED if any(map(_is_id, map(body.get, ID_KEYS))) else Fate.UNCERTAIN
     if response.status in REFUSALS or (response.status == 422 and "detail" in body):
         return Fate.REFUSED
     return Fate.UNCERTAIN if response.request_complete else Fate.NOT_HAPPENED
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool) and value != ""
 
 
 def _body(response: Response) -> dict[str, Any]:

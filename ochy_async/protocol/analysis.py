@@ -22,7 +22,7 @@ from .drift import at, misfit, note
 from .request import AnalysisRequest
 from .routes import CALCULATED_DATA, LIST_ANALYSES, LIST_SUBJECT_ANALYSES, RESULTS, START
 from .side_view import SideView, SideViewCalculated, SideViewResults
-from .values import Answer, RawJson, answer, key
+from .values import ID_KEYS, Answer, RawJson, answer, key
 from .wire import Request, Upload
 
 __all__ = [
@@ -116,7 +116,7 @@ def _started_problems(found: Any) -> Iterator[Problem]:
         return
     if not isinstance(found.get("analysis_id"), str) or not found["analysis_id"]:
         yield Problem("analysis_id", "must be a non-empty text")
-    if found.get("view") not in VIEWS:
+    if not isinstance(found.get("view"), str) or found["view"] not in VIEWS:
         yield Problem("view", f"must be one of {', '.join(VIEWS)}")
     for name in ("started_at", "clip", "subject_id"):
         if not isinstance(found.get(name), str | None):
@@ -131,7 +131,7 @@ def _started_problems(found: Any) -> Iterator[Problem]:
 class StartAnswer(Answer):
     """What the server says to an accepted start: 202 with an id."""
 
-    video_id: str = field(metadata=key("video_id", "analysis_id", "id"))
+    video_id: str = field(metadata=key(*ID_KEYS))
     message: str | None = None
 
 
@@ -169,9 +169,7 @@ class _StateAnswer(Answer):
     status: Status | str
     percentage: float | None = None
 
-    known_keys = frozenset(
-        {"video_id", "analysis_id", "id", "thumbnail", "output_video", "biomechanical_analysis", "message"}
-    )
+    known_keys = frozenset({*ID_KEYS, "thumbnail", "output_video", "biomechanical_analysis", "message"})
 
 
 def results_call(started: Started[R2, Any] | str) -> Call[AnalysisState[R2]]:
@@ -234,7 +232,9 @@ def calculated_call(started: Started[Any, C2] | str) -> Call[C2]:
 class ListedAnalysis(Answer):
     """One analysis in a list. Source: `subject_id` documented, everything else inferred."""
 
-    analysis_id: str = field(metadata=key("analysis_id", "video_id", "id"))
+    layout_known = False
+
+    analysis_id: str = field(metadata=key(*ID_KEYS))
     subject_id: str | None = None
     """The subject it is linked to, if any."""
     view: str | None = field(default=None, metadata=key("analysis_type"))

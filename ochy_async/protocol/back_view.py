@@ -7,14 +7,14 @@ may be missing.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from attrs import field, frozen
 
 from ..errors import Problem
 from .assessment import Assessment, Ranges
 from .request import AnalysisRequest, flag
-from .values import Answer, SignedUrl, answer, key
+from .values import ID_KEYS, Answer, SignedUrl, answer, key
 
 __all__ = [
     "BackView",
@@ -63,7 +63,9 @@ class BackViewAnalysis(Answer):
 class BackViewResults(Answer):
     """The results of a back view analysis. Source: documented."""
 
-    analysis_id: str = field(metadata=key("video_id", "analysis_id", "id"))
+    view: ClassVar = "back_view"
+
+    analysis_id: str = field(metadata=key(*ID_KEYS))
     biomechanical_analysis: BackViewAnalysis
     thumbnail: SignedUrl | None = None
     """A JPEG; dead after 1 hour, ask for the results again to renew it (inferred)."""
@@ -105,6 +107,8 @@ class GaitCycle(Answer):
     is in `raw` as it came.
     """
 
+    layout_known = False
+
     pronation: Any = None
     knee_adduction: Any = None
     pelvic_drop: Any = None
@@ -114,11 +118,13 @@ class GaitCycle(Answer):
 class BackViewCalculated(Answer):
     """The calculated data of a back view. Source: `gait_cycle` documented by name."""
 
+    view: ClassVar = "back_view"
+
     gait_cycle: GaitCycle | None = None
     total_score: float | None = None
     """0 to 1, higher is better (inferred from the side view)."""
 
-    known_keys = frozenset({"video_id", "analysis_id", "id", "status", "percentage"})
+    known_keys = frozenset({*ID_KEYS, "status", "percentage"})
 
 
 @frozen(kw_only=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
+from urllib.parse import unquote
 
 from attrs import field, frozen
 
@@ -102,7 +103,7 @@ def call(
 
 def any_call(method: str, path: str, query: tuple[tuple[str, str], ...], json: Any) -> Call[Any]:
     """Any request of the API, its answer as it comes. Raises `InvalidRequest` for a path that leaves the API."""
-    if not _PATH.fullmatch(path) or {".", ".."} & set(path.split("/")):
+    if not _PATH.fullmatch(path) or {".", ".."} & set(unquote(path).split("/")):
         problem = Problem("path", "must begin with '/' and be percent-encoded, without query, '//' or '..'")
         raise InvalidRequest.of(f"{method} request", (problem,))
     route = next((each for each in ROUTES if each.method == method and each.template == path), None)

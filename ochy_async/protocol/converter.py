@@ -15,7 +15,7 @@ import typing
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import attrs
 from attrs import frozen
@@ -33,17 +33,17 @@ Hook = Callable[[Any, Any], Any]
 
 
 def _number(value: Any, _: Any) -> float:
-    if isinstance(value, float | int) and not isinstance(value, bool):
-        return float(value)
+    if isinstance(value, bool) or not isinstance(value, float | int | str):
+        raise misfit("a number", value)
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        raise misfit("a number", value) from None
+    if not math.isfinite(number):
+        raise misfit("a finite number", value)
     if isinstance(value, str):
-        try:
-            number = float(value)
-        except ValueError:
-            raise misfit("a number", value) from None
-        if math.isfinite(number):
-            note("number sent as text", value)
-            return number
-    raise misfit("a number", value)
+        note("number sent as text", value)
+    return number
 
 
 def _text(value: Any, _: Any) -> str:
@@ -136,7 +136,7 @@ def _field_of(attribute: attrs.Attribute[Any], wanted: Any, convert: OrjsonConve
 
 def _answer_hook(cls: type[Answer], convert: OrjsonConverter) -> Hook:
     hints = typing.get_type_hints(cls)
-    fields = [_field_of(a, hints[a.name], convert) for a in attrs.fields(cls) if a.name != "raw"]
+    fields = [_field_of(a, hints[a.name], convert) for a in attrs.fields(cast("Any", cls)) if a.name != "raw"]
     known = cls.known_keys.union(*((each.key, *each.others) for each in fields))
 
     def read(value: Any, _: Any) -> Answer:
@@ -147,7 +147,7 @@ def _answer_hook(cls: type[Answer], convert: OrjsonConverter) -> Hook:
             found = value.get(each.key)
             plain = type(found) is each.exact or (found is None and each.absent)
             given[each.name] = found if plain else each.read(value)
-        if not value.keys() <= known:
+        if cls.layout_known and not value.keys() <= known:
             _note_unknown(value, known)
         return cls(raw=RawJson(value), **given)
 

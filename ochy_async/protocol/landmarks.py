@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from array import array
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any, Final, cast
@@ -21,6 +22,7 @@ from attrs import Factory, define, field, frozen
 from .call import Call
 from .converter import structure
 from .drift import DriftNote, Misfit, Reading, at, note, reading
+from .outline import safe_key
 from .refusals import json_of, unreadable
 from .routes import RAW_DATA
 from .values import Answer, RawJson, answer, key
@@ -71,6 +73,8 @@ class Grid:
 class VideoInformation(Answer):
     """Facts of the video. Resolution, frame rate and duration are documented, their key names are not."""
 
+    layout_known = False
+
     resolution: Any = None
     """JSON as it came."""
     width: float | None = None
@@ -116,7 +120,7 @@ class Landmarks:
         return self.coordinates[coordinate].column(self.names.index(name))
 
     def __repr__(self) -> str:
-        shown = ", ".join(sorted(self.coordinates))
+        shown = ", ".join(map(safe_key, sorted(self.coordinates)))
         return f"<Landmarks: {len(self.frame_numbers)} frames of {len(self.names)} landmarks ({shown})>"
 
 
@@ -176,6 +180,9 @@ class _Walk:
 
 _LISTED: Final = ("x", "y", "z", "score")
 """What the places of a bare list are taken for (inferred)."""
+_NUMBERS: Final = frozenset({int, float})
+_LARGEST: Final = sys.float_info.max
+_FRAME_NUMBER: Final = re.compile(r"-?[0-9]{1,15}")
 _SAME: Final = {"visibility": "score", "confidence": "score", "likelihood": "score"}
 """Other likely names of the score."""
 
@@ -206,9 +213,12 @@ class _Columns:
         points = frame.values()
         if not all(type(point) is dict and tuple(point) == form for point in points):
             return None
+        values = [value for point in points for value in point.values()]
+        if not _NUMBERS.issuperset(map(type, values)):
+            return None
         try:
-            flat = array("d", [value for point in points for value in point.values()])
-        except TypeError:  # a null or a text among the numbers
+            flat = array("d", values)
+        except OverflowError:
             return None
         return {name: flat[place :: len(form)] for place, name in enumerate(form)}
 
@@ -262,7 +272,7 @@ def _coordinates(point: Any) -> Iterator[tuple[str, float]]:
         return
     places: dict[str, Any] = point
     for name, value in places.items():
-        if type(value) is float or type(value) is int:
+        if type(value) in _NUMBERS and not abs(value) > _LARGEST:  # written so that NaN passes
             yield _SAME.get(name, name), float(value)
         elif value is not None and name != "name":
             note("expected a number", value, "frames", name)
@@ -291,7 +301,7 @@ def _read(body: bytes) -> Generator[None, None, Landmarks]:
 def _frames(walk: _Walk, columns: _Columns) -> Generator[None, None, None]:
     for done, number in enumerate(walk.members()):
         frame = walk.value()
-        if number.strip().lstrip("-").isdecimal():
+        if _FRAME_NUMBER.fullmatch(number):
             columns.add(int(number), frame)
         else:
             note("frame left out, its key is no number", frame, "frames")

@@ -26,6 +26,7 @@ from ..errors import (
 )
 from .outline import describe, outline, safe_key
 from .routes import CALCULATED_DATA, RAW_DATA, START, Route
+from .values import ID_KEYS
 from .wire import Response
 
 __all__ = ["error_of", "json_of", "unreadable", "words"]
@@ -128,7 +129,7 @@ def unreadable(route: Route, response: Response, why: str, analysis_id: str | No
 
 
 def _id_in(said: dict[str, Any]) -> str | None:
-    found = next((said[name] for name in ("video_id", "analysis_id", "id") if said.get(name)), None)
+    found = next((said[name] for name in ID_KEYS if said.get(name)), None)
     return found if isinstance(found, str) else None
 
 

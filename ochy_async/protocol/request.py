@@ -116,7 +116,7 @@ def measure(
     name: str, value: object, bounds: tuple[float, float], unit: str, factor: int, other: str
 ) -> Iterator[Problem]:
     low, high = bounds
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value or abs(value) == math.inf:
         yield Problem(name, f"must be a number of {unit}")
     elif low * factor <= value <= high * factor:
         yield Problem(name, f"looks like {other}; the vendor takes {unit}, so divide it by {factor}")

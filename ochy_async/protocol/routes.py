@@ -6,6 +6,8 @@ The escape hatch (`OchySession.request`) and the emulator's documentation read t
 from __future__ import annotations
 
 import enum
+import re
+from typing import Final
 from urllib.parse import quote
 
 from attrs import frozen
@@ -13,6 +15,8 @@ from attrs import frozen
 from ..errors import InvalidRequest, Problem
 
 __all__ = ["ROUTES", "Mark", "Route"]
+
+_ID: Final = re.compile(r"[^\s/\\\x00-\x1f\x7f\ud800-\udfff]{1,200}")
 
 
 class Mark(enum.Enum):
@@ -36,12 +40,12 @@ class Route:
     def path(self, **parts: str) -> str:
         """The template filled in; each part is percent-encoded whole, so none can leave its segment.
 
-        Raises `InvalidRequest` for an empty part and for `.` and `..`, which a server may resolve.
+        Raises `InvalidRequest` for what cannot be an id: a path or a line of text that was passed by mistake.
         """
         problems = tuple(
-            Problem(name, "an id must be a non-empty text other than '.' and '..'")
+            Problem(name, "must be an id: a text of at most 200 characters without blanks and slashes")
             for name, value in parts.items()
-            if value in ("", ".", "..")
+            if not isinstance(value, str) or value in (".", "..") or not _ID.fullmatch(value)
         )
         if problems:
             raise InvalidRequest.of(str(self), problems)

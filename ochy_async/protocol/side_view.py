@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import enum
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from attrs import field, frozen
 
 from .assessment import Assessment, RunningStyle
 from .request import AnalysisRequest
-from .values import Answer, SignedUrl, answer, key
+from .values import ID_KEYS, Answer, SignedUrl, answer, key
 
 __all__ = [
     "FootAssessment",
@@ -71,7 +71,9 @@ class SideViewAnalysis(Answer):
 class SideViewResults(Answer):
     """The results of a side view analysis. Source: documented."""
 
-    analysis_id: str = field(metadata=key("video_id", "analysis_id", "id"))
+    view: ClassVar = "side_view"
+
+    analysis_id: str = field(metadata=key(*ID_KEYS))
     biomechanical_analysis: SideViewAnalysis
     thumbnail: SignedUrl | None = None
     """A JPEG; dead after 1 hour, ask for the results again to renew it (inferred)."""
@@ -173,6 +175,8 @@ class Overstride(Answer):
 class JointAngles(Answer):
     """Joint angles. The names are documented, the layout below them is not: JSON as it came."""
 
+    layout_known = False
+
     ankle: Any = None
     knee: Any = None
     hip: Any = None
@@ -184,6 +188,8 @@ class JointAngles(Answer):
 class SideViewCalculated(Answer):
     """The calculated data of a side view. Source: keys documented; each may be missing."""
 
+    view: ClassVar = "side_view"
+
     metrics: Metrics | None = None
     overstride: Overstride | None = None
     foot_landing: Any = None
@@ -193,7 +199,7 @@ class SideViewCalculated(Answer):
     total_score: float | None = None
     """0 to 1, higher is better."""
 
-    known_keys = frozenset({"video_id", "analysis_id", "id", "status", "percentage"})
+    known_keys = frozenset({*ID_KEYS, "status", "percentage"})
 
 
 @frozen(kw_only=True)

@@ -5,15 +5,18 @@ Law of this room: results are values. They hold no client, and no repr shows hea
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, TypeVar, dataclass_transform
+from typing import Any, ClassVar, Final, TypeVar, dataclass_transform
 
 from attrs import field, frozen
 
 from .outline import outline, safe_key
 
-__all__ = ["Answer", "RawJson", "SignedUrl", "answer", "key"]
+__all__ = ["ID_KEYS", "Answer", "RawJson", "SignedUrl", "answer", "key"]
 
 T = TypeVar("T")
+
+ID_KEYS: Final = ("video_id", "analysis_id", "id")
+"""The names under which the id of an analysis may come: one id, two names (documented), or a plain `id`."""
 
 
 class RawJson(dict[str, Any]):
@@ -37,7 +40,13 @@ class SignedUrl:
         return "SignedUrl(…)"
 
 
-@frozen(kw_only=True, repr=False)
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
+def answer(cls: type[T]) -> type[T]:
+    """A frozen attrs class with keyword fields and the repr of `Answer`; a generated one shows values."""
+    return frozen(kw_only=True, repr=False)(cls)
+
+
+@answer
 class Answer:
     """Something the server said, as a value."""
 
@@ -47,14 +56,11 @@ class Answer:
     known_keys: ClassVar[frozenset[str]] = frozenset()
     """Keys that are expected though no field reads them."""
 
+    layout_known: ClassVar[bool] = True
+    """False where the vendor does not say what keys there are: then none is drift."""
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {', '.join(map(safe_key, self.raw)) or 'empty'}>"
-
-
-@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
-def answer(cls: type[T]) -> type[T]:
-    """A frozen attrs class with keyword fields and the repr of `Answer`; a generated one shows values."""
-    return frozen(kw_only=True, repr=False)(cls)
 
 
 def key(*names: str) -> dict[str, tuple[str, ...]]:

@@ -42,7 +42,7 @@ def get_webhook_call() -> Call[WebhookSettings]:
 
 def configure_webhook_call(url: str, *, enabled: bool) -> Call[WebhookSettings]:
     """Stores both settings. Repeatable. Raises `InvalidRequest` for a URL that is not https."""
-    if not _is_https(url):
+    if not isinstance(url, str) or not _is_https(url):
         raise InvalidRequest.of("configure_webhook", (Problem("url", "must be an https URL with a host"),))
     return call(CONFIGURE_WEBHOOK, WebhookSettings, json={"url": url, "enabled": bool(enabled)})
 
