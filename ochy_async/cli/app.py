@@ -1,0 +1,65 @@
+"""The group of all commands, each loaded only when it is run or asked for its own help.
+
+Law of this room: telling what there is costs nothing: no network, no terminal library, no session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, Final
+
+import click
+
+from .._version import __version__
+from ..errors import OchyError
+from .exits import MEANINGS, Exit, exit_of
+
+__all__ = ["COMMANDS", "ochy"]
+
+COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
+    "demo": ("demo", "See it work: six made-up clips and an emulator; no key, no credit."),
+    "analyze": ("analyze", "Analyse clips. Costs one credit for each clip."),
+    "wait": ("wait", "Collect analyses that are paid for already. Spends nothing."),
+    "doctor": ("doctor", "Check key, settings and network. Spends nothing."),
+    "emulator": ("emulator", "Run a small Ochy on this machine, to try programs against."),
+}
+"""Each command's module and its line in the help."""
+
+
+class Commands(click.Group):
+    """Loads commands late, and turns what the library raises into one paragraph and an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f".{COMMANDS[cmd_name][0]}", __package__).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, told) for name, (_, told) in COMMANDS.items()])
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(int(code)), told) for code, told in sorted(MEANINGS.items())])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except OchyError as error:
+            click.echo(f"ochy: {error}", err=True)
+            ctx.exit(exit_of(error))
+        except KeyboardInterrupt:
+            ctx.exit(Exit.INTERRUPTED)
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="The API key comes from OCHY_API_KEY, or from the file that OCHY_API_KEY_FILE or --key-file names.",
+)
+@click.version_option(__version__, prog_name="ochy", message="%(prog)s %(version)s")
+def ochy() -> None:
+    """Running videos in, biomechanics out: the Ochy Partner API from the command line."""

@@ -1,0 +1,180 @@
+"""`ochy doctor`: is everything in place? Asks one question of the server, and that one is free.
+
+Law of this room: it spends nothing, it shows no part of the key, and it never says ok to what it has
+not seen.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final, Literal, TypeVar
+from urllib.parse import urlsplit
+
+import anyio
+import click
+from attrs import asdict, frozen
+
+from .._version import __version__
+from ..errors import ConnectionTrouble, DeadlinePassed, KeyRefused, OchyError, Phase
+from ..policy.limits import Limits
+from ..policy.retry import Retry
+from ..protocol.webhooks import WebhookSettings
+from ..session import BASE_URL, OchySession
+from ..transport import ApiKey, BaseUrl
+from .account import SET_KEY, Account, account_options
+from .exits import Exit
+from .paper import tell
+from .sheets import clean
+
+__all__ = ["command"]
+
+State = Literal["ok", "failed", "unknown"]
+T = TypeVar("T")
+
+FREE: Final = "This asks for the webhook's settings and nothing else: it spends nothing."
+PACKAGES: Final = ("aiohttp", "anyio", "attrs", "cattrs")
+ONCE: Final = Retry(attempts=1)
+SOON: Final = Limits(connect=10, stall=15, call=20)
+
+
+@frozen
+class Check:
+    """One line of the report."""
+
+    check: str
+    state: State
+    found: str
+    advice: str = ""
+    """What to do about it; empty where nothing is to be done."""
+
+
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@account_options
+def command(as_json: bool, base_url: str | None, key_file: str | None) -> None:
+    """Check versions, key, address, network and webhook. Spends nothing.
+
+    Exit code 0: all well, 3: the key is the matter, 1: something else is.
+    """
+    if not as_json:
+        tell(FREE)
+    checks = tuple(_checks(Account(base_url=base_url, key_file=key_file)))
+    if as_json:
+        report = {"ok": not _failed(checks), "spent": 0, "checks": [asdict(check) for check in checks]}
+        click.echo(json.dumps(report))
+    else:
+        for check in checks:
+            click.echo(f"{check.state:8} {check.check}: {clean(check.found)}")
+            if check.advice:
+                click.echo(f"{'':8} -> {clean(check.advice)}")
+    click.get_current_context().exit(_exit(checks))
+
+
+def _failed(checks: Iterable[Check]) -> list[str]:
+    return [check.check for check in checks if check.state == "failed"]
+
+
+def _exit(checks: tuple[Check, ...]) -> Exit:
+    failed = _failed(checks)
+    if any(name in _KEY_CHECKS for name in failed):
+        return Exit.KEY
+    return Exit.SOME_FAILED if failed else Exit.OK
+
+
+_KEY_CHECKS: Final = ("key", "key accepted")
+
+
+def _checks(account: Account) -> Iterator[Check]:
+    yield from _versions()
+    ready = [_key(account), _base_url(account.base_url)]
+    yield from ready
+    settings = None if _failed(ready) else anyio.run(_asked, account)
+    yield _reached(settings)
+    yield _accepted(settings)
+    yield _webhook(settings)
+    yield Check("clock", "unknown", "the API does not tell its time; nothing here depends on it")
+
+
+def _versions() -> Iterator[Check]:
+    yield Check("ochy_async", "ok", __version__)
+    yield Check("Python", "ok", platform.python_version())
+    for name in PACKAGES:
+        try:
+            yield Check(name, "ok", version(name))
+        except PackageNotFoundError:
+            yield Check(name, "unknown", "its version is not told", "Install ochy-async with pip, not by copying.")
+
+
+def _tried(make: Callable[[], T]) -> T | OchyError:
+    try:
+        return make()
+    except OchyError as error:
+        return error
+
+
+def _key(account: Account) -> Check:
+    source = account.key_source()
+    if source is None:
+        return Check("key", "failed", "none", SET_KEY)
+    # The key stays out of this frame: an error could lay it open.
+    trouble = _tried(lambda: ApiKey(account.key()).check())
+    if isinstance(trouble, OchyError):
+        return Check("key", "failed", f"not usable, from {source}", str(trouble))
+    return Check("key", "ok", f"present, from {source}; it is not shown")
+
+
+def _base_url(given: str | None) -> Check:
+    url = _tried(lambda: BaseUrl(given or BASE_URL))
+    if isinstance(url, OchyError):
+        return Check("base URL", "failed", "not usable", str(url))
+    return Check("base URL", "ok", url.text)
+
+
+async def _asked(account: Account) -> WebhookSettings | OchyError:
+    async with OchySession(account.key(), base_url=account.base_url, retry=ONCE, limits=SOON) as ochy:
+        try:
+            return await ochy.get_webhook()
+        except OchyError as error:
+            return error
+
+
+def _reached(settings: WebhookSettings | OchyError | None) -> Check:
+    if settings is None:
+        return Check("host", "unknown", "not asked")
+    if isinstance(settings, ConnectionTrouble | DeadlinePassed):
+        reached = isinstance(settings, ConnectionTrouble) and settings.phase is not Phase.NOT_SENT
+        found = "a connection, but no answer" if reached else "no connection"
+        return Check("host", "failed", found, str(settings))
+    return Check("host", "ok", "it answers")
+
+
+def _accepted(settings: WebhookSettings | OchyError | None) -> Check:
+    if isinstance(settings, KeyRefused):
+        return Check("key accepted", "failed", f"HTTP {settings.status}", str(settings))
+    if settings is None or isinstance(settings, ConnectionTrouble | DeadlinePassed):
+        return Check("key accepted", "unknown", "not asked, or no answer")
+    if isinstance(settings, OchyError):
+        return Check("key accepted", "unknown", f"another error: {type(settings).__name__}")
+    return Check("key accepted", "ok", "yes")
+
+
+def _webhook(settings: WebhookSettings | OchyError | None) -> Check:
+    if isinstance(settings, OchyError):
+        known = isinstance(settings, KeyRefused | ConnectionTrouble | DeadlinePassed)
+        return Check("webhook", "unknown", "not told") if known else Check("webhook", "failed", "", str(settings))
+    if settings is None:
+        return Check("webhook", "unknown", "not asked")
+    if not settings.stored:
+        return Check("webhook", "ok", "none is stored; only --notify-via-webhook needs one")
+    return Check("webhook", "ok", f"{'enabled' if settings.enabled else 'not enabled'}, to {_host(settings.url or '')}")
+
+
+def _host(url: str) -> str:
+    """The host alone: paths and queries of webhooks hold secrets."""
+    try:
+        return urlsplit(url).hostname or "an unknown host"
+    except ValueError:
+        return "an unknown host"
