@@ -1,0 +1,101 @@
+"""Looks for a secret in everything that a secret must never reach.
+
+The functions return what they found, so that a test can plant a leak and see it caught.
+"""
+
+from __future__ import annotations
+
+import gc
+import pickle
+import traceback
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from types import FrameType
+
+API_KEY = "canary-key-4f1d9c/7e+2"
+"""Holds characters that are encoded in a URL, so that both spellings must be looked for."""
+
+SECRETS = (API_KEY, "canary-key-4f1d9c%2F7e%2B2", "4f1d9c", "signature=")
+"""The key as it is, as it stands in a URL, a piece of it, and the mark of a signed URL."""
+
+_OURS = ("/ochy_async/", "/aiohttp/", "/anyio/", "/attr/", "/cattrs/", "/asyncio/")
+
+
+def leaks(text: str) -> bool:
+    """Whether a text holds a secret."""
+    return any(secret in text for secret in SECRETS)
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """An error and everything that hangs on it: causes and contexts, suppressed ones too."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        waiting += [each.__cause__, each.__context__]
+        if isinstance(each, BaseExceptionGroup):
+            waiting += each.exceptions
+
+
+def leaks_in_error(error: BaseException) -> list[str]:
+    """Where an error, its chain, its pickle or the frames of library code behind it hold a secret."""
+    found: list[str] = []
+    for each in chain(error):
+        places = {"text": str(each), "repr": repr(each), "args": repr(each.args), "facts": repr(vars(each))}
+        places["traceback"] = "".join(traceback.format_exception(each))
+        found += [f"{type(each).__name__}.{place}" for place, text in places.items() if leaks(text)]
+        found += [f"{type(each).__name__} {place}" for place in _frame_leaks(each)]
+    try:
+        pickled = pickle.dumps(error)
+    except Exception:  # noqa: BLE001 - an error of somebody else's making need not pickle
+        pickled = b""
+    return found + (["pickle"] if leaks(pickled.decode("latin-1")) else [])
+
+
+def _frame_leaks(error: BaseException) -> Iterator[str]:
+    step = error.__traceback__
+    while step is not None:
+        frame: FrameType = step.tb_frame
+        if any(part in frame.f_code.co_filename for part in _OURS) and "/tests/" not in frame.f_code.co_filename:
+            for name, value in frame.f_locals.items():
+                if leaks(safe_repr(value)):
+                    yield f"frame {frame.f_code.co_qualname}, local {name}"
+        step = step.tb_next
+
+
+def safe_repr(value: object) -> str:
+    """A repr of anything: an object that is half made, or raises in its repr, shows its class."""
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001 - whatever a repr raises, it shows nothing
+        return f"<{type(value).__name__}>"
+
+
+def leaks_in_objects() -> list[str]:
+    """Which living objects of the library show a secret in their repr."""
+    client = (each for each in gc.get_objects() if _is_of_the_client(str(type(each).__module__)))
+    return sorted({f"repr of {type(each).__name__}" for each in client if leaks(safe_repr(each))})
+
+
+@cache
+def _is_of_the_client(module: str) -> bool:
+    return module.startswith("ochy_async") and not module.startswith("ochy_async.emulator")
+
+
+def leaks_in_files(folder: Path) -> list[str]:
+    """Which files below a folder hold a secret."""
+    return [f"file {path.name}" for path in folder.rglob("*") if path.is_file() and leaks(_text(path))]
+
+
+def leaks_in_texts(what: str, texts: Iterable[str]) -> list[str]:
+    """Which of some texts hold a secret."""
+    return [f"{what}: {text.replace(API_KEY, '[key]')[:80]}" for text in texts if leaks(text)]
+
+
+def _text(path: Path) -> str:
+    return path.read_bytes().decode("latin-1")

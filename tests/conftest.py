@@ -1,0 +1,156 @@
+"""What every test has: a canary for the API key that is searched for everywhere, and an emulator."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Generator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import canary
+import pytest
+from canary import API_KEY
+
+from ochy_async import Limits, OchySession, Polling, Retry
+from ochy_async.emulator import DirectTransport, Emulator, Fault, Faults, Service, World, direct
+from ochy_async.errors import OchyError
+from ochy_async.events import Event
+from ochy_async.exchange import Exchange
+
+CLIP = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 40
+"""Looks like an MP4 to anyone who only looks at the container's signature."""
+
+QUICK = Polling(interval=0.05, shortest=0.02, longest=0.5, requests_per_second=1000)
+"""For a real socket and an emulator that runs fast."""
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """aiohttp runs on asyncio only."""
+    return "asyncio"
+
+
+class _Records(logging.Handler):
+    """Every log record as the most talkative formatter would write it."""
+
+    def __init__(self) -> None:
+        super().__init__(level=0)
+        self.lines: list[str] = []
+        self.setFormatter(logging.Formatter("%(name)s %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(f"{self.format(record)} {record.args!r}")
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_escapes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Generator[None]:
+    """Runs every test with a canary as the API key, and looks for it in all the places it must never reach.
+
+    Logs at every level, every error that was made (text, chain, pickle, frames), every event, every
+    living object's repr, and every file. What is printed is searched by the report hook below.
+    """
+    monkeypatch.setenv("OCHY_API_KEY", API_KEY)
+    monkeypatch.delenv("OCHY_BASE_URL", raising=False)
+    errors: list[OchyError] = []
+    events: list[Event] = []
+    sessions: list[None] = []
+    make, tell, open_session = OchyError.__init__, Exchange.tell, OchySession.__init__
+
+    def remember_error(self: OchyError, *args: Any, **kwargs: Any) -> None:
+        make(self, *args, **kwargs)
+        errors.append(self)
+
+    def remember_event(self: Exchange, event: Event) -> None:
+        events.append(event)
+        tell(self, event)
+
+    def remember_session(self: OchySession, *args: Any, **kwargs: Any) -> None:
+        sessions.append(None)
+        open_session(self, *args, **kwargs)
+
+    monkeypatch.setattr(OchySession, "__init__", remember_session)
+    monkeypatch.setattr(OchyError, "__init__", remember_error)
+    monkeypatch.setattr(Exchange, "tell", remember_event)
+    records, root = _Records(), logging.getLogger()
+    level = root.level
+    root.addHandler(records)
+    root.setLevel(logging.DEBUG)
+    yield
+    root.removeHandler(records)
+    root.setLevel(level)
+    found = [place for error in errors for place in canary.leaks_in_error(error)]
+    found += canary.leaks_in_texts("log", records.lines)
+    found += canary.leaks_in_texts("event", map(repr, events))
+    found += canary.leaks_in_files(tmp_path)
+    if sessions:  # a look at every living object takes a while, and without a session none knows the key
+        found += canary.leaks_in_objects()
+    assert not found, f"a secret escaped into {found}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fails a test that printed the canary."""
+    report = yield
+    printed = [name for name, text in report.sections if canary.leaks(text)]
+    if printed:
+        report.outcome = "failed"
+        report.longrepr = f"a secret was printed: {printed}"
+    return report
+
+
+class Recorded:
+    """Faults that also remember every request that arrived, the ones that the service never saw too."""
+
+    def __init__(self, faults: Faults | None = None) -> None:
+        self.routes: list[str] = []
+        self._faults = faults
+
+    def next(self, route: str, count: int) -> Fault | None:
+        self.routes.append(route)
+        return self._faults.next(route, count) if self._faults else None
+
+
+def world(**settings: Any) -> World:
+    """An emulator's world that takes the canary as its key."""
+    keys: frozenset[str] = frozenset({API_KEY})
+    return World(keys=keys, **settings)
+
+
+@pytest.fixture
+async def emulator() -> AsyncGenerator[Emulator]:
+    """A small Ochy on a real port, fifty times faster than life."""
+    async with Emulator(world(), speed=50) as running:
+        yield running
+
+
+@pytest.fixture
+async def ochy(emulator: Emulator) -> AsyncGenerator[OchySession]:
+    """A session with the emulator, over a real socket."""
+    async with real_session(emulator) as session:
+        yield session
+
+
+def real_session(emulator: Emulator, **settings: Any) -> OchySession:
+    """A session over a real socket; quick to retry, quick to look."""
+    given: dict[str, Any] = {
+        "polling": QUICK,
+        "retry": Retry(first_delay=0.01),
+        "limits": Limits(stall=5, call=10),
+        **settings,
+    }
+    return OchySession(base_url=emulator.url, **given)
+
+
+def direct_session(
+    service: Service | World | None = None, faults: Faults | None = None, **settings: Any
+) -> OchySession:
+    """A session plugged into the emulator without a socket, for virtual time. Chance is always one half."""
+    transport = DirectTransport(service or world(), faults, api_key=API_KEY, latency=0.05)
+    given: dict[str, Any] = {"chance": lambda: 0.5, "clock": loop_clock, **settings}
+    return OchySession(transport=transport, **given)
+
+
+def loop_clock() -> datetime:
+    """The time of day on the clock of the event loop, the same as the emulator's."""
+    return datetime.fromtimestamp(direct.loop_clock(), UTC)

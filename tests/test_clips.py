@@ -1,0 +1,555 @@
+"""A video to send: from wherever it comes, its exact bytes, as often as it takes, or not at all."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+from conftest import CLIP
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ochy_async import Clip
+from ochy_async.clips import CHUNK, ClipSource, prepare, safe_name
+from ochy_async.errors import ClipUnusable
+from ochy_async.protocol.video_limits import CONTENT_TYPES, MAX_BYTES
+
+pytestmark = pytest.mark.anyio
+
+BIG = CLIP + bytes(range(251)) * (3 * CHUNK // 251)
+"""Several chunks, the last of them a short one."""
+
+
+async def content(clip: Clip) -> bytes:
+    """All bytes of a clip."""
+    return b"".join([chunk async for chunk in clip.chunks()])
+
+
+async def sending(clip: Clip, between: Callable[[], object] = lambda: None) -> tuple[bytes, ClipUnusable | None]:
+    """What of a clip is handed over, and why it ended early; `between` is done after the first chunk."""
+    sent = b""
+    try:
+        async for chunk in clip.chunks():
+            if not sent:
+                between()
+            sent += chunk
+    except ClipUnusable as refused:
+        return sent, refused
+    return sent, None
+
+
+async def handed_over(clip: Clip, between: Callable[[], object] = lambda: None) -> int:
+    """How many bytes of an unusable clip are handed over before it is refused."""
+    sent, refused = await sending(clip, between)
+    assert refused is not None
+    assert refused.problems
+    return len(sent)
+
+
+async def problems_of(source: Any, name: str | None = None) -> dict[str, str]:
+    """Why a clip is refused: message by field."""
+    with pytest.raises(ClipUnusable) as caught:
+        await prepare(source, name)
+    assert "nothing was sent or charged" in str(caught.value)
+    assert all(str(problem) in str(caught.value) for problem in caught.value.problems)
+    return {problem.field: problem.message for problem in caught.value.problems}
+
+
+def file_of(folder: Path, data: bytes = BIG, name: str = "runner.mp4") -> Path:
+    """A file with some content."""
+    path = folder / name
+    path.write_bytes(data)
+    return path
+
+
+async def slices(data: bytes, size: int = 1000) -> AsyncGenerator[bytes]:
+    """Bytes as a stream."""
+    for start in range(0, len(data), size):
+        yield data[start : start + size]
+
+
+def source_of(kind: str, folder: Path) -> ClipSource:
+    """The same content as every kind of source."""
+    match kind:
+        case "text path":
+            return str(file_of(folder))
+        case "path":
+            return file_of(folder)
+        case "open file":
+            return file_of(folder).open("rb")
+        case "file in memory":
+            return io.BytesIO(BIG)
+        case "stream":
+            return Clip.stream(lambda: slices(BIG), name="runner.mp4", size=len(BIG))
+        case "bytearray":
+            return bytearray(BIG)
+        case "memoryview":
+            return memoryview(BIG)
+        case _:
+            return BIG
+
+
+KINDS = ["text path", "path", "open file", "file in memory", "stream", "bytes", "bytearray", "memoryview"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_every_source_gives_its_exact_bytes_twice(kind: str, tmp_path: Path) -> None:
+    """A clip is opened anew for each attempt, so a second one sends the same."""
+    source = source_of(kind, tmp_path)
+    clip = await prepare(source)
+    assert clip.size == len(BIG)
+    assert (clip.name.endswith(".mp4"), clip.content_type) == (True, "video/mp4")
+    assert await content(clip) == BIG
+    assert await content(clip) == BIG
+    if isinstance(source, io.IOBase):
+        source.close()
+
+
+@pytest.mark.parametrize("size", [1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK])
+@pytest.mark.parametrize("kind", ["path", "bytes"])
+async def test_every_size_comes_whole(kind: str, size: int, tmp_path: Path) -> None:
+    """Around the size of a chunk too."""
+    data = bytes(size)
+    clip = await prepare(file_of(tmp_path, data) if kind == "path" else data, "a.mp4")
+    chunks = [chunk async for chunk in clip.chunks()]
+    assert b"".join(chunks) == data
+    assert all(chunks)
+
+
+async def test_bytes_are_taken_as_they_are_now() -> None:
+    """A bytearray that changes after it was given does not change the clip."""
+    data = bytearray(BIG)
+    clip = await prepare(data)
+    data[:] = bytes(len(data))
+    assert await content(clip) == BIG
+
+
+# --- the caller's own file ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("in_memory", [True, False], ids=["memory", "disk"])
+async def test_a_file_is_read_from_its_position(in_memory: bool, tmp_path: Path) -> None:
+    """What the caller has read already is not sent, and a second attempt begins at the same place."""
+    path = file_of(tmp_path)
+    with io.BytesIO(BIG) if in_memory else path.open("rb") as file:
+        file.seek(8)
+        clip = await prepare(file, "runner.mp4")
+        assert clip.size == len(BIG) - 8
+        assert await content(clip) == BIG[8:]
+        assert await content(clip) == BIG[8:]
+
+
+async def test_a_file_stays_the_callers(tmp_path: Path) -> None:
+    """It is never closed, and may be used while it is sent."""
+    with file_of(tmp_path).open("rb") as file:
+        clip = await prepare(file)
+        parts: list[bytes] = []
+        async for chunk in clip.chunks():
+            parts.append(chunk)
+            file.seek(3)
+        assert b"".join(parts) == BIG
+        assert not file.closed
+        file.seek(0)
+        assert file.read() == BIG
+
+
+@pytest.mark.parametrize("name", [None, "runner.mp4"])
+async def test_looking_at_a_file_leaves_its_position(name: str | None) -> None:
+    """To prepare a clip moves nothing: whoever does it twice gets the same clip."""
+    file = io.BytesIO(b"head" + BIG)
+    file.seek(4)
+    first = await prepare(file, name)
+    assert file.tell() == 4
+    assert await content(first) == await content(await prepare(io.BytesIO(BIG), name))
+
+
+async def test_a_file_opened_as_text_is_refused(tmp_path: Path) -> None:
+    """A video is no text; told before anything is sent."""
+    with file_of(tmp_path, b"text only").open("r") as file:
+        assert "binary mode" in (await problems_of(file))["file"]
+    assert "binary mode" in (await problems_of(io.StringIO("text")))["file"]
+
+
+async def test_what_cannot_be_rewound_is_refused() -> None:
+    """A pipe can be read once only: that is what `Clip.stream` is for."""
+    reading, writing = os.pipe()
+    os.close(writing)
+    with open(reading, "rb") as pipe:  # noqa: ASYNC230, PTH123 - a pipe has no path
+        assert "Clip.stream" in (await problems_of(pipe))["file"]
+
+
+# --- refused before anything is sent -------------------------------------------------------------------
+
+
+async def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    """The message names the file and the reason."""
+    found = await problems_of(tmp_path / "gone.mp4")
+    assert "'gone.mp4'" in found["path"]
+    assert "No such file" in found["path"]
+
+
+@pytest.mark.parametrize("path", ["", "a\0b.mp4"], ids=repr)
+async def test_no_usable_path_is_refused(path: str) -> None:
+    """An empty path, and one that no system takes."""
+    assert (await problems_of(path)).keys() == {"path"}
+
+
+async def test_a_folder_is_refused(tmp_path: Path) -> None:
+    """Whatever its name."""
+    (tmp_path / "folder.mp4").mkdir()
+    assert "not a regular file" in (await problems_of(tmp_path / "folder.mp4"))["path"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+async def test_a_named_pipe_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
+    """To open one would hang until somebody writes."""
+    os.mkfifo(tmp_path / "pipe.mp4")
+    assert "not a regular file" in (await problems_of(tmp_path / "pipe.mp4"))["path"]
+
+
+async def test_an_empty_clip_is_refused(tmp_path: Path) -> None:
+    """From any source."""
+    for source in (
+        file_of(tmp_path, b""),
+        b"",
+        io.BytesIO(b""),
+        Clip.stream(lambda: slices(b""), name="a.mp4", size=0),
+    ):
+        assert "empty" in (await problems_of(source, "a.mp4"))["size"]
+
+
+async def test_a_clip_that_is_too_large_is_refused(tmp_path: Path) -> None:
+    """30 MB are documented; one byte more is refused here, before an upload of minutes is."""
+    path = file_of(tmp_path, b"")
+    os.truncate(path, MAX_BYTES + 1)
+    assert "30,000,001 bytes are more than the 30,000,000" in (await problems_of(path))["size"]
+    os.truncate(path, MAX_BYTES)
+    assert (await prepare(path)).size == MAX_BYTES
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.txt", "a", "a.mp4.zip", "mp4", "a.", "a.mp5", "a.m p4"])
+async def test_a_wrong_extension_is_refused(name: str, tmp_path: Path) -> None:
+    """The server judges the type by the extension, so it must be one of the four."""
+    assert ".mp4, .mov, .avi, .webm" in (await problems_of(file_of(tmp_path, CLIP, name)))["name"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type"),
+    [
+        ("a.mp4", "video/mp4"),
+        ("a.MP4", "video/mp4"),
+        ("a.mov", "video/quicktime"),
+        ("a.Avi", "video/x-msvideo"),
+        ("a.webm", "video/webm"),
+        ("a.b.c.mp4", "video/mp4"),
+    ],
+)
+async def test_the_type_goes_with_the_extension(name: str, content_type: str, tmp_path: Path) -> None:
+    """The four documented types, in any case of letters."""
+    clip = await prepare(file_of(tmp_path, CLIP, name))
+    assert clip.content_type == content_type
+    assert Path(clip.name).suffix in CONTENT_TYPES
+
+
+async def test_a_name_in_any_script_is_taken(tmp_path: Path) -> None:
+    """A clip may be named in Chinese or by an emoji: of such a name only the extension is sent."""
+    for name in ("跑步.mp4", "ランナー.MOV", "🏃.webm"):
+        assert (await prepare(file_of(tmp_path, CLIP, name))).name == f"clip{Path(name).suffix.lower()}"
+
+
+async def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    """Too large and of the wrong type: both are said."""
+    path = file_of(tmp_path, b"", "a.txt")
+    os.truncate(path, MAX_BYTES + 1)
+    assert (await problems_of(path)).keys() == {"name", "size"}
+
+
+@pytest.mark.parametrize(
+    "source", [None, 7, 1.5, ["a.mp4"], object(), slices(b"x")], ids=lambda each: type(each).__name__
+)
+async def test_anything_else_is_no_clip(source: Any) -> None:
+    """The message says what can be given, a bare stream included."""
+    found = await problems_of(source)
+    assert type(source).__name__ in found["clip"]
+    assert "Clip.stream" in found["clip"]
+
+
+# --- never completed when something is wrong --------------------------------------------------------------
+
+
+def grow(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+def shrink(path: Path) -> None:
+    os.truncate(path, len(BIG) - 1)
+
+
+def rewrite(path: Path) -> None:
+    path.write_bytes(bytes(len(BIG)))
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1_000_000))  # a clock may be too coarse to see it
+
+
+def replace(path: Path) -> None:
+    other = file_of(path.parent, BIG, "other.mp4")
+    other.replace(path)
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1_000_000))
+
+
+CHANGES = [grow, shrink, rewrite, replace]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("size", [len(CLIP), len(BIG)], ids=["one chunk", "many chunks"])
+async def test_a_file_that_changed_before_it_is_sent_is_not_sent(
+    change: Callable[[Path], None], size: int, tmp_path: Path
+) -> None:
+    """What was checked is not what is there: not a byte is handed over."""
+    path = file_of(tmp_path, BIG[:size])
+    clip = await prepare(path)
+    change(path)
+    assert await handed_over(clip) == 0
+
+
+@pytest.mark.parametrize("change", [grow, shrink, rewrite])
+async def test_a_file_that_changes_while_it_is_sent_is_never_completed(
+    change: Callable[[Path], None], tmp_path: Path
+) -> None:
+    """The last chunk is held back until the file is known to be the same, so nothing wrong is ever analysed."""
+    path = file_of(tmp_path)
+    clip = await prepare(path)
+    assert 0 < await handed_over(clip, lambda: change(path)) < len(BIG)
+
+
+async def test_a_file_that_is_gone_is_told_as_such(tmp_path: Path) -> None:
+    """Between the check and the sending."""
+    path = file_of(tmp_path)
+    clip = await prepare(path)
+    path.unlink()
+    assert await handed_over(clip) == 0
+
+
+@pytest.mark.parametrize("change", [grow, shrink])
+async def test_an_open_file_that_changes_is_never_completed(change: Callable[[Path], None], tmp_path: Path) -> None:
+    """Neither is the caller's own file."""
+    path = file_of(tmp_path)
+    with path.open("rb") as file:
+        clip = await prepare(file)
+        assert await handed_over(clip, lambda: change(path)) < len(BIG)
+
+
+async def stream_of(*chunks: bytes) -> AsyncIterator[bytes]:
+    """A stream of just these chunks."""
+    for chunk in chunks:
+        yield chunk
+
+
+@pytest.mark.parametrize(
+    ("chunks", "size", "word"),
+    [
+        ([], 3, "fewer"),
+        ([b"ab"], 3, "fewer"),
+        ([b"a", b"b"], 3, "fewer"),
+        ([b"abcd"], 3, "more"),
+        ([b"abc", b"d"], 3, "more"),
+        ([b"ab", b"cd"], 3, "more"),
+        ([b"a", b"b", b"c", b"d"], 3, "more"),
+        ([b"abc", b"", b"d"], 3, "more"),
+        ([b"", b"abc", b"", b"", b"d"], 3, "more"),
+    ],
+)
+async def test_a_stream_of_the_wrong_size_is_never_completed(chunks: list[bytes], size: int, word: str) -> None:
+    """Too few or too many bytes: never as many as announced are handed over."""
+    clip = Clip.stream(lambda: stream_of(*chunks), name="a.mp4", size=size)
+    sent, refused = await sending(clip)
+    assert word in str(refused)
+    assert len(sent) < size
+
+
+@given(st.lists(st.binary(max_size=4), max_size=8), st.integers(1, 20))
+@settings(max_examples=60, deadline=None)
+async def test_a_stream_comes_whole_or_not_at_all(chunks: list[bytes], size: int) -> None:
+    """However a stream is cut, exactly the announced bytes are handed over, or fewer and an error."""
+    clip = Clip.stream(lambda: stream_of(*chunks), name="a.mp4", size=size)
+    sent, refused = await sending(clip)
+    whole = b"".join(chunks)
+    assert (refused is None) == (len(whole) == size)
+    assert sent == whole if refused is None else len(sent) < size
+
+
+async def test_a_bare_stream_is_sent_once() -> None:
+    """It cannot be opened anew, so a second attempt says so; a function that opens it can be called again."""
+    clip = Clip.stream(slices(BIG), name="a.mp4", size=len(BIG))
+    assert await content(clip) == BIG
+    with pytest.raises(ClipUnusable, match="pass a function that opens it anew"):
+        await content(clip)
+
+
+async def test_what_a_stream_raises_is_the_callers() -> None:
+    """An error in the caller's own stream comes through as it is."""
+
+    async def broken() -> AsyncGenerator[bytes]:
+        yield b"ab"
+        raise LookupError("the camera fell")
+
+    with pytest.raises(LookupError, match="the camera fell"):
+        await content(Clip.stream(broken, name="a.mp4", size=4))
+
+
+# --- nothing stays open ---------------------------------------------------------------------------------
+
+
+def open_files() -> set[str]:
+    """What this process has open of its own temporary files."""
+    return {str(link.resolve()) for link in Path("/proc/self/fd").iterdir() if ".mp4" in str(link.resolve())}
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not tell what is open")
+async def test_a_reading_that_is_abandoned_leaves_no_file_open(tmp_path: Path) -> None:
+    """Half-way, at the end, or after an error: the file is closed with the generator."""
+    path = file_of(tmp_path)
+    clip = await prepare(path)
+    half: Any = clip.chunks()
+    await anext(half)
+    assert open_files() == {str(path.resolve())}
+    await half.aclose()
+    assert open_files() == set()
+    await content(clip)
+    assert open_files() == set()
+    await handed_over(clip, lambda: grow(path))
+    assert open_files() == set()
+
+
+async def test_an_abandoned_stream_is_closed() -> None:
+    """The caller's generator runs its own clean-up at once."""
+    closed: list[bool] = []
+
+    async def opened() -> AsyncGenerator[bytes]:
+        try:
+            yield b"a" * 10
+            yield b"b" * 10
+            yield b"c" * 10
+        finally:
+            closed.append(True)
+
+    half: Any = Clip.stream(opened, name="a.mp4", size=30).chunks()
+    await anext(half)
+    assert closed == []
+    await half.aclose()
+    assert closed == [True]
+
+
+# --- names ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("runner.mp4", "runner.mp4"),
+        ("Runner 1 (final).MOV", "Runner_1_final.mov"),
+        ('a"; filename="b.mp4', "a_filename_b.mp4"),
+        ("a\r\nContent-Type: x.mp4", "a_Content-Type_x.mp4"),
+        ("../../etc/passwd.mp4", "passwd.mp4"),
+        ("..\\..\\boot.mp4", "boot.mp4"),
+        ("C:\\clips\\run.avi", "run.avi"),
+        ("/tmp/x/run.webm", "run.webm"),  # noqa: S108
+        ("Läufer Ñandú.mp4", "Laufer_Nandu.mp4"),
+        ("跑步.mp4", "clip.mp4"),
+        ("🏃.mp4", "clip.mp4"),
+        (".hidden.mp4", "hidden.mp4"),
+        (".mp4", "clip.mp4"),
+        ("..mp4", "clip.mp4"),
+        ("a.tar.mp4", "a.tar.mp4"),
+        ("a\0b.mp4", "a_b.mp4"),
+        ("-rf.mp4", "rf.mp4"),
+        ("a" * 255 + ".mp4", "a" * 96 + ".mp4"),
+        ("", "clip"),
+        ("/", "clip"),
+    ],
+)
+def test_a_name_is_made_plain(name: str, safe: str) -> None:
+    """No header, shell or file system can misread what is sent; the extension stays."""
+    assert safe_name(name) == safe
+
+
+letters = st.sampled_from("aZ9._- /\\\"'\r\n\0é跑😀:;%") | st.characters(exclude_categories=["Cs"])
+names = st.builds(
+    "{}{}".format,
+    st.text(letters, max_size=140),
+    st.sampled_from(["", ".mp4", ".MOV", ".avi", ".webm", ".m4v", ".", ".é", ".mp4 "]),
+)
+
+
+@given(names)
+@settings(max_examples=120, deadline=None)
+def test_any_name_is_made_plain_for_good(name: str) -> None:
+    """`[A-Za-z0-9._-]`, at most 100, and what is plain stays as it is."""
+    safe = safe_name(name)
+    assert re.fullmatch(r"[A-Za-z0-9._-]{1,100}", safe)
+    assert not safe.startswith((".", "-"))
+    assert safe_name(safe) == safe
+
+
+@given(st.text(letters, max_size=140), st.sampled_from(sorted(CONTENT_TYPES)))
+@settings(max_examples=100, deadline=None)
+def test_a_documented_extension_is_kept(stem: str, ending: str) -> None:
+    """Whatever stands before it, as long as it is an extension and no hidden file."""
+    assert safe_name(f"a{stem}b{ending}").endswith(ending)
+    assert safe_name(f"a{stem}b{ending.upper()}").endswith(ending)
+
+
+def test_a_long_name_is_cut_at_a_letter() -> None:
+    """Cutting leaves no dot or line at the end, so that a plain name stays as it is."""
+    safe = safe_name("a" * 95 + "_" + "b" * 50 + ".mp4")
+    assert safe_name(safe) == safe
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
+        (b"\0\0\0\x18ftypmp42", "clip.mp4"),
+        (b"\0\0\0\x18ftypisom", "clip.mp4"),
+        (b"\0\0\0\x14ftypqt  ", "clip.mov"),
+        (b"RIFF\x01\x02\x03\x04AVI LIST", "clip.avi"),
+        (b"\x1a\x45\xdf\xa3\x01", "clip.webm"),
+    ],
+)
+async def test_bytes_are_named_by_their_container(head: bytes, name: str) -> None:
+    """Bytes and files in memory have no name, but a signature."""
+    assert (await prepare(head + bytes(50))).name == name
+    assert (await prepare(io.BytesIO(head + bytes(50)))).name == name
+
+
+@pytest.mark.parametrize("data", [b"RIFF\x01\x02\x03\x04WAVE", b"\xff\xd8\xff", b"x", b"%PDF"])
+async def test_bytes_without_a_known_container_need_a_name(data: bytes) -> None:
+    """What they are is not guessed; a name says it."""
+    assert (await problems_of(data)).keys() == {"name"}
+    assert (await prepare(data, "a.mp4")).name == "a.mp4"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_name_that_is_given_wins(kind: str, tmp_path: Path) -> None:
+    """`name` overrides the file name that is sent, for every source."""
+    source = source_of(kind, tmp_path)
+    assert (await prepare(source, "Other name.mov")).name == "Other_name.mov"
+    if isinstance(source, io.IOBase):
+        source.close()
+
+
+async def test_a_file_descriptor_is_named_by_its_container(tmp_path: Path) -> None:
+    """A file opened by its number has that number for a name, which says nothing."""
+    number = os.open(file_of(tmp_path), os.O_RDONLY)
+    file: IO[bytes]
+    with open(number, "rb") as file:  # noqa: ASYNC230, PTH123 - a descriptor has no path
+        assert (await prepare(file)).name == "clip.mp4"
+
+
+def test_a_clip_shows_name_and_size_only() -> None:
+    """Its content is a person."""
+    assert repr(Clip.stream(lambda: slices(BIG), name="a.mp4", size=5)) == "Clip(name='a.mp4', size=5)"

@@ -1,0 +1,209 @@
+"""Faults and plans as values: what happens to a request, and to which one."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import pytest
+
+from ochy_async.emulator import (
+    Answer,
+    Body,
+    Course,
+    CutAfter,
+    CutBefore,
+    CutInside,
+    Delay,
+    Fault,
+    Html,
+    NoConnection,
+    Redirect,
+    RetryAfter,
+    Rule,
+    Script,
+    Seeded,
+    Slow,
+    Status,
+    StatusAfter,
+    Truncated,
+    gzip_bomb,
+)
+
+START = "POST /analysis/start"
+RESULTS = "GET /analysis/{analysis_id}/results"
+OWN = Answer(202, {"content-type": "application/json"}, b'{"video_id":"a"}')
+
+
+@pytest.mark.parametrize(
+    ("fault", "acts", "read", "answers"),
+    [
+        (Delay(5), True, None, True),
+        (Status(503), False, None, True),
+        (Status(413, early=True), False, 0, True),
+        (StatusAfter(500), True, None, True),
+        (NoConnection(), False, 0, False),
+        (CutBefore(), False, 0, False),
+        (CutInside(1000), False, 1000, False),
+        (CutAfter(), True, None, False),
+        (CutAfter(charged=False), False, None, False),
+        (Truncated(3), True, None, True),
+        (Html(502), False, None, True),
+        (RetryAfter("7"), False, None, True),
+        (Slow(100), True, None, True),
+        (Body(b"?"), True, None, True),
+        (Redirect("https://example.com"), False, None, True),
+        (Redirect("https://example.com", acts=True), True, None, True),
+    ],
+    ids=repr,
+)
+def test_a_fault_says_whether_the_service_acts(fault: Fault, acts: bool, read: int | None, answers: bool) -> None:
+    """Whether a credit is taken, how much is read and whether an answer comes: one row for each fault."""
+    course = fault.course()
+    assert (course.acts, course.read, course.answer is not None) == (acts, read, answers)
+
+
+def test_a_request_without_a_fault_goes_its_way() -> None:
+    """The plain course changes nothing and waits for nothing."""
+    course = Course()
+    assert course.answer is not None
+    assert course.answer(OWN) is OWN
+    assert (course.connects, course.acts, course.read, course.keep) == (True, True, None, None)
+    assert course.wait_before == course.wait_after == 0
+
+
+def answered(fault: Fault) -> Answer:
+    rewrite = fault.course().answer
+    assert rewrite is not None
+    return rewrite(OWN)
+
+
+@pytest.mark.parametrize(
+    ("fault", "answer"),
+    [
+        (Status(503, b"busy", {"Content-Type": "text/plain"}), Answer(503, {"content-type": "text/plain"}, b"busy")),
+        (
+            Status(500),
+            Answer(500, {"content-type": "application/json"}, b'{"detail":"HTTP 500 by plan"}'),
+        ),
+        (
+            RetryAfter("soon"),
+            Answer(
+                429,
+                {"content-type": "application/json", "retry-after": "soon"},
+                b'{"detail":"HTTP 429 by plan"}',
+            ),
+        ),
+        (Redirect("/x", 307), Answer(307, {"location": "/x"}, b"")),
+        (Body(b"?"), Answer(202, OWN.headers, b"?")),
+        (Body(lambda own: own[:5], {"X-Odd": "1"}), Answer(202, {**OWN.headers, "x-odd": "1"}, OWN.body[:5])),
+    ],
+)
+def test_a_fault_rewrites_the_answer(fault: Fault, answer: Answer) -> None:
+    """Status, headers by lower-case name and body of what is sent instead."""
+    assert answered(fault) == answer
+
+
+def test_a_proxys_page_is_html() -> None:
+    """No JSON where JSON is promised."""
+    answer = answered(Html(504))
+    assert (answer.status, answer.headers["content-type"]) == (504, "text/html")
+    assert answer.body.startswith(b"<html>")
+
+
+def test_a_delay_falls_before_or_after_the_deed() -> None:
+    """Giving up on a late answer is safe or too late, by plan."""
+    assert (Delay(5).course().wait_before, Delay(5).course().wait_after) == (5, 0)
+    assert (Delay(5, after=True).course().wait_before, Delay(5, after=True).course().wait_after) == (0, 5)
+
+
+def test_slow_has_two_sides() -> None:
+    """Either the answer trickles or the upload is read slowly."""
+    assert (Slow(9).course().answer_rate, Slow(9).course().upload_rate) == (9, None)
+    assert (Slow(9, side="upload").course().answer_rate, Slow(9, side="upload").course().upload_rate) == (None, 9)
+
+
+def test_a_gzip_bomb_is_small_until_it_is_opened() -> None:
+    """A thousandth on the wire, whole when unpacked."""
+    answer = answered(gzip_bomb(20_000_000))
+    assert answer.headers["content-encoding"] == "gzip"
+    assert len(answer.body) < 40_000
+    assert len(zlib.decompress(answer.body, 31)) == 20_000_000
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Delay(-1),
+        lambda: Delay(86_401),
+        lambda: Status(99),
+        lambda: Status(600),
+        lambda: CutInside(-1),
+        lambda: Truncated(2_000_000_000),
+        lambda: Slow(0),
+        lambda: Slow(5, side="both"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        lambda: Redirect("/x", 200),
+        lambda: gzip_bomb(2_000_000_000),
+        lambda: Rule(START, CutBefore(), occurrence=0),
+        lambda: Rule(START, CutBefore(), times=0),
+        lambda: Seeded(1, 1.5, (CutBefore(),)),
+        lambda: Seeded(1, 0.5, ()),
+    ],
+)
+def test_unbounded_and_nonsense_faults_are_refused(make: Any) -> None:
+    """Every number has its bounds, looked at when the fault is made."""
+    with pytest.raises(ValueError, match=r".+"):
+        make()
+
+
+def played(plan: Script | Seeded, *routes: str) -> list[Fault | None]:
+    return [plan.next(route, 1 + routes[:index].count(route)) for index, route in enumerate(routes)]
+
+
+def test_a_script_is_used_up_line_by_line() -> None:
+    """Two lines for one route hit the first and the second request, and then all is well."""
+    script = Script([Rule(START, CutBefore()), Rule(START, CutAfter())])
+    assert played(script, START, START, START) == [CutBefore(), CutAfter(), None]
+    assert script.left == ()
+
+
+def test_a_line_may_wait_for_its_nth_request() -> None:
+    """`occurrence` counts the requests that fit, whatever other lines do with them."""
+    script = Script([Rule(START, CutBefore()), Rule(RESULTS, Html(), occurrence=2)])
+    assert played(script, RESULTS, START, RESULTS, RESULTS) == [None, CutBefore(), Html(), None]
+
+
+def test_a_line_may_hold_for_several_requests() -> None:
+    """`times` in a row, from the first or from the n-th."""
+    assert played(Script([Rule(START, Html(), times=2)]), START, START, START) == [Html(), Html(), None]
+    late = Script([Rule(START, Html(), occurrence=2, times=2)])
+    assert played(late, START, START, START, START) == [None, Html(), Html(), None]
+
+
+def test_a_route_may_be_a_pattern() -> None:
+    """Patterns are those of file names; templates are taken literally."""
+    assert played(Script([Rule("GET *", Html())]), START, RESULTS) == [None, Html()]
+    assert played(Script([Rule(RESULTS, Html())]), RESULTS) == [Html()]
+
+
+def test_a_script_tells_what_has_not_happened() -> None:
+    """A test can assert that everything planned was met."""
+    rule = Rule(START, Html())
+    script = Script([rule])
+    assert played(script, RESULTS) == [None]
+    assert script.left == (rule,)
+
+
+def test_a_seeded_plan_is_the_same_in_every_run() -> None:
+    """The seed decides; the share is about what was asked for; all of the menu is used."""
+    menu = (CutBefore(), Html(), RetryAfter("1"))
+    first, again, other = (played(Seeded(seed, 0.3, menu), *[START] * 400) for seed in (1, 1, 2))
+    assert first == again != other
+    assert 80 < sum(fault is not None for fault in first) < 160
+    assert {repr(fault) for fault in first if fault is not None} == {repr(fault) for fault in menu}
+
+
+def test_a_seeded_plan_keeps_to_its_routes() -> None:
+    """Reads can be troubled while starts are left alone."""
+    plan = Seeded(1, 1.0, (Html(),), routes="GET *")
+    assert played(plan, START, RESULTS) == [None, Html()]

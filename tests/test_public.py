@@ -1,0 +1,199 @@
+"""The public face: what is promised, that it is there, that it is told, and that the README is true."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import importlib.metadata
+import inspect
+import re
+import selectors
+import subprocess
+import sys
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from anyio.from_thread import start_blocking_portal
+from conftest import CLIP, world
+
+import ochy_async
+from ochy_async import OchySession
+from ochy_async.emulator import Emulator
+
+ROOT = Path(ochy_async.__file__).parent
+DOOR = ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8"))
+PUBLIC = [name for name in ochy_async.__all__ if name != "__version__"]
+ROOMS = ("errors", "events", "emulator", "clips", "transport", "session", "exchange", "starting", "waiting")
+HOMES: dict[str, tuple[str, ...]] = vars(ochy_async)["_HOMES"]
+METHODS = [name for name in vars(OchySession) if not name.startswith("_")]
+
+
+def test_the_face_is_small_and_sorted() -> None:
+    """What most programs need, each name once, in an order in which it is found."""
+    assert ochy_async.__all__ == sorted(set(ochy_async.__all__))
+    assert len(ochy_async.__all__) <= 30
+
+
+@pytest.mark.parametrize("name", ochy_async.__all__)
+def test_every_name_is_there(name: str) -> None:
+    """Each promised name can be imported and is in `dir`."""
+    assert getattr(ochy_async, name) is not None
+    assert name in dir(ochy_async)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    """Loading names late does not hide typing errors."""
+    with pytest.raises(AttributeError, match="no attribute 'SideVeiw'"):
+        ochy_async.__getattr__("SideVeiw")
+
+
+def test_what_type_checkers_see_is_what_is_loaded() -> None:
+    """The imports for type checkers, the table of homes, and `__all__` are one list."""
+    (guarded,) = [node for node in DOOR.body if isinstance(node, ast.If)]
+    imports = [node for node in guarded.body if isinstance(node, ast.ImportFrom)]
+    seen = {str(node.module): tuple(name.name for name in node.names) for node in imports}
+    assert seen == HOMES
+    assert sorted(name for names in seen.values() for name in names) == PUBLIC
+
+
+def test_every_name_lives_where_its_room_says() -> None:
+    """Each public name is in the `__all__` of its own module."""
+    for home, names in HOMES.items():
+        module = importlib.import_module(f"ochy_async.{home}")
+        assert set(names) <= set(module.__all__)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_room_has_a_face(room: str) -> None:
+    """`__all__` of a module names once what is there."""
+    module = importlib.import_module(f"ochy_async.{room}")
+    assert len(module.__all__) == len(set(module.__all__))
+    assert not [name for name in module.__all__ if getattr(module, name, None) is None]
+
+
+def run(program: str) -> str:
+    """What a program prints in a fresh interpreter."""
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    return done.stdout.strip()
+
+
+def test_the_import_loads_no_network() -> None:
+    """The command line need not load aiohttp to print its help."""
+    heavy = "{'aiohttp', 'anyio', 'cattrs', 'orjson', 'asyncio', 'attrs'}"
+    assert run(f"import sys, ochy_async; print(sorted({heavy} & sys.modules.keys()))") == "[]"
+
+
+def test_a_star_import_brings_everything() -> None:
+    """Late loading makes no difference to whoever takes all."""
+    found = run("from ochy_async import *; print(len(set(__import__('ochy_async').__all__) - set(globals())))")
+    assert found == "0"
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_says_what_it_is(name: str) -> None:
+    """Each class has a docstring of its own, and so has each public method and property it defines."""
+    cls = getattr(ochy_async, name)
+    if not inspect.isclass(cls):  # a union
+        return
+    assert cls.__dict__.get("__doc__")
+    members = {key: value for key, value in vars(cls).items() if not key.startswith("_")}
+    told = [key for key, value in members.items() if inspect.isfunction(value) or isinstance(value, property)]
+    assert not [key for key in told if not inspect.getdoc(members[key])]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_of_the_session_makes_a_promise(name: str) -> None:
+    """The first line of each docstring is one sentence."""
+    promise = (inspect.getdoc(getattr(OchySession, name)) or "").partition("\n")[0]
+    assert re.fullmatch(r"\S.*[.:]( .*)?", promise)
+
+
+def test_the_version_is_said_once() -> None:
+    """The package and its metadata agree."""
+    assert importlib.metadata.version("ochy-async") == ochy_async.__version__
+
+
+def test_the_package_is_typed() -> None:
+    """`py.typed` tells type checkers to look inside."""
+    assert (ROOT / "py.typed").is_file()
+
+
+# --- the README ---------------------------------------------------------------------------------------------
+
+README = ROOT.parent / "README.md"
+TEXT = README.read_text(encoding="utf-8") if README.exists() else ""
+BLOCKS = re.findall(r"^```python\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
+HURRY = 20
+"""How much faster than life the README's examples wait."""
+
+
+class _Selector(selectors.DefaultSelector):
+    def select(self, timeout: float | None = None) -> Any:
+        return super().select(None if timeout is None else timeout / HURRY)
+
+
+class HurriedLoop(asyncio.SelectorEventLoop):
+    """An event loop on which seconds pass quickly: an example that waits as a user does takes no three seconds."""
+
+    def __init__(self) -> None:
+        super().__init__(_Selector())
+
+    def time(self) -> float:
+        return super().time() * HURRY
+
+
+def hurried(main: Coroutine[Any, Any, Any]) -> Any:
+    """`asyncio.run`, in a hurry."""
+    with asyncio.Runner(loop_factory=HurriedLoop) as runner:
+        return runner.run(main)
+
+
+@pytest.fixture
+def street(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    """What the README's reader has: a clip in the folder, a key in the environment, a server that answers."""
+    (tmp_path / "runner.mp4").write_bytes(CLIP)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(asyncio, "run", hurried)
+    with start_blocking_portal() as portal:
+        emulator = Emulator(world(queueing=0.02, durations=(0.05, 0.1)))
+        with portal.wrap_async_context_manager(emulator):
+            monkeypatch.setenv("OCHY_BASE_URL", emulator.url)
+            yield emulator
+
+
+def test_the_readme_has_examples() -> None:
+    """Whoever reads one page sees how it is used."""
+    assert BLOCKS
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=[f"block{n}" for n in range(1, len(BLOCKS) + 1)])
+def test_every_example_of_the_readme_runs(block: str, street: Emulator) -> None:
+    """Each example stands alone and does what it says; a test in it is run as one."""
+    names: dict[str, Any] = {"__name__": "__main__"}
+    exec(compile(block, "README.md", "exec"), names)  # noqa: S102 - running it is the point
+    for name, test in names.items():
+        if name.startswith("test_"):
+            hurried(test(**dict.fromkeys(inspect.signature(test).parameters, street)))
+
+
+def test_the_first_example_pays_once(street: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """Five lines, one credit, one score between 0 and 1."""
+    exec(compile(BLOCKS[0], "README.md", "exec"), {"__name__": "__main__"})  # noqa: S102
+    assert len(street.service.ledger) == 1
+    assert 0 <= float(capsys.readouterr().out.split()[0]) <= 1
+
+
+COMMENTED = [block for block in BLOCKS if re.search(r"^# ", block, flags=re.MULTILINE)]
+
+
+@pytest.mark.parametrize("block", COMMENTED, ids=[f"block{n}" for n in range(1, len(COMMENTED) + 1)])
+def test_what_an_example_prints_is_what_it_says(
+    block: str, street: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The comments at the end of an example are its output, line by line."""
+    exec(compile(block, "README.md", "exec"), {"__name__": "__main__"})  # noqa: S102
+    assert capsys.readouterr().out.splitlines() == re.findall(r"^# (.*)$", block, flags=re.MULTILINE)

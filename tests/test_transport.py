@@ -1,0 +1,405 @@
+"""The wire: where the key enters, where every error turns into ours, and what a hostile server can do."""
+
+from __future__ import annotations
+
+import gzip
+import ssl
+import tracemalloc
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from types import FrameType
+from typing import Any
+
+import aiohttp
+import anyio
+import canary
+import pytest
+import trustme
+from anyio.abc import SocketAttribute, SocketStream
+from canary import API_KEY
+from conftest import CLIP, Recorded, real_session, world
+
+from ochy_async import BackView, Limits, OchySession, Retry, SideView
+from ochy_async.emulator import CutAfter, CutBefore, Delay, Emulator, Html, Redirect, Rule, Script, Status, Truncated
+from ochy_async.errors import (
+    ConnectionTrouble,
+    DeadlinePassed,
+    InvalidSettings,
+    KeyRefused,
+    OchyError,
+    Phase,
+    UnreadableAnswer,
+)
+
+Answering = Callable[[SocketStream], Awaitable[None]]
+
+
+@asynccontextmanager
+async def raw_server(answer: Answering) -> AsyncGenerator[str]:
+    """A server that reads a request's head and then does as told; gives its base URL."""
+
+    async def serve(stream: SocketStream) -> None:
+        async with stream:
+            try:
+                await stream.receive()
+                await answer(stream)
+            except (anyio.BrokenResourceError, anyio.EndOfStream):
+                pass  # the client has heard enough
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port = listener.extra(SocketAttribute.local_port)  # noqa: S610 - an attribute of a socket, not Django's
+    async with listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, serve)
+        yield f"http://127.0.0.1:{port}"
+        tasks.cancel_scope.cancel()
+
+
+def once(base_url: str, *, stall: float = 5, call: float = 10, answer_bytes: int = 8_000_000) -> OchySession:
+    """A session that asks once and gives up soon."""
+    limits = Limits(stall=stall, call=call, answer_bytes=answer_bytes)
+    return OchySession(base_url=base_url, retry=Retry(attempts=1), limits=limits)
+
+
+# --- settings -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://partner-api.ochy-prod.com", "must be https"),
+        ("http://10.0.0.1", "must be https"),
+        ("http://127.0.0.1.evil.example", "must be https"),
+        ("ftp://127.0.0.1", "begin with https"),
+        ("partner-api.ochy-prod.com", "begin with https"),
+        ("https://user:pass@host.example", "no user"),
+        ("https://host.example/?a=1", "no user, query"),
+        ("https://host.example/#x", "fragment"),
+        ("https://", "host"),
+        ("https://[::1", "cannot be parsed"),
+        ("https://host.example:99999", "cannot be parsed"),
+    ],
+)
+def test_a_base_url_that_could_leak_the_key_is_refused(url: str, why: str) -> None:
+    """The key is in every URL, so it goes over https only, or stays on this machine."""
+    with pytest.raises(InvalidSettings, match=why):
+        OchySession(base_url=url)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost:8000", "http://127.0.0.2", "http://[::1]:80/", "https://h.example/v1/"]
+)
+def test_a_base_url_may_be_https_or_loopback(url: str) -> None:
+    """https anywhere, http on loopback, with or without a path."""
+    assert "closed" in repr(OchySession(base_url=url))
+
+
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [("", "no API key"), ("two words-long", "blank"), ("line\nbreak-long", "blank"), ("tiny", "too short")],
+)
+def test_what_cannot_be_a_key_is_refused_without_showing_it(key: str, why: str) -> None:
+    """A missing or broken key is told at once, by a message that does not repeat it."""
+    with pytest.raises(KeyRefused, match=why) as caught:
+        OchySession(key)
+    assert not key or key not in str(caught.value)
+    ours = [frame for frame in _frames(caught.value) if "/ochy_async/" in frame.f_code.co_filename]
+    assert ours
+    assert not key or not any(key in canary.safe_repr(value) for frame in ours for value in frame.f_locals.values())
+
+
+def _frames(error: BaseException) -> list[FrameType]:
+    found, step = [], error.__traceback__
+    while step is not None:
+        found.append(step.tb_frame)
+        step = step.tb_next
+    return found
+
+
+def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without OCHY_API_KEY and without an argument there is no session."""
+    monkeypatch.delenv("OCHY_API_KEY")
+    with pytest.raises(KeyRefused, match="OCHY_API_KEY"):
+        OchySession()
+
+
+# --- the key ------------------------------------------------------------------------------------
+
+
+@pytest.mark.anyio
+async def test_redirects_are_never_followed() -> None:
+    """A redirect is an error, and the host it points to never hears of the key."""
+    elsewhere = Recorded()
+    async with Emulator(world(), elsewhere) as other:
+        script = Script([Rule("*", Redirect(f"{other.url}/webhook", status=307), times=10)])
+        async with Emulator(world(), script) as emulator, real_session(emulator) as ochy:
+            with pytest.raises(UnreadableAnswer, match="redirect") as caught:
+                await ochy.get_webhook()
+    assert caught.value.status == 307
+    assert elsewhere.routes == []
+
+
+@pytest.mark.anyio
+async def test_a_borrowed_session_lends_its_connections_and_nothing_else(emulator: Emulator) -> None:
+    """Its traces, cookies and headers would see the key; it stays open, for it is not ours."""
+    seen: list[str] = []
+    async with aiohttp.ClientSession(trace_configs=[_trace(seen)], headers={"X-Mine": "1"}) as http:
+        async with OchySession(base_url=emulator.url, http=http) as ochy:
+            await ochy.start(CLIP, SideView())
+        assert not http.closed
+        async with http.get(f"{emulator.url}/webhook", params={"apiKey": "x"}) as answer:
+            assert answer.status == 403
+    assert seen, "the trace works"
+    assert not any(canary.leaks(line) for line in seen)
+
+
+@pytest.mark.anyio
+async def test_instrumentation_of_every_session_does_not_see_the_key(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tracing libraries add themselves to each new aiohttp session; ours drops them."""
+    seen: list[str] = []
+    make = aiohttp.ClientSession.__init__
+
+    def instrumented(self: aiohttp.ClientSession, *args: Any, **kwargs: Any) -> None:
+        make(self, *args, **{**kwargs, "trace_configs": [_trace(seen)]})
+
+    monkeypatch.setattr(aiohttp.ClientSession, "__init__", instrumented)
+    async with OchySession(base_url=emulator.url) as ochy:
+        await ochy.get_webhook()
+    assert seen == []
+
+
+def _trace(seen: list[str]) -> aiohttp.TraceConfig:
+    trace = aiohttp.TraceConfig()
+
+    async def see(_session: Any, _context: Any, told: Any) -> None:
+        seen.append(f"{getattr(told, 'url', '')} {told!r}")
+
+    for signal in (
+        trace.on_request_start,
+        trace.on_request_end,
+        trace.on_request_chunk_sent,
+        trace.on_request_headers_sent,
+    ):
+        signal.append(see)
+    return trace
+
+
+@pytest.mark.anyio
+async def test_a_server_that_echoes_the_key_does_not_spread_it() -> None:
+    """Wherever the key comes back in an answer, it is blanked before anyone reads it."""
+    said = f'{{"detail": "no such key: {API_KEY} in https://h/?apiKey=canary-key-4f1d9c%2F7e%2B2"}}'.encode()
+    for status in (403, 418, 500):
+        script = Script([Rule("*", Status(status, said), times=10)])
+        async with Emulator(world(), script) as emulator, once(emulator.url) as ochy:
+            with pytest.raises(OchyError) as caught:
+                await ochy.get_webhook()
+        assert "[key]" in (caught.value.detail or "")
+
+
+TROUBLES = [
+    pytest.param(CutBefore(), id="cut before"),
+    pytest.param(CutAfter(), id="cut after"),
+    pytest.param(Truncated(5), id="truncated"),
+    pytest.param(Html(502), id="html"),
+]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("fault", TROUBLES)
+async def test_no_error_carries_anothers_error(fault: Any) -> None:
+    """Errors of aiohttp know the URL: ours have no cause, no context, and no frame of aiohttp."""
+    async with Emulator(world(), Script([Rule("*", fault, times=10)])) as emulator, once(emulator.url) as ochy:
+        for call in (ochy.get_webhook(), ochy.start(CLIP, SideView()), ochy.wait("a1b2c3d4", timeout=0.2)):
+            with pytest.raises(OchyError) as caught:
+                await call
+            assert len(list(canary.chain(caught.value))) == 1
+            files = [frame.f_code.co_filename for frame in _frames(caught.value)]
+            assert not any("/aiohttp/" in name for name in files)
+
+
+@pytest.mark.anyio
+async def test_a_cancelled_call_carries_no_url(emulator: Emulator) -> None:
+    """A cancellation goes through aiohttp's frames, which know the URL; they are cut off."""
+    emulator.faults = Script([Rule("*", Delay(60))])
+    seen: list[BaseException] = []
+    async with once(emulator.url) as ochy:
+        with anyio.move_on_after(0.2):
+            try:
+                await ochy.get_webhook()
+            except BaseException as error:
+                seen.append(error)
+                raise
+    assert [canary.leaks_in_error(error) for error in seen] == [[]]
+
+
+# --- connections --------------------------------------------------------------------------------
+
+
+@pytest.mark.anyio
+async def test_a_refused_connection_was_never_sent() -> None:
+    """The error says so, and how far the request got."""
+    async with once("http://127.0.0.1:9") as ochy:
+        with pytest.raises(ConnectionTrouble, match="no connection could be made") as caught:
+            await ochy.get_webhook()
+    assert caught.value.phase is Phase.NOT_SENT
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    """A certificate authority of our own."""
+    return trustme.CA()
+
+
+def _server_tls(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
+    return context
+
+
+@pytest.mark.anyio
+async def test_a_certificate_that_nobody_vouches_for_is_refused(authority: trustme.CA) -> None:
+    """TLS is checked before anything is sent, the key least of all."""
+    async with Emulator(world(), ssl=_server_tls(authority)) as emulator, once(emulator.url) as ochy:
+        with pytest.raises(ConnectionTrouble, match="certificate") as caught:
+            await ochy.start(CLIP, SideView())
+    assert caught.value.phase is Phase.NOT_SENT
+
+
+@pytest.mark.anyio
+async def test_a_lent_session_brings_its_own_trust(authority: trustme.CA) -> None:
+    """A company's own certificate authority is used by lending a session that trusts it."""
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    async with (
+        Emulator(world(), ssl=_server_tls(authority), speed=50) as emulator,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusting)) as http,
+        real_session(emulator, http=http) as ochy,
+    ):
+        assert 0 <= (await ochy.analyze(CLIP, BackView())).total_score <= 1
+
+
+@pytest.mark.anyio
+async def test_a_closed_lent_session_is_told_as_such(emulator: Emulator) -> None:
+    """Closing the lent session early is a mistake with a message, not a riddle."""
+    http = aiohttp.ClientSession()
+    await http.close()
+    async with OchySession(base_url=emulator.url, http=http) as ochy:
+        with pytest.raises(InvalidSettings, match="closed"):
+            await ochy.get_webhook()
+
+
+# --- hostile answers ------------------------------------------------------------------------------
+
+
+async def _endless(stream: SocketStream) -> None:
+    await stream.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    block = b"10000\r\n" + b" " * 65_536 + b"\r\n"
+    for _ in range(16_384):  # one gigabyte
+        await stream.send(block)
+
+
+async def _declared(stream: SocketStream) -> None:
+    await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n")
+    await anyio.sleep(60)
+
+
+_BOMB = gzip.compress(b" " * 200_000_000, 9)
+
+
+async def _bomb(stream: SocketStream) -> None:
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(_BOMB)}\r\n\r\n"
+    await stream.send(head.encode() + _BOMB)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("answer", [_endless, _declared, _bomb], ids=["endless", "declared", "gzip bomb"])
+async def test_a_gigabyte_is_refused_in_bounded_memory(answer: Answering) -> None:
+    """However large an answer is, only its cap is ever held, counted after decompression."""
+    async with raw_server(answer) as url, once(url, answer_bytes=1_000_000) as ochy:
+        tracemalloc.start()
+        try:
+            with pytest.raises(UnreadableAnswer, match="larger than 1,000,000 bytes"):
+                await ochy.get_webhook()
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 12_000_000
+
+
+async def _garbage(stream: SocketStream) -> None:
+    await stream.send(b"\x00\x01 this is no HTTP at all\r\n\r\n")
+
+
+async def _drip(stream: SocketStream) -> None:
+    await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+    for _ in range(1000):
+        await stream.send(b" ")
+        await anyio.sleep(0.05)
+
+
+async def _silence(_: SocketStream) -> None:
+    await anyio.sleep(60)
+
+
+async def _half_a_head(stream: SocketStream) -> None:
+    await stream.send(b"HTTP/1.1 200 OK\r\nContent-Le")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (_garbage, ConnectionTrouble),
+        (_drip, DeadlinePassed),
+        (_silence, ConnectionTrouble),
+        (_half_a_head, ConnectionTrouble),
+    ],
+    ids=["garbage", "drip", "silence", "half a head"],
+)
+async def test_a_server_that_does_not_speak_http_ends_the_call(answer: Answering, error: type[OchyError]) -> None:
+    """Whatever a server does, the call ends in time with an error of ours."""
+    async with raw_server(answer) as url, once(url, stall=0.5, call=1.5) as ochy:
+        with pytest.raises(error), anyio.fail_after(5):
+            await ochy.get_webhook()
+
+
+@pytest.mark.anyio
+async def test_a_server_that_stops_reading_ends_the_upload_uncharged() -> None:
+    """An upload that stalls is given up; since it was cut short, it surely did not happen."""
+    async with raw_server(_silence) as url, once(url, stall=0.5) as ochy:
+        with pytest.raises(ConnectionTrouble, match="silent") as caught, anyio.fail_after(5):
+            await ochy.start(CLIP * 2_500, SideView())
+    assert caught.value.phase is Phase.INCOMPLETE
+
+
+@pytest.mark.anyio
+async def test_an_early_answer_keeps_the_rest_of_the_upload_from_being_sent() -> None:
+    """What was told to be a failure must not become a start after all: the body is never completed."""
+    content, arrived = CLIP * 2_500, 0
+
+    async def early(stream: SocketStream) -> None:
+        nonlocal arrived
+        await stream.send(b"HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\n")
+        while arrived < len(content):
+            arrived += len(await stream.receive())
+        await stream.send(b"{}")
+
+    async with raw_server(early) as url, once(url, stall=0.5) as ochy:
+        with pytest.raises(ConnectionTrouble) as caught, anyio.fail_after(5):
+            await ochy.start(content, SideView())
+        await anyio.sleep(0.2)
+    assert caught.value.phase is Phase.INCOMPLETE
+    assert 0 < arrived < len(content)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("depth", [900, 100_000])
+async def test_deep_nesting_is_an_error_not_a_crash(depth: int) -> None:
+    """A hundred thousand brackets are unreadable, for ordinary answers and for raw data."""
+    body = b'{"frames":' + b"[" * depth + b"]" * depth + b"}"
+    script = Script([Rule("*", Status(200, body), times=10)])
+    async with Emulator(world(), script) as emulator, once(emulator.url) as ochy:
+        for call in (ochy.list_subjects(), ochy.raw_data("a1b2c3d4")):
+            with pytest.raises(UnreadableAnswer):
+                await call

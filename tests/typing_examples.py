@@ -1,0 +1,201 @@
+"""What type checkers know: never run, checked by mypy and pyright.
+
+Each line with an ignore must be an error for both: an ignore that is not needed is an error itself.
+"""
+
+# pyright: reportUnnecessaryTypeIgnoreComment=true
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import AsyncGenerator
+from datetime import datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Any, assert_type
+
+from ochy_async import (
+    AnalysisState,
+    BackView,
+    BackViewCalculated,
+    BackViewResults,
+    Clip,
+    FootStrike,
+    Landmarks,
+    OchySession,
+    Polling,
+    Reconciliation,
+    Retry,
+    SideView,
+    SideViewCalculated,
+    SideViewResults,
+    Started,
+    Status,
+)
+from ochy_async.emulator import DirectTransport
+from ochy_async.errors import ClipUnusable, ConnectionTrouble, InvalidRequest, Phase, Problem, UncertainStart
+from ochy_async.events import Event
+from ochy_async.protocol.analysis import AnalysisList, ListedAnalysis
+from ochy_async.protocol.back_view import LegAssessment, Legs
+from ochy_async.protocol.exercises import Exercise
+from ochy_async.protocol.landmarks import Grid
+from ochy_async.protocol.subjects import CreatedSubject, Message, Subject, SubjectList
+from ochy_async.protocol.values import SignedUrl
+from ochy_async.protocol.webhooks import WebhookSettings
+
+Results = SideViewResults | BackViewResults
+Calculated = SideViewCalculated | BackViewCalculated
+
+
+async def the_view_leads_to_its_results(ochy: OchySession) -> None:
+    """What is asked decides the type of what comes back."""
+    assert_type(await ochy.analyze("a.mp4", SideView()), SideViewResults)
+    assert_type(await ochy.analyze(Path("a.mp4"), BackView(full_body=False)), BackViewResults)
+    print((await ochy.analyze("a.mp4", SideView())).pronation)  # type: ignore[attr-defined]
+    print((await ochy.analyze("a.mp4", BackView())).foot)  # type: ignore[attr-defined]
+
+
+async def a_started_analysis_remembers_its_view(ochy: OchySession) -> None:
+    """`start`, `wait`, `check`, `watch` and `calculated_data` follow."""
+    side = await ochy.start("a.mp4", SideView())
+    back = await ochy.start("a.mp4", BackView())
+    assert_type(side, Started[SideViewResults, SideViewCalculated])
+    assert_type(back, Started[BackViewResults, BackViewCalculated])
+    assert_type(await ochy.wait(side), SideViewResults)
+    assert_type(await ochy.wait(back, timeout=5), BackViewResults)
+    assert_type(await ochy.check(side), AnalysisState[SideViewResults])
+    assert_type(await ochy.check(back), AnalysisState[BackViewResults])
+    assert_type(ochy.watch(side), AsyncGenerator[AnalysisState[SideViewResults], None])
+    assert_type(await ochy.calculated_data(side), SideViewCalculated)
+    assert_type(await ochy.calculated_data(back), BackViewCalculated)
+    assert_type(await ochy.raw_data(side), Landmarks)
+    async for state in ochy.watch(back, timeout=1):
+        assert_type(state, AnalysisState[BackViewResults])
+
+
+async def a_bare_id_may_be_either(ochy: OchySession) -> None:
+    """Of an analysis that somebody else started both views are possible."""
+    assert_type(await ochy.wait("a1"), Results)
+    assert_type(await ochy.check("a1"), AnalysisState[Results])
+    assert_type(ochy.watch("a1"), AsyncGenerator[AnalysisState[Results], None])
+    assert_type(await ochy.calculated_data("a1"), Calculated)
+    assert_type(await ochy.raw_data("a1"), Landmarks)
+    results = await ochy.wait("a1")
+    if isinstance(results, SideViewResults):
+        assert_type(results.foot.foot_strike_pattern, FootStrike | str | None)
+    else:
+        assert_type(results.pronation, Legs)
+
+
+async def a_stored_start_is_picked_up(ochy: OchySession) -> None:
+    """From its JSON either view is possible; from an id and a view it is known."""
+    stored = Started.from_json("{}")
+    assert_type(stored, Started[Results, Calculated])
+    assert_type(await ochy.wait(stored), Results)
+    known = Started.of("a1", BackView)
+    assert_type(known, Started[BackViewResults, BackViewCalculated])
+    assert_type(await ochy.wait(known), BackViewResults)
+    assert_type(known.to_json(), str)
+    assert_type(known.started_at, datetime | None)
+
+
+async def a_clip_has_many_sources(ochy: OchySession, stream: AsyncGenerator[bytes]) -> None:
+    """Paths, bytes, binary files and streams; nothing else."""
+    file: IO[bytes] = BytesIO()
+    for source in ("a.mp4", Path("a.mp4"), b"", bytearray(), memoryview(b""), file, BytesIO()):
+        await ochy.start(source, SideView(), name="a.mp4")
+    await ochy.start(Clip.stream(stream, name="a.mp4", size=5), SideView())
+    await ochy.start(Clip.stream(lambda: stream, name="a.mp4", size=5), SideView())
+    await ochy.start(5, SideView())  # type: ignore[arg-type]
+    await ochy.start(stream, SideView())  # type: ignore[arg-type]
+    await ochy.start("a.mp4", "side_view")  # type: ignore[arg-type]
+    await ochy.start("a.mp4")  # type: ignore[call-arg]
+
+
+def a_request_is_checked() -> None:
+    """Names and types of arguments; their values are checked when it is made."""
+    SideView(height=1.75, weight=68, pace=timedelta(minutes=5), treadmill=True, language="fr", subject_id="s1")
+    BackView(pace="05:30", full_body=False, notify_via_webhook=True)
+    SideView(full_body=False)  # type: ignore[call-arg]
+    SideView(1.75)  # type: ignore[call-arg]
+    SideView(height="1.75")  # type: ignore[arg-type]
+    SideView(pace=330)  # type: ignore[arg-type]
+    BackView(treadmil=True)  # type: ignore[call-arg]
+    SideView().height = 1.8  # type: ignore[misc]
+
+
+def a_state_is_read(state: AnalysisState[SideViewResults]) -> None:
+    """Statuses are an open set, results are there on success only."""
+    assert_type(state.status, Status | str)
+    assert_type(state.percentage, float | None)
+    assert_type(state.results, SideViewResults | None)
+    assert_type(state.finished, bool)
+    print(state.results.total_score)  # type: ignore[union-attr]
+
+
+def results_are_read(side: SideViewResults, back: BackViewResults) -> None:
+    """Required facts are plain, optional ones may be None."""
+    assert_type(side.total_score, float)
+    assert_type(side.arm.score_number, float | None)
+    assert_type(side.thumbnail, SignedUrl | None)
+    assert_type(side.raw["anything"], Any)
+    assert_type(back.pronation.left, LegAssessment | None)
+    assert_type(back.knee_adduction, Legs | None)
+    side.total_score = 1.0  # type: ignore[misc]
+    print(back.running_styles)  # type: ignore[attr-defined]
+
+
+def data_is_read(side: SideViewCalculated, landmarks: Landmarks) -> None:
+    """Numbers are floats or None, times are `timedelta`s, columns are arrays."""
+    if side.metrics is not None:
+        assert_type(side.metrics.cadence, float | None)
+        assert_type(side.metrics.pace, timedelta | None)
+    assert_type(landmarks.x, Grid | None)
+    assert_type(landmarks.track("nose", "x"), array[float])
+    assert_type(landmarks.coordinates["x"][0, 1], float)
+
+
+async def everything_else_has_a_type(ochy: OchySession) -> None:
+    """Lists, subjects, webhook, exercises, and the escape hatch."""
+    assert_type(await ochy.list_analyses(), AnalysisList)
+    assert_type(list(await ochy.list_subject_analyses("s1")), list[ListedAnalysis])
+    assert_type(await ochy.create_subject(name="Ada", height=1.7), CreatedSubject)
+    assert_type(await ochy.get_subject("s1"), Subject)
+    assert_type(await ochy.list_subjects(), SubjectList)
+    assert_type(await ochy.update_subject("s1", weight=60), Message)
+    assert_type(await ochy.delete_subject("s1"), Message)
+    assert_type(await ochy.get_webhook(), WebhookSettings)
+    assert_type(await ochy.configure_webhook("https://example.com", enabled=True), WebhookSettings)
+    assert_type(await ochy.exercises(["HeadG"]), tuple[Exercise, ...])
+    assert_type(await ochy.request("GET", "/subjects"), Any)
+    await ochy.configure_webhook("https://example.com")  # type: ignore[call-arg]
+    await ochy.request("HEAD", "/subjects")  # type: ignore[arg-type]
+    await ochy.create_subject("Ada")  # type: ignore[call-arg]
+
+
+async def errors_tell_facts(ochy: OchySession) -> None:
+    """The class tells what can be done, and its facts are typed."""
+    try:
+        await ochy.start("a.mp4", SideView())
+    except UncertainStart as uncertain:
+        assert_type(await ochy.reconcile(uncertain), Reconciliation)
+        assert_type((await ochy.reconcile(uncertain)).adopt("a1"), Started[Results, Calculated])
+    except ConnectionTrouble as trouble:
+        assert_type(trouble.phase, Phase)
+        assert_type(trouble.status, int | None)
+    except (InvalidRequest, ClipUnusable) as refused:
+        assert_type(refused.problems, tuple[Problem, ...])
+
+
+async def a_session_is_set_up() -> None:
+    """Everything by name but the key; the emulator takes the place of the network."""
+
+    def listener(event: Event) -> None:
+        print(event)
+
+    async with OchySession(retry=Retry(attempts=2), polling=Polling(interval=4), on_event=listener) as ochy:
+        assert_type(ochy, OchySession)
+    OchySession(transport=DirectTransport())
+    OchySession("key", "https://example.com")  # type: ignore[call-arg]
+    OchySession(retry=3)  # type: ignore[arg-type]
+    OchySession(on_event=lambda: None)  # type: ignore[arg-type,misc]
