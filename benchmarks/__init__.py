@@ -1,0 +1,1 @@
+"""Side by side with what one would otherwise write: `python -m benchmarks`."""
