@@ -34,7 +34,7 @@ from __future__ import annotations
 import enum
 from datetime import datetime
 
-from attrs import field, frozen
+from attrs import frozen
 
 __all__ = [
     "AnalysisFailed",
@@ -110,9 +110,6 @@ class StartAttempt:
 
     subject_id: str | None = None
     """The subject that the start was linked to, if any: it makes the lookup exact."""
-
-    full_body: bool | None = field(default=None)
-    """Back view only: what was asked for."""
 
 
 class OchyError(Exception):

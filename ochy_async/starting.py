@@ -84,7 +84,9 @@ class _Sending:
                 fate = fate_of_answer(response)
                 failure = _cut_short(refusal) if fate is Fate.NOT_HAPPENED else refusal
         failure.attempt = number
-        raise self.uncertain(failure, number) if fate is Fate.UNCERTAIN else failure
+        # Accepted and yet not readable: charged, without an id to wait for.
+        doubt = fate in (Fate.UNCERTAIN, Fate.ACCEPTED)
+        raise self.uncertain(failure, number) if doubt else failure
 
     def _phase(self) -> Phase:
         return Phase.COMPLETE if self.whole else Phase.INCOMPLETE

@@ -34,8 +34,8 @@ from ochy_async.policy.polling import Durations, Pace, Watch
 from ochy_async.policy.reconciling import candidates_of
 from ochy_async.policy.retry import RetryBudget, may_repeat
 from ochy_async.policy.starts import Fate, fate_of_answer, fate_of_trouble
-from ochy_async.protocol.analysis import AnalysisList, ListedAnalysis
-from ochy_async.protocol.wire import Response
+from ochy_async.protocol.analysis import AnalysisList, ListedAnalysis, start_call
+from ochy_async.protocol.wire import Response, Upload
 
 chances = st.floats(0, 1)
 
@@ -210,6 +210,19 @@ def test_a_start_that_was_cut_short_did_not_happen(status: int, body: Any, fate:
 def test_an_id_settles_it_even_before_the_last_byte() -> None:
     """A server that gives an id has charged, however early it answers."""
     assert fate_of_answer(answered(202, ID, whole=False)) is Fate.ACCEPTED
+
+
+@pytest.mark.parametrize("first", ["a1", 12, "", None, True, ["a1"], {}], ids=repr)
+@pytest.mark.parametrize("second", ["b1", "", None, ["b1"]], ids=repr)
+def test_a_start_is_accepted_just_where_its_id_can_be_read(first: Any, second: Any) -> None:
+    """Accepted without a readable id would be a paid analysis that nobody can find, told as something else."""
+    call = start_call(Upload((), "video", "a.mp4", "video/mp4", 1, lambda: pytest.fail("nothing is sent here")))
+    answer = answered(202, {"video_id": first, "id": second}, whole=True)
+    try:
+        read = bool(call.outcome(answer)[0].video_id)
+    except UnreadableAnswer:
+        read = False
+    assert (fate_of_answer(answer) is Fate.ACCEPTED) is read
 
 
 @given(st.integers(100, 599), st.binary(max_size=20) | st.sampled_from([b'{"detail": 1}', b'{"video_id": "a"}']))
@@ -401,7 +414,7 @@ NONSENSE = [float("nan"), float("inf"), -1, True, "3", None]
 def test_nonsense_is_refused_where_it_is_written(make: Callable[..., Any], name: str) -> None:
     """No number, no finite one, or out of bounds: refused with the name of the setting and its bounds."""
     for value in NONSENSE:
-        with pytest.raises(InvalidSettings, match=rf"{name} must be a number from \S+ to \S+, not"):
+        with pytest.raises(InvalidSettings, match=rf"{name} must be a (?:whole )?number from \S+ to \S+, not"):
             make(**{name: value})
 
 

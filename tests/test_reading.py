@@ -810,7 +810,7 @@ def answers_of(value: Any) -> Iterator[Any]:
     if isinstance(value, tuple):
         for each in value:
             yield from answers_of(each)
-    elif not isinstance(value, str):
+    elif not isinstance(value, str | float):
         yield value
     for attribute in getattr(type(value), "__attrs_attrs__", ()):
         inner = getattr(value, attribute.name)

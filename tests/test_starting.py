@@ -351,3 +351,23 @@ async def test_a_failing_listener_does_not_harm_a_paid_analysis(
         await ochy.start(CLIP, SideView())
     assert "the event listener failed" in caplog.text
     assert len(emulator.service.ledger) == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Status(400, b'{"video_id": "a1b2c3d4", "status": "failed"}'),
+        StatusAfter(500, b'{"detail": "oops", "video_id": "a1b2c3d4"}'),
+        Status(409, b'{"detail": "exists", "analysis_id": "a1b2c3d4"}'),
+    ],
+    ids=["failed", "500", "409"],
+)
+async def test_an_error_that_names_an_analysis_is_uncertain_and_passes_its_id_on(fault: Fault) -> None:
+    """Whatever the status says, an analysis seems to exist: its id is in the error."""
+    faults = on_start(fault)
+    async with Emulator(world(), faults) as emulator, real_session(emulator) as ochy:
+        with pytest.raises(UncertainStart) as caught:
+            await ochy.start(CLIP, SideView())
+    assert caught.value.analysis_id == "a1b2c3d4"
+    assert starts(faults) == 1

@@ -24,9 +24,9 @@ class Limits:
     """Seconds for a whole call with all its retries, uploads apart."""
     upload_rate: float = field(default=30_000.0, validator=between(1, 1e9))
     """Bytes per second that an upload must reach on average: its deadline is `call` plus size by rate."""
-    answer_bytes: int = field(default=8_000_000, validator=between(1_000, 1e9))
+    answer_bytes: int = field(default=8_000_000, validator=between(1_000, 1e9, whole=True))
     """The largest answer that is read, after decompression."""
-    raw_data_bytes: int = field(default=64_000_000, validator=between(1_000, 1e9))
+    raw_data_bytes: int = field(default=64_000_000, validator=between(1_000, 1e9, whole=True))
     """The largest answer to a raw data request that is read, after decompression."""
 
     def upload(self, size: int) -> float:

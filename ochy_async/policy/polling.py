@@ -25,9 +25,10 @@ class Polling:
     interval: float = field(default=3.0, validator=between(0.01, 300))
     """Seconds between looks while nothing better is known (the vendor advises 3 to 5)."""
     shortest: float = field(default=2.0, validator=between(0.01, 300))
-    """Seconds: never look sooner, however likely an answer is; a shorter `interval` lowers it."""
+    """Seconds (give or take the jitter): never look sooner, however likely an answer is; a shorter
+    `interval` lowers it."""
     longest: float = field(default=10.0, validator=between(0.01, 600))
-    """Seconds: never look later."""
+    """Seconds (give or take the jitter): never look later."""
     timeout: float = field(default=600.0, validator=between(0.01, 86_400))
     """Seconds until a wait ends with `WaitTimeout`, unless the call says otherwise."""
     patience: float = field(default=120.0, validator=between(0, 86_400))

@@ -23,7 +23,7 @@ __all__ = ["Retry", "RetryBudget", "may_repeat", "retry_after"]
 class Retry:
     """How often and how patiently a request is repeated. Raises `InvalidSettings` for nonsense."""
 
-    attempts: int = field(default=5, validator=between(1, 20))
+    attempts: int = field(default=5, validator=between(1, 20, whole=True))
     """All attempts of one request, the first included."""
     first_delay: float = field(default=0.5, validator=between(0, 60))
     """Seconds; doubles with each attempt. The real delay is drawn from 0 to this (full jitter)."""

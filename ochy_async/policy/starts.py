@@ -40,17 +40,23 @@ def fate_of_trouble(phase: Phase) -> Fate:
 
 
 def fate_of_answer(response: Response) -> Fate:
-    """The fate of a start that got this answer. An id settles it, whatever else is odd."""
+    """The fate of a start that got this answer. An id settles it, whatever else is odd.
+
+    The id is looked for as the reader of the answer does: under the first key that holds something.
+    """
     body = _body(response)
+    named = next((body[key] for key in ID_KEYS if body.get(key) not in (None, "")), None)
     if 200 <= response.status < 300:
-        return Fate.ACCEPTED if any(map(_is_id, map(body.get, ID_KEYS))) else Fate.UNCERTAIN
+        return Fate.ACCEPTED if _is_id(named) else Fate.UNCERTAIN
+    if named is not None:
+        return Fate.UNCERTAIN  # an analysis exists, whatever the status says
     if response.status in REFUSALS or (response.status == 422 and "detail" in body):
         return Fate.REFUSED
     return Fate.UNCERTAIN if response.request_complete else Fate.NOT_HAPPENED
 
 
 def _is_id(value: object) -> bool:
-    return isinstance(value, str | int) and not isinstance(value, bool) and value != ""
+    return isinstance(value, str | int) and not isinstance(value, bool)
 
 
 def _body(response: Response) -> dict[str, Any]:

@@ -64,12 +64,17 @@ class Status(enum.StrEnum):
 # --- starting -----------------------------------------------------------------------------------
 
 
+def _known_view(_: object, __: object, view: str) -> None:
+    if view not in VIEWS:
+        raise InvalidRequest.of("Started", (Problem("view", f"must be one of {', '.join(VIEWS)}"),))
+
+
 @frozen(kw_only=True)
 class Started(Generic[R, C]):
     """An analysis that was started and paid for. Store it as JSON; any process can pick it up."""
 
     analysis_id: str
-    view: str
+    view: str = field(validator=_known_view)
     """`side_view` or `back_view`: answers do not echo it, so it is remembered here."""
     started_at: datetime | None = None
     """UTC, by our clock, when the server's answer came."""

@@ -32,7 +32,7 @@ def _is_success(status: int, _: Any) -> bool:
 def is_state(status: int, body: Any) -> bool:
     """Whether an answer is the state of an analysis: a body with a `status`, an HTTP 400 too.
 
-    A body with a `detail` is an error, whatever else it holds.
+    A body with a `detail` is no state; with an error's status it is an error.
     """
     if not isinstance(body, dict) or not isinstance(body.get("status"), str) or body.get("detail") is not None:
         return False

@@ -314,7 +314,8 @@ def _video(rest: RawJson) -> VideoInformation:
     if isinstance(given, dict):
         found: VideoInformation = at("video_input_information", structure, given, VideoInformation)
         return found
-    note("expected an object", given, "video_input_information")
+    if given is not None:
+        note("expected an object", given, "video_input_information")
     return VideoInformation()
 
 

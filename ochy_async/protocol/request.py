@@ -70,6 +70,8 @@ class AnalysisRequest(Generic[R, C]):
     """Needs an enabled webhook; fixed at the start."""
 
     def __attrs_post_init__(self) -> None:
+        if type(self) is AnalysisRequest:
+            raise InvalidRequest.of("AnalysisRequest", (Problem("view", "make a SideView or a BackView"),))
         problems = tuple(self._problems())
         if problems:
             raise InvalidRequest.of(type(self).__name__, problems)

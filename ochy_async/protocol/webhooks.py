@@ -42,9 +42,14 @@ def get_webhook_call() -> Call[WebhookSettings]:
 
 def configure_webhook_call(url: str, *, enabled: bool) -> Call[WebhookSettings]:
     """Stores both settings. Repeatable. Raises `InvalidRequest` for a URL that is not https."""
+    problems: list[Problem] = []
     if not isinstance(url, str) or not _is_https(url):
-        raise InvalidRequest.of("configure_webhook", (Problem("url", "must be an https URL with a host"),))
-    return call(CONFIGURE_WEBHOOK, WebhookSettings, json={"url": url, "enabled": bool(enabled)})
+        problems.append(Problem("url", "must be an https URL with a host"))
+    if not isinstance(enabled, bool):
+        problems.append(Problem("enabled", "must be True or False"))
+    if problems:
+        raise InvalidRequest.of("configure_webhook", tuple(problems))
+    return call(CONFIGURE_WEBHOOK, WebhookSettings, json={"url": url, "enabled": enabled})
 
 
 def _is_https(url: str) -> bool:
