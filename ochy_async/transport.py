@@ -19,6 +19,7 @@ import aiohttp
 import aiohttp.payload
 from aiohttp.abc import AbstractStreamWriter
 from anyio import fail_after
+from anyio.lowlevel import checkpoint
 from attrs import field, frozen
 from yarl import URL
 
@@ -150,6 +151,7 @@ class _FilePart(aiohttp.payload.Payload):
                     handed += len(chunk)
                     self.complete = handed >= self._upload.size
                     await writer.write(chunk)
+                await checkpoint()  # a network that takes all at once would else never let others go on
 
     async def _next(self, chunks: AsyncGenerator[bytes]) -> bytes:
         """The next chunk, empty at the end. Remembers what the caller's own content raised."""

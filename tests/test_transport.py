@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
+import socket
 import ssl
 import tracemalloc
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import FrameType
 from typing import Any
 
 import aiohttp
 import anyio
+import anyio.lowlevel
 import canary
 import pytest
 import trustme
-from anyio.abc import SocketAttribute, SocketStream
 from canary import API_KEY
 from conftest import CLIP, Recorded, real_session, world
 
 from ochy_async import BackView, Limits, OchySession, Retry, SideView
+from ochy_async.clips import CHUNK
 from ochy_async.emulator import CutAfter, CutBefore, Delay, Emulator, Html, Redirect, Rule, Script, Status, Truncated
 from ochy_async.errors import (
     ConnectionTrouble,
@@ -31,27 +34,55 @@ from ochy_async.errors import (
     UnreadableAnswer,
 )
 
-Answering = Callable[[SocketStream], Awaitable[None]]
+
+class Peer:
+    """A server's end of a connection, which takes no more than it reads."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def receive(self) -> bytes:
+        """Some bytes. Raises `ConnectionError` at the end."""
+        data = await self._reader.read(65_536)
+        if not data:
+            raise ConnectionResetError
+        return data
+
+    async def send(self, data: bytes) -> None:
+        """Sends, as fast as the client takes it."""
+        self._writer.write(data)
+        await self._writer.drain()
+
+
+Answering = Callable[[Peer], Awaitable[None]]
 
 
 @asynccontextmanager
 async def raw_server(answer: Answering) -> AsyncGenerator[str]:
-    """A server that reads a request's head and then does as told; gives its base URL."""
+    """A server that reads some of a request and then does as told; gives its base URL."""
+    serving: list[asyncio.Task[None]] = []
 
-    async def serve(stream: SocketStream) -> None:
-        async with stream:
-            try:
-                await stream.receive()
-                await answer(stream)
-            except (anyio.BrokenResourceError, anyio.EndOfStream):
-                pass  # the client has heard enough
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        serving.append(task)
+        peer = Peer(reader, writer)
+        try:
+            with suppress(ConnectionError):  # the client has heard enough
+                await peer.receive()
+                await answer(peer)
+        finally:
+            writer.close()
 
-    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
-    port = listener.extra(SocketAttribute.local_port)  # noqa: S610 - an attribute of a socket, not Django's
-    async with listener, anyio.create_task_group() as tasks:
-        tasks.start_soon(listener.serve, serve)
-        yield f"http://127.0.0.1:{port}"
-        tasks.cancel_scope.cancel()
+    taking = socket.socket()
+    taking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)  # so that the kernel takes little by itself
+    taking.bind(("127.0.0.1", 0))
+    async with await asyncio.start_server(serve, sock=taking, limit=65_536):
+        yield f"http://127.0.0.1:{taking.getsockname()[1]}"
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
 
 
 def once(base_url: str, *, stall: float = 5, call: float = 10, answer_bytes: int = 8_000_000) -> OchySession:
@@ -292,14 +323,14 @@ async def test_a_closed_lent_session_is_told_as_such(emulator: Emulator) -> None
 # --- hostile answers ------------------------------------------------------------------------------
 
 
-async def _endless(stream: SocketStream) -> None:
+async def _endless(stream: Peer) -> None:
     await stream.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     block = b"10000\r\n" + b" " * 65_536 + b"\r\n"
     for _ in range(16_384):  # one gigabyte
         await stream.send(block)
 
 
-async def _declared(stream: SocketStream) -> None:
+async def _declared(stream: Peer) -> None:
     await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n")
     await anyio.sleep(60)
 
@@ -307,7 +338,7 @@ async def _declared(stream: SocketStream) -> None:
 _BOMB = gzip.compress(b" " * 200_000_000, 9)
 
 
-async def _bomb(stream: SocketStream) -> None:
+async def _bomb(stream: Peer) -> None:
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(_BOMB)}\r\n\r\n"
     await stream.send(head.encode() + _BOMB)
 
@@ -327,22 +358,22 @@ async def test_a_gigabyte_is_refused_in_bounded_memory(answer: Answering) -> Non
     assert peak < 12_000_000
 
 
-async def _garbage(stream: SocketStream) -> None:
+async def _garbage(stream: Peer) -> None:
     await stream.send(b"\x00\x01 this is no HTTP at all\r\n\r\n")
 
 
-async def _drip(stream: SocketStream) -> None:
+async def _drip(stream: Peer) -> None:
     await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
     for _ in range(1000):
         await stream.send(b" ")
         await anyio.sleep(0.05)
 
 
-async def _silence(_: SocketStream) -> None:
+async def _silence(_: Peer) -> None:
     await anyio.sleep(60)
 
 
-async def _half_a_head(stream: SocketStream) -> None:
+async def _half_a_head(stream: Peer) -> None:
     await stream.send(b"HTTP/1.1 200 OK\r\nContent-Le")
 
 
@@ -374,11 +405,29 @@ async def test_a_server_that_stops_reading_ends_the_upload_uncharged() -> None:
 
 
 @pytest.mark.anyio
+async def test_the_loop_turns_with_every_chunk_of_an_upload(emulator: Emulator, ochy: OchySession) -> None:
+    """However fast the network takes a clip, others get their turns while it is sent."""
+    content, turns, uploading = CLIP * 2_500, 0, True
+
+    async def others() -> None:
+        nonlocal turns
+        while uploading:
+            turns += 1
+            await anyio.lowlevel.checkpoint()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(others)
+        await ochy.start(content, SideView())
+        uploading = False
+    assert turns >= len(content) // CHUNK
+
+
+@pytest.mark.anyio
 async def test_an_early_answer_keeps_the_rest_of_the_upload_from_being_sent() -> None:
     """What was told to be a failure must not become a start after all: the body is never completed."""
     content, arrived = CLIP * 2_500, 0
 
-    async def early(stream: SocketStream) -> None:
+    async def early(stream: Peer) -> None:
         nonlocal arrived
         await stream.send(b"HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\n")
         while arrived < len(content):
