@@ -33,6 +33,7 @@ from __future__ import annotations
 
 import enum
 from datetime import datetime
+from typing import Any
 
 from attrs import frozen
 
@@ -229,22 +230,9 @@ class ConnectionTrouble(TryLater):
         message: str = "",
         *,
         phase: Phase = Phase.NOT_SENT,
-        status: int | None = None,
-        code: str | None = None,
-        detail: str | None = None,
-        route: str | None = None,
-        attempt: int | None = None,
-        analysis_id: str | None = None,
+        **facts: Any,
     ) -> None:
-        super().__init__(
-            message,
-            status=status,
-            code=code,
-            detail=detail,
-            route=route,
-            attempt=attempt,
-            analysis_id=analysis_id,
-        )
+        super().__init__(message, **facts)
         self.phase = phase
         """How far the request got."""
 

@@ -5,15 +5,15 @@ Law of this room: the vendor's ranges and scores are passed on, never reinterpre
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from attrs import field, frozen
 
 from .converter import converter
 from .drift import misfit
-from .values import Answer, answer
+from .values import ID_KEYS, Answer, SignedUrl, answer, key
 
-__all__ = ["Assessment", "Ranges", "RunningStyle", "Texts"]
+__all__ = ["AnalysisResults", "Assessment", "CalculatedData", "Ranges", "RunningStyle", "Texts"]
 
 
 @frozen
@@ -52,6 +52,32 @@ def _ranges(value: Any, _: Any) -> Ranges:
 
 
 converter.register_structure_hook(Ranges, _ranges)
+
+
+@answer
+class AnalysisResults(Answer):
+    """What the results of both views have. Source: documented."""
+
+    view: ClassVar[str]
+    """The vendor's `analysis_type`."""
+
+    analysis_id: str = field(metadata=key(*ID_KEYS))
+    thumbnail: SignedUrl | None = None
+    """A JPEG; dead after 1 hour, ask for the results again to renew it (inferred)."""
+    output_video: SignedUrl | None = None
+    """The annotated MP4; dead after 1 hour, ask for the results again to renew it (inferred)."""
+
+    known_keys = frozenset({"status", "percentage"})
+
+
+@answer
+class CalculatedData(Answer):
+    """What the calculated data of both views have: keys that the vendor's other answers have too."""
+
+    view: ClassVar[str]
+    """The vendor's `analysis_type`."""
+
+    known_keys = frozenset({*ID_KEYS, "status", "percentage"})
 
 
 @answer

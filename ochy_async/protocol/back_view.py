@@ -7,14 +7,14 @@ may be missing.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
-from attrs import field, frozen
+from attrs import frozen
 
 from ..errors import Problem
-from .assessment import Assessment, Ranges
+from .assessment import AnalysisResults, Assessment, CalculatedData, Ranges
 from .request import AnalysisRequest, flag
-from .values import ID_KEYS, Answer, SignedUrl, answer, key
+from .values import Answer, answer
 
 __all__ = [
     "BackView",
@@ -60,19 +60,12 @@ class BackViewAnalysis(Answer):
 
 
 @answer
-class BackViewResults(Answer):
+class BackViewResults(AnalysisResults):
     """The results of a back view analysis. Source: documented."""
 
-    view: ClassVar = "back_view"
+    view = "back_view"
 
-    analysis_id: str = field(metadata=key(*ID_KEYS))
     biomechanical_analysis: BackViewAnalysis
-    thumbnail: SignedUrl | None = None
-    """A JPEG; dead after 1 hour, ask for the results again to renew it (inferred)."""
-    output_video: SignedUrl | None = None
-    """The annotated MP4; dead after 1 hour, ask for the results again to renew it (inferred)."""
-
-    known_keys = frozenset({"status", "percentage"})
 
     @property
     def total_score(self) -> float:
@@ -115,16 +108,14 @@ class GaitCycle(Answer):
 
 
 @answer
-class BackViewCalculated(Answer):
+class BackViewCalculated(CalculatedData):
     """The calculated data of a back view. Source: `gait_cycle` documented by name."""
 
-    view: ClassVar = "back_view"
+    view = "back_view"
 
     gait_cycle: GaitCycle | None = None
     total_score: float | None = None
     """0 to 1, higher is better (inferred from the side view)."""
-
-    known_keys = frozenset({*ID_KEYS, "status", "percentage"})
 
 
 @frozen(kw_only=True)

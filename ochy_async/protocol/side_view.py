@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import enum
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Any
 
 from attrs import field, frozen
 
-from .assessment import Assessment, RunningStyle
+from .assessment import AnalysisResults, Assessment, CalculatedData, RunningStyle
 from .request import AnalysisRequest
-from .values import ID_KEYS, Answer, SignedUrl, answer, key
+from .values import Answer, answer, key
 
 __all__ = [
     "FootAssessment",
@@ -68,19 +68,12 @@ class SideViewAnalysis(Answer):
 
 
 @answer
-class SideViewResults(Answer):
+class SideViewResults(AnalysisResults):
     """The results of a side view analysis. Source: documented."""
 
-    view: ClassVar = "side_view"
+    view = "side_view"
 
-    analysis_id: str = field(metadata=key(*ID_KEYS))
     biomechanical_analysis: SideViewAnalysis
-    thumbnail: SignedUrl | None = None
-    """A JPEG; dead after 1 hour, ask for the results again to renew it (inferred)."""
-    output_video: SignedUrl | None = None
-    """The annotated MP4; dead after 1 hour, ask for the results again to renew it (inferred)."""
-
-    known_keys = frozenset({"status", "percentage"})
 
     @property
     def total_score(self) -> float:
@@ -185,10 +178,10 @@ class JointAngles(Answer):
 
 
 @answer
-class SideViewCalculated(Answer):
+class SideViewCalculated(CalculatedData):
     """The calculated data of a side view. Source: keys documented; each may be missing."""
 
-    view: ClassVar = "side_view"
+    view = "side_view"
 
     metrics: Metrics | None = None
     overstride: Overstride | None = None
@@ -198,8 +191,6 @@ class SideViewCalculated(Answer):
     running_styles: tuple[RunningStyle, ...] | None = None
     total_score: float | None = None
     """0 to 1, higher is better."""
-
-    known_keys = frozenset({*ID_KEYS, "status", "percentage"})
 
 
 @frozen(kw_only=True)
