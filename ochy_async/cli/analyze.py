@@ -13,11 +13,9 @@ from typing import Any, Final
 import click
 
 from ..errors import InvalidRequest, Problem
-from ..protocol.back_view import BackView
 from ..protocol.request import LANGUAGES, AnalysisRequest
-from ..protocol.side_view import SideView
 from .account import Account, account_options
-from .output import VIEWS, output_options
+from .output import REQUESTS, VIEWS, output_options
 from .paper import tell
 from .run import Errand, Job, carry_out, show
 
@@ -25,7 +23,6 @@ __all__ = ["command"]
 
 NOT_REAL: Final = "The numbers come from an emulator: they are made up and fit for nobody's body. No credit is spent."
 
-_REQUESTS: Final[Mapping[str, Callable[..., AnalysisRequest[Any, Any]]]] = {"side": SideView, "back": BackView}
 _ONLY_BACK: Final = ("full_body",)
 
 _REQUEST_OPTIONS: Final = (
@@ -93,7 +90,7 @@ def request_of(view: str, asked: Mapping[str, Any], clips: Sequence[str]) -> Ana
     fitting = {name: value for name, value in given.items() if view == "back" or name not in _ONLY_BACK}
     problems = [*_doubled(clips), *(Problem(name, "is for --view back only") for name in given.keys() - fitting.keys())]
     try:
-        request = _REQUESTS[view](**fitting)
+        request = REQUESTS[view](**fitting)
     except InvalidRequest as refused:
         problems += refused.problems
     else:

@@ -32,9 +32,9 @@ class Bars:
 
     _progress: Progress = field(factory=_progress)
     _tasks: dict[str, TaskID] = field(factory=dict)
-    """By clip name while uploading, by analysis id afterwards."""
+    """By the clip's label while uploading, by analysis id afterwards."""
     _clips: dict[str, str] = field(factory=dict)
-    """Clip names by analysis id."""
+    """Labels by analysis id."""
 
     def start(self) -> None:
         """Shows the bars."""

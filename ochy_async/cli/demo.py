@@ -103,7 +103,7 @@ def _errands(folder: Path) -> Iterator[Errand]:
     for seed, clip in enumerate(CLIPS):
         path = folder / clip.name
         path.write_bytes(sample_clip(seed, kind=clip.container, size=CLIP_BYTES))
-        yield Errand(str(path), clip.request)
+        yield Errand(str(path), clip.request, label=clip.name)
 
 
 def _draw(outcomes: Sequence[Outcome], emulator: Emulator) -> None:

@@ -5,14 +5,19 @@ Law of this room: the same word means the same thing in every command.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import click
 
-__all__ = ["VIEWS", "output_options"]
+from ..protocol.back_view import BackView
+from ..protocol.side_view import SideView
 
-VIEWS: Final = ("side", "back")
+__all__ = ["REQUESTS", "VIEWS", "output_options"]
+
+REQUESTS: Final[Mapping[str, type[SideView | BackView]]] = {"side": SideView, "back": BackView}
+"""What `--view` takes, and the request that it means."""
+VIEWS: Final = tuple(REQUESTS)
 
 _OPTIONS: Final = (
     click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout, as the clips complete."),

@@ -78,7 +78,7 @@ class Paper:
     made_up: bool = False
     """Whether nothing is paid for."""
     doubtful: set[str] = field(factory=set)
-    """Names, as sent, of the clips whose start is uncertain."""
+    """Labels of the clips whose start is uncertain."""
     differences: int = 0
     """In how many ways answers differed from the vendor's documentation."""
     _bars: Bars | None = None
@@ -134,6 +134,6 @@ class Paper:
             self._bars.start()
 
     def forget(self, clip: str | None, analysis_id: str | None) -> None:
-        """Takes away the bars of what has ended; `clip` by the name that was sent."""
+        """Takes away the bars of what has ended; `clip` by its label."""
         if self._bars is not None:
             self._bars.forget(clip, analysis_id)

@@ -14,14 +14,11 @@ from typing import Any, Final
 
 import anyio
 import click
-from attrs import define, evolve, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 
-from ..clips import safe_name
 from ..errors import BuyCredits, KeyRefused, OchyError
 from ..protocol.analysis import Results, Started
-from ..protocol.back_view import BackViewResults
 from ..protocol.request import AnalysisRequest
-from ..protocol.side_view import SideViewResults
 from ..session import OchySession
 from .account import Place
 from .exits import Exit, worst
@@ -44,6 +41,8 @@ class Errand:
     begun: bool = False
     """Whether anything was done for it in this run."""
     ended: Kind | None = None
+    label: str | None = field(default=Factory(lambda self: self.clip, takes_self=True))
+    """What events and messages call the clip: the path, which tells clips of one name apart."""
 
     @property
     def analysis_id(self) -> str | None:
@@ -56,11 +55,6 @@ class Errand:
         if self.request is not None:
             return self.request.view
         return self.started.view if isinstance(self.started, Started) else None
-
-    @property
-    def name(self) -> str | None:
-        """The name that is sent with the clip."""
-        return None if self.clip is None else safe_name(self.clip)
 
     @property
     def owed(self) -> bool:
@@ -114,7 +108,7 @@ class _Run:
         errand.begun = True
         try:
             if errand.started is None and errand.clip is not None and errand.request is not None:
-                errand.started = await ochy.start(errand.clip, errand.request)
+                errand.started = await ochy.start(errand.clip, errand.request, label=errand.label)
             results: Results = await ochy.wait(_started(errand), timeout=self.job.timeout)
         except OchyError as error:
             return self._failed(errand, error)
@@ -134,7 +128,7 @@ class _Run:
         return _ended(errand, kind_of(error, paid=errand.started is not None), error=error)
 
     def _end(self, errand: Errand, outcome: Outcome) -> None:
-        self.paper.forget(errand.name, errand.analysis_id)
+        self.paper.forget(errand.label, errand.analysis_id)
         with self.paper.aside():
             self.emit(outcome)
         errand.ended = outcome.kind
@@ -149,7 +143,7 @@ class _Run:
     def _left_as(self, errand: Errand) -> Kind:
         if errand.started is not None:
             return Kind.UNFINISHED
-        doubtful = errand.begun and errand.name in self.paper.doubtful
+        doubtful = errand.begun and errand.label in self.paper.doubtful
         return Kind.UNCERTAIN if doubtful else Kind.NOT_STARTED
 
 
@@ -163,18 +157,11 @@ def _ended(errand: Errand, kind: Kind, *, results: Results | None = None, error:
     return Outcome(
         kind=kind,
         clip=errand.clip,
-        view=_view_of(results) or errand.view,
+        view=results.view if results is not None else errand.view,
         analysis_id=errand.analysis_id or (error.analysis_id if error is not None else None),
         results=results,
         error=error,
     )
-
-
-def _view_of(results: Results | None) -> str | None:
-    return next((view for kind, view in _VIEWS if isinstance(results, kind)), None)
-
-
-_VIEWS: Final = ((SideViewResults, "side_view"), (BackViewResults, "back_view"))
 
 
 def carry_out(errands: Sequence[Errand], job: Job, place: Place, emit: Emit) -> Exit:

@@ -5,25 +5,19 @@ Law of this room: it looks and never starts, so it spends nothing and may be run
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
 import click
 
 from ..protocol.analysis import Started
-from ..protocol.back_view import BackView
-from ..protocol.request import AnalysisRequest
-from ..protocol.side_view import SideView
 from .account import Account, account_options
-from .output import VIEWS, output_options
+from .output import REQUESTS, VIEWS, output_options
 from .run import Errand, Job, carry_out, show
 
 __all__ = ["command"]
 
 LANES: Final = 20
-
-_REQUESTS: Final[Mapping[str, type[AnalysisRequest[Any, Any]]]] = {"side": SideView, "back": BackView}
 
 
 @click.command("wait")
@@ -49,4 +43,4 @@ def command(
 
 
 def _started(analysis_id: str, view: str | None) -> Started[Any, Any] | str:
-    return analysis_id if view is None else Started.of(analysis_id, _REQUESTS[view])
+    return analysis_id if view is None else Started.of(analysis_id, REQUESTS[view])
