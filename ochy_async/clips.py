@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import re
 import stat
+import threading
 import unicodedata
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path, PurePath
-from typing import IO, Final
+from typing import IO, Any, Final
 
-from anyio import to_thread
+from anyio import CancelScope, to_thread
 from attrs import evolve, field, frozen
 
 from .errors import ClipUnusable, Problem
@@ -26,7 +27,7 @@ __all__ = ["Clip", "ClipSource", "prepare", "safe_name"]
 CHUNK: Final = 256 * 1024
 """Bytes read at a time."""
 
-Chunks = Callable[[], AsyncIterator[bytes]]
+Chunks = Callable[[], AsyncGenerator[bytes]]
 
 
 @frozen
@@ -52,6 +53,8 @@ class Clip:
         Pass a function that opens the stream anew and a broken upload can be tried again; a bare
         stream can be read only once, so then the first trouble is final.
         """
+        if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+            raise _unusable("size", "must be the exact number of bytes")
         opening = source if callable(source) else _once(source)
         return cls(safe_name(name), size, lambda: _exactly(opening(), size))
 
@@ -65,6 +68,8 @@ async def prepare(source: ClipSource, name: str | None = None) -> Clip:
 
     Raises `ClipUnusable` for what is missing, empty, too large, no regular file or of the wrong type.
     """
+    if name is not None and not isinstance(name, str):
+        raise _unusable("name", "must be a text")
     clip = await _clip(source, name)
     check_clip(clip.name, clip.size)
     return clip
@@ -122,14 +127,14 @@ def sniff(content: bytes) -> str:
 # --- contents -----------------------------------------------------------------------------------
 
 
-async def _slices(content: bytes) -> AsyncIterator[bytes]:
+async def _slices(content: bytes) -> AsyncGenerator[bytes]:
     for start in range(0, len(content), CHUNK):
         yield content[start : start + CHUNK]
 
 
 async def _path_clip(path: Path, name: str | None) -> Clip:
     try:
-        facts = await to_thread.run_sync(path.stat)
+        facts = await to_thread.run_sync(path.stat, abandon_on_cancel=True)
     except (OSError, ValueError) as trouble:
         why = trouble.strerror if isinstance(trouble, OSError) else "not a usable path"
         raise _unusable("path", f"{path.name!r} cannot be opened: {why}") from None
@@ -146,11 +151,23 @@ async def _read_path(path: Path, expected: os.stat_result) -> AsyncGenerator[byt
         raise _unusable("path", f"{path.name!r} cannot be opened: {trouble.strerror}") from None
     try:
         await _unchanged(file, expected)
-        while chunk := await to_thread.run_sync(file.read, CHUNK):
+        while chunk := await _read(file.read, CHUNK):
             yield chunk
         await _unchanged(file, expected)
     finally:
-        file.close()  # a file open for reading closes at once
+        with CancelScope(shield=True):  # a read that hangs would else hold the loop here
+            await to_thread.run_sync(file.close)
+
+
+async def _read(read: Callable[..., bytes], *args: Any) -> bytes:
+    """Reads in a thread. Raises `ClipUnusable` for what the disk, or a closed file, raises."""
+    try:
+        return await to_thread.run_sync(read, *args)
+    except ClipUnusable:
+        raise
+    except (OSError, ValueError) as trouble:
+        why = getattr(trouble, "strerror", None) or "it was closed"
+    raise _unusable("clip", f"could not be read to its end: {why}; it was not sent whole")
 
 
 async def _unchanged(file: IO[bytes], expected: os.stat_result) -> None:
@@ -173,30 +190,46 @@ async def _file_clip(file: IO[bytes], name: str | None) -> Clip:
     return Clip(safe_name(given), size, lambda: _exactly(_read_file(file, start, size), size))
 
 
+# One file may be given to several starts at once. Whoever moves its position does so under this lock
+# and puts it back, so that each reads what it means to read; a read takes a fraction of a millisecond.
+_MOVING = threading.Lock()
+
+
 def _measure(file: IO[bytes]) -> tuple[int, int, bytes]:
-    """(position, bytes from there to the end, the first few of them); the position is left as it was."""
-    start = file.tell()
-    end = file.seek(0, os.SEEK_END)
-    head = _read_at(file, start, 64)
-    file.seek(start)
-    return start, end - start, head
+    """(position, bytes from there to the end, the first few of them)."""
+    with _MOVING:
+        start = file.tell()
+        end = file.seek(0, os.SEEK_END)
+        file.seek(start)
+        try:
+            return start, end - start, _binary(file.read(64))
+        finally:
+            file.seek(start)
 
 
 def _read_at(file: IO[bytes], position: int, count: int) -> bytes:
-    file.seek(position)
-    data = file.read(count)
+    with _MOVING:
+        before = file.tell()
+        file.seek(position)
+        try:
+            return _binary(file.read(count))
+        finally:
+            file.seek(before)
+
+
+def _binary(data: bytes) -> bytes:
     if not isinstance(data, bytes):
         raise _unusable("file", "must be opened in binary mode")
     return data
 
 
 async def _read_file(file: IO[bytes], start: int, size: int) -> AsyncGenerator[bytes]:
-    """Seeks before each read, so that the caller may use the file in between."""
+    """Reads from `start`, wherever the file's position is, and leaves that as it is."""
     position, end = start, start + size
-    while position < end and (chunk := await to_thread.run_sync(_read_at, file, position, min(CHUNK, end - position))):
+    while position < end and (chunk := await _read(_read_at, file, position, min(CHUNK, end - position))):
         position += len(chunk)
         yield chunk
-    if grown := await to_thread.run_sync(_read_at, file, end, 1):
+    if grown := await _read(_read_at, file, end, 1):
         yield grown  # one byte too many: the clip is not completed
 
 

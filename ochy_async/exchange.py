@@ -11,10 +11,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final, TypeVar
 
-from anyio import move_on_after, sleep
+from anyio import current_effective_deadline, current_time, get_cancelled_exc_class, move_on_after, sleep
 from attrs import define, field
 
-from .errors import DeadlinePassed, OchyError, RateLimited, ServerTrouble
+from .errors import DeadlinePassed, InvalidSettings, OchyError, RateLimited, ServerTrouble
 from .events import DriftSeen, Event, Listener, Retried
 from .policy.limits import Limits
 from .policy.retry import Retry, RetryBudget, may_repeat, retry_after
@@ -42,6 +42,8 @@ class Exchange:
     chance: Callable[[], float]
     """A number from 0 to 1."""
     listener: Listener | None = None
+    open: bool = False
+    """Whether the session is inside its block: a call that is left over from it sends nothing more."""
     budget: RetryBudget = field(init=False)
     drift: set[DriftNote] = field(factory=set)
 
@@ -68,7 +70,7 @@ class Exchange:
     async def once(self, call: Call[T], attempt: int = 1) -> T:
         """One attempt of a call, without a deadline of its own."""
         try:
-            response = await self.transport.send(call.request)
+            response = await self.send(call.request)
             value = self.read(call, response)
         except OchyError as error:
             error.attempt = attempt
@@ -76,6 +78,16 @@ class Exchange:
             raise
         self.budget.earn()
         return value
+
+    async def send(self, request: Request) -> Response:
+        """The answer to a request. Raises `InvalidSettings` outside of the session's block."""
+        self.check_open()
+        return await self.transport.send(request)
+
+    def check_open(self) -> None:
+        """Raises `InvalidSettings` outside of the session's block."""
+        if not self.open:
+            raise InvalidSettings("The session is not open; use it inside `async with OchySession() as ochy:`.")
 
     def read(self, call: Call[T], response: Response) -> T:
         """The value in an answer, its drift noted. Raises the error that the answer means."""
@@ -88,9 +100,9 @@ class Exchange:
         return value
 
     async def pause(self, error: OchyError, attempt: int) -> bool:
-        """Sleeps until the next attempt; False where the policy or the budget says that there is none."""
+        """Sleeps until the next attempt; False where policy, budget or the call's deadline leave none."""
         delay = self.retry.delay(error, attempt, self.chance())
-        if delay is None or not self.budget.spend():
+        if delay is None or current_time() + delay >= current_effective_deadline() or not self.budget.spend():
             return False
         self.tell(Retried(error.route or "", attempt, delay, type(error).__name__))
         logger.info("%s: attempt %d failed (%s), next in %.1f s", error.route, attempt, type(error).__name__, delay)
@@ -121,5 +133,5 @@ class Exchange:
             return
         try:
             self.listener(event)
-        except Exception:
+        except (Exception, get_cancelled_exc_class()):
             logger.exception("the event listener failed on %s", type(event).__name__)

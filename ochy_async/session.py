@@ -19,7 +19,7 @@ from anyio.lowlevel import checkpoint
 
 from . import starting
 from .clips import ClipSource, prepare
-from .errors import AnalysisFailed, InvalidRequest, InvalidSettings, Problem, StartAttempt, UncertainStart, WaitTimeout
+from .errors import AnalysisFailed, InvalidRequest, Problem, StartAttempt, UncertainStart, WaitTimeout
 from .events import Listener
 from .exchange import Exchange
 from .policy.limits import Limits
@@ -42,7 +42,7 @@ from .protocol.drift import DriftNote
 from .protocol.exercises import Exercise, exercises_call
 from .protocol.landmarks import Landmarks, landmarks_call
 from .protocol.request import AnalysisRequest
-from .protocol.routes import RESULTS
+from .protocol.routes import RESULTS, START
 from .protocol.subjects import (
     CreatedSubject,
     Message,
@@ -56,6 +56,7 @@ from .protocol.subjects import (
 )
 from .protocol.values import Answer
 from .protocol.webhooks import WebhookSettings, configure_webhook_call, get_webhook_call
+from .protocol.wire import Request
 from .transport import ApiKey, BaseUrl, HttpTransport, Transport
 from .waiting import Scheduler
 
@@ -76,8 +77,8 @@ def _now() -> datetime:
 class OchySession:
     """A client of the Ochy Partner API, for use as `async with OchySession() as ochy:`.
 
-    Every method raises `OchyError`s only, sorted by what you can do about them (see `errors`), and
-    ends within the deadlines of `limits` and `polling`. Concurrent calls are fine; no background
+    Every method raises `OchyError`s only (see `errors`), but for what the caller's own video stream
+    raises, and ends within the deadlines of `limits` and `polling`. Concurrent calls are fine; no background
     task ever runs.
     """
 
@@ -114,20 +115,19 @@ class OchySession:
         self._exchange = Exchange(transport, retry or Retry(), limits, clock, chance, on_event)
         self._scheduler = Scheduler(self._exchange, polling or Polling())
         self._started: set[str] = set()
-        self._open = False
 
     async def __aenter__(self) -> Self:
-        self._open = True
+        self._exchange.open = True
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._open = False
+        self._exchange.open = False
         await self._exchange.transport.aclose()
 
     def __repr__(self) -> str:
-        return f"<OchySession, {'open' if self._open else 'closed'}: {self._exchange.transport!r}>"
+        return f"<OchySession, {'open' if self._exchange.open else 'closed'}: {self._exchange.transport!r}>"
 
     @property
     def drift(self) -> tuple[DriftNote, ...]:
@@ -135,8 +135,7 @@ class OchySession:
         return tuple(sorted(self._exchange.drift))
 
     def _ready(self) -> Exchange:
-        if not self._open:
-            raise InvalidSettings("The session is not open; use it inside `async with OchySession() as ochy:`.")
+        self._exchange.check_open()
         return self._exchange
 
     # --- analyses -------------------------------------------------------------------------------
@@ -174,7 +173,12 @@ class OchySession:
         exchange = self._ready()
         if not isinstance(request, AnalysisRequest):
             raise InvalidRequest.of("start", (Problem("request", "must be a SideView or a BackView"),))
-        started = await starting.start(exchange, await prepare(clip, name), request, label)
+        ready = None
+        with move_on_after(exchange.limits.call):  # a file system may hang as a network does
+            ready = await prepare(clip, name)
+        if ready is None:
+            raise exchange.deadline_passed(Request(START, START.path()), 1, exchange.limits.call)
+        started = await starting.start(exchange, ready, request, label)
         self._started.add(started.analysis_id)
         return started
 
@@ -187,6 +191,7 @@ class OchySession:
 
         With a bare id the view is told by the keys of the answer. Raises `NotFound`, `TryLater`.
         """
+        _checked(started)
         return await self._ready().perform(results_call(started))
 
     @overload
@@ -204,7 +209,8 @@ class OchySession:
         Ends after `success` or `failed`. Raises what `wait` raises but for `AnalysisFailed`.
         """
         self._ready()
-        seconds = self._scheduler.polling.timeout if timeout is None else timeout
+        _checked(started)
+        seconds = _patience(timeout, self._scheduler.polling.timeout)
         until = current_time() + seconds
         async with aclosing(self._scheduler.watch(started)) as states:
             while True:
@@ -234,7 +240,8 @@ class OchySession:
         `KeyRefused`, or the error of the last look once every look has failed for `Polling.patience`.
         """
         self._ready()
-        seconds = self._scheduler.polling.timeout if timeout is None else timeout
+        _checked(started)
+        seconds = _patience(timeout, self._scheduler.polling.timeout)
         with move_on_after(seconds):
             async with aclosing(self._scheduler.watch(started)) as states:
                 async for state in states:
@@ -248,6 +255,7 @@ class OchySession:
     async def calculated_data(self, started: str) -> Calculated: ...
     async def calculated_data(self, started: Started[Any, Any] | str) -> Any:
         """The calculated data of a succeeded analysis. Raises `NotReady` before `success`."""
+        _checked(started)
         return await self._ready().perform(calculated_call(started))
 
     async def raw_data(self, started: Started[Any, Any] | str) -> Landmarks:
@@ -255,11 +263,16 @@ class OchySession:
 
         The path is inferred. Read in slices: other tasks go on meanwhile. Raises `NotReady`.
         """
-        reading = await self._ready().perform(landmarks_call(_id(started)))
-        while not reading.advance():
-            await checkpoint()
-        self._exchange.note(reading.notes)
-        return reading.result()
+        _checked(started)
+        exchange = self._ready()
+        call = landmarks_call(_id(started))
+        reading = await exchange.perform(call)
+        with move_on_after(exchange.limits.call):
+            while not reading.advance():
+                await checkpoint()
+            exchange.note(reading.notes)
+            return reading.result()
+        raise exchange.deadline_passed(call.request, 1, exchange.limits.call, call.analysis_id)
 
     async def list_analyses(self) -> AnalysisList:
         """All analyses of the account. Order and paging are not documented."""
@@ -354,6 +367,19 @@ class OchySession:
 
 def _id(started: Started[Any, Any] | str) -> str:
     return started if isinstance(started, str) else started.analysis_id
+
+
+def _patience(timeout: float | None, otherwise: float) -> float:
+    """The seconds to wait. Raises `InvalidRequest` for what is no positive number."""
+    seconds = otherwise if timeout is None else timeout
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+        raise InvalidRequest.of("wait", (Problem("timeout", "must be a number of seconds above 0"),))
+    return seconds
+
+
+def _checked(started: Started[Any, Any] | str) -> None:
+    if not isinstance(started, str | Started):
+        raise InvalidRequest.of("wait", (Problem("started", "must be what `start` returned, or an id"),))
 
 
 def _results(state: AnalysisState[Any]) -> Any:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any, TypeVar
 
-from anyio import get_cancelled_exc_class, move_on_after
+from anyio import move_on_after
 from attrs import define, field
 
 from .clips import Clip
@@ -61,18 +62,19 @@ class _Sending:
         sent = 0
         self.whole = False
         self.exchange.tell(BytesSent(self.label, 0, self.clip.size))
-        async for chunk in self.clip.chunks():
-            sent += len(chunk)
-            self.whole = sent >= self.clip.size
-            yield chunk
-            self.exchange.tell(BytesSent(self.label, sent, self.clip.size))
+        async with aclosing(self.clip.chunks()) as chunks:
+            async for chunk in chunks:
+                sent += len(chunk)
+                self.whole = sent >= self.clip.size
+                yield chunk
+                self.exchange.tell(BytesSent(self.label, sent, self.clip.size))
 
     async def attempt(self, number: int) -> StartAnswer:
         """Sends the start once. Raises `UncertainStart` where it may have happened."""
         self.whole = False
         call = start_call(self.upload())
         try:
-            response = await self.exchange.transport.send(call.request)
+            response = await self.exchange.send(call.request)
         except OchyError as trouble:
             failure = trouble
             phase = trouble.phase if isinstance(trouble, ConnectionTrouble) else self._phase()
@@ -168,8 +170,8 @@ async def _sent(sending: _Sending) -> StartAnswer:
                 if not may_repeat(failure, repeatable=False) or not await exchange.pause(failure, number):
                     raise failure
                 number += 1
-    except get_cancelled_exc_class():
-        # From outside: the answer, if any comes, is lost with whoever waited for it.
+    except BaseException:
+        # Cancelled or killed from outside: the answer, if any comes, is lost with whoever waited for it.
         if sending.whole:
             sending.tell_uncertain()
         raise

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import ssl
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, aclosing
+from types import TracebackType
 from typing import Any, Final, Protocol
 from urllib.parse import quote, urlsplit
 
@@ -50,7 +52,7 @@ class Transport(Protocol):
 class ApiKey:
     """The API key, hidden from every repr and pickle."""
 
-    _key: str
+    _key: str = field(repr=False)  # rich and other printers go by the field, not by the class's repr
 
     def check(self) -> None:
         """Raises `KeyRefused` for what cannot be a key.
@@ -59,7 +61,7 @@ class ApiKey:
         frame, which an error would lay open.
         """
         what = "OCHY_API_KEY, or the api_key argument"
-        if not self._key:
+        if not isinstance(self._key, str) or not self._key:
             raise KeyRefused(f"There is no API key. Set {what}.")
         if not (self._key.isascii() and self._key.isprintable()) or " " in self._key:
             raise KeyRefused(f"The API key has a blank or an unprintable character. Check {what}.")
@@ -71,16 +73,20 @@ class ApiKey:
         return f"apiKey={quote(self._key, safe='')}"
 
     def redact(self, body: bytes) -> bytes:
-        """`body` without the key, should the server echo it."""
-        for shape in (self._key, quote(self._key, safe="")):
-            body = body.replace(shape.encode(), b"[key]")
-        return body
+        """`body` without the key, should the server echo it, in any spelling of URLs and JSON."""
+        return re.sub(b"".join(map(_spellings, self._key)), b"[key]", body)
 
     def __repr__(self) -> str:
         return "ApiKey(…)"
 
     def __reduce__(self) -> Any:
         raise TypeError("the API key cannot be pickled; make a new session in the other process")
+
+
+def _spellings(character: str) -> bytes:
+    """A pattern for a character as it is, after a backslash, as a JSON escape, or percent-encoded."""
+    code = f"{ord(character):02x}"
+    return rf"(?:\\?{re.escape(character)}|(?i:\\u00{code}|%{code}))".encode()
 
 
 def _without_slash(text: str) -> str:
@@ -105,6 +111,8 @@ def _base_url_problem(text: str) -> str | None:
         host, _ = parts.hostname, parts.port
     except ValueError:
         return "cannot be parsed"
+    if not text.isprintable() or " " in text:
+        return "must hold no blanks and line breaks"
     if parts.scheme not in ("http", "https") or not host:
         return "must begin with https:// and a host"
     if parts.username or parts.password or parts.query or parts.fragment:
@@ -134,15 +142,14 @@ class _FilePart(aiohttp.payload.Payload):
         self._stopped = False
         self.complete = False
         """The last chunk was handed over: from here on the server may know the whole form."""
-        self.failure: Exception | None = None
-        """What the caller's own content raised."""
+        self._failure: tuple[Exception, TracebackType | None] | None = None
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:  # noqa: ARG002 - aiohttp's signature
         raise TypeError("a video is no text")
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         handed = 0
-        async with _open(self._upload) as chunks:
+        async with aclosing(self._upload.chunks()) as chunks:
             while True:
                 with fail_after(self.stall):
                     chunk = await self._next(chunks)
@@ -158,29 +165,25 @@ class _FilePart(aiohttp.payload.Payload):
         try:
             chunk = await anext(chunks, b"")
         except Exception as failure:
-            self.failure = failure
+            self._failure = failure, failure.__traceback__
             raise
         if self._stopped and not self.complete:
             raise ConnectionResetError
         return chunk
 
+    @property
+    def failure(self) -> Exception | None:
+        """What the caller's own content raised before it was whole.
+
+        With the traceback that it came with: on its way through aiohttp it grows frames that know the URL.
+        """
+        if self._failure is None or self.complete:
+            return None
+        return self._failure[0].with_traceback(self._failure[1])
+
     def stop(self) -> None:
         """Keeps what was not sent yet from ever being sent."""
         self._stopped = True
-
-
-@asynccontextmanager
-async def _open(upload: Upload) -> AsyncGenerator[AsyncGenerator[bytes]]:
-    async def chunks() -> AsyncGenerator[bytes]:
-        async for chunk in upload.chunks():
-            yield chunk
-
-    source = upload.chunks()
-    try:
-        yield source if isinstance(source, AsyncGenerator) else chunks()
-    finally:
-        if isinstance(source, AsyncGenerator):
-            await source.aclose()
 
 
 class _TooLarge(Exception):
@@ -194,14 +197,21 @@ class _Exchange:
     request: Request
     cap: int
     part: _FilePart | None
+    seen: list[int] = field(factory=list)
+    """The status of the answer, once its head came."""
 
     @property
     def phase(self) -> Phase:
-        """How far a request got that was under way when it failed."""
-        return Phase.INCOMPLETE if self.part is not None and not self.part.complete else Phase.COMPLETE
+        """How far a request got that was under way when it failed.
+
+        A success that came before the body was whole makes no sense, so it proves nothing.
+        """
+        cut = self.part is not None and not self.part.complete and not any(200 <= each < 300 for each in self.seen)
+        return Phase.INCOMPLETE if cut else Phase.COMPLETE
 
     async def answer(self, response: aiohttp.ClientResponse, key: ApiKey) -> Response:
-        complete = self.phase is Phase.COMPLETE
+        self.seen.append(response.status)
+        complete = self.part is None or self.part.complete
         if self.part is None or complete:
             body = await self._body(response)
         else:
@@ -226,6 +236,9 @@ class _Exchange:
 class HttpTransport:
     """Sends requests with aiohttp, on connections of its own or on those of a borrowed session.
 
+    Of its own it makes a new connection for each upload: one that was kept alive may be closed by the
+    server at just that moment, and then nobody would know whether a start was charged.
+
     Of a borrowed `aiohttp.ClientSession` only the connector (pool, TLS, resolver) is used: its traces,
     cookies, headers and middlewares would see the key.
     """
@@ -237,7 +250,8 @@ class HttpTransport:
         self._base_url = base_url
         self._limits = limits
         self._borrowed = borrowed
-        self._http: aiohttp.ClientSession | None = None
+        self._clients: dict[bool, aiohttp.ClientSession] = {}
+        """For uploads (True) and for everything else."""
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
@@ -249,7 +263,7 @@ class HttpTransport:
         Raises `ConnectionTrouble` where none came, `UnreadableAnswer` for one that is too large, and
         whatever the caller's own video stream raised.
         """
-        http = await self._client()
+        http = await self._client(request.upload is not None)
         outcome = await self._outcome(http, request)
         if isinstance(outcome, Exception):
             raise outcome
@@ -257,11 +271,13 @@ class HttpTransport:
 
     async def aclose(self) -> None:
         """Closes all connections of our own; borrowed ones stay open."""
-        http, self._http = self._http, None
-        if http is not None and self._borrowed is not None:
-            http.detach()
-        elif http is not None:
-            await http.close()
+        clients, self._clients = self._clients, {}
+        async with AsyncExitStack() as closing:  # a cancellation of one must not keep the other open
+            for http in clients.values():
+                if self._borrowed is not None:
+                    http.detach()
+                else:
+                    closing.push_async_callback(http.close)
 
     async def _outcome(self, http: aiohttp.ClientSession, request: Request) -> Response | Exception:
         """The choke point. Errors are returned and raised by the caller, so that no frame of aiohttp,
@@ -272,9 +288,7 @@ class HttpTransport:
         try:
             return await self._asked(http, exchange)
         except Exception as trouble:  # noqa: BLE001 - whatever aiohttp raises, its frames and text may hold the URL
-            if part is not None and part.failure is not None:
-                return part.failure
-            return _translated(trouble, exchange)
+            return (part and part.failure) or _translated(trouble, exchange)
         except asyncio.CancelledError as cancelled:
             _forget(cancelled)
             raise
@@ -296,17 +310,23 @@ class HttpTransport:
         query = "".join(f"{quote(name, safe='')}={quote(value, safe='')}&" for name, value in request.query)
         return URL(f"{self._base_url.text}{request.path}?{query}{self._key.query()}", encoded=True)
 
-    async def _client(self) -> aiohttp.ClientSession:
-        """The client of the running loop; one that belongs to a loop of the past is given up first."""
+    async def _client(self, upload: bool) -> aiohttp.ClientSession:
+        """The client of the running loop; those that belong to a loop of the past are given up first."""
         loop = asyncio.get_running_loop()
-        if self._http is not None and (self._loop is not loop or self._http.closed):
+        if self._loop is not loop:
+            if self._loop is not None and self._loop.is_running():
+                raise InvalidSettings("The session is in use by another event loop; make one for each thread.")
             await self.aclose()
-        if self._http is None:
-            self._http, self._loop = self._made(), loop
-        return self._http
+            self._loop = loop
+        if upload not in self._clients or self._clients[upload].closed:
+            self._clients[upload] = self._made(upload)
+        return self._clients[upload]
 
-    def _made(self) -> aiohttp.ClientSession:
-        connector = self._borrowed.connector if self._borrowed is not None else aiohttp.TCPConnector(limit=0)
+    def _made(self, upload: bool) -> aiohttp.ClientSession:
+        if self._borrowed is None:
+            connector: aiohttp.BaseConnector | None = aiohttp.TCPConnector(limit=0, force_close=upload)
+        else:
+            connector = self._borrowed.connector
         if connector is None or connector.closed:
             raise InvalidSettings("The borrowed aiohttp session is closed; keep it open for as long as this session.")
         http = aiohttp.ClientSession(
@@ -340,7 +360,7 @@ def _forget(error: BaseException) -> None:
 
 def _translated(trouble: Exception, exchange: _Exchange) -> OchyError:
     route = exchange.request.route
-    if isinstance(trouble, _TooLarge):
+    if isinstance(trouble, _TooLarge) and exchange.part is None:
         return UnreadableAnswer(
             f"{route}: the answer is larger than {exchange.cap:,} bytes. If that is right, raise the cap in Limits.",
             route=str(route),
@@ -365,7 +385,8 @@ _WORDS: Final[tuple[tuple[Any, str], ...]] = (
     (aiohttp.ClientConnectorDNSError, "the host's name could not be resolved"),
     (aiohttp.ClientConnectorError, "no connection could be made"),
     (aiohttp.ConnectionTimeoutError, "no connection was made in time"),
-    (TimeoutError, "the server was silent for too long"),
+    (TimeoutError, "nothing moved for too long"),
+    (_TooLarge, "the answer is too large"),
     (aiohttp.ServerDisconnectedError, "the server closed the connection without an answer"),
     (aiohttp.ClientPayloadError, "the answer was cut short or garbled"),
     (aiohttp.ClientResponseError, "the answer is no HTTP"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from anyio import current_time, sleep
@@ -97,4 +97,4 @@ class Scheduler:
 
 
 def _utc(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.astimezone()
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from contextlib import suppress
+from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 from conftest import CLIP, Recorded, direct_session, real_session, world
 from virtual_time import in_virtual_time
 
 from ochy_async import BackView, Limits, OchySession, SideView, Status
-from ochy_async.emulator import Body, CutBefore, Emulator, RetryAfter, Rule, Script, Shapes
+from ochy_async.emulator import Body, CutBefore, Delay, Emulator, RetryAfter, Rule, Script, Shapes
 from ochy_async.emulator import Status as Answers
 from ochy_async.errors import (
     ConnectionTrouble,
@@ -156,6 +159,10 @@ async def test_the_escape_hatch_sends_anything(ochy: OchySession) -> None:
         await ochy.request("GET", "/no/such/route", query=[("a", "b&c")])
     with pytest.raises(InvalidRequest):
         await ochy.request("GET", "/subjects/../webhook")
+    with pytest.raises(InvalidRequest, match="costs a credit"):
+        await ochy.request("POST", "/analysis/start", json={})
+    with pytest.raises(InvalidRequest, match="JSON"):
+        await ochy.request("POST", "/subjects", json={"name": object()})
 
 
 @pytest.mark.anyio
@@ -248,16 +255,29 @@ def test_a_long_retry_after_is_no_sleep() -> None:
 
 
 def test_a_call_ends_with_its_deadline() -> None:
-    """However patient the retries are, the call ends when it should."""
+    """However long an answer takes, the call ends when it should."""
+
+    async def story() -> None:
+        async with direct_session(faults=Script([Rule("*", Delay(60))]), limits=Limits(call=20)) as ochy:
+            began = anyio.current_time()
+            with pytest.raises(DeadlinePassed):
+                await ochy.get_webhook()
+            assert anyio.current_time() - began == pytest.approx(20)
+
+    in_virtual_time(story())
+
+
+def test_a_retry_beyond_the_deadline_is_not_waited_for() -> None:
+    """Where the next attempt would come too late, the last error is told at once instead of a mere time-out."""
 
     async def story() -> None:
         retry = Retry(attempts=20, first_delay=60, longest_delay=60)
         faults = Script([Rule("*", Answers(503), times=100)])
         async with direct_session(faults=faults, retry=retry, limits=Limits(call=20)) as ochy:
             began = anyio.current_time()
-            with pytest.raises(DeadlinePassed):
+            with pytest.raises(ServerTrouble):
                 await ochy.get_webhook()
-            assert anyio.current_time() - began == pytest.approx(20)
+            assert anyio.current_time() - began < 1
 
     in_virtual_time(story())
 
@@ -290,6 +310,31 @@ async def test_a_refusal_tells_the_servers_words_but_no_health_data() -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("timeout", [0, -1, math.nan, "10", True])
+async def test_a_timeout_is_a_positive_number(ochy: OchySession, timeout: Any) -> None:
+    """Nonsense is told as such, and not as an analysis that goes on."""
+    with pytest.raises(InvalidRequest, match="timeout"):
+        await ochy.wait("a1b2c3d4", timeout=timeout)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("what", [None, 7, b"a1b2c3d4"])
+async def test_only_what_was_started_can_be_asked_for(ochy: OchySession, what: Any) -> None:
+    """Neither None nor bytes are an analysis."""
+    for ask in (ochy.wait, ochy.check, ochy.calculated_data, ochy.raw_data):
+        with pytest.raises(InvalidRequest, match="what `start` returned"):
+            await ask(what)
+
+
+@pytest.mark.anyio
+async def test_a_session_belongs_to_one_running_loop(ochy: OchySession) -> None:
+    """A second thread with a loop of its own is told to make its own session."""
+    await ochy.get_webhook()
+    with pytest.raises(InvalidSettings, match="another event loop"):
+        await anyio.to_thread.run_sync(_elsewhere, ochy)
+
+
+@pytest.mark.anyio
 async def test_a_session_is_used_inside_its_block(ochy: OchySession) -> None:
     """Before and after its block a session refuses to work, and says how to use it."""
     session = OchySession()
@@ -299,3 +344,10 @@ async def test_a_session_is_used_inside_its_block(ochy: OchySession) -> None:
         pass
     with pytest.raises(InvalidSettings, match="async with"):
         await session.get_webhook()
+
+
+def _elsewhere(ochy: OchySession) -> None:
+    async def ask() -> None:
+        await ochy.get_webhook()
+
+    asyncio.run(ask())

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ochy_async import Landmarks
 from ochy_async.errors import UnreadableAnswer
 from ochy_async.protocol.drift import DriftNote
-from ochy_async.protocol.landmarks import Grid, LandmarksReading
+from ochy_async.protocol.landmarks import MOST_COORDINATES, MOST_NAMES, Grid, LandmarksReading
 from ochy_async.protocol.wire import Response
 
 NAN = math.nan
@@ -449,3 +449,17 @@ def test_the_columns_are_what_the_json_says(recording: dict[str, Any], indent: i
         assert [list(map(repr, grid.row(frame))) for frame in range(len(numbers))] == [
             list(map(repr, row)) for row in table[coordinate]
         ]
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        {str(n): {"nose": {f"c{n}": 1}} for n in range(MOST_COORDINATES + 2)},
+        {"0": {f"n{n}": {"x": 1} for n in range(MOST_NAMES + 1)}},
+    ],
+    ids=["coordinates", "names"],
+)
+def test_what_no_person_could_be_is_refused(frames: dict[str, Any]) -> None:
+    """A small answer must not grow into gigabytes: names and coordinates have a bound."""
+    with pytest.raises(UnreadableAnswer, match="larger than any could be"):
+        read({"frames": frames})

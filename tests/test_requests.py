@@ -376,7 +376,8 @@ PLAIN = Route("GET", "/analysis/{analysis_id}/results")
         ("%2e", "%252e"),
         ("a&b=c;d", "a%26b%3Dc%3Bd"),
         ("...", "..."),
-        ("a" * 200, "a" * 200),
+        ("../admin", "..%2Fadmin"),
+        ("2024/ab c", "2024%2Fab%20c"),
     ],
 )
 def test_an_id_stays_in_its_segment(analysis_id: str, segment: str) -> None:
@@ -386,11 +387,11 @@ def test_an_id_stays_in_its_segment(analysis_id: str, segment: str) -> None:
 
 @pytest.mark.parametrize(
     "analysis_id",
-    ["", ".", "..", "a/b", "../admin", "a\\b", "a b", "a\n", "a\0", "a" * 201, "\ud800", None, 7, b".."],
+    ["", ".", "..", "a\n", "a\0", "\ud800", None, 7, b".."],
     ids=repr,
 )
 def test_what_cannot_be_an_id_is_refused(analysis_id: Any) -> None:
-    """A server may resolve `.` and `..`; a path or a line of text was passed by mistake; the rest is no text."""
+    """A server may resolve `.` and `..`; the rest is nothing that a server could have given."""
     assert problems_of(lambda: PLAIN.path(analysis_id=analysis_id)).keys() == {"analysis_id"}
 
 

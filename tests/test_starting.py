@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import os
+from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import timedelta
+from io import BytesIO
+from pathlib import Path
 
 import anyio
 import pytest
-from canary import API_KEY
+from canary import API_KEY, leaks_in_error
 from conftest import CLIP, Recorded, direct_session, real_session, world
 from virtual_time import in_virtual_time
 
@@ -35,8 +39,8 @@ from ochy_async.errors import (
     ClipRefused,
     ClipUnusable,
     ConnectionTrouble,
-    DeadlinePassed,
     InvalidRequest,
+    InvalidSettings,
     KeyRefused,
     NotFound,
     OchyError,
@@ -211,15 +215,16 @@ def test_a_start_without_an_answer_is_uncertain_at_the_deadline() -> None:
     in_virtual_time(story())
 
 
-def test_a_start_that_never_left_ends_with_its_deadline() -> None:
-    """When the deadline passes while nothing was sent, the error is the harmless one."""
+def test_a_start_that_never_left_ends_within_its_deadline() -> None:
+    """When time runs out while nothing was sent, the error is the harmless one."""
 
     async def story() -> None:
         async with direct_session(
             faults=on_start(NoConnection(), times=100), limits=Limits(call=5), retry=Retry(attempts=20, first_delay=4)
         ) as ochy:
-            with pytest.raises(DeadlinePassed):
+            with pytest.raises(ConnectionTrouble) as caught, anyio.fail_after(6):
                 await ochy.start(CLIP, SideView())
+        assert caught.value.phase is Phase.NOT_SENT
 
     in_virtual_time(story())
 
@@ -275,16 +280,100 @@ async def test_a_stream_that_can_be_opened_again_is_sent_again() -> None:
 
 
 @pytest.mark.anyio
-async def test_what_the_callers_stream_raises_is_what_the_caller_gets(emulator: Emulator, ochy: OchySession) -> None:
-    """A fault of the caller's own stream comes back as it is, and nothing is charged."""
+@pytest.mark.parametrize(
+    "fault", [LookupError("unplugged"), OSError(5, "unplugged"), TimeoutError("unplugged")], ids=repr
+)
+async def test_what_the_callers_stream_raises_is_what_the_caller_gets(
+    emulator: Emulator, ochy: OchySession, fault: Exception
+) -> None:
+    """A fault of the caller's own stream comes back as it is, without frames that know the URL; nothing is charged."""
 
     async def stream() -> AsyncIterator[bytes]:
         yield CLIP
-        raise LookupError("the camera was unplugged")
+        yield CLIP
+        raise fault
 
-    with pytest.raises(LookupError, match="unplugged"):
-        await ochy.start(Clip.stream(stream, name="runner.mp4", size=2 * len(CLIP)), SideView())
+    with pytest.raises(type(fault), match="unplugged") as caught:
+        await ochy.start(Clip.stream(stream, name="runner.mp4", size=3 * len(CLIP)), SideView())
+    assert caught.value is fault
+    assert leaks_in_error(fault) == []
     assert emulator.service.ledger == ()
+
+
+@pytest.mark.anyio
+async def test_a_fault_after_the_last_byte_is_uncertain(emulator: Emulator) -> None:
+    """Whatever goes wrong on our own side once the clip was handed over, the start may have been charged."""
+    events: list[Event] = []
+
+    async def chunks() -> AsyncGenerator[bytes]:
+        yield CLIP
+        raise LookupError
+
+    async with real_session(emulator, on_event=events.append) as ochy:
+        with pytest.raises(UncertainStart):
+            await ochy.start(Clip("runner.mp4", len(CLIP), chunks), SideView())
+    assert [type(event) for event in events].count(StartUncertain) == 1
+
+
+@pytest.mark.anyio
+async def test_one_open_file_serves_many_starts_at_once(emulator: Emulator, ochy: OchySession, tmp_path: Path) -> None:
+    """Each start reads its own bytes, and the caller's position in the file stays where it is."""
+    path = tmp_path / "runner.mp4"
+    path.write_bytes(CLIP + os.urandom(1_500_000))
+    with path.open("rb") as file:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(6):
+                tasks.start_soon(ochy.start, file, SideView())
+        assert file.tell() == 0
+    assert emulator.service.charges_of(digest(path.read_bytes())) == 6
+
+
+@pytest.mark.anyio
+async def test_a_clip_that_cannot_be_read_is_told_as_such(emulator: Emulator, ochy: OchySession) -> None:
+    """A file that is closed, or a disk that fails, in the middle is an error of ours; nothing is charged."""
+    file = BytesIO(CLIP * 2_500)
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+
+            async def start() -> None:
+                with pytest.raises(ClipUnusable, match="could not be read to its end"):
+                    await ochy.start(file, SideView(), name="runner.mp4")
+
+            tasks.start_soon(start)
+            await anyio.sleep(0.02)
+            file.close()
+    assert emulator.service.ledger == ()
+
+
+@pytest.mark.anyio
+async def test_a_session_that_was_left_starts_nothing_more() -> None:
+    """A start that is still waiting for its next attempt when the block ends is not sent any more."""
+    faults = on_start(RetryAfter("1"))
+    async with Emulator(world(), faults) as emulator, anyio.create_task_group() as tasks:
+
+        async def late(ochy: OchySession) -> None:
+            with pytest.raises(InvalidSettings, match="not open"):
+                await ochy.start(CLIP, SideView())
+
+        async with real_session(emulator) as ochy:
+            tasks.start_soon(late, ochy)
+            await anyio.sleep(0.3)
+        assert emulator.service.ledger == ()
+    assert starts(faults) == 1
+
+
+def test_an_odd_id_can_be_collected() -> None:
+    """Ids are opaque: whatever the server gives is what it is asked for."""
+
+    async def story() -> None:
+        faults = Recorded(Script([Rule(str(START), StatusAfter(202, b'{"video_id": "2024/ab c"}'))]))
+        async with direct_session(faults=faults) as ochy:
+            started = await ochy.start(CLIP, SideView())
+            with pytest.raises(NotFound) as caught:
+                await ochy.check(started)
+        assert caught.value.analysis_id == started.analysis_id == "2024/ab c"
+
+    in_virtual_time(story())
 
 
 def test_an_uncertain_start_is_looked_up_and_adopted_only_on_request() -> None:
@@ -344,8 +433,8 @@ async def test_a_failing_listener_does_not_harm_a_paid_analysis(
 ) -> None:
     """What an event listener raises is logged; the start goes on."""
 
-    def broken(_: Event) -> None:
-        raise ZeroDivisionError
+    def broken(event: Event) -> None:
+        raise asyncio.CancelledError if isinstance(event, AnalysisStarted) else ZeroDivisionError
 
     async with real_session(emulator, on_event=broken) as ochy:
         await ochy.start(CLIP, SideView())

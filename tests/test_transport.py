@@ -31,8 +31,14 @@ from ochy_async.errors import (
     KeyRefused,
     OchyError,
     Phase,
+    UncertainStart,
     UnreadableAnswer,
 )
+from ochy_async.protocol.converter import structure
+from ochy_async.protocol.drift import Reading, reading
+from ochy_async.protocol.subjects import Subject
+from ochy_async.protocol.values import SignedUrl
+from ochy_async.transport import ApiKey
 
 
 class Peer:
@@ -69,7 +75,7 @@ async def raw_server(answer: Answering) -> AsyncGenerator[str]:
         serving.append(task)
         peer = Peer(reader, writer)
         try:
-            with suppress(ConnectionError):  # the client has heard enough
+            with suppress(ConnectionError, asyncio.CancelledError):  # the client, or the test, has heard enough
                 await peer.receive()
                 await answer(peer)
         finally:
@@ -219,7 +225,8 @@ def _trace(seen: list[str]) -> aiohttp.TraceConfig:
 @pytest.mark.anyio
 async def test_a_server_that_echoes_the_key_does_not_spread_it() -> None:
     """Wherever the key comes back in an answer, it is blanked before anyone reads it."""
-    said = f'{{"detail": "no such key: {API_KEY} in https://h/?apiKey=canary-key-4f1d9c%2F7e%2B2"}}'.encode()
+    escaped = API_KEY.replace("/", "\\/").replace("+", "\\u002B")
+    said = f'{{"detail": "no {API_KEY}, {escaped}, https://h/?apiKey=canary-key-4f1d9c%2f7e%2B2"}}'.encode()
     for status in (403, 418, 500):
         script = Script([Rule("*", Status(status, said), times=10)])
         async with Emulator(world(), script) as emulator, once(emulator.url) as ochy:
@@ -247,6 +254,18 @@ async def test_no_error_carries_anothers_error(fault: Any) -> None:
             assert len(list(canary.chain(caught.value))) == 1
             files = [frame.f_code.co_filename for frame in _frames(caught.value)]
             assert not any("/aiohttp/" in name for name in files)
+
+
+def test_printers_that_go_by_fields_show_no_secret() -> None:
+    """rich prints attrs classes by their fields: neither the key, nor a link, nor health data is among them."""
+    pretty = pytest.importorskip("rich.pretty")
+    body = {"id": "s", "email": "ada@example.com", "weight": 61.25, "extra": {"deep": 61.25}}
+    with reading(Reading("Subject")):
+        results = structure(body, Subject)
+    shown = [pretty.pretty_repr(each) for each in (ApiKey(API_KEY), SignedUrl("https://s/?signature=x"), results)]
+    shown += [pretty.pretty_repr(each) for each in (results.raw, SideView(height=1.83), OchySession())]
+    assert not any(canary.leaks(text) for text in shown)
+    assert not any(value in text for text in shown for value in ("ada@", "61.25", "1.83"))
 
 
 @pytest.mark.anyio
@@ -399,9 +418,27 @@ async def test_a_server_that_does_not_speak_http_ends_the_call(answer: Answering
 async def test_a_server_that_stops_reading_ends_the_upload_uncharged() -> None:
     """An upload that stalls is given up; since it was cut short, it surely did not happen."""
     async with raw_server(_silence) as url, once(url, stall=0.5) as ochy:
-        with pytest.raises(ConnectionTrouble, match="silent") as caught, anyio.fail_after(5):
+        with pytest.raises(ConnectionTrouble, match="nothing moved") as caught, anyio.fail_after(5):
             await ochy.start(CLIP * 2_500, SideView())
     assert caught.value.phase is Phase.INCOMPLETE
+
+
+@pytest.mark.anyio
+async def test_a_start_never_rides_on_a_connection_that_was_kept_alive() -> None:
+    """A server may close an idle connection at any moment: a start on it would be lost without a trace."""
+    told: list[bytes] = []
+
+    async def keeping(stream: Peer) -> None:
+        await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        told.append(await stream.receive())  # a second request on the same connection
+
+    async with raw_server(keeping) as url, once(url, stall=0.5) as ochy:
+        await ochy.get_webhook()
+        with pytest.raises(OchyError):
+            await ochy.start(CLIP, SideView())
+        assert not [head for head in told if head.startswith(b"POST /analysis/start")]
+        await ochy.get_webhook()
+        assert [head for head in told if head.startswith(b"GET /webhook")], "questions do ride on it"
 
 
 @pytest.mark.anyio
@@ -420,6 +457,27 @@ async def test_the_loop_turns_with_every_chunk_of_an_upload(emulator: Emulator, 
         await ochy.start(content, SideView())
         uploading = False
     assert turns >= len(content) // CHUNK
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("then", ["reset", "silence"])
+async def test_an_early_success_that_is_lost_is_uncertain(then: str) -> None:
+    """A success before the upload is whole makes no sense: it proves nothing, and nothing is sent again."""
+    posts = 0
+
+    async def early(stream: Peer) -> None:
+        nonlocal posts
+        posts += 1
+        await stream.send(b'HTTP/1.1 202 Accepted\r\nContent-Length: 60\r\n\r\n{"vide')
+        if then == "silence":
+            await anyio.sleep(60)
+
+    async with raw_server(early) as url:
+        limits, retry = Limits(stall=0.5, call=10), Retry(first_delay=0.01)
+        async with OchySession(base_url=url, limits=limits, retry=retry) as ochy:
+            with pytest.raises(UncertainStart), anyio.fail_after(5):
+                await ochy.start(CLIP * 2_500, SideView())
+    assert posts == 1
 
 
 @pytest.mark.anyio

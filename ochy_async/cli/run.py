@@ -200,7 +200,8 @@ def show(outcome: Outcome, *, as_json: bool) -> None:
 
 _UNCERTAIN: Final = (
     "Uncertain starts are not sent again, as they may have been charged. Look into the vendor's dashboard: an analysis "
-    "that is listed there for that time is collected with `ochy wait ID`; if none appears, analyze the clip anew."
+    "that is listed there for that time is collected with `ochy wait ID`. How soon one is listed is not documented: "
+    "analyze the clip anew only if none appears after some hours, and a second credit would be acceptable."
 )
 
 

@@ -64,8 +64,13 @@ class Status(enum.StrEnum):
 # --- starting -----------------------------------------------------------------------------------
 
 
+def _some_id(_: object, __: object, analysis_id: str) -> None:
+    if not isinstance(analysis_id, str) or not analysis_id:
+        raise InvalidRequest.of("Started", (Problem("analysis_id", "must be a non-empty text"),))
+
+
 def _known_view(_: object, __: object, view: str) -> None:
-    if view not in VIEWS:
+    if not isinstance(view, str) or view not in VIEWS:
         raise InvalidRequest.of("Started", (Problem("view", f"must be one of {', '.join(VIEWS)}"),))
 
 
@@ -73,7 +78,7 @@ def _known_view(_: object, __: object, view: str) -> None:
 class Started(Generic[R, C]):
     """An analysis that was started and paid for. Store it as JSON; any process can pick it up."""
 
-    analysis_id: str
+    analysis_id: str = field(validator=_some_id)
     view: str = field(validator=_known_view)
     """`side_view` or `back_view`: answers do not echo it, so it is remembered here."""
     started_at: datetime | None = None

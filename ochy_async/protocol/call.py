@@ -7,17 +7,18 @@ refused upload.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import unquote
 
+import orjson
 from attrs import field, frozen
 
 from ..errors import InvalidRequest, Problem
 from .converter import structure
 from .drift import DriftNote, Misfit, Reading, reading
 from .refusals import error_of, json_of, unreadable
-from .routes import ROUTES, Mark, Route
+from .routes import ROUTES, START, Mark, Route
 from .wire import Request, Response
 
 __all__ = ["Call", "any_call", "call", "is_state"]
@@ -103,13 +104,26 @@ def call(
 
 def any_call(method: str, path: str, query: tuple[tuple[str, str], ...], json: Any) -> Call[Any]:
     """Any request of the API, its answer as it comes. Raises `InvalidRequest` for a path that leaves the API."""
-    if not _PATH.fullmatch(path) or {".", ".."} & set(unquote(path).split("/")):
-        problem = Problem("path", "must begin with '/' and be percent-encoded, without query, '//' or '..'")
-        raise InvalidRequest.of(f"{method} request", (problem,))
+    problems = tuple(_problems(path, query, json))
+    if problems:
+        raise InvalidRequest.of(f"{method} request", problems)
     route = next((each for each in ROUTES if each.method == method and each.template == path), None)
     request = Request(route or Route(method, path, Mark.INFERRED), path, query, json)
     repeatable = method in ("GET", "PUT")
     return Call(request, lambda body: body, "any", repeatable, _accepts_any)
+
+
+def _problems(path: str, query: tuple[tuple[str, str], ...], json: Any) -> Iterator[Problem]:
+    if not isinstance(path, str) or not _PATH.fullmatch(path) or {".", ".."} & set(unquote(path).split("/")):
+        yield Problem("path", "must begin with '/' and be percent-encoded, without query, '//' or '..'")
+    elif unquote(path) == START.template:
+        yield Problem("path", "starts an analysis and costs a credit: use `start`, which never pays twice")
+    if not all(isinstance(part, str) for pair in query for part in pair):
+        yield Problem("query", "must be pairs of texts")
+    try:
+        orjson.dumps(json)
+    except TypeError:
+        yield Problem("json", "cannot be written as JSON")
 
 
 def _accepts_any(status: int, body: Any) -> bool:

@@ -56,7 +56,7 @@ class Exercise(Answer):
 
 def exercises_call(search_keys: Sequence[str], *, language: str = "en") -> Call[tuple[Exercise, ...]]:
     """The exercises for `search_keys`. Repeatable: a question that is asked with a POST."""
-    keys = () if isinstance(search_keys, str) else tuple(search_keys)
+    keys = tuple(search_keys) if isinstance(search_keys, Sequence) and not isinstance(search_keys, str) else ()
     if not keys or not all(isinstance(each, str) and each for each in keys):
         problem = Problem("search_keys", "must be a list of at least one non-empty text")
         raise InvalidRequest.of("exercises", (problem,))

@@ -30,6 +30,10 @@ from .wire import Request, Response
 
 __all__ = ["Grid", "Landmarks", "LandmarksReading", "VideoInformation", "landmarks_call"]
 
+MOST_FRAMES: Final = 100_000
+MOST_NAMES: Final = 1_000
+MOST_COORDINATES: Final = 32
+"""Far beyond 10 s at 240 frames per second of any skeleton: what is more is not read, but refused."""
 FRAMES_PER_SLICE: Final = 8
 """About a third of a millisecond of work for 33 landmarks."""
 
@@ -119,6 +123,10 @@ class Landmarks:
             raise KeyError(name)
         return self.coordinates[coordinate].column(self.names.index(name))
 
+    def __rich_repr__(self) -> Iterator[str]:
+        # rich prints attrs classes by their fields and passes their repr by.
+        yield repr(self)
+
     def __repr__(self) -> str:
         shown = ", ".join(map(safe_key, sorted(self.coordinates)))
         return f"<Landmarks: {len(self.frame_numbers)} frames of {len(self.names)} landmarks ({shown})>"
@@ -204,6 +212,8 @@ class _Columns:
             known.extend(array("d") for _ in range(len(self.numbers) - len(known)))
             known.append(row)
         self.numbers.append(number)
+        if len(self.numbers) > MOST_FRAMES or len(self.names) > MOST_NAMES or len(self.grids) > MOST_COORDINATES:
+            raise Misfit("a recording of a person", "larger than any could be", ("frames",))
 
     def _regular(self, frame: Any) -> dict[str, array[float]] | None:
         """The rows of a frame that has just the landmarks and coordinates of the first; None for any other."""
@@ -283,15 +293,17 @@ def _read(body: bytes) -> Generator[None, None, Landmarks]:
     walk, columns, rest, found = _Walk(body.decode()), _Columns(), RawJson(), False
     yield
     for name in walk.members():
-        if name == "frames" and walk.peek() == "{":
+        if name == "frames":
+            if walk.peek() != "{":
+                break
             found = True
             yield from _frames(walk, columns)
         else:
             rest[name] = walk.value()
-    if walk.peek():
-        raise ValueError("more text after the end")
     if not found:
         raise Misfit("an object keyed by frame number", "missing or something else", ("frames",))
+    if walk.peek():
+        raise ValueError("more text after the end")
     grids: dict[str, Grid] = {}
     for coordinate in columns.grids:
         grids[coordinate] = yield from columns.grid(coordinate)

@@ -42,5 +42,5 @@ def outline(value: object, depth: int = 3, width: int = 12) -> str:
 def describe(body: bytes) -> str:
     """What a body that is not JSON looks like: its apparent kind and size."""
     start = body[:64].lstrip().lower()
-    looks = "HTML" if start.startswith((b"<!doctype", b"<html", b"<head")) else "no JSON"
+    looks = "HTML" if start.startswith((b"<!doctype", b"<html", b"<head")) else "something unreadable"
     return f"{looks}, {len(body):,} bytes" if body else "an empty body"

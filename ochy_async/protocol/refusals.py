@@ -113,7 +113,8 @@ def _rule(route: Route, status: int, code: str | None) -> _Rule:
 def unreadable(route: Route, response: Response, why: str, analysis_id: str | None = None) -> UnreadableAnswer:
     """The error for a success that cannot be read: route, status, and an outline without values."""
     try:
-        excerpt = outline(json_of(response))
+        small = len(response.body) <= _LARGE
+        excerpt = outline(json_of(response)) if small else describe(response.body)
     except ValueError:
         excerpt = describe(response.body)
     paid = " The analysis is paid and kept by the vendor; its JSON can be had with `OchySession.request`."
@@ -136,6 +137,7 @@ def _id_in(said: dict[str, Any]) -> str | None:
 _LINK: Final = re.compile(r"\w+://\S+|\S*(?:apikey|token|signature)=\S*", re.IGNORECASE)
 _ADDRESS: Final = re.compile(r"\S+@\S+")
 _LONGEST: Final = 200
+_LARGE: Final = 1_000_000  # bytes: more is not read a second time only to outline it
 
 
 def words(detail: object) -> str | None:

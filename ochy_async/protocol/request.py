@@ -95,7 +95,7 @@ class AnalysisRequest(Generic[R, C]):
         yield from self._pace_problems()
         if self.language not in LANGUAGES:
             yield Problem("language", f"must be one of {', '.join(LANGUAGES)}")
-        if self.subject_id is not None and (not isinstance(self.subject_id, str) or not self.subject_id.strip()):
+        if self.subject_id is not None and not is_text(self.subject_id):
             yield Problem("subject_id", "must be a non-empty text or left out")
         for name in ("treadmill", "notify_via_webhook"):
             if not isinstance(getattr(self, name), bool):
@@ -107,6 +107,11 @@ class AnalysisRequest(Generic[R, C]):
                 yield Problem("pace", "is required on a treadmill: the server cannot see the speed of the belt")
         elif not (isinstance(self.pace, str) and _PACE.fullmatch(self.pace)) or self.pace == "00:00":
             yield Problem("pace", "must be minutes and seconds per km as 'MM:SS', seconds below 60, such as '05:30'")
+
+
+def is_text(value: object) -> bool:
+    """Whether `value` is a text that says something and can be sent."""
+    return isinstance(value, str) and bool(value.strip()) and not any("\ud800" <= each <= "\udfff" for each in value)
 
 
 def flag(value: bool) -> str:

@@ -16,7 +16,7 @@ from ..errors import InvalidRequest, Problem
 
 __all__ = ["ROUTES", "Mark", "Route"]
 
-_ID: Final = re.compile(r"[^\s/\\\x00-\x1f\x7f\ud800-\udfff]{1,200}")
+_ID: Final = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]+")
 
 
 class Mark(enum.Enum):
@@ -40,10 +40,10 @@ class Route:
     def path(self, **parts: str) -> str:
         """The template filled in; each part is percent-encoded whole, so none can leave its segment.
 
-        Raises `InvalidRequest` for what cannot be an id: a path or a line of text that was passed by mistake.
+        Ids are opaque (documented). Raises `InvalidRequest` for what no server could have given.
         """
         problems = tuple(
-            Problem(name, "must be an id: a text of at most 200 characters without blanks and slashes")
+            Problem(name, "must be an id: a text that is not empty, '.' or '..', without control characters")
             for name, value in parts.items()
             if not isinstance(value, str) or value in (".", "..") or not _ID.fullmatch(value)
         )

@@ -13,7 +13,7 @@ from attrs import field
 
 from ..errors import InvalidRequest, Problem
 from .call import Call, call
-from .request import HEIGHT_METRES, WEIGHT_KG, measure
+from .request import HEIGHT_METRES, WEIGHT_KG, is_text, measure
 from .routes import CREATE_SUBJECT, DELETE_SUBJECT, GET_SUBJECT, LIST_SUBJECTS, UPDATE_SUBJECT
 from .values import Answer, answer, key
 
@@ -114,7 +114,7 @@ def _body(what: str, **given: Any) -> dict[str, Any]:
 
 def _problems(given: dict[str, Any]) -> Iterator[Problem]:
     for name in ("email", "name"):
-        if given[name] is not None and (not isinstance(given[name], str) or not given[name].strip()):
+        if given[name] is not None and not is_text(given[name]):
             yield Problem(name, "must be a non-empty text or left out")
     if given["height"] is not None:
         yield from measure("height", given["height"], HEIGHT_METRES, "metres", 100, "centimetres")

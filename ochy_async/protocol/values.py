@@ -5,6 +5,7 @@ Law of this room: results are values. They hold no client, and no repr shows hea
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar, Final, TypeVar, dataclass_transform
 
 from attrs import field, frozen
@@ -25,12 +26,15 @@ class RawJson(dict[str, Any]):
     def __repr__(self) -> str:
         return f"RawJson({outline(dict(self))})"
 
+    def __rich_repr__(self) -> Iterator[str]:
+        yield outline(dict(self))
+
 
 @frozen(repr=False)
 class SignedUrl:
     """A storage link: a secret for as long as it lives (1 hour, documented)."""
 
-    _url: str
+    _url: str = field(repr=False)
 
     def reveal(self) -> str:
         """The URL itself. Whoever holds it can fetch the file: keep it out of logs."""
@@ -61,6 +65,10 @@ class Answer:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {', '.join(map(safe_key, self.raw)) or 'empty'}>"
+
+    def __rich_repr__(self) -> Iterator[str]:
+        # rich prints attrs classes by their fields and passes their repr by.
+        yield from map(safe_key, self.raw)
 
 
 def key(*names: str) -> dict[str, tuple[str, ...]]:

@@ -10,12 +10,10 @@ from typing import Final
 
 from ..errors import ClipUnusable, Problem
 
-__all__ = ["CONTENT_TYPES", "MAX_BYTES", "MAX_SECONDS", "check_clip"]
+__all__ = ["CONTENT_TYPES", "MAX_BYTES", "check_clip"]
 
 MAX_BYTES: Final = 30_000_000
 """30 MB (documented); MB or MiB is open, so the smaller."""
-MAX_SECONDS: Final = 10.0
-"""Documented."""
 CONTENT_TYPES: Final = {
     ".mp4": "video/mp4",
     ".mov": "video/quicktime",

@@ -6,7 +6,7 @@ transport adds it below everything that can be seen.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 from attrs import field, frozen
@@ -35,8 +35,8 @@ class Upload:
     size: int
     """Exactly how many bytes `chunks` gives."""
 
-    chunks: Callable[[], AsyncIterator[bytes]] = field(repr=False, eq=False)
-    """Opens the content anew from its first byte; called once for each attempt."""
+    chunks: Callable[[], AsyncGenerator[bytes]] = field(repr=False, eq=False)
+    """Opens the content anew from its first byte; called once for each attempt, and closed after it."""
 
 
 @frozen
