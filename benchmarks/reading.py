@@ -8,7 +8,9 @@ from collections.abc import Iterator
 
 import orjson
 
-from ochy_async.emulator.runner import raw_data, runner_of, side_view_results
+from ochy_async.emulator.assessments import side_view_results
+from ochy_async.emulator.camera import raw_data
+from ochy_async.emulator.runner import runner_of
 from ochy_async.protocol.analysis import Started, results_call
 from ochy_async.protocol.landmarks import LandmarksReading
 from ochy_async.protocol.side_view import SideView

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from . import runner
+from .assessments import back_view_results, side_view_results
+from .calculated import back_view_calculated, side_view_calculated
+from .camera import raw_data
 from .chance import share
+from .runner import Runner, runner_of
 from .shapes import Shapes, percentage_of, shaped_analysis, shaped_frames, with_others
 
 if TYPE_CHECKING:
@@ -95,22 +98,22 @@ class Analysis:
         """The `biomechanical_analysis` object."""
         order, who = self.order, self._runner()
         if order.analysis_type == "side_view":
-            return shaped_analysis(shapes, runner.side_view_results(who, language=order.language))
-        told = runner.back_view_results(who, language=order.language, full_body=order.full_body)
+            return shaped_analysis(shapes, side_view_results(who, language=order.language))
+        told = back_view_results(who, language=order.language, full_body=order.full_body)
         return shaped_analysis(shapes, told if order.full_body else with_others(shapes, told))
 
     def calculated(self, shapes: Shapes) -> dict[str, Any]:
         """The calculated data."""
         if self.order.analysis_type == "side_view":
-            return shaped_analysis(shapes, runner.side_view_calculated(self._runner()))
-        return shaped_analysis(shapes, runner.back_view_calculated(self._runner(), full_body=self.order.full_body))
+            return shaped_analysis(shapes, side_view_calculated(self._runner()))
+        return shaped_analysis(shapes, back_view_calculated(self._runner(), full_body=self.order.full_body))
 
     def raw(self, shapes: Shapes, *, frames_per_second: float, seconds: float) -> dict[str, Any]:
         """The raw data; landscape for a side view overground, portrait otherwise."""
         order = self.order
         landscape = order.analysis_type == "side_view" and not order.treadmill
         width, height = (1920, 1080) if landscape else (1080, 1920)
-        told = runner.raw_data(
+        told = raw_data(
             self._runner(),
             view=order.analysis_type,
             frames_per_second=frames_per_second,
@@ -120,10 +123,10 @@ class Analysis:
         )
         return shaped_frames(shapes, told)
 
-    def _runner(self) -> runner.Runner:
+    def _runner(self) -> Runner:
         order = self.order
         seed = bytes.fromhex(order.video.sha256)
-        return runner.runner_of(seed, height=order.height, weight=order.weight, pace=order.pace)
+        return runner_of(seed, height=order.height, weight=order.weight, pace=order.pace)
 
 
 def moment(at: float) -> str:

@@ -9,8 +9,6 @@ from typing import Literal
 
 from attrs import frozen
 
-from . import runner
-
 __all__ = ["BEHAVIOURS", "Behaviour"]
 
 
@@ -73,6 +71,31 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
     _documented("webhook", "One per account, `{}` when none is stored; https only, both fields sent."),
     _assumed("webhook", "A bad setting is a 422."),
     _documented("exercises", "A bare array; an unknown language falls back to English."),
-    *(_assumed(what, sentence) for what, sentence in runner.ASSUMED),
+    # Within answers, by path.
+    _assumed("results.running_styles", "one object, not a list; `percentage` is a whole number 0-100"),
+    _assumed("results.*.texts.search_key", "the part's name + G (good), O (okay) or B (bad), in the back view as well"),
+    _assumed("results.foot", "scored by the overstride angle; the pattern is that of the mean foot strike angle"),
+    _assumed("results.back_view, full_body=false", "the other two parts are absent, not null"),
+    _assumed("results.back_view.range_*", "one pair each, degrees, side by side from good to bad"),
+    _assumed("results.back_view.texts.side", "`left` or `right` in every language"),
+    _assumed("calculated.metrics.duty_factor", "this key; 0-1, contact time over the time of a stride"),
+    _assumed("calculated.metrics.pace_min_per_km", "M.SSs with the tenth rounded up, which is what the sample shows"),
+    _assumed("calculated.overstride", "shin against the vertical at touchdown, mean of both legs; good, okay or bad"),
+    _assumed("calculated.foot_landing", "a list of {step, side, landing}, left first"),
+    _assumed(
+        "calculated.joint_angles",
+        "joint -> side -> {min, max, mean} of the inner angle in the sagittal plane; 180 = straight",
+    ),
+    _assumed("calculated.gait_cycle", "side -> {stance_mean: {part: degrees}, steps: [{step, part: degrees}]}"),
+    _assumed("calculated.gait_cycle, signs", "positive = foot rolling inwards, knee inwards, free hip lower"),
+    _assumed("raw_data.video_input_information", "{width, height, fps, duration (s), frame_count}"),
+    _assumed("raw_data.frames", "keys from 0 without gaps; every landmark in every frame, by MediaPipe's names"),
+    _assumed("raw_data.frames.*", "{x, y, z, score}; pixels from the top left corner, z grows away from the camera"),
+    _assumed(
+        "raw_data, direction", "side view: towards the right, kept in the middle; back view: away from the camera"
+    ),
+    _assumed(
+        "exercises", "no exercise twice; unknown keys skipped; `repetition` has `number_of_reps`, no effort_per_rep"
+    ),
 )
 """Everything there is to know, for documentation and for `ochy emulator` to print."""

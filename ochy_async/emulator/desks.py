@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from . import refusal, runner
+from . import exercises as training
+from . import refusal
 from .analysis import moment
 from .intake import judged_video, order_of, profile_of, search_of, webhook_of
 from .refusal import Refusal, json_answer
@@ -137,7 +138,7 @@ def put_webhook(case: Case) -> Answer:
 def exercises(case: Case) -> Answer:
     """A bare array."""
     keys, language = search_of(case.ask.body)
-    return json_answer(200, runner.exercises(keys, language=language))
+    return json_answer(200, training.exercises(keys, language=language))
 
 
 def stored(case: Case) -> Answer:
