@@ -23,6 +23,13 @@
     │   ├── RateLimited            429
     │   └── ServerTrouble          408 or 5xx
     ├── UncertainStart             a start that may or may not have been charged: look it up
+    ├── JournalTrouble             the memory of a batch cannot be used; nothing new is bought
+    │   ├── JournalBusy            another process has it open: wait, or end that one
+    │   ├── JournalUnusable        the wrong file, place or account: choose another, or mend what the text names
+    │   ├── JournalFull            no room on the disk: make some
+    │   ├── JournalDamaged         its content is not what was written: restore a copy
+    │   └── JournalConflict        an entry was changed by somebody else meanwhile
+    ├── OutputTrouble              the output folder cannot be written: choose another, or make room
     └── UnreadableAnswer           the answer makes no sense: report it to us
 
 Law of this room: plain values and text only. No error holds a request, a response, a URL or a
@@ -48,10 +55,17 @@ __all__ = [
     "FixRequest",
     "InvalidRequest",
     "InvalidSettings",
+    "JournalBusy",
+    "JournalConflict",
+    "JournalDamaged",
+    "JournalFull",
+    "JournalTrouble",
+    "JournalUnusable",
     "KeyRefused",
     "NotFound",
     "NotReady",
     "OchyError",
+    "OutputTrouble",
     "Phase",
     "Problem",
     "RateLimited",
@@ -263,6 +277,36 @@ class UncertainStart(OchyError):
 
     start: StartAttempt | None = None
     """Clip, time window, subject: what a lookup needs."""
+    why: str = ""
+    """What happened, in one sentence and without the advice."""
+
+
+class JournalTrouble(OchyError):
+    """The journal of a batch cannot be read or written. What is paid is still collected."""
+
+
+class JournalBusy(JournalTrouble):
+    """Another process, or another batch of this one, has the journal open."""
+
+
+class JournalUnusable(JournalTrouble, ValueError):
+    """The journal cannot serve as one: a foreign or newer file, read-only, a network drive, another account."""
+
+
+class JournalFull(JournalTrouble):
+    """The disk has no room for another line."""
+
+
+class JournalDamaged(JournalTrouble):
+    """What is read is not what was written. Nothing is bought on a guess: restore a copy of the journal."""
+
+
+class JournalConflict(JournalTrouble):
+    """The entry is not as it was when it was read, or the change is none that there is."""
+
+
+class OutputTrouble(OchyError):
+    """A file of the output folder cannot be written or read. What is paid is in the journal all the same."""
 
 
 class UnreadableAnswer(OchyError):

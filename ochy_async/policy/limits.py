@@ -6,10 +6,11 @@ Law of this room: everything that is waited for has a deadline, everything that 
 from __future__ import annotations
 
 from attrs import field, frozen
+from attrs.validators import optional
 
 from .checks import between
 
-__all__ = ["Limits"]
+__all__ = ["Bounds", "Limits"]
 
 
 @frozen(kw_only=True)
@@ -23,12 +24,37 @@ class Limits:
     call: float = field(default=90.0, validator=between(0.01, 3600))
     """Seconds for a whole call with all its retries, uploads apart."""
     upload_rate: float = field(default=30_000.0, validator=between(1, 1e9))
-    """Bytes per second that an upload must reach on average: its deadline is `call` plus size by rate."""
+    """Bytes per second that an upload or a download must reach on average: its deadline is `call` plus size by rate."""
     answer_bytes: int = field(default=8_000_000, validator=between(1_000, 1e9, whole=True))
     """The largest answer that is read, after decompression."""
     raw_data_bytes: int = field(default=64_000_000, validator=between(1_000, 1e9, whole=True))
     """The largest answer to a raw data request that is read, after decompression."""
+    media_bytes: int = field(default=200_000_000, validator=between(1_000, 1e12, whole=True))
+    """The largest thumbnail or annotated video that is fetched."""
 
     def upload(self, size: int) -> float:
         """Seconds for a whole start of `size` bytes with all its attempts."""
         return self.call + size / self.upload_rate
+
+    def download(self, size: int) -> float:
+        """Seconds for one attempt to fetch `size` bytes from the storage."""
+        return self.call + size / self.upload_rate
+
+
+@frozen(kw_only=True)
+class Bounds:
+    """How many clips of a batch may be at each stage together. Raises `InvalidSettings` for nonsense."""
+
+    checks: int = field(default=2, validator=between(1, 64, whole=True))
+    """Being read, checked and hashed."""
+    uploads: int | None = field(default=None, validator=optional(between(1, 256, whole=True)))
+    """Being sent. None adapts: wider while all is well, narrower after trouble."""
+    in_flight: int = field(default=32, validator=between(1, 2_000, whole=True))
+    """Being sent or analysed at the server."""
+    collecting: int = field(default=4, validator=between(1, 64, whole=True))
+    """Having their files fetched."""
+
+    @property
+    def room(self) -> int:
+        """Clips that are at any stage together: memory follows this number, not the length of the batch."""
+        return self.checks + self.in_flight + self.collecting

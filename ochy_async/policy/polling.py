@@ -12,7 +12,7 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from ..errors import InvalidSettings, NotFound, OchyError, TryLater
+from ..errors import InvalidSettings, NotFound, OchyError, TryLater, UnreadableAnswer
 from .checks import between
 
 __all__ = ["Durations", "Pace", "Polling", "Watch"]
@@ -57,6 +57,7 @@ class Durations:
 
 
 _ENOUGH: Final = 5
+_GARBLED: Final = 3  # answers in a row that make no sense: one or two may be some proxy's
 _LAG: Final = 30.0  # seconds in which an id that was just given may not be known everywhere yet
 
 
@@ -72,6 +73,7 @@ class Watch:
     _delay: float = 0.0
     _moved: tuple[float, float] | None = None
     _failing_since: float | None = None
+    _garbled: int = 0
 
     def first(self, now: float, durations: Durations) -> float:
         """Seconds until the first look: at once, unless the analysis is known to be too young."""
@@ -87,7 +89,7 @@ class Watch:
         Looks again after most of the time that the percentage says is left; on a plateau, less and
         less often. Jitter of up to a tenth keeps waits that began together from asking together.
         """
-        self._failing_since = None
+        self._failing_since, self._garbled = None, 0
         guess = self._left(percentage, now)
         shortest = min(self.polling.shortest, self.polling.interval)
         self._delay = min(self.polling.longest, max(shortest, guess))
@@ -105,7 +107,8 @@ class Watch:
 
     def after_trouble(self, error: OchyError, now: float, chance: float) -> float | None:
         """Seconds until the next look, after one that failed; None where looking on is of no use."""
-        if not isinstance(error, TryLater) and not self._too_young(error, now):
+        self._garbled = self._garbled + 1 if isinstance(error, UnreadableAnswer) else 0
+        if not (isinstance(error, TryLater) or self._too_young(error, now) or 0 < self._garbled < _GARBLED):
             return None
         if self._failing_since is None:
             self._failing_since = now

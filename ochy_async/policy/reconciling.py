@@ -1,12 +1,12 @@
 """Which analyses an uncertain start may have become.
 
-Law of this room: a candidate is never adopted unasked, and an empty list proves nothing for a while:
-how soon the vendor's lists show a new analysis is not documented.
+Law of this room: taken for the start is only what can be nothing else, and an empty list proves nothing
+for a while: how soon the vendor's lists show a new analysis is not documented.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import timedelta
 from typing import Final
 
@@ -15,7 +15,7 @@ from attrs import frozen
 from ..errors import InvalidRequest, Problem, StartAttempt
 from ..protocol.analysis import AnalysisList, Calculated, ListedAnalysis, Results, Started
 
-__all__ = ["Reconciliation", "candidates_of"]
+__all__ = ["Reconciliation", "candidates_of", "look_again", "the_one_meant"]
 
 SKEW: Final = timedelta(minutes=15)
 """How far the server's clock may be from ours."""
@@ -53,3 +53,31 @@ def _possible(start: StartAttempt, each: ListedAnalysis, known: Collection[str])
         return False
     created = each.created_at
     return created is None or start.earliest - SKEW <= created <= start.latest + SKEW
+
+
+def the_one_meant(
+    found: Reconciliation, known: Collection[str], rivals: Iterable[StartAttempt], *, own_subject: bool
+) -> ListedAnalysis | None:
+    """The candidate that can be nothing but the start; None where there is any other possibility.
+
+    With a subject of its own, to which nothing else is ever linked (`own_subject`), one candidate is
+    proof. Without, it must tell when it was made, fit the view, and be possible for none of the
+    `rivals`: starts of ours that are under way or in doubt as well.
+    """
+    if len(found.candidates) != 1:
+        return None
+    (only,) = found.candidates
+    if own_subject:
+        return only
+    fits = only.created_at is not None and only.view in (None, found.start.view)
+    return only if fits and not any(_possible(rival, only, known) for rival in rivals) else None
+
+
+_LAG: Final = 60.0
+"""Seconds after a start in which lists may well not show it yet."""
+_SOON: Final = 3.0
+
+
+def look_again(age: float) -> float | None:
+    """Seconds until the next lookup of a start that is `age` seconds old; None where waiting is of no use."""
+    return max(_SOON, age) if age < _LAG else None

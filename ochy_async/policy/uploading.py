@@ -1,0 +1,57 @@
+"""How many uploads at once: more while all is well, half as many after trouble.
+
+Law of this room: additive increase, multiplicative decrease. One burst of trouble is one piece of
+news: uploads that were under way together do not halve the width one after the other.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from attrs import define, field
+
+from ..errors import OchyError, TryLater, UncertainStart
+
+__all__ = ["Window"]
+
+REST: Final = 5.0
+"""Seconds after a decrease in which no other follows."""
+
+
+@define
+class Window:
+    """The width of the upload stage, between `least` and `most`; with both alike it never changes."""
+
+    least: int
+    most: int
+    _width: float = field(init=False)
+    _rested: float = float("-inf")
+
+    def __attrs_post_init__(self) -> None:
+        self._width = float(min(self.most, max(self.least, FIRST)))
+
+    @classmethod
+    def of(cls, uploads: int | None) -> Window:
+        """A fixed width, or one that adapts where `uploads` is None."""
+        return cls(1, MOST) if uploads is None else cls(uploads, uploads)
+
+    @property
+    def width(self) -> int:
+        """Uploads that may be under way together."""
+        return int(self._width)
+
+    def went_well(self) -> None:
+        """An upload was accepted: with each round of them the width grows by one."""
+        self._width = min(float(self.most), self._width + 1 / self._width)
+
+    def trouble(self, error: OchyError, now: float) -> None:
+        """An attempt failed. What the clip or the request is to blame for changes nothing."""
+        if isinstance(error, TryLater | UncertainStart) and now >= self._rested:
+            self._width = max(float(self.least), self._width / 2)
+            self._rested = now + REST
+
+
+FIRST: Final = 3
+"""A few to begin with."""
+MOST: Final = 16
+"""Where adapting ends: beyond that, uploads only share the line with each other."""
