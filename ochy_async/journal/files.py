@@ -1,0 +1,131 @@
+"""The file of a journal: found whole, or made whole, before anything opens it.
+
+Law of this room: an existing file is looked at by `os.stat` only. On POSIX, closing any other handle of a
+file drops the locks that the process has on it, and with them the promise of one process per journal.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import JournalTrouble
+from . import places
+from .troubles import damaged, of_system, unusable
+
+__all__ = ["beside", "find_or_make", "publish", "size_of"]
+
+
+def find_or_make(path: Path, fill: Callable[[Path], None]) -> Path:
+    """The real path of the journal, which exists from now on; `fill` writes an empty journal into a new file."""
+    trouble: JournalTrouble
+    try:
+        real = _real(path)
+        _check_place(path, real)
+        if _missing(path, real):
+            _make(real, fill)
+        return real
+    except JournalTrouble:
+        raise
+    except (OSError, ValueError) as error:
+        trouble = of_system(error, path)
+    raise trouble
+
+
+def beside(path: Path, ending: str) -> Path:
+    """The file that SQLite keeps next to a database."""
+    return path.with_name(path.name + ending)
+
+
+def size_of(path: Path) -> int:
+    """Bytes; 0 for what is not there."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _real(path: Path) -> Path:
+    """Where the path leads, all links followed. The folder must exist, the file need not."""
+    if path.is_symlink():
+        return Path(os.path.realpath(path, strict=True))
+    folder = path.parent
+    if not folder.is_dir():
+        raise unusable(path, f"has no folder: {str(folder)!r} does not exist or is none", "Make it, or choose another")
+    return Path(os.path.realpath(folder, strict=True)) / path.name
+
+
+def _check_place(path: Path, real: Path) -> None:
+    kind = _network(real)
+    if kind is not None:
+        why = f"lies on a network file system ({kind}), where one process cannot keep out another"
+        raise unusable(path, why, "Choose a place on a disk of this machine")
+
+
+def _network(real: Path) -> str | None:
+    if sys.platform == "win32":
+        import ctypes
+
+        drive_type = ctypes.windll.kernel32.GetDriveTypeW(f"{real.drive}\\")
+        return places.network_drive(str(real), drive_type)
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return None  # not Linux: there is no one way to ask
+    return places.network_mount(mounts, str(real))
+
+
+def _missing(path: Path, real: Path) -> bool:
+    """Whether a new journal may be made there. Raises for what exists and is none."""
+    try:
+        facts = real.stat()
+    except FileNotFoundError:
+        if size_of(beside(real, "-wal")):
+            raise damaged(path, "the file is gone, but its latest changes lie beside it (-wal)") from None
+        return True
+    if stat.S_ISDIR(facts.st_mode):
+        raise unusable(path, "is a folder", "Name a file in it")
+    if not stat.S_ISREG(facts.st_mode):
+        raise unusable(path, "is not a regular file", "Choose another")
+    if facts.st_size == 0:
+        then = "Restore a copy of it; if it never was a journal, delete it and run again"
+        raise damaged(path, "the file is empty, which a journal never is", then)
+    return False
+
+
+def _make(real: Path, fill: Callable[[Path], None]) -> None:
+    """Makes the journal under another name and gives it its own only once it is whole and on the disk."""
+    draft = real.with_name(f".{real.name[:100]}.{secrets.token_hex(8)}.tmp")
+    try:
+        os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        fill(draft)
+        _sync(draft, os.O_RDWR)
+        publish(draft, real)
+    finally:
+        for ending in ("", "-wal", "-journal", "-shm"):
+            beside(draft, ending).unlink(missing_ok=True)
+    if os.name == "posix":
+        _sync(real.parent, os.O_RDONLY)
+
+
+def publish(draft: Path, real: Path) -> None:
+    """Gives the draft its name, unless somebody was quicker: then theirs is the journal."""
+    try:
+        os.link(draft, real)
+    except FileExistsError:
+        return
+    except OSError:  # no hard links here: the name is taken first, so that no two make the same journal
+        os.close(os.open(real, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        draft.replace(real)
+
+
+def _sync(path: Path, flags: int) -> None:
+    handle = os.open(path, flags)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
