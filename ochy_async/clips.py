@@ -6,23 +6,25 @@ closed if it is the caller's. No read happens on the event loop.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import stat
 import threading
 import unicodedata
 from collections.abc import AsyncGenerator, AsyncIterable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path, PurePath
 from typing import IO, Any, Final
 
 from anyio import CancelScope, to_thread
+from anyio.lowlevel import checkpoint
 from attrs import evolve, field, frozen
 
 from .errors import ClipUnusable, Problem
 from .protocol.video_limits import CONTENT_TYPES, check_clip, extension
 
-__all__ = ["Clip", "ClipSource", "prepare", "safe_name"]
+__all__ = ["Clip", "ClipSource", "digest", "pinned", "prepare", "safe_name"]
 
 CHUNK: Final = 256 * 1024
 """Bytes read at a time."""
@@ -91,6 +93,56 @@ async def _clip(source: ClipSource, name: str | None) -> Clip:
 def _unusable(what: str, why: str) -> ClipUnusable:
     problem = Problem(what, why)
     return ClipUnusable(f"The clip cannot be sent; nothing was sent or charged.\n  - {problem}", problems=(problem,))
+
+
+async def digest(clip: Clip) -> str:
+    """The SHA-256 of the content, in hex. Reads all of it, chunk by chunk. Raises `ClipUnusable`."""
+    sha = hashlib.sha256()
+    async with aclosing(_content(clip)) as chunks:
+        async for chunk in chunks:
+            sha.update(chunk)
+            await checkpoint()
+    return sha.hexdigest()
+
+
+def pinned(clip: Clip, expected: str) -> Clip:
+    """The clip, never completed unless its content still has the `expected` SHA-256.
+
+    Whatever else goes wrong with the content raises `ClipUnusable` too, so that one bad source among many
+    is told like any other.
+    """
+    return evolve(clip, chunks=lambda: _same(clip, expected))
+
+
+async def _same(clip: Clip, expected: str) -> AsyncGenerator[bytes]:
+    """Passes on all chunks but the last, and that only once the whole is known to be right."""
+    sha, held = hashlib.sha256(), b""
+    async with aclosing(_content(clip)) as chunks:
+        async for chunk in chunks:
+            sha.update(chunk)
+            if held:
+                yield held
+            held = chunk
+    if sha.hexdigest() != expected:
+        raise _unusable("clip", "its content changed since it was checked; it was not sent whole")
+    yield held
+
+
+async def _content(clip: Clip) -> AsyncGenerator[bytes]:
+    """The content; what a caller's own stream raises is a `ClipUnusable` here."""
+    async with aclosing(clip.chunks()) as chunks:
+        while chunk := await _next(chunks):
+            yield chunk
+
+
+async def _next(chunks: AsyncGenerator[bytes]) -> bytes:
+    try:
+        return await anext(chunks, b"")
+    except ClipUnusable:
+        raise
+    except Exception as trouble:  # noqa: BLE001 - a caller's own stream may raise anything
+        kind = type(trouble).__name__
+    raise _unusable("clip", f"its stream raised a {kind}; it was not sent whole")
 
 
 # --- names --------------------------------------------------------------------------------------

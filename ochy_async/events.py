@@ -17,6 +17,7 @@ from .protocol.drift import DriftNote
 __all__ = [
     "AnalysisProgress",
     "AnalysisStarted",
+    "AnalysisWatched",
     "BytesSent",
     "DriftSeen",
     "Event",
@@ -38,6 +39,14 @@ class BytesSent:
 @frozen
 class AnalysisStarted:
     """The server accepted a start: a credit is spent."""
+
+    clip: str
+    analysis_id: str
+
+
+@frozen
+class AnalysisWatched:
+    """A batch waits for an analysis that is paid for, by this run or an earlier one: whose the id is."""
 
     clip: str
     analysis_id: str
@@ -83,5 +92,5 @@ class DriftSeen:
     note: DriftNote
 
 
-Event = BytesSent | AnalysisStarted | StartUncertain | AnalysisProgress | Retried | DriftSeen
+Event = BytesSent | AnalysisStarted | AnalysisWatched | StartUncertain | AnalysisProgress | Retried | DriftSeen
 Listener = Callable[[Event], None]

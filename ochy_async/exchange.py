@@ -21,6 +21,7 @@ from .policy.retry import Retry, RetryBudget, may_repeat, retry_after
 from .protocol.call import Call
 from .protocol.drift import DriftNote
 from .protocol.wire import Request, Response
+from .storage import Storage
 from .transport import Transport
 
 __all__ = ["Exchange"]
@@ -42,10 +43,14 @@ class Exchange:
     chance: Callable[[], float]
     """A number from 0 to 1."""
     listener: Listener | None = None
+    storage: Storage | None = None
+    """Where signed URLs lead; None where nothing can be fetched."""
     open: bool = False
     """Whether the session is inside its block: a call that is left over from it sends nothing more."""
     budget: RetryBudget = field(init=False)
     drift: set[DriftNote] = field(factory=set)
+    started: set[str] = field(factory=set)
+    """The ids of all analyses that the session started: none of them is a candidate for a doubt."""
 
     def __attrs_post_init__(self) -> None:
         self.budget = RetryBudget(self.retry)

@@ -7,10 +7,10 @@ holds what a lookup needs. What is known of the upload is known here, whatever t
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Generic, TypeVar
 
 from anyio import move_on_after
 from attrs import define, field
@@ -27,25 +27,75 @@ from .protocol.routes import START
 from .protocol.values import Answer
 from .protocol.wire import Upload
 
-__all__ = ["start"]
+__all__ = ["Sending", "start"]
 
 R = TypeVar("R", bound=Answer)
 C = TypeVar("C", bound=Answer)
 logger = logging.getLogger("ochy_async")
 
 
+def _ignore(_: OchyError) -> None:
+    pass
+
+
 @define(eq=False)
-class _Sending:
+class Sending(Generic[R, C]):
     """One start on its way, over all its attempts."""
 
     exchange: Exchange
     clip: Clip
+    request: AnalysisRequest[R, C]
     label: str
     """What events, logs and errors call the clip."""
-    request: AnalysisRequest[Any, Any]
-    earliest: datetime
-    whole: bool = field(default=False)
+    on_trouble: Callable[[OchyError], None] = _ignore
+    """Told of each attempt that failed, those that are followed by another too."""
+    earliest: datetime = field(init=False)
+    whole: bool = field(default=False, init=False)
     """The last chunk of the current attempt was handed over: from here on the server may charge."""
+    doubt: StartAttempt | None = field(default=None, init=False)
+    """What a lookup needs, once the start may have been charged; a cancelled start has no error to carry it."""
+
+    def __attrs_post_init__(self) -> None:
+        self.earliest = self.exchange.clock()
+
+    async def started(self) -> Started[R, C]:
+        """Sends the start and spends a credit. Raises what `start` raises."""
+        answer = await self._sent()
+        exchange = self.exchange
+        exchange.budget.earn()
+        exchange.started.add(answer.video_id)
+        logger.info("started analysis %s of %s", answer.video_id, self.label)
+        exchange.tell(AnalysisStarted(self.label, answer.video_id))
+        return Started(
+            analysis_id=answer.video_id,
+            view=self.request.view,
+            started_at=exchange.clock(),
+            clip=self.clip.name,
+            subject_id=self.request.subject_id,
+        )
+
+    async def _sent(self) -> StartAnswer:
+        exchange, number = self.exchange, 1
+        seconds = exchange.limits.upload(self.clip.size)
+        try:
+            with move_on_after(seconds):
+                while True:
+                    try:
+                        return await self.attempt(number)
+                    except OchyError as error:
+                        failure = error
+                    self.whole = False
+                    self.on_trouble(failure)
+                    if not may_repeat(failure, repeatable=False) or not await exchange.pause(failure, number):
+                        raise failure
+                    number += 1
+        except BaseException:
+            # Cancelled or killed from outside: the answer, if any comes, is lost with whoever waited for it.
+            if self.whole:
+                self.tell_uncertain()
+            raise
+        late = exchange.deadline_passed(start_call(self.upload()).request, number, seconds)
+        raise self.uncertain(late, number) if self.whole else late
 
     def upload(self) -> Upload:
         return Upload(
@@ -105,7 +155,7 @@ class _Sending:
             attempt=number,
             analysis_id=cause.analysis_id,
         )
-        error.start = self.tell_uncertain()
+        error.start, error.why = self.tell_uncertain(), str(cause)
         return error
 
     def tell_uncertain(self) -> StartAttempt:
@@ -117,6 +167,7 @@ class _Sending:
             latest=self.exchange.clock(),
             subject_id=self.request.subject_id,
         )
+        self.doubt = start
         logger.warning("the start of %s may or may not have been charged; it is not sent again", self.label)
         self.exchange.tell(StartUncertain(self.label, start))
         return start
@@ -142,38 +193,4 @@ async def start(
 
     Raises `UncertainStart` where it may have been charged, else the error that it surely ended with.
     """
-    sending = _Sending(exchange, clip, label or clip.name, request, exchange.clock())
-    answer = await _sent(sending)
-    exchange.budget.earn()
-    logger.info("started analysis %s of %s", answer.video_id, sending.label)
-    exchange.tell(AnalysisStarted(sending.label, answer.video_id))
-    return Started(
-        analysis_id=answer.video_id,
-        view=request.view,
-        started_at=exchange.clock(),
-        clip=clip.name,
-        subject_id=request.subject_id,
-    )
-
-
-async def _sent(sending: _Sending) -> StartAnswer:
-    exchange, number = sending.exchange, 1
-    seconds = exchange.limits.upload(sending.clip.size)
-    try:
-        with move_on_after(seconds):
-            while True:
-                try:
-                    return await sending.attempt(number)
-                except OchyError as error:
-                    failure = error
-                sending.whole = False
-                if not may_repeat(failure, repeatable=False) or not await exchange.pause(failure, number):
-                    raise failure
-                number += 1
-    except BaseException:
-        # Cancelled or killed from outside: the answer, if any comes, is lost with whoever waited for it.
-        if sending.whole:
-            sending.tell_uncertain()
-        raise
-    late = exchange.deadline_passed(start_call(sending.upload()).request, number, seconds)
-    raise sending.uncertain(late, number) if sending.whole else late
+    return await Sending(exchange, clip, request, label or clip.name).started()

@@ -1,4 +1,4 @@
-"""The wire: the only aiohttp client and the only holder of the API key.
+"""The wire to the API: the only holder of the API key.
 
 Law of this room: `send(Request) -> Response`, nothing else. The key enters here, below everything
 that can be seen: it is in no request, repr, log, trace or error. Every error of aiohttp, the operating
@@ -8,9 +8,8 @@ system and TLS turns into a `ConnectionTrouble` here, without a cause that could
 from __future__ import annotations
 
 import asyncio
-import ipaddress
+import hashlib
 import re
-import ssl
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
 from types import TracebackType
@@ -25,8 +24,8 @@ from anyio.lowlevel import checkpoint
 from attrs import field, frozen
 from yarl import URL
 
-from ._version import __version__
 from .errors import ConnectionTrouble, InvalidSettings, KeyRefused, OchyError, Phase, UnreadableAnswer
+from .network import TooLarge, forget, is_loopback, plain_client, told, unconnected
 from .policy.limits import Limits
 from .protocol.routes import RAW_DATA
 from .protocol.wire import Request, Response, Upload
@@ -38,6 +37,16 @@ SHORTEST_KEY: Final = 8
 
 class Transport(Protocol):
     """Whatever takes requests to a server: `HttpTransport`, or the emulator without a socket."""
+
+    @property
+    def origin(self) -> str:
+        """The base URL: another one is another server, with other books."""
+        ...
+
+    @property
+    def account(self) -> str:
+        """A digest that tells accounts apart, and from which the key cannot be had."""
+        ...
 
     async def send(self, request: Request) -> Response:
         """The answer, whatever its status. Raises `ConnectionTrouble` where none came."""
@@ -71,6 +80,10 @@ class ApiKey:
     def query(self) -> str:
         """The query parameter that carries the key."""
         return f"apiKey={quote(self._key, safe='')}"
+
+    def digest(self) -> str:
+        """What tells this key from others without telling it: 32 hex digits. Keys are too long to be guessed."""
+        return hashlib.blake2b(self._key.encode(), digest_size=16, person=b"ochy account").hexdigest()
 
     def redact(self, body: bytes) -> bytes:
         """`body` without the key, should the server echo it, in any spelling of URLs and JSON."""
@@ -120,14 +133,6 @@ def _base_url_problem(text: str) -> str | None:
     if parts.scheme == "http" and not is_loopback(host):
         return "must be https, since every URL carries the API key; http is for loopback only"
     return None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` is this machine itself."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class _FilePart(aiohttp.payload.Payload):
@@ -186,10 +191,6 @@ class _FilePart(aiohttp.payload.Payload):
         self._stopped = True
 
 
-class _TooLarge(Exception):
-    """The answer is larger than its cap."""
-
-
 @frozen(repr=False, eq=False)
 class _Exchange:
     """One request on the wire, with what is needed to say afterwards how far it got."""
@@ -224,12 +225,12 @@ class _Exchange:
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
         if (response.content_length or 0) > self.cap:
-            raise _TooLarge
+            raise TooLarge
         body = bytearray()
         async for chunk in response.content.iter_any():
             body += chunk
             if len(body) > self.cap:
-                raise _TooLarge
+                raise TooLarge
         return bytes(body)
 
 
@@ -256,6 +257,16 @@ class HttpTransport:
 
     def __repr__(self) -> str:
         return f"<HttpTransport to {self._base_url.text}>"
+
+    @property
+    def origin(self) -> str:
+        """The base URL."""
+        return self._base_url.text
+
+    @property
+    def account(self) -> str:
+        """A digest of the key."""
+        return self._key.digest()
 
     async def send(self, request: Request) -> Response:
         """The answer, whatever its status.
@@ -290,7 +301,7 @@ class HttpTransport:
         except Exception as trouble:  # noqa: BLE001 - whatever aiohttp raises, its frames and text may hold the URL
             return (part and part.failure) or _translated(trouble, exchange)
         except asyncio.CancelledError as cancelled:
-            _forget(cancelled)
+            forget(cancelled)
             raise
 
     async def _asked(self, http: aiohttp.ClientSession, exchange: _Exchange) -> Response:
@@ -329,16 +340,8 @@ class HttpTransport:
             connector = self._borrowed.connector
         if connector is None or connector.closed:
             raise InvalidSettings("The borrowed aiohttp session is closed; keep it open for as long as this session.")
-        http = aiohttp.ClientSession(
-            connector=connector,
-            connector_owner=self._borrowed is None,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": f"ochy-async/{__version__}", "Accept": "application/json"},
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._limits.connect, sock_read=self._limits.stall),
-            trust_env=False,
-        )
-        http.trace_configs.clear()  # instrumentation adds itself to every new session, and would see the key
-        return http
+        headers = {"Accept": "application/json"}
+        return plain_client(connector, self._limits, headers, connector_owner=self._borrowed is None)
 
 
 def _form(upload: Upload, part: _FilePart) -> aiohttp.MultipartWriter:
@@ -351,26 +354,15 @@ def _form(upload: Upload, part: _FilePart) -> aiohttp.MultipartWriter:
     return form
 
 
-def _forget(error: BaseException) -> None:
-    """Drops the frames and the chain of an error that must go on as it is: they know the URL."""
-    error.__traceback__ = None
-    error.__context__ = None
-    error.__cause__ = None
-
-
 def _translated(trouble: Exception, exchange: _Exchange) -> OchyError:
     route = exchange.request.route
-    if isinstance(trouble, _TooLarge) and exchange.part is None:
+    if isinstance(trouble, TooLarge) and exchange.part is None:
         return UnreadableAnswer(
             f"{route}: the answer is larger than {exchange.cap:,} bytes. If that is right, raise the cap in Limits.",
             route=str(route),
         )
-    never = isinstance(trouble, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
-    phase = Phase.NOT_SENT if never else exchange.phase
-    what = next(words for kinds, words in _WORDS if isinstance(trouble, kinds))
-    reason = getattr(trouble, "strerror", None)
-    said = f" ({reason})" if isinstance(reason, str) and "://" not in reason else ""
-    return ConnectionTrouble(f"{route}: {what}{said}; {_FAR[phase]}.", phase=phase, route=str(route))
+    phase = Phase.NOT_SENT if unconnected(trouble) else exchange.phase
+    return ConnectionTrouble(f"{route}: {told(trouble)}; {_FAR[phase]}.", phase=phase, route=str(route))
 
 
 _FAR: Final = {
@@ -378,17 +370,3 @@ _FAR: Final = {
     Phase.INCOMPLETE: "the request was cut short, so the server cannot have acted on it",
     Phase.COMPLETE: "the request had been sent",
 }
-
-_WORDS: Final[tuple[tuple[Any, str], ...]] = (
-    ((aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError), "the host's certificate is not valid"),
-    (aiohttp.ClientConnectorSSLError, "no TLS connection could be made"),
-    (aiohttp.ClientConnectorDNSError, "the host's name could not be resolved"),
-    (aiohttp.ClientConnectorError, "no connection could be made"),
-    (aiohttp.ConnectionTimeoutError, "no connection was made in time"),
-    (TimeoutError, "nothing moved for too long"),
-    (_TooLarge, "the answer is too large"),
-    (aiohttp.ServerDisconnectedError, "the server closed the connection without an answer"),
-    (aiohttp.ClientPayloadError, "the answer was cut short or garbled"),
-    (aiohttp.ClientResponseError, "the answer is no HTTP"),
-    (Exception, "the connection broke"),
-)

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from anyio import current_time, sleep
+from anyio import current_time, move_on_after, sleep
 from attrs import define, field
 
-from .errors import OchyError
+from .errors import OchyError, WaitTimeout
 from .events import AnalysisProgress
 from .exchange import Exchange
 from .policy.polling import Durations, Pace, Polling, Watch
 from .protocol.analysis import AnalysisState, Started, Status, results_call
+from .protocol.routes import RESULTS
 from .protocol.values import Answer
 
-__all__ = ["Scheduler"]
+__all__ = ["Scheduler", "too_late"]
 
 R = TypeVar("R", bound=Answer)
 logger = logging.getLogger("ochy_async")
@@ -62,6 +64,15 @@ class Scheduler:
                 return
             delay = watch.after_look(state.percentage, current_time(), self.exchange.chance())
 
+    async def finished(self, started: Started[R, Answer] | str, seconds: float) -> AnalysisState[R]:
+        """The state that an analysis ends with, failed or not. Raises `WaitTimeout`, and what `watch` raises."""
+        with move_on_after(seconds):
+            async with aclosing(self.watch(started)) as states:
+                async for state in states:
+                    if state.finished:
+                        return state
+        raise too_late(started, seconds)
+
     def _after_trouble(self, watch: Watch, trouble: OchyError) -> float:
         """Seconds until the next look after one that failed. Raises its error where there is none."""
         now = current_time()
@@ -94,6 +105,17 @@ class Scheduler:
         elif not isinstance(state.status, Status) and state.status not in self._strange:
             self._strange.add(state.status)
             logger.warning("an analysis has a status that this version does not know; waiting on")
+
+
+def too_late(started: Started[Any, Any] | str, seconds: float) -> WaitTimeout:
+    """The error for an analysis that did not finish in time."""
+    analysis_id = started if isinstance(started, str) else started.analysis_id
+    return WaitTimeout(
+        f"The analysis {analysis_id} did not finish within {seconds:g} s. It goes on and is paid: "
+        "wait for it again with its id, do not start it anew.",
+        route=str(RESULTS),
+        analysis_id=analysis_id,
+    )
 
 
 def _utc(moment: datetime) -> datetime:

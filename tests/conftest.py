@@ -146,7 +146,8 @@ def direct_session(
     service: Service | World | None = None, faults: Faults | None = None, **settings: Any
 ) -> OchySession:
     """A session plugged into the emulator without a socket, for virtual time. Chance is always one half."""
-    transport = DirectTransport(service or world(), faults, api_key=API_KEY, latency=0.05)
+    key = settings.pop("api_key_in_use", API_KEY)
+    transport = DirectTransport(service or world(), faults, api_key=key, latency=0.05)
     given: dict[str, Any] = {"chance": lambda: 0.5, "clock": loop_clock, **settings}
     return OchySession(transport=transport, **given)
 

@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
+from anyio.lowlevel import checkpoint
 from conftest import CLIP, Recorded, direct_session, real_session, world
 from virtual_time import in_virtual_time
 
@@ -351,3 +352,28 @@ def _elsewhere(ochy: OchySession) -> None:
         await ochy.get_webhook()
 
     asyncio.run(ask())
+
+
+@pytest.mark.anyio
+async def test_reading_raw_data_gives_the_others_their_turns() -> None:
+    """Ten seconds at 240 frames a second are read in many slices: whoever else wants to run does so in between."""
+    turns: list[float] = []
+    spans: list[tuple[float, float]] = []
+
+    async def others() -> None:
+        while True:
+            turns.append(anyio.current_time())
+            await checkpoint()
+
+    settings = world(durations=(0.0, 0.0), queueing=0.0, frames_per_second=240, seconds=10)
+    async with Emulator(settings) as emulator, real_session(emulator) as ochy:
+        started = await ochy.start(CLIP, SideView())
+        await ochy.wait(started)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(others)
+            landmarks = await ochy.raw_data(started)
+            spans.append((anyio.current_time() - 0.1, anyio.current_time()))
+            tasks.cancel_scope.cancel()
+            assert len(landmarks.frame_numbers) == 2_400
+    ((before, done),) = spans
+    assert sum(before < moment < done for moment in turns) > 30

@@ -15,6 +15,7 @@ from virtual_time import in_virtual_time
 
 from ochy_async import AnalysisFailed, OchySession, Polling, SideView, SideViewResults, Status, WaitTimeout
 from ochy_async.emulator import (
+    Body,
     CutBefore,
     Fault,
     Html,
@@ -105,6 +106,8 @@ def test_a_failed_analysis_is_a_state_to_look_at_and_an_error_to_wait_for() -> N
 
 TROUBLES: list[tuple[str, Fault]] = [
     ("500", Answers(500)),
+    ("a proxy's page", Html(200)),
+    ("half an answer", Body(b'{"status": "analy')),
     ("503", Answers(503)),
     ("HTML from a proxy", Html(502)),
     ("429", RetryAfter("7")),

@@ -1,6 +1,8 @@
-"""An event loop whose clock jumps: when nobody can run, it is at once the time of the next timer.
+"""Event loops with a time of their own: one whose clock jumps, and one that is only in a hurry.
 
-For stories without sockets and threads: a ten-minute wait takes milliseconds and is exact.
+When nobody can run on the first, it is at once the time of the next timer: for stories without sockets
+and threads a ten-minute wait takes milliseconds and is exact. The second runs some times faster than
+life, sockets and threads included.
 """
 
 from __future__ import annotations
@@ -41,3 +43,28 @@ def in_virtual_time(story: Coroutine[Any, Any, T]) -> T:
     """Runs a story to its end in virtual time."""
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         return runner.run(story)
+
+
+HURRY = 20
+"""How much faster than life a `HurriedLoop` waits."""
+
+
+class _Hurried(selectors.DefaultSelector):
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        return super().select(None if timeout is None else timeout / HURRY)
+
+
+class HurriedLoop(asyncio.SelectorEventLoop):
+    """An event loop on which seconds pass quickly: a program that waits as a user does takes no three seconds."""
+
+    def __init__(self) -> None:
+        super().__init__(_Hurried())
+
+    def time(self) -> float:
+        return super().time() * HURRY
+
+
+def hurried(main: Coroutine[Any, Any, T]) -> T:
+    """`asyncio.run`, in a hurry."""
+    with asyncio.Runner(loop_factory=HurriedLoop) as runner:
+        return runner.run(main)

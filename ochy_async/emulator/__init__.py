@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .behaviours import BEHAVIOURS, Behaviour
     from .clips import sample_clip
-    from .direct import DirectTransport
+    from .direct import DirectStorage, DirectTransport
     from .faults import (
         Body,
         Course,
@@ -54,6 +54,7 @@ __all__ = [
     "CutBefore",
     "CutInside",
     "Delay",
+    "DirectStorage",
     "DirectTransport",
     "Emulator",
     "Fault",
@@ -82,6 +83,7 @@ __all__ = [
 _ROOMS = {
     "BEHAVIOURS": "behaviours",
     "Behaviour": "behaviours",
+    "DirectStorage": "direct",
     "DirectTransport": "direct",
     "Emulator": "server",
     "sample_clip": "clips",

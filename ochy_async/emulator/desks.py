@@ -148,7 +148,8 @@ def stored(case: Case) -> Answer:
         raise Refusal(404, "NoSuchKey")
     account.storage.check(analysis_id, name, case.ask.query, case.now)
     video = account.analysis(analysis_id).order.video
-    return account.storage.serve(video.sha256, name, case.ask.headers.get("range"))
+    headers = case.ask.headers
+    return account.storage.serve(video.sha256, name, headers.get("range"), headers.get("if-range"))
 
 
 STORAGE = "/storage/{analysis_id}/{name}"

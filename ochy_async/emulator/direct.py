@@ -1,4 +1,4 @@
-"""The emulated service without a socket: a transport for the client, in the same process and the same loop.
+"""The emulated service without a socket: transport and storage for the client, in the same process and loop.
 
 Law of this room: the only module of the emulator that speaks the client's language, of which it knows
 the words (`wire`, `errors`) and nothing more. All waiting goes through the loop, so a loop with
@@ -7,16 +7,19 @@ virtual time passes hours in an instant.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zlib
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import parse_qsl, urlsplit
 
 import anyio
 
 from .. import errors
 from ..errors import Phase
 from ..protocol import wire
+from .desks import STORAGE
 from .digest import Digester
 from .faults import Course
 from .service import Service
@@ -24,18 +27,23 @@ from .values import Answer, Ask, Form
 from .world import World
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from .faults import Faults
     from .world import World
 
-__all__ = ["EPOCH", "DirectTransport"]
+__all__ = ["EPOCH", "DirectStorage", "DirectTransport"]
 
 EPOCH = 1_767_225_600.0
 """2026-01-01T00:00:00Z: what the loop's time is counted from."""
 
 ANSWER_BYTES = 64 * 2**20
 """Larger answers, counted after decompression, are refused as a real transport would."""
+
+
+STORED = f"GET {STORAGE}"
+PIECE_BYTES = 8_192
+"""Stored files come in pieces of this size."""
 
 
 def loop_clock() -> float:
@@ -66,6 +74,16 @@ class DirectTransport:
         self._latency = latency
         self._counts: Counter[str] = Counter()
         self._closed = False
+
+    @property
+    def origin(self) -> str:
+        """Stands for the base URL."""
+        return "http://emulator.invalid"
+
+    @property
+    def account(self) -> str:
+        """Tells accounts apart without telling the key."""
+        return hashlib.sha256(self._api_key.encode()).hexdigest()[:32]
 
     async def send(self, request: wire.Request) -> wire.Response:
         """The service's answer, or `ConnectionTrouble` as a network would have made of it."""
@@ -111,6 +129,71 @@ class DirectTransport:
             body=b"" if request.json is None else json.dumps(request.json).encode(),
             form=form,
         )
+
+
+class Link(Protocol):
+    """A signed URL, as far as it is known here."""
+
+    def reveal(self) -> str:
+        """The URL itself."""
+        ...
+
+
+class DirectStorage:
+    """Fetches from the storage of a `Service` directly: the counterpart of `DirectTransport`."""
+
+    def __init__(
+        self,
+        service: Service,
+        faults: Faults | None = None,
+        *,
+        clock: Callable[[], float] = loop_clock,
+        latency: float = 0.0,
+    ) -> None:
+        self.service = service
+        self.faults = faults
+        self._clock = clock
+        self._latency = latency
+        self._count = 0
+
+    async def fetch(self, url: Link, sink: wire.Sink, headers: Mapping[str, str]) -> None:
+        """Hands the storage's answer to `sink`, in pieces, as far as the faults let it come."""
+        self._count += 1
+        fault = None if self.faults is None else self.faults.next(STORED, self._count)
+        course = Course() if fault is None else fault.course()
+        await anyio.sleep(self._latency + course.wait_before)
+        if not course.connects:
+            raise errors.ConnectionTrouble(f"{STORED}: no connection", route=STORED)
+        answer = self.service.handle(_asked(url, headers), self._clock()) if course.acts else Answer(200)
+        await anyio.sleep(course.wait_after)
+        if course.answer is None:
+            raise _broken()
+        await _hand_over(course.answer(answer), course, sink)
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+def _asked(url: Link, headers: Mapping[str, str]) -> Ask:
+    parts = urlsplit(url.reveal())
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    return Ask("GET", parts.path, query, {name.lower(): value for name, value in headers.items()})
+
+
+async def _hand_over(answer: Answer, course: Course, sink: wire.Sink) -> None:
+    headers = {name.lower(): value for name, value in answer.headers.items()}
+    await sink.begin(wire.Head(answer.status, {"content-length": str(len(answer.body)), **headers}))
+    body = answer.body[: course.keep]
+    for first in range(0, len(body), PIECE_BYTES):
+        piece = body[first : first + PIECE_BYTES]
+        await anyio.sleep(0 if course.answer_rate is None else len(piece) / course.answer_rate)
+        await sink.take(piece)
+    if course.keep is not None:
+        raise _broken()
+
+
+def _broken() -> errors.ConnectionTrouble:
+    return errors.ConnectionTrouble(f"{STORED}: the connection broke", phase=Phase.COMPLETE, route=STORED)
 
 
 async def _uploaded(request: wire.Request, course: Course) -> tuple[Form | None, bool]:

@@ -55,11 +55,14 @@ class Storage:
         if now >= int(expires):
             raise Refusal(403, "Request has expired")
 
-    def serve(self, sha256: str, name: str, wanted: str | None) -> Answer:
-        """The file made up for a clip, or the `wanted` range of it (a Range header)."""
+    def serve(self, sha256: str, name: str, wanted: str | None, same: str | None = None) -> Answer:
+        """The file made up for a clip, or the `wanted` range of it (a Range header).
+
+        All of it where it is not the `same` any more (an If-Range header).
+        """
         content = _content(sha256, name)
         headers = {"content-type": KINDS[name], "accept-ranges": "bytes", "etag": f'"{sha256[:16]}"'}
-        span = _span(wanted, len(content))
+        span = _span(wanted, len(content)) if same in (None, headers["etag"]) else None
         if span is None:
             return Answer(200, headers, content)
         first, last = span

@@ -61,7 +61,7 @@ class Ask:
     """Decoded, `apiKey` included."""
 
     headers: Mapping[str, str] = field(default=NOTHING, repr=False)
-    """By lower-case name. Only `range` is looked at."""
+    """By lower-case name. Only `range` and `if-range` are looked at."""
 
     body: bytes = field(default=b"", repr=False)
     """A JSON body."""

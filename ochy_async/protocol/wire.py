@@ -7,13 +7,13 @@ transport adds it below everything that can be seen.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from attrs import field, frozen
 
 from .routes import Route
 
-__all__ = ["Request", "Response", "Upload"]
+__all__ = ["Head", "Request", "Response", "Sink", "Upload"]
 
 
 @frozen
@@ -74,3 +74,26 @@ class Response:
 
     request_complete: bool = True
     """False when the answer came before our body had handed over its last chunk."""
+
+
+@frozen
+class Head:
+    """What the storage says before the bytes of a file come."""
+
+    status: int
+    """The HTTP status."""
+
+    headers: Mapping[str, str] = field(repr=False)
+    """Header values by lower-case name. Not in the repr: a redirect holds a link."""
+
+
+class Sink(Protocol):
+    """Where a stored file goes, piece by piece. What it raises ends the transfer and reaches the caller as it is."""
+
+    async def begin(self, head: Head) -> None:
+        """Called once, before the first piece, whatever the status."""
+        ...
+
+    async def take(self, piece: bytes) -> None:
+        """Takes the next piece."""
+        ...

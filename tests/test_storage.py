@@ -1,0 +1,323 @@
+"""The way to the storage host: what a signed URL leads to, and nothing of ours to whoever listens there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aiohttp
+import pytest
+from anyio import move_on_after
+from attrs import define, field
+from conftest import Recorded, loop_clock, world
+from virtual_time import in_virtual_time
+
+from ochy_async import Limits, OchySession, SideView
+from ochy_async.emulator import (
+    Body,
+    Course,
+    DirectStorage,
+    DirectTransport,
+    Emulator,
+    Fault,
+    Redirect,
+    Rule,
+    Script,
+    Service,
+    Slow,
+    sample_clip,
+)
+from ochy_async.errors import ConnectionTrouble, NotFound, OchyError, RequestRefused, UnreadableAnswer
+from ochy_async.protocol.side_view import SideViewResults
+from ochy_async.protocol.stored import Part, asked, part_of
+from ochy_async.protocol.values import SignedUrl
+from ochy_async.protocol.wire import Head
+from ochy_async.storage import HttpStorage, Storage
+
+STORED = "GET /storage/{analysis_id}/{name}"
+ETAG = '"0123456789abcdef"'
+
+
+@define
+class Bucket:
+    """A sink that keeps all in memory."""
+
+    offset: int = 0
+    etag: str | None = None
+    most: int = 1_000_000
+    head: Head | None = None
+    part: Part | None = None
+    content: bytearray = field(factory=bytearray)
+    pieces: int = 0
+    trouble: Exception | None = None
+
+    async def begin(self, head: Head) -> None:
+        self.head = head
+        self.part = part_of(head, self.offset, self.etag, self.most)
+        if self.trouble is not None:
+            raise self.trouble
+
+    async def take(self, piece: bytes) -> None:
+        self.content += piece
+        self.pieces += 1
+
+
+async def fetched(storage: Storage, url: SignedUrl, bucket: Bucket | None = None) -> Bucket:
+    bucket = bucket or Bucket()
+    await storage.fetch(url, bucket, asked(bucket.offset, bucket.etag))
+    return bucket
+
+
+def on_storage(fault: Fault, times: int = 1) -> Recorded:
+    """A storage that meets a fault; every request is remembered."""
+    return Recorded(Script([Rule(STORED, fault, times=times)]))
+
+
+@pytest.fixture
+async def video(emulator: Emulator, ochy: OchySession) -> SignedUrl:
+    """The link to the annotated video of a fresh analysis."""
+    return link_of(await ochy.analyze(sample_clip(1, size=300), SideView()))
+
+
+def link_of(results: SideViewResults) -> SignedUrl:
+    assert results.output_video is not None
+    return results.output_video
+
+
+@pytest.fixture
+async def storage() -> Any:
+    found = HttpStorage(Limits(stall=5))
+    yield found
+    await found.aclose()
+
+
+# --- the head of an answer ------------------------------------------------------------------------
+
+
+def head(status: int = 200, **headers: str) -> Head:
+    return Head(status, {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+TAKEN = {
+    "whole": (head(content_length="9", etag=ETAG), Part(0, 9, ETAG)),
+    "whole, though a part was asked for": (head(content_length="9"), Part(0, 9, None)),
+    "a weak tag is none": (head(content_length="9", etag=f"W/{ETAG}"), Part(0, 9, None)),
+    "in chunks": (head(transfer_encoding="chunked", etag=ETAG), Part(0, None, ETAG)),
+    "the rest": (head(206, content_range="bytes 4-8/9", content_length="5", etag=ETAG), Part(4, 9, ETAG)),
+}
+REFUSED = {
+    "a redirect": (head(302), UnreadableAnswer, "redirect"),
+    "a dead link": (head(403), RequestRefused, "dead"),
+    "gone": (head(404), NotFound, "gone"),
+    "nothing to say": (head(204), UnreadableAnswer, "Report"),
+    "of no length": (head(), UnreadableAnswer, "how long"),
+    "empty": (head(content_length="0"), UnreadableAnswer, "empty"),
+    "too large": (head(content_length="101"), UnreadableAnswer, "larger than 100 bytes.*Limits.media_bytes"),
+    "compressed": (head(content_length="9", content_encoding="gzip"), UnreadableAnswer, "compressed"),
+    "another part": (head(206, content_range="bytes 3-8/9", etag=ETAG), UnreadableAnswer, "not the part"),
+    "a part of another": (head(206, content_range="bytes 4-8/9", etag='"other"'), UnreadableAnswer, "not the part"),
+    "a part of what": (head(206, content_range="bytes 4-8/*", etag=ETAG), UnreadableAnswer, "which part"),
+}
+
+
+@pytest.mark.parametrize(("given", "part"), TAKEN.values(), ids=TAKEN)
+def test_what_is_taken(given: Head, part: Part) -> None:
+    """Whole, or the part that was asked for."""
+    assert part_of(given, 4, ETAG, 100) == part
+
+
+@pytest.mark.parametrize(("given", "error", "words"), REFUSED.values(), ids=REFUSED)
+def test_what_is_not_taken(given: Head, error: type[OchyError], words: str) -> None:
+    """With the status, and the reason in words."""
+    with pytest.raises(error, match=words) as caught:
+        part_of(given, 4, ETAG, 100)
+    assert caught.value.status == given.status
+
+
+@pytest.mark.parametrize(("offset", "etag"), [(0, ETAG), (4, None)])
+def test_no_part_is_asked_for_without_a_tag(offset: int, etag: str | None) -> None:
+    """Nothing would prove that both halves are of one file."""
+    assert not asked(offset, etag)
+
+
+# --- over a socket --------------------------------------------------------------------------------
+
+anyio_test = pytest.mark.anyio
+
+
+@anyio_test
+async def test_a_file_comes_whole_and_without_the_key(storage: HttpStorage, video: SignedUrl) -> None:
+    """The storage refuses a link with any other parameter than its own: so the key was not among them."""
+    bucket = await fetched(storage, video)
+    assert bucket.part is not None
+    assert bucket.part.total == len(bucket.content)
+    assert bucket.content[4:8] == b"ftyp"
+
+
+@anyio_test
+async def test_the_rest_is_asked_for_by_range(storage: HttpStorage, video: SignedUrl) -> None:
+    """With If-Range: as long as it is the same file the rest comes, else all of it."""
+    whole = await fetched(storage, video)
+    assert whole.part is not None
+    rest = await fetched(storage, video, Bucket(offset=1000, etag=whole.part.etag))
+    assert rest.content == whole.content[1000:]
+    other = await fetched(storage, video, Bucket(offset=1000, etag='"another"'))
+    assert other.part == whole.part
+    assert other.content == whole.content
+
+
+@anyio_test
+async def test_a_redirect_is_not_followed(emulator: Emulator, storage: HttpStorage, video: SignedUrl) -> None:
+    """Whoever it leads to would learn the link."""
+    emulator.faults = faults = on_storage(Redirect(f"{emulator.url}/elsewhere?signature=x"))
+    with pytest.raises(UnreadableAnswer, match="redirect"):
+        await fetched(storage, video)
+    assert faults.routes == [STORED]
+
+
+@anyio_test
+async def test_a_cut_tells_nothing_of_the_link(emulator: Emulator, storage: HttpStorage, video: SignedUrl) -> None:
+    """What came was handed over; the error holds no frame that knows the URL."""
+    emulator.faults = on_storage(Cut(20_000, rate=200_000))
+    bucket = Bucket()
+    with pytest.raises(ConnectionTrouble, match="Run again") as caught:
+        await fetched(storage, video, bucket)
+    assert caught.value.__context__ is None
+    assert 0 < len(bucket.content) <= 20_000
+
+
+@define
+class Cut:
+    """A file that trickles and then breaks off."""
+
+    keep: int
+    rate: float
+
+    def course(self) -> Course:
+        return Course(keep=self.keep, answer_rate=self.rate)
+
+
+@anyio_test
+@pytest.mark.parametrize("trouble", [OSError("disk"), RequestRefused("no")], ids=repr)
+async def test_what_the_sink_raises_comes_as_it_is(storage: HttpStorage, video: SignedUrl, trouble: Exception) -> None:
+    """Without the frames of the network that it went through."""
+    with pytest.raises(type(trouble)) as caught:
+        await fetched(storage, video, Bucket(trouble=trouble))
+    assert caught.value is trouble
+    names: list[str] = []
+    step = caught.value.__traceback__
+    while step is not None:
+        names.append(step.tb_frame.f_code.co_name)
+        step = step.tb_next
+    assert "_handed_over" not in names
+
+
+@anyio_test
+async def test_it_may_be_cancelled_anywhere(emulator: Emulator, storage: HttpStorage, video: SignedUrl) -> None:
+    """Nothing of it goes on, and the next transfer is served."""
+    emulator.faults = on_storage(Slow(1000))
+    with move_on_after(0.1) as scope:
+        await fetched(storage, video)
+    assert scope.cancelled_caught
+    assert (await fetched(storage, video)).content
+
+
+@anyio_test
+async def test_silence_ends(emulator: Emulator, video: SignedUrl) -> None:
+    """A storage from which nothing comes is given up after `Limits.stall`."""
+    emulator.faults = on_storage(Slow(1, side="answer"))
+    impatient = HttpStorage(Limits(stall=0.1))
+    with pytest.raises(ConnectionTrouble, match="nothing moved"):
+        await fetched(impatient, video)
+    await impatient.aclose()
+
+
+SIGNED = "?signature=secret"
+LINKS = (
+    "http://storage.example/x",
+    "ftp://127.0.0.1/x",
+    "https://u:p@storage.example/x",
+    "https:///x",
+    "x",
+    "http://[",
+)
+
+
+@anyio_test
+@pytest.mark.parametrize("link", LINKS)
+async def test_links_that_are_not_asked(storage: HttpStorage, link: str) -> None:
+    """Only https, and http on loopback: anybody on the way could read a link otherwise."""
+    with pytest.raises(UnreadableAnswer, match="https only"):
+        await fetched(storage, SignedUrl(link + SIGNED))
+
+
+@anyio_test
+async def test_no_trace_sees_a_link(monkeypatch: pytest.MonkeyPatch, storage: HttpStorage, video: SignedUrl) -> None:
+    """Instrumentation that adds itself to every new client is taken off again."""
+    seen: list[str] = []
+    trace = aiohttp.TraceConfig()
+
+    async def see(_: Any, __: Any, params: aiohttp.TraceRequestStartParams) -> None:
+        seen.append(str(params.url))
+
+    trace.on_request_start.append(see)
+    make = aiohttp.ClientSession.__init__
+
+    def traced(self: aiohttp.ClientSession, *args: Any, **kwargs: Any) -> None:
+        make(self, *args, **{**kwargs, "trace_configs": [trace]})
+
+    monkeypatch.setattr(aiohttp.ClientSession, "__init__", traced)
+    await fetched(storage, video)
+    assert not seen
+
+
+# --- without one ----------------------------------------------------------------------------------
+
+
+async def direct(service: Service, faults: Recorded | None = None, bucket: Bucket | None = None) -> Bucket:
+    """An analysis and its video, without a socket."""
+    files = DirectStorage(service, faults)
+    async with OchySession(transport=DirectTransport(service), storage=files, clock=loop_clock) as ochy:
+        link = link_of(await ochy.analyze(sample_clip(1, size=300), SideView()))
+        return await fetched(files, link, bucket)
+
+
+def test_the_emulator_serves_files_without_a_socket() -> None:
+    """In virtual time, whole or by range."""
+    service = Service(world())
+    whole = in_virtual_time(direct(service))
+    assert whole.part is not None
+    assert whole.pieces > 1
+    rest = in_virtual_time(direct(service, bucket=Bucket(offset=7, etag=whole.part.etag)))
+    assert rest.content == whole.content[7:]
+
+
+def test_its_storage_breaks_when_told() -> None:
+    """The same faults as on a port."""
+    bucket = Bucket()
+    with pytest.raises(ConnectionTrouble, match="broke"):
+        in_virtual_time(direct(Service(world()), on_storage(Cut(9000, rate=100)), bucket))
+    assert len(bucket.content) == 9000
+    with pytest.raises(UnreadableAnswer, match="compressed"):
+        in_virtual_time(direct(Service(world()), on_storage(Body(headers={"content-encoding": "gzip"}))))
+
+
+def test_the_session_closes_its_storage() -> None:
+    """Also where the transport fails to close."""
+    closed: list[str] = []
+
+    class Files(DirectStorage):
+        async def aclose(self) -> None:
+            closed.append("files")
+
+    class Broken(DirectTransport):
+        async def aclose(self) -> None:
+            raise RuntimeError("cannot")
+
+    async def story() -> None:
+        service = Service(world())
+        async with OchySession(transport=Broken(service), storage=Files(service)):
+            pass
+
+    with pytest.raises(RuntimeError, match="cannot"):
+        in_virtual_time(story())
+    assert closed == ["files"]
