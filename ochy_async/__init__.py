@@ -18,6 +18,8 @@ from ._version import __version__
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 if TYPE_CHECKING:
+    from .batch.engine import Batch
+    from .batch.outcomes import Analyzed, Failed, Refused, Uncertain, Unfinished
     from .clips import Clip
     from .errors import (
         AnalysisFailed,
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
         WaitLonger,
         WaitTimeout,
     )
-    from .policy.limits import Limits
+    from .policy.limits import Bounds, Limits
     from .policy.polling import Polling
     from .policy.reconciling import Reconciliation
     from .policy.retry import Retry
@@ -46,11 +48,15 @@ if TYPE_CHECKING:
 __all__ = [
     "AnalysisFailed",
     "AnalysisState",
+    "Analyzed",
     "BackView",
     "BackViewCalculated",
     "BackViewResults",
+    "Batch",
+    "Bounds",
     "BuyCredits",
     "Clip",
+    "Failed",
     "FilmAgain",
     "FixRequest",
     "FootStrike",
@@ -62,6 +68,7 @@ __all__ = [
     "OchySession",
     "Polling",
     "Reconciliation",
+    "Refused",
     "Retry",
     "SideView",
     "SideViewCalculated",
@@ -69,7 +76,9 @@ __all__ = [
     "Started",
     "Status",
     "TryLater",
+    "Uncertain",
     "UncertainStart",
+    "Unfinished",
     "UnreadableAnswer",
     "WaitLonger",
     "WaitTimeout",
@@ -77,6 +86,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "batch.engine": ("Batch",),
+    "batch.outcomes": ("Analyzed", "Failed", "Refused", "Uncertain", "Unfinished"),
     "clips": ("Clip",),
     "errors": (
         "AnalysisFailed",
@@ -92,7 +103,7 @@ _HOMES = {
         "WaitLonger",
         "WaitTimeout",
     ),
-    "policy.limits": ("Limits",),
+    "policy.limits": ("Bounds", "Limits"),
     "policy.polling": ("Polling",),
     "policy.reconciling": ("Reconciliation",),
     "policy.retry": ("Retry",),

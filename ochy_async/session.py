@@ -8,18 +8,20 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeVar, overload
+from typing import Any, Final, Literal, Self, TypeVar, Unpack, overload
 
 import aiohttp
 from anyio import current_time, move_on_after
 from anyio.lowlevel import checkpoint
 
 from . import starting
+from .batch.engine import Batch
+from .batch.settings import BatchSettings, settings_of
 from .clips import ClipSource, prepare
-from .errors import AnalysisFailed, InvalidRequest, Problem, StartAttempt, UncertainStart, WaitTimeout
+from .errors import AnalysisFailed, InvalidRequest, Problem, StartAttempt, UncertainStart
 from .events import Listener
 from .exchange import Exchange
 from .policy.limits import Limits
@@ -57,8 +59,9 @@ from .protocol.subjects import (
 from .protocol.values import Answer
 from .protocol.webhooks import WebhookSettings, configure_webhook_call, get_webhook_call
 from .protocol.wire import Request
+from .storage import HttpStorage, Storage
 from .transport import ApiKey, BaseUrl, HttpTransport, Transport
-from .waiting import Scheduler
+from .waiting import Scheduler, too_late
 
 __all__ = ["BASE_URL", "OchySession"]
 
@@ -89,6 +92,7 @@ class OchySession:
         base_url: str | None = None,
         http: aiohttp.ClientSession | None = None,
         transport: Transport | None = None,
+        storage: Storage | None = None,
         retry: Retry | None = None,
         polling: Polling | None = None,
         limits: Limits | None = None,
@@ -100,8 +104,10 @@ class OchySession:
 
         `api_key` and `base_url` come from `OCHY_API_KEY` and `OCHY_BASE_URL` when left out. `http`
         lends the connections of an aiohttp session, which stays yours to close. `transport` takes
-        the place of the network, key included: the emulator's, in tests. `on_event` is called on
-        the event loop with every `Event`. `clock` (UTC) and `chance` (0 to 1) are for tests.
+        the place of the network, key included: the emulator's, in tests. `storage` takes that of the
+        way to thumbnails and videos, which never sees the key; with a `transport` and no `storage` none
+        can be fetched. `on_event` is called on the event loop with every `Event`. `clock` (UTC) and
+        `chance` (0 to 1) are for tests.
 
         Raises `KeyRefused` without a usable key, `InvalidSettings` for a bad base URL.
         """
@@ -111,10 +117,9 @@ class OchySession:
         if transport is None:
             url = BaseUrl(base_url or os.environ.get("OCHY_BASE_URL") or BASE_URL)
             key.check()
-            transport = HttpTransport(key, url, limits, http)
-        self._exchange = Exchange(transport, retry or Retry(), limits, clock, chance, on_event)
+            transport, storage = HttpTransport(key, url, limits, http), storage or HttpStorage(limits)
+        self._exchange = Exchange(transport, retry or Retry(), limits, clock, chance, on_event, storage)
         self._scheduler = Scheduler(self._exchange, polling or Polling())
-        self._started: set[str] = set()
 
     async def __aenter__(self) -> Self:
         self._exchange.open = True
@@ -124,7 +129,10 @@ class OchySession:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._exchange.open = False
-        await self._exchange.transport.aclose()
+        async with AsyncExitStack() as closing:  # a cancellation of one must not keep the other open
+            closing.push_async_callback(self._exchange.transport.aclose)
+            if self._exchange.storage is not None:
+                closing.push_async_callback(self._exchange.storage.aclose)
 
     def __repr__(self) -> str:
         return f"<OchySession, {'open' if self._exchange.open else 'closed'}: {self._exchange.transport!r}>"
@@ -178,9 +186,7 @@ class OchySession:
             ready = await prepare(clip, name)
         if ready is None:
             raise exchange.deadline_passed(Request(START, START.path()), 1, exchange.limits.call)
-        started = await starting.start(exchange, ready, request, label)
-        self._started.add(started.analysis_id)
-        return started
+        return await starting.start(exchange, ready, request, label)
 
     @overload
     async def check(self, started: Started[R, C]) -> AnalysisState[R]: ...
@@ -218,7 +224,7 @@ class OchySession:
                 with move_on_after(until - current_time()) as scope:
                     state = await anext(states, None)
                 if scope.cancelled_caught:
-                    raise _too_late(started, seconds)
+                    raise too_late(started, seconds)
                 if state is None:
                     return
                 yield state
@@ -242,12 +248,7 @@ class OchySession:
         self._ready()
         _checked(started)
         seconds = _patience(timeout, self._scheduler.polling.timeout)
-        with move_on_after(seconds):
-            async with aclosing(self._scheduler.watch(started)) as states:
-                async for state in states:
-                    if state.finished:
-                        return _results(state)
-        raise _too_late(started, seconds)
+        return _results(await self._scheduler.finished(started, seconds))
 
     @overload
     async def calculated_data(self, started: Started[R, C]) -> C: ...
@@ -294,8 +295,29 @@ class OchySession:
         start = uncertain.start if isinstance(uncertain, UncertainStart) else uncertain
         if start is None:
             raise InvalidRequest.of("reconcile", (Problem("uncertain", "does not say which start it is about"),))
-        listed = await self._ready().perform(list_call(start.subject_id))
-        return candidates_of(start, listed, self._started.union(known))
+        exchange = self._ready()
+        listed = await exchange.perform(list_call(start.subject_id))
+        return candidates_of(start, listed, exchange.started.union(known))
+
+    @overload
+    def batch(self, request: AnalysisRequest[R, C], **settings: Unpack[BatchSettings]) -> Batch[R, C]: ...
+    @overload
+    def batch(self, request: None = None, **settings: Unpack[BatchSettings]) -> Batch[Any, Any]: ...
+    def batch(
+        self, request: AnalysisRequest[Any, Any] | None = None, **settings: Unpack[BatchSettings]
+    ) -> Batch[Any, Any]:
+        """Many clips: `async with ochy.batch(SideView(), journal="clips.journal") as batch:`, then `batch.run(clips)`.
+
+        `request` is for clips that come without one of their own; `BatchSettings` tells the settings:
+        `journal`, `max_credits`, `bounds`, `timeout`, `tag_starts`, `retry_refused`, `wait_for_credits`,
+        `same_account`, `out`, `keep`.
+
+        Raises `InvalidSettings` for nonsense; entering the block raises `JournalTrouble` where the journal
+        cannot serve, `OutputTrouble` where the folder cannot.
+        """
+        exchange, timeout = self._exchange, self._scheduler.polling.timeout
+        ready = settings_of(settings, timeout=timeout, storage=exchange.storage)
+        return Batch(exchange, self._scheduler, ready, request)
 
     # --- subjects, webhook, exercises ---------------------------------------------------------------
 
@@ -393,12 +415,3 @@ def _results(state: AnalysisState[Any]) -> Any:
             analysis_id=state.analysis_id,
         )
     return state.results
-
-
-def _too_late(started: Started[Any, Any] | str, seconds: float) -> WaitTimeout:
-    return WaitTimeout(
-        f"The analysis {_id(started)} did not finish within {seconds:g} s. It goes on and is paid: "
-        "wait for it again with its id, do not start it anew.",
-        route=str(RESULTS),
-        analysis_id=_id(started),
-    )

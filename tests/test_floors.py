@@ -15,16 +15,21 @@ FLOORS = (
     "_version errors",
     "protocol",
     "policy",
-    "transport journal clips events emulator",
+    "network",
+    "transport storage journal clips events emulator",
     "exchange",
     "starting waiting",
+    "batch",
     "session",
-    "batch webhooks report tables",
+    "webhooks report tables",
     "cli",
 )
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms.split()}
 IMPURE = set("aiohttp anyio asyncio os pathlib random socket sqlite3 tempfile threading time".split())  # noqa: SIM905
-PURE_ROOMS = ("errors", "protocol", "policy", "events", "emulator.service", "emulator.faults")
+PURE_ROOMS = (
+    *("errors", "protocol", "policy", "events", "emulator.service", "emulator.faults"),
+    *("journal.contract", "journal.changes", "journal.rows", "journal.places"),
+)
 FILES = {
     ".".join(path.relative_to(HOUSE).with_suffix("").parts).removesuffix(".__init__"): path
     for path in HOUSE.rglob("*.py")
@@ -103,9 +108,16 @@ def test_the_emulator_does_not_know_the_client() -> None:
 
 
 def test_aiohttp_is_known_at_the_wire_only() -> None:
-    """The transport speaks it; the session knows the type of what it borrows; the emulator's server is another side."""
+    """Transport and storage speak it, their errors are translated in the network's room, that of both; the session
+    knows the type of what it borrows; the emulator's server is another side."""
     users = {module for module in TREES if "aiohttp" in {name.split(".")[0] for name in IMPORTS[module]}}
-    assert users - {"emulator.server", "emulator.forms"} == {"transport", "session"}
+    assert users - {"emulator.server", "emulator.forms"} == {"network", "transport", "storage", "session"}
+
+
+def test_sqlite_is_known_in_the_journal_only() -> None:
+    """The store speaks it, its errors are translated beside it; the worker and the memory know neither."""
+    users = {module for module in TREES if "sqlite3" in IMPORTS[module]}
+    assert users == {"journal.store", "journal.troubles"}
 
 
 def test_nothing_is_swallowed() -> None:

@@ -7,16 +7,16 @@ import asyncio
 import importlib.metadata
 import inspect
 import re
-import selectors
 import subprocess
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from anyio.from_thread import start_blocking_portal
 from conftest import CLIP, world
+from virtual_time import hurried
 
 import ochy_async
 from ochy_async import OchySession
@@ -33,7 +33,7 @@ METHODS = [name for name in vars(OchySession) if not name.startswith("_")]
 def test_the_face_is_small_and_sorted() -> None:
     """What most programs need, each name once, in an order in which it is found."""
     assert ochy_async.__all__ == sorted(set(ochy_async.__all__))
-    assert len(ochy_async.__all__) <= 30
+    assert len(ochy_async.__all__) <= 40
 
 
 @pytest.mark.parametrize("name", ochy_async.__all__)
@@ -127,35 +127,15 @@ def test_the_package_is_typed() -> None:
 README = ROOT.parent / "README.md"
 TEXT = README.read_text(encoding="utf-8") if README.exists() else ""
 BLOCKS = re.findall(r"^```python\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
-HURRY = 20
-"""How much faster than life the README's examples wait."""
-
-
-class _Selector(selectors.DefaultSelector):
-    def select(self, timeout: float | None = None) -> Any:
-        return super().select(None if timeout is None else timeout / HURRY)
-
-
-class HurriedLoop(asyncio.SelectorEventLoop):
-    """An event loop on which seconds pass quickly: an example that waits as a user does takes no three seconds."""
-
-    def __init__(self) -> None:
-        super().__init__(_Selector())
-
-    def time(self) -> float:
-        return super().time() * HURRY
-
-
-def hurried(main: Coroutine[Any, Any, Any]) -> Any:
-    """`asyncio.run`, in a hurry."""
-    with asyncio.Runner(loop_factory=HurriedLoop) as runner:
-        return runner.run(main)
 
 
 @pytest.fixture
 def street(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
     """What the README's reader has: a clip in the folder, a key in the environment, a server that answers."""
     (tmp_path / "runner.mp4").write_bytes(CLIP)
+    (tmp_path / "clips").mkdir()
+    for name in ("anna.mp4", "ben.mp4"):
+        (tmp_path / "clips" / name).write_bytes(CLIP + name.encode())
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(asyncio, "run", hurried)
     with start_blocking_portal() as portal:
@@ -185,6 +165,15 @@ def test_the_first_example_pays_once(street: Emulator, capsys: pytest.CaptureFix
     exec(compile(BLOCKS[0], "README.md", "exec"), {"__name__": "__main__"})  # noqa: S102
     assert len(street.service.ledger) == 1
     assert 0 <= float(capsys.readouterr().out.split()[0]) <= 1
+
+
+def test_the_batch_example_pays_each_clip_once(street: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two clips in the folder, two credits, two scores; the same program again spends nothing."""
+    (example,) = [block for block in BLOCKS if "ochy.batch" in block]
+    for _ in range(2):
+        exec(compile(example, "README.md", "exec"), {"__name__": "__main__"})  # noqa: S102
+        assert capsys.readouterr().out.count(".mp4") == 2
+    assert len(street.service.ledger) == 2
 
 
 COMMENTED = [block for block in BLOCKS if re.search(r"^# ", block, flags=re.MULTILINE)]

@@ -1,0 +1,117 @@
+"""The books of a batch: what the journal is told, and when.
+
+Law of this room: intent before deed. An intent that cannot be written is a start that is not made; what
+is paid is remembered as long as the process lives, even where the journal fails.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from anyio import CancelScope
+from attrs import define, evolve
+
+from ..errors import InvalidSettings, JournalTrouble, JournalUnusable, StartAttempt
+from ..journal.contract import Entry, Journal, Kept
+from ..policy.batching import State
+from ..policy.spending import Closed, Guard
+
+__all__ = ["Books", "account_of", "attempt_of"]
+
+logger = logging.getLogger("ochy_async")
+LONGEST_REASON = 1_000
+ACCOUNT = "account:"
+
+
+@define(eq=False)
+class Books:
+    """Journal, guard and clock of one batch."""
+
+    journal: Journal
+    guard: Guard
+    clock: Callable[[], datetime]
+
+    async def open(self) -> None:
+        """Counts what earlier runs may have spent."""
+        self.guard.spent += (await self.journal.tally()).credits
+
+    async def find(self, key: str) -> Entry | None:
+        """What is known of a clip. Where the journal fails nothing new is bought."""
+        try:
+            return await self.journal.get(key)
+        except JournalTrouble as trouble:
+            self._fails(trouble)
+            raise
+
+    async def intend(self, before: Entry | None, **facts: Any) -> Entry:
+        """Writes down that a start is about to be sent; to be called before its first byte.
+
+        Raises `JournalTrouble`: then it must not be sent.
+        """
+        now = self.clock()
+        fresh: dict[str, Any] = {"state": State.INTENDED, "at": now, "earliest": now, "latest": None, "reason": ""}
+        if before is None:
+            entry = Entry(credits=1, **fresh, **facts)
+        else:
+            entry = evolve(before, credits=before.credits + 1, **fresh, **facts)
+        try:
+            return await self.journal.put(entry)
+        except JournalTrouble as trouble:
+            self._fails(trouble)
+            raise
+
+    async def record(self, entry: Entry, state: State, kept: Kept | None = None, **facts: Any) -> Entry:
+        """Writes down what became of a clip, whatever happens to the caller meanwhile."""
+        facts["reason"] = str(facts.get("reason", ""))[:LONGEST_REASON]
+        changed = evolve(entry, state=state, at=self.clock(), **facts)
+        with CancelScope(shield=True):
+            try:
+                return await self.journal.put(changed, kept)
+            except JournalTrouble as trouble:
+                self._fails(trouble)
+        return changed
+
+    async def give_up(self, entry: Entry, reason: str) -> Entry:
+        """The start surely did not happen: its credit is free again."""
+        self.guard.give_back()
+        return await self.record(entry, State.OPEN, reason=reason, credits=entry.credits - 1)
+
+    def _fails(self, trouble: JournalTrouble) -> None:
+        logger.error("the journal fails, so nothing new is bought: %s", trouble)
+        self.guard.close(Closed(f"Nothing new is bought while the journal fails. {trouble}", trouble))
+
+
+def attempt_of(entry: Entry, latest: datetime) -> StartAttempt:
+    """What a lookup of an entry's start needs; it ended at `latest` at the latest, unless the entry knows better."""
+    return StartAttempt(
+        clip=entry.name,
+        view=entry.view,
+        earliest=entry.earliest or entry.at,
+        latest=entry.latest or latest,
+        subject_id=entry.subject_id,
+    )
+
+
+async def account_of(journal: Journal, digest: str, *, same: bool) -> str:
+    """The account that the journal is kept for, as identities spell it: the digest of its first key.
+
+    Raises `JournalUnusable` where the journal knows another key only, unless `same` says that the new key
+    is one of the same account: with other identities every clip would be bought again.
+    """
+    if not digest:
+        raise InvalidSettings("The transport does not tell accounts apart; give it an `account`.")
+    known = await journal.notes(ACCOUNT)
+    if ACCOUNT + digest in known:
+        return known[ACCOUNT + digest]
+    if known and not same:
+        raise JournalUnusable(
+            "The journal was kept with another API key, so its clips could be bought twice. If that key was rotated "
+            "and the account is the same, say so with same_account=True (--same-account); otherwise take another "
+            "journal."
+        )
+    first = next(iter(sorted(known.values())), digest)
+    await journal.set_note(ACCOUNT + digest, first)
+    return first

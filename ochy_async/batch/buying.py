@@ -1,0 +1,121 @@
+"""Spending a credit on a clip: guard, lane, intent, deed, and what the deed has come to.
+
+Law of this room: the intent is durable before the first byte leaves, and a credit is given back only
+where the start surely did not happen.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from anyio import CancelScope, current_time
+from attrs import evolve
+
+from ..clips import pinned
+from ..errors import ClipRefused, FilmAgain, FixRequest, KeyRefused, NotFound, OchyError, UncertainStart
+from ..policy.batching import State
+from ..policy.spending import Closed
+from ..protocol.request import AnalysisRequest
+from ..starting import Sending
+from .outcomes import Refused, Unfinished
+from .walk import NotAnalyzed, Walk
+
+__all__ = ["start"]
+
+
+async def start(walk: Walk) -> NotAnalyzed | None:
+    """Spends a credit if the guard lets it; else waits for its turn, or ends."""
+    road = walk.road
+    async with road.uploads:
+        admitted = road.books.guard.admit(current_time())
+        if isinstance(admitted, Closed):
+            return walk.end(Unfinished, admitted.reason, admitted.error)
+        if admitted == 0:
+            return await _spend(walk)
+    await road.nap(admitted)
+    return None
+
+
+async def _spend(walk: Walk) -> NotAnalyzed | None:
+    """Intent, then deed."""
+    road = walk.road
+    try:
+        request = await _tagged(walk)
+        walk.entry = await road.books.intend(walk.entry, **_intent(walk, request))
+    except OchyError as error:
+        road.books.guard.give_back()
+        return walk.end(Unfinished, str(error), error)
+    except BaseException:
+        road.books.guard.give_back()
+        raise
+    clip = pinned(walk.clip, walk.content)
+    return await _sent(walk, Sending(road.exchange, clip, request, walk.item.label, road.trouble))
+
+
+def _on_a_lane(walk: Walk) -> bool:
+    """Whether its start goes on an upload lane: a subject of the user's own stays."""
+    return walk.road.tag_starts and walk.item.request.subject_id is None
+
+
+async def _tagged(walk: Walk) -> AnalysisRequest[Any, Any]:
+    """The request as it is sent."""
+    request = walk.item.request
+    return evolve(request, subject_id=await walk.road.lanes.take()) if _on_a_lane(walk) else request
+
+
+def _intent(walk: Walk, request: AnalysisRequest[Any, Any]) -> dict[str, Any]:
+    return {
+        "key": walk.key,
+        "clip": walk.item.label,
+        "name": walk.clip.name,
+        "view": request.view,
+        "subject_id": request.subject_id,
+    }
+
+
+async def _sent(walk: Walk, sending: Sending[Any, Any]) -> NotAnalyzed | None:
+    try:
+        started = await sending.started()
+    except OchyError as error:
+        return await _not_started(walk, sending, error)
+    except BaseException:
+        await _broken_off(walk, sending, "It was broken off.")
+        raise
+    walk.bought = True
+    walk.road.accepted()
+    walk.entry = await walk.road.books.record(
+        walk.known, State.STARTED, analysis_id=started.analysis_id, started_at=started.started_at
+    )
+    walk.road.lanes.give(walk.known.subject_id)
+    return None
+
+
+async def _not_started(walk: Walk, sending: Sending[Any, Any], error: OchyError) -> NotAnalyzed | None:
+    """What an error of a start means: for this clip, and for those to come. None where its way goes on."""
+    road, reason = walk.road, error.why if isinstance(error, UncertainStart) else str(error)
+    for_account = road.books.guard.refused(error, current_time())  # first of all, so that nobody else starts meanwhile
+    if isinstance(error, ClipRefused):
+        walk.entry = await road.books.record(walk.known, State.REFUSED, reason=reason)
+        road.lanes.give(walk.known.subject_id)
+        return walk.end(Refused, reason, error)
+    await _broken_off(walk, sending, reason)
+    if sending.doubt is not None:
+        return None
+    if for_account and road.books.guard.closed is None:
+        return None  # starts are paused: it takes its turn again
+    if isinstance(error, NotFound) and _on_a_lane(walk):
+        await road.lanes.drop(walk.known.subject_id)
+    elif isinstance(error, FixRequest | FilmAgain) and not isinstance(error, KeyRefused):
+        return walk.end(Refused, reason, error, problems=getattr(error, "problems", ()))
+    return walk.end(Unfinished, reason, error)
+
+
+async def _broken_off(walk: Walk, sending: Sending[Any, Any], reason: str) -> None:
+    """Writes down whether a start that brought no id may have been charged."""
+    books, doubt = walk.road.books, sending.doubt
+    with CancelScope(shield=True):
+        if doubt is not None:
+            walk.entry = await books.record(walk.known, State.UNCERTAIN, latest=doubt.latest, reason=reason)
+            return
+        walk.entry = await books.give_up(walk.known, reason)
+        walk.road.lanes.give(walk.known.subject_id)

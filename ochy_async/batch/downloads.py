@@ -1,0 +1,169 @@
+"""One file from the storage: fetched piece by piece, taken up where it broke off, checked, and given its name.
+
+Law of this room: two halves are put together only if an ETag says that they belong to one file; memory does
+not know how large a file is, and a link that has died is asked for anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from io import FileIO
+from pathlib import Path
+from typing import Final
+
+from anyio import CancelScope, current_time, move_on_after, to_thread
+from attrs import define, field
+
+from ..errors import ConnectionTrouble, DeadlinePassed, OchyError, Phase, RateLimited, ServerTrouble, UnreadableAnswer
+from ..exchange import Exchange
+from ..policy.limits import Limits
+from ..policy.retry import may_repeat, retry_after
+from ..protocol.stored import DEAD, FETCH, Part, asked, part_of
+from ..protocol.values import SignedUrl
+from ..protocol.wire import Head
+from ..storage import Storage
+from .folder import Folder, publish, troubles, write_all
+
+__all__ = ["Link", "download"]
+
+Link = Callable[[bool], Awaitable[SignedUrl]]
+"""Gives the link to a file; a fresh one, if the argument says so."""
+
+MOST_RENEWALS: Final = 3
+MISFITS: Final = frozenset({206, 416})
+"""The statuses of a part that is not the one that was asked for, and of none."""
+
+
+async def download(exchange: Exchange, storage: Storage, link: Link, folder: Folder, target: Path) -> None:
+    """Fetches a file to `target`. Raises the `OchyError` of the last attempt; what came is kept for the next run."""
+    attempt, renewals, dead = 1, 0, False
+    while True:
+        partial = _Partial(folder, target, exchange.limits)
+        failure = await _attempt(exchange, storage, await link(dead), partial)
+        if failure is None:
+            return
+        dead = failure.status in DEAD and renewals < MOST_RENEWALS
+        if dead:
+            renewals += 1
+        elif _does_not_fit(failure, partial):
+            await to_thread.run_sync(partial.discard)
+        elif may_repeat(failure, repeatable=True) and await exchange.pause(failure, attempt):
+            attempt += 1
+        else:
+            raise failure
+
+
+async def _attempt(exchange: Exchange, storage: Storage, url: SignedUrl, partial: _Partial) -> OchyError | None:
+    """One attempt; what went wrong, as a value."""
+    seconds = exchange.limits.call
+    try:
+        await to_thread.run_sync(partial.open)
+        with move_on_after(seconds) as partial.scope:
+            await storage.fetch(url, partial, asked(partial.offset, partial.etag))
+            await to_thread.run_sync(partial.finish)
+            return None
+        return DeadlinePassed(f"{FETCH}: not done within its deadline. Run again later.", route=FETCH)
+    except (RateLimited, ServerTrouble) as error:
+        error.retry_after = retry_after(partial.headers, exchange.clock())
+        return error
+    except OchyError as error:
+        return error
+    finally:
+        with CancelScope(shield=True):
+            await to_thread.run_sync(partial.close)
+
+
+def _does_not_fit(failure: OchyError, partial: _Partial) -> bool:
+    """Whether the storage cannot go on from what is here: then it is to begin anew, which happens once."""
+    return failure.status in MISFITS and partial.offset > 0
+
+
+@define(eq=False)
+class _Partial:
+    """What has come so far of a file: a sink beside the target, with the ETag that it came with."""
+
+    folder: Folder
+    target: Path
+    limits: Limits
+    scope: CancelScope | None = field(default=None, init=False)
+    """The deadline, which a known size puts off."""
+    headers: dict[str, str] = field(factory=dict, init=False, repr=False)
+    offset: int = field(default=0, init=False)
+    """How many bytes were here at the beginning."""
+    etag: str | None = field(default=None, init=False)
+    _part: Part = field(default=Part(0, None, None), init=False)
+    _size: int = field(default=0, init=False)
+    _file: FileIO | None = field(default=None, init=False)
+
+    @property
+    def path(self) -> Path:
+        """Where the bytes are until they are all there."""
+        return self.target.with_name(f"{self.target.name}.part")
+
+    @property
+    def note(self) -> Path:
+        """Where the ETag is."""
+        return self.target.with_name(f"{self.target.name}.etag")
+
+    def open(self) -> None:
+        """Finds out how far it got. What has no ETag is begun anew."""
+        with troubles(self.path):
+            self._file = self.path.open("ab", buffering=0)
+            self.etag = self.note.read_text(encoding="ascii") if self.note.is_file() else None
+            self.offset = self._file.tell() if self.etag else 0
+
+    def discard(self) -> None:
+        """Forgets what is here."""
+        with troubles(self.path):
+            self.note.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Keeps what is here for the next attempt."""
+        if self._file is not None:
+            self._file.close()
+
+    async def begin(self, head: Head) -> None:
+        """Refuses what does not belong here; where the file comes whole, what is here is dropped first."""
+        self.headers = dict(head.headers)
+        self._part = part_of(head, self.offset, self.etag, self.limits.media_bytes)
+        self._size = self._part.start
+        if self.scope is not None:
+            self.scope.deadline = current_time() + self.limits.download(self._part.total or self.limits.media_bytes)
+        if not self._part.start:
+            await to_thread.run_sync(self._anew)
+
+    async def take(self, piece: bytes) -> None:
+        """Appends a piece. Raises `UnreadableAnswer` for more than was told, or than is taken."""
+        most = self._part.total if self._part.total is not None else self.limits.media_bytes
+        self._size += len(piece)
+        if self._size > most:
+            raise UnreadableAnswer(f"{FETCH}: more than {most:,} bytes came. Report it.", route=FETCH)
+        await to_thread.run_sync(self._append, piece)
+
+    def finish(self) -> None:
+        """Gives the file its name, if it is whole. Raises `ConnectionTrouble` if it is not."""
+        if self._size != (self._part.total or self._size) or not self._size:
+            said = f"{FETCH}: {self._size:,} bytes came, not {self._part.total or 'some'}. Run again later."
+            raise ConnectionTrouble(said, phase=Phase.COMPLETE, route=FETCH)
+        with troubles(self.target):
+            publish(self._opened.fileno(), self.path, self.target)
+            self.note.unlink(missing_ok=True)
+
+    @property
+    def _opened(self) -> FileIO:
+        if self._file is None:
+            raise LookupError("the partial file is not open")
+        return self._file
+
+    def _anew(self) -> None:
+        """In this order: whenever it is interrupted, no ETag stands beside the bytes of another file."""
+        with troubles(self.path):
+            self.note.unlink(missing_ok=True)
+            self._opened.truncate(0)
+        if self._part.etag:
+            self.folder.write(self.note, self._part.etag.encode())
+
+    def _append(self, piece: bytes) -> None:
+        with troubles(self.path):
+            write_all(self._opened, piece)

@@ -1,0 +1,208 @@
+"""A batch: clips go in as there is room, outcomes come out as they are complete.
+
+Law of this room: each stage has its own bound, memory follows the bounds and not the length, and
+whoever leaves early leaves nothing behind but what is paid and written down.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, aclosing
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar, cast
+
+import anyio
+from anyio import CancelScope, CapacityLimiter, Semaphore
+from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectSendStream
+from attrs import define, field
+
+from ..errors import InvalidSettings
+from ..exchange import Exchange
+from ..policy.spending import Closed
+from ..policy.uploading import Window
+from ..protocol.request import AnalysisRequest
+from ..protocol.values import Answer
+from ..waiting import Scheduler
+from .books import Books, account_of
+from .lanes import Lanes
+from .line import Line
+from .outcomes import Analyzed, Outcome
+from .planning import planned
+from .report import Plan, Report
+from .road import Road
+from .settings import Settings
+from .sources import Clips, Item, items
+
+__all__ = ["Batch"]
+
+R = TypeVar("R", bound=Answer, covariant=True)
+C = TypeVar("C", bound=Answer, covariant=True)
+
+
+@define(eq=False)
+class Batch(Generic[R, C]):
+    """Many clips; made by `OchySession.batch` and used as `async with ochy.batch(…) as batch:`.
+
+    Leaving the block stops at once what is not paid and keeps every id that is; nothing goes on behind it.
+    """
+
+    _exchange: Exchange
+    _scheduler: Scheduler
+    _settings: Settings
+    _request: AnalysisRequest[R, C] | None = None
+    _words: Counter[str] = field(factory=Counter, init=False)
+    _saved: int = field(default=0, init=False)
+    _stack: AsyncExitStack = field(factory=AsyncExitStack, init=False)
+    _line: Line | None = field(default=None, init=False)
+    _tasks: TaskGroup | None = field(default=None, init=False)
+
+    async def __aenter__(self) -> Self:
+        """Opens the journal for this process alone and finds out whether it can serve, and the output folder too,
+        before anything is bought."""
+        if self._line is not None:
+            raise InvalidSettings("A batch is entered once; make another one with `ochy.batch(…)`.")
+        self._exchange.check_open()
+        async with AsyncExitStack() as stack:
+            self._line = await self._opened(stack)
+            self._tasks = await anyio.create_task_group().__aenter__()
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        async with self._stack:
+            if self._tasks is not None:
+                self._tasks.cancel_scope.cancel()
+                # What the caller's block raised goes on as it is: a task group would wrap it.
+                await self._tasks.__aexit__(None, None, None)
+
+    async def _opened(self, stack: AsyncExitStack) -> Line:
+        settings, exchange = self._settings, self._exchange
+        await settings.keeper.open()
+        journal = await stack.enter_async_context(settings.journal)
+        account = await account_of(journal, exchange.transport.account, same=settings.same_account)
+        books = Books(journal, settings.guard, exchange.clock)
+        await books.open()
+        lanes = Lanes(exchange, journal)
+        await lanes.open()
+        road = Road(
+            exchange=exchange,
+            scheduler=self._scheduler,
+            books=books,
+            window=Window.of(settings.bounds.uploads),
+            in_flight=CapacityLimiter(settings.bounds.in_flight),
+            timeout=settings.timeout,
+            lanes=lanes,
+            tag_starts=settings.tag_starts,
+            retry_refused=settings.retry_refused,
+        )
+        return Line(road, account, settings.bounds, settings.keeper)
+
+    async def run(self, clips: Clips) -> AsyncGenerator[Outcome[R, C]]:
+        """The outcome of every clip, each as soon as it is complete.
+
+        `clips` is any iterable or async iterable of clips, or of pairs of a clip and a request of its own;
+        it is read as there is room. Raises what reading it raises, after all that was taken has ended, and
+        `OutputTrouble` where the tables over all could not be written.
+        """
+        line, tasks = self._ready()
+        async with line.keeper.tabled() as tabled:
+            send, receive = anyio.create_memory_object_stream[Outcome[Any, Any]](0)
+            feed = _Feed(line, send)
+            tasks.start_soon(feed.run, clips, self._request)
+            try:
+                async with receive:
+                    async for outcome in receive:
+                        self._count(outcome)
+                        await tabled.add(outcome)
+                        yield cast("Outcome[R, C]", outcome)
+            finally:
+                feed.scope.cancel()
+            if feed.trouble is not None:
+                raise feed.trouble
+            if feed.whole:
+                await tabled.finish()
+
+    async def plan(self, clips: Clips) -> Plan:
+        """What `run` would do and buy: reads and hashes the clips, asks the journal, sends nothing."""
+        line, _ = self._ready()
+        return await planned(line, clips, self._request)
+
+    def stop(self, reason: str = "The batch was asked to stop.") -> None:
+        """No new clip is taken or started; what is under way goes on to its end."""
+        line, _ = self._ready()
+        line.road.books.guard.close(Closed(reason))
+        line.road.hurry.set()
+
+    @property
+    def report(self) -> Report:
+        """What the batch has come to so far."""
+        line, _ = self._ready()
+        guard = line.road.books.guard
+        return Report(
+            outcomes=dict(self._words),
+            spent=line.road.spent,
+            uncertain=self._words["uncertain"],
+            saved=self._saved,
+            committed=guard.spent,
+            stopped=guard.closed.reason if guard.closed is not None else "",
+        )
+
+    def _ready(self) -> tuple[Line, TaskGroup]:
+        if self._line is None or self._tasks is None:
+            raise InvalidSettings("The batch is not open; use it inside `async with ochy.batch(…) as batch:`.")
+        return self._line, self._tasks
+
+    def _count(self, outcome: Outcome[Any, Any]) -> None:
+        self._words[outcome.word] += 1
+        self._saved += isinstance(outcome, Analyzed) and not outcome.bought
+
+
+@define(eq=False)
+class _Feed:
+    """Takes clips from the input as there is room, and sends their outcomes on."""
+
+    line: Line
+    outcomes: MemoryObjectSendStream[Outcome[Any, Any]]
+    scope: CancelScope = field(factory=CancelScope, init=False)
+    trouble: Exception | None = field(default=None, init=False)
+    """What reading the input raised, or a fault that nobody expected."""
+    _ended: bool = field(default=False, init=False)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the input was read to its end, and nobody wanted to stop before all of it had gone through."""
+        return self._ended and not self.line.road.hurry.is_set()
+
+    async def run(self, clips: Clips, request: AnalysisRequest[Any, Any] | None) -> None:
+        room = Semaphore(self.line.bounds.room)
+        with self.scope:
+            async with self.outcomes, anyio.create_task_group() as walks, aclosing(items(clips, request)) as found:
+                await room.acquire()
+                while (item := await self._next(found)) is not None:
+                    walks.start_soon(self._walk, item, room)
+                    await room.acquire()
+
+    async def _next(self, found: AsyncGenerator[Item]) -> Item | None:
+        """The next clip; None at the end of the input, or of the patience with it."""
+        if self.line.road.hurry.is_set():
+            return None
+        try:
+            item = await anext(found, None)
+        except Exception as trouble:  # noqa: BLE001 - the caller's own input may raise anything; `run` raises it again
+            self.trouble = trouble
+            return None
+        self._ended = item is None
+        return item
+
+    async def _walk(self, item: Item, room: Semaphore) -> None:
+        try:
+            await self.outcomes.send(await self.line.outcome(item))
+        except Exception as fault:  # noqa: BLE001 - a fault of ours, or of a journal's: `run` raises it, not a group
+            self.trouble = self.trouble or fault
+            self.scope.cancel()
+        finally:
+            room.release()

@@ -1,0 +1,70 @@
+"""Upload lanes: a subject for each, so that a start in doubt is looked up exactly.
+
+Law of this room: one start at a time on a lane, and a lane with an open doubt is left alone. A lane is
+written down before it is used; one whose doubt was released unsolved is never used again, since what
+comes of that start may yet appear on it.
+"""
+
+from __future__ import annotations
+
+from attrs import define, field
+
+from ..exchange import Exchange
+from ..journal.contract import Journal
+from ..policy.batching import State
+from ..protocol.subjects import create_subject_call
+
+__all__ = ["Lanes", "retire"]
+
+PREFIX = "lane:"
+NAME = "ochy-async upload lane"
+RETIRED = "retired"
+
+
+async def retire(journal: Journal, subject_id: str) -> None:
+    """Keeps a lane from ever being used again; a subject that is none is left alone."""
+    if await journal.notes(PREFIX + subject_id):
+        await journal.set_note(PREFIX + subject_id, RETIRED)
+
+
+@define(eq=False)
+class Lanes:
+    """The lanes of one journal; subjects are made as they are needed, and stay for later runs."""
+
+    exchange: Exchange
+    journal: Journal
+    _free: list[str] = field(factory=list, init=False)
+    _all: set[str] = field(factory=set, init=False)
+
+    async def open(self) -> None:
+        """Finds the lanes of earlier runs. Those with an open doubt are not used."""
+        notes = await self.journal.notes(PREFIX)
+        self._all = {name.removeprefix(PREFIX) for name in notes}
+        retired = {name.removeprefix(PREFIX) for name, state in notes.items() if state == RETIRED}
+        doubtful = {entry.subject_id async for entry in self.journal.entries(State.INTENDED, State.UNCERTAIN)}
+        self._free = sorted(self._all - retired - doubtful)
+
+    def has(self, subject_id: str | None) -> bool:
+        """Whether a subject is a lane: nothing else is ever linked to it."""
+        return subject_id in self._all
+
+    async def take(self) -> str:
+        """A lane that nobody uses. Raises what creating a subject raises."""
+        if self._free:
+            return self._free.pop()
+        call = create_subject_call(email=None, name=NAME, height=None, weight=None)
+        subject_id = (await self.exchange.perform(call)).subject_id
+        await self.journal.set_note(PREFIX + subject_id, "")
+        self._all.add(subject_id)
+        return subject_id
+
+    def give(self, subject_id: str | None) -> None:
+        """A start has ended without a doubt: its lane, if it had one, is free."""
+        if subject_id is not None and subject_id in self._all:
+            self._free.append(subject_id)
+
+    async def drop(self, subject_id: str | None) -> None:
+        """The subject of a lane is gone at the vendor's."""
+        if subject_id is not None and subject_id in self._free:
+            self._free.remove(subject_id)
+            await retire(self.journal, subject_id)

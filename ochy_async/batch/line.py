@@ -1,0 +1,143 @@
+"""From a clip to its outcome: checked, hashed, known by its identity, walked to its end, collected.
+
+Law of this room: clips of one identity go one after the other, so that the second finds what the first
+has paid for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from anyio import CapacityLimiter, Lock, move_on_after
+from attrs import define, field
+
+from ..clips import Clip, digest, prepare
+from ..errors import ClipUnusable, OchyError
+from ..journal.contract import Kept
+from ..policy.batching import State, Step
+from ..policy.identity import identity
+from ..policy.limits import Bounds
+from ..protocol.analysis import results_call
+from ..protocol.routes import START
+from ..protocol.wire import Request, Response
+from .buying import start
+from .keeping import Keeper
+from .lookup import look_up
+from .outcomes import Analyzed, Failed, Outcome, Refused, Unfinished
+from .road import Road
+from .sources import Item
+from .walk import NotAnalyzed, Walk
+from .watching import kept_of, watch
+
+__all__ = ["Line"]
+
+
+@define(eq=False)
+class _Turn:
+    lock: Lock = field(factory=Lock)
+    users: int = 0
+
+
+@define(eq=False)
+class Line:
+    """What is done for each clip of a batch."""
+
+    road: Road
+    account: str
+    bounds: Bounds
+    keeper: Keeper = field(factory=Keeper)
+    checks: CapacityLimiter = field(init=False)
+    collecting: CapacityLimiter = field(init=False)
+    _turns: dict[str, _Turn] = field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.checks = CapacityLimiter(self.bounds.checks)
+        self.collecting = CapacityLimiter(self.bounds.collecting)
+
+    async def outcome(self, item: Item) -> Outcome[Any, Any]:
+        """The one end that the clip comes to."""
+        walk = await self.identified(item)
+        if isinstance(walk, Refused | Unfinished):
+            return walk
+        async with self._turn(walk.key):
+            try:
+                walk.entry = await self.road.books.find(walk.key)
+            except OchyError as error:
+                return walk.end(Unfinished, str(error), error)
+            ended = await self._walked(walk)
+            # Within the turn: two that are the same are not collected, and written, at once.
+            return ended if ended is not None else await self._analyzed(walk)
+
+    async def _walked(self, walk: Walk) -> NotAnalyzed | None:
+        """Step after step until nothing is left to do. None where the results are there."""
+        entry = walk.entry
+        if self.road.retry_refused and entry is not None and entry.state is State.REFUSED:
+            walk.entry = await self.road.books.record(entry, State.OPEN, reason="It is tried again.")
+        if walk.step() is not Step.NOTHING:
+            async with self.road.in_flight:
+                while walk.step() is not Step.NOTHING:
+                    ended = await _STEPS[walk.step()](walk)
+                    if ended is not None:
+                        return ended
+        kind = _ENDS.get(walk.known.state)
+        return walk.end(kind, walk.known.reason) if kind is not None else None
+
+    async def identified(self, item: Item) -> Walk | Refused | Unfinished:
+        """The clip checked and hashed, before anything is known of it."""
+        async with self.checks:
+            try:
+                clip = await self._prepared(item)
+                content = await digest(clip)
+            except ClipUnusable as error:
+                return Refused(**item.facts, reason=str(error), error=error, problems=error.problems)
+            except OchyError as error:
+                return Unfinished(**item.facts, reason=str(error), error=error)
+        origin = self.road.exchange.transport.origin
+        return Walk(self.road, item, clip, content, identity(content, item.request, self.account, origin))
+
+    async def _prepared(self, item: Item) -> Clip:
+        exchange, clip = self.road.exchange, None
+        with move_on_after(exchange.limits.call):  # a file system may hang as a network does
+            clip = await prepare(item.clip)
+        if clip is None:
+            raise exchange.deadline_passed(Request(START, START.path()), 1, exchange.limits.call)
+        return clip
+
+    @asynccontextmanager
+    async def _turn(self, key: str) -> AsyncGenerator[None]:
+        """One clip of an identity at a time. What nobody waits for is forgotten."""
+        turn = self._turns.setdefault(key, _Turn())
+        turn.users += 1
+        try:
+            async with turn.lock:
+                yield
+        finally:
+            turn.users -= 1
+            if not turn.users:
+                del self._turns[key]
+
+    async def _analyzed(self, walk: Walk) -> Outcome[Any, Any]:
+        """What is kept, read again as if it had just come."""
+        try:
+            kept = await self.road.books.journal.kept(walk.key) or (walk.state and kept_of(walk.state))
+            state = walk.state or (kept and results_call(walk.started).outcome(Response(200, {}, kept.results))[0])
+        except OchyError as error:
+            return walk.end(Unfinished, str(error), error)
+        if not kept or not state or state.results is None:
+            return walk.end(Unfinished, "The journal has lost its results; they can be had with `ochy wait`.")
+        collected = {} if self.keeper.idle else await self._collected(walk, kept)
+        return Analyzed(**walk.facts, bought=walk.bought, results=state.results, **collected)
+
+    async def _collected(self, walk: Walk, kept: Kept) -> dict[str, Any]:
+        async with self.collecting:
+            return await self.keeper.collect(walk, kept)
+
+
+_STEPS: Final[Mapping[Step, Callable[[Walk], Awaitable[NotAnalyzed | None]]]] = {
+    Step.START: start,
+    Step.LOOK_UP: look_up,
+    Step.WATCH: watch,
+}
+_ENDS: Final[Mapping[State, type[Refused | Failed]]] = {State.REFUSED: Refused, State.FAILED: Failed}

@@ -1,0 +1,109 @@
+"""Looking up what a start in doubt has become.
+
+Law of this room: it looks and never buys. Adopted is only what can be nothing else; an empty list proves
+nothing, so what stays open is told and left to the user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from datetime import datetime, timedelta
+
+from anyio import current_time
+from attrs import frozen
+
+from ..errors import OchyError
+from ..journal.contract import Entry
+from ..policy.batching import State
+from ..policy.reconciling import candidates_of, look_again, the_one_meant
+from ..protocol.analysis import ListedAnalysis, list_call
+from .books import attempt_of
+from .outcomes import Uncertain
+from .walk import NotAnalyzed, Walk
+
+__all__ = ["look_up"]
+
+
+async def look_up(walk: Walk) -> NotAnalyzed | None:
+    """Looks at once, and again while the analysis may yet turn up. None once it was found."""
+    if walk.known.state is State.INTENDED:
+        await _doubted(walk)
+    while True:
+        look = await _look(walk)
+        if look.found is not None:
+            await _adopt(walk, look.found)
+            return None
+        delay = None if walk.road.hurry.is_set() else look_again(_age(walk))
+        if delay is None:
+            return _open(walk, look)
+        await walk.road.nap(delay)
+
+
+async def _doubted(walk: Walk) -> None:
+    """An intent that another process left behind is a doubt; that process had an end, at the latest its deadline."""
+    road, entry = walk.road, walk.known
+    deadline = (entry.earliest or entry.at) + timedelta(seconds=road.exchange.limits.upload(walk.clip.size))
+    walk.entry = await road.books.record(
+        entry,
+        State.UNCERTAIN,
+        latest=min(road.books.clock(), deadline),
+        reason="The process ended while it was being sent.",
+    )
+
+
+def _age(walk: Walk) -> float:
+    """Seconds since the start had surely ended."""
+    now: datetime = walk.road.books.clock()
+    return (now - (walk.known.latest or walk.known.at)).total_seconds()
+
+
+@frozen
+class _Look:
+    """What one lookup showed."""
+
+    found: ListedAnalysis | None = None
+    """The analysis that the start became."""
+    candidates: tuple[ListedAnalysis, ...] = ()
+    trouble: OchyError | None = None
+
+
+async def _look(walk: Walk) -> _Look:
+    road, entry = walk.road, walk.known
+    on_a_lane = road.lanes.has(entry.subject_id)
+    try:
+        listed = await road.exchange.perform(list_call(entry.subject_id if on_a_lane else None))
+        known = await road.books.journal.analysis_ids() | road.exchange.started
+        rivals = [attempt_of(each, road.books.clock()) async for each in _others(walk)]
+    except OchyError as error:
+        road.books.guard.refused(error, current_time())
+        return _Look(trouble=error)
+    reconciliation = candidates_of(attempt_of(entry, road.books.clock()), listed, known)
+    found = the_one_meant(reconciliation, known, rivals, own_subject=on_a_lane)
+    return _Look(found, reconciliation.candidates)
+
+
+async def _others(walk: Walk) -> AsyncGenerator[Entry]:
+    """All other starts that are under way or in doubt."""
+    async for entry in walk.road.books.journal.entries(State.INTENDED, State.UNCERTAIN):
+        if entry.key != walk.key:
+            yield entry
+
+
+async def _adopt(walk: Walk, found: ListedAnalysis) -> None:
+    walk.bought = True
+    walk.road.spent += 1
+    walk.entry = await walk.road.books.record(
+        walk.known,
+        State.STARTED,
+        analysis_id=found.analysis_id,
+        started_at=found.created_at or walk.known.latest,
+        reason="Found by a lookup.",
+    )
+    walk.road.lanes.give(walk.known.subject_id)
+
+
+def _open(walk: Walk, look: _Look) -> Uncertain:
+    seen = f"{len(look.candidates)} analyses may be it" if look.candidates else "no list shows it, which proves nothing"
+    why = f"the lists could not be had ({look.trouble})" if look.trouble is not None else seen
+    reason = f"It may have been charged and is not bought again. {walk.known.reason} A lookup did not settle it: {why}."
+    return walk.end(Uncertain, reason, look.trouble, candidates=look.candidates)

@@ -1,0 +1,105 @@
+"""How it ended for one clip of a batch: one value for each end that there is.
+
+Law of this room: an outcome is tied to its clip whatever the end, and carries the id of what was paid.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+from attrs import field, frozen
+
+from ..errors import OchyError, Problem
+from ..protocol.analysis import ListedAnalysis
+from ..protocol.request import AnalysisRequest
+from ..protocol.values import Answer
+
+__all__ = ["Analyzed", "Failed", "Outcome", "Refused", "Uncertain", "Unfinished"]
+
+R = TypeVar("R", bound=Answer, covariant=True)
+C = TypeVar("C", bound=Answer, covariant=True)
+
+
+@frozen(kw_only=True)
+class _Ended:
+    """What every outcome tells."""
+
+    word: ClassVar[str]
+    """The outcome in one word, as reports spell it."""
+
+    clip: Any
+    """The clip as it was given."""
+    index: int
+    """Its place in the input, from 0."""
+    label: str
+    """What events, logs and reports call it: the path, or the name."""
+    request: AnalysisRequest[Any, Any]
+    key: str | None = None
+    """Its identity in the journal; None where it could not be read."""
+    analysis_id: str | None = None
+    """The analysis that was paid for, if there is one."""
+
+
+@frozen(kw_only=True)
+class Analyzed(_Ended, Generic[R, C]):
+    """The results are there and kept."""
+
+    word = "analyzed"
+
+    results: R = field(repr=False)
+    calculated: C | None = field(default=None, repr=False)
+    """The calculated data, if they were asked for and could be had."""
+    bought: bool = True
+    """Whether this run spent the credit; False where the journal, or the same clip further up, had the results."""
+    files: tuple[Path, ...] = ()
+    """What was written for it to the output folder."""
+    missing: tuple[str, ...] = ()
+    """What was asked for and could not be had this time (`calculated`, `raw_data`, …); run again to fetch it."""
+    reason: str = ""
+    """Why something is missing; empty where nothing is."""
+
+
+@frozen(kw_only=True)
+class _NotAnalyzed(_Ended):
+    reason: str
+    """What happened and what to do next, in words for people."""
+    error: OchyError | None = None
+    """The error behind it, where there was one in this run."""
+
+
+@frozen(kw_only=True)
+class Refused(_NotAnalyzed):
+    """Not started: refused by us or by the server. Change the clip or the request."""
+
+    word = "refused"
+
+    problems: tuple[Problem, ...] = ()
+    """Everything that is wrong, where it was found before anything was sent."""
+
+
+@frozen(kw_only=True)
+class Failed(_NotAnalyzed):
+    """The vendor's analysis ended without results. The credit is gone; no reason is given."""
+
+    word = "failed"
+
+
+@frozen(kw_only=True)
+class Uncertain(_NotAnalyzed):
+    """It may have been started and charged, and is not sent again. `ochy journal` settles it."""
+
+    word = "uncertain"
+
+    candidates: tuple[ListedAnalysis, ...] = ()
+    """Analyses that it may have become."""
+
+
+@frozen(kw_only=True)
+class Unfinished(_NotAnalyzed):
+    """Nothing is wrong with the clip: run again. With an `analysis_id` it is paid and goes on, else not started."""
+
+    word = "unfinished"
+
+
+Outcome = Analyzed[R, C] | Refused | Failed | Uncertain | Unfinished

@@ -1,0 +1,102 @@
+"""How a batch is carried out: what `OchySession.batch` takes, checked and turned into what the engine needs.
+
+Law of this room: nonsense is refused where it is written, with the bound, before anything is opened.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from typing import TypedDict
+
+from attrs import field, frozen
+
+from ..errors import InvalidSettings
+from ..journal.contract import Journal
+from ..journal.memory import MemoryJournal
+from ..journal.sqlite import SqliteJournal
+from ..policy.limits import Bounds
+from ..policy.spending import Guard
+from ..storage import Storage
+from .keeping import Keeper
+
+__all__ = ["BatchSettings", "Settings", "settings_of"]
+
+
+class BatchSettings(TypedDict, total=False):
+    """The keyword arguments of `OchySession.batch`; each may be left out."""
+
+    journal: str | os.PathLike[str] | Journal | None
+    """A path (SQLite), or a journal. None, the default: remembered for as long as the process lives."""
+    max_credits: int | None
+    """What the journal may have cost in all, earlier runs included. Default: None, no limit."""
+    bounds: Bounds | None
+    """How many clips may be at each stage together."""
+    timeout: float | None
+    """Seconds for which each analysis is watched. Default: `Polling.timeout`."""
+    tag_starts: bool
+    """Gives each upload lane a subject of its own, so that a start in doubt can be looked up exactly."""
+    retry_refused: bool
+    """Sends again what the server refused in an earlier run."""
+    wait_for_credits: float
+    """Seconds for which starts are paused, and not given up, once the account is empty. Default: 0."""
+    same_account: bool
+    """Says that a new key belongs to the account that the journal was kept for."""
+    out: str | os.PathLike[str] | None
+    """A folder for what is kept of each clip, and for `results.jsonl` and `results.csv` over all."""
+    keep: Collection[str] | None
+    """What is fetched besides the results: `calculated` (also without a folder; the default with one),
+    `raw_data`, `thumbnail`, `output_video`."""
+
+
+@frozen(kw_only=True)
+class Settings:
+    """How a batch is carried out, as the engine needs it."""
+
+    journal: Journal
+    bounds: Bounds
+    timeout: float
+    guard: Guard
+    keeper: Keeper = field(factory=Keeper)
+    tag_starts: bool = False
+    retry_refused: bool = False
+    same_account: bool = False
+
+
+def settings_of(given: BatchSettings, *, timeout: float, storage: Storage | None) -> Settings:
+    """What the arguments mean; `timeout` where they say none. Raises `InvalidSettings`."""
+    unknown = given.keys() - BatchSettings.__annotations__.keys()
+    if unknown:
+        raise TypeError(f"batch() got unexpected keyword arguments: {', '.join(sorted(unknown))}")
+    wanted = given.get("timeout")
+    return Settings(
+        journal=_journal(given.get("journal")),
+        bounds=given.get("bounds") or Bounds(),
+        timeout=_seconds("timeout", timeout if wanted is None else wanted),
+        guard=Guard(
+            most=_credits(given.get("max_credits")),
+            patience=_seconds("wait_for_credits", given.get("wait_for_credits", 0.0)),
+        ),
+        keeper=Keeper.of(given.get("out"), given.get("keep"), storage),
+        tag_starts=given.get("tag_starts", False),
+        retry_refused=given.get("retry_refused", False),
+        same_account=given.get("same_account", False),
+    )
+
+
+def _journal(journal: str | os.PathLike[str] | Journal | None) -> Journal:
+    if journal is None:
+        return MemoryJournal()
+    return SqliteJournal(journal) if isinstance(journal, str | os.PathLike) else journal
+
+
+def _credits(most: int | None) -> int | None:
+    if most is None or (isinstance(most, int) and not isinstance(most, bool) and most >= 0):
+        return most
+    raise InvalidSettings(f"max_credits must be a whole number from 0, or None, not {most!r}")
+
+
+def _seconds(name: str, value: float) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+        return value
+    raise InvalidSettings(f"{name} must be a number of seconds from 0, not {value!r}")

@@ -1,0 +1,641 @@
+"""What a batch keeps of its clips: files that are whole or not there, tables that are complete or called partial."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import stat
+import sys
+import time
+from collections.abc import AsyncGenerator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from anyio import create_task_group, fail_after, run_process, sleep
+from attrs import define, evolve
+from canary import API_KEY
+from conftest import Recorded, direct_session, real_session, world
+from runners import a_runner
+from virtual_time import in_virtual_time
+
+from ochy_async import BackView, OchySession, Retry, SideView
+from ochy_async.batch.columns import COLUMNS, csv_line, json_line
+from ochy_async.batch.engine import Batch
+from ochy_async.batch.folder import Folder, safe
+from ochy_async.batch.keeping import FILES
+from ochy_async.batch.outcomes import Analyzed, Outcome, Unfinished
+from ochy_async.emulator import (
+    Answer,
+    Body,
+    Course,
+    Emulator,
+    Fault,
+    Redirect,
+    Rule,
+    Script,
+    Service,
+    Slow,
+    Status,
+    sample_clip,
+)
+from ochy_async.emulator.assessments import side_view_results
+from ochy_async.emulator.desks import STORAGE
+from ochy_async.errors import InvalidSettings, OutputTrouble
+from ochy_async.journal.memory import MemoryJournal
+from ochy_async.policy.limits import Limits
+from ochy_async.protocol.routes import CALCULATED_DATA, RAW_DATA, RESULTS, START
+
+Outcomes = list[Outcome[Any, Any]]
+STORED = f"GET {STORAGE}"
+ALL = tuple(FILES)
+anyio_test = pytest.mark.anyio
+
+
+def clips(count: int) -> list[bytes]:
+    return [sample_clip(number, size=300) for number in range(count)]
+
+
+async def batched(ochy: OchySession, source: Any, **settings: Any) -> Outcomes:
+    """All outcomes of one batch, in the order of the input."""
+    async with ochy, ochy.batch(settings.pop("request", SideView()), **settings) as batch:
+        return sorted([outcome async for outcome in batch.run(source)], key=lambda outcome: outcome.index)
+
+
+async def one(ochy: OchySession, source: Any = None, **settings: Any) -> Analyzed[Any, Any]:
+    """The outcome of a batch of one clip."""
+    (outcome,) = await batched(ochy, source or clips(1), **settings)
+    assert isinstance(outcome, Analyzed)
+    return outcome
+
+
+def faulty(route: str, *faults: Fault) -> Recorded:
+    """A server where the first requests of a route meet these faults, one each; every request is remembered."""
+    return Recorded(Script([Rule(route, fault, occurrence=n) for n, fault in enumerate(faults, 1)]))
+
+
+@define
+class Cut:
+    """A file that trickles and then breaks off."""
+
+    keep: int = 20_000
+
+    def course(self) -> Course:
+        return Course(keep=self.keep, answer_rate=self.keep * 10)
+
+
+@pytest.fixture
+async def emulator() -> AsyncGenerator[Emulator]:
+    """Analyses take no time here: it is about what comes after them."""
+    async with Emulator(world(durations=(0.5, 0.5)), speed=50) as running:
+        yield running
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+# --- what is asked for ----------------------------------------------------------------------------
+
+NONSENSE: list[tuple[dict[str, Any], str]] = [
+    ({"keep": ("video",), "out": "x"}, "keep must be"),
+    ({"keep": "calculated", "out": "x"}, "keep must be"),
+    ({"keep": ("calculated", "raw_data", "thumbnail")}, "raw_data, thumbnail: files need a folder"),
+    ({"keep": ("thumbnail",), "out": "x"}, "need a storage"),
+]
+
+
+@pytest.mark.parametrize(("settings", "words"), NONSENSE, ids=str)
+def test_nonsense_is_refused_where_it_is_written(settings: dict[str, Any], words: str) -> None:
+    """Before anything is opened or bought."""
+    with pytest.raises(InvalidSettings, match=words):
+        direct_session().batch(SideView(), **settings)
+
+
+def test_calculated_data_need_no_folder() -> None:
+    """They go into the journal: the next run has them without a request."""
+    service, journal, faults = Service(world()), MemoryJournal(), Recorded()
+    for _ in range(2):
+        ochy = direct_session(service, faults)
+        outcome = in_virtual_time(one(ochy, journal=journal, keep=("calculated",)))
+        assert outcome.calculated is not None
+        assert outcome.calculated.metrics.cadence > 100
+        assert not outcome.missing
+    assert faults.routes.count(str(CALCULATED_DATA)) == 1
+
+
+def test_calculated_data_that_fail_are_missing_and_fetched_later() -> None:
+    """The outcome is there all the same, and says why."""
+
+    async def story() -> tuple[Analyzed[Any, Any], Analyzed[Any, Any]]:
+        service, journal = Service(world()), MemoryJournal()
+        faults = faulty(str(CALCULATED_DATA), Status(400))
+        first = await one(direct_session(service, faults), journal=journal, keep=("calculated",))
+        return first, await one(direct_session(service), journal=journal, keep=("calculated",))
+
+    first, second = in_virtual_time(story())
+    assert first.missing == ("calculated",)
+    assert first.reason.startswith("calculated: ")
+    assert second.calculated is not None
+    assert not second.bought
+
+
+def test_one_clip_given_twice_is_collected_once() -> None:
+    """The second finds what the first has kept, so no two write the same entry at once."""
+    faults = Recorded()
+    source = clips(1) * 3
+    outcomes = in_virtual_time(batched(direct_session(faults=faults), source, keep=("calculated",)))
+    assert all(isinstance(outcome, Analyzed) and outcome.calculated for outcome in outcomes)
+    assert faults.routes.count(str(CALCULATED_DATA)) == 1
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+@anyio_test
+async def test_everything_is_kept_and_fetched_once(emulator: Emulator, out: Path) -> None:
+    """Five files named after the id, none of them with a link; the next run sends no request at all."""
+    emulator.faults = faults = Recorded()
+    settings: dict[str, Any] = {"journal": out.parent / "clips.journal", "out": out, "keep": ALL}
+    first = await one(real_session(emulator), **settings)
+    assert not first.missing
+    names = ("results.json", *FILES.values())
+    assert [path.name for path in first.files] == [f"{first.analysis_id}.{name}" for name in names]
+    analysis = json.loads(file_of(first, "results.json"))["biomechanical_analysis"]
+    assert analysis == first.results.raw["biomechanical_analysis"]
+    assert first.calculated is not None
+    assert json.loads(file_of(first, "calculated.json")) == first.calculated.raw
+    assert json.loads(file_of(first, "raw_data.json"))["frames"]
+    assert file_of(first, "thumbnail.jpg")[:2] == b"\xff\xd8"
+    assert file_of(first, "output_video.mp4")[4:8] == b"ftyp"
+    sent = len(faults.routes)
+    second = await one(real_session(emulator), **settings)
+    assert len(faults.routes) == sent
+    assert (second.files, second.calculated) == (first.files, first.calculated)
+    assert not some(out)
+
+
+def found(folder: Path, pattern: str) -> list[Path]:
+    """The files of a folder whose names fit."""
+    return sorted(folder.glob(pattern))
+
+
+def some(folder: Path) -> list[Path]:
+    """What a finished run leaves nothing of."""
+    return [*found(folder, ".*"), *found(folder, "*.part"), *found(folder, "*.etag")]
+
+
+def file_of(outcome: Analyzed[Any, Any], name: str) -> bytes:
+    (path,) = [path for path in outcome.files if path.name.endswith(name)]
+    return path.read_bytes()
+
+
+@anyio_test
+async def test_a_cut_download_is_taken_up_by_range(emulator: Emulator, out: Path) -> None:
+    """Within a run, and by the next one: what has come is not fetched again."""
+    seen = ranges(emulator)
+    emulator.faults = faulty(STORED, Cut(), Cut())
+    settings: dict[str, Any] = {"journal": MemoryJournal(), "out": out, "keep": ("output_video",)}
+    first = await one(real_session(emulator, retry=Retry(attempts=2, first_delay=0)), **settings)
+    assert first.missing == ("output_video",)
+    (part,) = found(out, "*.mp4.part")
+    came = part.stat().st_size
+    second = await one(real_session(emulator), **settings)
+    assert seen[0] is None
+    assert seen[1] is not None
+    assert seen[2] == f"bytes={came}-"
+    assert file_of(second, "output_video.mp4") == await whole(emulator, out)
+
+
+@anyio_test
+async def test_leaving_in_mid_download_keeps_what_came(emulator: Emulator, out: Path) -> None:
+    """Nothing goes on behind the block; the next run takes it up."""
+    journal, seen = MemoryJournal(), ranges(emulator)
+    emulator.faults = faulty(STORED, Slow(20_000))
+    settings: dict[str, Any] = {"journal": journal, "out": out, "keep": ("output_video",)}
+    async with (
+        real_session(emulator) as ochy,
+        ochy.batch(SideView(), **settings) as batch,
+        create_task_group() as tasks,
+    ):
+        tasks.start_soon(told, batch, [], 1)
+        with fail_after(10):
+            while not any(part.stat().st_size for part in found(out, "*.mp4.part")):  # noqa: ASYNC110 - no event
+                await sleep(0.01)
+        tasks.cancel_scope.cancel()
+    came = found(out, "*.mp4.part")[0].stat().st_size
+    outcome = await one(real_session(emulator), **settings)
+    assert seen == [None, f"bytes={came}-"]
+    assert file_of(outcome, "output_video.mp4") == await whole(emulator, out)
+
+
+def ranges(emulator: Emulator) -> list[str | None]:
+    """The Range header of every request to the storage from now on."""
+    seen: list[str | None] = []
+    handle = emulator.service.handle
+
+    def watched(ask: Any, now: float) -> Any:
+        if ask.path.startswith("/storage/"):
+            seen.append(ask.headers.get("range"))
+            assert "apiKey" not in ask.query
+            assert API_KEY not in str(dict(ask.headers))
+        return handle(ask, now)
+
+    emulator.service.handle = watched  # type: ignore[method-assign]
+    return seen
+
+
+async def whole(emulator: Emulator, out: Path) -> bytes:
+    """The video of the first clip as it is when nothing goes wrong."""
+    emulator.faults = None
+    return file_of(await one(real_session(emulator), out=out.parent / "other", keep=("output_video",)), "video.mp4")
+
+
+@define
+class Whole:
+    """Another file than before, sent whole though a part was asked for."""
+
+    def course(self) -> Course:
+        return Course(answer=lambda _: Answer(200, {"etag": '"other"'}, b"other content"))
+
+
+@define
+class Partial:
+    """A part, but not of the file that was begun: its If-Range was not looked at."""
+
+    def course(self) -> Course:
+        return Course(answer=lambda answer: evolve(answer, headers={**answer.headers, "etag": '"other"'}))
+
+
+@anyio_test
+@pytest.mark.parametrize(("change", "etag"), [(Whole(), True), (Partial(), True), (Status(416), True), (Cut(1), False)])
+async def test_halves_of_two_files_are_never_joined(emulator: Emulator, out: Path, change: Fault, etag: bool) -> None:
+    """Another content, a range that cannot be had, or no ETag: it is begun anew."""
+    settings: dict[str, Any] = {"journal": MemoryJournal(), "out": out, "keep": ("output_video",)}
+    emulator.faults = faulty(STORED, Cut())
+    await one(real_session(emulator, retry=Retry(attempts=1)), **settings)
+    (part,) = found(out, "*.mp4.part")
+    part.write_bytes(b"x" * part.stat().st_size)
+    if not etag:
+        found(out, "*.etag")[0].unlink()
+    emulator.faults = faulty(STORED, change)
+    content = file_of(await one(real_session(emulator), **settings), "output_video.mp4")
+    assert content == b"other content" if isinstance(change, Whole) else content == await whole(emulator, out)
+
+
+@define
+class Short:
+    """A part that ends sooner than was asked, rightly told in its head."""
+
+    def course(self) -> Course:
+        return Course(answer=self._shorter)
+
+    def _shorter(self, answer: Answer) -> Answer:
+        first, total = answer.headers["content-range"].removeprefix("bytes ").replace("-", "/").split("/")[::2]
+        span = f"bytes {first}-{int(first) + 999}/{total}"
+        return Answer(206, {**answer.headers, "content-range": span}, answer.body[:1000])
+
+
+@anyio_test
+async def test_a_part_may_end_sooner_than_was_asked(emulator: Emulator, out: Path) -> None:
+    """Then the rest is asked for; a file that is not whole gets no name."""
+    emulator.faults = faulty(STORED, Cut(), Short())
+    outcome = await one(real_session(emulator), out=out, keep=("output_video",))
+    assert not outcome.missing
+    assert file_of(outcome, "output_video.mp4") == await whole(emulator, out)
+
+
+@anyio_test
+async def test_a_link_that_has_expired_is_renewed(out: Path) -> None:
+    """Through the results call, which costs nothing."""
+    shift = [0.0]
+
+    class Late(Recorded):
+        def next(self, route: str, count: int) -> Fault | None:
+            shift[0] += 4000 if route == STORED and STORED not in self.routes else 0
+            return super().next(route, count)
+
+    faults = Late()
+    async with Emulator(world(), faults, speed=50, clock=lambda: time.time() + shift[0]) as emulator:
+        outcome = await one(real_session(emulator), out=out, keep=("thumbnail",))
+        assert not outcome.missing
+        assert emulator.service.count(STORED, 403) == 1
+    assert faults.routes[-3:] == [STORED, str(RESULTS), STORED]
+
+
+BAD = {
+    "redirect": (Redirect("http://127.0.0.1:1/x"), "redirect"),
+    "oversize": (Body(b"x" * 10_001), "larger than 10,000 bytes.*media_bytes"),
+    "empty": (Body(b""), "empty"),
+    "dead for good": (Status(410), "410"),
+    "compressed": (Body(headers={"content-encoding": "gzip"}), "compressed"),
+}
+
+
+@anyio_test
+@pytest.mark.parametrize(("fault", "words"), BAD.values(), ids=BAD)
+async def test_what_is_not_taken_is_missing(emulator: Emulator, out: Path, fault: Fault, words: str) -> None:
+    """The outcome says what and why; the clip is analysed all the same."""
+    emulator.faults = faulty(STORED, *[fault] * 8)
+    limits = Limits(stall=5, call=10, media_bytes=10_000)
+    outcome = await one(real_session(emulator, limits=limits), out=out, keep=("thumbnail",))
+    assert outcome.missing == ("thumbnail",)
+    assert outcome.reason
+    assert re.search(words, outcome.reason)
+    assert not found(out, "*.jpg")
+
+
+@anyio_test
+async def test_a_file_of_the_wrong_length_is_no_file(emulator: Emulator, out: Path) -> None:
+    """However often: what was promised has to come."""
+    emulator.faults = faulty(STORED, *[Cut(900)] * 3)
+    ochy = real_session(emulator, retry=Retry(attempts=3, first_delay=0))
+    outcome = await one(ochy, out=out, keep=("thumbnail",))
+    assert outcome.missing == ("thumbnail",)
+    assert not found(out, "*.jpg")
+
+
+@anyio_test
+async def test_links_in_raw_data_are_masked(emulator: Emulator, out: Path) -> None:
+    """Everything else stays, byte for byte where there is none; a proxy's page is no raw data."""
+    page, linked = b"<html>", b'{"video": "https://x/?signature=1", "frames": {"1": 0.10}}'
+    emulator.faults = faulty(str(RAW_DATA), Body(page), Body(linked), Body(b'{"frames": {"1": 0.10}} '))
+    settings: dict[str, Any] = {"journal": MemoryJournal(), "out": out, "keep": ("raw_data",)}
+    assert (await one(real_session(emulator), **settings)).missing == ("raw_data",)
+    masked = await one(real_session(emulator), **settings)
+    assert json.loads(file_of(masked, "raw_data.json")) == {"video": "[link]", "frames": {"1": 0.1}}
+    masked.files[-1].unlink()
+    assert file_of(await one(real_session(emulator), **settings), "raw_data.json") == b'{"frames": {"1": 0.10}} '
+
+
+HOSTILE = (
+    "../../etc/passwd",
+    "..",
+    ".",
+    ".hidden",
+    "-rf",
+    "a/b",
+    "a\\b",
+    "a" * 300,
+    "ü",
+    "nul\x00",
+    "id-0",
+    "",
+    "\ud800",
+)
+
+
+@pytest.mark.parametrize("analysis_id", HOSTILE)
+def test_ids_that_are_no_names(analysis_id: str) -> None:
+    """They become digests, each its own; a harmless one stays what it is."""
+    name = safe(analysis_id)
+    assert name.startswith("id-")
+    assert len(name) == 35
+    assert name.isascii()
+    assert safe(name) != name
+    assert safe("a1B2._-") == "a1B2._-"
+
+
+@define
+class Said:
+    """Whatever was asked, this is the answer."""
+
+    body: Any
+
+    def course(self) -> Course:
+        return Course(
+            answer=lambda _: Answer(200, {"content-type": "application/json"}, json.dumps(self.body).encode())
+        )
+
+
+@anyio_test
+async def test_a_hostile_id_stays_in_the_folder(emulator: Emulator, out: Path) -> None:
+    """Whatever the server calls an analysis."""
+    evil = {"video_id": "../../evil"}
+    analysis = side_view_results(a_runner(), language="en")
+    done = Said({**evil, "status": "success", "biomechanical_analysis": analysis})
+    emulator.faults = Script([Rule(str(START), Said(evil)), Rule(str(RESULTS), done)])
+    outcome = await one(real_session(emulator), out=out, keep=())
+    assert outcome.analysis_id == evil["video_id"]
+    (path,) = outcome.files
+    assert path.parent == out
+    assert [each.name for each in found(out, "*")] == sorted([path.name, "results.csv", "results.jsonl"])
+
+
+def test_a_name_is_given_once_the_content_is_on_the_disk(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is put there, then renamed, then the folder: a loss of power leaves no empty file of that name."""
+    steps: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def recorded_fsync(handle: int) -> None:
+        steps.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        fsync(handle)
+
+    def recorded_replace(path: Path, target: Path) -> Path:
+        steps.append("name")
+        return replace(path, target)
+
+    out.mkdir()
+    monkeypatch.setattr(os, "fsync", recorded_fsync)
+    monkeypatch.setattr(Path, "replace", recorded_replace)
+    Folder(out).write(out / "a", b"content")
+    assert steps == ["file", "name", "folder"]
+    assert (out / "a").read_bytes() == b"content"
+
+
+# --- tables ---------------------------------------------------------------------------------------
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@anyio_test
+async def test_the_tables_hold_every_outcome(emulator: Emulator, out: Path) -> None:
+    """One row each, whatever the end; units in the header; no link anywhere."""
+    source = [*clips(2), (sample_clip(7, size=300), BackView()), b"no video"]
+    outcomes = await batched(real_session(emulator), source, out=out)
+    table = sorted(rows(out / "results.csv"), key=lambda row: int(row["index"]))
+    assert [row["outcome"] for row in table] == ["analyzed", "analyzed", "analyzed", "refused"]
+    assert isinstance(outcomes[0], Analyzed)
+    assert float(table[0]["total_score"]) == outcomes[0].results.total_score
+    assert 100 < float(table[0]["cadence_steps_per_min"]) < 250
+    assert table[0]["arm_score"]
+    assert not table[0]["pronation_left_score"]
+    assert table[2]["view"] == "back_view"
+    assert table[2]["pronation_left_score"]
+    assert table[3]["reason"]
+    lines = [json.loads(line) for line in (out / "results.jsonl").read_text(encoding="ascii").splitlines()]
+    assert sorted(line["index"] for line in lines) == [0, 1, 2, 3]
+    assert "://" not in (out / "results.csv").read_text(encoding="utf-8") + json.dumps(lines)
+    assert not found(out, "*.part")
+
+
+HEADER = (
+    "index,file,view,outcome,analysis_id,total_score,cadence_steps_per_min,speed_m_per_s,pace_per_km,step_length_m,"
+    "ground_contact_time_ms,flight_time_ms,duty_factor,overstride_angle_deg,foot_strike_pattern,running_style,"
+    "arm_score,back_cycle_score,foot_score,forward_cycle_score,head_score,trunk_score,pronation_left_score,"
+    "pronation_right_score,knee_adduction_left_score,knee_adduction_right_score,pelvic_drop_left_score,"
+    "pelvic_drop_right_score,reason"
+)
+
+
+def test_the_columns_are_fixed() -> None:
+    """Programs read them: a column is added at a release, never by an answer."""
+    assert ",".join(COLUMNS) == HEADER
+
+
+NAMES = ("=1+1", "+1", "-1", "@x", "\tx", "\rx", "\nx", 'a"b,c', "\udcff.mp4", "＝1", "a\nb", "\x00")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_survive_and_run_nothing(name: str, tmp_path: Path) -> None:
+    """No cell is a formula, every row is one record, and the JSON has the name as it was."""
+    outcome = Unfinished(clip=name, index=-1, label=name, request=SideView(), reason="=cmd")
+    path = tmp_path / "row.csv"
+    path.write_bytes(f"{','.join(COLUMNS)}\r\n{csv_line(outcome)}".encode(errors="backslashreplace"))
+    (row,) = rows(path)
+    assert row["file"].removeprefix("'") == name.encode(errors="backslashreplace").decode()
+    assert row["file"][0] not in "=+-@\t\r\n＝"
+    assert row["reason"] == "'=cmd"
+    assert row["index"] == "-1"
+    assert json.loads(json_line(outcome))["file"] == name
+
+
+@anyio_test
+async def test_an_undecodable_name_costs_no_table(emulator: Emulator, out: Path) -> None:
+    """Half a surrogate pair from the file system is escaped in the CSV."""
+    outcomes = await batched(real_session(emulator), [os.fsdecode(b"gone\xff.mp4")], out=out)
+    assert outcomes[0].word == "refused"
+    assert rows(out / "results.csv")[0]["file"] == "gone\\udcff.mp4"
+
+
+@pytest.fixture
+def former(out: Path) -> Path:
+    """A folder with a table of an earlier run."""
+    out.mkdir()
+    (out / "results.csv").write_text("former")
+    return out
+
+
+@anyio_test
+@pytest.mark.parametrize("how", ["stop", "break", "raise"])
+async def test_a_batch_that_ends_early_leaves_the_former_tables(emulator: Emulator, former: Path, how: str) -> None:
+    """What it has is called partial."""
+    out = former
+
+    def source() -> Iterator[bytes]:
+        yield from clips(2)
+        if how == "raise":
+            raise KeyError("input")
+        yield from clips(9)
+
+    async with real_session(emulator) as ochy, ochy.batch(SideView(), out=out) as batch:
+        try:
+            async for _ in (running := batch.run(source())):
+                if how == "stop":
+                    batch.stop()
+                elif how == "break":
+                    break
+            await running.aclose()
+        except KeyError:
+            pass
+    assert (out / "results.csv").read_text() == "former"
+    assert rows(out / "results.csv.part")
+    assert not (out / "results.jsonl").exists()
+
+
+# --- disks ----------------------------------------------------------------------------------------
+
+
+@anyio_test
+@pytest.mark.parametrize("place", ["file", "file/below", "\0"])
+async def test_a_folder_that_cannot_be_is_told_before_anything_is_bought(
+    emulator: Emulator, tmp_path: Path, place: str
+) -> None:
+    """A file in its place, or no path at all."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputTrouble, match="cannot be written"):
+        await batched(real_session(emulator), clips(1), out=tmp_path / place)
+    assert not emulator.service.ledger
+
+
+@anyio_test
+async def test_a_folder_without_rights_is_told_before_anything_is_bought(emulator: Emulator, tmp_path: Path) -> None:
+    """With what to do about it."""
+    os.chmod(tmp_path, 0o500)  # noqa: PTH101 - in an async function
+    ((word, _, reason),) = await on_a_disk(emulator, tmp_path / "out", 10**6, NOBODY if os.geteuid() == 0 else 0)
+    os.chmod(tmp_path, 0o700)  # noqa: PTH101
+    assert word == "trouble"
+    assert "Give the rights" in reason
+    assert not emulator.service.ledger
+
+
+NOBODY = 65534
+"""Root may write everywhere; this user may not."""
+
+
+@anyio_test
+async def test_tables_that_cannot_be_written_cost_no_outcome(emulator: Emulator, former: Path) -> None:
+    """All outcomes come; then it is told that the tables are not complete."""
+    out = former
+    (out / "results.jsonl.part").symlink_to("/dev/full")
+    words: list[str] = []
+    async with real_session(emulator) as ochy, ochy.batch(SideView(), out=out) as batch:
+        with pytest.raises(OutputTrouble, match="no room on the disk"):
+            await told(batch, words)
+    assert words == ["analyzed"] * 3
+    assert (out / "results.csv").read_text() == "former"
+
+
+async def told(batch: Batch[Any, Any], words: list[str], count: int = 3) -> None:
+    async for outcome in batch.run(clips(count)):
+        words.append(outcome.word)  # noqa: PERF401 - what came before an error counts
+
+
+FULL = """
+import asyncio, json, os, resource, sys
+from anyio import to_thread
+from ochy_async import OchySession, Polling, SideView
+from ochy_async.emulator import sample_clip
+from ochy_async.errors import OutputTrouble
+
+async def main(url, out, most, user):
+    await to_thread.run_sync(int)  # what is imported late may not be readable for that user
+    if user:
+        os.setuid(user)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    clip = sample_clip(0, size=300)
+    async with OchySession(base_url=url, polling=Polling(interval=0.05, shortest=0.02)) as ochy:
+        try:
+            async with ochy.batch(SideView(), out=out, keep=("calculated", "output_video")) as batch:
+                async for outcome in batch.run([clip]):
+                    print(json.dumps([outcome.word, outcome.missing, outcome.reason]))
+        except OutputTrouble as trouble:
+            print(json.dumps(["trouble", [], str(trouble)]))
+
+asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
+"""
+
+
+async def on_a_disk(emulator: Emulator, out: Path, most: int, user: int = 0) -> list[Any]:
+    """What a batch in a process of its own (of a user) says where no file may be larger than `most` bytes."""
+    command = [sys.executable, "-c", FULL, emulator.url, str(out), str(most), str(user)]
+    done = await run_process(command, check=True, stderr=None)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@anyio_test
+async def test_a_full_disk(emulator: Emulator, out: Path) -> None:
+    """From the start: nothing is bought. Later: a file is missing, the outcome is there."""
+    ((word, _, reason),) = await on_a_disk(emulator, out, 100)
+    assert word == "trouble"
+    assert "no room on the disk" in reason
+    assert not emulator.service.ledger
+    ((word, missing, reason),) = await on_a_disk(emulator, out, 30_000)
+    assert (word, missing) == ("analyzed", ["output_video"])
+    assert "no room on the disk" in reason
