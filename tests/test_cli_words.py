@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -15,9 +17,10 @@ from ochy_async import __version__, errors
 from ochy_async.cli.app import COMMANDS, ochy
 from ochy_async.cli.bars import Bars
 from ochy_async.cli.exits import MEANINGS, Exit, exit_of, worst
-from ochy_async.cli.outcomes import Kind, Outcome, kind_of, line_of
-from ochy_async.cli.run import Errand
+from ochy_async.cli.outcomes import WORDS, Outcome, line_of, word_of
+from ochy_async.cli.paper import Paper
 from ochy_async.cli.sheets import clean, number, pace
+from ochy_async.cli.shell import command_line
 from ochy_async.protocol.side_view import SideViewCalculated
 
 LATE = ("aiohttp", "anyio", "rich", "ochy_async.session", "ochy_async.emulator.server")
@@ -119,7 +122,7 @@ def test_every_error_has_an_exit_code_and_a_kind(kind: type[errors.OchyError]) -
     """No error falls through the tables, and none is taken for a success."""
     error = kind("it went wrong")
     assert exit_of(error) is not Exit.OK
-    assert Kind.ANALYSED not in {kind_of(error, paid=paid) for paid in (True, False)}
+    assert word_of(error) in WORDS[1:]
 
 
 @pytest.mark.parametrize(
@@ -140,52 +143,80 @@ def test_the_weightiest_code_wins(codes: list[int], code: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "paid", "kind"),
+    ("error", "word"),
     [
-        (errors.ClipUnusable(), False, Kind.REFUSED),
-        (errors.ClipRefused(), False, Kind.REFUSED),
-        (errors.BuyCredits(), False, Kind.REFUSED),
-        (errors.UncertainStart(), False, Kind.UNCERTAIN),
-        (errors.ServerTrouble(), False, Kind.NOT_STARTED),
-        (errors.RateLimited(), False, Kind.NOT_STARTED),
-        (errors.AnalysisFailed(), True, Kind.FAILED),
-        (errors.WaitTimeout(), True, Kind.UNFINISHED),
-        (errors.ServerTrouble(), True, Kind.UNFINISHED),
-        (errors.KeyRefused(), True, Kind.UNFINISHED),
-        (errors.UnreadableAnswer(), True, Kind.UNFINISHED),
-        (errors.NotFound(), True, Kind.REFUSED),
+        (errors.AnalysisFailed(), "failed"),
+        (errors.WaitTimeout(), "unfinished"),
+        (errors.ServerTrouble(), "unfinished"),
+        (errors.KeyRefused(), "unfinished"),
+        (errors.UnreadableAnswer(), "unfinished"),
+        (errors.NotFound(), "refused"),
     ],
 )
-def test_what_an_error_means_for_a_clip(error: errors.OchyError, paid: bool, kind: Kind) -> None:
-    """The same error means another thing once the analysis is paid for."""
-    assert kind_of(error, paid=paid) is kind
+def test_what_an_error_means_for_what_is_paid(error: errors.OchyError, word: str) -> None:
+    """What is paid goes on at the server, unless it failed there or is not known there."""
+    assert word_of(error) == word
 
 
-@pytest.mark.parametrize(("kind", "owed"), [(None, True), (Kind.UNFINISHED, True), (Kind.FAILED, False)])
-def test_what_is_owed(kind: Kind | None, owed: bool) -> None:
-    """Paid for and not brought home, unless there is nothing to bring."""
-    assert Errand(started="a1", ended=kind).owed is owed
-    assert not Errand(clip="a.mp4", ended=kind).owed
+@pytest.mark.parametrize(
+    ("facts", "code"),
+    [
+        ({"word": "analyzed"}, 0),
+        ({"word": "analyzed", "missing": ("calculated",)}, 1),
+        ({"word": "refused"}, 1),
+        ({"word": "refused", "error": errors.ClipUnusable()}, 1),
+        ({"word": "failed"}, 1),
+        ({"word": "unfinished"}, 1),
+        ({"word": "unfinished", "error": errors.KeyRefused()}, 3),
+        ({"word": "unfinished", "error": errors.BuyCredits()}, 4),
+        ({"word": "uncertain"}, 5),
+        ({"word": "uncertain", "error": errors.ServerTrouble()}, 5),
+    ],
+)
+def test_what_an_outcome_is_for_a_script(facts: dict[str, Any], code: int) -> None:
+    """Whatever is not complete is no success, and what is in doubt always says so."""
+    assert Outcome(**facts).exit == code
 
 
 def test_links_stay_out_of_the_json() -> None:
     """Links under names that nobody foresaw are masked too."""
     calculated = SideViewCalculated()
     calculated.raw.update({"a": [{"later": "https://store/x?signature=1"}], "output_video": "https://store/y", "b": 1})
-    line = line_of(Outcome(kind=Kind.ANALYSED, calculated=calculated))
+    line = line_of(Outcome(word="analyzed", calculated=calculated))
     assert json.loads(line)["calculated"] == {"a": [{"later": "[link]"}], "b": 1}
 
 
 @pytest.mark.parametrize("percentage", [None, -5.0, 45.0, 100.0, 250.0, float("nan")])
 def test_bars_take_any_percentage(percentage: float | None) -> None:
     """Percentages are missing, fall and exceed 100; ids may be unknown, and endings come twice."""
-    bars = Bars()
+    bars = Bars(3)
+    bars.overall(5, 5)
     bars.uploading("a.mp4", 5, 10)
-    bars.started("a.mp4", "id-1")
+    bars.watched("a.mp4", "id-1")
     bars.analysing("id-1", "analyzing", percentage)
     bars.analysing("unknown", "analyzing", percentage)
     bars.forget("a.mp4", "id-1")
     bars.forget("a.mp4", "id-1")
+
+
+def test_more_clips_than_lines_are_no_matter() -> None:
+    """A batch has more under way than a terminal has lines: the others take their turn."""
+    bars = Bars(100)
+    for clip in range(50):
+        bars.uploading(f"{clip}.mp4", 1, 2)
+        bars.watched(f"{clip}.mp4", f"id-{clip}")
+    for clip in range(50):
+        bars.forget(f"{clip}.mp4", f"id-{clip}")
+
+
+def test_what_has_ended_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a terminal each end is one line, whatever the clip is called."""
+    with Paper(total=2) as paper:
+        paper.ended(Outcome(word="analyzed", clip="a.mp4"))
+        paper.ended(Outcome(word="refused", clip="b\x1b[2J\n.mp4", reason="It is empty."))
+    told = capsys.readouterr()
+    assert told.err == "1 of 2, a.mp4: analyzed\n2 of 2, b\ufffd[2J\ufffd.mp4: refused: It is empty.\n"
+    assert told.out == ""
 
 
 # --- words ----------------------------------------------------------------------------------------
@@ -210,3 +241,29 @@ def test_nothing_drives_the_terminal() -> None:
 def test_how_numbers_are_written(text: str, words: str) -> None:
     """What is missing is a dash; seconds never reach sixty."""
     assert text == words
+
+
+@pytest.mark.parametrize(
+    ("operands", "told"),
+    [
+        (["clips.journal", "a.mp4"], "ochy journal show clips.journal a.mp4"),
+        (["my clips/a b.mp4"], "ochy journal show 'my clips/a b.mp4'"),
+        (["it's.mp4", '"q".mp4'], """ochy journal show 'it'"'"'s.mp4' '"q".mp4'"""),
+        (["$(reboot).mp4"], "ochy journal show '$(reboot).mp4'"),
+        (["-x.mp4"], "ochy journal show -- -x.mp4"),
+        (["line\nbreak's.mp4"], "ochy journal show $'line\\x0abreak\\x27s.mp4'"),
+        (["\udcff.mp4"], "ochy journal show $'\\xff.mp4'"),
+    ],
+)
+def test_commands_can_be_pasted(operands: list[str], told: str) -> None:
+    """Every name comes through a shell as it is."""
+    assert command_line("ochy", "journal", "show", operands=operands) == told
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
+@pytest.mark.parametrize("name", ["a b", "it's", '"', "$HOME `x` \\", "\n", "\t\x1b[2J", "\udcff\udc80", "é\u200b", ""])
+def test_a_shell_reads_commands_back(name: str) -> None:
+    """What bash makes of a told command is the very name that was meant."""
+    script = command_line("printf", "%s\\0", operands=[name])
+    done = subprocess.run(["bash", "-c", os.fsencode(script)], capture_output=True, check=True)  # noqa: S603, S607
+    assert done.stdout == os.fsencode(name) + b"\0"

@@ -1,113 +1,210 @@
-"""`ochy analyze`: clips in, results out, one credit for each.
+"""`ochy analyze`: clips, folders and manifests in, results out, one credit for each clip.
 
-Law of this room: everything that can be refused is refused before the first byte is sent.
+Law of this room: everything that can be refused is refused before the first byte is sent, and the same
+command again goes on where this one ended.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import click
+from attrs import asdict
 
-from ..errors import InvalidRequest, Problem
-from ..protocol.request import LANGUAGES, AnalysisRequest
+from ..batch.report import Plan
+from ..policy.limits import Bounds
 from .account import Account, account_options
-from .output import REQUESTS, VIEWS, output_options
-from .paper import tell
-from .run import Errand, Job, carry_out, show
+from .exits import Exit
+from .inputs import Found, find
+from .output import FEW, output_options, show
+from .paper import draw, tell
+from .requests import Asked, refuse, request_options
+from .run import Job, carry_out, plan
+from .sheets import Sheet
+from .shell import command_line
 
 __all__ = ["command"]
 
 NOT_REAL: Final = "The numbers come from an emulator: they are made up and fit for nobody's body. No credit is spent."
+JOURNAL: Final = "clips.journal"
+"""The journal's name in the folder of `--out`."""
+KEEP: Final = {
+    "calculated": "calculated",
+    "raw-data": "raw_data",
+    "thumbnail": "thumbnail",
+    "video": "output_video",
+}
+"""What `--keep` takes, and what a batch calls it."""
+_FIELDS: Final = (
+    "height",
+    "weight",
+    "pace",
+    "treadmill",
+    "language",
+    "full_body",
+    "subject_id",
+    "notify_via_webhook",
+)
 
-_ONLY_BACK: Final = ("full_body",)
-
-_REQUEST_OPTIONS: Final = (
-    click.option("--view", type=click.Choice(VIEWS), required=True, help="From where the clips are filmed."),
-    click.option("--height", type=float, metavar="METRES", help="The runner's height. Default: 1.7."),
-    click.option("--weight", type=float, metavar="KG", help="The runner's weight. Default: 70."),
-    click.option("--pace", metavar="MM:SS", help="Time per kilometre; required with --treadmill."),
-    click.option("--treadmill/--no-treadmill", default=None, help="Whether the runner is on a treadmill. Default: no."),
-    click.option("--language", metavar="|".join(LANGUAGES), help="Of the texts in the results. Default: en."),
+_BATCH_OPTIONS: Final = (
+    click.option("--recursive", is_flag=True, help="Look into the folders of folders too."),
     click.option(
-        "--full-body/--no-full-body", default=None, help="Back view only; without it pronation only. Default: yes."
+        "--journal",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Remembers what is paid, so that the same command goes on. Default: clips.journal in --out, else none.",
     ),
-    click.option("--subject-id", metavar="ID", help="Link the analyses to this subject."),
     click.option(
-        "--notify-via-webhook/--no-notify-via-webhook", default=None, help="Needs an enabled webhook. Default: no."
+        "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for results and tables over all clips."
+    ),
+    click.option(
+        "--keep", type=click.Choice(tuple(KEEP)), multiple=True, help="Fetch this too; may be given more than once."
+    ),
+    click.option(
+        "--max-credits", type=click.IntRange(0), metavar="N", help="Credits that the journal may cost in all."
+    ),
+    click.option("--dry-run", is_flag=True, help="Tell what would be bought. Sends and spends nothing."),
+    click.option(
+        "--tag-starts",
+        is_flag=True,
+        help="Give each upload lane a subject of its own, so that a start in doubt is looked up exactly.",
+    ),
+    click.option("--uploads", type=click.IntRange(1, 256), metavar="N", help="Uploads at once. Default: it adapts."),
+    click.option(
+        "--in-flight",
+        type=click.IntRange(1, 2_000),
+        default=32,
+        show_default=True,
+        metavar="N",
+        help="Clips that are sent or analysed at once.",
+    ),
+    click.option("--retry-refused", is_flag=True, help="Send again what the server refused in an earlier run."),
+    click.option("--same-account", is_flag=True, help="The key is new and the account that of the journal."),
+    click.option(
+        "--wait-for-credits",
+        type=click.FloatRange(0, 604_800),
+        default=0.0,
+        metavar="SECONDS",
+        help="Pause starts for so long once the account is empty.",
     ),
 )
 
 
-def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds an option for every field of a request."""
-    for option in reversed(_REQUEST_OPTIONS):
+def batch_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds what is for many clips."""
+    for option in reversed(_BATCH_OPTIONS):
         command = option(command)
     return command
 
 
-@click.command("analyze")
+class _Repeatable(click.Command):
+    """Remembers its words, to tell them as the command that goes on."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[__name__] = tuple(args)
+        return super().parse_args(ctx, args)
+
+
+@click.command("analyze", cls=_Repeatable)
 @click.argument("clips", metavar="CLIP...", nargs=-1, required=True)
 @request_options
+@batch_options
 @output_options
-@click.option("--concurrency", type=click.IntRange(1, 100), default=3, show_default=True, help="Clips at once.")
 @account_options
 @click.option(
     "--emulator", "made_up", is_flag=True, help="Use a built-in emulator: no key, no credit, made-up numbers."
 )
-def command(
-    clips: tuple[str, ...],
-    view: str,
-    as_json: bool,
-    calculated: bool,
-    timeout: float | None,
-    interval: float,
-    concurrency: int,
-    base_url: str | None,
-    key_file: str | None,
-    made_up: bool,
-    **asked: Any,
-) -> None:
+def command(clips: tuple[str, ...], as_json: bool, made_up: bool, **options: Any) -> None:
     """Analyse each CLIP (MP4, MOV, AVI or WEBM, at most 30 MB and 10 s). Costs one credit for each.
 
-    Every clip is tried, whatever becomes of the others; only a refused key and missing credits stop new starts.
+    A CLIP is a video, a folder of videos, a quoted pattern such as 'clips/*.mp4', or a manifest: a CSV file
+    with the column file, and view, height, weight, pace, treadmill, language, full_body, subject as needed.
+    The same content with the same request is bought once, however often it is named.
+
+    Ctrl-C once ends the run in order, twice at once; with a journal the same command goes on.
     """
-    request = request_of(view, asked, clips)
-    account = Account(base_url=base_url, key_file=key_file, made_up=made_up, interval=interval)
+    _check(made_up, options)
+    asked = Asked(options["view"], {name: options[name] for name in _FIELDS})
+    found = find(clips, asked, recursive=options["recursive"])
+    job = _job(found, made_up, options)
+    account = Account(
+        base_url=options["base_url"], key_file=options["key_file"], made_up=made_up, interval=options["interval"]
+    )
     if made_up:
         tell(NOT_REAL)
-    errands = [Errand(clip, request) for clip in clips]
-    job = Job(timeout=timeout, calculated=calculated, concurrency=concurrency)
-    click.get_current_context().exit(carry_out(errands, job, account, partial(show, as_json=as_json)))
-
-
-def request_of(view: str, asked: Mapping[str, Any], clips: Sequence[str]) -> AnalysisRequest[Any, Any]:
-    """The request that the flags make. Raises a usage error that tells every problem at once."""
-    given = {name: value for name, value in asked.items() if value is not None}
-    fitting = {name: value for name, value in given.items() if view == "back" or name not in _ONLY_BACK}
-    problems = [*_doubled(clips), *(Problem(name, "is for --view back only") for name in given.keys() - fitting.keys())]
-    try:
-        request = REQUESTS[view](**fitting)
-    except InvalidRequest as refused:
-        problems += refused.problems
+    if found.repeated:
+        tell(f"Named more than once: {found.repeated}; each clip is taken once.")
+    if options["dry_run"]:
+        code = _show_plan(plan(job, account), options["max_credits"], as_json=as_json)
     else:
-        if not problems:
-            return request
-    raise click.UsageError("Nothing was sent or charged.\n" + "\n".join(map(_flagged, problems)))
+        _prepare(job, made_up, options)
+        code = carry_out(job, account, partial(show, as_json=as_json, few=len(job.clips) <= FEW))
+    click.get_current_context().exit(code)
 
 
-def _doubled(clips: Sequence[str]) -> Iterator[Problem]:
-    seen: dict[Path, str] = {}
-    for clip in clips:
-        path = Path(clip).absolute()
-        if path in seen:
-            yield Problem("CLIP", f"{clip!r} is named twice, and would cost two credits")
-        seen[path] = clip
+def _check(made_up: bool, options: Mapping[str, Any]) -> None:
+    """Refuses flags that do not go together."""
+    problems: list[str] = []
+    if made_up and options["journal"] is not None:
+        problems.append("--journal: the built-in emulator forgets all with the run; `ochy emulator` runs on by itself")
+    files = [each for each in options["keep"] if each != "calculated"]
+    if files and options["out"] is None:
+        problems.append(f"--keep {files[0]}: needs a folder, given with --out")
+    if problems:
+        raise refuse(problems)
 
 
-def _flagged(problem: Problem) -> str:
-    name = problem.field if problem.field.isupper() else f"--{problem.field.replace('_', '-')}"
-    return f"  {name}: {problem.message}"
+def _job(found: Found, made_up: bool, options: Mapping[str, Any]) -> Job:
+    out: Path | None = options["out"]
+    usual = out / JOURNAL if out is not None and not made_up else None
+    tabled = options["calculated"] or out is not None  # cadence and the like stand in the table
+    keep = [KEEP[each] for each in options["keep"]] + ["calculated"] * tabled
+    settings: dict[str, Any] = {
+        "bounds": Bounds(uploads=options["uploads"], in_flight=options["in_flight"]),
+        "out": out,
+        "keep": tuple(dict.fromkeys(keep)),
+        **{name: options[name] for name in ("max_credits", "timeout", "tag_starts", "retry_refused", "same_account")},
+        "wait_for_credits": options["wait_for_credits"],
+    }
+    again = command_line("ochy", "analyze", *click.get_current_context().meta[__name__])
+    return Job(clips=found.clips, journal=options["journal"] or usual, settings=settings, again=again)
+
+
+def _prepare(job: Job, made_up: bool, options: Mapping[str, Any]) -> None:
+    """Makes the output folder, and says what a run without a journal cannot do."""
+    if options["out"] is not None:
+        try:
+            options["out"].mkdir(parents=True, exist_ok=True)
+        except OSError as trouble:
+            raise refuse([f"--out: {str(options['out'])!r} cannot be made: {trouble.strerror}"]) from None
+    if job.journal is None and len(job.clips) > 1 and not made_up:
+        tell("Without --journal or --out nothing is remembered: a run that is killed cannot be resumed.")
+
+
+def _show_plan(planned: Plan, most: int | None, *, as_json: bool) -> Exit:
+    """The plan on stdout; the exit code says whether any clip is refused."""
+    counts = {name: count for name, count in asdict(planned).items() if name != "refusals"}
+    if as_json:
+        click.echo(json.dumps({**counts, "refusals": planned.refusals}))
+    else:
+        rows = tuple((name.replace("_", " "), str(count), _MEANINGS[name]) for name, count in counts.items())
+        draw(Sheet("What the run would do; nothing was sent or spent", ("clips", "count", "meaning"), rows))
+        for refusal in planned.refusals:
+            tell(refusal)
+    if most is not None and planned.to_buy > most:
+        tell(f"--max-credits {most} counts what the journal has cost so far too: not all of them would be bought.")
+    return Exit.SOME_FAILED if planned.refused else Exit.OK
+
+
+_MEANINGS: Final = {
+    "to_buy": "would be started, one credit each",
+    "done": "have their results already",
+    "paid": "are paid and would be collected",
+    "uncertain": "may have been charged: would be looked up, not bought",
+    "failed": "failed at the vendor's, and are not bought again",
+    "refused": "cannot be sent, or were refused before",
+    "duplicates": "are the same clip and request as another: not bought again",
+}

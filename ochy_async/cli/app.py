@@ -18,8 +18,9 @@ from .exits import MEANINGS, Exit, exit_of
 __all__ = ["COMMANDS", "ochy"]
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
-    "demo": ("demo", "See it work: six made-up clips and an emulator; no key, no credit."),
-    "analyze": ("analyze", "Analyse clips. Costs one credit for each clip."),
+    "demo": ("demo", "See it work: a batch that is killed and resumed; no key, no credit."),
+    "analyze": ("analyze", "Analyse clips, folders and manifests. Costs one credit for each clip."),
+    "journal": ("journal", "Show what a journal remembers, and settle doubts. Spends nothing."),
     "wait": ("wait", "Collect analyses that are paid for already. Spends nothing."),
     "doctor": ("doctor", "Check key, settings and network. Spends nothing."),
     "emulator": ("emulator", "Run a small Ochy on this machine, to try programs against."),

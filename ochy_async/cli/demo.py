@@ -1,32 +1,41 @@
-"""`ochy demo`: the whole way of a clip, seen in seconds, with nothing at stake.
+"""`ochy demo`: a batch that is killed half-way and run again, with nothing at stake.
 
-Law of this room: it says before and after that nothing is real, and the only server it knows is its own.
+Law of this room: it says before and after that nothing is real, the only server it knows is its own, and
+where it kills is decided by what that server has charged, never by a clock.
 """
 
 from __future__ import annotations
 
+import csv
+import os
+import subprocess
+import sys
 import tempfile
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from pathlib import Path, PurePath
 from typing import Any, Final
 
+import anyio
 import click
-from attrs import field, frozen
+from attrs import define
 
-from ..emulator import Emulator, Rule, Script, Slow, sample_clip
+from ..batch.engine import Batch
+from ..batch.manifest import read_manifest
+from ..emulator import Delay, Emulator, Rule, Script, Slow, sample_clip
 from ..emulator.clips import Kind as Container
-from ..events import Listener
-from ..protocol.back_view import BackView, BackViewResults, Legs
-from ..protocol.request import AnalysisRequest
-from ..protocol.side_view import Metrics, SideView, SideViewCalculated, SideViewResults
+from ..journal.sqlite import SqliteJournal
+from ..protocol.analysis import Results
+from ..protocol.back_view import BackViewResults
+from ..protocol.side_view import SideViewResults
 from ..session import OchySession
-from .account import QUICK
+from .account import KEY, KEY_FILE
 from .emulator import ledger_sheet
+from .exits import Exit
+from .journal import journal_sheet
 from .outcomes import Outcome
-from .paper import draw, tell
-from .run import Errand, Job, carry_out
-from .sheets import NOTHING, Sheet, number, pace, score
+from .paper import draw, restored, tell
+from .sheets import NOTHING, Sheet, score, view_words
 
 __all__ = ["command"]
 
@@ -36,118 +45,167 @@ NOT_REAL: Final = (
 )
 SPEED: Final = 10.0
 """Analyses of 10 to 30 s pass in 1 to 3 s."""
-CLIP_BYTES: Final = 1_500_000
-UPLOAD_RATE: Final = 2_500_000
+CLIP_BYTES: Final = 600_000
+UPLOAD_RATE: Final = 2_000_000
 """Bytes per second, so that an upload can be watched."""
-JOB: Final = Job(timeout=15, calculated=True, concurrency=3)
+ANSWERED: Final = 4
+LANES: Final = 2
+"""Uploads at once: so many are charged and never answered, in the very moment that money is lost in."""
+PATIENCE: Final = 30.0
+"""Seconds for each run, far more than it needs."""
 
-
-@frozen
-class _Clip:
-    name: str
-    container: Container
-    request: AnalysisRequest[Any, Any]
-
-
-CLIPS: Final = (
-    _Clip("morning-run.mp4", "mp4", SideView(height=1.78, weight=72)),
-    _Clip("club-400m.mov", "mov", SideView(height=1.65, weight=54)),
-    _Clip("belt-behind.webm", "webm", BackView(height=1.71, weight=63, treadmill=True, pace="05:30")),
-    _Clip("belt-tempo.mp4", "mp4", SideView(height=1.83, weight=80, treadmill=True, pace="04:20")),
-    _Clip("trail-climb.avi", "avi", SideView(height=1.69, weight=60)),
-    _Clip("shop-visit.mov", "mov", BackView(height=1.60, weight=52)),
+_HEADER: Final = ("file", "view", "height", "weight", "treadmill", "pace")
+_RUNNERS: Final = (
+    ("morning-run.mp4", "side", "1.78", "72", "", ""),
+    ("club-400m.mov", "side", "1.65", "54", "", ""),
+    ("belt-behind.webm", "back", "1.71", "63", "yes", "05:30"),
+    ("belt-tempo.mp4", "side", "1.83", "80", "yes", "04:20"),
+    ("trail-climb.avi", "side", "1.69", "60", "", ""),
+    ("shop-visit.mov", "back", "1.60", "52", "", ""),
+    ("hill-repeats.mp4", "side", "1.74", "66", "", ""),
+    ("track-final.mov", "side", "1.88", "77", "", ""),
+    ("easy-sunday.mp4", "back", "1.67", "58", "", ""),
+    ("night-run.webm", "side", "1.72", "70", "", ""),
 )
-
-
-def _emulator() -> Emulator:
-    slow = Rule("POST /analysis/start", Slow(UPLOAD_RATE, side="upload"), times=len(CLIPS))
-    return Emulator(faults=Script([slow]), speed=SPEED)
-
-
-@frozen
-class _Stage:
-    """The one place where the demo plays."""
-
-    emulator: Emulator = field(factory=_emulator)
-    made_up: bool = True
-
-    @asynccontextmanager
-    async def open(self, listener: Listener) -> AsyncGenerator[OchySession]:
-        """A session with the emulator."""
-        async with (
-            self.emulator as emulator,
-            OchySession(emulator.api_key, base_url=emulator.url, polling=QUICK, on_event=listener) as ochy,
-        ):
-            yield ochy
 
 
 @click.command("demo")
 def command() -> None:
-    """Analyse six generated clips with a built-in emulator. Needs no key, spends nothing, takes some seconds."""
+    """Analyse ten generated clips with a built-in emulator, killed half-way. No key, no credit, some seconds."""
     click.echo(NOT_REAL)
-    stage = _Stage()
-    outcomes: dict[str, Outcome] = {}
-
-    def keep(outcome: Outcome) -> None:
-        name = _name(outcome)
-        outcomes[name] = outcome
-        tell(f"{name}: {outcome.kind.value.replace('_', ' ')}" + (f": {outcome.error}" if outcome.error else ""))
-
-    with tempfile.TemporaryDirectory(prefix="ochy-demo-") as folder:
-        code = carry_out(list(_errands(Path(folder))), JOB, stage, keep)
-    _draw([outcomes[clip.name] for clip in CLIPS if clip.name in outcomes], stage.emulator)
+    with tempfile.TemporaryDirectory(prefix="ochy-demo-") as name:
+        code = anyio.run(_Demo(Path(name)).played)
+    click.echo(NOT_REAL)
     click.get_current_context().exit(code)
 
 
-def _errands(folder: Path) -> Iterator[Errand]:
-    for seed, clip in enumerate(CLIPS):
-        path = folder / clip.name
-        path.write_bytes(sample_clip(seed, kind=clip.container, size=CLIP_BYTES))
-        yield Errand(str(path), clip.request, label=clip.name)
+def _emulator() -> Emulator:
+    """The first starts are answered; then as many as go at once are charged and get no answer."""
+    start, slow = "POST /analysis/start", Slow(UPLOAD_RATE, side="upload")
+    silence = Rule(start, Delay(2 * PATIENCE, after=True), times=LANES)
+    rest = len(_RUNNERS) - ANSWERED - LANES
+    return Emulator(
+        faults=Script([Rule(start, slow, times=ANSWERED), silence, Rule(start, slow, times=rest)]), speed=SPEED
+    )
 
 
-def _draw(outcomes: Sequence[Outcome], emulator: Emulator) -> None:
-    draw(Sheet("Side view", _SIDE_COLUMNS, tuple(_side_rows(outcomes))))
-    draw(Sheet("Back view, scores of left and right", _BACK_COLUMNS, tuple(_back_rows(outcomes))))
-    draw(ledger_sheet(emulator.service.ledger, emulator.service.credits))
-    click.echo(NOT_REAL)
+@define(eq=False)
+class _Demo:
+    folder: Path
+
+    @property
+    def manifest(self) -> Path:
+        return self.folder / "runners.csv"
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / "clips.journal"
+
+    async def played(self) -> Exit:
+        """All of it, in order."""
+        self._film()
+        async with _emulator() as emulator:
+            click.echo(f"\n1. A batch of {len(_RUNNERS)} clips begins:\n\n   {_COMMAND}\n")
+            if not await self._killed(emulator):
+                return Exit.SOME_FAILED
+            await self._show_journal()
+            click.echo("\n2. The same command again. It looks up what the kill left in doubt, and buys the rest:\n")
+            if not await self._finished(emulator):
+                return Exit.SOME_FAILED
+            click.echo("\n3. And once more, from Python: all is there, so nothing is sent.\n")
+            await self._show_results(emulator)
+            draw(ledger_sheet(emulator.service.ledger, emulator.service.credits))
+            return self._verdict(emulator)
+
+    def _film(self) -> None:
+        kinds: Mapping[str, Container] = {".mp4": "mp4", ".mov": "mov", ".avi": "avi", ".webm": "webm"}
+        for seed, (name, *_) in enumerate(_RUNNERS):
+            path = self.folder / name
+            path.write_bytes(sample_clip(seed, kind=kinds[path.suffix], size=CLIP_BYTES))
+        with self.manifest.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows((_HEADER, *_RUNNERS))
+
+    async def _killed(self, emulator: Emulator) -> bool:
+        """Runs the batch until half of it is charged, two of those without an answer, and kills it."""
+        with anyio.move_on_after(PATIENCE), self._batch(emulator) as child:
+            while len(emulator.service.ledger) < ANSWERED + LANES and child.poll() is None:  # noqa: ASYNC110 - a ledger calls nobody
+                await anyio.sleep(0.02)
+            child.kill()
+            child.wait(PATIENCE)
+        charged = len(emulator.service.ledger)
+        if charged != ANSWERED + LANES:
+            tell(f"ochy: the demo went wrong: {charged} credits were charged before the kill.")
+            return False
+        click.echo(f"\nKilled, with {charged} credits charged, {LANES} of them for starts whose answer never came.\n")
+        return True
+
+    async def _finished(self, emulator: Emulator) -> bool:
+        code: int | None = None
+        with anyio.move_on_after(PATIENCE), self._batch(emulator) as child:
+            while (code := child.poll()) is None:  # noqa: ASYNC110 - works on every system
+                await anyio.sleep(0.02)
+        if code != Exit.OK:
+            tell(f"ochy: the demo went wrong: the second run ended with {code}.")
+        return code == Exit.OK
+
+    @contextmanager
+    def _batch(self, emulator: Emulator) -> Generator[subprocess.Popen[bytes]]:
+        """The command line in a process of its own, which does not outlive the block."""
+        env = {name: value for name, value in os.environ.items() if name != KEY_FILE}
+        env |= {KEY: emulator.api_key, "OCHY_BASE_URL": emulator.url}
+        env["PYTHONPATH"] = os.pathsep.join(str(Path(each).absolute()) for each in sys.path)
+        command = [sys.executable, "-m", "ochy_async.cli", "analyze", *_WORDS, "--interval", "0.2"]
+        sys.stdout.flush()
+        child = subprocess.Popen(command, cwd=self.folder, env=env, stdout=subprocess.DEVNULL)  # noqa: S603 - ourselves
+        try:
+            yield child
+        finally:
+            child.kill()
+            child.wait(PATIENCE)
+            restored()
+
+    async def _show_journal(self) -> None:
+        async with SqliteJournal(self.journal) as journal:
+            entries = [each async for each in journal.entries()]
+        sheet = journal_sheet("What the journal remembers", entries)
+        rows = tuple((row[0], PurePath(row[1]).name, row[2]) for row in sheet.rows)
+        draw(Sheet(sheet.title, sheet.columns[:3], rows, sheet.notes))
+
+    async def _show_results(self, emulator: Emulator) -> None:
+        before = len(emulator.service.requests)
+        ended: dict[int, Outcome] = {}
+        async with OchySession(emulator.api_key, base_url=emulator.url) as ochy:
+            batch: Batch[Any, Any] = ochy.batch(journal=self.journal)
+            async with batch, aclosing(batch.run(read_manifest(self.manifest))) as outcomes:
+                async for each in outcomes:
+                    ended[each.index] = Outcome.of(each)
+        sent = len(emulator.service.requests) - before
+        note = f"requests sent for this table: {sent}"
+        draw(Sheet("Results", _COLUMNS, tuple(_rows(ended[index] for index in sorted(ended))), (note,)))
+
+    def _verdict(self, emulator: Emulator) -> Exit:
+        charges = [charge.sha256 for charge in emulator.service.ledger]
+        once = len(charges) == len(set(charges)) == len(_RUNNERS)
+        click.echo(f"{len(charges)} credits for {len(set(charges))} clips, over a kill and three runs.")
+        return Exit.OK if once else Exit.SOME_FAILED
 
 
-_SIDE_COLUMNS: Final = ("clip", "score", "cadence", "speed", "pace", "ground contact", "foot strike", "style")
-_BACK_COLUMNS: Final = ("clip", "score", "pronation", "knee adduction", "pelvic drop")
+_WORDS: Final = ("runners.csv", "--journal", "clips.journal", "--tag-starts", "--uploads", str(LANES))
+_COMMAND: Final = " ".join(("ochy", "analyze", *_WORDS))
+_COLUMNS: Final = ("clip", "view", "score", "what stands out")
 
 
-def _name(outcome: Outcome) -> str:
-    return PurePath(outcome.clip or "").name
+def _rows(outcomes: Iterable[Outcome]) -> Iterator[tuple[str, ...]]:
+    for each in outcomes:
+        total = each.results.total_score if each.results is not None else None
+        yield PurePath(each.who).name, view_words(each.view), score(total), _remark(each.results)
 
 
-def _side_rows(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, ...]]:
-    for outcome in outcomes:
-        results, calculated = outcome.results, outcome.calculated
-        if not isinstance(results, SideViewResults):
-            continue
-        known = calculated.metrics if isinstance(calculated, SideViewCalculated) else None
-        metrics = known or Metrics()
-        yield (
-            _name(outcome),
-            score(results.total_score),
-            number(metrics.cadence, "/min"),
-            number(metrics.speed, "m/s", 2),
-            pace(metrics.pace),
-            number(metrics.ground_contact_time, "ms"),
-            str(results.foot.foot_strike_pattern or NOTHING),
-            ", ".join(style.title or NOTHING for style in results.running_styles),
-        )
-
-
-def _back_rows(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, ...]]:
-    for outcome in outcomes:
-        results = outcome.results
-        if isinstance(results, BackViewResults):
-            parts = (results.pronation, results.knee_adduction, results.pelvic_drop)
-            yield (_name(outcome), score(results.total_score), *map(_both, parts))
-
-
-def _both(legs: Legs | None) -> str:
-    sides = (legs.left, legs.right) if legs is not None else ()
-    return " / ".join(score(leg.score_number if leg is not None else None) for leg in sides) or NOTHING
+def _remark(results: Results | None) -> str:
+    if isinstance(results, SideViewResults):
+        styles = ", ".join(style.title or NOTHING for style in results.running_styles)
+        return f"{results.foot.foot_strike_pattern or NOTHING} strike, {styles or NOTHING}"
+    if isinstance(results, BackViewResults):
+        legs = (results.pronation.left, results.pronation.right)
+        return f"pronation {' / '.join(score(leg.score_number if leg is not None else None) for leg in legs)}"
+    return NOTHING

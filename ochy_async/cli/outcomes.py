@@ -1,117 +1,117 @@
-"""How it ended for one clip, as a value, and as a line of JSON.
+"""How it ended, as commands tell it: a value for the sheets, a line of JSON, an exit code.
 
-Law of this room: every clip gets one outcome, whatever its end, and what is paid for always carries
-its id. Signed URLs stay behind.
+Law of this room: what is paid for always carries its id, and signed URLs stay behind.
 """
 
 from __future__ import annotations
 
-import enum
 import json
 from collections.abc import Mapping
 from typing import Any, Final
 
 from attrs import field, frozen
 
-from ..errors import (
-    AnalysisFailed,
-    BuyCredits,
-    FilmAgain,
-    FixRequest,
-    NotFound,
-    OchyError,
-    UncertainStart,
-)
+from ..batch.outcomes import Analyzed, Failed, Refused, Uncertain, Unfinished
+from ..batch.outcomes import Outcome as Ended
+from ..errors import AnalysisFailed, NotFound, OchyError
 from ..protocol.analysis import Calculated, Results
+from ..protocol.links import without_links
 from .exits import Exit, exit_of
 
-__all__ = ["Kind", "Outcome", "kind_of", "line_of"]
+__all__ = ["WORDS", "Outcome", "line_of", "word_of"]
 
-
-class Kind(enum.StrEnum):
-    """How it ended."""
-
-    ANALYSED = "analysed"
-    """The results are there."""
-    REFUSED = "refused"
-    """By us or by the server: not started."""
-    FAILED = "failed"
-    """The analysis ended without results; the credit is gone."""
-    UNCERTAIN = "uncertain"
-    """It may or may not have been started and charged."""
-    UNFINISHED = "unfinished"
-    """Started and paid for; to be collected with its id."""
-    NOT_STARTED = "not_started"
-    """Surely not started: nothing is wrong with the clip and nothing was charged."""
+WORDS: Final = tuple(kind.word for kind in (Analyzed, Refused, Failed, Uncertain, Unfinished))
+"""How it can end, in the words of a batch."""
 
 
 @frozen(kw_only=True)
 class Outcome:
-    """One clip's end."""
+    """The end of a clip of a batch, or of an analysis that was waited for."""
 
-    kind: Kind
+    word: str
+    """One of `WORDS`."""
     clip: str | None = None
     """The path as it was given; None where only the id of an analysis was."""
     view: str | None = None
     """`side_view` or `back_view`; None where that is not known."""
     analysis_id: str | None = None
+    key: str | None = None
+    """Its identity in the journal."""
+    bought: bool = False
+    """Whether this run spent a credit on it."""
     results: Results | None = field(default=None, repr=False)
     calculated: Calculated | None = field(default=None, repr=False)
+    files: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    reason: str = ""
     error: OchyError | None = None
+
+    @classmethod
+    def of(cls, ended: Ended[Any, Any]) -> Outcome:
+        """The outcome of a clip of a batch."""
+        told: dict[str, Any] = {"reason": ended.reason, "key": ended.key}
+        if isinstance(ended, Analyzed):
+            told |= {"results": ended.results, "calculated": ended.calculated, "bought": ended.bought}
+            told |= {"files": tuple(map(str, ended.files)), "missing": ended.missing}
+        else:
+            told |= {"error": ended.error}
+        return cls(word=ended.word, clip=ended.label, view=ended.request.view, analysis_id=ended.analysis_id, **told)
+
+    @property
+    def who(self) -> str:
+        """What to call it."""
+        return self.clip or self.analysis_id or "?"
+
+    @property
+    def well(self) -> bool:
+        """Whether there is nothing to say but the results."""
+        return self.word == Analyzed.word and self.error is None and not self.missing
 
     @property
     def exit(self) -> Exit:
         """The exit code that this outcome alone would lead to."""
+        if self.word == Uncertain.word:
+            return Exit.UNCERTAIN
         if self.error is not None:
             return exit_of(self.error)
-        return _EXITS.get(self.kind, Exit.SOME_FAILED)
+        return Exit.OK if self.well else Exit.SOME_FAILED
 
 
-_EXITS: Final[Mapping[Kind, Exit]] = {Kind.ANALYSED: Exit.OK, Kind.UNCERTAIN: Exit.UNCERTAIN}
-
-_UNPAID: Final[tuple[tuple[tuple[type[OchyError], ...], Kind], ...]] = (
-    ((UncertainStart,), Kind.UNCERTAIN),
-    ((FixRequest, FilmAgain, BuyCredits), Kind.REFUSED),
-    ((OchyError,), Kind.NOT_STARTED),
-)
-_PAID: Final[tuple[tuple[tuple[type[OchyError], ...], Kind], ...]] = (
-    ((AnalysisFailed,), Kind.FAILED),
-    ((NotFound,), Kind.REFUSED),
-    ((OchyError,), Kind.UNFINISHED),
+_ENDS: Final[tuple[tuple[type[OchyError], str], ...]] = (
+    (AnalysisFailed, Failed.word),
+    (NotFound, Refused.word),
+    (OchyError, Unfinished.word),
 )
 
 
-def kind_of(error: OchyError, *, paid: bool) -> Kind:
-    """What an error means for a clip; `paid` says whether the analysis had been started before it."""
-    return next(kind for errors, kind in (_PAID if paid else _UNPAID) if isinstance(error, errors))
+def word_of(error: OchyError) -> str:
+    """What an error means for an analysis that was waited for."""
+    return next(word for kind, word in _ENDS if isinstance(error, kind))
 
 
 # --- JSON ---------------------------------------------------------------------------------------
 
-_SIGNED: Final = frozenset({"thumbnail", "output_video"})
-_MASK: Final = "[link]"
-
 
 def line_of(outcome: Outcome) -> str:
     """The outcome as one line of JSON in plain ASCII."""
-    error = outcome.error
-    told = {
+    told: Mapping[str, Any] = {
         "clip": outcome.clip,
-        "outcome": outcome.kind.value,
+        "outcome": outcome.word,
         "analysis_id": outcome.analysis_id,
         "view": outcome.view,
-        "results": None if outcome.results is None else _without_links(outcome.results.raw),
-        "calculated": None if outcome.calculated is None else _without_links(outcome.calculated.raw),
-        "error": error
-        and {"class": type(error).__name__, "message": str(error), "status": error.status, "code": error.code},
+        "key": outcome.key,
+        "bought": outcome.bought,
+        "results": None if outcome.results is None else without_links(outcome.results.raw),
+        "calculated": None if outcome.calculated is None else without_links(outcome.calculated.raw),
+        "files": outcome.files,
+        "missing": outcome.missing,
+        "reason": outcome.reason,
+        "error": _error(outcome.error),
     }
     return json.dumps(told)
 
 
-def _without_links(value: Any) -> Any:
-    """The JSON without signed URLs: those known by name are left out, any other link is masked."""
-    if isinstance(value, dict):
-        return {name: _without_links(each) for name, each in value.items() if name not in _SIGNED}
-    if isinstance(value, list):
-        return [_without_links(each) for each in value]
-    return _MASK if isinstance(value, str) and "://" in value else value
+def _error(error: OchyError | None) -> Mapping[str, Any] | None:
+    if error is None:
+        return None
+    return {"class": type(error).__name__, "message": str(error), "status": error.status, "code": error.code}

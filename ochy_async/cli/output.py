@@ -1,4 +1,4 @@
-"""The options that `analyze` and `wait` share.
+"""The options that `analyze` and `wait` share, and how they show an outcome.
 
 Law of this room: the same word means the same thing in every command.
 """
@@ -12,12 +12,17 @@ import click
 
 from ..protocol.back_view import BackView
 from ..protocol.side_view import SideView
+from .outcomes import Outcome, line_of
+from .paper import draw
+from .sheets import clean, line_about, sheets_of
 
-__all__ = ["REQUESTS", "VIEWS", "output_options"]
+__all__ = ["FEW", "REQUESTS", "VIEWS", "output_options", "show"]
 
 REQUESTS: Final[Mapping[str, type[SideView | BackView]]] = {"side": SideView, "back": BackView}
 """What `--view` takes, and the request that it means."""
 VIEWS: Final = tuple(REQUESTS)
+FEW: Final = 3
+"""So many results are shown in full; of more, each gets one line."""
 
 _OPTIONS: Final = (
     click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout, as the clips complete."),
@@ -44,3 +49,14 @@ def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+def show(outcome: Outcome, *, as_json: bool, few: bool) -> None:
+    """The outcome on stdout: as JSON, or its results in full or in one line."""
+    if as_json:
+        click.echo(line_of(outcome))
+    elif few:
+        for sheet in sheets_of(outcome):
+            draw(sheet)
+    elif outcome.results is not None:
+        click.echo(clean(line_about(outcome)))

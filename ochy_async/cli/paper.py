@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 import click
-from attrs import define, field
+from attrs import define
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -21,6 +21,7 @@ from rich.text import Text
 from ..events import (
     AnalysisProgress,
     AnalysisStarted,
+    AnalysisWatched,
     BytesSent,
     DriftSeen,
     Event,
@@ -28,14 +29,21 @@ from ..events import (
     StartUncertain,
 )
 from .bars import Bars
+from .outcomes import Outcome
 from .sheets import Sheet, clean
 
-__all__ = ["Paper", "draw", "tell"]
+__all__ = ["Paper", "draw", "restored", "tell"]
 
 
 def tell(text: str) -> None:
     """One note on stderr; line breaks stay, anything else that a terminal would obey goes."""
     click.echo("\n".join(map(clean, text.split("\n"))), err=True)
+
+
+def restored() -> None:
+    """Puts the terminal right after a process that was killed while it showed bars."""
+    if sys.stderr.isatty():
+        Console(stderr=True).show_cursor()
 
 
 def draw(sheet: Sheet) -> None:
@@ -77,15 +85,20 @@ class Paper:
 
     made_up: bool = False
     """Whether nothing is paid for."""
-    doubtful: set[str] = field(factory=set)
-    """Labels of the clips whose start is uncertain."""
+    total: int | None = None
+    """Clips that are expected; None where there is no sense in counting."""
+    kept: bool = False
+    """Whether a journal on a disk has every id, so that a terminal need not show each."""
     differences: int = 0
     """In how many ways answers differed from the vendor's documentation."""
+    _done: int = 0
+    _spent: int = 0
     _bars: Bars | None = None
 
     def __enter__(self) -> Self:
         if sys.stderr.isatty():
-            self._bars = Bars()
+            self._bars = Bars(self.total)
+            self._bars.overall(self._done, self._spent)
             self._bars.start()
         return self
 
@@ -99,22 +112,33 @@ class Paper:
     def listen(self, event: Event) -> None:
         """Shows an event."""
         match event:
-            case BytesSent(clip, sent, total):
-                if self._bars is not None:
-                    self._bars.uploading(clip, sent, total)
             case AnalysisStarted(clip, analysis_id):
-                self.note(f"{clip}: started{'' if self.made_up else ' and paid for'}, analysis {analysis_id}")
-                if self._bars is not None:
-                    self._bars.started(clip, analysis_id)
-            case AnalysisProgress(analysis_id, status, percentage):
-                if self._bars is not None:
-                    self._bars.analysing(analysis_id, status, percentage)
+                self._spent += 1
+                if self._bars is None or not self.kept:
+                    self.note(
+                        f"{clean(clip)}: started{'' if self.made_up else ' and paid for'}, analysis {analysis_id}"
+                    )
             case Retried(route, attempt, delay, reason):
                 self.note(f"{route}: attempt {attempt} failed ({reason}); again in {delay:.1f} s")
             case StartUncertain(clip):
-                self.doubtful.add(clip)
+                self.note(f"{clean(clip)}: may have been charged, and is not sent again; looking it up")
             case DriftSeen():
                 self.differences += 1
+            case _:
+                pass
+        if self._bars is not None:
+            _move(self._bars, event)
+            self._bars.overall(self._done, self._spent)
+
+    def ended(self, outcome: Outcome) -> None:
+        """One of them has come to its end: its bars go, and it is told in words where it is no success."""
+        self._done += 1
+        if self._bars is not None:
+            self._bars.forget(outcome.clip, outcome.analysis_id)
+            self._bars.overall(self._done, self._spent)
+        if self._bars is None or not outcome.well:
+            count = "" if self.total is None else f"{self._done} of {self.total}, "
+            self.note(count + _told(outcome))
 
     def note(self, text: str) -> None:
         """A line on stderr that does not tear the bars."""
@@ -133,7 +157,19 @@ class Paper:
         finally:
             self._bars.start()
 
-    def forget(self, clip: str | None, analysis_id: str | None) -> None:
-        """Takes away the bars of what has ended; `clip` by its label."""
-        if self._bars is not None:
-            self._bars.forget(clip, analysis_id)
+
+def _move(bars: Bars, event: Event) -> None:
+    match event:
+        case BytesSent(clip, sent, total):
+            bars.uploading(clip, sent, total)
+        case AnalysisStarted(clip, analysis_id) | AnalysisWatched(clip, analysis_id):
+            bars.watched(clip, analysis_id)
+        case AnalysisProgress(analysis_id, status, percentage):
+            bars.analysing(analysis_id, status, percentage)
+        case _:
+            pass
+
+
+def _told(outcome: Outcome) -> str:
+    why = outcome.reason or str(outcome.error or "")
+    return f"{clean(outcome.who)}: {outcome.word}{': ' if why else ''}{why}"

@@ -1,229 +1,161 @@
-"""Many errands under a bound, and what is left to say however they end.
+"""One batch from the command line: its session, its journal, its signals, and what it says.
 
-Law of this room: every errand gets an outcome, Ctrl-C included; nothing new is started once the key or
-the credits are refused; and nobody leaves without the ids of what was paid for and not collected.
+Law of this room: the batch decides and remembers. Here its outcomes are shown as they come, and whoever
+breaks off is told what goes on and what was paid.
 """
 
 from __future__ import annotations
 
-import errno
-import shlex
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
+from pathlib import Path
 from typing import Any, Final
 
 import anyio
-import click
-from attrs import Factory, define, evolve, field, frozen
+from anyio import CancelScope
+from attrs import define, evolve, field, frozen
 
-from ..errors import BuyCredits, KeyRefused, OchyError
-from ..protocol.analysis import Results, Started
+from ..batch.engine import Batch
+from ..batch.outcomes import Outcome as Ended
+from ..batch.outcomes import Uncertain
+from ..batch.report import Plan
+from ..journal.contract import Entry, Journal
+from ..journal.memory import MemoryJournal
+from ..policy.batching import State
 from ..protocol.request import AnalysisRequest
-from ..session import OchySession
 from .account import Place
 from .exits import Exit, worst
-from .outcomes import Kind, Outcome, kind_of, line_of
-from .paper import Paper, draw, tell
-from .sheets import sheets_of
+from .interrupts import Interrupts
+from .outcomes import Outcome
+from .paper import Paper
+from .summary import Summary
 
-__all__ = ["Errand", "Job", "carry_out", "show"]
+__all__ = ["Job", "carry_out", "plan"]
 
-
-@define(eq=False)
-class Errand:
-    """One analysis to bring home: a clip to be started, or one that was started already."""
-
-    clip: str | None = None
-    """The path as it was given."""
-    request: AnalysisRequest[Any, Any] | None = None
-    started: Started[Any, Any] | str | None = None
-    """From the moment that it is paid for."""
-    begun: bool = False
-    """Whether anything was done for it in this run."""
-    ended: Kind | None = None
-    label: str | None = field(default=Factory(lambda self: self.clip, takes_self=True))
-    """What events and messages call the clip: the path, which tells clips of one name apart."""
-
-    @property
-    def analysis_id(self) -> str | None:
-        """The id, once it is started."""
-        return self.started.analysis_id if isinstance(self.started, Started) else self.started
-
-    @property
-    def view(self) -> str | None:
-        """`side_view` or `back_view`, as far as it is known beforehand."""
-        if self.request is not None:
-            return self.request.view
-        return self.started.view if isinstance(self.started, Started) else None
-
-    @property
-    def owed(self) -> bool:
-        """Paid for and not brought home."""
-        return self.started is not None and self.ended in (None, Kind.UNFINISHED)
+STOPPING: Final = (
+    "Stopping: nothing new is started, and what is under way is brought to its end. Ctrl-C again stops now."
+)
+FORGETTING: Final = "It may have been charged, and nothing remembers it once this run has ended."
+STOPPED: Final = "Stopped. What is paid goes on at the server."
 
 
 @frozen(kw_only=True)
 class Job:
-    """What is done for each errand."""
+    """What is to be done."""
 
-    timeout: float | None = None
-    """Seconds that an analysis is waited for."""
-    calculated: bool = False
-    """Whether the calculated data are fetched too."""
-    concurrency: int = 3
+    clips: Sequence[tuple[str, AnalysisRequest[Any, Any]]]
+    journal: Path | None
+    """None is in memory."""
+    settings: Mapping[str, Any]
+    """For `OchySession.batch`, the journal apart."""
+    again: str
+    """The command that does the same again."""
 
 
 Emit = Callable[[Outcome], None]
 
 
-@define(eq=False)
-class _Run:
-    errands: Sequence[Errand]
-    job: Job
-    emit: Emit
-    paper: Paper
-    exits: list[Exit] = field(factory=list)
-    refusal: OchyError | None = None
-    """Why nothing new is started any more."""
+def carry_out(job: Job, place: Place, emit: Emit) -> Exit:
+    """Analyses all clips and says on stderr what is left to do.
 
-    async def main(self, place: Place) -> None:
-        try:
-            async with place.open(self.paper.listen) as ochy, anyio.create_task_group() as lanes:
-                errands = iter(self.errands)
-                for _ in range(self.job.concurrency):
-                    lanes.start_soon(self._lane, ochy, errands)
-        except BaseExceptionGroup as group:
-            if group.split(BrokenPipeError)[1] is None:
-                # Whoever read the results has gone; click ends such a run quietly.
-                raise BrokenPipeError(errno.EPIPE, "stdout is closed") from None
-            raise
-
-    async def _lane(self, ochy: OchySession, errands: Iterator[Errand]) -> None:
-        for errand in errands:
-            self._end(errand, await self._outcome(ochy, errand))
-
-    async def _outcome(self, ochy: OchySession, errand: Errand) -> Outcome:
-        if errand.started is None and self.refusal is not None:
-            return _ended(errand, Kind.NOT_STARTED, error=self.refusal)
-        errand.begun = True
-        try:
-            if errand.started is None and errand.clip is not None and errand.request is not None:
-                errand.started = await ochy.start(errand.clip, errand.request, label=errand.label)
-            results: Results = await ochy.wait(_started(errand), timeout=self.job.timeout)
-        except OchyError as error:
-            return self._failed(errand, error)
-        outcome = _ended(errand, Kind.ANALYSED, results=results)
-        return await self._with_calculated(ochy, errand, outcome) if self.job.calculated else outcome
-
-    async def _with_calculated(self, ochy: OchySession, errand: Errand, outcome: Outcome) -> Outcome:
-        try:
-            return evolve(outcome, calculated=await ochy.calculated_data(_started(errand)))
-        except OchyError as error:
-            # The results are there and stay; the error stands beside them.
-            return evolve(outcome, error=error)
-
-    def _failed(self, errand: Errand, error: OchyError) -> Outcome:
-        if isinstance(error, KeyRefused | BuyCredits):
-            self.refusal = error
-        return _ended(errand, kind_of(error, paid=errand.started is not None), error=error)
-
-    def _end(self, errand: Errand, outcome: Outcome) -> None:
-        self.paper.forget(errand.label, errand.analysis_id)
-        with self.paper.aside():
-            self.emit(outcome)
-        errand.ended = outcome.kind
-        self.exits.append(outcome.exit)
-
-    def interrupted(self) -> None:
-        """Gives everything that has not ended an outcome."""
-        for errand in self.errands:
-            if errand.ended is None:
-                self._end(errand, _ended(errand, self._left_as(errand)))
-
-    def _left_as(self, errand: Errand) -> Kind:
-        if errand.started is not None:
-            return Kind.UNFINISHED
-        doubtful = errand.begun and errand.label in self.paper.doubtful
-        return Kind.UNCERTAIN if doubtful else Kind.NOT_STARTED
-
-
-def _started(errand: Errand) -> Started[Any, Any] | str:
-    if errand.started is None:
-        raise ValueError("an errand needs a clip and a request, or what was started")
-    return errand.started
-
-
-def _ended(errand: Errand, kind: Kind, *, results: Results | None = None, error: OchyError | None = None) -> Outcome:
-    return Outcome(
-        kind=kind,
-        clip=errand.clip,
-        view=results.view if results is not None else errand.view,
-        analysis_id=errand.analysis_id or (error.analysis_id if error is not None else None),
-        results=results,
-        error=error,
-    )
-
-
-def carry_out(errands: Sequence[Errand], job: Job, place: Place, emit: Emit) -> Exit:
-    """Carries all errands out and says on stderr what is left to do. The exit code is for the caller to use.
-
-    Raises what a session raises that cannot be opened.
+    Raises what a session or a journal raises that cannot be opened.
     """
-    paper = Paper(place.made_up)
-    run = _Run(errands, job, emit, paper)
+    paper = Paper(place.made_up, total=len(job.clips), kept=job.journal is not None)
+    memory = MemoryJournal() if job.journal is None else None
+    summary = Summary(paper, len(job.clips), job.again, job.journal, job.settings.get("out"))
+    run = _Run(job, memory or job.journal, paper, summary, emit)
+    left_over: list[Entry] = []
     try:
         with paper:
             anyio.run(run.main, place)
-    except KeyboardInterrupt:
-        run.interrupted()
-        run.exits.append(Exit.INTERRUPTED)
     finally:
-        _tell_the_rest(errands, paper)
-    return worst(run.exits)
+        if memory is not None and summary.report is not None:
+            left_over = anyio.run(_left_over, memory, run.shown)
+        summary.tell(left_over)
+    return worst(run.codes)
 
 
-# --- what is said of an outcome, and in the end ---------------------------------------------------
+@define(eq=False)
+class _Run:
+    job: Job
+    journal: Journal | Path | None
+    paper: Paper
+    summary: Summary
+    emit: Emit
+    codes: list[Exit] = field(factory=list)
+    shown: set[str | None] = field(factory=set)
+    """The keys of the clips whose outcome was shown."""
+    batch: Batch[Any, Any] | None = None
+
+    async def main(self, place: Place) -> None:
+        with CancelScope() as scope:
+            interrupts = Interrupts(lambda: self._stop(scope), lambda: self._break_off(scope))
+            with interrupts.listening():
+                await self._batch(place)
+            if interrupts.count:
+                self.codes.append(Exit.INTERRUPTED)
+        if scope.cancelled_caught:
+            self.codes.append(Exit.INTERRUPTED)
+
+    def _stop(self, scope: CancelScope) -> None:
+        if self.batch is None:
+            scope.cancel()
+        else:
+            self.paper.note(STOPPING)
+            self.batch.stop("It was interrupted.")
+
+    def _break_off(self, scope: CancelScope) -> None:
+        self.paper.note(STOPPED)
+        scope.cancel()
+
+    async def _batch(self, place: Place) -> None:
+        batch: Batch[Any, Any]
+        async with (
+            place.open(self.paper.listen) as ochy,
+            ochy.batch(journal=self.journal, **self.job.settings) as batch,
+        ):
+            self.batch = batch
+            try:
+                async with aclosing(batch.run(self.job.clips)) as outcomes:
+                    async for ended in outcomes:
+                        self._end(self._outcome(ended), ended.key)
+            finally:
+                self.summary.report = batch.report
+
+    def _outcome(self, ended: Ended[Any, Any]) -> Outcome:
+        outcome = Outcome.of(ended)
+        bare = self.job.journal is None and outcome.word == Uncertain.word
+        # What a batch advises is for journals that outlive it.
+        return evolve(outcome, reason=FORGETTING) if bare else outcome
+
+    def _end(self, outcome: Outcome, key: str | None) -> None:
+        with self.paper.aside():
+            self.emit(outcome)
+        self.shown.add(key)
+        self.codes.append(outcome.exit)
+        self.summary.count(outcome)
+        self.paper.ended(outcome)
 
 
-def show(outcome: Outcome, *, as_json: bool) -> None:
-    """The outcome on stdout, and in words on stderr where it is no success."""
-    if as_json:
-        click.echo(line_of(outcome))
-    else:
-        for sheet in sheets_of(outcome):
-            draw(sheet)
-    if outcome.error is not None or outcome.kind is not Kind.ANALYSED:
-        who = outcome.clip or outcome.analysis_id or "?"
-        why = "" if outcome.error is None else f": {outcome.error}"
-        tell(f"{who}: {outcome.kind.value.replace('_', ' ')}{why}")
+async def _left_over(memory: MemoryJournal, shown: set[str | None]) -> list[Entry]:
+    """What is paid, or may be, and nobody was shown: it is lost with this process."""
+    owed = (State.STARTED, State.INTENDED, State.UNCERTAIN)
+    async with memory:
+        return [each async for each in memory.entries() if each.state in owed or _unseen(each, shown)]
 
 
-_UNCERTAIN: Final = (
-    "Uncertain starts are not sent again, as they may have been charged. Look into the vendor's dashboard: an analysis "
-    "that is listed there for that time is collected with `ochy wait ID`. How soon one is listed is not documented: "
-    "analyze the clip anew only if none appears after some hours, and a second credit would be acceptable."
-)
+def _unseen(entry: Entry, shown: set[str | None]) -> bool:
+    return entry.state is State.ANALYSED and entry.key not in shown
 
 
-def _tell_the_rest(errands: Sequence[Errand], paper: Paper) -> None:
-    kinds = Counter(errand.ended for errand in errands)
-    told = ", ".join(f"{kinds[kind]} {kind.value.replace('_', ' ')}" for kind in Kind if kinds[kind])
-    if told:
-        tell(f"{told}.")
-    if kinds[Kind.UNCERTAIN]:
-        tell(_UNCERTAIN)
-    if paper.differences and not paper.made_up:
-        tell(
-            f"The answers differ from the vendor's documentation in {paper.differences} ways; nothing of them was lost."
-        )
-    if not paper.made_up:
-        _tell_owed([errand for errand in errands if errand.owed])
+def plan(job: Job, place: Place) -> Plan:
+    """What `carry_out` would do and buy. Sends nothing, and makes no journal where there is none."""
+    settings: dict[str, Any] = {**job.settings, "out": None, "keep": ()}
+    known = job.journal if job.journal is not None and job.journal.exists() else None
 
+    async def planned() -> Plan:
+        paper = Paper(place.made_up)
+        async with place.open(paper.listen) as ochy, ochy.batch(journal=known, **settings) as batch:
+            return await batch.plan(job.clips)
 
-def _tell_owed(owed: Sequence[Errand]) -> None:
-    if owed:
-        tell("Paid for and not collected yet. This collects them and spends nothing:")
-    for view in sorted({errand.view or "" for errand in owed}):
-        ids = [errand.analysis_id or "" for errand in owed if (errand.view or "") == view]
-        ending = f" --view {view.removesuffix('_view')}" if view else ""
-        tell(f"  ochy wait {shlex.join(ids)}{ending}")
+    return anyio.run(planned)

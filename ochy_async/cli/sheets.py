@@ -16,9 +16,9 @@ from ..protocol.analysis import Calculated, Results
 from ..protocol.assessment import Assessment, Ranges, RunningStyle
 from ..protocol.back_view import BackViewCalculated, BackViewResults, Legs
 from ..protocol.side_view import Metrics, SideViewCalculated, SideViewResults
-from .outcomes import Kind, Outcome
+from .outcomes import Outcome
 
-__all__ = ["NOTHING", "Sheet", "clean", "number", "pace", "score", "sheets_of", "view_words"]
+__all__ = ["NOTHING", "Sheet", "clean", "line_about", "number", "pace", "score", "sheets_of", "view_words"]
 
 NOTHING: Final = "–"
 SIDE_PARTS: Final = ("head", "trunk", "arm", "forward_cycle", "back_cycle", "foot")
@@ -67,13 +67,19 @@ def view_words(view: str | None) -> str:
 
 def sheets_of(outcome: Outcome) -> tuple[Sheet, ...]:
     """The sheets of an outcome: one for the results, one for the calculated data; none without results."""
-    if outcome.kind is not Kind.ANALYSED or outcome.results is None:
+    if outcome.results is None:
         return ()
     who = PurePath(outcome.clip).name if outcome.clip else outcome.analysis_id
     title = f"{who}: {view_words(outcome.view)}, total score {score(outcome.results.total_score)}"
     results = Sheet(title, *_assessed(outcome.results), notes=_notes(outcome))
     calculated = outcome.calculated
     return (results,) if calculated is None else (results, _calculated(f"{who}: calculated data", calculated))
+
+
+def line_about(outcome: Outcome) -> str:
+    """The results in one line."""
+    total = score(outcome.results.total_score) if outcome.results is not None else NOTHING
+    return f"{total}  {view_words(outcome.view)}  {outcome.who}  {outcome.analysis_id}"
 
 
 def _assessed(results: Results) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:

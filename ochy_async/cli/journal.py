@@ -1,0 +1,221 @@
+"""`ochy journal`: what a batch remembers, and the user's word where it does not know.
+
+Law of this room: no results, no key, no network. What may cost a second credit is said, and asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import anyio
+import click
+from attrs import frozen
+
+from ..batch.settling import DOUBTS, RELEASABLE, adopt, release
+from ..journal.contract import Entry, Journal, Past
+from ..journal.sqlite import SqliteJournal
+from ..policy.batching import State
+from .paper import draw, tell
+from .requests import refuse
+from .sheets import NOTHING, Sheet, clean
+from .summary import SHOWN
+
+__all__ = ["command", "journal_sheet"]
+
+T = TypeVar("T")
+
+SHORTEST: Final = 4
+"""Digits of a key that are taken for one."""
+_COSTS: Final = (
+    "A released clip is bought again by the next run. Where its start was charged after all, or its credit is gone, "
+    "that is a second credit for the same clip."
+)
+
+_PATH: Final = click.argument("path", metavar="JOURNAL", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+
+
+@click.group("journal")
+def command() -> None:
+    """Show what a journal remembers, and settle what is in doubt. Needs no key, sends nothing.
+
+    A CLIP is a path as the journal shows it, or the first digits of its key.
+    """
+
+
+@command.command("show")
+@_PATH
+@click.argument("clips", metavar="[CLIP...]", nargs=-1)
+@click.option("--history", is_flag=True, help="Every change of each clip, oldest first.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout.")
+def show(path: Path, clips: tuple[str, ...], history: bool, as_json: bool) -> None:
+    """Show the clips that a journal remembers: their states, ids and credits, never results."""
+    found = _with(path, partial(_known, clips=clips, history=history))
+    if as_json:
+        for each in found:
+            click.echo(json.dumps(each.told(history)))
+    else:
+        draw(journal_sheet(f"The journal {path}", [each.entry for each in found]))
+        for each in found if history else ():
+            draw(_history_sheet(each))
+
+
+@command.command("adopt")
+@_PATH
+@click.argument("clip")
+@click.argument("analysis_id", metavar="ID")
+def adopt_command(path: Path, clip: str, analysis_id: str) -> None:
+    """Settle a CLIP in doubt: it became the analysis ID, which the next run collects. Spends nothing."""
+
+    async def settle(journal: Journal) -> Entry:
+        return await adopt(journal, (await _the_one(journal, clip, DOUBTS)).key, analysis_id)
+
+    entry = _with(path, settle)
+    tell(f"{clean(entry.clip)}: adopted as {analysis_id}. Run the batch again to collect it.")
+
+
+@command.command("release")
+@_PATH
+@click.argument("clips", metavar="[CLIP...]", nargs=-1)
+@click.option("--all-uncertain", is_flag=True, help="All clips whose start is in doubt.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def release_command(path: Path, clips: tuple[str, ...], all_uncertain: bool, yes: bool) -> None:
+    """Let each CLIP be bought again: one in doubt, failed or refused. May cost a second credit for each."""
+    if bool(clips) == all_uncertain:
+        raise click.UsageError("Name the clips, or give --all-uncertain.")
+    entries = _with(path, partial(_releasable, clips=clips))
+    if not entries:
+        tell("Nothing is in doubt.")
+        return
+    _confirm(entries, yes)
+    for entry in _with(path, partial(_released, entries=entries)):
+        tell(f"{clean(entry.clip)}: released. The next run buys it.")
+
+
+def _confirm(entries: Sequence[Entry], yes: bool) -> None:
+    for entry in entries:
+        tell(f"{clean(entry.clip)}: {entry.state}, key {entry.key[:SHOWN]}")
+    tell(_COSTS)
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("Nothing was changed. Say --yes where nobody can be asked.")
+    click.confirm(f"Release {len(entries)}?", abort=True, err=True)
+
+
+def _with(path: Path, deed: Callable[[Journal], Awaitable[T]]) -> T:
+    """What a deed gives with the journal open. Raises `JournalTrouble`, such as `JournalBusy` during a run."""
+
+    async def done() -> T:
+        async with SqliteJournal(path) as journal:
+            return await deed(journal)
+
+    return anyio.run(done)
+
+
+# --- finding --------------------------------------------------------------------------------------
+
+
+@frozen
+class _Known:
+    entry: Entry
+    history: tuple[Past, ...]
+
+    def told(self, history: bool) -> dict[str, Any]:
+        """The entry for JSON."""
+        entry = self.entry
+        told = {
+            "clip": entry.clip,
+            "state": entry.state,
+            "analysis_id": entry.analysis_id,
+            "view": entry.view,
+            "subject_id": entry.subject_id,
+            "credits": entry.credits,
+            "at": entry.at.isoformat(),
+            "started_at": entry.started_at and entry.started_at.isoformat(),
+            "reason": entry.reason,
+            "key": entry.key,
+        }
+        return {**told, "history": [_past(each) for each in self.history]} if history else told
+
+
+def _past(past: Past) -> dict[str, Any]:
+    return {
+        "at": past.at.isoformat(),
+        "state": past.state,
+        "analysis_id": past.analysis_id,
+        "reason": past.reason,
+    }
+
+
+async def _known(journal: Journal, clips: Sequence[str], *, history: bool) -> list[_Known]:
+    entries = [each async for each in journal.entries()]
+    unknown = [clip for clip in clips if not any(_is_called(each, clip) for each in entries)]
+    if unknown:
+        raise refuse(f"CLIP: {clip!r} is not known to the journal" for clip in unknown)
+    wanted = [each for each in entries if not clips or any(_is_called(each, clip) for clip in clips)]
+    return [_Known(each, await journal.history(each.key) if history else ()) for each in wanted]
+
+
+async def _releasable(journal: Journal, clips: Sequence[str]) -> list[Entry]:
+    if clips:
+        return [await _the_one(journal, clip, RELEASABLE) for clip in dict.fromkeys(clips)]
+    return [each async for each in journal.entries(*DOUBTS)]
+
+
+async def _released(journal: Journal, entries: Iterable[Entry]) -> list[Entry]:
+    return [await release(journal, each.key) for each in entries]
+
+
+async def _the_one(journal: Journal, clip: str, states: frozenset[State]) -> Entry:
+    """The entry that is meant. Where more are called so, those that are in one of the states come first."""
+    called = [each async for each in journal.entries() if _is_called(each, clip)]
+    fitting = [each for each in called if each.state in states] or called
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting:
+        raise refuse([f"CLIP: {clip!r} is not known to the journal; `ochy journal show` lists what is"])
+    keys = ", ".join(f"{each.key[:SHOWN]} ({each.state})" for each in fitting)
+    raise refuse([f"CLIP: {clip!r} is the name of {len(fitting)} clips; give the first digits of a key: {keys}"])
+
+
+def _is_called(entry: Entry, clip: str) -> bool:
+    return entry.clip == clip or (len(clip) >= SHORTEST and entry.key.startswith(clip.lower()))
+
+
+# --- sheets ---------------------------------------------------------------------------------------
+
+
+def journal_sheet(title: str, entries: Sequence[Entry]) -> Sheet:
+    """The entries as a table."""
+    credits_ = sum(each.credits for each in entries)
+    note = f"{len(entries)} clips, {credits_} credits spent or in doubt"
+    columns = ("state", "clip", "analysis", "changed", "credits", "key", "reason")
+    return Sheet(title, columns, tuple(_rows(entries)), (note,))
+
+
+def _rows(entries: Iterable[Entry]) -> Iterator[tuple[str, ...]]:
+    for each in entries:
+        yield (
+            str(each.state),
+            each.clip or each.name,
+            each.analysis_id or NOTHING,
+            _time(each.at),
+            str(each.credits),
+            each.key[:SHOWN],
+            each.reason or NOTHING,
+        )
+
+
+def _history_sheet(known: _Known) -> Sheet:
+    rows = ((_time(each.at), str(each.state), each.analysis_id or NOTHING, each.reason) for each in known.history)
+    return Sheet(known.entry.clip or known.entry.name, ("at", "state", "analysis", "reason"), tuple(rows))
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S}Z"

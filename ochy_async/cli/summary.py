@@ -1,0 +1,143 @@
+"""What is left to say when a command has ended: counts, credits, and the command that goes on.
+
+Law of this room: nobody leaves without knowing what was spent, what is in doubt, and what to type next.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Final
+
+from attrs import define, field
+
+from ..batch.outcomes import Uncertain, Unfinished
+from ..batch.report import Report
+from ..journal.contract import Entry
+from .outcomes import WORDS, Outcome
+from .paper import Paper, tell
+from .sheets import clean
+from .shell import command_line
+
+__all__ = ["SHOWN", "Summary", "tell_counts", "tell_drift", "tell_owed"]
+
+SHOWN: Final = 12
+"""Digits of a key that are shown: enough to find its clip."""
+MOST: Final = 3
+"""Doubts that are told with their commands; of more, the journal tells."""
+
+_FORGOTTEN: Final = (
+    "This run kept no journal: the same command would buy these clips again. Uncertain starts may have been charged. "
+    "Look into the vendor's dashboard: an analysis that is listed there for that time is collected with `ochy wait "
+    "ID`. How soon one is listed is not documented: analyze the clip anew only if none appears after some hours, and "
+    "a second credit would be acceptable."
+)
+
+
+def tell_counts(outcomes: Iterable[Outcome], not_begun: int = 0) -> None:
+    """How many came to which end."""
+    counts = Counter(each.word for each in outcomes)
+    told = [f"{counts[word]} {word}" for word in WORDS if counts[word]]
+    told += [f"{not_begun} not finished or not begun"] if not_begun else []
+    if told:
+        tell(f"{', '.join(told)}.")
+
+
+def tell_drift(paper: Paper) -> None:
+    """That the vendor's answers differ from its documentation, if they do."""
+    if paper.differences and not paper.made_up:
+        tell(
+            f"The answers differ from the vendor's documentation in {paper.differences} ways; nothing of them was lost."
+        )
+
+
+def tell_owed(owed: Iterable[tuple[str, str]]) -> None:
+    """The commands that collect analyses: pairs of id and view, the view empty where it is not known."""
+    for view, pairs in groupby(sorted(owed, key=lambda pair: pair[1]), key=lambda pair: pair[1]):
+        ending = ("--view", view.removesuffix("_view")) if view else ()
+        tell(f"  {command_line('ochy', 'wait', *ending, operands=[each for each, _ in pairs])}")
+
+
+@define(eq=False)
+class Summary:
+    """The end of `ochy analyze`."""
+
+    paper: Paper
+    total: int
+    again: str
+    """The same command again."""
+    journal: Path | None
+    """None where it was in memory."""
+    out: Path | None = None
+    counts: Counter[str] = field(factory=Counter)
+    doubts: dict[str, Outcome] = field(factory=dict)
+    """The first few that are uncertain, by key: copies of a clip are one doubt."""
+    missing: int = 0
+    report: Report | None = None
+    """None where the batch was never opened."""
+
+    def count(self, outcome: Outcome) -> None:
+        """Takes note of an outcome."""
+        self.counts[outcome.word] += 1
+        self.missing += bool(outcome.missing)
+        if outcome.word == Uncertain.word and outcome.key is not None and len(self.doubts) < MOST:
+            self.doubts.setdefault(outcome.key, outcome)
+
+    @property
+    def left(self) -> int:
+        """Clips without an outcome."""
+        return self.total - sum(self.counts.values())
+
+    def tell(self, left_over: Sequence[Entry] = ()) -> None:
+        """All of it. `left_over` is what a journal in memory holds that nobody was shown."""
+        if self.report is None:
+            return
+        self._tell_counts(self.report)
+        tell_drift(self.paper)
+        if self.out is not None:
+            tell(f"Results and tables: {clean(str(self.out))}")
+        if self.journal is not None:
+            self._tell_doubts(self.journal)
+            self._tell_again()
+        elif not self.paper.made_up:
+            _tell_left_over(left_over)
+            if self.left or self.counts[Unfinished.word]:
+                tell("Without a journal the same command buys every clip again: name only those that are left.")
+
+    def _tell_counts(self, report: Report) -> None:
+        told = [f"{self.counts[word]} {word}" for word in WORDS if self.counts[word]]
+        told += [f"{self.left} not finished or not begun"] if self.left else []
+        tell(f"{self.total} clip{'s' if self.total != 1 else ''}: {', '.join(told) or 'none'}.")
+        whose = "Made-up credits" if self.paper.made_up else "Credits"
+        tell(f"{whose}: {report.spent} spent, {report.uncertain} uncertain, {report.saved} saved.")
+        if report.stopped:
+            tell(report.stopped)
+
+    def _tell_doubts(self, journal: Path) -> None:
+        if not self.counts[Uncertain.word]:
+            return
+        tell("Uncertain starts may have been charged and are not sent again. To settle them by hand:")
+        tell(f"  {command_line('ochy', 'journal', 'show', operands=[str(journal)])}")
+        for key, doubt in self.doubts.items():
+            # By its key: the journal may know the clip by another path, of a copy or from before a move.
+            tell(f"  {clean(doubt.who)}:")
+            tell(f"    {command_line('ochy', 'journal', 'adopt', operands=[str(journal), key[:SHOWN], 'ID'])}")
+            tell(f"    {command_line('ochy', 'journal', 'release', operands=[str(journal), key[:SHOWN]])}")
+        tell("`adopt` takes the id of the analysis that it became; `release` may cost a second credit.")
+
+    def _tell_again(self) -> None:
+        if self.left or self.missing or self.counts[Unfinished.word] or self.counts[Uncertain.word]:
+            tell("To go on, run the same command again; nothing that is paid is bought twice:")
+            tell(f"  {self.again}")
+
+
+def _tell_left_over(entries: Sequence[Entry]) -> None:
+    owed = [entry for entry in entries if entry.analysis_id]
+    doubts = [entry for entry in entries if not entry.analysis_id]
+    if owed:
+        tell("Paid for and not collected or shown yet. This collects them and spends nothing:")
+        tell_owed((entry.analysis_id or "", entry.view) for entry in owed)
+    if doubts:
+        tell(f"Uncertain: {', '.join(clean(entry.clip) for entry in doubts)}. {_FORGOTTEN}")
