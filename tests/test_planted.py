@@ -1,0 +1,177 @@
+"""Does the judge see what it is there for? One-line faults, planted in a copy of the library, each found by its worlds.
+
+The worlds are those of `test_simulation`, which the library passes as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ochy_async
+
+HOUSE = Path(ochy_async.__file__).parent
+TESTS = Path(__file__).parent
+WORLDS = 600
+
+Edit = tuple[str, str, str]
+"""A file, what stands there, and what stands there instead."""
+
+NO_COMPARE: Edit = ("journal/changes.py", "if entry.version != version:", "if False:")
+RIVALS: Edit = (
+    "policy/reconciling.py",
+    "if fits and not any(_possible(rival, only, known) for rival in rivals)",
+    "if fits",
+)
+PLANTED: dict[str, list[Edit]] = {
+    "a start in doubt is sent again": [
+        ("policy/batching.py", "State.UNCERTAIN: Step.LOOK_UP", "State.UNCERTAIN: Step.START"),
+        ("policy/batching.py", "frozenset({State.STARTED, State.OPEN})", "frozenset({State.INTENDED})"),
+    ],
+    "an intent of a dead process counts as nothing": [
+        ("policy/batching.py", "State.INTENDED: Step.LOOK_UP", "State.INTENDED: Step.START"),
+        ("policy/batching.py", "State.INTENDED: frozenset({", "State.INTENDED: frozenset({State.INTENDED, "),
+    ],
+    "a cut after the last byte counts as not sent": [
+        ("policy/starts.py", "Fate.UNCERTAIN if phase is Phase.COMPLETE else Fate.NOT_HAPPENED", "Fate.NOT_HAPPENED"),
+    ],
+    "a 5xx counts as not started": [
+        ("policy/starts.py", "Fate.UNCERTAIN if response.request_complete else Fate.NOT_HAPPENED", "Fate.NOT_HAPPENED"),
+    ],
+    "a success without an id counts as refused": [
+        ("policy/starts.py", "Fate.ACCEPTED if _is_id(named) else Fate.UNCERTAIN", "Fate.REFUSED"),
+    ],
+    "the intent is not written": [
+        ("batch/books.py", "return await self.journal.put(entry)", "return evolve(entry, version=entry.version + 1)"),
+    ],
+    "the id is not written before the first look": [
+        ("batch/buying.py", "walk.entry = await walk.road.books.record(", "walk.entry = _unwritten("),
+        (
+            "batch/buying.py",
+            "def _on_a_lane(",
+            "def _unwritten(entry: Any, state: State, **facts: Any) -> Any:\n"
+            "    return evolve(entry, state=state, **facts)\n\n\ndef _on_a_lane(",
+        ),
+    ],
+    "the results are not written before the outcome": [
+        (
+            "batch/watching.py",
+            "await road.books.record(walk.known, State.ANALYSED, kept)",
+            "__import__('attrs').evolve(walk.known, state=State.ANALYSED)",
+        ),
+    ],
+    "the first of two candidates is adopted": [
+        ("policy/reconciling.py", "if len(found.candidates) != 1:", "if not found.candidates:"),
+        ("policy/reconciling.py", "(only,) = found.candidates", "only = found.candidates[0]"),
+        RIVALS,
+    ],
+    "rivals do not matter": [RIVALS],
+    "what is known already is a candidate": [
+        ("policy/reconciling.py", "each.analysis_id in known or", "False or"),
+    ],
+    "an empty list is proof": [
+        (
+            "batch/lookup.py",
+            "return _open(walk, look)",
+            "walk.entry = await walk.road.books.give_up(walk.known, ''); return None",
+        ),
+    ],
+    "a lookup without lanes asks nobody whether the start was on one": [
+        ("batch/lookup.py", "on_a_lane = road.lanes.has(entry.subject_id)", "on_a_lane = True"),
+        ("batch/lookup.py", "list_call(entry.subject_id if on_a_lane else None)", "list_call()"),
+    ],
+    "no credits stop nothing": [
+        ("policy/spending.py", "if self._next_try - self._empty_since > self.patience:", "if False:"),
+    ],
+    "a refused key stops nothing": [
+        ("policy/spending.py", "if isinstance(error, KeyRefused):", "if False:"),
+        ("policy/spending.py", "(error, BuyCredits | KeyRefused)", "(error, BuyCredits)"),
+    ],
+    "credits are not counted before they are spent": [
+        ("policy/spending.py", "self.spent += 1\n        return 0.0", "return 0.0"),
+        ("policy/spending.py", "self.spent -= 1", "pass"),
+    ],
+    "a doubt gives its credit back": [
+        (
+            "batch/buying.py",
+            "latest=doubt.latest, reason=reason)",
+            "latest=doubt.latest, reason=reason, credits=walk.known.credits - 1); books.guard.give_back()",
+        ),
+    ],
+    "earlier runs do not count": [
+        ("batch/books.py", "self.guard.spent += (await self.journal.tally()).credits", "await self.journal.tally()"),
+    ],
+    "two starts share a lane": [
+        (
+            "batch/lanes.py",
+            "if self._free:\n            return self._free.pop()",
+            "if self._all:\n            return min(self._all)",
+        ),
+    ],
+    "a lane with an open doubt is used again": [
+        ("batch/lanes.py", "sorted(self._all - retired - doubtful)", "sorted(self._all - retired)"),
+    ],
+    "the request is no part of the identity": [
+        ("policy/identity.py", "[_FORM, content, fields, account, origin]", "[_FORM, content, account, origin]"),
+    ],
+    "clips of one identity go at once, without compare-and-set": [
+        ("batch/line.py", "async with turn.lock:", "if turn.lock:"),
+        NO_COMPARE,
+        ("journal/changes.py", "if entry.state not in MOVES[before]:", "if False:"),
+    ],
+    "an upload slot is no bound": [
+        ("batch/buying.py", "async with road.uploads:", "if road.uploads:"),
+    ],
+    "a slot in flight is no bound": [
+        ("batch/line.py", "async with self.road.in_flight:", "if self.road.in_flight:"),
+    ],
+    "what the server refused is sent again": [
+        ("policy/batching.py", "State.REFUSED: Step.NOTHING", "State.REFUSED: Step.START"),
+        ("policy/batching.py", "State.REFUSED: frozenset({State.OPEN})", "State.REFUSED: frozenset({State.INTENDED})"),
+    ],
+}
+
+
+def planted(folder: Path, edits: list[Edit]) -> None:
+    """A copy of the library with its faults."""
+    shutil.copytree(HOUSE, folder / "ochy_async", ignore=shutil.ignore_patterns("__pycache__"))
+    for name, right, wrong in edits:
+        path = folder / "ochy_async" / name
+        text = path.read_text(encoding="utf-8")
+        assert text.count(right) == 1, f"{name} has no such line any more, or several: {right}"
+        path.write_text(text.replace(right, wrong), encoding="utf-8")
+
+
+def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, *command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("edits", PLANTED.values(), ids=PLANTED)
+def test_a_planted_fault_is_found(edits: list[Edit], tmp_path: Path) -> None:
+    """Some world goes wrong, and the judge says how."""
+    planted(tmp_path, edits)
+    found = run(tmp_path, str(TESTS / "simulation.py"), "--worlds", str(WORLDS), "--once")
+    assert found.returncode == 1, found.stdout + found.stderr[-2000:]
+    assert ": " in found.stdout.splitlines()[-1], found.stderr[-2000:]
+
+
+def test_a_journal_that_does_not_compare_is_found_by_its_contract(tmp_path: Path) -> None:
+    """A single process that minds its turns never needs it; the suite of the contract asks for it."""
+    planted(tmp_path, [NO_COMPARE])
+    found = run(tmp_path, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", str(TESTS / "test_journal.py"))
+    assert found.returncode == 1, found.stdout[-2000:]
+    assert "1 failed" in found.stdout
