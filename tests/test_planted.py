@@ -61,7 +61,7 @@ PLANTED: dict[str, list[Edit]] = {
     "the results are not written before the outcome": [
         (
             "batch/watching.py",
-            "await road.books.record(walk.known, State.ANALYSED, kept)",
+            "await road.books.record(walk.known, State.ANALYSED, kept_of(state))",
             "__import__('attrs').evolve(walk.known, state=State.ANALYSED)",
         ),
     ],
