@@ -132,6 +132,57 @@ def test_patterns_are_for_shells_that_leave_them(shop: Shop) -> None:
     assert (result.exit_code, sorted(names(result))) == (0, ["10.mp4", "2.mp4"])
 
 
+@pytest.mark.parametrize(
+    ("words", "out"),
+    [
+        ((".", "--recursive"), "results"),
+        ((".",), "."),
+        (("*",), "results"),
+        (("*",), "."),
+        (("**/*.mp4",), "results"),
+        (None, "."),
+    ],
+    ids=["folders", "one folder", "pattern of folders", "pattern", "deep pattern", "names"],
+)
+def test_results_are_no_clips(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...] | None, out: str
+) -> None:
+    """The videos that a run has kept are never bought as clips by the next, wherever they lie and however named."""
+    monkeypatch.chdir(shop.folder)
+    shop.clips("a.mp4", "b.mp4")
+    flags = (*SIDE, "--out", out, "--keep", "video")
+    first = shop.analyze(*(words or ("a.mp4", "b.mp4")), *flags)
+    assert (first.exit_code, len(shop.ids)) == (0, 2), first.output
+    result = shop.analyze(*(words or (path.name for path in shop.folder.glob("*.mp4"))), *flags)
+    assert (result.exit_code, len(shop.ids)) == (0, 2), result.output
+    assert len(list(shop.folder.rglob("*.output_video.mp4"))) == 2
+    assert "2 videos are left out, as a run has written them" in result.stderr
+
+
+def test_nothing_but_results_is_told(shop: Shop) -> None:
+    """Whoever names a kept video alone learns why it is not sent."""
+    result = shop.analyze(*shop.clips("id-1.output_video.mp4"), *SIDE)
+    assert (result.exit_code, shop.service.requests) == (2, ())
+    assert "a run has written them" in result.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs links")
+def test_a_loop_of_links_is_no_more_clips(shop: Shop) -> None:
+    """A pattern that goes round meets each clip once."""
+    shop.clips("a.mp4")
+    (shop.folder / "loop").symlink_to(shop.folder)
+    result = shop.analyze(str(shop.folder / "**/*.mp4"), *SIDE, "--json")
+    assert (result.exit_code, names(result)) == (0, ["a.mp4"])
+
+
+def test_a_pattern_takes_what_a_folder_would(shop: Shop) -> None:
+    """Videos and folders; other files that match are left alone, and manifests are named as such."""
+    shop.clips("a.mp4", "notes.txt", "results.csv")
+    (shop.folder / "sheet.csv").write_text("file\na.mp4\n")
+    assert names(shop.analyze(str(shop.folder / "*"), *SIDE, "--json")) == ["a.mp4"]
+    assert names(shop.analyze(str(shop.folder / "s*.csv"), *SIDE, "--json")) == ["a.mp4"]
+
+
 def test_all_that_is_not_there_is_told_at_once(shop: Shop) -> None:
     """Patterns without a match, folders without videos and bad manifests are told together; nothing is sent."""
     shop.clips("a.mp4")
@@ -140,7 +191,12 @@ def test_all_that_is_not_there_is_told_at_once(shop: Shop) -> None:
     sheet.write_text("file,view\ngone.mp4,side\na.mp4,top\n")
     result = shop.analyze(str(shop.folder / "x*.mp4"), str(shop.folder / "empty"), str(sheet), *SIDE)
     assert (result.exit_code, shop.service.requests) == (2, ())
-    for words in ("x*.mp4' matches nothing", "empty' holds no .mp4", "line 2, file: ", "line 3, view: 'top' must be"):
+    for words in (
+        "x*.mp4' matches nothing",
+        "empty' holds no .mp4",
+        "line 2, file: ",
+        "line 3, view: must be side or back",
+    ):
         assert words in result.stderr
 
 
@@ -261,7 +317,7 @@ def test_a_dry_run_spends_nothing(shop: Shop, journal: Path) -> None:
     """It tells what would be bought, sends nothing, and makes no journal; a refused clip is told with its reason."""
     clips = shop.clips("a.mp4", "b.mp4", "notes.txt")
     (shop.folder / "copy.mp4").write_bytes(Path(clips[0]).read_bytes())
-    command = (str(shop.folder / "*"), *SIDE, "--journal", str(journal), "--dry-run")
+    command = (str(shop.folder), clips[2], *SIDE, "--journal", str(journal), "--dry-run")
     told = shop.analyze(*command, "--json")
     (plan,) = lines(told)
     assert (told.exit_code, plan["to_buy"], plan["duplicates"], plan["refused"]) == (1, 2, 1, 1)
@@ -378,6 +434,7 @@ def test_an_interrupt_while_an_answer_is_awaited_is_uncertain(slow_shop: Shop, o
         eventually(lambda: "Stopping" in told(output))
         child.send_signal(signal.SIGINT)
         assert child.wait(10) == 130
+    assert "0 spent, 1 uncertain" in told(output)
     assert "would buy these clips again" in told(output)
     assert "vendor's dashboard" in told(output)
 

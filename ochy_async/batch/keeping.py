@@ -34,7 +34,7 @@ from .outcomes import Outcome
 from .tables import Tables
 from .walk import Walk
 
-__all__ = ["Keeper", "Tabled"]
+__all__ = ["FILES", "Keeper", "Tabled"]
 
 logger = logging.getLogger("ochy_async")
 

@@ -19,7 +19,7 @@ from ..batch.report import Plan
 from ..policy.limits import Bounds
 from .account import Account, account_options
 from .exits import Exit
-from .inputs import Found, find
+from .inputs import WRITTEN, Found, find
 from .output import FEW, output_options, show
 from .paper import draw, tell
 from .requests import Asked, refuse, request_options
@@ -137,6 +137,8 @@ def command(clips: tuple[str, ...], as_json: bool, made_up: bool, **options: Any
         tell(NOT_REAL)
     if found.repeated:
         tell(f"Named more than once: {found.repeated}; each clip is taken once.")
+    if found.written:
+        tell(f"{found.written} videos are left out, as a run has written them ({WRITTEN}).")
     if options["dry_run"]:
         code = _show_plan(plan(job, account), options["max_credits"], as_json=as_json)
     else:

@@ -1,7 +1,7 @@
 """What the words after `ochy analyze` stand for: clips, folders, patterns, manifests.
 
 Law of this room: the order is one that people expect, nothing is taken twice, and what is wrong is told
-at once, before anything is sent.
+at once, before anything is sent. What a run has written is never bought as a clip by the next.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from attrs import define, field
 
+from ..batch.keeping import FILES
 from ..batch.manifest import read_manifest
 from ..errors import InvalidRequest
 from ..protocol.request import AnalysisRequest
@@ -24,6 +25,8 @@ from .requests import Asked, refuse
 __all__ = ["Found", "find"]
 
 MANIFEST: Final = ".csv"
+WRITTEN: Final = f".{FILES['output_video']}"
+"""How the annotated videos end that a batch keeps: the folder for them may well be one of clips."""
 
 
 @define(eq=False)
@@ -33,6 +36,8 @@ class Found:
     clips: list[tuple[str, AnalysisRequest[Any, Any]]] = field(factory=list)
     repeated: int = 0
     """Clips that were named again with the same request, and are taken once."""
+    written: int = 0
+    """Annotated videos of an earlier run, which are left out."""
 
 
 def find(words: Sequence[str], asked: Asked, *, recursive: bool) -> Found:
@@ -41,15 +46,28 @@ def find(words: Sequence[str], asked: Asked, *, recursive: bool) -> Found:
     problems: list[str] = []
     found, seen = Found(), set[tuple[str, AnalysisRequest[Any, Any]]]()
     for clip, request in _pairs(words, asked, recursive, problems):
-        known = (os.path.abspath(clip), request)  # noqa: PTH100 - as it is written: `..` may follow a link
+        if clip.endswith(WRITTEN):
+            found.written += 1
+            continue
+        known = (_place(clip), request)
         if known in seen:
             found.repeated += 1
         else:
             seen.add(known)
             found.clips.append((clip, request))
+    if found.written and not found.clips and not problems:
+        problems.append(
+            f"CLIP: there are only videos that end in {WRITTEN}: a run has written them; rename what is none"
+        )
     if problems:
         raise refuse(problems)
     return found
+
+
+def _place(clip: str) -> str:
+    """Where a clip lies, by one name for each folder: links may lead round in a circle."""
+    folder, name = os.path.split(clip)
+    return os.path.join(os.path.realpath(folder), name)  # noqa: PTH118 - names stay as they are written
 
 
 def _pairs(
@@ -71,10 +89,17 @@ def _matches(words: Iterable[str], problems: list[str]) -> Iterator[str]:
         if not glob.has_magic(word) or os.path.lexists(word):
             yield word
             continue
-        matches = sorted(glob.glob(word, recursive=True), key=_natural)  # noqa: PTH207 - keeps names as they are written
+        found = glob.glob(word, recursive=True)  # noqa: PTH207 - keeps names as they are written
+        matches = sorted((each for each in found if _fits(each, word)), key=_natural)
         if not matches:
             problems.append(f"CLIP: {word!r} matches nothing")
         yield from matches
+
+
+def _fits(match: str, pattern: str) -> bool:
+    """Whether a pattern means this: videos and folders, and manifests if it ends as they do."""
+    manifest = _is_manifest(match) and _is_manifest(pattern)
+    return manifest or Path(match).is_dir() or _is_video(Path(match).name)
 
 
 def _is_manifest(word: str) -> bool:
