@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 import click
-from attrs import define
+from attrs import define, field
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -89,6 +89,8 @@ class Paper:
     """Clips that are expected; None where there is no sense in counting."""
     kept: bool = False
     """Whether a journal on a disk has every id, so that a terminal need not show each."""
+    doubtful: set[str] = field(factory=set)
+    """Clips whose start is in doubt, and that have not come to an end yet."""
     differences: int = 0
     """In how many ways answers differed from the vendor's documentation."""
     _done: int = 0
@@ -121,7 +123,10 @@ class Paper:
             case Retried(route, attempt, delay, reason):
                 self.note(f"{route}: attempt {attempt} failed ({reason}); again in {delay:.1f} s")
             case StartUncertain(clip):
+                self.doubtful.add(clip)
                 self.note(f"{clean(clip)}: may have been charged, and is not sent again; looking it up")
+            case AnalysisWatched(clip):
+                self.doubtful.discard(clip)
             case DriftSeen():
                 self.differences += 1
             case _:
@@ -133,6 +138,7 @@ class Paper:
     def ended(self, outcome: Outcome) -> None:
         """One of them has come to its end: its bars go, and it is told in words where it is no success."""
         self._done += 1
+        self.doubtful.discard(outcome.clip or "")
         if self._bars is not None:
             self._bars.forget(outcome.clip, outcome.analysis_id)
             self._bars.overall(self._done, self._spent)

@@ -111,7 +111,9 @@ class Summary:
         told += [f"{self.left} not finished or not begun"] if self.left else []
         tell(f"{self.total} clip{'s' if self.total != 1 else ''}: {', '.join(told) or 'none'}.")
         whose = "Made-up credits" if self.paper.made_up else "Credits"
-        tell(f"{whose}: {report.spent} spent, {report.uncertain} uncertain, {report.saved} saved.")
+        # Who stops at once leaves starts in doubt that never came to an outcome.
+        uncertain = report.uncertain + len(self.paper.doubtful)
+        tell(f"{whose}: {report.spent} spent, {uncertain} uncertain, {report.saved} saved.")
         if report.stopped:
             tell(report.stopped)
 
