@@ -188,7 +188,8 @@ class _Reading:
             try:
                 given[name] = read(cell)
             except (ValueError, KeyError):
-                self.problems.append(Problem(f"{where}, {name}", f"{cell!r} {wanted}"))
+                # What stands there may be health data: it is not repeated.
+                self.problems.append(Problem(f"{where}, {name}", wanted))
         view = given.pop("view", self.defaults.get("view"))
         if view is None:
             if "view" not in cells:
