@@ -22,7 +22,9 @@ from anyio.lowlevel import checkpoint
 from attrs import evolve, field, frozen
 
 from .errors import ClipUnusable, Problem
-from .protocol.video_limits import CONTENT_TYPES, check_clip, extension
+from .protocol.facts import HEAD, ClipFacts, container_of
+from .protocol.judgement import judge, refuse
+from .protocol.video_limits import CONTENT_TYPES, extension
 
 __all__ = ["Clip", "ClipSource", "digest", "pinned", "prepare", "safe_name"]
 
@@ -42,6 +44,10 @@ class Clip:
     """Bytes."""
     chunks: Chunks = field(repr=False, eq=False)
     """Opens the content anew; exactly `size` bytes, or `ClipUnusable` before the last chunk."""
+    path: Path | None = field(default=None, repr=False, eq=False)
+    """The file that it is, if it is one."""
+    once: bool = field(default=False, repr=False, eq=False)
+    """Whether the content can be read only once, so that nobody may look into it before it is sent."""
 
     @property
     def content_type(self) -> str:
@@ -57,8 +63,9 @@ class Clip:
         """
         if not isinstance(size, int) or isinstance(size, bool) or size < 0:
             raise _unusable("size", "must be the exact number of bytes")
+        once = not callable(source)
         opening = source if callable(source) else _once(source)
-        return cls(safe_name(name), size, lambda: _exactly(opening(), size))
+        return cls(safe_name(name), size, lambda: _exactly(opening(), size), once=once)
 
 
 ClipSource = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Clip
@@ -66,14 +73,15 @@ ClipSource = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 
 
 async def prepare(source: ClipSource, name: str | None = None) -> Clip:
-    """The clip that `source` is, checked against the documented size and types.
+    """The clip that `source` is. Whether the vendor takes it is judged elsewhere.
 
-    Raises `ClipUnusable` for what is missing, empty, too large, no regular file or of the wrong type.
+    Raises `ClipUnusable` for what cannot be sent at all: missing, empty, no regular file.
     """
     if name is not None and not isinstance(name, str):
         raise _unusable("name", "must be a text")
     clip = await _clip(source, name)
-    check_clip(clip.name, clip.size)
+    if clip.size <= 0:  # nobody could tell afterwards whether all of nothing had been sent
+        refuse(judge(ClipFacts(name=clip.name, size=clip.size)), "errors")
     return clip
 
 
@@ -169,11 +177,8 @@ def _plain(text: str) -> str:
 
 def sniff(content: bytes) -> str:
     """The extension that goes with the content's container signature, or an empty text."""
-    if content[4:8] == b"ftyp":
-        return ".mov" if content[8:12] == b"qt  " else ".mp4"
-    if content[:4] == b"RIFF" and content[8:12] == b"AVI ":
-        return ".avi"
-    return ".webm" if content[:4] == b"\x1a\x45\xdf\xa3" else ""
+    container = container_of(content[:HEAD])
+    return {"": "", "matroska": ".mkv"}.get(container, f".{container}")
 
 
 # --- contents -----------------------------------------------------------------------------------
@@ -192,7 +197,8 @@ async def _path_clip(path: Path, name: str | None) -> Clip:
         raise _unusable("path", f"{path.name!r} cannot be opened: {why}") from None
     if not stat.S_ISREG(facts.st_mode):
         raise _unusable("path", f"{path.name!r} is not a regular file")
-    return Clip(safe_name(name or path.name), facts.st_size, lambda: _exactly(_read_path(path, facts), facts.st_size))
+    size = facts.st_size
+    return Clip(safe_name(name or path.name), size, lambda: _exactly(_read_path(path, facts), size), path=path)
 
 
 async def _read_path(path: Path, expected: os.stat_result) -> AsyncGenerator[bytes]:
@@ -254,7 +260,7 @@ def _measure(file: IO[bytes]) -> tuple[int, int, bytes]:
         end = file.seek(0, os.SEEK_END)
         file.seek(start)
         try:
-            return start, end - start, _binary(file.read(64))
+            return start, end - start, _binary(file.read(HEAD))
         finally:
             file.seek(start)
 
