@@ -13,18 +13,28 @@ from attrs import frozen
 
 from .errors import StartAttempt
 from .protocol.drift import DriftNote
+from .protocol.judgement import Finding
 
 __all__ = [
     "AnalysisProgress",
     "AnalysisStarted",
     "AnalysisWatched",
     "BytesSent",
+    "ClipDoubted",
     "DriftSeen",
     "Event",
     "Listener",
     "Retried",
     "StartUncertain",
 ]
+
+
+@frozen
+class ClipDoubted:
+    """A clip goes on although it may not fit: what was found did not stop it."""
+
+    clip: str
+    findings: tuple[Finding, ...]
 
 
 @frozen
@@ -92,5 +102,14 @@ class DriftSeen:
     note: DriftNote
 
 
-Event = BytesSent | AnalysisStarted | AnalysisWatched | StartUncertain | AnalysisProgress | Retried | DriftSeen
+Event = (
+    ClipDoubted
+    | BytesSent
+    | AnalysisStarted
+    | AnalysisWatched
+    | StartUncertain
+    | AnalysisProgress
+    | Retried
+    | DriftSeen
+)
 Listener = Callable[[Event], None]

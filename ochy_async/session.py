@@ -20,6 +20,7 @@ from anyio.lowlevel import checkpoint
 from . import starting
 from .batch.engine import Batch
 from .batch.settings import BatchSettings, settings_of
+from .checking import Checking
 from .clips import ClipSource, prepare
 from .errors import AnalysisFailed, InvalidRequest, Problem, StartAttempt, UncertainStart
 from .events import Listener
@@ -28,6 +29,7 @@ from .policy.limits import Limits
 from .policy.polling import Polling
 from .policy.reconciling import Reconciliation, candidates_of
 from .policy.retry import Retry
+from .probing.prober import Prober
 from .protocol.analysis import (
     AnalysisList,
     AnalysisState,
@@ -42,6 +44,7 @@ from .protocol.analysis import (
 from .protocol.call import any_call
 from .protocol.drift import DriftNote
 from .protocol.exercises import Exercise, exercises_call
+from .protocol.judgement import Stops, stops_of
 from .protocol.landmarks import Landmarks, landmarks_call
 from .protocol.request import AnalysisRequest
 from .protocol.routes import RESULTS, START
@@ -96,6 +99,7 @@ class OchySession:
         retry: Retry | None = None,
         polling: Polling | None = None,
         limits: Limits | None = None,
+        check: Stops | None = None,
         on_event: Listener | None = None,
         clock: Callable[[], datetime] = _now,
         chance: Callable[[], float] = random.random,
@@ -106,10 +110,12 @@ class OchySession:
         lends the connections of an aiohttp session, which stays yours to close. `transport` takes
         the place of the network, key included: the emulator's, in tests. `storage` takes that of the
         way to thumbnails and videos, which never sees the key; with a `transport` and no `storage` none
-        can be fetched. `on_event` is called on the event loop with every `Event`. `clock` (UTC) and
-        `chance` (0 to 1) are for tests.
+        can be fetched. `check` says what stops a clip before it is sent: `errors` (documented limits, the
+        default), `warnings` too (whatever may spoil an analysis), or `nothing`, which does not even look into
+        it; left out it comes from `OCHY_CHECK`. `on_event` is called on the event loop with every `Event`.
+        `clock` (UTC) and `chance` (0 to 1) are for tests.
 
-        Raises `KeyRefused` without a usable key, `InvalidSettings` for a bad base URL.
+        Raises `KeyRefused` without a usable key, `InvalidSettings` for a bad base URL or check.
         """
         key = ApiKey(api_key if api_key is not None else os.environ.get("OCHY_API_KEY", ""))
         del api_key  # from here on no frame of ours holds it
@@ -120,8 +126,11 @@ class OchySession:
             transport, storage = HttpTransport(key, url, limits, http), storage or HttpStorage(limits)
         self._exchange = Exchange(transport, retry or Retry(), limits, clock, chance, on_event, storage)
         self._scheduler = Scheduler(self._exchange, polling or Polling())
+        stops = stops_of(check or os.environ.get("OCHY_CHECK") or "errors")
+        self._checking = Checking(self._exchange, Prober(limits.look), stops)
 
     async def __aenter__(self) -> Self:
+        await self._checking.prober.__aenter__()
         self._exchange.open = True
         return self
 
@@ -133,6 +142,7 @@ class OchySession:
             closing.push_async_callback(self._exchange.transport.aclose)
             if self._exchange.storage is not None:
                 closing.push_async_callback(self._exchange.storage.aclose)
+            closing.push_async_callback(self._checking.prober.aclose)
 
     def __repr__(self) -> str:
         return f"<OchySession, {'open' if self._exchange.open else 'closed'}: {self._exchange.transport!r}>"
@@ -156,9 +166,10 @@ class OchySession:
         name: str | None = None,
         label: str | None = None,
         timeout: float | None = None,
+        check: Stops | None = None,
     ) -> R:
         """Starts an analysis and waits for its results: `start`, then `wait`. Costs one credit."""
-        return await self.wait(await self.start(clip, request, name=name, label=label), timeout=timeout)
+        return await self.wait(await self.start(clip, request, name=name, label=label, check=check), timeout=timeout)
 
     async def start(
         self,
@@ -167,12 +178,15 @@ class OchySession:
         *,
         name: str | None = None,
         label: str | None = None,
+        check: Stops | None = None,
     ) -> Started[R, C]:
         """Uploads a clip and starts its analysis. Costs one credit.
 
         `clip` is a path, bytes, an open binary file (read from its position, never closed) or
         `Clip.stream(…)`; `name` overrides the file name that is sent, and `label` is what events, logs
-        and errors call the clip. What comes back can be stored as JSON and waited for by any process.
+        and errors call the clip. `check` is what stops it, that of the session when left out; what is found
+        and does not stop it is told as `ClipDoubted`. What comes back can be stored as JSON and waited for by any
+        process.
 
         Raises `ClipUnusable` before anything is sent, `ClipRefused`, `BuyCredits`, `KeyRefused`, or
         `NotFound` (subject) where the server refused, `TryLater` where it surely did not happen, and
@@ -181,10 +195,11 @@ class OchySession:
         exchange = self._ready()
         if not isinstance(request, AnalysisRequest):
             raise InvalidRequest.of("start", (Problem("request", "must be a SideView or a BackView"),))
-        ready = None
-        with move_on_after(exchange.limits.call):  # a file system may hang as a network does
+        checking, ready = self._checked_by(check), None
+        with move_on_after(exchange.limits.call) as scope:  # a file system may hang as a network does
             ready = await prepare(clip, name)
-        if ready is None:
+            await checking.check(ready, request, label or ready.name)
+        if ready is None or scope.cancelled_caught:
             raise exchange.deadline_passed(Request(START, START.path()), 1, exchange.limits.call)
         return await starting.start(exchange, ready, request, label)
 
@@ -310,14 +325,18 @@ class OchySession:
 
         `request` is for clips that come without one of their own; `BatchSettings` tells the settings:
         `journal`, `max_credits`, `bounds`, `timeout`, `tag_starts`, `retry_refused`, `wait_for_credits`,
-        `same_account`, `out`, `keep`.
+        `same_account`, `out`, `keep`, `check`.
 
         Raises `InvalidSettings` for nonsense; entering the block raises `JournalTrouble` where the journal
         cannot serve, `OutputTrouble` where the folder cannot.
         """
         exchange, timeout = self._exchange, self._scheduler.polling.timeout
-        ready = settings_of(settings, timeout=timeout, storage=exchange.storage)
+        checking = self._checked_by(settings.get("check"))
+        ready = settings_of(settings, timeout=timeout, storage=exchange.storage, checking=checking)
         return Batch(exchange, self._scheduler, ready, request)
+
+    def _checked_by(self, check: Stops | None) -> Checking:
+        return self._checking if check is None else self._checking.stopped_by(stops_of(check))
 
     # --- subjects, webhook, exercises ---------------------------------------------------------------
 

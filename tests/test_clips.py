@@ -15,8 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ochy_async import Clip
+from ochy_async.checking import named
 from ochy_async.clips import CHUNK, ClipSource, prepare, safe_name
 from ochy_async.errors import ClipUnusable
+from ochy_async.protocol.judgement import judge, refuse, stopping
 from ochy_async.protocol.video_limits import CONTENT_TYPES, MAX_BYTES
 
 pytestmark = pytest.mark.anyio
@@ -54,7 +56,7 @@ async def handed_over(clip: Clip, between: Callable[[], object] = lambda: None) 
 async def problems_of(source: Any, name: str | None = None) -> dict[str, str]:
     """Why a clip is refused: message by field."""
     with pytest.raises(ClipUnusable) as caught:
-        await prepare(source, name)
+        refuse(stopping(judge(named(await prepare(source, name))), "errors"), "errors")
     assert "nothing was sent or charged" in str(caught.value)
     assert all(str(problem) in str(caught.value) for problem in caught.value.problems)
     return {problem.field: problem.message for problem in caught.value.problems}

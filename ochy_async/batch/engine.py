@@ -99,7 +99,7 @@ class Batch(Generic[R, C]):
             tag_starts=settings.tag_starts,
             retry_refused=settings.retry_refused,
         )
-        return Line(road, account, settings.bounds, settings.keeper)
+        return Line(road, account, settings.bounds, settings.checking, settings.keeper)
 
     async def run(self, clips: Clips) -> AsyncGenerator[Outcome[R, C]]:
         """The outcome of every clip, each as soon as it is complete.

@@ -13,6 +13,7 @@ from typing import Any, Final
 from anyio import CapacityLimiter, Lock, move_on_after
 from attrs import define, field
 
+from ..checking import Checking
 from ..clips import Clip, digest, prepare
 from ..errors import ClipUnusable, OchyError
 from ..journal.contract import Kept
@@ -47,6 +48,7 @@ class Line:
     road: Road
     account: str
     bounds: Bounds
+    checking: Checking
     keeper: Keeper = field(factory=Keeper)
     checks: CapacityLimiter = field(init=False)
     collecting: CapacityLimiter = field(init=False)
@@ -72,8 +74,11 @@ class Line:
 
     async def _walked(self, walk: Walk) -> NotAnalyzed | None:
         """Step after step until nothing is left to do. None where the results are there."""
+        refused = await self.unfit(walk)
+        if refused is not None:
+            return refused
         entry = walk.entry
-        if self.road.retry_refused and entry is not None and entry.state is State.REFUSED:
+        if self.again(walk) and entry is not None:
             walk.entry = await self.road.books.record(entry, State.OPEN, reason="It is tried again.")
         if walk.step() is not Step.NOTHING:
             async with self.road.in_flight:
@@ -84,11 +89,27 @@ class Line:
         kind = _ENDS.get(walk.known.state)
         return walk.end(kind, walk.known.reason) if kind is not None else None
 
+    def again(self, walk: Walk) -> bool:
+        """Whether what the server refused before is sent again."""
+        return self.road.retry_refused and walk.entry is not None and walk.entry.state is State.REFUSED
+
+    async def unfit(self, walk: Walk) -> Refused | None:
+        """Why the clip is not bought, if it would be. What is paid for already is collected, fit or not."""
+        if walk.step() is not Step.START and not self.again(walk):
+            return None
+        async with self.checks:
+            try:
+                await self.checking.check(walk.clip, walk.item.request, walk.item.label)
+            except ClipUnusable as error:
+                return walk.end(Refused, str(error), error, problems=error.problems)
+        return None
+
     async def identified(self, item: Item) -> Walk | Refused | Unfinished:
         """The clip checked and hashed, before anything is known of it."""
         async with self.checks:
             try:
                 clip = await self._prepared(item)
+                await self.checking.refuse_limits(clip, item.request, item.label)
                 content = await digest(clip)
             except ClipUnusable as error:
                 return Refused(**item.facts, reason=str(error), error=error, problems=error.problems)

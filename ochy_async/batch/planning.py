@@ -54,6 +54,9 @@ async def _word(line: Line, item: Item, seen: set[str]) -> tuple[str, str]:
         return "duplicates", ""
     seen.add(walk.key)
     entry = await line.road.books.find(walk.key)
-    again = line.road.retry_refused and entry is not None and entry.state is State.REFUSED
-    word = "to_buy" if again else _WORDS[entry.state if entry is not None else None]
+    walk.entry = entry
+    unfit = await line.unfit(walk)
+    if unfit is not None:
+        return "refused", unfit.reason
+    word = "to_buy" if line.again(walk) else _WORDS[entry.state if entry is not None else None]
     return word, entry.reason if word == "refused" and entry is not None else ""

@@ -11,12 +11,14 @@ from typing import TypedDict
 
 from attrs import field, frozen
 
+from ..checking import Checking
 from ..errors import InvalidSettings
 from ..journal.contract import Journal
 from ..journal.memory import MemoryJournal
 from ..journal.sqlite import SqliteJournal
 from ..policy.limits import Bounds
 from ..policy.spending import Guard
+from ..protocol.judgement import Stops
 from ..storage import Storage
 from .keeping import Keeper
 
@@ -47,6 +49,9 @@ class BatchSettings(TypedDict, total=False):
     keep: Collection[str] | None
     """What is fetched besides the results: `calculated` (also without a folder; the default with one),
     `raw_data`, `thumbnail`, `output_video`."""
+    check: Stops | None
+    """What stops a clip before it is bought: `errors`, `warnings` too, or `nothing`. Default: as the session says.
+    What is paid for already is collected all the same."""
 
 
 @frozen(kw_only=True)
@@ -57,13 +62,14 @@ class Settings:
     bounds: Bounds
     timeout: float
     guard: Guard
+    checking: Checking
     keeper: Keeper = field(factory=Keeper)
     tag_starts: bool = False
     retry_refused: bool = False
     same_account: bool = False
 
 
-def settings_of(given: BatchSettings, *, timeout: float, storage: Storage | None) -> Settings:
+def settings_of(given: BatchSettings, *, timeout: float, storage: Storage | None, checking: Checking) -> Settings:
     """What the arguments mean; `timeout` where they say none. Raises `InvalidSettings`."""
     unknown = given.keys() - BatchSettings.__annotations__.keys()
     if unknown:
@@ -77,6 +83,7 @@ def settings_of(given: BatchSettings, *, timeout: float, storage: Storage | None
             most=_credits(given.get("max_credits")),
             patience=_seconds("wait_for_credits", given.get("wait_for_credits", 0.0)),
         ),
+        checking=checking,
         keeper=Keeper.of(given.get("out"), given.get("keep"), storage),
         tag_starts=given.get("tag_starts", False),
         retry_refused=given.get("retry_refused", False),

@@ -23,6 +23,8 @@ class Limits:
     """Seconds without any progress (bytes taken or given) after which an attempt is given up."""
     call: float = field(default=90.0, validator=between(0.01, 3600))
     """Seconds for a whole call with all its retries, uploads apart."""
+    look: float = field(default=20.0, validator=between(0.01, 3600))
+    """Seconds for a look into one clip before it is sent; what takes longer is not known."""
     upload_rate: float = field(default=30_000.0, validator=between(1, 1e9))
     """Bytes per second that an upload or a download must reach on average: its deadline is `call` plus size by rate."""
     answer_bytes: int = field(default=8_000_000, validator=between(1_000, 1e9, whole=True))

@@ -161,6 +161,7 @@ def _broken(facts: ClipFacts) -> Iterator[Finding]:
     if facts.readable is False or (facts.readable is None and facts.container == ""):
         kind = f"looks like {facts.container.upper()} and" if facts.container else "is no MP4, MOV, AVI or WEBM, or"
         end = ": a recording that was broken off has no index" if facts.container in ("mp4", "mov") else ""
+        end = f": {facts.unread}" if facts.unread else end
         yield Finding("clip", f"{kind} cannot be read{end}; copy or export it again", code="unreadable")
     elif facts.video is False:
         yield Finding("clip", "there is no video in it; send the file with the picture", code="no_video")

@@ -1,0 +1,261 @@
+"""The process that decodes: reads orders from stdin, answers on stdout, knows nothing of the rest.
+
+Law of this room: run by path in an interpreter of its own, it imports the standard library and PyAV, never
+the user's program. Whatever hangs is ended by an alarm, whatever grows by a limit, whatever is left over by
+the end of stdin.
+
+An order is a line of JSON, `{"path": …}` or `{"bytes": n}` with n bytes behind it; the answer is a line of
+JSON with the names of `ClipFacts`. The first line of all is `{"modules": [...], "seconds": …, "memory": …}`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import statistics
+import sys
+from collections.abc import Iterator
+from typing import IO, Any, Final
+
+FORMATS: Final = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm"
+"""What may be opened: no playlist, which would open other files, and no text that passes for a film."""
+FOR_A_PICTURE: Final = 200
+"""Packets within which a picture must come."""
+MOST_PACKETS: Final = 20_000
+MOST_SECONDS: Final = 25.0
+"""Of a longer film no more is read: it is too long already, and its header says how long."""
+UNEVEN: Final = 0.2
+"""How much an interval may differ from the usual one."""
+SELDOM: Final = 0.02
+"""Share of intervals that may differ more: a camera drops a picture now and then."""
+
+
+def main() -> None:
+    """Answers orders until stdin ends."""
+    orders, answers = sys.stdin.buffer, sys.stdout.buffer
+    settings = json.loads(orders.readline())
+    sys.path[:] = settings["modules"]
+    _bound(settings["memory"])
+    trouble = _unusable()
+    _answer(answers, {"trouble": trouble})
+    while not trouble and (line := orders.readline()):
+        order = json.loads(line)
+        content = orders.read(order["bytes"]) if "bytes" in order else None
+        _alarm(settings["seconds"])
+        _answer(answers, _facts(order, content))
+        _alarm(0)
+
+
+def _unusable() -> str:
+    try:
+        import av  # noqa: F401
+    except Exception as missing:  # noqa: BLE001 - a broken library may raise anything
+        return f"PyAV cannot be loaded ({type(missing).__name__})"
+    return ""
+
+
+def _answer(answers: IO[bytes], facts: dict[str, Any]) -> None:
+    answers.write(json.dumps(facts).encode() + b"\n")
+    answers.flush()
+
+
+def _bound(memory: int) -> None:
+    """No more memory than this, where the system can be told so."""
+    try:
+        import resource
+    except ImportError:
+        return
+    for kind, most in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CORE, 0)):
+        try:
+            resource.setrlimit(kind, (most, resource.getrlimit(kind)[1]))
+        except (OSError, ValueError):
+            continue  # a lower limit holds already, or the system has none of this kind
+
+
+def _alarm(seconds: float) -> None:
+    """Ends this process then, even inside a decoder: whoever gave the order may be gone by then."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _facts(order: dict[str, Any], content: bytes | None) -> dict[str, Any]:
+    if content is not None:
+        return _read(io.BytesIO(content))
+    try:
+        with open(os.fsencode(order["path"]), "rb") as file:  # noqa: PTH123 - the name may be no text
+            return _read(file)
+    except OSError as trouble:
+        return {"unread": f"it cannot be opened: {trouble.strerror}"}
+
+
+def _read(file: IO[bytes]) -> dict[str, Any]:
+    """The facts of a film, as far as they can be had."""
+    import av
+
+    try:
+        # Through a file object, never a name: FFmpeg would take some names for addresses.
+        film = av.open(file, "r", options={"format_whitelist": FORMATS}, metadata_errors="replace")
+    except MemoryError:
+        return {"unread": TOO_LARGE}
+    except (av.FFmpegError, ValueError):
+        return {"readable": False}
+    with film:
+        # A cover is a picture, and no film.
+        streams = [each for each in film.streams.video if not _still(each)]
+        if not streams:
+            return {"readable": True, "video": False}
+        return {"readable": True, "video": True, **_Film(film, streams[0]).facts()}
+
+
+def _still(stream: Any) -> bool:
+    return bool(stream.disposition & stream.disposition.attached_pic)
+
+
+TOO_LARGE: Final = "it needs more memory than a look may take; make the picture smaller"
+
+
+class _Film:
+    """One video stream on its way through the reader."""
+
+    def __init__(self, film: Any, stream: Any) -> None:
+        self.film, self.stream = film, stream
+        self.picture: Any = None
+        self.memory = True
+        """Whether there was enough."""
+        self.whole = True
+        """Whether all packets were read, and without trouble."""
+        self.broken = False
+        """Whether reading ended in trouble."""
+        self.times: list[int] = []
+        self.last = 0
+        """How long the last packet lasts, in ticks."""
+        self.packets = 0
+
+    def facts(self) -> dict[str, Any]:
+        context = self.stream.codec_context
+        if context is not None:
+            context.thread_count = 1  # threads cost memory, and one picture is all that is wanted
+        self._walk(can_decode=context is not None)
+        self.times.sort()
+        return {
+            "codec": context.name if context is not None else None,
+            "decodable": self._decodable(known=context is not None),
+            "seconds": self._seconds(),
+            "fps": self._fps(),
+            "varying": self._varying(),
+            "frames": self.packets if self.whole else (self.stream.frames or None),
+            "cut_short": self._cut_short(),
+            "unread": "" if self.memory else TOO_LARGE,
+            **self._shape(),
+        }
+
+    def _walk(self, *, can_decode: bool) -> None:
+        """Reads the packets, and decodes until there is a picture."""
+        for packet in self._packets():
+            if can_decode and self.picture is None and self.memory and self.packets <= FOR_A_PICTURE:
+                self._decode(packet)
+            if not packet.size:
+                continue
+            self.packets += 1
+            time = packet.pts if packet.pts is not None else packet.dts
+            if time is not None:
+                self.times.append(time)
+                self.last = packet.duration or self.last
+            if self.packets >= MOST_PACKETS or self._in_seconds(self._span()) > MOST_SECONDS:
+                self.whole = False
+                return
+
+    def _packets(self) -> Iterator[Any]:
+        import av
+
+        packets = self.film.demux(self.stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except (av.FFmpegError, ValueError):
+                self.broken, self.whole = True, False
+                return
+            if packet is None:
+                return
+            self.broken = self.broken or bool(packet.is_corrupt)
+            yield packet
+
+    def _decode(self, packet: Any) -> None:
+        import av
+
+        try:
+            self.picture = next(iter(packet.decode()), None)
+        except (MemoryError, av.error.MemoryError):
+            self.memory = False
+        except (av.FFmpegError, ValueError):
+            return  # a later packet may do, as after a cut
+
+    def _decodable(self, *, known: bool) -> bool | None:
+        if self.picture is not None:
+            return True
+        return False if known and self.memory else None
+
+    def _span(self) -> int:
+        return max(self.times) - min(self.times) if self.times and self.packets % 64 == 0 else 0
+
+    def _in_seconds(self, ticks: float) -> float:
+        return float(ticks) * float(self.stream.time_base or 1e-6)
+
+    def _seconds(self) -> float | None:
+        """As far as the pictures go; what the header says where not all of them were read."""
+        if self.whole and len(self.times) > 1:
+            return self._in_seconds(self.times[-1] - self.times[0] + (self.last or self._usual()))
+        return self._announced() or (self._in_seconds(self.times[-1] - self.times[0]) if len(self.times) > 1 else None)
+
+    def _announced(self) -> float | None:
+        if self.stream.duration:
+            return self._in_seconds(self.stream.duration)
+        return self.film.duration / 1_000_000 if self.film.duration else None
+
+    def _intervals(self) -> list[int]:
+        return [after - before for before, after in zip(self.times, self.times[1:], strict=False)]
+
+    def _usual(self) -> float:
+        return statistics.median(self._intervals()) if len(self.times) > 1 else 0
+
+    def _fps(self) -> float | None:
+        span = self._in_seconds(self.times[-1] - self.times[0]) if len(self.times) > 1 else 0
+        if span > 0:
+            return (len(self.times) - 1) / span
+        return float(self.stream.average_rate) if self.stream.average_rate else None
+
+    def _varying(self) -> bool | None:
+        """Whether more than a few intervals differ from the usual one by more than a share and the rounding."""
+        if len(self.times) < 3:
+            return None
+        usual = self._usual()
+        slack = max(1.5, UNEVEN * usual)  # one tick either way is rounding
+        odd = sum(abs(each - usual) > slack for each in self._intervals())
+        return odd > max(1, SELDOM * len(self.times))
+
+    def _cut_short(self) -> bool:
+        """Whether reading ended in trouble, or clearly before what the header says."""
+        if self.broken:
+            return True
+        announced, there = self._announced(), self._seconds()
+        late = announced is not None and there is not None and announced - there > max(0.5, 0.05 * announced)
+        return self.whole and (late or self.stream.frames > self.packets + 1)
+
+    def _shape(self) -> dict[str, Any]:
+        """The picture as it is shown."""
+        picture = self.picture or self.stream.codec_context
+        if picture is None or not picture.width or not picture.height:
+            return {}
+        width, height = round(picture.width * (self.stream.sample_aspect_ratio or 1)), picture.height
+        if self.picture is None:  # how it is turned is told with the picture
+            return {"width": width, "height": height}
+        rotation = round(self.picture.rotation) % 360
+        if rotation % 180 == 90:
+            width, height = height, width
+        return {"width": width, "height": height, "rotation": rotation}
+
+
+if __name__ == "__main__":
+    main()
