@@ -21,9 +21,9 @@ from anyio import CancelScope, to_thread
 from anyio.lowlevel import checkpoint
 from attrs import evolve, field, frozen
 
-from .errors import ClipUnusable, Problem
+from .errors import ClipUnusable
 from .protocol.facts import HEAD, ClipFacts, container_of
-from .protocol.judgement import judge, refuse
+from .protocol.judgement import Finding, judge, refuse
 from .protocol.video_limits import CONTENT_TYPES, extension
 
 __all__ = ["Clip", "ClipSource", "digest", "pinned", "prepare", "safe_name"]
@@ -99,7 +99,7 @@ async def _clip(source: ClipSource, name: str | None) -> Clip:
 
 
 def _unusable(what: str, why: str) -> ClipUnusable:
-    problem = Problem(what, why)
+    problem = Finding(what, why, code="unusable")
     return ClipUnusable(f"The clip cannot be sent; nothing was sent or charged.\n  - {problem}", problems=(problem,))
 
 

@@ -288,7 +288,7 @@ def test_doctor_finds_a_proxy_in_trouble(shop: Shop) -> None:
 def test_a_reader_that_leaves_loses_nothing_that_is_paid(shop: Shop) -> None:
     """When stdout is closed the run ends without a traceback and names what was paid for and not shown."""
     command = [sys.executable, "-m", "ochy_async.cli", "analyze", *QUICK, *shop.clips("a.mp4"), "--view", "side"]
-    env = {"OCHY_BASE_URL": shop.emulator.url, "OCHY_API_KEY": API_KEY}
+    env = shop.environment()
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)  # noqa: S603
     assert child.stdout is not None
     child.stdout.close()
@@ -308,7 +308,7 @@ def test_bars_stay_off_stdout(shop: Shop, output: Path) -> None:
 
     outer, inner = pty.openpty()
     command = [sys.executable, "-m", "ochy_async.cli", "analyze", *QUICK, *shop.clips("a.mp4"), "--view", "side"]
-    env = {"OCHY_BASE_URL": shop.emulator.url, "OCHY_API_KEY": API_KEY, "TERM": "xterm"}
+    env = shop.environment(TERM="xterm")
     with (output / "stdout").open("w") as out:
         child = subprocess.Popen([*command, "--json"], stdout=out, stderr=inner, env=env)  # noqa: S603
         os.close(inner)

@@ -17,6 +17,7 @@ from attrs import asdict
 
 from ..batch.report import Plan
 from ..policy.limits import Bounds
+from ..protocol.judgement import STOPS
 from .account import Account, account_options
 from .exits import Exit
 from .inputs import WRITTEN, Found, find
@@ -50,6 +51,9 @@ _FIELDS: Final = (
     "notify_via_webhook",
 )
 
+_PASSED: Final = ("max_credits", "timeout", "tag_starts", "retry_refused", "same_account", "check")
+"""What a batch calls as the flags do."""
+
 _BATCH_OPTIONS: Final = (
     click.option("--recursive", is_flag=True, help="Look into the folders of folders too."),
     click.option(
@@ -65,6 +69,15 @@ _BATCH_OPTIONS: Final = (
     ),
     click.option(
         "--max-credits", type=click.IntRange(0), metavar="N", help="Credits that the journal may cost in all."
+    ),
+    click.option(
+        "--check",
+        type=click.Choice(STOPS),
+        default="errors",
+        show_default=True,
+        envvar="OCHY_CHECK",
+        show_envvar=True,
+        help="What stops a clip before it is bought; see `ochy check`.",
     ),
     click.option("--dry-run", is_flag=True, help="Tell what would be bought. Sends and spends nothing."),
     click.option(
@@ -168,7 +181,7 @@ def _job(found: Found, made_up: bool, options: Mapping[str, Any]) -> Job:
         "bounds": Bounds(uploads=options["uploads"], in_flight=options["in_flight"]),
         "out": out,
         "keep": tuple(dict.fromkeys(keep)),
-        **{name: options[name] for name in ("max_credits", "timeout", "tag_starts", "retry_refused", "same_account")},
+        **{name: options[name] for name in _PASSED},
         "wait_for_credits": options["wait_for_credits"],
     }
     again = command_line("ochy", "analyze", *click.get_current_context().meta[__name__])

@@ -20,6 +20,7 @@ __all__ = ["COMMANDS", "ochy"]
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "demo": ("demo", "See it work: a batch that is killed and resumed; no key, no credit."),
     "analyze": ("analyze", "Analyse clips, folders and manifests. Costs one credit for each clip."),
+    "check": ("check", "Check clips before they cost a credit. Needs no key, sends and spends nothing."),
     "journal": ("journal", "Show what a journal remembers, and settle doubts. Spends nothing."),
     "wait": ("wait", "Collect analyses that are paid for already. Spends nothing."),
     "doctor": ("doctor", "Check key, settings and network. Spends nothing."),

@@ -23,6 +23,7 @@ from ..events import (
     AnalysisStarted,
     AnalysisWatched,
     BytesSent,
+    ClipDoubted,
     DriftSeen,
     Event,
     Retried,
@@ -120,6 +121,9 @@ class Paper:
                     self.note(
                         f"{clean(clip)}: started{'' if self.made_up else ' and paid for'}, analysis {analysis_id}"
                     )
+            case ClipDoubted(clip, findings):
+                for each in findings:
+                    self.note(f"{clean(clip)}: {each.severity}: {each}")
             case Retried(route, attempt, delay, reason):
                 self.note(f"{route}: attempt {attempt} failed ({reason}); again in {delay:.1f} s")
             case StartUncertain(clip):
