@@ -106,7 +106,9 @@ def _read(file: IO[bytes]) -> dict[str, Any]:
         streams = [each for each in film.streams.video if not _still(each)]
         if not streams:
             return {"readable": True, "video": False}
-        return {"readable": True, "video": True, **_Film(film, streams[0]).facts()}
+        facts = _Film(film, streams[0]).facts()
+        facts["cut_short"] = facts["cut_short"] or _promised(file) > _end(file)
+        return {"readable": True, "video": True, **facts}
 
 
 def _still(stream: Any) -> bool:
@@ -114,6 +116,56 @@ def _still(stream: Any) -> bool:
 
 
 TOO_LARGE: Final = "it needs more memory than a look may take; make the picture smaller"
+
+
+# --- how large a file says that it is ---------------------------------------------------------------
+
+
+def _end(file: IO[bytes]) -> int:
+    return file.seek(0, os.SEEK_END)
+
+
+def _promised(file: IO[bytes]) -> int:
+    """The size that the outermost boxes of a container come to; 0 where they do not tell."""
+    file.seek(0)
+    head = file.read(12)
+    if head[:4] == b"RIFF":
+        return 8 + int.from_bytes(head[4:8], "little")
+    if head[:4] == b"\x1a\x45\xdf\xa3":
+        return _matroska(file)
+    return _boxes(file)
+
+
+def _boxes(file: IO[bytes]) -> int:
+    """MP4 and MOV: a length and a name each."""
+    at, end = 0, _end(file)
+    while at + 8 <= end:
+        file.seek(at)
+        size = int.from_bytes(file.read(4), "big")
+        if size == 1:
+            file.seek(at + 8)
+            size = int.from_bytes(file.read(8), "big")
+        if size < 8:
+            break  # to the end of the file, whatever that is
+        at += size
+    return at
+
+
+def _matroska(file: IO[bytes]) -> int:
+    """A header and a segment, each a name of four bytes and a length of one to eight."""
+    at = 0
+    for _ in range(2):
+        file.seek(at + 4)
+        field = file.read(8)
+        width = 9 - (field[:1] or b"\0")[0].bit_length()
+        if len(field) < 8 or width > 8:
+            return 0
+        most = (1 << 7 * width) - 1
+        size = int.from_bytes(field[:width], "big") & most
+        if size == most:
+            return 0  # written as it came: nobody knew
+        at += 4 + width + size
+    return at
 
 
 class _Film:
@@ -156,10 +208,10 @@ class _Film:
         for packet in self._packets():
             if can_decode and self.picture is None and self.memory and self.packets <= FOR_A_PICTURE:
                 self._decode(packet)
-            if not packet.size:
-                continue
-            self.packets += 1
             time = packet.pts if packet.pts is not None else packet.dts
+            if time is None and not packet.size:
+                continue  # the one with which demuxing ends
+            self.packets += 1
             if time is not None:
                 self.times.append(time)
                 self.last = packet.duration or self.last
