@@ -108,7 +108,7 @@ async def _batch(url: str, folder: Path, told: Path) -> None:
     paths = sorted(folder.glob("*.mp4"))  # noqa: ASYNC240 - a dozen small files
     bounds = Bounds(uploads=3, in_flight=6)
     async with (
-        OchySession(KEY, base_url=url, retry=retry, limits=limits, clock=_clock) as ochy,
+        OchySession(KEY, base_url=url, retry=retry, limits=limits, clock=_clock, check="nothing") as ochy,
         ochy.batch(SideView(), journal=folder / "clips.journal", tag_starts=True, bounds=bounds) as batch,
     ):
         outcomes = [outcome async for outcome in batch.run(paths)]

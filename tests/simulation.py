@@ -440,7 +440,7 @@ class Life:
 
     async def _batch(self, wire: Wire, journal: Watched, found: list[Outcome[Any, Any]]) -> None:
         scene = self.scene
-        async with OchySession(transport=wire, clock=loop_clock, chance=self.chance.random) as ochy:
+        async with OchySession(transport=wire, clock=loop_clock, chance=self.chance.random, check="nothing") as ochy:
             settings: dict[str, Any] = {"tag_starts": scene.tagged, "max_credits": scene.max_credits}
             async with ochy.batch(journal=journal, bounds=scene.bounds, **settings) as batch:
                 async for outcome in batch.run(scene.source()):
