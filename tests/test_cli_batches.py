@@ -315,7 +315,8 @@ def test_a_limit_on_credits_holds_over_runs(shop: Shop, journal: Path) -> None:
 
 def test_a_dry_run_spends_nothing(shop: Shop, journal: Path) -> None:
     """It tells what would be bought, sends nothing, and makes no journal; a refused clip is told with its reason."""
-    clips = shop.clips("a.mp4", "b.mp4", "notes.txt")
+    clips = shop.clips("a.mp4", "b.mp4")
+    (shop.folder / "notes.txt").touch()
     (shop.folder / "copy.mp4").write_bytes(Path(clips[0]).read_bytes())
     command = (str(shop.folder), clips[2], *SIDE, "--journal", str(journal), "--dry-run")
     told = shop.analyze(*command, "--json")
