@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from ochy_async.batch.outcomes import Analyzed, Failed, Outcome, Refused, Uncert
 from ochy_async.emulator import (
     CutAfter,
     CutInside,
+    Delay,
     Emulator,
     Fault,
     RetryAfter,
@@ -438,6 +439,24 @@ def test_two_doubts_at_once_are_not_told_apart_without_lanes() -> None:
     outcomes = in_virtual_time(batched(direct_session(service, faults), clips(2)))
     assert words(outcomes) == ["uncertain", "uncertain"]
     assert [len(o.candidates) for o in outcomes if isinstance(o, Uncertain)] == [1, 1]
+
+
+class SlowToList(MemoryJournal):
+    """A journal that takes a second to tell its entries."""
+
+    async def entries(self, *states: State) -> AsyncGenerator[Entry]:
+        await anyio.sleep(1)
+        async for entry in super().entries(*states):
+            yield entry
+
+
+def test_an_answer_that_comes_during_a_lookup_is_not_adopted_by_another() -> None:
+    """A start of ours that is accepted while the journal is being asked stays a rival until its id is known."""
+    service = Service(world())
+    faults = Recorded(Script([Rule(str(START), CutAfter(charged=False)), Rule(str(START), Delay(1.0, after=True))]))
+    ochy = direct_session(service, faults)
+    outcomes = in_virtual_time(batched(ochy, clips(2), journal=SlowToList(), bounds=Bounds(uploads=2)))
+    assert sorted(words(outcomes)) == ["analyzed", "uncertain"]
 
 
 def test_lanes_tell_doubts_apart() -> None:

@@ -72,8 +72,9 @@ async def _look(walk: Walk) -> _Look:
     on_a_lane = road.lanes.has(entry.subject_id)
     try:
         listed = await road.exchange.perform(list_call(entry.subject_id if on_a_lane else None))
-        known = await road.books.journal.analysis_ids() | road.exchange.started
+        # In this order: a start whose answer comes meanwhile is a rival, or its id is known, or both.
         rivals = [attempt_of(each, road.books.clock()) async for each in _others(walk)]
+        known = await road.books.journal.analysis_ids() | road.exchange.started
     except OchyError as error:
         road.books.guard.refused(error, current_time())
         return _Look(trouble=error)
