@@ -11,10 +11,11 @@ import anyio
 import anyio.to_thread
 import pytest
 from anyio.lowlevel import checkpoint
+from canary import leaks_in_error
 from conftest import CLIP, Recorded, direct_session, real_session, world
 from virtual_time import in_virtual_time
 
-from ochy_async import BackView, Limits, OchySession, SideView, Status
+from ochy_async import BackView, Limits, OchySession, SideView, Started, Status
 from ochy_async.emulator import Body, CutBefore, Delay, Emulator, RetryAfter, Rule, Script, Shapes
 from ochy_async.emulator import Status as Answers
 from ochy_async.errors import (
@@ -298,6 +299,20 @@ def test_an_answer_that_makes_no_sense_is_unreadable(body: bytes) -> None:
         assert caught.value.excerpt
 
     in_virtual_time(story())
+
+
+def test_results_that_cannot_be_read_show_no_link() -> None:
+    """The frames of the error hold neither the signed URLs of the answer nor its measures."""
+
+    async def story() -> UnreadableAnswer:
+        async with direct_session() as ochy:
+            started = await ochy.start(CLIP, SideView())
+            await ochy.wait(started)
+            with pytest.raises(UnreadableAnswer) as caught:
+                await ochy.check(Started.of(started.analysis_id, BackView))
+        return caught.value
+
+    assert not leaks_in_error(in_virtual_time(story()))
 
 
 @pytest.mark.anyio

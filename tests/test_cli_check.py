@@ -1,5 +1,8 @@
 """`ochy check`, and what `ochy analyze` does with what it finds."""
 
+# What hinders a look is remembered for the life of a process, so tests make it forget.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import socket

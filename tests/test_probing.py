@@ -1,5 +1,8 @@
 """A look into a clip: real videos, broken ones, and decoders that hang or die."""
 
+# What hinders a look is remembered for the life of a process, so tests make it forget.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import os

@@ -17,6 +17,7 @@ import signal
 import statistics
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from typing import IO, Any, Final
 
 FORMATS: Final = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm"
@@ -50,7 +51,7 @@ def main() -> None:
 
 def _unusable() -> str:
     try:
-        import av  # noqa: F401
+        import_module("av")
     except Exception as missing:  # noqa: BLE001 - a broken library may raise anything
         return f"PyAV cannot be loaded ({type(missing).__name__})"
     return ""
@@ -93,13 +94,14 @@ def _facts(order: dict[str, Any], content: bytes | None) -> dict[str, Any]:
 def _read(file: IO[bytes]) -> dict[str, Any]:
     """The facts of a film, as far as they can be had."""
     import av
+    from av.error import FFmpegError
 
     try:
         # Through a file object, never a name: FFmpeg would take some names for addresses.
         film = av.open(file, "r", options={"format_whitelist": FORMATS}, metadata_errors="replace")
     except MemoryError:
         return {"unread": TOO_LARGE}
-    except (av.FFmpegError, ValueError):
+    except (FFmpegError, ValueError):
         return {"readable": False}
     with film:
         # A cover is a picture, and no film.
@@ -220,13 +222,13 @@ class _Film:
                 return
 
     def _packets(self) -> Iterator[Any]:
-        import av
+        from av.error import FFmpegError
 
         packets = self.film.demux(self.stream)
         while True:
             try:
                 packet = next(packets, None)
-            except (av.FFmpegError, ValueError):
+            except (FFmpegError, ValueError):
                 self.broken, self.whole = True, False
                 return
             if packet is None:
@@ -235,13 +237,14 @@ class _Film:
             yield packet
 
     def _decode(self, packet: Any) -> None:
-        import av
+        from av.error import FFmpegError
+        from av.error import MemoryError as OutOfMemory
 
         try:
             self.picture = next(iter(packet.decode()), None)
-        except (MemoryError, av.error.MemoryError):
+        except (MemoryError, OutOfMemory):
             self.memory = False
-        except (av.FFmpegError, ValueError):
+        except (FFmpegError, ValueError):
             return  # a later packet may do, as after a cut
 
     def _decodable(self, *, known: bool) -> bool | None:

@@ -61,13 +61,16 @@ class Call(Generic[T]):
     def outcome(self, response: Response) -> tuple[T, frozenset[DriftNote]]:
         """The value and the drift of an answer. Raises the `OchyError` that the answer means."""
         body, why = _parsed(self.json, response)
+        success = _is_success(response.status, body)
         if why is None and self.accepts(response.status, body):
+            success = True
             with reading(Reading(self.name)) as seen:
                 try:
                     return self.read(body), seen.notes()
                 except Misfit as misfit:
                     why = str(misfit)
-        elif not _is_success(response.status, body):
+        del body  # signed URLs and health data: the frames of an error must not show them
+        if not success:
             raise error_of(self.request.route, response, self.analysis_id)
         raise unreadable(self.request.route, response, why or "it is no answer", self.analysis_id)
 
