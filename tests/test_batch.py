@@ -548,6 +548,12 @@ def test_an_analysis_that_takes_too_long_keeps_its_id() -> None:
     assert not second.bought
 
 
+def test_a_long_queue_at_the_server_is_waited_out() -> None:
+    """Forty analyses one after the other take twenty minutes: who walked away comes back to all of them."""
+    outcomes = in_virtual_time(batched(direct_session(world(slots=1, durations=(30.0, 30.0))), clips(40)))
+    assert words(outcomes) == ["analyzed"] * 40
+
+
 class FullAfter(MemoryJournal):
     """A journal whose disk is full after so many changes."""
 

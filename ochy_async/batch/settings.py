@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
-from typing import TypedDict
+from typing import Final, TypedDict
 
 from attrs import field, frozen
 
@@ -25,6 +25,10 @@ from .keeping import Keeper
 __all__ = ["BatchSettings", "Settings", "settings_of"]
 
 
+PATIENCE: Final = 3600.0
+"""Seconds. Many clips at once make a queue at the server, and whoever walked away is in no hurry."""
+
+
 class BatchSettings(TypedDict, total=False):
     """The keyword arguments of `OchySession.batch`; each may be left out."""
 
@@ -35,7 +39,7 @@ class BatchSettings(TypedDict, total=False):
     bounds: Bounds | None
     """How many clips may be at each stage together."""
     timeout: float | None
-    """Seconds for which each analysis is watched. Default: `Polling.timeout`."""
+    """Seconds for which each analysis is watched. Default: an hour, or `Polling.timeout` if that is more."""
     tag_starts: bool
     """Gives each upload lane a subject of its own, so that a start in doubt can be looked up exactly."""
     retry_refused: bool
@@ -70,7 +74,7 @@ class Settings:
 
 
 def settings_of(given: BatchSettings, *, timeout: float, storage: Storage | None, checking: Checking) -> Settings:
-    """What the arguments mean; `timeout` where they say none. Raises `InvalidSettings`."""
+    """What the arguments mean; `timeout` is that of a single wait. Raises `InvalidSettings`."""
     unknown = given.keys() - BatchSettings.__annotations__.keys()
     if unknown:
         raise TypeError(f"batch() got unexpected keyword arguments: {', '.join(sorted(unknown))}")
@@ -78,7 +82,7 @@ def settings_of(given: BatchSettings, *, timeout: float, storage: Storage | None
     return Settings(
         journal=_journal(given.get("journal")),
         bounds=given.get("bounds") or Bounds(),
-        timeout=_seconds("timeout", timeout if wanted is None else wanted),
+        timeout=_seconds("timeout", max(timeout, PATIENCE) if wanted is None else wanted),
         guard=Guard(
             most=_credits(given.get("max_credits")),
             patience=_seconds("wait_for_credits", given.get("wait_for_credits", 0.0)),

@@ -31,7 +31,7 @@ _OPTIONS: Final = (
         "--timeout",
         type=click.FloatRange(0.1, 86_400),
         metavar="SECONDS",
-        help="How long each analysis is waited for. Default: 600.",
+        help="How long each analysis is waited for. Default: 600; for many at once, 3600.",
     ),
     click.option(
         "--interval",
