@@ -13,7 +13,7 @@ import av
 import av.video
 import numpy as np
 
-Container = Literal["mp4", "mov", "avi", "webm", "matroska"]
+Container = Literal["mp4", "mov", "avi", "webm", "matroska", "mpegts"]
 
 CODECS: Final = {"webm": "libvpx", "matroska": "mpeg4"}
 TICKS: Final = 600

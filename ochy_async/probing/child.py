@@ -93,15 +93,14 @@ def _facts(order: dict[str, Any], content: bytes | None) -> dict[str, Any]:
 
 def _read(file: IO[bytes]) -> dict[str, Any]:
     """The facts of a film, as far as they can be had."""
-    import av
-    from av.error import FFmpegError
+    import av.error
 
     try:
         # Through a file object, never a name: FFmpeg would take some names for addresses.
         film = av.open(file, "r", options={"format_whitelist": FORMATS}, metadata_errors="replace")
     except MemoryError:
         return {"unread": TOO_LARGE}
-    except (FFmpegError, ValueError):
+    except (av.error.FFmpegError, ValueError):
         return {"readable": False}
     with film:
         # A cover is a picture, and no film.
@@ -222,13 +221,13 @@ class _Film:
                 return
 
     def _packets(self) -> Iterator[Any]:
-        from av.error import FFmpegError
+        import av.error
 
         packets = self.film.demux(self.stream)
         while True:
             try:
                 packet = next(packets, None)
-            except (FFmpegError, ValueError):
+            except (av.error.FFmpegError, ValueError):
                 self.broken, self.whole = True, False
                 return
             if packet is None:
@@ -237,14 +236,13 @@ class _Film:
             yield packet
 
     def _decode(self, packet: Any) -> None:
-        from av.error import FFmpegError
-        from av.error import MemoryError as OutOfMemory
+        import av.error
 
         try:
             self.picture = next(iter(packet.decode()), None)
-        except (MemoryError, OutOfMemory):
+        except (MemoryError, av.error.MemoryError):
             self.memory = False
-        except (FFmpegError, ValueError):
+        except (av.error.FFmpegError, ValueError):
             return  # a later packet may do, as after a cut
 
     def _decodable(self, *, known: bool) -> bool | None:

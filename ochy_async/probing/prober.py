@@ -37,7 +37,7 @@ from attrs import define, evolve, field
 from ..protocol.facts import ClipFacts
 from ..protocol.video_limits import MAX_BYTES
 
-__all__ = ["INSTALL", "Prober"]
+__all__ = ["INSTALL", "Prober", "hindrance_here"]
 
 INSTALL: Final = "pip install 'ochy-async[video]'"
 MISSING: Final = f"to look into clips, install PyAV: {INSTALL}"
@@ -59,7 +59,7 @@ class _Died(Exception):
 
 
 @cache
-def _hindrance() -> str:
+def hindrance_here() -> str:
     """Why no clip can be looked into, and what to do about it; empty where it can be."""
     if find_spec("av") is None:
         return MISSING
@@ -75,7 +75,7 @@ class Prober:
 
     seconds: float = 20.0
     """For one look."""
-    hindrance: Callable[[], str] = _hindrance
+    hindrance: Callable[[], str] = hindrance_here
     _room: CapacityLimiter = field(factory=lambda: CapacityLimiter(CHILDREN), init=False)
     _idle: list[_Child] = field(factory=list, init=False)
     _open: bool = field(default=False, init=False)
