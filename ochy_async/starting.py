@@ -54,6 +54,8 @@ class Sending(Generic[R, C]):
     """The last chunk of the current attempt was handed over: from here on the server may charge."""
     doubt: StartAttempt | None = field(default=None, init=False)
     """What a lookup needs, once the start may have been charged; a cancelled start has no error to carry it."""
+    accepted: Started[R, C] | None = field(default=None, init=False)
+    """The analysis, once there is one: whatever happens from then on, such as Ctrl-C in a listener, it is paid."""
 
     def __attrs_post_init__(self) -> None:
         self.earliest = self.exchange.clock()
@@ -62,17 +64,19 @@ class Sending(Generic[R, C]):
         """Sends the start and spends a credit. Raises what `start` raises."""
         answer = await self._sent()
         exchange = self.exchange
-        exchange.budget.earn()
-        exchange.started.add(answer.video_id)
-        logger.info("started analysis %s of %s", answer.video_id, self.label)
-        exchange.tell(AnalysisStarted(self.label, answer.video_id))
-        return Started(
+        started: Started[R, C] = Started(
             analysis_id=answer.video_id,
             view=self.request.view,
             started_at=exchange.clock(),
             clip=self.clip.name,
             subject_id=self.request.subject_id,
         )
+        self.accepted = started
+        exchange.started.add(answer.video_id)
+        exchange.budget.earn()
+        logger.info("started analysis %s of %s", answer.video_id, self.label)
+        exchange.tell(AnalysisStarted(self.label, answer.video_id))
+        return started
 
     async def _sent(self) -> StartAnswer:
         exchange, number = self.exchange, 1

@@ -34,6 +34,7 @@ from ochy_async.emulator import (
 )
 from ochy_async.emulator.values import Ask, Form
 from ochy_async.errors import InvalidRequest, InvalidSettings, JournalFull, JournalUnusable, KeyRefused
+from ochy_async.events import AnalysisStarted, Event
 from ochy_async.journal.contract import Entry, Kept
 from ochy_async.journal.memory import MemoryJournal
 from ochy_async.policy.batching import State
@@ -580,6 +581,21 @@ def test_a_journal_that_fails_stops_buying_and_loses_no_paid_result(puts: int) -
     again = in_virtual_time(batched(direct_session(service), clips(6), journal=journal))
     assert max(charges(service)) == 1
     assert set(words(again)) <= {"analyzed", "uncertain"}
+
+
+def test_a_start_that_is_interrupted_once_it_was_accepted_is_not_bought_again() -> None:
+    """Ctrl-C may hit a listener: the id that came is written down all the same."""
+    service, journal = Service(world()), MemoryJournal()
+
+    def interrupted(event: Event) -> None:
+        if isinstance(event, AnalysisStarted):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        in_virtual_time(batched(direct_session(service, on_event=interrupted), clips(1), journal=journal))
+    (outcome,) = in_virtual_time(batched(direct_session(service), clips(1), journal=journal))
+    assert isinstance(outcome, Analyzed)
+    assert charges(service) == [1]
 
 
 def test_a_journal_of_another_key_is_refused() -> None:

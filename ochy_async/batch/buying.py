@@ -15,6 +15,7 @@ from ..clips import pinned
 from ..errors import ClipRefused, FilmAgain, FixRequest, KeyRefused, NotFound, OchyError, UncertainStart
 from ..policy.batching import State
 from ..policy.spending import Closed
+from ..protocol.analysis import Started
 from ..protocol.request import AnalysisRequest
 from ..starting import Sending
 from .outcomes import Refused, Unfinished
@@ -81,13 +82,18 @@ async def _sent(walk: Walk, sending: Sending[Any, Any]) -> NotAnalyzed | None:
     except BaseException:
         await _broken_off(walk, sending, "It was broken off.")
         raise
+    await _accepted(walk, started)
+    return None
+
+
+async def _accepted(walk: Walk, started: Started[Any, Any]) -> None:
+    """Writes down what is paid, before anything else is done with it."""
     walk.bought = True
     walk.road.accepted()
     walk.entry = await walk.road.books.record(
         walk.known, State.STARTED, analysis_id=started.analysis_id, started_at=started.started_at
     )
     walk.road.lanes.give(walk.known.subject_id)
-    return None
 
 
 async def _not_started(walk: Walk, sending: Sending[Any, Any], error: OchyError) -> NotAnalyzed | None:
@@ -111,9 +117,12 @@ async def _not_started(walk: Walk, sending: Sending[Any, Any], error: OchyError)
 
 
 async def _broken_off(walk: Walk, sending: Sending[Any, Any], reason: str) -> None:
-    """Writes down whether a start that brought no id may have been charged."""
+    """Writes down whether a start that did not come to its end may have been charged."""
     books, doubt = walk.road.books, sending.doubt
     with CancelScope(shield=True):
+        if sending.accepted is not None:
+            await _accepted(walk, sending.accepted)
+            return
         if doubt is not None:
             walk.entry = await books.record(walk.known, State.UNCERTAIN, latest=doubt.latest, reason=reason)
             return
