@@ -260,6 +260,17 @@ def test_what_the_server_refused_is_not_sent_again_unasked() -> None:
     assert charges(service) == [2]
 
 
+def test_a_copy_of_what_was_just_refused_is_not_sent_again() -> None:
+    """`retry_refused` is for refusals of earlier runs: copies share the one new try."""
+    settings = world(too_long_clips={"clip.mp4"}, charge_on_refused_upload=True)
+    service, journal = Service(settings), MemoryJournal()
+    for _ in range(2):
+        source = [clip(0)] * 3
+        outcomes = in_virtual_time(batched(direct_session(service), source, journal=journal, retry_refused=True))
+        assert words(outcomes) == ["refused"] * 3
+    assert charges(service) == [2]
+
+
 def test_leaving_early_keeps_what_is_paid() -> None:
     """Whoever leaves the block stops unpaid work; the next run collects the paid and buys the rest."""
     service, journal = Service(world()), MemoryJournal()

@@ -101,6 +101,7 @@ async def _not_started(walk: Walk, sending: Sending[Any, Any], error: OchyError)
     road, reason = walk.road, error.why if isinstance(error, UncertainStart) else str(error)
     for_account = road.books.guard.refused(error, current_time())  # first of all, so that nobody else starts meanwhile
     if isinstance(error, ClipRefused):
+        road.refused.add(walk.key)
         walk.entry = await road.books.record(walk.known, State.REFUSED, reason=reason)
         road.lanes.give(walk.known.subject_id)
         return walk.end(Refused, reason, error)

@@ -91,7 +91,7 @@ class Line:
 
     def again(self, walk: Walk) -> bool:
         """Whether what the server refused before is sent again."""
-        return self.road.retry_refused and walk.entry is not None and walk.entry.state is State.REFUSED
+        return walk.entry is not None and self.road.retries(walk.entry)
 
     async def unfit(self, walk: Walk) -> Refused | None:
         """Why the clip is not bought, if it would be. What is paid for already is collected, fit or not."""

@@ -10,6 +10,8 @@ from attrs import define, field
 
 from ..errors import OchyError
 from ..exchange import Exchange
+from ..journal.contract import Entry
+from ..policy.batching import State
 from ..policy.uploading import Window
 from ..waiting import Scheduler
 from .books import Books
@@ -33,6 +35,8 @@ class Road:
     tag_starts: bool = False
     """Whether each start goes on an upload lane of its own."""
     retry_refused: bool = False
+    refused: set[str] = field(factory=set, init=False)
+    """The keys of what the server refused in this batch: copies of it are not sent again."""
     uploads: CapacityLimiter = field(init=False)
     spent: int = 0
     """Credits that this batch surely spent."""
@@ -51,6 +55,10 @@ class Road:
         """An attempt to start failed: fewer uploads at once, if the line is to blame."""
         self.window.trouble(error, current_time())
         self.uploads.total_tokens = self.window.width
+
+    def retries(self, entry: Entry) -> bool:
+        """Whether a clip was refused in an earlier run and may be sent again."""
+        return self.retry_refused and entry.state is State.REFUSED and entry.key not in self.refused
 
     def accepted(self) -> None:
         """A start was accepted: there is credit, and the line is good."""
