@@ -33,7 +33,7 @@ from ochy_async.emulator import (
     sample_clip,
 )
 from ochy_async.emulator.values import Ask, Form
-from ochy_async.errors import InvalidRequest, InvalidSettings, JournalFull, JournalUnusable, KeyRefused
+from ochy_async.errors import InvalidRequest, InvalidSettings, JournalDamaged, JournalFull, JournalUnusable, KeyRefused
 from ochy_async.events import AnalysisStarted, Event
 from ochy_async.journal.contract import Entry, Kept
 from ochy_async.journal.memory import MemoryJournal
@@ -592,6 +592,19 @@ def test_a_journal_that_fails_stops_buying_and_loses_no_paid_result(puts: int) -
     again = in_virtual_time(batched(direct_session(service), clips(6), journal=journal))
     assert max(charges(service)) == 1
     assert set(words(again)) <= {"analyzed", "uncertain"}
+
+
+class Unreadable(MemoryJournal):
+    """A journal whose results cannot be read again."""
+
+    async def kept(self, key: str) -> Kept | None:
+        raise JournalDamaged(f"The row of {key} does not match its checksum.")
+
+
+def test_results_that_just_came_need_no_journal_to_be_handed_out() -> None:
+    """What is paid and here is told, even where the journal breaks at that moment."""
+    (outcome,) = in_virtual_time(batched(direct_session(), clips(1), journal=Unreadable()))
+    assert isinstance(outcome, Analyzed)
 
 
 def test_a_start_that_is_interrupted_once_it_was_accepted_is_not_bought_again() -> None:

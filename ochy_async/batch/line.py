@@ -142,7 +142,8 @@ class Line:
     async def _analyzed(self, walk: Walk) -> Outcome[Any, Any]:
         """What is kept, read again as if it had just come."""
         try:
-            kept = await self.road.books.journal.kept(walk.key) or (walk.state and kept_of(walk.state))
+            # What came in this run needs no journal: that may have failed meanwhile.
+            kept = kept_of(walk.state) if walk.state else await self.road.books.journal.kept(walk.key)
             state = walk.state or (kept and results_call(walk.started).outcome(Response(200, {}, kept.results))[0])
         except OchyError as error:
             return walk.end(Unfinished, str(error), error)
