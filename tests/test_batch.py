@@ -6,13 +6,14 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 from anyio import current_time
-from conftest import Recorded, direct_session, real_session, world
+from conftest import Recorded, direct_session, loop_clock, real_session, world
 from virtual_time import in_virtual_time
 
 from ochy_async import BackView, Clip, OchySession, SideView
@@ -518,6 +519,35 @@ def test_an_analysis_of_another_program_is_not_adopted_on_a_lane() -> None:
     (outcome,) = in_virtual_time(batched(direct_session(service, faults), clips(1), tag_starts=True))
     assert isinstance(outcome, Uncertain)
     assert not outcome.candidates
+
+
+class SlowToRead(MemoryJournal):
+    """A journal on a disk that takes its time."""
+
+    async def entries(self, *states: State) -> AsyncGenerator[Entry]:
+        await anyio.sleep(1)
+        async for entry in super().entries(*states):
+            yield entry
+
+
+def test_a_start_that_is_answered_during_a_lookup_keeps_its_analysis() -> None:
+    """It turns from a rival into a known id between two questions to the journal, and is one or the other to both."""
+    service = Service(world())
+    script = Script([Rule(str(START), CutAfter(charged=False)), Rule(str(START), Delay(0.5, after=True))])
+    outcomes = in_virtual_time(batched(direct_session(service, script), clips(2), journal=SlowToRead()))
+    assert sorted(words(outcomes)) == ["analyzed", "uncertain"]
+
+
+def test_a_clock_that_was_put_back_does_not_keep_lookups_going() -> None:
+    """A doubt that seems to lie in the future is looked up like a fresh one, and no longer."""
+    service, journal = Service(world()), MemoryJournal()
+    faults = on_start(CutAfter(charged=False))
+    ahead = direct_session(service, faults, clock=lambda: loop_clock() + timedelta(days=1))
+    in_virtual_time(batched(ahead, clips(1), journal=journal))
+    faults.routes.clear()
+    (outcome,) = in_virtual_time(batched(direct_session(service, faults), clips(1), journal=journal))
+    assert isinstance(outcome, Uncertain)
+    assert len(faults.routes) <= 10
 
 
 # --- when things go wrong -----------------------------------------------------------------------

@@ -28,12 +28,13 @@ async def look_up(walk: Walk) -> NotAnalyzed | None:
     """Looks at once, and again while the analysis may yet turn up. None once it was found."""
     if walk.known.state is State.INTENDED:
         await _doubted(walk)
+    began = current_time()
     while True:
         look = await _look(walk)
         if look.found is not None:
             await _adopt(walk, look.found)
             return None
-        delay = None if walk.road.hurry.is_set() else look_again(_age(walk))
+        delay = None if walk.road.hurry.is_set() else look_again(max(_age(walk), current_time() - began))
         if delay is None:
             return _open(walk, look)
         await walk.road.nap(delay)
@@ -52,7 +53,7 @@ async def _doubted(walk: Walk) -> None:
 
 
 def _age(walk: Walk) -> float:
-    """Seconds since the start had surely ended."""
+    """Seconds since the start had surely ended, by a clock that may have been put back meanwhile."""
     now: datetime = walk.road.books.clock()
     return (now - (walk.known.latest or walk.known.at)).total_seconds()
 
