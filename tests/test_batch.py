@@ -652,6 +652,15 @@ def test_a_start_that_is_interrupted_once_it_was_accepted_is_not_bought_again() 
     assert charges(service) == [1]
 
 
+def test_a_key_that_is_refused_on_the_way_to_a_lane_stops_new_starts() -> None:
+    """With lanes the first request is one for a subject: its 401 counts like that of a start."""
+    faults = Recorded()
+    session = direct_session(faults=faults, api_key_in_use="wrong")
+    outcomes = in_virtual_time(batched(session, clips(20), tag_starts=True, bounds=Bounds(uploads=1)))
+    assert words(outcomes) == ["unfinished"] * 20
+    assert len(faults.routes) == 1
+
+
 def test_a_journal_of_another_key_is_refused() -> None:
     """Another key is another identity for every clip: all would be bought again."""
     service, journal = Service(world()), MemoryJournal()

@@ -45,6 +45,7 @@ async def _spend(walk: Walk) -> NotAnalyzed | None:
         walk.entry = await road.books.intend(walk.entry, **_intent(walk, request))
     except OchyError as error:
         road.books.guard.give_back()
+        road.books.guard.refused(error, current_time())  # making a lane may be refused for the account, too
         return walk.end(Unfinished, str(error), error)
     except BaseException:
         road.books.guard.give_back()
