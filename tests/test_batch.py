@@ -19,6 +19,7 @@ from virtual_time import in_virtual_time
 from ochy_async import BackView, Clip, OchySession, SideView
 from ochy_async.batch.engine import Batch
 from ochy_async.batch.outcomes import Analyzed, Failed, Outcome, Refused, Uncertain, Unfinished
+from ochy_async.batch.settling import release
 from ochy_async.emulator import (
     CutAfter,
     CutInside,
@@ -519,6 +520,24 @@ def test_an_analysis_of_another_program_is_not_adopted_on_a_lane() -> None:
     (outcome,) = in_virtual_time(batched(direct_session(service, faults), clips(1), tag_starts=True))
     assert isinstance(outcome, Uncertain)
     assert not outcome.candidates
+
+
+def test_what_a_released_start_became_is_nobody_elses() -> None:
+    """Its analysis turns up late, when another start is in doubt: it is not adopted for that one."""
+    service, journal = Service(world(listing_lag=400.0)), MemoryJournal()
+
+    async def story() -> Outcomes:
+        charged, lost = on_start(CutAfter(charged=True)), on_start(CutAfter(charged=False))
+        (doubt,) = await batched(direct_session(service, charged), [clip(0)], journal=journal)
+        async with journal:
+            await release(journal, str(doubt.key))
+        await batched(direct_session(service), [clip(0)], journal=journal)
+        await anyio.sleep(200)
+        return await batched(direct_session(service, lost), [clip(1)], journal=journal)
+
+    (outcome,) = in_virtual_time(story())
+    assert isinstance(outcome, Uncertain)
+    assert len(outcome.candidates) == 1
 
 
 class SlowToRead(MemoryJournal):

@@ -6,6 +6,7 @@ is paid is remembered as long as the process lives, even where the journal fails
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from datetime import datetime
@@ -19,11 +20,12 @@ from ..journal.contract import Entry, Journal, Kept
 from ..policy.batching import State
 from ..policy.spending import Closed, Guard
 
-__all__ = ["Books", "account_of", "attempt_of"]
+__all__ = ["Books", "account_of", "attempt_of", "ghosts", "let_go"]
 
 logger = logging.getLogger("ochy_async")
 LONGEST_REASON = 1_000
 ACCOUNT = "account:"
+RELEASED = "released:"
 
 
 @define(eq=False)
@@ -93,6 +95,22 @@ def attempt_of(entry: Entry, latest: datetime) -> StartAttempt:
         latest=entry.latest or latest,
         subject_id=entry.subject_id,
     )
+
+
+async def let_go(journal: Journal, entry: Entry, latest: datetime) -> None:
+    """Remembers a doubt that is released unsolved: what became of that start may yet turn up in the lists."""
+    attempt = attempt_of(entry, latest)
+    window = [attempt.earliest.isoformat(), attempt.latest.isoformat(), attempt.view, attempt.subject_id]
+    await journal.set_note(f"{RELEASED}{entry.key}:{entry.version}", json.dumps(window))
+
+
+async def ghosts(journal: Journal) -> list[StartAttempt]:
+    """The starts that were released unsolved."""
+    return [_ghost(*json.loads(window)) for window in (await journal.notes(RELEASED)).values()]
+
+
+def _ghost(earliest: str, latest: str, view: str, subject_id: str | None) -> StartAttempt:
+    return StartAttempt("", view, datetime.fromisoformat(earliest), datetime.fromisoformat(latest), subject_id)
 
 
 async def account_of(journal: Journal, digest: str, *, same: bool) -> str:

@@ -17,7 +17,7 @@ from ..journal.contract import Entry
 from ..policy.batching import State
 from ..policy.reconciling import candidates_of, look_again, the_one_meant
 from ..protocol.analysis import ListedAnalysis, list_call
-from .books import attempt_of
+from .books import attempt_of, ghosts
 from .outcomes import Uncertain
 from .walk import NotAnalyzed, Walk
 
@@ -75,6 +75,7 @@ async def _look(walk: Walk) -> _Look:
         listed = await road.exchange.perform(list_call(entry.subject_id if on_a_lane else None))
         # In this order: a start whose answer comes meanwhile is a rival, or its id is known, or both.
         rivals = [attempt_of(each, road.books.clock()) async for each in _others(walk)]
+        rivals += await ghosts(road.books.journal)
         known = await road.books.journal.analysis_ids() | road.exchange.started
     except OchyError as error:
         road.books.guard.refused(error, current_time())

@@ -14,6 +14,7 @@ from attrs import evolve
 from ..errors import InvalidRequest, Problem
 from ..journal.contract import Entry, Journal
 from ..policy.batching import State
+from .books import let_go
 from .lanes import retire
 
 __all__ = ["DOUBTS", "RELEASABLE", "adopt", "release"]
@@ -54,8 +55,10 @@ async def release(journal: Journal, key: str) -> Entry:
     appear on it. Raises `InvalidRequest` where nothing holds the clip back, and `JournalTrouble`.
     """
     entry = await _entry("release", journal, key, RELEASABLE)
-    if entry.state in DOUBTS and entry.subject_id is not None:
-        await retire(journal, entry.subject_id)
+    if entry.state in DOUBTS:
+        await let_go(journal, entry, datetime.now(UTC))
+        if entry.subject_id is not None:
+            await retire(journal, entry.subject_id)
     return await journal.put(
         evolve(
             entry,
