@@ -130,3 +130,12 @@ async def test_unknown_keys_are_told(journal: Journal) -> None:
         for settle in (adopt(journal, "gone", "the-id"), release(journal, "gone")):
             with pytest.raises(InvalidRequest, match="not known"):
                 await settle
+
+
+async def test_the_lane_of_an_adopted_start_is_never_used_again(journal: Journal) -> None:
+    """A lookup could not settle it, so something unknown may be linked to that lane, or be yet."""
+    async with journal:
+        await journal.set_note(f"{PREFIX}lane-1", "")
+        await led(journal, State.UNCERTAIN, subject_id="lane-1")
+        await adopt(journal, "k1", "the-id")
+        assert await journal.notes(PREFIX) == {f"{PREFIX}lane-1": RETIRED}

@@ -1,7 +1,7 @@
 """Upload lanes: a subject for each, so that a start in doubt is looked up exactly.
 
 Law of this room: one start at a time on a lane, and a lane with an open doubt is left alone. A lane is
-written down before it is used; one whose doubt was released unsolved is never used again, since what
+written down before it is used; one whose doubt was settled by hand is never used again, since what
 comes of that start may yet appear on it.
 """
 

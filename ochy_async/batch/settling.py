@@ -28,6 +28,8 @@ RELEASABLE: Final = DOUBTS | {State.FAILED, State.REFUSED}
 async def adopt(journal: Journal, key: str, analysis_id: str) -> Entry:
     """Settles a doubt: the start became this analysis, which the next run collects. Spends nothing.
 
+    Its upload lane is never used again: whatever kept a lookup from settling it may yet be linked to that.
+
     Raises `InvalidRequest` where the clip is in no doubt, or where any clip of the journal has or ever
     had that analysis; `JournalTrouble` where it cannot be written.
     """
@@ -36,6 +38,8 @@ async def adopt(journal: Journal, key: str, analysis_id: str) -> Entry:
         raise _refused("adopt", "analysis_id", f"{analysis_id!r} is no id: give one as the vendor's dashboard shows it")
     if analysis_id in await journal.analysis_ids():
         raise _refused("adopt", "analysis_id", f"{analysis_id} belongs to a clip of this journal, or did once")
+    if entry.subject_id is not None:
+        await retire(journal, entry.subject_id)
     return await journal.put(
         evolve(
             entry,
