@@ -193,6 +193,15 @@ def test_a_clip_without_a_request_is_told_at_once() -> None:
     assert not service.ledger
 
 
+@pytest.mark.parametrize("clips", ["clips", Path("clips"), b"content"], ids=lambda clips: type(clips).__name__)
+def test_one_clip_is_not_taken_for_many(clips: Any) -> None:
+    """A text would else be walked letter by letter."""
+    service = Service(world())
+    with pytest.raises(InvalidRequest, match="must be an iterable of clips"):
+        in_virtual_time(batched(direct_session(service), clips))
+    assert not service.ledger
+
+
 def test_an_input_that_breaks_loses_nothing() -> None:
     """What was taken comes to its end first; then the input's own error is raised."""
     service = Service(world())

@@ -6,6 +6,7 @@ waiting is a thread, never the loop.
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, AsyncIterable, Collection, Iterable, Iterator
 from typing import Any, Final
 
@@ -51,7 +52,10 @@ class Item:
 
 
 async def items(clips: Clips, request: AnalysisRequest[Any, Any] | None) -> AsyncGenerator[Item]:
-    """Each clip with its request. Raises `InvalidRequest` for one that has none."""
+    """Each clip with its request. Raises `InvalidRequest` for one that has none, and for one clip where many belong."""
+    if isinstance(clips, str | bytes | bytearray | memoryview | os.PathLike | Clip):
+        problem = Problem("clips", "must be an iterable of clips: a list, or such as `Path(folder).glob('*.mp4')`")
+        raise InvalidRequest.of("batch", (problem,))
     index = 0
     async for each in _each(clips):
         yield _item(index, each, request)
@@ -71,7 +75,7 @@ async def _each(clips: Clips) -> AsyncGenerator[Any]:
     if isinstance(clips, AsyncIterable):
         async for each in clips:
             yield each
-    elif isinstance(clips, Collection) and not isinstance(clips, str | bytes):
+    elif isinstance(clips, Collection):
         for each in clips:
             await checkpoint()
             yield each
