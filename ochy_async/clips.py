@@ -204,7 +204,7 @@ async def _path_clip(path: Path, name: str | None) -> Clip:
 async def _read_path(path: Path, expected: os.stat_result) -> AsyncGenerator[bytes]:
     """The file in chunks, checked before and after: a file that changes meanwhile is never completed."""
     try:
-        file = await to_thread.run_sync(path.open, "rb")
+        file = await to_thread.run_sync(_opened, path)
     except OSError as trouble:
         raise _unusable("path", f"{path.name!r} cannot be opened: {trouble.strerror}") from None
     try:
@@ -215,6 +215,11 @@ async def _read_path(path: Path, expected: os.stat_result) -> AsyncGenerator[byt
     finally:
         with CancelScope(shield=True):  # a read that hangs would else hold the loop here
             await to_thread.run_sync(file.close)
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """Without waiting for whoever would write, if the path leads to a pipe by now."""
+    return open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))
 
 
 async def _read(read: Callable[..., bytes], *args: Any) -> bytes:

@@ -10,6 +10,7 @@ import resource
 import signal
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Literal
 
 import anyio
 import pytest
@@ -17,6 +18,7 @@ from conftest import real_session, world
 from fuzzing import looked_into, mutant, seeds
 
 from ochy_async import Analyzed, OchySession, Refused, SideView
+from ochy_async.clips import prepare
 from ochy_async.emulator import Emulator
 from ochy_async.emulator.films import film
 from ochy_async.errors import ClipUnusable
@@ -86,6 +88,38 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (tmp_path / "cut.mp4").write_bytes(film(2, keep=0.3))
     (tmp_path / "long.mp4").write_bytes(film(3, width=64, height=36, fps=24, seconds=12))
     return tmp_path
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", ["avi", "webm"])
+async def test_a_film_with_a_terabyte_of_nothing_behind_it_takes_no_time(
+    kind: Literal["avi", "webm"], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Decoders search a damaged file for a sequel to its very end; a look reads no more than could be sent."""
+    path = tmp_path_factory.mktemp("sparse") / f"film.{kind}"
+    path.write_bytes(film(1, kind=kind, width=64, height=36, seconds=0.3))
+    os.truncate(path, 1 << 40)
+
+    async def chunks() -> AsyncGenerator[bytes]:
+        raise AssertionError("a file is read by its path")
+        yield b""
+
+    async with Prober(seconds=8) as prober:
+        facts = await prober.look(ClipFacts(name=path.name, size=1 << 40), path, chunks)
+    assert not facts.unread
+
+
+@pytest.mark.anyio
+async def test_a_file_that_became_a_pipe_hangs_nobody(tmp_path: Path) -> None:
+    """Between the first look at it and its upload: opening it waits for no writer."""
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(film(1, width=64, height=36, seconds=0.3))
+    clip = await prepare(path)
+    path.unlink()
+    os.mkfifo(path)
+    with anyio.fail_after(10), pytest.raises(ClipUnusable, match="changed"):
+        async for _ in clip.chunks():
+            pass
 
 
 @pytest.mark.anyio

@@ -25,6 +25,8 @@ FORMATS: Final = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm"
 FOR_A_PICTURE: Final = 200
 """Packets within which a picture must come."""
 MOST_PACKETS: Final = 20_000
+MOST_BYTES: Final = 128 << 20
+"""Of a file: more than can be sent."""
 MOST_SECONDS: Final = 25.0
 """Of a longer film no more is read: it is too long already, and its header says how long."""
 UNEVEN: Final = 0.2
@@ -91,13 +93,27 @@ def _facts(order: dict[str, Any], content: bytes | None) -> dict[str, Any]:
         return {"unread": f"it cannot be opened: {trouble.strerror}"}
 
 
+class _Bounded:
+    """A file that ends early once so much of it was read: FFmpeg searches all of a damaged one for a sequel."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.left = file, MOST_BYTES
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int) -> bytes:
+        data = self.file.read(size) if self.left > 0 else b""
+        self.left -= len(data)
+        return data
+
+
 def _read(file: IO[bytes]) -> dict[str, Any]:
     """The facts of a film, as far as they can be had."""
     import av.error
 
+    bounded = _Bounded(file)
     try:
         # Through a file object, never a name: FFmpeg would take some names for addresses.
-        film = av.open(file, "r", options={"format_whitelist": FORMATS}, metadata_errors="replace")
+        film = av.open(bounded, "r", options={"format_whitelist": FORMATS}, metadata_errors="replace")
     except MemoryError:
         return {"unread": TOO_LARGE}
     except (av.error.FFmpegError, ValueError):
@@ -107,7 +123,7 @@ def _read(file: IO[bytes]) -> dict[str, Any]:
         streams = [each for each in film.streams.video if not _still(each)]
         if not streams:
             return {"readable": True, "video": False}
-        facts = _Film(film, streams[0]).facts()
+        facts = _Film(film, streams[0], bounded).facts()
         facts["cut_short"] = facts["cut_short"] or _promised(file) > _end(file)
         return {"readable": True, "video": True, **facts}
 
@@ -172,8 +188,8 @@ def _matroska(file: IO[bytes]) -> int:
 class _Film:
     """One video stream on its way through the reader."""
 
-    def __init__(self, film: Any, stream: Any) -> None:
-        self.film, self.stream = film, stream
+    def __init__(self, film: Any, stream: Any, file: _Bounded) -> None:
+        self.film, self.stream, self.file = film, stream, file
         self.picture: Any = None
         self.memory = True
         """Whether there was enough."""
@@ -207,6 +223,7 @@ class _Film:
     def _walk(self, *, can_decode: bool) -> None:
         """Reads the packets, and decodes until there is a picture."""
         for packet in self._packets():
+            self.whole = self.whole and self.file.left > 0
             if can_decode and self.picture is None and self.memory and self.packets <= FOR_A_PICTURE:
                 self._decode(packet)
             time = packet.pts if packet.pts is not None else packet.dts
@@ -228,7 +245,7 @@ class _Film:
             try:
                 packet = next(packets, None)
             except (av.error.FFmpegError, ValueError):
-                self.broken, self.whole = True, False
+                self.broken, self.whole = self.file.left > 0, False
                 return
             if packet is None:
                 return
@@ -263,9 +280,8 @@ class _Film:
         return self._announced() or (self._in_seconds(self.times[-1] - self.times[0]) if len(self.times) > 1 else None)
 
     def _announced(self) -> float | None:
-        if self.stream.duration:
-            return self._in_seconds(self.stream.duration)
-        return self.film.duration / 1_000_000 if self.film.duration else None
+        told = self._in_seconds(self.stream.duration or 0) or (self.film.duration or 0) / 1_000_000
+        return told if told > 0 else None
 
     def _intervals(self) -> list[int]:
         return [after - before for before, after in zip(self.times, self.times[1:], strict=False)]
@@ -302,9 +318,11 @@ class _Film:
         if picture is None or not picture.width or not picture.height:
             return {}
         width, height = round(picture.width * (self.stream.sample_aspect_ratio or 1)), picture.height
+        if not width:
+            return {}  # pixels that are no pixels: a broken file
         if self.picture is None:  # how it is turned is told with the picture
             return {"width": width, "height": height}
-        rotation = round(self.picture.rotation) % 360
+        rotation = round(self.picture.rotation / 90) * 90 % 360  # a broken file may tell any angle
         if rotation % 180 == 90:
             width, height = height, width
         return {"width": width, "height": height, "rotation": rotation}
