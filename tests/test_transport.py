@@ -38,7 +38,7 @@ from ochy_async.protocol.converter import structure
 from ochy_async.protocol.drift import Reading, reading
 from ochy_async.protocol.subjects import Subject
 from ochy_async.protocol.values import SignedUrl
-from ochy_async.transport import ApiKey
+from ochy_async.transport import SLICE, ApiKey
 
 
 class Peer:
@@ -233,6 +233,32 @@ async def test_a_server_that_echoes_the_key_does_not_spread_it() -> None:
             with pytest.raises(OchyError) as caught:
                 await ochy.get_webhook()
         assert "[key]" in (caught.value.detail or "")
+
+
+@pytest.mark.anyio
+async def test_a_long_answer_is_searched_for_the_key_in_slices() -> None:
+    """Ten seconds of raw data at 240 frames per second are megabytes: others get their turns meanwhile."""
+    answer, turns = b'{"x": 0.8444218515250481, "link": "a%2Fb"}' * 200_000, 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await anyio.lowlevel.checkpoint()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(others)
+        assert await ApiKey(API_KEY).redact(answer) == answer
+        group.cancel_scope.cancel()
+    assert turns > len(answer) / 500_000
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("spelt", [API_KEY, API_KEY.replace("/", "\\/"), "canary-key-4f1d9c%2f7e%2B2"])
+async def test_the_key_is_found_across_the_edge_of_a_slice(spelt: str) -> None:
+    """Wherever the key stands in a long answer, nothing of it is left."""
+    for before in range(SLICE - len(spelt), SLICE + 1):
+        assert await ApiKey(API_KEY).redact(b"." * before + spelt.encode() + b".") == b"." * before + b"[key]."
 
 
 TROUBLES = [
