@@ -149,8 +149,9 @@ class Sending(Generic[R, C]):
 
     def uncertain(self, cause: OchyError, number: int) -> UncertainStart:
         """The error for a start that may have been charged."""
+        why = str(cause).partition(" Try again")[0]  # the advice of its cause would cost a second credit
         error = UncertainStart(
-            f"{cause} The start of {self.label!r} may have been charged, so it was not sent again. "
+            f"{why} The start of {self.label!r} may have been charged, so it was not sent again. "
             "Look it up with `OchySession.reconcile`, or in the vendor's dashboard, before you start it again.",
             status=cause.status,
             code=cause.code,
@@ -159,7 +160,7 @@ class Sending(Generic[R, C]):
             attempt=number,
             analysis_id=cause.analysis_id,
         )
-        error.start, error.why = self.tell_uncertain(), str(cause)
+        error.start, error.why = self.tell_uncertain(), why
         return error
 
     def tell_uncertain(self) -> StartAttempt:
