@@ -94,8 +94,8 @@ class HttpStorage:
             return await _handed_over(http, url, guarded, headers)
         except Exception as trouble:  # noqa: BLE001 - whatever aiohttp raises, its frames and text may hold the URL
             return guarded.failure or _translated(trouble)
-        except asyncio.CancelledError as cancelled:
-            forget(cancelled)
+        except BaseException as leaving:  # a cancellation, or a signal that strikes in the midst of aiohttp
+            forget(leaving)
             raise
 
     async def _client(self) -> aiohttp.ClientSession:

@@ -317,8 +317,8 @@ class HttpTransport:
             return await self._asked(http, exchange)
         except Exception as trouble:  # noqa: BLE001 - whatever aiohttp raises, its frames and text may hold the URL
             return (part and part.failure) or _translated(trouble, exchange)
-        except asyncio.CancelledError as cancelled:
-            forget(cancelled)
+        except BaseException as leaving:  # a cancellation, or a signal that strikes in the midst of aiohttp
+            forget(leaving)
             raise
 
     async def _asked(self, http: aiohttp.ClientSession, exchange: _Exchange) -> Response:

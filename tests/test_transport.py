@@ -309,6 +309,22 @@ async def test_a_cancelled_call_carries_no_url(emulator: Emulator) -> None:
     assert [canary.leaks_in_error(error) for error in seen] == [[]]
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+async def test_an_interrupted_call_carries_no_url(emulator: Emulator, kind: type[BaseException]) -> None:
+    """A signal may strike in the midst of aiohttp: what it raises goes on, without the frames that know the URL."""
+
+    class Struck(aiohttp.TCPConnector):
+        async def connect(self, *_: Any, **__: Any) -> Any:
+            raise kind
+
+    async with aiohttp.ClientSession(connector=Struck()) as http, OchySession(base_url=emulator.url, http=http) as ochy:
+        with pytest.raises(kind) as caught:
+            await ochy.get_webhook()
+    assert canary.leaks_in_error(caught.value) == []
+    assert not any("/aiohttp/" in frame.f_code.co_filename for frame in _frames(caught.value))
+
+
 # --- connections --------------------------------------------------------------------------------
 
 
