@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 import types
 import warnings
 from collections.abc import Coroutine, Generator
@@ -102,6 +103,19 @@ async def test_cancelling_at_any_await_leaves_nothing_behind(tmp_path: Path) -> 
             assert step > 8
             return
     pytest.fail("the story has more awaits than expected")
+
+
+def test_no_thread_outlives_the_loop(tmp_path: Path) -> None:
+    """Clips are read in threads; cancelled at whatever await, with its loop the last of them ends."""
+    clip = tmp_path / "runner.mp4"
+    clip.write_bytes(CLIP * 60)
+    before = set(threading.enumerate())
+    for step in (2, 4, 6, 8, 12, 20, 400):
+        asyncio.run(_cancelled(clip, step))
+        left = set(threading.enumerate()) - before
+        for thread in left:
+            thread.join(5)
+        assert not any(thread.is_alive() for thread in left)
 
 
 @pytest.mark.anyio

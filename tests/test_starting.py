@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tracemalloc
 from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import timedelta
 from io import BytesIO
@@ -50,6 +51,7 @@ from ochy_async.errors import (
 )
 from ochy_async.events import AnalysisStarted, BytesSent, Event, Retried, StartUncertain
 from ochy_async.protocol.routes import START
+from ochy_async.protocol.video_limits import MAX_BYTES
 
 
 def on_start(fault: Fault, times: int = 1) -> Recorded:
@@ -314,6 +316,24 @@ async def test_a_fault_after_the_last_byte_is_uncertain(emulator: Emulator) -> N
         with pytest.raises(UncertainStart):
             await ochy.start(Clip("runner.mp4", len(CLIP), chunks), SideView())
     assert [type(event) for event in events].count(StartUncertain) == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("opened", [False, True], ids=["path", "open file"])
+async def test_memory_does_not_grow_with_the_clip(emulator: Emulator, tmp_path: Path, opened: bool) -> None:
+    """The largest clip there is goes through in chunks: a fraction of it is ever held, the server's side included."""
+    path = tmp_path / "long.mp4"
+    path.write_bytes(CLIP + bytes(MAX_BYTES - len(CLIP)))
+    with path.open("rb") as file:
+        async with real_session(emulator) as ochy:
+            await ochy.start(CLIP, SideView())  # what is loaded late is not what is measured
+            tracemalloc.start()
+            try:
+                await ochy.start(file if opened else path, SideView())
+                _, peak = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+    assert peak < MAX_BYTES / 6
 
 
 @pytest.mark.anyio
