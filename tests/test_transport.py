@@ -9,6 +9,7 @@ import ssl
 import tracemalloc
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from itertools import pairwise
 from types import FrameType
 from typing import Any
 
@@ -21,7 +22,7 @@ import trustme
 from canary import API_KEY
 from conftest import CLIP, Recorded, real_session, world
 
-from ochy_async import BackView, Limits, OchySession, Retry, SideView
+from ochy_async import BackView, Clip, Limits, OchySession, Retry, SideView
 from ochy_async.clips import CHUNK
 from ochy_async.emulator import CutAfter, CutBefore, Delay, Emulator, Html, Redirect, Rule, Script, Status, Truncated
 from ochy_async.errors import (
@@ -486,19 +487,25 @@ async def test_a_start_never_rides_on_a_connection_that_was_kept_alive() -> None
 @pytest.mark.anyio
 async def test_the_loop_turns_with_every_chunk_of_an_upload(emulator: Emulator, ochy: OchySession) -> None:
     """However fast the network takes a clip, others get their turns while it is sent."""
-    content, turns, uploading = CLIP * 2_500, 0, True
+    content, turns, seen = CLIP * 2_500, 0, list[int]()
 
     async def others() -> None:
         nonlocal turns
-        while uploading:
+        while True:
             turns += 1
             await anyio.lowlevel.checkpoint()
 
+    async def source() -> AsyncGenerator[bytes]:
+        for start in range(0, len(content), CHUNK):
+            seen.append(turns)
+            yield content[start : start + CHUNK]
+
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(others)
-        await ochy.start(content, SideView())
-        uploading = False
-    assert turns >= len(content) // CHUNK
+        await ochy.start(Clip.stream(source, name="runner.mp4", size=len(content)), SideView())
+        tasks.cancel_scope.cancel()
+    sent = seen[1:]  # one chunk is held back
+    assert all(before < after for before, after in pairwise(sent))
 
 
 @pytest.mark.anyio
