@@ -168,6 +168,19 @@ async def test_the_escape_hatch_sends_anything(ochy: OchySession) -> None:
 
 
 @pytest.mark.anyio
+async def test_the_escape_hatch_is_no_hole_in_the_wall(ochy: OchySession) -> None:
+    """What could end up in another request, or show the key, is refused before anything is sent."""
+    smuggled: Any = "GET\r\nX-Smuggled: 1"
+    with pytest.raises(InvalidRequest, match="method: must be one of"):
+        await ochy.request(smuggled, "/webhook")
+    with pytest.raises(InvalidRequest, match="query: the key is added by the session"):
+        await ochy.request("GET", "/webhook", query=[("ApiKey", "any")])
+    triple: Any = ("a", "b", "c")
+    with pytest.raises(InvalidRequest, match="query: must be pairs"):
+        await ochy.request("GET", "/webhook", query=[triple])
+
+
+@pytest.mark.anyio
 async def test_new_keys_everywhere_are_kept_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
     """Unknown keys parse, stay reachable, and each is listed and logged once, without its value."""
     shapes = Shapes(extra_keys=True, strike_pattern="tiptoe")

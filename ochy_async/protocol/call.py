@@ -107,22 +107,26 @@ def call(
 
 def any_call(method: str, path: str, query: tuple[tuple[str, str], ...], json: Any) -> Call[Any]:
     """Any request of the API, its answer as it comes. Raises `InvalidRequest` for a path that leaves the API."""
-    problems = tuple(_problems(path, query, json))
+    problems = tuple(_problems(method, path, query, json))
     if problems:
-        raise InvalidRequest.of(f"{method} request", problems)
+        raise InvalidRequest.of("request", problems)
     route = next((each for each in ROUTES if each.method == method and each.template == path), None)
     request = Request(route or Route(method, path, Mark.INFERRED), path, query, json)
     repeatable = method in ("GET", "PUT")
     return Call(request, lambda body: body, "any", repeatable, _accepts_any)
 
 
-def _problems(path: str, query: tuple[tuple[str, str], ...], json: Any) -> Iterator[Problem]:
+def _problems(method: str, path: str, query: tuple[tuple[str, str], ...], json: Any) -> Iterator[Problem]:
+    if method not in _METHODS:
+        yield Problem("method", f"must be one of {', '.join(_METHODS)}")
     if not isinstance(path, str) or not _PATH.fullmatch(path) or {".", ".."} & set(unquote(path).split("/")):
         yield Problem("path", "must begin with '/' and be percent-encoded, without query, '//' or '..'")
     elif unquote(path) == START.template:
         yield Problem("path", "starts an analysis and costs a credit: use `start`, which never pays twice")
-    if not all(isinstance(part, str) for pair in query for part in pair):
+    if not all(len(pair) == 2 and all(isinstance(part, str) for part in pair) for pair in query):
         yield Problem("query", "must be pairs of texts")
+    elif any(name.lower() == "apikey" for name, _ in query):
+        yield Problem("query", "the key is added by the session, where nobody sees it; leave it out")
     try:
         orjson.dumps(json)
     except TypeError:
@@ -133,4 +137,5 @@ def _accepts_any(status: int, body: Any) -> bool:
     return _is_success(status, body) or is_state(status, body)
 
 
+_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _PATH: Final = re.compile(r"(/[A-Za-z0-9._~%!$&'()*+,;=:@-]+)+")
