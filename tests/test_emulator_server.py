@@ -470,3 +470,15 @@ async def test_tls_is_spoken_when_asked_for() -> None:
         assert emulator.service.storage_url.startswith("https://")
         with pytest.raises(aiohttp.ClientError):
             await http.get(emulator.url.replace("https", "http"))
+
+
+async def test_what_is_no_http_is_not_written_into_a_log(caplog: pytest.LogCaptureFixture) -> None:
+    """aiohttp logs the line that it cannot read, and that line is a URL with a key."""
+    async with Emulator() as emulator:
+        host, _, port = emulator.url.removeprefix("http://").partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"BREW /webhook?apiKey=very-secret HTTP/1.1\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.0 400")
+        writer.close()
+        await writer.wait_closed()
+    assert "very-secret" not in caplog.text

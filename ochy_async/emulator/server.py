@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import os
 import socket
 import struct
@@ -17,6 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from anyio import CancelScope
 
 from .faults import Course
@@ -101,7 +103,7 @@ class Emulator:
     async def __aenter__(self) -> Self:
         if self._runner is not None:
             raise RuntimeError("the emulator runs already")
-        server = web.Server(self._respond, access_log=None, lingering_time=LINGERING_SECONDS)
+        server = web.Server(self._respond, access_log=None, logger=_log(), lingering_time=LINGERING_SECONDS)
         runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS)
         await runner.setup()
         try:
@@ -151,6 +153,17 @@ class Emulator:
         if course.answer is None:
             return _cut(request)
         return await _send(request, course.answer(answer), course)
+
+
+def _log() -> logging.Logger:
+    """For what goes wrong here. What is no HTTP stays out: aiohttp quotes its first line, a URL with a key."""
+    logger = logging.getLogger("ochy_async.emulator")
+    logger.addFilter(_is_ours)
+    return logger
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
 
 
 def _loopback(host: str) -> str:
