@@ -216,7 +216,12 @@ class _Exchange:
     cap: int
     part: _FilePart | None
     seen: list[int] = field(factory=list)
-    """The status of the answer, once its head came."""
+    """Takes the status of the answer, once its head came."""
+
+    @property
+    def status(self) -> int | None:
+        """The status of the answer, if its head came."""
+        return next(iter(self.seen), None)
 
     @property
     def phase(self) -> Phase:
@@ -224,7 +229,7 @@ class _Exchange:
 
         A success that came before the body was whole makes no sense, so it proves nothing.
         """
-        cut = self.part is not None and not self.part.complete and not any(200 <= each < 300 for each in self.seen)
+        cut = self.part is not None and not self.part.complete and not 200 <= (self.status or 0) < 300
         return Phase.INCOMPLETE if cut else Phase.COMPLETE
 
     async def answer(self, response: aiohttp.ClientResponse, key: ApiKey) -> Response:
@@ -372,14 +377,16 @@ def _form(upload: Upload, part: _FilePart) -> aiohttp.MultipartWriter:
 
 
 def _translated(trouble: Exception, exchange: _Exchange) -> OchyError:
-    route = exchange.request.route
+    route, status = exchange.request.route, exchange.status
     if isinstance(trouble, TooLarge) and exchange.part is None:
         return UnreadableAnswer(
             f"{route}: the answer is larger than {exchange.cap:,} bytes. If that is right, raise the cap in Limits.",
+            status=status,
             route=str(route),
         )
     phase = Phase.NOT_SENT if unconnected(trouble) else exchange.phase
-    return ConnectionTrouble(f"{route}: {told(trouble)}; {_FAR[phase]}.", phase=phase, route=str(route))
+    said = f"{route}: {told(trouble)}; {_FAR[phase]}."
+    return ConnectionTrouble(said, phase=phase, status=status, route=str(route))
 
 
 _FAR: Final = {

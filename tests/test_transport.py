@@ -412,12 +412,24 @@ async def test_a_gigabyte_is_refused_in_bounded_memory(answer: Answering) -> Non
     async with raw_server(answer) as url, once(url, answer_bytes=1_000_000) as ochy:
         tracemalloc.start()
         try:
-            with pytest.raises(UnreadableAnswer, match="larger than 1,000,000 bytes"):
+            with pytest.raises(UnreadableAnswer, match="larger than 1,000,000 bytes") as caught:
                 await ochy.get_webhook()
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
     assert peak < 12_000_000
+    assert caught.value.status == 200
+
+
+@pytest.mark.anyio
+async def test_a_broken_answer_has_the_status_that_it_came_with() -> None:
+    """Also where nothing else of it can be used."""
+    async with Emulator(world(), Script([Rule("*", Truncated(5), times=9)])) as emulator, once(emulator.url) as ochy:
+        with pytest.raises(ConnectionTrouble, match="cut short") as looked:
+            await ochy.get_webhook()
+        with pytest.raises(UncertainStart) as started:
+            await ochy.start(CLIP, SideView())
+    assert (looked.value.status, started.value.status) == (200, 202)
 
 
 async def _garbage(stream: Peer) -> None:
