@@ -8,38 +8,98 @@ from __future__ import annotations
 import gc
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
-from attrs import frozen
+from attrs import field, frozen
 
-__all__ = ["Result", "race"]
+__all__ = ["LEAST_ROUNDS", "OURS", "Aim", "Figure", "Table", "alternate", "race"]
+
+OURS = "ochy_async"
+LEAST_ROUNDS = 5
 
 
 @frozen
-class Result:
-    """The medians of one benchmark."""
+class Figure:
+    """What one contender came to: the median of its rounds, and how far they lie apart."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Figure:
+        """The figure of some rounds, or of some worlds."""
+        return cls(statistics.median(values), min(values), max(values))
+
+
+@frozen
+class Aim:
+    """Something that we mean to reach, and what it came to in this run."""
+
+    what: str
+    value: float
+    most: float
+    unit: str = "×"
+    """`×` for a ratio."""
+
+    @property
+    def met(self) -> bool:
+        """Whether it was reached."""
+        return self.value <= self.most
+
+
+@frozen
+class Table:
+    """One benchmark: what each contender came to in `unit`, less being better."""
 
     name: str
-    seconds: Mapping[str, float]
-    """By contender; the first is the one that the others are measured against."""
+    unit: str
+    figures: Mapping[str, Figure]
+    base: str
+    """The contender that the ratios are to."""
+    aims: tuple[Aim, ...] = ()
+    notes: tuple[str, ...] = field(default=())
 
-    def rows(self) -> list[str]:
-        """A Markdown row for each contender: benchmark, contender, milliseconds, ratio to the first."""
-        base = next(iter(self.seconds.values()))
-        return [
-            f"| {self.name} | {who} | {took * 1000:.2f} | {took / base:.2f} |" for who, took in self.seconds.items()
-        ]
+    def ratio(self, contender: str, base: str | None = None) -> float:
+        """How many times as much as `base` a contender took, by their medians."""
+        return self.figures[contender].median / self.figures[base or self.base].median
+
+    def aim(self, most: float, over: str | None = None, contender: str = OURS) -> Aim:
+        """That `contender` takes at most so many times as much as `over`."""
+        return Aim(f"{contender} / {over or self.base}", self.ratio(contender, over), most)
 
 
-def race(name: str, contenders: Mapping[str, Callable[[], object]], rounds: int = 9) -> Result:
-    """Runs all contenders in turns and takes each one's median. All must give equal results."""
-    results = [run() for run in contenders.values()]
-    assert all(result == results[0] for result in results), f"{name}: the contenders did not do the same work"
+def alternate(
+    contenders: Mapping[str, Callable[[], float]], rounds: int, least: int = LEAST_ROUNDS
+) -> dict[str, list[float]]:
+    """Has all contenders measure themselves in turns; the values of each, round by round."""
     took: dict[str, list[float]] = {who: [] for who in contenders}
-    for _ in range(rounds):
-        for who, run in contenders.items():
+    for _ in range(max(rounds, least)):
+        for who, measure in contenders.items():
             gc.collect()
-            began = time.perf_counter()
+            took[who].append(measure())
+    return took
+
+
+def race(
+    name: str, contenders: Mapping[str, Callable[[], object]], rounds: int, *, base: str, repeats: int = 1
+) -> Table:
+    """Milliseconds of one run of each, the median of some rounds of `repeats` runs. All must give equal results.
+
+    Freeing the result of a run is part of it.
+    """
+    results = {who: run() for who, run in contenders.items()}
+    different = [who for who, result in results.items() if result != results[base]]
+    if different:
+        raise AssertionError(f"{name}: {', '.join(different)} did not do the same work as {base}")
+    del results
+
+    def timed(run: Callable[[], object]) -> float:
+        began = time.perf_counter()
+        for _ in range(repeats):
             run()
-            took[who].append(time.perf_counter() - began)
-    return Result(name, {who: statistics.median(seconds) for who, seconds in took.items()})
+        return (time.perf_counter() - began) / repeats * 1000
+
+    took = alternate({who: partial(timed, run) for who, run in contenders.items()}, rounds)
+    return Table(name, "ms", {who: Figure.of(values) for who, values in took.items()}, base)

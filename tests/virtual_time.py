@@ -1,8 +1,6 @@
-"""Event loops with a time of their own: one whose clock jumps, and one that is only in a hurry.
+"""An event loop that is in a hurry: it runs some times faster than life, sockets and threads included.
 
-When nobody can run on the first, it is at once the time of the next timer: for stories without sockets
-and threads a ten-minute wait takes milliseconds and is exact. The second runs some times faster than
-life, sockets and threads included.
+The loop whose clock jumps comes with the emulator.
 """
 
 from __future__ import annotations
@@ -12,38 +10,11 @@ import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from ochy_async.emulator.virtual_time import VirtualTimeLoop, in_virtual_time
+
+__all__ = ["HURRY", "HurriedLoop", "VirtualTimeLoop", "hurried", "in_virtual_time"]
+
 T = TypeVar("T")
-
-
-class _Jumping(selectors.DefaultSelector):
-    """Never sleeps: what the loop would have slept is added to the clock instead."""
-
-    now = 1_000.0
-    """Seconds. Not 0, so that a clock that was forgotten is noticed."""
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0 if timeout is not None else None)
-        if not ready and timeout is not None:
-            self.now += timeout
-        return ready
-
-
-class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """An event loop on virtual time."""
-
-    def __init__(self) -> None:
-        self._jumping = _Jumping()
-        super().__init__(self._jumping)
-
-    def time(self) -> float:
-        return self._jumping.now
-
-
-def in_virtual_time(story: Coroutine[Any, Any, T]) -> T:
-    """Runs a story to its end in virtual time."""
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        return runner.run(story)
-
 
 HURRY = 20
 """How much faster than life a `HurriedLoop` waits."""

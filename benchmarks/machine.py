@@ -1,0 +1,53 @@
+"""The machine that the figures are from, as far as it says so itself."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+__all__ = ["machine"]
+
+PACKAGES = (
+    *("aiohttp", "anyio", "attrs", "cattrs", "orjson", "httpx", "requests", "pydantic", "msgspec"),
+    *("dataclasses-json", "openai"),
+)
+
+
+def machine() -> dict[str, str]:
+    """What is worth knowing of the machine, in words."""
+    return {
+        "Python": f"{platform.python_implementation()} {platform.python_version()}",
+        "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
+        "processor": f"{_processor()}, {os.cpu_count()} cores",
+        "load at the start": f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown",
+        "curl": _curl(),
+        "packages": ", ".join(f"{name} {_version(name)}" for name in PACKAGES),
+    }
+
+
+def _processor() -> str:
+    try:
+        facts = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor() or "unknown"
+    names = [line.partition(":")[2].strip() for line in facts.splitlines() if line.startswith("model name")]
+    return names[0] if names else "unknown"
+
+
+def _curl() -> str:
+    curl = shutil.which("curl")
+    if curl is None:
+        return "none"
+    told = subprocess.run([curl, "--version"], capture_output=True, text=True, check=True).stdout  # noqa: S603
+    return told.split(" ")[1]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"
