@@ -6,6 +6,7 @@ their work without the interpreter.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -13,18 +14,24 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Generator
+from collections import Counter
+from collections.abc import Callable, Generator
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import ClassVar, Final, cast
 
 from attrs import frozen
 
+from ochy_async.emulator.assessments import side_view_results
+from ochy_async.emulator.runner import runner_of
+
 from .peers import peer
 
-__all__ = ["Sink", "sink"]
+__all__ = ["LOOKS", "Sink", "sink"]
 
 BUFFER: Final = 1 << 20
+LOOKS: Final = 3
 ANSWER: Final = b'{"video_id": "a1b2c3d4", "status": "pending"}'
 
 
@@ -34,6 +41,8 @@ class Sink:
 
     http: int
     https: int
+    polls: int
+    """Here every analysis goes on, and has failed when it was looked at `LOOKS` times."""
     authority: Path
     """The certificate that its own is signed with."""
 
@@ -54,13 +63,21 @@ def sink() -> Generator[Sink]:
     """A sink for as long as the block lasts."""
     with TemporaryDirectory() as folder:
         started = [sys.executable, "-m", __spec__.name, folder]
-        with subprocess.Popen(started, stdout=subprocess.PIPE, stdin=subprocess.PIPE) as child:  # noqa: S603
+        with subprocess.Popen(started, stdout=subprocess.PIPE) as child:  # noqa: S603
             assert child.stdout is not None
             told = json.loads(child.stdout.readline())
             try:
-                yield Sink(told["http"], told["https"], Path(folder) / "authority.pem")
+                yield Sink(told["http"], told["https"], told["polls"], Path(folder) / "authority.pem")
             finally:
                 child.kill()
+
+
+@cache
+def _results() -> bytes:
+    """What every analysis at the sink comes to."""
+    runner = runner_of(b"benchmark", height=1.75, weight=68, pace=None)
+    analysis = side_view_results(runner, language="en")
+    return json.dumps({"video_id": "a1b2c3d4", "status": "success", "biomechanical_analysis": analysis}).encode()
 
 
 class _Count:
@@ -91,12 +108,11 @@ def _serve(connection: socket.socket, count: _Count) -> None:
                 if not took:
                     return
                 left -= took
-            body = str(count.bytes).encode() if head.startswith(b"GET /received") else ANSWER
-            status = b"202 Accepted" if head.startswith(b"POST") else b"200 OK"
-            connection.sendall(
-                b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
-                % (status, len(body), body)
-            )
+            if head.startswith(b"POST"):
+                connection.sendall(_answer(b"202 Accepted", ANSWER))
+            else:
+                body = str(count.bytes).encode() if head.startswith(b"GET /received") else _results()
+                connection.sendall(_answer(b"200 OK", body))
             if b"connection: close" in head.lower():
                 return
 
@@ -125,6 +141,35 @@ def _listen(count: _Count, context: ssl.SSLContext | None) -> int:
     return port
 
 
+class _Answering(asyncio.Protocol):
+    """Answers each look at an analysis: it goes on, and has failed when it was looked at `LOOKS` times."""
+
+    seen: ClassVar[Counter[bytes]] = Counter()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        path = data[: data.index(b"\r\n")]
+        self.seen[path] += 1
+        self.transport.write(_GOES_ON if self.seen[path] < LOOKS else _FAILED)
+
+
+def _answer(status: bytes, body: bytes) -> bytes:
+    head = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    return head % (status, len(body)) + body
+
+
+_GOES_ON: Final = _answer(b"200 OK", b'{"video_id": "a1b2c3d4", "status": "analyzing", "percentage": 42}')
+_FAILED: Final = _answer(b"400 Bad Request", b'{"video_id": "a1b2c3d4", "status": "failed"}')
+
+
+async def _answering(ready: Callable[[int], None]) -> None:
+    server = await asyncio.get_running_loop().create_server(_Answering, "127.0.0.1", 0, backlog=4096)
+    ready(server.sockets[0].getsockname()[1])
+    await server.serve_forever()
+
+
 def _main(folder: Path) -> None:
     trustme = peer("trustme")
     authority = trustme.CA()
@@ -132,8 +177,8 @@ def _main(folder: Path) -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
     count = _Count()
-    print(json.dumps({"http": _listen(count, None), "https": _listen(count, context)}), flush=True)
-    sys.stdin.read()  # ends with whoever started it
+    ports = {"http": _listen(count, None), "https": _listen(count, context)}
+    asyncio.run(_answering(lambda polls: print(json.dumps({**ports, "polls": polls}), flush=True)))
 
 
 if __name__ == "__main__":

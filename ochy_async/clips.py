@@ -14,7 +14,7 @@ import stat
 import threading
 import unicodedata
 from collections.abc import AsyncGenerator, AsyncIterable, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import ExitStack, aclosing, asynccontextmanager
 from pathlib import Path, PurePath
 from typing import IO, Any, Final, cast
 
@@ -207,22 +207,45 @@ async def _path_clip(path: Path, name: str | None) -> Clip:
 async def _read_path(path: Path, expected: os.stat_result) -> AsyncGenerator[bytes]:
     """The file in chunks, checked before and after: a file that changes meanwhile is never completed."""
     try:
-        file = await to_thread.run_sync(_opened, path)
+        file = await to_thread.run_sync(_opened, path, expected)
     except OSError as trouble:
         raise _unusable("path", f"{path.name!r} cannot be opened: {trouble.strerror}") from None
     position = 0
     try:
-        await _unchanged(file, expected)
-        while chunk := _at_hand(file, position) or await _read(_read_own, file, position):
+        while position < expected.st_size and (
+            chunk := at_hand(file, position) or await _read(read_own, file, position)
+        ):
             position += len(chunk)
             yield chunk
-        await _unchanged(file, expected)
+        await to_thread.run_sync(_closed, file, expected)
     finally:
-        with CancelScope(shield=True):  # a read that hangs would else hold the loop here
-            await to_thread.run_sync(file.close)
+        if not file.closed:
+            with CancelScope(shield=True):  # a read that hangs would else hold the loop here
+                await to_thread.run_sync(file.close)
 
 
-def _at_hand(file: IO[bytes], position: int) -> bytes:
+def _opened(path: Path, expected: os.stat_result) -> IO[bytes]:
+    """Without waiting for whoever would write, if the path leads to a pipe by now."""
+    with ExitStack() as stack:
+        quick = getattr(os, "O_NONBLOCK", 0)
+        file = stack.enter_context(open(path, "rb", opener=lambda name, flags: os.open(name, flags | quick)))
+        _unchanged(file, expected)
+        stack.pop_all()
+    return file
+
+
+def _closed(file: IO[bytes], expected: os.stat_result) -> None:
+    with file:
+        _unchanged(file, expected)
+
+
+def _unchanged(file: IO[bytes], expected: os.stat_result) -> None:
+    now = os.fstat(file.fileno())
+    if (now.st_size, now.st_mtime_ns, now.st_ino) != (expected.st_size, expected.st_mtime_ns, expected.st_ino):
+        raise _unusable("path", "the file changed while it was being sent; wait until it is written, then try again")
+
+
+def at_hand(file: IO[bytes], position: int) -> bytes:
     """What the system has in memory of the next chunk; nothing where the disk would have to be waited for.
 
     A thread costs more than such a read. Nothing is ever at hand where the system cannot tell.
@@ -238,14 +261,9 @@ def _at_hand(file: IO[bytes], position: int) -> bytes:
     return cast("bytes", buffer)  # it serves as such to whoever sends or hashes it; a copy would take half as long
 
 
-def _read_own(file: IO[bytes], position: int) -> bytes:
+def read_own(file: IO[bytes], position: int) -> bytes:
     file.seek(position)
     return file.read(CHUNK)
-
-
-def _opened(path: Path) -> IO[bytes]:
-    """Without waiting for whoever would write, if the path leads to a pipe by now."""
-    return open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))
 
 
 async def _read(read: Callable[..., bytes], *args: Any) -> bytes:
@@ -257,12 +275,6 @@ async def _read(read: Callable[..., bytes], *args: Any) -> bytes:
     except (OSError, ValueError) as trouble:
         why = getattr(trouble, "strerror", None) or "it was closed"
     raise _unusable("clip", f"could not be read to its end: {why}; it was not sent whole")
-
-
-async def _unchanged(file: IO[bytes], expected: os.stat_result) -> None:
-    now = await to_thread.run_sync(os.fstat, file.fileno())
-    if (now.st_size, now.st_mtime_ns, now.st_ino) != (expected.st_size, expected.st_mtime_ns, expected.st_ino):
-        raise _unusable("path", "the file changed while it was being sent; wait until it is written, then try again")
 
 
 async def _file_clip(file: IO[bytes], name: str | None) -> Clip:

@@ -12,6 +12,7 @@ import hashlib
 import re
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Final, Protocol
 from urllib.parse import quote, urlsplit
@@ -97,12 +98,13 @@ class ApiKey:
         for start in range(0, len(body), SLICE):
             if start:
                 await checkpoint()
-            if re.search(self._spelt(), body[start : start + SLICE + overlap]):
-                return re.sub(self._spelt(), b"[key]", body)
+            if self._spelt.search(body, start, start + SLICE + overlap):
+                return self._spelt.sub(b"[key]", body)
         return body
 
-    def _spelt(self) -> bytes:
-        return b"".join(map(_spellings, self._key))
+    @cached_property
+    def _spelt(self) -> re.Pattern[bytes]:
+        return re.compile(b"".join(map(_spellings, self._key)))
 
     def __repr__(self) -> str:
         return "ApiKey(…)"
@@ -152,7 +154,7 @@ def _base_url_problem(text: str) -> str | None:
     return None
 
 
-class _Turns:
+class Turns:
     """Lets one upload hand over one chunk in each turn of the loop, in the order in which they come.
 
     A network that takes all at once would else never let others go on, and many uploads would add up to a long turn.
@@ -177,10 +179,10 @@ class _Turns:
             self._lock.release()
 
 
-class _FilePart(aiohttp.payload.Payload):
+class FilePart(aiohttp.payload.Payload):
     """The video in the form: streamed, counted, and never completed after `stop`."""
 
-    def __init__(self, upload: Upload, stall: float, turn: _Turns) -> None:
+    def __init__(self, upload: Upload, stall: float, turn: Turns) -> None:
         super().__init__(None, content_type=upload.content_type)
         self._size = upload.size
         self._upload = upload
@@ -239,7 +241,7 @@ class _Exchange:
 
     request: Request
     cap: int
-    part: _FilePart | None
+    part: FilePart | None
     seen: list[int] = field(factory=list)
     """Takes the status of the answer, once its head came."""
 
@@ -274,7 +276,7 @@ class _Exchange:
         if (response.content_length or 0) > self.cap:
             raise TooLarge
         body = bytearray()
-        async for chunk in response.content.iter_any():
+        while chunk := await response.content.readany():
             body += chunk
             if len(body) > self.cap:
                 raise TooLarge
@@ -301,7 +303,7 @@ class HttpTransport:
         self._clients: dict[bool, aiohttp.ClientSession] = {}
         """For uploads (True) and for everything else."""
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._turn = _Turns()
+        self._turn = Turns()
 
     def __repr__(self) -> str:
         return f"<HttpTransport to {self._base_url.text}>"
@@ -341,7 +343,7 @@ class HttpTransport:
     async def _outcome(self, http: aiohttp.ClientSession, request: Request) -> Response | Exception:
         """The choke point. Errors are returned and raised by the caller, so that no frame of aiohttp,
         which all know the URL, hangs on to them as traceback or context."""
-        part = _FilePart(request.upload, self._limits.stall, self._turn) if request.upload is not None else None
+        part = FilePart(request.upload, self._limits.stall, self._turn) if request.upload is not None else None
         cap = self._limits.raw_data_bytes if request.route == RAW_DATA else self._limits.answer_bytes
         exchange = _Exchange(request, cap, part)
         try:
@@ -376,7 +378,7 @@ class HttpTransport:
             if self._loop is not None and self._loop.is_running():
                 raise InvalidSettings("The session is in use by another event loop; make one for each thread.")
             await self.aclose()
-            self._loop, self._turn = loop, _Turns()
+            self._loop, self._turn = loop, Turns()
         if upload not in self._clients or self._clients[upload].closed:
             self._clients[upload] = self._made(upload)
         return self._clients[upload]
@@ -392,7 +394,7 @@ class HttpTransport:
         return plain_client(connector, self._limits, headers, connector_owner=self._borrowed is None)
 
 
-def _form(upload: Upload, part: _FilePart) -> aiohttp.MultipartWriter:
+def _form(upload: Upload, part: FilePart) -> aiohttp.MultipartWriter:
     """The multipart form. Its length is known, so it is declared: a server can tell it was cut short."""
     form = aiohttp.MultipartWriter("form-data")
     for name, value in upload.fields:

@@ -48,13 +48,13 @@ class Scheduler:
         A look that fails is not a failed analysis: it goes on until `Polling.patience` is spent, then
         raises that look's error. A refusal (key, unknown id) is raised at once.
         """
-        began = self._began(started)
+        began, look = self._began(started), results_call(started)
         watch = Watch(self.polling, began)
         delay = watch.first(current_time(), self.durations)
         while True:
             await self._turn(delay)
             try:
-                state = await self.exchange.once(results_call(started))
+                state = await self.exchange.once(look)
             except OchyError as trouble:
                 delay = self._after_trouble(watch, trouble)
                 continue
@@ -89,7 +89,9 @@ class Scheduler:
         """Sleeps for `delay`, and on until the ceiling of the session gives this wait its moment."""
         await sleep(delay)
         now = current_time()
-        await sleep(self.pace.reserve(now) - now)
+        ahead = self.pace.reserve(now) - now
+        if ahead > 0:
+            await sleep(ahead)
 
     def _began(self, started: Started[R, Answer] | str) -> float | None:
         """When the analysis was started, on the clock of the event loop; None if that is not known."""

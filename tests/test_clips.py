@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import re
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 from typing import IO, Any
 
+import anyio
 import pytest
 from conftest import CLIP
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ochy_async import Clip
+from ochy_async import Clip, clips
 from ochy_async.checking import named
 from ochy_async.clips import CHUNK, ClipSource, prepare, safe_name
 from ochy_async.errors import ClipUnusable
@@ -121,6 +124,51 @@ async def test_every_size_comes_whole(kind: str, size: int, tmp_path: Path) -> N
     chunks = [chunk async for chunk in clip.chunks()]
     assert b"".join(chunks) == data
     assert all(chunks)
+
+
+@pytest.mark.parametrize("has", [0, 1, CHUNK - 1, CHUNK, len(BIG)])
+async def test_a_file_comes_whole_however_much_of_it_is_at_hand(
+    has: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the system has in memory is taken at once, the rest is waited for, and nothing comes twice."""
+    ask = clips.at_hand
+    monkeypatch.setattr(clips, "at_hand", lambda file, at: ask(file, at)[: max(0, has - at)])
+    assert await content(await prepare(file_of(tmp_path))) == BIG
+
+
+async def test_a_read_that_would_wait_does_not_hold_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is at hand, and the disk is slow: others go on meanwhile."""
+    wait, beats, loop = clips.read_own, list[float](), asyncio.get_running_loop()
+
+    def slow(file: IO[bytes], position: int) -> bytes:
+        time.sleep(0.05)
+        return wait(file, position)
+
+    async def heart() -> None:
+        while True:
+            await anyio.sleep(0.001)
+            beats.append(loop.time())
+
+    monkeypatch.setattr(clips, "at_hand", lambda *_: b"")
+    monkeypatch.setattr(clips, "read_own", slow)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(heart)
+        assert await content(await prepare(file_of(tmp_path))) == BIG
+        tasks.cancel_scope.cancel()
+    assert len(beats) > len(BIG) / CHUNK * 10
+
+
+@pytest.mark.skipif(clips.NOWAIT is None, reason="this system cannot tell what it has in memory")
+async def test_what_is_at_hand_costs_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that was just written is read on the spot."""
+
+    def never(file: IO[bytes], position: int) -> bytes:
+        raise AssertionError(f"{file.name} was waited for at {position}")
+
+    path = file_of(tmp_path)
+    assert path.read_bytes() == BIG
+    monkeypatch.setattr(clips, "read_own", never)
+    assert await content(await prepare(path)) == BIG
 
 
 async def test_bytes_are_taken_as_they_are_now() -> None:

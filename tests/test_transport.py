@@ -10,7 +10,7 @@ import tracemalloc
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -39,7 +39,8 @@ from ochy_async.protocol.converter import structure
 from ochy_async.protocol.drift import Reading, reading
 from ochy_async.protocol.subjects import Subject
 from ochy_async.protocol.values import SignedUrl
-from ochy_async.transport import SLICE, ApiKey
+from ochy_async.protocol.wire import Upload
+from ochy_async.transport import SLICE, ApiKey, FilePart, Turns
 
 
 class Peer:
@@ -494,6 +495,47 @@ async def test_a_start_never_rides_on_a_connection_that_was_kept_alive() -> None
         assert not [head for head in told if head.startswith(b"POST /analysis/start")]
         await ochy.get_webhook()
         assert [head for head in told if head.startswith(b"GET /webhook")], "questions do ride on it"
+
+
+@pytest.mark.anyio
+async def test_uploads_hand_over_one_chunk_a_turn_of_the_loop() -> None:
+    """Many uploads together hold the loop for no longer than one, and take turns."""
+    turns, loop, now, passed = Turns(), asyncio.get_running_loop(), 0, list[tuple[int, int]]()
+
+    def tick() -> None:
+        nonlocal now
+        now += 1
+        if len(passed) < 15:
+            loop.call_soon(tick)
+
+    async def upload(number: int) -> None:
+        for _ in range(5):
+            async with turns:
+                passed.append((now, number))
+
+    loop.call_soon(tick)
+    await asyncio.gather(*map(upload, range(3)))
+    assert [number for _, number in passed] == [0, 1, 2] * 5
+    assert len({turn for turn, _ in passed}) == 15
+
+
+@pytest.mark.anyio
+async def test_an_upload_that_is_stopped_in_the_line_is_never_completed() -> None:
+    """The answer came while the last chunk waited for its turn: it stays here."""
+
+    async def chunks() -> AsyncGenerator[bytes]:
+        yield CLIP
+
+    taken, turns = list[bytes](), Turns()
+    writer: Any = SimpleNamespace(write=lambda chunk, **_: taken.append(chunk))
+    part = FilePart(Upload((), "video", "a.mp4", "video/mp4", len(CLIP), chunks), 5, turns)
+    async with turns:
+        writing = asyncio.gather(part.write(writer), return_exceptions=True)
+        await anyio.sleep(0.01)
+        part.stop()
+    (ended,) = await writing
+    assert isinstance(ended, ConnectionResetError)
+    assert (taken, part.complete) == ([], False)
 
 
 @pytest.mark.anyio
