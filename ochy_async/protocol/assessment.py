@@ -40,15 +40,24 @@ class Ranges:
         return any(low <= value <= high for low, high in self.intervals)
 
 
-def _is_pair(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(type(bound) in (int, float) for bound in value)
+def _pair(value: Any) -> tuple[float, float] | None:
+    # Spelt out, for a result has a dozen: `min`, `max` and `all` would take a third of the whole reading.
+    if type(value) is list and len(value) == 2:
+        one, other = value
+        if (type(one) is int or type(one) is float) and (type(other) is int or type(other) is float):
+            return float(min(one, other)), float(max(one, other))
+    return None
 
 
 def _ranges(value: Any, _: Any) -> Ranges:
-    pairs = [value] if _is_pair(value) else value
-    if not (isinstance(pairs, list) and pairs and all(map(_is_pair, pairs))):
+    pair = _pair(value)
+    if pair:
+        return Ranges((pair,))
+    pairs = [_pair(each) for each in value] if isinstance(value, list) else []
+    intervals = tuple(pair for pair in pairs if pair)
+    if not pairs or len(intervals) < len(pairs):
         raise misfit("a pair of numbers or a list of pairs", value)
-    return Ranges(tuple((float(min(pair)), float(max(pair))) for pair in pairs))
+    return Ranges(intervals)
 
 
 converter.register_structure_hook(Ranges, _ranges)

@@ -21,6 +21,7 @@ import attrs
 from attrs import frozen
 from cattrs.preconf.orjson import OrjsonConverter, make_converter
 
+from . import plain
 from .drift import Misfit, at, misfit, note
 from .values import Answer, RawJson, SignedUrl
 
@@ -83,6 +84,12 @@ def _texts(value: Any, _: Any) -> tuple[str, ...]:
     return tuple(item for item in items if isinstance(item, str))
 
 
+_PLAIN: Final[dict[Any, plain.Plain]] = {float: plain.number, str: plain.text, tuple[str, ...]: plain.texts}
+"""The quick reading of each type; answers and what holds them are added as their hooks are made.
+
+What is not here has a hook that never notes anything, and so may read quickly itself.
+"""
+
 # --- answers ------------------------------------------------------------------------------------
 
 
@@ -106,6 +113,12 @@ class _Field:
         if value is None and self.optional:
             return None
         return at(key, self._lenient if self.optional else self.hook, value, self.type)
+
+    @property
+    def part(self) -> plain.Part:
+        """The field for the quick reading."""
+        quick = _PLAIN.get(self.type, self.hook)
+        return plain.Part(self.name, (self.key, *self.others), self.exact, quick, self.optional)
 
     def _lenient(self, value: Any, wanted: Any) -> Any:
         try:
@@ -138,8 +151,15 @@ def _answer_hook(cls: type[Answer], convert: OrjsonConverter) -> Hook:
     hints = typing.get_type_hints(cls)
     fields = [_field_of(a, hints[a.name], convert) for a in attrs.fields(cast("Any", cls)) if a.name != "raw"]
     known = cls.known_keys.union(*((each.key, *each.others) for each in fields))
+    quick = _PLAIN[cls] = plain.answer(cls, [each.part for each in fields], known)
 
-    def read(value: Any, _: Any) -> Answer:
+    def read(value: Any, wanted: Any) -> Any:
+        try:
+            return quick(value, wanted)
+        except Misfit:
+            return careful(value)
+
+    def careful(value: Any) -> Answer:
         if not isinstance(value, dict):
             raise misfit("an object", value)
         given: dict[str, Any] = {}
@@ -163,6 +183,7 @@ def _answers_hook(wanted: Any, convert: OrjsonConverter) -> Hook:
     """For `tuple[SomeAnswer, ...]`: an array of objects, or a lone object."""
     cls = typing.get_args(wanted)[0]
     hook = convert.get_structure_hook(cls)
+    _PLAIN[wanted] = plain.answers(_PLAIN[cls])
 
     def read(value: Any, _: Any) -> tuple[Any, ...]:
         if not isinstance(value, list | dict):
@@ -191,6 +212,7 @@ def _open_set(wanted: Any) -> type[enum.StrEnum] | None:
 
 def _open_set_hook(wanted: Any) -> Hook:
     members: Mapping[str, enum.StrEnum] = {member.value: member for member in _open_set(wanted) or ()}
+    _PLAIN[wanted] = plain.member(members)
 
     def read(value: Any, _: Any) -> str:
         text = _text(value, str)

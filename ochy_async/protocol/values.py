@@ -47,7 +47,7 @@ class SignedUrl:
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
 def answer(cls: type[T]) -> type[T]:
     """A frozen attrs class with keyword fields and the repr of `Answer`; a generated one shows values."""
-    return frozen(kw_only=True, repr=False)(cls)
+    return frozen(kw_only=True, repr=False, slots=False)(cls)
 
 
 @answer
