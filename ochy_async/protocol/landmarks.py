@@ -25,6 +25,7 @@ from .drift import DriftNote, Misfit, Reading, at, note, reading
 from .outline import safe_key
 from .refusals import json_of, unreadable
 from .routes import RAW_DATA
+from .template import Block, Template
 from .values import Answer, RawJson, answer, key
 from .wire import Request, Response
 
@@ -36,6 +37,7 @@ MOST_COORDINATES: Final = 32
 """Far beyond 10 s at 240 frames per second of any skeleton: what is more is not read, but refused."""
 FRAMES_PER_SLICE: Final = 8
 """About a third of a millisecond of work for 33 landmarks."""
+_ROWS_PER_SLICE: Final = 512
 
 
 @frozen
@@ -208,12 +210,31 @@ class _Columns:
     def add(self, number: int, frame: Any) -> None:
         rows = self._regular(frame) or self._irregular(frame)
         for coordinate, row in rows.items():
-            known = self.grids.setdefault(coordinate, [])
-            known.extend(array("d") for _ in range(len(self.numbers) - len(known)))
-            known.append(row)
+            self._known(coordinate).append(row)
         self.numbers.append(number)
+        self._bound()
+
+    def add_block(self, block: Block) -> None:
+        """Takes frames that have just the landmarks and coordinates of the first."""
+        for coordinate, column in self._apart(block.values).items():
+            width = len(column) // len(block.numbers)
+            self._known(coordinate).extend([column[at : at + width] for at in range(0, len(column), width)])
+        self.numbers.extend(block.numbers)
+        self._bound()
+
+    def _known(self, coordinate: str) -> list[array[float]]:
+        """The rows of a coordinate, one for each frame so far."""
+        known = self.grids.setdefault(coordinate, [])
+        known.extend(array("d") for _ in range(len(self.numbers) - len(known)))
+        return known
+
+    def _bound(self) -> None:
         if len(self.numbers) > MOST_FRAMES or len(self.names) > MOST_NAMES or len(self.grids) > MOST_COORDINATES:
             raise Misfit("a recording of a person", "larger than any could be", ("frames",))
+
+    def template(self, body: bytes, start: int, end: int) -> Template | None:
+        """The template of a frame that has just the landmarks and coordinates of the first."""
+        return Template.of(body, start, end, self.names, self._form) if self._form else None
 
     def _regular(self, frame: Any) -> dict[str, array[float]] | None:
         """The rows of a frame that has just the landmarks and coordinates of the first; None for any other."""
@@ -230,7 +251,11 @@ class _Columns:
             flat = array("d", values)
         except OverflowError:
             return None
-        return {name: flat[place :: len(form)] for place, name in enumerate(form)}
+        return self._apart(flat)
+
+    def _apart(self, flat: array[float]) -> dict[str, array[float]]:
+        """The coordinates of points that all have the form of the first."""
+        return {_SAME.get(name, name): flat[place :: len(self._form)] for place, name in enumerate(self._form)}
 
     def _irregular(self, frame: Any) -> dict[str, array[float]]:
         rows: dict[str, array[float]] = {}
@@ -240,20 +265,18 @@ class _Columns:
                 row = rows.setdefault(coordinate, array("d"))
                 row.extend([math.nan] * (place + 1 - len(row)))
                 row[place] = value
-            if not self.numbers and isinstance(point, dict) and not _SAME.keys() & point.keys():
+            if not self.numbers and isinstance(point, dict):
                 self._form = tuple(point)
         return rows
 
     def grid(self, coordinate: str) -> Generator[None, None, Grid]:
         """The rows joined in rising order of the frame numbers, each filled up to full width."""
-        width, values, rows = len(self.names), array("d"), self.grids[coordinate]
-        rows.extend(array("d") for _ in range(len(self.numbers) - len(rows)))
-        for done, place in enumerate(self._order()):
-            row = rows[place]
-            values.extend(row)
-            values.extend([math.nan] * (width - len(row)))
-            if done % (64 * FRAMES_PER_SLICE) == 0:
-                yield
+        width, values, rows, order = len(self.names), array("d"), self._known(coordinate), self._order()
+        gap = array("d", [math.nan]) * width
+        for first in range(0, len(order), _ROWS_PER_SLICE):
+            some = [rows[place] for place in order[first : first + _ROWS_PER_SLICE]]
+            values.frombytes(b"".join([row if len(row) == width else row + gap[len(row) :] for row in some]))
+            yield
         return Grid(values, (len(self.numbers), width))
 
     def _order(self) -> list[int]:
@@ -297,7 +320,7 @@ def _read(body: bytes) -> Generator[None, None, Landmarks]:
             if walk.peek() != "{":
                 break
             found = True
-            yield from _frames(walk, columns)
+            yield from _frames(walk, columns, body)
         else:
             rest[name] = walk.value()
     if not found:
@@ -310,8 +333,11 @@ def _read(body: bytes) -> Generator[None, None, Landmarks]:
     return Landmarks(tuple(sorted(columns.numbers)), tuple(columns.names), grids, _video(rest), rest, body)
 
 
-def _frames(walk: _Walk, columns: _Columns) -> Generator[None, None, None]:
+def _frames(walk: _Walk, columns: _Columns, body: bytes) -> Generator[None, None, None]:
+    template, wait = None, 0
     for done, number in enumerate(walk.members()):
+        walk.peek()
+        start = walk.at
         frame = walk.value()
         if _FRAME_NUMBER.fullmatch(number):
             columns.add(int(number), frame)
@@ -319,6 +345,21 @@ def _frames(walk: _Walk, columns: _Columns) -> Generator[None, None, None]:
             note("frame left out, its key is no number", frame, "frames")
         if done % FRAMES_PER_SLICE == 0:
             yield
+        wait -= 1
+        if wait < 0 and len(body) == len(walk.text):  # ASCII: a place in the text is a place in the bytes
+            template = template or columns.template(body, start, walk.at)
+            yield from _blocks(walk, columns, body, template)
+            wait = FRAMES_PER_SLICE
+
+
+def _blocks(walk: _Walk, columns: _Columns, body: bytes, template: Template | None) -> Generator[None, None, None]:
+    """Takes what looks like the template, up to the first block that does not."""
+    block = template and template.block(body, walk.at)
+    while template and block:
+        columns.add_block(block)
+        walk.at = block.end
+        yield
+        block = template.block(body, walk.at)
 
 
 def _video(rest: RawJson) -> VideoInformation:
