@@ -14,7 +14,7 @@ import math
 import re
 import sys
 from array import array
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
 from attrs import Factory, define, field, frozen
@@ -37,7 +37,7 @@ MOST_COORDINATES: Final = 32
 """Far beyond 10 s at 240 frames per second of any skeleton: what is more is not read, but refused."""
 FRAMES_PER_SLICE: Final = 8
 """About a third of a millisecond of work for 33 landmarks."""
-_ROWS_PER_SLICE: Final = 512
+_PARTS_PER_SLICE: Final = 512
 
 
 @frozen
@@ -197,39 +197,52 @@ _SAME: Final = {"visibility": "score", "confidence": "score", "likelihood": "sco
 """Other likely names of the score."""
 
 
+@frozen
+class _Part:
+    """Some frames in a row: of each coordinate their values, frame after frame."""
+
+    numbers: Sequence[int]
+    width: int
+    """How many landmarks each frame has here: those that were known by then."""
+    columns: Mapping[str, array[float]]
+
+    def filled(self, coordinate: str, width: int) -> array[float]:
+        """The values of a coordinate with NaN for landmarks that were not known yet."""
+        column = self.columns.get(coordinate)
+        if column is None:
+            return array("d", [math.nan]) * (width * len(self.numbers))
+        if self.width == width:
+            return column
+        gap = array("d", [math.nan]) * (width - self.width)
+        frames = range(0, len(column), self.width)
+        return array("d", b"".join(column[at : at + self.width] + gap for at in frames))
+
+
 @define
 class _Columns:
-    """What was read so far: for each coordinate one row a frame, as wide as the landmarks it has."""
+    """What was read so far."""
 
     names: dict[str, int] = field(factory=dict)
-    grids: dict[str, list[array[float]]] = field(factory=dict)
+    coordinates: dict[str, None] = field(factory=dict)
     numbers: list[int] = field(factory=list)
+    _parts: list[_Part] = field(factory=list)
     _form: tuple[str, ...] = ()
     """The keys of the first point: as long as all points have them, a frame is taken at a stroke."""
 
     def add(self, number: int, frame: Any) -> None:
         rows = self._regular(frame) or self._irregular(frame)
-        for coordinate, row in rows.items():
-            self._known(coordinate).append(row)
-        self.numbers.append(number)
-        self._bound()
+        self._take(_Part((number,), len(self.names), rows))
 
     def add_block(self, block: Block) -> None:
         """Takes frames that have just the landmarks and coordinates of the first."""
-        for coordinate, column in self._apart(block.values).items():
-            width = len(column) // len(block.numbers)
-            self._known(coordinate).extend([column[at : at + width] for at in range(0, len(column), width)])
-        self.numbers.extend(block.numbers)
-        self._bound()
+        width = len(block.values) // len(self._form) // len(block.numbers)
+        self._take(_Part(block.numbers, width, self._apart(block.values)))
 
-    def _known(self, coordinate: str) -> list[array[float]]:
-        """The rows of a coordinate, one for each frame so far."""
-        known = self.grids.setdefault(coordinate, [])
-        known.extend(array("d") for _ in range(len(self.numbers) - len(known)))
-        return known
-
-    def _bound(self) -> None:
-        if len(self.numbers) > MOST_FRAMES or len(self.names) > MOST_NAMES or len(self.grids) > MOST_COORDINATES:
+    def _take(self, part: _Part) -> None:
+        self._parts.append(part)
+        self.numbers.extend(part.numbers)
+        self.coordinates.update(dict.fromkeys(part.columns))
+        if len(self.numbers) > MOST_FRAMES or len(self.names) > MOST_NAMES or len(self.coordinates) > MOST_COORDINATES:
             raise Misfit("a recording of a person", "larger than any could be", ("frames",))
 
     def template(self, body: bytes, start: int, end: int) -> Template | None:
@@ -239,7 +252,9 @@ class _Columns:
     def _regular(self, frame: Any) -> dict[str, array[float]] | None:
         """The rows of a frame that has just the landmarks and coordinates of the first; None for any other."""
         form = self._form
-        if not form or not isinstance(frame, dict) or list(frame) != list(self.names):
+        if not form or not _SAME.keys().isdisjoint(form):
+            return None
+        if not isinstance(frame, dict) or list(frame) != list(self.names):
             return None
         points = frame.values()
         if not all(type(point) is dict and tuple(point) == form for point in points):
@@ -267,20 +282,30 @@ class _Columns:
                 row[place] = value
             if not self.numbers and isinstance(point, dict):
                 self._form = tuple(point)
+        for row in rows.values():
+            row.extend([math.nan] * (len(self.names) - len(row)))
         return rows
 
     def grid(self, coordinate: str) -> Generator[None, None, Grid]:
-        """The rows joined in rising order of the frame numbers, each filled up to full width."""
-        width, values, rows, order = len(self.names), array("d"), self._known(coordinate), self._order()
-        gap = array("d", [math.nan]) * width
-        for first in range(0, len(order), _ROWS_PER_SLICE):
-            some = [rows[place] for place in order[first : first + _ROWS_PER_SLICE]]
-            values.frombytes(b"".join([row if len(row) == width else row + gap[len(row) :] for row in some]))
-            yield
+        """One coordinate of all frames in rising order of their numbers."""
+        width, values = len(self.names), array("d")
+        for done, part in enumerate(self._parts):
+            values.extend(part.filled(coordinate, width))
+            if done % _PARTS_PER_SLICE == 0:
+                yield
+        order = sorted(range(len(self.numbers)), key=self.numbers.__getitem__)
+        if order != list(range(len(order))):
+            values = yield from _reordered(values, width, order)
         return Grid(values, (len(self.numbers), width))
 
-    def _order(self) -> list[int]:
-        return sorted(range(len(self.numbers)), key=self.numbers.__getitem__)
+
+def _reordered(values: array[float], width: int, order: Sequence[int]) -> Generator[None, None, array[float]]:
+    rising = array("d")
+    for done, place in enumerate(order):
+        rising.extend(values[place * width : (place + 1) * width])
+        if done % _PARTS_PER_SLICE == 0:
+            yield
+    return rising
 
 
 def _points(frame: Any) -> Iterator[tuple[str, Any]]:
@@ -328,7 +353,7 @@ def _read(body: bytes) -> Generator[None, None, Landmarks]:
     if walk.peek():
         raise ValueError("more text after the end")
     grids: dict[str, Grid] = {}
-    for coordinate in columns.grids:
+    for coordinate in columns.coordinates:
         grids[coordinate] = yield from columns.grid(coordinate)
     return Landmarks(tuple(sorted(columns.numbers)), tuple(columns.names), grids, _video(rest), rest, body)
 
