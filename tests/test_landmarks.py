@@ -168,6 +168,15 @@ def test_a_number_beyond_all_measure_does_not_break_the_reading(value: str, befo
     assert not math.isfinite(found.track("nose", "x")[-2])
 
 
+@pytest.mark.parametrize("name", ["visibility", "confidence", "likelihood"])
+def test_an_endless_score_under_another_name_is_a_gap(name: str) -> None:
+    """What no float can hold is noted in a later frame too."""
+    frames = ",".join(f'"{n}": {{"nose": {{"{name}": {value}}}}}' for n, value in enumerate(("0.5", "1e999", "1")))
+    found, notes = read('{"frames": {' + frames + "}}")
+    assert rows(found.coordinates["score"]) == [[0.5], [None], [1]]
+    assert [note.what for note in notes] == ["expected a number (number)"]
+
+
 def test_no_frames_are_no_error() -> None:
     """A recording in which nothing was seen is a recording."""
     found = landmarks()

@@ -45,7 +45,7 @@ def _pair(value: Any) -> tuple[float, float] | None:
     if type(value) is list and len(value) == 2:
         one, other = value
         if (type(one) is int or type(one) is float) and (type(other) is int or type(other) is float):
-            return float(min(one, other)), float(max(one, other))
+            return float(other if other < one else one), float(other if other > one else one)  # noqa: FURB136
     return None
 
 
