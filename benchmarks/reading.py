@@ -1,44 +1,200 @@
-"""Reading answers: a result into classes, raw data into columns, and how long the loop is held."""
+"""Reading answers: a result into classes, raw data into columns, and how long the loop is held.
+
+Law of this room: freeing what was read is part of reading it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from typing import Any, cast
 
+import attrs
 import orjson
 
 from ochy_async.emulator.assessments import side_view_results
+from ochy_async.emulator.camera import raw_data
 from ochy_async.emulator.runner import runner_of
 from ochy_async.protocol.analysis import Started, results_call
-from ochy_async.protocol.side_view import SideView
+from ochy_async.protocol.landmarks import Landmarks, LandmarksReading
+from ochy_async.protocol.side_view import SideView, SideViewResults
 from ochy_async.protocol.wire import Response
 
-from .race import OURS, Table, race
+from .models import dataclass_of, leaves, model_of, struct_of
+from .peers import peer
+from .race import OURS, Aim, Figure, Table, alternate, race
 
 __all__ = ["benchmarks"]
 
 _RUNNER = runner_of(b"benchmark", height=1.75, weight=68, pace=None)
+_BARE = "orjson alone"
+
+# --- a result -------------------------------------------------------------------------------------
 
 
+@cache
 def _results_body() -> bytes:
+    """A side view's results, with lists where lists belong: what comes alone is read by us only."""
     analysis = side_view_results(_RUNNER, language="en")
-    return orjson.dumps({"video_id": "a1b2c3d4", "status": "success", "biomechanical_analysis": analysis})
+    analysis["running_styles"] = [analysis["running_styles"]]
+    for part in analysis["analysis_content"].values():
+        part["texts"]["search_key"] = [part["texts"]["search_key"]]
+    links = {name: f"https://storage.example/{name}?signature=x" for name in ("thumbnail", "output_video")}
+    return orjson.dumps({"video_id": "a1", "status": "success", **links, "biomechanical_analysis": analysis})
 
 
 def results(rounds: int) -> Table:
     """A side view's results: bytes to classes, against bytes to dicts."""
-    response = Response(200, {}, _results_body())
-    call = results_call(Started.of("a1b2c3d4", SideView))
-
-    def ours() -> float:
-        state, _ = call.outcome(response)
-        return state.results.total_score if state.results else 0.0
+    body = _results_body()
+    readers = _result_readers(body)
+    told = {who: list(leaves(read(), SideViewResults, ours=who == OURS)) for who, read in readers.items()}
+    different = [who for who, found in told.items() if found != told[OURS]]
+    if different:
+        raise AssertionError(f"{', '.join(different)} did not read what {OURS} did")
 
     def bare() -> float:
-        return float(orjson.loads(response.body)["biomechanical_analysis"]["total_score"])
+        return float(orjson.loads(body)["biomechanical_analysis"]["total_score"])
 
-    return race("structure a result", {"orjson alone": bare, OURS: ours}, rounds, base="orjson alone", repeats=500)
+    def score(read: Callable[[], Any]) -> Callable[[], float]:
+        return lambda: float(read().biomechanical_analysis.total_score)
+
+    contenders = {_BARE: bare} | {who: score(read) for who, read in readers.items()}
+    table = race("structure a result", contenders, rounds, base=_BARE, repeats=200)
+    note = f"{sum(each is not None for each in told[OURS])} values; {OURS} also keeps the JSON and looks for drift"
+    return attrs.evolve(table, aims=(table.aim(3.5),), notes=(note,))
+
+
+def _result_readers(body: bytes) -> Mapping[str, Callable[[], Any]]:
+    response, call = Response(200, {}, body), results_call(Started.of("a1", SideView))
+    model, struct, dataclass = model_of(SideViewResults), struct_of(SideViewResults), dataclass_of(SideViewResults)
+    decoder = peer("msgspec").json.Decoder(struct)
+    return {
+        OURS: lambda: call.outcome(response)[0].results,
+        "pydantic": lambda: model.model_validate_json(body),
+        "msgspec": lambda: decoder.decode(body),
+        "dataclasses-json": lambda: dataclass.from_dict(orjson.loads(body)),
+    }
+
+
+# --- raw data -------------------------------------------------------------------------------------
+
+_FORM = ("x", "y", "z", "score")
+
+Told = tuple[int, float, float]
+"""How many frames there are, and a coordinate of the first and of the last: what all must agree on."""
+
+
+@cache
+def _raw_body(frames: int) -> bytes:
+    told = raw_data(_RUNNER, view="side_view", frames_per_second=60, seconds=frames / 60, width=1920, height=1080)
+    return orjson.dumps(told)
+
+
+def raw(rounds: int, frames: int) -> Table:
+    """Raw data: bytes to columns, against bytes to dicts, to typed objects, and to slices left as they are."""
+    body = _raw_body(frames)
+    contenders: dict[str, Callable[[], Told]] = {
+        _BARE: lambda: _of_dicts(orjson.loads(body)),
+        OURS: lambda: _of_columns(_columns(body)),
+        "json of the standard library": lambda: _of_dicts(json.loads(body)),
+        "pydantic": _pydantic(body),
+        "msgspec": _msgspec(body),
+        "msgspec, frames not decoded": _msgspec_raw(body),
+        "one object per point": lambda: _of_objects(_objects(body)),
+    }
+    table = race(f"raw data to columns, {frames:,} frames", contenders, rounds, base=_BARE, repeats=3)
+    return attrs.evolve(table, aims=(table.aim(0.7),))
+
+
+def hold(rounds: int, frames: int, most: float) -> Table:
+    """The longest time for which the loop gets no turn while raw data is read."""
+    body = _raw_body(frames)
+
+    def ours() -> float:
+        reading, longest, done = LandmarksReading(Response(200, {}, body), "a1"), 0.0, False
+        while not done:
+            began = time.perf_counter()
+            done = reading.advance()
+            longest = max(longest, time.perf_counter() - began)
+        return longest * 1000
+
+    def bare() -> float:
+        began = time.perf_counter()
+        orjson.loads(body)
+        return (time.perf_counter() - began) * 1000
+
+    took = alternate({_BARE: bare, OURS: ours}, rounds)
+    figures = {who: Figure.of(values) for who, values in took.items()}
+    aims = (Aim(OURS, figures[OURS].median, most, "ms"),)
+    return Table(f"longest hold of the loop, raw data of {frames:,} frames", "ms", figures, _BARE, aims)
+
+
+def _columns(body: bytes) -> Landmarks:
+    reading = LandmarksReading(Response(200, {}, body), "a1")
+    while not reading.advance():
+        pass
+    return reading.result()
+
+
+def _of_columns(found: Landmarks) -> Told:
+    nose = found.track("nose", "x")
+    return len(found.frame_numbers), nose[0], nose[-1]
+
+
+def _of_dicts(found: Any) -> Told:
+    frames = found["frames"]
+    return len(frames), frames["0"]["nose"]["x"], frames[str(len(frames) - 1)]["nose"]["x"]
+
+
+def _of_objects(frames: Mapping[str, Mapping[str, Any]]) -> Told:
+    return len(frames), frames["0"]["nose"].x, frames[str(len(frames) - 1)]["nose"].x
+
+
+@attrs.frozen
+class _Point:
+    x: float
+    y: float
+    z: float
+    score: float
+
+
+def _objects(body: bytes) -> dict[str, dict[str, _Point]]:
+    frames = orjson.loads(body)["frames"]
+    return {number: {name: _Point(**point) for name, point in frame.items()} for number, frame in frames.items()}
+
+
+def _pydantic(body: bytes) -> Callable[[], Told]:
+    create = peer("pydantic").create_model
+    point = create("Point", **dict.fromkeys(_FORM, (float, ...)))
+    model = create("RawData", frames=(cast("Any", dict)[str, cast("Any", dict)[str, point]], ...))
+    return lambda: _of_objects(model.model_validate_json(body).frames)
+
+
+def _msgspec(body: bytes) -> Callable[[], Told]:
+    msgspec = peer("msgspec")
+    point = msgspec.defstruct("Point", [(name, float) for name in _FORM])
+    kind = cast("Any", dict)[str, cast("Any", dict)[str, point]]
+    decoder = msgspec.json.Decoder(msgspec.defstruct("RawData", [("frames", kind)]))
+    return lambda: _of_objects(decoder.decode(body).frames)
+
+
+def _msgspec_raw(body: bytes) -> Callable[[], Told]:
+    msgspec = peer("msgspec")
+    decoder = msgspec.json.Decoder(msgspec.defstruct("RawData", [("frames", cast("Any", dict)[str, msgspec.Raw])]))
+
+    def read() -> Told:
+        frames = decoder.decode(body).frames
+        first, last = (msgspec.json.decode(frames[key])["nose"]["x"] for key in ("0", str(len(frames) - 1)))
+        return len(frames), first, last
+
+    return read
 
 
 def benchmarks(rounds: int) -> Iterator[Table]:
     """All benchmarks of this room."""
     yield results(rounds)
+    for frames, most in ((600, 5), (2_400, 10)):
+        yield raw(rounds, frames)
+        yield hold(rounds, frames, most)

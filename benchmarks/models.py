@@ -1,0 +1,109 @@
+"""The classes of a result as other libraries have them: the same fields, made from our own type hints.
+
+Law of this room: a peer is given what it reads fastest; it need not forgive what we forgive.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import attrs
+
+from ochy_async.protocol.assessment import Ranges
+from ochy_async.protocol.values import Answer, SignedUrl
+
+from .peers import peer
+
+__all__ = ["dataclass_of", "fields_of", "leaves", "model_of", "struct_of"]
+
+Make = Callable[[str, dict[str, tuple[Any, bool]]], Any]
+"""Makes a class of fields: the JSON key of each, its type, and whether it may be left out."""
+
+
+def fields_of(cls: type[Answer]) -> Iterator[tuple[str, str, Any]]:
+    """Name, JSON key and type hint of each field."""
+    hints = typing.get_type_hints(cls)
+    for each in attrs.fields(typing.cast("Any", cls)):
+        if each.name != "raw":
+            yield each.name, each.metadata.get("keys", (each.name,))[0], hints[each.name]
+
+
+def _made(cls: type[Answer], make: Make) -> Any:
+    plain = {key: _plain(wanted, make) for _, key, wanted in fields_of(cls)}
+    return make(cls.__name__, plain)
+
+
+def _plain(wanted: Any, make: Make) -> tuple[Any, bool]:
+    """A type hint as other libraries know it, and whether it is optional."""
+    options = [each for each in typing.get_args(wanted) if each is not types.NoneType]
+    if typing.get_origin(wanted) is tuple:
+        return list[_plain(options[0], make)[0]], False  # type: ignore[misc] # made at run time
+    if options:
+        optional = types.NoneType in typing.get_args(wanted)
+        inner = str if str in options else _plain(options[0], make)[0]
+        return inner, optional
+    if wanted is Ranges:
+        return list[float], False
+    if wanted is SignedUrl:
+        return str, False
+    return (_made(wanted, make) if isinstance(wanted, type) and issubclass(wanted, Answer) else wanted), False
+
+
+@cache
+def model_of(cls: type[Answer]) -> Any:
+    """As a pydantic model."""
+    pydantic = peer("pydantic")
+
+    def make(name: str, fields: dict[str, tuple[Any, bool]]) -> Any:
+        given = {key: (kind | None, None) if optional else (kind, ...) for key, (kind, optional) in fields.items()}
+        return pydantic.create_model(name, **given)
+
+    return _made(cls, make)
+
+
+@cache
+def struct_of(cls: type[Answer]) -> Any:
+    """As a msgspec struct."""
+    msgspec = peer("msgspec")
+
+    def make(name: str, fields: dict[str, tuple[Any, bool]]) -> Any:
+        given = [(key, kind | None, None) if optional else (key, kind) for key, (kind, optional) in fields.items()]
+        return msgspec.defstruct(name, given, frozen=True, kw_only=True)
+
+    return _made(cls, make)
+
+
+@cache
+def dataclass_of(cls: type[Answer]) -> Any:
+    """As a dataclass of dataclasses-json."""
+    dataclass_json = peer("dataclasses_json").dataclass_json
+
+    def make(name: str, fields: dict[str, tuple[Any, bool]]) -> Any:
+        given = [
+            (key, kind | None, dataclasses.field(default=None)) if optional else (key, kind)
+            for key, (kind, optional) in fields.items()
+        ]
+        return dataclass_json(dataclasses.make_dataclass(name, given, frozen=True, kw_only=True))
+
+    return _made(cls, make)
+
+
+def leaves(value: Any, cls: type[Answer], *, ours: bool) -> Iterator[Any]:
+    """Every text and number of a result, in the order of the fields."""
+    for name, key, wanted in fields_of(cls):
+        found = getattr(value, name if ours else key)
+        inner = [each for each in (wanted, *typing.get_args(wanted)) if typing.get_origin(each) is tuple] or [wanted]
+        classes = [each for each in (*inner, *typing.get_args(inner[0])) if isinstance(each, type)]
+        answers = [each for each in classes if issubclass(each, Answer)]
+        for item in found if isinstance(found, list | tuple) else [found]:
+            if answers and item is not None:
+                yield from leaves(item, answers[0], ours=ours)
+            elif isinstance(item, Ranges):
+                yield from (item.low, item.high)
+            else:
+                yield item.reveal() if isinstance(item, SignedUrl) else item
