@@ -53,6 +53,16 @@ def test_frames_that_differ_in_numbers_only_are_a_block(style: dict[str, Any]) -
     assert template.block(recording(5, **style), block.end) is None
 
 
+def test_small_numbers_are_numbers() -> None:
+    """Python writes what is below a ten-thousandth with an exponent."""
+    body = b'{"0":{"nose":{"x":1e-05}},"1":{"nose":{"x":-2.5e-07}},"2":{"nose":{"x":3}},"3":{}}'
+    template = Template.of(body, 5, 25, ["nose"], ["x"])
+    assert template is not None
+    block = template.block(body, 25)
+    assert block is not None
+    assert block.values == array("d", [-2.5e-07, 3][: len(block.numbers)])
+
+
 def test_a_block_is_bounded() -> None:
     """A step must not hold others up, however long the recording and however short its frames become."""
     body = recording(600, separators=(",", ":")).replace(b'"x":0.5', b'"x":0.5' + b"0" * 300)
@@ -75,6 +85,11 @@ def test_a_block_is_bounded() -> None:
         ('"y":-3', '"y":.3'),
         ('"y":-3', '"y":3e1'),
         ('"y":-3', '"y":3-1'),
+        ('"y":-3', '"y":e-3'),
+        ('"y":-3', '"y":3\x01-3'),
+        ('"hip":{"x":9.75', '"hip\x01":{"x":9.75'),
+        ('"nose":{"x":3.5', '"nose-":{"x":3.5'),
+        ('"nose":{"x":3.5', '"nos4e-5":{"x":3.5'),
         ('"y":-3', '"y":"3"'),
         ('"y":-3', '"y":NaN'),
         ('"y":-3', '"y":[3]'),
@@ -154,8 +169,8 @@ def told(body: bytes) -> Any:
 
 
 _ODD_NUMBERS = [
-    *("1e5", "-", "null", "NaN", "01", "1.", ".5", "-0", "-0.0", "--1", "1-2", "true", "{}", "1 2", "0.1e-7", "1e999"),
-    *("18446744073709551616", "9" * 400),
+    *("1e5", "-", "null", "NaN", "01", "1.", ".5", "-0", "-0.0", "--1", "1-2", "true", "{}", "1 2", "\x01"),
+    *("0.1e-7", "2e-05", "e-5", "1e999", "1e-999", "18446744073709551616", "9" * 400),
 ]
 _ANY = '0123456789.+-eE{}[],:" \nnx\\é'
 

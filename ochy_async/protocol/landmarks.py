@@ -3,8 +3,9 @@
 Law of this room: a long recording is read in slices, so that whoever drives the reading can let
 others go on in between. What the vendor leaves open (names, coordinates, gaps) is taken as it comes.
 
-The standard library's decoder is used here and not orjson, because it can decode one frame at a
-time out of a larger text: orjson holds the interpreter for the whole of it.
+Frames that differ from one another in numbers only, which is most of most recordings, are read in
+blocks (`Template`). Any other is read alone, by the decoder of the standard library, which can decode one
+frame out of a larger text: orjson holds the interpreter for the whole of it.
 """
 
 from __future__ import annotations
@@ -378,7 +379,7 @@ def _frames(walk: _Walk, columns: _Columns, body: bytes) -> Generator[None, None
 
 
 def _blocks(walk: _Walk, columns: _Columns, body: bytes, template: Template | None) -> Generator[None, None, None]:
-    """Takes what looks like the template, up to the first block that does not."""
+    """Takes all blocks that look like the template, one a slice."""
     block = template and template.block(body, walk.at)
     while template and block:
         columns.add_block(block)
