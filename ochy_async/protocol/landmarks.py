@@ -294,8 +294,8 @@ class _Columns:
             values.extend(part.filled(coordinate, width))
             if done % _PARTS_PER_SLICE == 0:
                 yield
-        order = sorted(range(len(self.numbers)), key=self.numbers.__getitem__)
-        if order != list(range(len(order))):
+        if self.numbers != sorted(self.numbers):
+            order = sorted(range(len(self.numbers)), key=self.numbers.__getitem__)
             values = yield from _reordered(values, width, order)
         return Grid(values, (len(self.numbers), width))
 
