@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 import orjson
-from attrs import field, frozen
+from attrs import frozen
 
 __all__ = ["FRAMES_PER_BLOCK", "Block", "Template"]
 
@@ -37,19 +37,19 @@ _APART: Final = bytes.maketrans(b":}\1", b"  e")
 _DROPPED: Final = _LETTERS + b'"{'
 
 
-@frozen
+@frozen(repr=False)
 class Block:
     """Some frames in a row."""
 
     numbers: Sequence[int]
     """The frame numbers."""
-    values: array[float] = field(repr=False)
+    values: array[float]
     """Frame after frame, landmark after landmark, coordinate after coordinate."""
     end: int
     """Where in the text the last of them ends."""
 
 
-@frozen
+@frozen(repr=False)
 class Template:
     """How frames of one recording are written."""
 
