@@ -855,7 +855,7 @@ SOCKETS_AND_LOOPS = {
     "pathlib",
     "random",
 }
-IMPURE = {"server.py", "direct.py", "forms.py", "pytest_plugin.py"}
+IMPURE = {"server.py", "direct.py", "forms.py", "pytest_plugin.py", "virtual_time.py"}
 
 
 def imports_of(path: Path) -> list[tuple[int, str]]:
