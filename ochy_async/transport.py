@@ -269,18 +269,18 @@ class _Exchange:
             with fail_after(self.part.stall):  # aiohttp's own time-out only begins once a body is written
                 body = await self._body(response)
         kept = ("content-type", "date", "retry-after")
-        headers = {name: response.headers[name] for name in kept if name in response.headers}
+        headers = {name: found for name in kept if (found := response.headers.get(name)) is not None}
         return Response(response.status, headers, await key.redact(body), complete)
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
         if (response.content_length or 0) > self.cap:
             raise TooLarge
-        body = bytearray()
-        while chunk := await response.content.readany():
-            body += chunk
+        body = b""
+        while not response.content.at_eof():
+            body += await response.content.readany()
             if len(body) > self.cap:
                 raise TooLarge
-        return bytes(body)
+        return body
 
 
 class HttpTransport:
