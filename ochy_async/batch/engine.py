@@ -13,13 +13,14 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 
 import anyio
-from anyio import CancelScope, CapacityLimiter, Semaphore
+from anyio import CancelScope, CapacityLimiter
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectSendStream
 from attrs import define, field
 
 from ..errors import InvalidSettings
 from ..exchange import Exchange
+from ..policy.flying import Flight
 from ..policy.spending import Closed
 from ..policy.uploading import Window
 from ..protocol.request import AnalysisRequest
@@ -93,7 +94,8 @@ class Batch(Generic[R, C]):
             scheduler=self._scheduler,
             books=books,
             window=Window.of(settings.bounds.uploads),
-            in_flight=CapacityLimiter(settings.bounds.in_flight),
+            flight=Flight(settings.bounds.in_flight),
+            beside=settings.bounds.beside,
             timeout=settings.timeout,
             lanes=lanes,
             tag_starts=settings.tag_starts,
@@ -178,13 +180,12 @@ class _Feed:
         return self._ended and not self.line.road.hurry.is_set()
 
     async def run(self, clips: Clips, request: AnalysisRequest[Any, Any] | None) -> None:
-        room = Semaphore(self.line.bounds.room)
-        with self.scope:
+        with self.line.road.room() as room, self.scope:
             async with self.outcomes, anyio.create_task_group() as walks, aclosing(items(clips, request)) as found:
-                await room.acquire()
+                await room.acquire_on_behalf_of(place := object())
                 while (item := await self._next(found)) is not None:
-                    walks.start_soon(self._walk, item, room)
-                    await room.acquire()
+                    walks.start_soon(self._walk, item, room, place)
+                    await room.acquire_on_behalf_of(place := object())
 
     async def _next(self, found: AsyncGenerator[Item]) -> Item | None:
         """The next clip; None at the end of the input, or of the patience with it."""
@@ -198,11 +199,11 @@ class _Feed:
         self._ended = item is None
         return item
 
-    async def _walk(self, item: Item, room: Semaphore) -> None:
+    async def _walk(self, item: Item, room: CapacityLimiter, place: object) -> None:
         try:
             await self.outcomes.send(await self.line.outcome(item))
         except Exception as fault:  # noqa: BLE001 - a fault of ours, or of a journal's: `run` raises it, not a group
             self.trouble = self.trouble or fault
             self.scope.cancel()
         finally:
-            room.release()
+            room.release_on_behalf_of(place)

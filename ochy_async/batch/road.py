@@ -5,6 +5,10 @@ Law of this room: one road for one batch; whoever walks it holds it and keeps no
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
 from anyio import CapacityLimiter, Event, current_time, move_on_after
 from attrs import define, field
 
@@ -12,7 +16,9 @@ from ..errors import OchyError
 from ..exchange import Exchange
 from ..journal.contract import Entry
 from ..policy.batching import State
+from ..policy.flying import Flight
 from ..policy.uploading import Window
+from ..protocol.analysis import AnalysisState, Status
 from ..waiting import Scheduler
 from .books import Books
 from .lanes import Lanes
@@ -28,7 +34,9 @@ class Road:
     scheduler: Scheduler
     books: Books
     window: Window
-    in_flight: CapacityLimiter
+    flight: Flight
+    beside: int
+    """Clips that have room beside those in flight."""
     timeout: float
     """Seconds for which an analysis is watched."""
     lanes: Lanes
@@ -38,6 +46,8 @@ class Road:
     refused: set[str] = field(factory=set, init=False)
     """The keys of what the server refused in this batch: copies of it are not sent again."""
     uploads: CapacityLimiter = field(init=False)
+    in_flight: CapacityLimiter = field(init=False)
+    _rooms: list[CapacityLimiter] = field(factory=list, init=False)
     spent: int = 0
     """Credits that this batch surely spent."""
     hurry: Event = field(factory=Event, init=False)
@@ -45,6 +55,7 @@ class Road:
 
     def __attrs_post_init__(self) -> None:
         self.uploads = CapacityLimiter(self.window.width)
+        self.in_flight = CapacityLimiter(self.flight.width)
 
     async def nap(self, seconds: float) -> None:
         """Sleeps, or less once there is a hurry."""
@@ -55,6 +66,23 @@ class Road:
         """An attempt to start failed: fewer uploads at once, if the line is to blame."""
         self.window.trouble(error, current_time())
         self.uploads.total_tokens = self.window.width
+
+    def first_look(self, state: AnalysisState[Any]) -> None:
+        """What the first look at an analysis shows: whether the server has room for more."""
+        self.flight.first_look(queued=state.status == Status.PENDING)
+        self.in_flight.total_tokens = self.flight.width
+        for room in self._rooms:
+            room.total_tokens = self.flight.width + self.beside
+
+    @contextmanager
+    def room(self) -> Generator[CapacityLimiter]:
+        """Room for the clips of one run, at any stage; it grows with the flight."""
+        room = CapacityLimiter(self.flight.width + self.beside)
+        self._rooms.append(room)
+        try:
+            yield room
+        finally:
+            self._rooms.remove(room)
 
     def retries(self, entry: Entry) -> bool:
         """Whether a clip was refused in an earlier run and may be sent again."""

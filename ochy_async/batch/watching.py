@@ -5,10 +5,11 @@ Law of this room: it may be done again at any time by any process, and costs not
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import Any
 
 import orjson
-from anyio import current_time
+from anyio import current_time, move_on_after
 
 from ..errors import OchyError
 from ..events import AnalysisWatched
@@ -16,6 +17,7 @@ from ..journal.contract import Kept
 from ..policy.batching import State
 from ..protocol.analysis import AnalysisState, Status
 from ..protocol.links import without_links
+from ..waiting import too_late
 from .outcomes import Unfinished
 from .walk import NotAnalyzed, Walk
 
@@ -27,7 +29,7 @@ async def watch(walk: Walk) -> NotAnalyzed | None:
     road = walk.road
     road.exchange.tell(AnalysisWatched(walk.item.label, walk.started.analysis_id))
     try:
-        walk.state = state = await road.scheduler.finished(walk.started, road.timeout)
+        walk.state = state = await _finished(walk)
     except OchyError as error:
         road.books.guard.refused(error, current_time())
         return walk.end(Unfinished, str(error), error)
@@ -37,6 +39,20 @@ async def watch(walk: Walk) -> NotAnalyzed | None:
     else:
         walk.entry = await road.books.record(walk.known, State.ANALYSED, kept_of(state))
     return None
+
+
+async def _finished(walk: Walk) -> AnalysisState[Any]:
+    """The state that it ends with; the first look on the way tells the road how busy the server is."""
+    road, first = walk.road, True
+    with move_on_after(road.timeout):
+        async with aclosing(road.scheduler.watch(walk.started)) as states:
+            async for state in states:
+                if first:
+                    road.first_look(state)
+                if state.finished:
+                    return state
+                first = False
+    raise too_late(walk.started, road.timeout)
 
 
 def kept_of(state: AnalysisState[Any]) -> Kept:

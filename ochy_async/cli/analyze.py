@@ -89,10 +89,10 @@ _BATCH_OPTIONS: Final = (
     click.option(
         "--in-flight",
         type=click.IntRange(1, 2_000),
-        default=32,
+        default=128,
         show_default=True,
         metavar="N",
-        help="Clips that are sent or analysed at once.",
+        help="Clips that are sent or analysed at once, at most: beyond 32 only while the server is idle.",
     ),
     click.option("--retry-refused", is_flag=True, help="Send again what the server refused in an earlier run."),
     click.option("--same-account", is_flag=True, help="The key is new and the account that of the journal."),

@@ -51,12 +51,17 @@ class Bounds:
     """Being read, checked and hashed."""
     uploads: int | None = field(default=None, validator=optional(between(1, 256, whole=True)))
     """Being sent. None adapts: wider while all is well, narrower after trouble."""
-    in_flight: int = field(default=32, validator=between(1, 2_000, whole=True))
-    """Being sent or analysed at the server."""
+    in_flight: int = field(default=128, validator=between(1, 2_000, whole=True))
+    """Being sent or analysed at the server. Up to 32 to begin with, more while it begins at once with what it gets."""
     collecting: int = field(default=4, validator=between(1, 64, whole=True))
     """Having their files fetched."""
 
     @property
     def room(self) -> int:
-        """Clips that are at any stage together: memory follows this number, not the length of the batch."""
-        return self.checks + self.in_flight + self.collecting
+        """Clips that may be at any stage together: memory follows this number, not the length of the batch."""
+        return self.beside + self.in_flight
+
+    @property
+    def beside(self) -> int:
+        """Clips that may be at a stage of their own beside those in flight."""
+        return self.checks + self.collecting

@@ -1,0 +1,107 @@
+"""How far a batch goes at once, and what it does not keep: stories over the emulator, in virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from anyio import current_time
+from conftest import direct_session, world
+from virtual_time import in_virtual_time
+
+from ochy_async import SideView
+from ochy_async.emulator import Service, sample_clip
+from ochy_async.emulator.values import Ask
+from ochy_async.policy.flying import FIRST, Flight
+from ochy_async.policy.limits import Bounds
+
+
+class Crowded(Service):
+    """Remembers how many analyses it had at most that were not ended."""
+
+    most = 0
+
+    def handle(self, ask: Ask, now: float) -> Any:
+        answer = super().handle(ask, now)
+        waiting = sum(each.ends_at > now for each in self._account.analyses.values())
+        self.most = max(self.most, waiting)
+        return answer
+
+
+def clips(count: int) -> list[bytes]:
+    return [sample_clip(number, size=300) for number in range(count)]
+
+
+async def taken(service: Service, count: int, **settings: Any) -> float:
+    """Seconds that a batch takes; all of it is analysed, each clip charged once."""
+    async with direct_session(service) as ochy, ochy.batch(SideView(), **settings) as batch:
+        began = current_time()
+        words = [outcome.word async for outcome in batch.run(clips(count))]
+        assert words == ["analyzed"] * count
+        assert len({charge.sha256 for charge in service.ledger}) == len(service.ledger) == count
+        return current_time() - began
+
+
+# --- in flight ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("most", "looks", "width"),
+    [
+        (128, "", 32),
+        (128, "bb", 34),
+        (128, "bbq", 33),
+        (128, "qqq", 32),
+        (33, "bbbb", 33),
+        (8, "bb", 8),
+        (8, "qq", 8),
+    ],
+)
+def test_the_flight_widens_with_each_that_is_begun_at_once(most: int, looks: str, width: int) -> None:
+    """One more for one that was begun (b), one less for one that was queued (q), within its limits."""
+    flight = Flight(most)
+    for look in looks:
+        flight.first_look(queued=look == "q")
+    assert flight.width == width
+
+
+def test_an_idle_server_is_filled() -> None:
+    """Where a hundred are analysed at once, more than the first few dozen are given to it, and the end comes sooner."""
+    narrow, wide = (Crowded(world(slots=100, durations=(30.0, 30.0))) for _ in range(2))
+    most = in_virtual_time(taken(narrow, 200, bounds=Bounds(in_flight=FIRST)))
+    assert in_virtual_time(taken(wide, 200)) < 0.75 * most
+    assert narrow.most <= FIRST < 2 * FIRST < wide.most <= Bounds().in_flight
+
+
+def test_a_busy_server_gets_no_long_queue() -> None:
+    """Where four are analysed at once, only what these four have promised waits behind the first few dozen."""
+    service = Crowded(world(slots=4, durations=(30.0, 30.0)))
+    in_virtual_time(taken(service, 80))
+    assert service.most <= FIRST + 4
+
+
+def test_the_bound_holds_however_idle_the_server_is() -> None:
+    """`in_flight` is a bound, and not only where the flight begins."""
+    service = Crowded(world(slots=100, durations=(30.0, 30.0)))
+    in_virtual_time(taken(service, 80, bounds=Bounds(in_flight=40)))
+    assert FIRST < service.most <= 40
+
+
+def test_the_room_grows_with_the_flight_only() -> None:
+    """While the server is busy no more clips are taken from the input than the first few dozen and their neighbours."""
+    bounds, read = Bounds(), 0
+
+    async def counted() -> AsyncIterator[bytes]:
+        nonlocal read
+        for each in clips(200):
+            read += 1
+            yield each
+
+    async def story() -> int:
+        settings = world(slots=1, durations=(30.0, 30.0))
+        async with direct_session(settings) as ochy, ochy.batch(SideView()) as batch:
+            await anext(batch.run(counted()))
+            return read
+
+    assert in_virtual_time(story()) <= FIRST + bounds.beside + 2 < bounds.room
