@@ -1,9 +1,9 @@
 """Memory that a batch of 5,000 clips goes on taking, clip by clip, beside the loops that one would write.
 
-Each run has a process of its own: `python -m benchmarks.memory CONTENDER` prints what it came to. Measured by
-`tracemalloc`, that is what Python's objects hold, at every thousandth outcome after a collection; the growth is that
-from the first thousand to the last. Law of this room: what is measured is the client. The service behind it answers
-from a few bytes per analysis that are there from the beginning.
+Each run has a process of its own: `python -m benchmarks.memory CONTENDER` prints what it came to. Measured is the
+resident memory (RSS) of that process, SQLite's caches and all, after a collection; those of one round run side by
+side, as that changes nothing of it. Law of this room: what is measured is the client. The service behind it forgets:
+it has one byte per analysis, and has it from the beginning.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import subprocess
 import sys
 import tempfile
-import tracemalloc
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing
 from functools import partial
@@ -46,7 +46,7 @@ _RESULTS: Final = side_view_results(runner_of(b"benchmark", height=1.75, weight=
 
 @define(eq=False)
 class Forgetful:
-    """A service that is done after the second look and keeps one byte of each analysis."""
+    """A service that needs two looks, and remembers of each analysis whether it had the first."""
 
     origin: str = "http://forgetful.invalid"
     account: str = "benchmark"
@@ -55,7 +55,7 @@ class Forgetful:
 
     async def send(self, request: Request) -> Response:
         """Takes a clip, or tells how it stands with one."""
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0)
         if request.upload is not None:
             return await self._start(request.upload)
         number = int(request.path.split("/")[2])
@@ -84,7 +84,7 @@ def _answer(status: int, told: object) -> Response:
 
 @define
 class Meter:
-    """What Python's objects hold, at the thousandth outcome and near the end, while all is still at work."""
+    """What the process holds at the thousandth outcome and near the end, while all is still at work."""
 
     done: int = 0
     held: dict[int, int] = field(factory=dict)
@@ -94,12 +94,19 @@ class Meter:
         self.done += 1
         if self.done in (FROM, TO):
             gc.collect()
-            self.held[self.done] = tracemalloc.get_traced_memory()[0]
+            self.held[self.done] = _resident()
 
     @property
     def growth(self) -> float:
         """MB per 1,000 clips."""
         return (self.held[TO] - self.held[FROM]) / (TO - FROM) * 1_000 / 1e6
+
+
+def _resident() -> int:
+    """Bytes of memory that this process has at the moment."""
+    command = ["ps", "-o", "rss=", "-p", str(os.getpid())]
+    told = subprocess.run(command, capture_output=True, check=True)  # noqa: S603 - a system command
+    return int(told.stdout) * 1024
 
 
 Run = Callable[[OchySession, Meter, Path], Awaitable[None]]
@@ -150,8 +157,40 @@ async def _measured(run: Run) -> Meter:
 
 def main() -> None:
     """One run of one contender, in a process of its own."""
-    tracemalloc.start()
     print(json.dumps(asyncio.run(_measured(CONTENDERS[sys.argv[1]])).growth))
+
+
+# --- table ----------------------------------------------------------------------------------------
+
+
+def growth(rounds: int) -> Table:
+    """MB per 1,000 clips, from the thousandth to near the end."""
+    grown: dict[str, list[float]] = {who: [] for who in CONTENDERS}
+    for _ in range(max(rounds, LEAST_ROUNDS)):
+        children = {who: _child(who) for who in CONTENDERS}
+        for who, child in children.items():
+            grown[who].append(float(_told(child)))
+    figures = {who: Figure.of(values) for who, values in grown.items()}
+    aim = Aim(f"{OURS}, growth per 1,000 clips", figures[OURS].median, MOST, "MB")
+    name = f"memory: growth per 1,000 clips of a batch of {CLIPS:,}"
+    return Table(name, "MB", figures, "one semaphore of 8", (aim,), ("resident memory of a process of its own",))
+
+
+def _child(who: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", f"{__package__}.memory", who]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own program
+
+
+def _told(child: subprocess.Popen[str]) -> str:
+    told, _ = child.communicate()
+    if child.returncode:
+        raise AssertionError(f"{child.args!r} failed")
+    return told
+
+
+def benchmarks(rounds: int) -> Iterator[Table]:
+    """All benchmarks of this room."""
+    yield growth(rounds)
 
 
 if __name__ == "__main__":
