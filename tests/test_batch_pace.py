@@ -1,4 +1,4 @@
-"""How far a batch goes at once, and what it does not keep: stories over the emulator, in virtual time."""
+"""How far a batch goes at once: stories over the emulator, in virtual time."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from anyio import current_time
+from anyio import current_time, sleep
 from conftest import direct_session, world
 from virtual_time import in_virtual_time
 
-from ochy_async import SideView
+from ochy_async import Clip, SideView
 from ochy_async.emulator import Service, sample_clip
 from ochy_async.emulator.values import Ask
 from ochy_async.policy.flying import FIRST, Flight
@@ -105,3 +105,44 @@ def test_the_room_grows_with_the_flight_only() -> None:
             return read
 
     assert in_virtual_time(story()) <= FIRST + bounds.beside + 2 < bounds.room
+
+
+# --- uploads --------------------------------------------------------------------------------------
+
+
+class Film:
+    """A clip whose bytes take their time once it is sent; it knows how many such are on their way, and were at most."""
+
+    under_way = most = 0
+
+    def __init__(self, number: int, seconds: float) -> None:
+        self._content, self._seconds, self._opened = sample_clip(number, size=300), seconds, 0
+
+    @property
+    def clip(self) -> Clip:
+        return Clip.stream(self._chunks, name="film.mp4", size=300)
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        self._opened += 1
+        if self._opened == 1:  # to be hashed
+            yield self._content
+            return
+        Film.under_way += 1
+        Film.most = max(Film.most, Film.under_way)
+        await sleep(self._seconds)
+        yield self._content
+        Film.under_way -= 1
+
+
+@pytest.mark.parametrize(("seconds", "least", "most"), [(10.0, 5, 16), (40.0, 3, 3)])
+def test_uploads_widen_only_while_each_is_quick(seconds: float, least: int, most: int) -> None:
+    """On a slow line more of them at once only make each take longer, up to its deadline and beyond."""
+    Film.most = 0
+
+    async def story() -> list[str]:
+        async with direct_session(world(slots=100)) as ochy, ochy.batch(SideView()) as batch:
+            films = [Film(number, seconds).clip for number in range(40)]
+            return [outcome.word async for outcome in batch.run(films)]
+
+    assert in_virtual_time(story()) == ["analyzed"] * 40
+    assert least <= Film.most <= most

@@ -6,6 +6,7 @@ where the start surely did not happen.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from anyio import CancelScope, current_time
@@ -90,11 +91,15 @@ async def _sent(walk: Walk, sending: Sending[Any, Any]) -> NotAnalyzed | None:
 async def _accepted(walk: Walk, started: Started[Any, Any]) -> None:
     """Writes down what is paid, before anything else is done with it."""
     walk.bought = True
-    walk.road.accepted()
+    walk.road.accepted(_seconds(walk.known.earliest, started.started_at))
     walk.entry = await walk.road.books.record(
         walk.known, State.STARTED, analysis_id=started.analysis_id, started_at=started.started_at
     )
     walk.road.lanes.give(walk.known.subject_id)
+
+
+def _seconds(begin: datetime | None, end: datetime | None) -> float:
+    return (end - begin).total_seconds() if begin is not None and end is not None else 0.0
 
 
 async def _not_started(walk: Walk, sending: Sending[Any, Any], error: OchyError) -> NotAnalyzed | None:

@@ -141,15 +141,16 @@ class Line:
 
     async def _analyzed(self, walk: Walk) -> Outcome[Any, Any]:
         """What is kept, read again as if it had just come."""
+        state, kept = walk.state, None
         try:
-            # What came in this run needs no journal: that may have failed meanwhile.
-            kept = kept_of(walk.state) if walk.state else await self.road.books.journal.kept(walk.key)
-            state = walk.state or (kept and results_call(walk.started).outcome(Response(200, {}, kept.results))[0])
+            if state is None:  # what came in this run needs no journal: that may have failed meanwhile
+                kept = await self.road.books.journal.kept(walk.key)
+                state = results_call(walk.started).outcome(Response(200, {}, kept.results))[0] if kept else None
         except OchyError as error:
             return walk.end(Unfinished, str(error), error)
-        if not kept or not state or state.results is None:
+        if state is None or state.results is None:
             return walk.end(Unfinished, "The journal has lost its results; they can be had with `ochy wait`.")
-        collected = {} if self.keeper.idle else await self._collected(walk, kept)
+        collected = {} if self.keeper.idle else await self._collected(walk, kept or kept_of(state))
         return Analyzed(**walk.facts, bought=walk.bought, results=state.results, **collected)
 
     async def _collected(self, walk: Walk, kept: Kept) -> dict[str, Any]:

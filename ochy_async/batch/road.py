@@ -88,9 +88,9 @@ class Road:
         """Whether a clip was refused in an earlier run and may be sent again."""
         return self.retry_refused and entry.state is State.REFUSED and entry.key not in self.refused
 
-    def accepted(self) -> None:
-        """A start was accepted: there is credit, and the line is good."""
+    def accepted(self, seconds: float) -> None:
+        """A start was accepted, after so many seconds: there is credit, and the line is good."""
         self.spent += 1
         self.books.guard.accepted()
-        self.window.went_well()
+        self.window.went_well(seconds)
         self.uploads.total_tokens = self.window.width

@@ -29,6 +29,8 @@ SCHEMA: Final = 1
 """Goes up when older versions of this library could no longer read the file rightly: a new state is enough."""
 PAGE: Final = 200
 """Rows that are in memory at once."""
+BEFORE_ALL: Final = -(2**63)
+"""A place before that of any row."""
 
 _SEALS: Final = "seals"
 _OPEN: Final = "open"
@@ -120,6 +122,9 @@ class Store:
         self.connection = connection
         self._path = path
         self._seals: dict[str, Seal] = {}
+        self._ids: set[str] = set()
+        """The analyses in the history up to the place `_ids_to`."""
+        self._ids_to = BEFORE_ALL
 
     # --- opening and closing ------------------------------------------------------------------------
 
@@ -262,8 +267,11 @@ class Store:
 
     def analysis_ids(self) -> frozenset[str]:
         """See `Journal.analysis_ids`."""
-        lines = (rows.past_of(row.values) for row in self._all(HISTORY))
-        return frozenset(line.analysis_id for line in lines if line.analysis_id is not None)
+        # Each lookup asks, and history is only ever added to: what was read, and checked, is not read again.
+        for row in self._all(HISTORY, self._ids_to):
+            self._ids_to, analysis_id = row.seq, rows.past_of(row.values).analysis_id
+            self._ids |= {analysis_id} if analysis_id is not None else set()
+        return frozenset(self._ids)
 
     def notes(self, prefix: str) -> Mapping[str, str]:
         """See `Journal.notes`."""
@@ -281,9 +289,8 @@ class Store:
     def _found(self, table: Table, name: str) -> Row | None:
         return next(iter(self._read(table, f"WHERE {table.unique[0]} = ?", (name,))), None)
 
-    def _all(self, table: Table) -> Iterator[Row]:
-        """All rows, in bounded memory."""
-        after = -(2**63)
+    def _all(self, table: Table, after: int = BEFORE_ALL) -> Iterator[Row]:
+        """All rows behind a place, in bounded memory."""
         while page := self._read(table, f"WHERE seq > ? ORDER BY seq LIMIT {PAGE}", (after,)):
             yield from page
             after = page[-1].seq

@@ -40,9 +40,10 @@ class Window:
         """Uploads that may be under way together."""
         return int(self._width)
 
-    def went_well(self) -> None:
-        """An upload was accepted: with each round of them the width grows by one."""
-        self._width = min(float(self.most), self._width + 1 / self._width)
+    def went_well(self, seconds: float = 0.0) -> None:
+        """An upload was accepted: with each round of them the width grows by one, unless they take long as it is."""
+        if seconds < LONG:
+            self._width = min(float(self.most), self._width + 1 / self._width)
 
     def trouble(self, error: OchyError, now: float) -> None:
         """An attempt failed. What the clip or the request is to blame for changes nothing."""
@@ -53,5 +54,8 @@ class Window:
 
 FIRST: Final = 3
 """A few to begin with."""
+LONG: Final = 30.0
+"""Seconds of an upload beside which what is saved by others at its side, such as a handshake, is nothing: on a slow
+line they only make each take longer, and what takes longer is cut more often, or not done before its deadline."""
 MOST: Final = 16
 """Where adapting ends: beyond that, uploads only share the line with each other."""
