@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator
 from typing import Any
+from weakref import ref
 
 import pytest
 from anyio import current_time, sleep
@@ -146,3 +148,37 @@ def test_uploads_widen_only_while_each_is_quick(seconds: float, least: int, most
 
     assert in_virtual_time(story()) == ["analyzed"] * 40
     assert least <= Film.most <= most
+
+
+# --- memory ---------------------------------------------------------------------------------------
+
+
+def test_what_has_ended_is_let_go() -> None:
+    """Of the clips and outcomes of a long batch only those live that there is room for, however many have gone by."""
+    given: list[ref[Clip]] = []
+    ended: list[ref[Any]] = []
+    bounds = Bounds(in_flight=8)
+
+    async def fresh() -> AsyncIterator[Clip]:
+        for number in range(100):
+            given.append(ref(made := Film(number, 0.0).clip))
+            yield made
+            del made
+
+    async def story() -> tuple[int, int]:
+        async with direct_session(world(slots=100)) as ochy, ochy.batch(SideView(), bounds=bounds) as batch:
+            async for outcome in batch.run(fresh()):
+                ended.append(ref(outcome))
+                del outcome
+                if len(ended) == 80:
+                    gc.collect()
+                    return living(given), living(ended)
+        raise AssertionError("there were fewer than eighty")
+
+    clips_, outcomes = in_virtual_time(story())
+    assert clips_ <= bounds.room + 1
+    assert outcomes <= 1
+
+
+def living(refs: list[ref[Any]]) -> int:
+    return sum(each() is not None for each in refs)
