@@ -191,7 +191,9 @@ def makespan(slots: int, most: float, rounds: int) -> Table:
     figures = {who: Figure.of([each.seconds for each in found]) for who, found in runs.items()}
     figures[BOUND] = Figure.of([bound(scene) for scene in scenes])
     looks = "; ".join(f"{who} {statistics.median(each.looks for each in found):.0f}" for who, found in runs.items())
-    table = Table(f"batch of {CLIPS}, {slots} slots", "s", figures, BOUND, notes=(f"looks in all: {looks}",))
+    line = f"{RATE / MBIT:.0f} Mbit/s shared in equal parts, {ONE_CONNECTION / MBIT:.0f} at most for one connection"
+    model = f"simulated: {line}, {ROUND_TRIP * 1000:.0f} ms a round trip, analyses of 10 to 30 s, a queue at the server"
+    table = Table(f"batch of {CLIPS}, {slots} slots", "s", figures, BOUND, notes=(model, f"looks in all: {looks}"))
     return evolve(table, aims=(table.aim(most),))
 
 
