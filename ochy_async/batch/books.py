@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 from anyio import CancelScope
-from attrs import define, evolve
+from attrs import define, evolve, field
 
 from ..errors import InvalidSettings, JournalTrouble, JournalUnusable, StartAttempt
 from ..journal.contract import Entry, Journal, Kept
@@ -35,6 +36,8 @@ class Books:
     journal: Journal
     guard: Guard
     clock: Callable[[], datetime]
+    _owed: dict[str, Entry] = field(factory=dict, init=False)
+    """Paid ids that the journal would not take so far, by the key of their clip."""
 
     async def open(self) -> None:
         """Counts what earlier runs may have spent."""
@@ -71,10 +74,39 @@ class Books:
         changed = evolve(entry, state=state, at=self.clock(), **facts)
         with CancelScope(shield=True):
             try:
-                return await self.journal.put(changed, kept)
+                return await self._stored(changed, kept)
             except JournalTrouble as trouble:
+                if state is State.STARTED:
+                    self._owed[entry.key] = changed
                 self._fails(trouble)
         return changed
+
+    async def _stored(self, changed: Entry, kept: Kept | None) -> Entry:
+        """Stores a change; before it the paid id, if the journal would not take that when it came."""
+        if changed.key in self._owed:
+            paid = await self._made_good(changed.key)
+            changed = evolve(changed, version=paid.version)
+        return await self.journal.put(changed, kept)
+
+    async def _made_good(self, key: str) -> Entry:
+        """Stores a paid id late, on top of whatever the journal holds by now."""
+        stored = await self.journal.get(key)
+        paid = await self.journal.put(evolve(self._owed[key], version=0 if stored is None else stored.version))
+        del self._owed[key]
+        return paid
+
+    async def close(self) -> None:
+        """A last try to store the paid ids that the journal would not take: nobody knows them after this."""
+        with CancelScope(shield=True):
+            for key in list(self._owed):
+                await self._made_good_at_last(key)
+
+    async def _made_good_at_last(self, key: str) -> None:
+        paid = self._owed[key]
+        with suppress(JournalTrouble):
+            await self._made_good(key)
+        if key in self._owed:
+            logger.error("the journal has not stored the paid analysis %s of %s", paid.analysis_id, paid.clip)
 
     async def give_up(self, entry: Entry, reason: str) -> Entry:
         """The start surely did not happen: its credit is free again."""

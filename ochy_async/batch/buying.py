@@ -117,7 +117,8 @@ async def _not_started(walk: Walk, sending: Sending[Any, Any], error: OchyError)
     if for_account and road.books.guard.closed is None:
         return None  # starts are paused: it takes its turn again
     if isinstance(error, NotFound) and _on_a_lane(walk):
-        await road.lanes.drop(walk.known.subject_id)
+        if await road.lanes.drop(walk.known.subject_id):
+            return None  # it takes its turn again, on another lane
     elif isinstance(error, FixRequest | FilmAgain) and not isinstance(error, KeyRefused):
         return walk.end(Refused, reason, error, problems=getattr(error, "problems", ()))
     return walk.end(Unfinished, reason, error)

@@ -87,6 +87,7 @@ class Batch(Generic[R, C]):
         account = await account_of(journal, exchange.transport.account, same=settings.same_account)
         books = Books(journal, settings.guard, exchange.clock)
         await books.open()
+        stack.push_async_callback(books.close)
         lanes = Lanes(exchange, journal)
         await lanes.open()
         road = Road(

@@ -7,8 +7,11 @@ comes of that start may yet appear on it.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from attrs import define, field
 
+from ..errors import JournalTrouble
 from ..exchange import Exchange
 from ..journal.contract import Journal
 from ..policy.batching import State
@@ -35,6 +38,8 @@ class Lanes:
     journal: Journal
     _free: list[str] = field(factory=list, init=False)
     _all: set[str] = field(factory=set, init=False)
+    _old: set[str] = field(factory=set, init=False)
+    """Lanes of earlier runs that nothing has been heard of since."""
 
     async def open(self) -> None:
         """Finds the lanes of earlier runs. Those with an open doubt are not used."""
@@ -43,6 +48,7 @@ class Lanes:
         retired = {name.removeprefix(PREFIX) for name, state in notes.items() if state == RETIRED}
         doubtful = {entry.subject_id async for entry in self.journal.entries(State.INTENDED, State.UNCERTAIN)}
         self._free = sorted(self._all - retired - doubtful)
+        self._old = set(self._free)
 
     def has(self, subject_id: str | None) -> bool:
         """Whether a subject is a lane: nothing else is ever linked to it."""
@@ -63,8 +69,14 @@ class Lanes:
         if subject_id is not None and subject_id in self._all:
             self._free.append(subject_id)
 
-    async def drop(self, subject_id: str | None) -> None:
-        """The subject of a lane is gone at the vendor's."""
-        if subject_id is not None and subject_id in self._free:
-            self._free.remove(subject_id)
+    async def drop(self, subject_id: str | None) -> bool:
+        """The subject of a lane is gone at the vendor's. Whether another lane may do.
+
+        That is so for one of an earlier run, which may have been deleted since; each of them only once.
+        """
+        if subject_id is None or subject_id not in self._free:
+            return False
+        self._free.remove(subject_id)
+        with suppress(JournalTrouble):  # then it is found out once more by the next run
             await retire(self.journal, subject_id)
+        return subject_id in self._old

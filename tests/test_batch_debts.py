@@ -1,0 +1,103 @@
+"""What a batch owes its journal, and lanes that are gone: no paid id is lost to a moment of trouble."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from conftest import Recorded, direct_session, world
+from test_batch import batched, charges, clip, clips, states, words
+from virtual_time import in_virtual_time
+
+from ochy_async.emulator import Fault, Service
+from ochy_async.emulator.values import Ask
+from ochy_async.errors import JournalFull
+from ochy_async.journal.contract import Entry, Kept
+from ochy_async.journal.memory import MemoryJournal
+from ochy_async.policy.batching import State
+from ochy_async.policy.limits import Bounds
+from ochy_async.protocol.routes import START
+
+
+class FullFor(MemoryJournal):
+    """A journal whose disk is full for some changes to a state, and then no more."""
+
+    def __init__(self, state: State, times: int) -> None:
+        super().__init__()
+        self.state, self.times = state, times
+
+    async def put(self, entry: Entry, kept: Kept | None = None) -> Entry:
+        if entry.state is self.state and self.times > 0:
+            self.times -= 1
+            raise JournalFull("The disk is full.")
+        return await super().put(entry, kept)
+
+
+def test_a_paid_id_is_stored_as_soon_as_there_is_room() -> None:
+    """Refused when the start was accepted, taken before the next change of the clip: no later run is in doubt."""
+    service, journal = Service(world()), FullFor(State.STARTED, 1)
+    assert words(in_virtual_time(batched(direct_session(service), clips(1), journal=journal))) == ["analyzed"]
+    assert in_virtual_time(states(journal)) == {State.ANALYSED: 1}
+    (again,) = in_virtual_time(batched(direct_session(service), clips(1), journal=journal))
+    assert (again.word, charges(service)) == ("analyzed", [1])
+
+
+def test_a_paid_id_is_stored_at_last_when_the_batch_is_left() -> None:
+    """Nothing else of the clip could be stored: its id still is, and the next run only collects."""
+    service = Service(world(durations=(500.0, 500.0)))
+    journal = FullFor(State.STARTED, 1)
+    (first,) = in_virtual_time(batched(direct_session(service), clips(1), journal=journal, timeout=5))
+    assert first.word == "unfinished"
+    assert in_virtual_time(states(journal)) == {State.STARTED: 1}
+    (again,) = in_virtual_time(batched(direct_session(service), clips(1), journal=journal))
+    assert (again.word, charges(service)) == ("analyzed", [1])
+
+
+def test_a_paid_id_that_is_never_stored_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """The disk stays full: the log names the analysis, since nobody else knows it."""
+    service, journal = Service(world()), FullFor(State.STARTED, 100)
+    in_virtual_time(batched(direct_session(service), clips(1), journal=journal))
+    (charge,) = service.ledger
+    assert f"has not stored the paid analysis {charge.analysis_id}" in caplog.text
+
+
+def asked(service: Service, method: str, path: str) -> Any:
+    """What the vendor answers to somebody else."""
+    answer = service.handle(Ask(method, path, {"apiKey": service.api_key}), 1_767_225_600.0)
+    assert answer.status == 200
+    return json.loads(answer.body)
+
+
+def delete_subjects(service: Service) -> None:
+    """Deletes all subjects at the vendor's."""
+    for subject in asked(service, "GET", "/subjects")["subjects"]:
+        asked(service, "POST", f"/subjects/{subject['id']}/delete")
+
+
+def test_a_lane_that_was_deleted_costs_no_clip() -> None:
+    """Each lane of an earlier run is given up once; the clip goes on to the next, or to a new one."""
+    service, journal = Service(world()), MemoryJournal()
+    first = batched(direct_session(service), clips(2), journal=journal, tag_starts=True, bounds=Bounds(uploads=2))
+    assert words(in_virtual_time(first)) == ["analyzed"] * 2
+    assert len({charge.subject_id for charge in service.ledger}) == 2
+    delete_subjects(service)
+    second = batched(direct_session(service), [clip(8), clip(9)], journal=journal, tag_starts=True)
+    assert words(in_virtual_time(second)) == ["analyzed"] * 2
+    assert charges(service) == [1] * 4
+
+
+def test_a_subject_that_is_never_there_ends_the_clip() -> None:
+    """A lane made in this run whose start finds no subject: the clip is unfinished, and nothing goes round for ever."""
+    service = Service(world())
+
+    class Forgetting(Recorded):
+        def next(self, route: str, count: int) -> Fault | None:
+            if route == str(START):
+                delete_subjects(service)
+            return super().next(route, count)
+
+    faults = Forgetting()
+    (outcome,) = in_virtual_time(batched(direct_session(service, faults), clips(1), tag_starts=True))
+    assert outcome.word == "unfinished"
+    assert faults.routes.count(str(START)) == 1
