@@ -239,10 +239,10 @@ class _Watching:
         return self.watch.first(self.started, self.durations)
 
     def next(self, seen: Seen, now: float) -> float:
-        return self.watch.after_look(seen.percentage, now, self.chance.random())
+        return self.watch.after_look(seen.percentage, now, self.chance.random(), pending=seen.status == Status.PENDING)
 
     def finished(self, now: float) -> None:
-        self.durations.learn(now - self.started)
+        self.watch.ended(now)
 
 
 def contenders(world: World, seed: int) -> dict[str, Session]:

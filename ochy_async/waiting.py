@@ -48,8 +48,8 @@ class Scheduler:
         A look that fails is not a failed analysis: it goes on until `Polling.patience` is spent, then
         raises that look's error. A refusal (key, unknown id) is raised at once.
         """
-        began, look = self._began(started), results_call(started)
-        watch = Watch(self.polling, began)
+        look = results_call(started)
+        watch = Watch(self.polling, self._began(started))
         delay = watch.first(current_time(), self.durations)
         while True:
             await self._turn(delay)
@@ -58,11 +58,14 @@ class Scheduler:
             except OchyError as trouble:
                 delay = self._after_trouble(watch, trouble)
                 continue
-            self._told(state, began)
+            self._told(state)
+            if state.status == Status.SUCCESS:
+                watch.ended(current_time())
             yield state
             if state.finished:
                 return
-            delay = watch.after_look(state.percentage, current_time(), self.exchange.chance())
+            pending = state.status == Status.PENDING
+            delay = watch.after_look(state.percentage, current_time(), self.exchange.chance(), pending=pending)
 
     async def finished(self, started: Started[R, Answer] | str, seconds: float) -> AnalysisState[R]:
         """The state that an analysis ends with, failed or not. Raises `WaitTimeout`, and what `watch` raises."""
@@ -100,11 +103,9 @@ class Scheduler:
         age: float = (self.exchange.clock() - _utc(started.started_at)).total_seconds()
         return current_time() - max(0.0, age)
 
-    def _told(self, state: AnalysisState[R], began: float | None) -> None:
+    def _told(self, state: AnalysisState[R]) -> None:
         self.exchange.tell(AnalysisProgress(state.analysis_id, str(state.status), state.percentage))
-        if state.status == Status.SUCCESS and began is not None:
-            self.durations.learn(current_time() - began)
-        elif not isinstance(state.status, Status) and state.status not in self._strange:
+        if not isinstance(state.status, Status) and state.status not in self._strange:
             self._strange.add(state.status)
             logger.warning("an analysis has a status that this version does not know; waiting on")
 

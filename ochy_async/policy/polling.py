@@ -7,15 +7,16 @@ its own. The vendor advises a look every 3 to 5 s (documented); most analyses ta
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
-from attrs import define, field, frozen
+from attrs import Factory, define, field, frozen
 
 from ..errors import InvalidSettings, NotFound, OchyError, TryLater, UnreadableAnswer
 from .checks import between
+from .course import Course, Durations
 
-__all__ = ["Durations", "Pace", "Polling", "Watch"]
+__all__ = ["Durations", "Pace", "Polling", "Watch", "worthwhile"]
 
 
 @frozen(kw_only=True)
@@ -24,7 +25,7 @@ class Polling:
 
     interval: float = field(default=3.0, validator=between(0.01, 300))
     """Seconds between looks while nothing better is known (the vendor advises 3 to 5)."""
-    shortest: float = field(default=2.0, validator=between(0.01, 300))
+    shortest: float = field(default=1.0, validator=between(0.01, 300))
     """Seconds (give or take the jitter): never look sooner, however likely an answer is; a shorter
     `interval` lowers it."""
     longest: float = field(default=10.0, validator=between(0.01, 600))
@@ -41,22 +42,8 @@ class Polling:
             raise InvalidSettings(f"Polling.shortest must be at most Polling.longest, {self.longest:g}")
 
 
-@define
-class Durations:
-    """How long the last analyses of the session took: the best guess for the next."""
-
-    _seen: deque[float] = field(factory=lambda: deque(maxlen=64))
-
-    def learn(self, seconds: float) -> None:
-        """Books one finished analysis."""
-        self._seen.append(seconds)
-
-    def early(self) -> float | None:
-        """Seconds by which one in ten was finished; None while too few are known."""
-        return sorted(self._seen)[len(self._seen) // 10] if len(self._seen) >= _ENOUGH else None
-
-
-_ENOUGH: Final = 5
+_PRICE: Final = 0.025  # of the time that was waited: so much lateness is worth a request
+_AHEAD: Final = 0.8  # of what a percentage promises, as long as nothing is known of such promises
 _GARBLED: Final = 3  # answers in a row that make no sense: one or two may be some proxy's
 _LAG: Final = 30.0  # seconds in which an id that was just given may not be known everywhere yet
 
@@ -70,40 +57,59 @@ class Watch:
 
     polling: Polling
     started: float | None = None
+    _course: Course = field(default=Factory(lambda watch: Course(watch.started), takes_self=True))
+    _durations: Durations = field(factory=Durations)
     _delay: float = 0.0
-    _moved: tuple[float, float] | None = None
     _failing_since: float | None = None
     _garbled: int = 0
 
     def first(self, now: float, durations: Durations) -> float:
         """Seconds until the first look: at once, unless the analysis is known to be too young."""
+        self._durations = durations
         if self.started is None:
             return 0.0
         expected = durations.early()
         wanted = self.polling.interval if expected is None else min(expected, 3 * self.polling.longest)
-        return min(wanted, max(0.0, self.started + wanted - now))
+        delay = min(wanted, max(0.0, self.started + wanted - now))
+        self._course.unfinished = self.started if delay else None
+        return delay
 
-    def after_look(self, percentage: float | None, now: float, chance: float) -> float:
-        """Seconds until the next look, after one that showed `percentage`.
+    def after_look(self, percentage: float | None, now: float, chance: float, *, pending: bool = False) -> float:
+        """Seconds until the next look, after one that showed `percentage` or that it is `pending`.
 
-        Looks again after most of the time that the percentage says is left; on a plateau, less and
-        less often. Jitter of up to a tenth keeps waits that began together from asking together.
+        Looks again when an end is likely enough, judged by earlier analyses; while none are known, after
+        most of the time that the percentage says is left. On a plateau, and in the queue, less and less
+        often. Jitter of up to a tenth keeps waits that began together from asking together.
         """
         self._failing_since, self._garbled = None, 0
-        guess = self._left(percentage, now)
-        shortest = min(self.polling.shortest, self.polling.interval)
-        self._delay = min(self.polling.longest, max(shortest, guess))
+        guess = self._queued(now) if pending else self._running(percentage, now)
+        self._delay = min(self.polling.longest, max(self._shortest, guess))
         return self._delay * (0.95 + 0.1 * chance)
 
-    def _left(self, percentage: float | None, now: float) -> float:
+    def ended(self, now: float) -> None:
+        """A look showed success: what can be learned from this analysis, the next ones know."""
+        self._course.ended(now, self._durations)
+
+    @property
+    def _shortest(self) -> float:
+        return min(self.polling.shortest, self.polling.interval)
+
+    def _queued(self, now: float) -> float:
+        """What has not begun cannot be finished sooner than the quickest are."""
+        self._course.waits(now)
+        return self._durations.early() or self._delay * 1.25 or self.polling.interval
+
+    def _running(self, percentage: float | None, now: float) -> float:
+        mark = self._course.runs(percentage, now)
+        left = self._course.left(now, self._durations)
+        if left:
+            return worthwhile(left, _PRICE * self._course.age(now), self._shortest)
+        if mark is not None:
+            ahead = _AHEAD * mark.promised
+            return ahead if mark.promised - ahead >= self._shortest else mark.promised
         if percentage is None or not 0 < percentage < 100:
             return self.polling.interval
-        before = self._moved
-        if before is not None and percentage <= before[1]:
-            return self._delay * 1.25
-        self._moved = (now, percentage)
-        since = self.started if self.started is not None else (before or self._moved)[0]
-        return 0.8 * (now - since) * (100 - percentage) / percentage or self.polling.interval
+        return self._delay * 1.25 or self.polling.interval
 
     def after_trouble(self, error: OchyError, now: float, chance: float) -> float | None:
         """Seconds until the next look, after one that failed; None where looking on is of no use."""
@@ -117,6 +123,21 @@ class Watch:
 
     def _too_young(self, error: OchyError, now: float) -> bool:
         return isinstance(error, NotFound) and self.started is not None and now - self.started < _LAG
+
+
+def worthwhile(left: Sequence[float], price: float, shortest: float) -> float:
+    """The delay after which a look is worth its `price`, all in seconds; `left` is sorted: the ends that may come.
+
+    That is the first at which *delay × share of ends before it* reaches the price, or a little later where
+    many ends would else fall just behind it, when no other look is allowed for the `shortest` delay.
+    """
+    first = min(max(end, price * len(left) / n) for n, end in enumerate(left, 1))
+    near = [end for end in left if end <= first + shortest]
+
+    def cost(delay: float) -> float:
+        return sum(delay - end if end <= delay else price + first + shortest - end for end in near)
+
+    return min((first + shortest * step / 8 for step in range(9)), key=cost)
 
 
 @define

@@ -1,0 +1,128 @@
+"""What the looks at one analysis say about its end, in the light of what earlier analyses took.
+
+Law of this room: a percentage is a promise, worth what came of such promises before. Nobody sees an
+analysis begin or end: both lie somewhere between two looks.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from attrs import define, field, frozen
+
+__all__ = ["Course", "Durations", "Mark"]
+
+_ENOUGH: Final = 5
+_ALIKE: Final = 10  # percentages of the same ten teach one another
+_DAY: Final = 86_400.0
+
+
+@define
+class Durations:
+    """How long the last analyses of the session took: the best guess for the next."""
+
+    _seen: dict[int, deque[float]] = field(factory=dict)
+
+    def learn(self, seconds: float, percentage: float = 0, promised: float = 1) -> None:
+        """Books what a finished analysis took, all of it or from a percentage on that promised so many seconds."""
+        self._seen.setdefault(_kind(percentage), deque(maxlen=64)).append(seconds / promised)
+
+    def after(self, percentage: float) -> Sequence[float]:
+        """How many times what such a percentage promised it took from there, after 0 in seconds; empty if unknown."""
+        known = self._seen.get(_kind(percentage), ())
+        return known if len(known) >= _ENOUGH else ()
+
+    def early(self) -> float | None:
+        """Seconds by which one in ten was finished; None while too few are known."""
+        known = sorted(self.after(0))
+        return known[len(known) // 10] if known else None
+
+
+def _kind(percentage: float) -> int:
+    return int(percentage // _ALIKE) if percentage else -1
+
+
+@frozen
+class Mark:
+    """A moment at which the percentage rose, and how many seconds it promised; the beginning promises nothing."""
+
+    at: float
+    percentage: float = 0
+    promised: float = 1
+
+
+@define
+class Course:
+    """What the looks at one analysis showed. All times are seconds on one clock.
+
+    `unfinished` is the last moment at which it was surely not finished, if one is known.
+    """
+
+    started: float | None = None
+    unfinished: float | None = None
+    _pending: bool = False
+    _origin: Mark | None = None  # what speed is measured from
+    _marks: deque[Mark] = field(factory=lambda: deque(maxlen=16))
+
+    def age(self, now: float) -> float:
+        """Seconds since it was started, or begun, or first seen to move, whatever is known."""
+        began = self.started if self.started is not None else self._origin.at if self._origin else now
+        return max(0.0, now - began)
+
+    def waits(self, now: float) -> None:
+        """Books a look that showed it in the queue: all that is to be learned of it begins later."""
+        self._origin, self.unfinished, self._pending = None, now, True
+        self._marks.clear()
+
+    def runs(self, percentage: float | None, now: float) -> Mark | None:
+        """Books a look that showed it at work; the mark that it made, if the percentage rose."""
+        if self._origin is None:
+            self._begin(now)
+        mark = self._mark(percentage, now) if percentage is not None and 0 < percentage < 100 else None
+        if mark:
+            self._marks.append(mark)
+        self.unfinished, self._pending = now, False
+        return mark
+
+    def _begin(self, now: float) -> None:
+        begun = self.started
+        if self._pending and self.unfinished is not None:
+            begun = (self.unfinished + now) / 2
+        if begun is not None:
+            self._origin = Mark(begun)
+            self._marks.append(self._origin)
+
+    def _mark(self, percentage: float, now: float) -> Mark | None:
+        self._origin = origin = self._origin or Mark(now, percentage)
+        last = self._marks[-1] if self._marks else origin
+        if now <= origin.at or percentage <= last.percentage:
+            return None
+        promised = (now - origin.at) * (100 - percentage) / (percentage - origin.percentage)
+        return Mark(now, percentage, min(_DAY, promised))
+
+    def left(self, now: float, durations: Durations) -> list[float]:
+        """Seconds, sorted, in which it would end if it went on like this or that earlier one; empty if unknown."""
+        if not self._marks:
+            return []
+        mark = self._marks[-1]
+        ends = (mark.at + times * mark.promised for times in durations.after(mark.percentage))
+        return sorted(end - now for end in ends if end > now)
+
+    def ended(self, now: float, durations: Durations) -> None:
+        """Teaches what a look that showed the end says; nothing where the end may be long ago."""
+        if self.unfinished is None:
+            return
+        begun = [Mark(self.unfinished)] if self._pending or self.started is not None else []
+        for mark in self._marks or begun:
+            durations.learn(self._end(now, self.unfinished) - mark.at, mark.percentage, mark.promised)
+
+    def _end(self, now: float, before: float) -> float:
+        """The middle between two looks, as long as the percentage does not promise a moment between them.
+
+        The moment of the look itself would not do: each would teach the next to look later.
+        """
+        last = self._marks[-1] if self._marks else Mark(now)
+        promised = last.at + last.promised
+        return promised if last.percentage and before < promised < now else (before + now) / 2
