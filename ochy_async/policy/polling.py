@@ -103,7 +103,7 @@ class Watch:
         mark = self._course.runs(percentage, now)
         left = self._course.left(now, self._durations)
         if left:
-            return worthwhile(left, _PRICE * self._course.age(now), self._shortest)
+            return worthwhile(left, _PRICE * self._course.age(now))
         if mark is not None:
             ahead = _AHEAD * mark.promised
             return ahead if mark.promised - ahead >= self._shortest else mark.promised
@@ -125,19 +125,12 @@ class Watch:
         return isinstance(error, NotFound) and self.started is not None and now - self.started < _LAG
 
 
-def worthwhile(left: Sequence[float], price: float, shortest: float) -> float:
-    """The delay after which a look is worth its `price`, all in seconds; `left` is sorted: the ends that may come.
+def worthwhile(left: Sequence[float], price: float) -> float:
+    """The first delay at which *delay × share of the ends before it* reaches `price`, all in seconds.
 
-    That is the first at which *delay × share of ends before it* reaches the price, or a little later where
-    many ends would else fall just behind it, when no other look is allowed for the `shortest` delay.
+    So looks are dense where an end is likely and rare where it is not. `left` is sorted: the ends that may come.
     """
-    first = min(max(end, price * len(left) / n) for n, end in enumerate(left, 1))
-    near = [end for end in left if end <= first + shortest]
-
-    def cost(delay: float) -> float:
-        return sum(delay - end if end <= delay else price + first + shortest - end for end in near)
-
-    return min((first + shortest * step / 8 for step in range(9)), key=cost)
+    return min(max(end, price * len(left) / n) for n, end in enumerate(left, 1))
 
 
 @define
