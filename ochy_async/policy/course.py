@@ -64,7 +64,8 @@ class Course:
     unfinished: float | None = None
     _pending: bool = False
     _origin: Mark | None = None  # what speed is measured from
-    _marks: deque[Mark] = field(factory=lambda: deque(maxlen=16))
+    _last: Mark | None = None
+    _marks: dict[int, Mark] = field(factory=dict)  # the last of each kind
 
     def age(self, now: float) -> float:
         """Seconds since it was started, or begun, or first seen to move, whatever is known."""
@@ -73,7 +74,7 @@ class Course:
 
     def waits(self, now: float) -> None:
         """Books a look that showed it in the queue: all that is to be learned of it begins later."""
-        self._origin, self.unfinished, self._pending = None, now, True
+        self._origin, self._last, self.unfinished, self._pending = None, None, now, True
         self._marks.clear()
 
     def runs(self, percentage: float | None, now: float) -> Mark | None:
@@ -82,9 +83,12 @@ class Course:
             self._begin(now)
         mark = self._mark(percentage, now) if percentage is not None and 0 < percentage < 100 else None
         if mark:
-            self._marks.append(mark)
+            self._put(mark)
         self.unfinished, self._pending = now, False
         return mark
+
+    def _put(self, mark: Mark) -> None:
+        self._last = self._marks[_kind(mark.percentage)] = mark
 
     def _begin(self, now: float) -> None:
         begun = self.started
@@ -92,21 +96,20 @@ class Course:
             begun = (self.unfinished + now) / 2
         if begun is not None:
             self._origin = Mark(begun)
-            self._marks.append(self._origin)
+            self._put(self._origin)
 
     def _mark(self, percentage: float, now: float) -> Mark | None:
         self._origin = origin = self._origin or Mark(now, percentage)
-        last = self._marks[-1] if self._marks else origin
-        if now <= origin.at or percentage <= last.percentage:
+        if now <= origin.at or percentage <= (self._last or origin).percentage:
             return None
         promised = (now - origin.at) * (100 - percentage) / (percentage - origin.percentage)
         return Mark(now, percentage, min(_DAY, promised))
 
     def left(self, now: float, durations: Durations) -> list[float]:
         """Seconds, sorted, in which it would end if it went on like this or that earlier one; empty if unknown."""
-        if not self._marks:
+        mark = self._last
+        if mark is None:
             return []
-        mark = self._marks[-1]
         ends = (mark.at + times * mark.promised for times in durations.after(mark.percentage))
         return sorted(end - now for end in ends if end > now)
 
@@ -115,7 +118,7 @@ class Course:
         if self.unfinished is None:
             return
         begun = [Mark(self.unfinished)] if self._pending or self.started is not None else []
-        for mark in self._marks or begun:
+        for mark in self._marks.values() or begun:
             durations.learn(self._end(now, self.unfinished) - mark.at, mark.percentage, mark.promised)
 
     def _end(self, now: float, before: float) -> float:
@@ -123,6 +126,6 @@ class Course:
 
         The moment of the look itself would not do: each would teach the next to look later.
         """
-        last = self._marks[-1] if self._marks else Mark(now)
-        promised = last.at + last.promised
-        return promised if last.percentage and before < promised < now else (before + now) / 2
+        last = self._last
+        promised = last.at + last.promised if last and last.percentage else now
+        return promised if before < promised < now else (before + now) / 2

@@ -42,7 +42,7 @@ class Polling:
             raise InvalidSettings(f"Polling.shortest must be at most Polling.longest, {self.longest:g}")
 
 
-_PRICE: Final = 0.025  # of the time that was waited: so much lateness is worth a request
+_PRICE: Final = (0.02, 0.2)  # of the time waited so far, and of the interval at least: the lateness worth a request
 _AHEAD: Final = 0.8  # of what a percentage promises, as long as nothing is known of such promises
 _GARBLED: Final = 3  # answers in a row that make no sense: one or two may be some proxy's
 _LAG: Final = 30.0  # seconds in which an id that was just given may not be known everywhere yet
@@ -94,6 +94,11 @@ class Watch:
     def _shortest(self) -> float:
         return min(self.polling.shortest, self.polling.interval)
 
+    def _price(self, now: float) -> float:
+        """Seconds of lateness that are worth a request: the longer it took already, the more."""
+        of_age, of_interval = _PRICE
+        return max(of_age * self._course.age(now), of_interval * self.polling.interval)
+
     def _queued(self, now: float) -> float:
         """What has not begun cannot be finished sooner than the quickest are."""
         self._course.waits(now)
@@ -103,7 +108,7 @@ class Watch:
         mark = self._course.runs(percentage, now)
         left = self._course.left(now, self._durations)
         if left:
-            return worthwhile(left, _PRICE * self._course.age(now))
+            return worthwhile(left, self._price(now))
         if mark is not None:
             ahead = _AHEAD * mark.promised
             return ahead if mark.promised - ahead >= self._shortest else mark.promised
