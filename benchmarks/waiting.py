@@ -9,25 +9,25 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol
+from itertools import accumulate, repeat
+from statistics import fmean
 
-from attrs import define, field, frozen
+from attrs import evolve, frozen
 
 from ochy_async import Polling
 from ochy_async.policy.polling import Durations, Watch
 from ochy_async.protocol.analysis import Status
 
-from .race import LEAST_ROUNDS, OURS, Aim, Figure, Table
+from .race import LEAST_ROUNDS, OURS, Figure, Table
 
 __all__ = ["benchmarks"]
 
 ANALYSES = 300
-"""For each contender, world and round; as many again as `WARM` come before and count for nothing."""
+"""That count, for each contender, world and round."""
 WARM = 80
-SHORTEST, LONGEST = 10.0, 30.0
-"""Seconds that most analyses take (documented)."""
+"""Come before them and teach whoever learns."""
 BASE = "fixed 3 s"
-DEADLINE = 3600.0
+MOST_LOOKS = 1000
 
 Percentage = Callable[[float, float], float | None]
 """What is shown at a share (0-1) of the work, by an analysis with a quirk (0-1) of its own."""
@@ -65,6 +65,8 @@ class World:
     delay: float | None = None
     """The most of the base's delay that we mean to take; None where nothing is promised."""
     requests: float | None = None
+    took: tuple[float, float] = (10.0, 30.0)
+    """Seconds of work, shortest and longest; most analyses take 10 to 30 s (documented)."""
     learned: bool = True
     """Whether the session has seen analyses before."""
 
@@ -77,7 +79,7 @@ class World:
             in_batch = self.slots and n % (3 * self.slots)
             now = now + chance.uniform(0, 1) if in_batch else max(now, *free) + chance.uniform(5, 10)
             begun = max(now, heapq.heappop(free)) if self.slots else now
-            ended = begun + chance.uniform(SHORTEST, LONGEST)
+            ended = begun + chance.uniform(*self.took)
             heapq.heappush(free, ended)
             made.append(Analysis(now, begun, ended, chance.random()))
         return made
@@ -120,164 +122,91 @@ WORLDS = (
     World("queue, no percentage", absent, slots=4, requests=0.5),
     World("nothing learned, smooth", smooth, delay=1.05, requests=1.05, learned=False),
     World("nothing learned, no percentage", absent, delay=1.05, requests=1.05, learned=False),
+    World("quick ones, no percentage", absent, took=(3.0, 10.0)),
 )
 
 
 # --- the contenders --------------------------------------------------------------------------------------
 
 
-class Waiting(Protocol):
-    """One way to wait for one analysis."""
+@frozen
+class Wait:
+    """The wait for one analysis: when to look first, when to look again, and what to do at the end."""
 
-    def first(self) -> float:
-        """Seconds from the start to the first look."""
-
-    def next(self, seen: Seen, now: float) -> float:
-        """Seconds to the next look, after one that showed this."""
-
-    def finished(self, now: float) -> None:
-        """A look showed the end."""
+    first: float
+    again: Callable[[Seen, float], float]
+    """Seconds until the next look, after one that showed this at that age of the analysis."""
+    ended: Callable[[float], None] = lambda _: None
+    """Told the age at which the end was noticed."""
 
 
-class Session(Protocol):
-    """Makes what waits for each of its analyses."""
-
-    def __call__(self, started: float) -> Waiting: ...
+Session = Callable[[float], Wait]
+"""Waits for each of its analyses, given when that was started."""
 
 
-@define
-class Fixed:
+def fixed(seconds: float) -> Session:
     """Every so many seconds."""
-
-    seconds: float
-
-    def __call__(self, started: float) -> Waiting:
-        """The same for all."""
-        return self
-
-    def first(self) -> float:
-        """One interval."""
-        return self.seconds
-
-    def next(self, seen: Seen, now: float) -> float:
-        """One interval."""
-        return self.seconds
-
-    def finished(self, now: float) -> None:
-        """Teaches nothing."""
+    return lambda _: Wait(seconds, lambda _, __: seconds)
 
 
-@define
-class Exponential:
+def exponential(_: float) -> Wait:
     """One second, then half as much again each time, up to ten."""
-
-    _seconds: float = 1.0
-
-    def __call__(self, started: float) -> Waiting:
-        """Each begins anew."""
-        return Exponential()
-
-    def first(self) -> float:
-        """The first step."""
-        return self._seconds
-
-    def next(self, seen: Seen, now: float) -> float:
-        """A longer step."""
-        self._seconds = min(10.0, self._seconds * 1.5)
-        return self._seconds
-
-    def finished(self, now: float) -> None:
-        """Teaches nothing."""
+    delays = accumulate(repeat(1.5), lambda delay, factor: min(10.0, delay * factor), initial=1.0)
+    return Wait(next(delays), lambda _, __: next(delays))
 
 
-@define
-class Fraction:
+def fraction(_: float) -> Wait:
     """After half of the time that the percentage says is left, between 1 and 10 s; 3 s where it says nothing."""
 
-    _started: float = 0.0
+    def again(seen: Seen, age: float) -> float:
+        shown = seen.percentage
+        return min(10.0, max(1.0, 0.5 * age * (100 - shown) / shown)) if shown else 3.0
 
-    def __call__(self, started: float) -> Waiting:
-        """Each has a start of its own."""
-        return Fraction(started)
-
-    def first(self) -> float:
-        """As the vendor's sample."""
-        return 3.0
-
-    def next(self, seen: Seen, now: float) -> float:
-        """A part of what is left."""
-        if not seen.percentage:
-            return 3.0
-        return min(10.0, max(1.0, 0.5 * (now - self._started) * (100 - seen.percentage) / seen.percentage))
-
-    def finished(self, now: float) -> None:
-        """Teaches nothing."""
+    return Wait(3.0, again)
 
 
-@define
-class Ours:
-    """The policy of the library, driven as its scheduler does."""
+def ours(chance: random.Random, *, learned: bool) -> Session:
+    """The policy of the library, driven as its scheduler does, but that each analysis teaches all that come after."""
+    known = Durations()
 
-    chance: random.Random
-    durations: Durations = field(factory=Durations)
-    learns: bool = True
+    def session(started: float) -> Wait:
+        watch = Watch(Polling(), started)
 
-    def __call__(self, started: float) -> Waiting:
-        """A watch with what the session knows."""
-        durations = self.durations if self.learns else Durations()
-        return _Watching(Watch(Polling(), started), started, durations, self.chance)
+        def again(seen: Seen, age: float) -> float:
+            pending = seen.status == Status.PENDING
+            return watch.after_look(seen.percentage, started + age, chance.random(), pending=pending)
 
+        first = watch.first(started, known if learned else Durations())
+        return Wait(first, again, lambda age: watch.ended(started + age))
 
-@define
-class _Watching:
-    watch: Watch
-    started: float
-    durations: Durations
-    chance: random.Random
-
-    def first(self) -> float:
-        return self.watch.first(self.started, self.durations)
-
-    def next(self, seen: Seen, now: float) -> float:
-        return self.watch.after_look(seen.percentage, now, self.chance.random(), pending=seen.status == Status.PENDING)
-
-    def finished(self, now: float) -> None:
-        self.watch.ended(now)
+    return session
 
 
 def contenders(world: World, seed: int) -> dict[str, Session]:
     """All ways to wait, as new sessions."""
     return {
-        BASE: Fixed(3.0),
-        "fixed 1 s": Fixed(1.0),
-        "fixed 5 s": Fixed(5.0),
-        "exponential": Exponential(),
-        "fraction of estimate": Fraction(),
-        OURS: Ours(random.Random(seed), learns=world.learned),
+        BASE: fixed(3.0),
+        "fixed 1 s": fixed(1.0),
+        "fixed 5 s": fixed(5.0),
+        "exponential": exponential,
+        "fraction of estimate": fraction,
+        OURS: ours(random.Random(seed), learned=world.learned),
     }
 
 
 # --- the race --------------------------------------------------------------------------------------------
 
 
-@frozen
-class Came:
-    """What waiting for one analysis came to."""
-
-    delay: float
-    requests: int
-
-
-def wait_for(analysis: Analysis, world: World, waiting: Waiting) -> Came:
-    """Looks until a look shows the end."""
-    now, requests = analysis.started + waiting.first(), 1
-    while now < analysis.ended:
-        if now - analysis.started > DEADLINE:
-            raise AssertionError(f"{world.name}: {waiting} did not notice the end of {analysis}")
-        now += waiting.next(world.seen(analysis, now), now)
-        requests += 1
-    waiting.finished(now)
-    return Came(now - analysis.ended, requests)
+def wait_for(analysis: Analysis, world: World, wait: Wait) -> tuple[float, int]:
+    """Looks until a look shows the end: how late that was, and how many looks it took."""
+    age, took, looks = wait.first, analysis.ended - analysis.started, 1
+    while age < took:
+        if looks > MOST_LOOKS:
+            raise AssertionError(f"{world.name}: the end of {analysis} was not noticed")
+        age += wait.again(world.seen(analysis, analysis.started + age), age)
+        looks += 1
+    wait.ended(age)
+    return age - took, looks
 
 
 def one_round(world: World, seed: int) -> dict[str, tuple[float, float]]:
@@ -286,25 +215,25 @@ def one_round(world: World, seed: int) -> dict[str, tuple[float, float]]:
     means = dict[str, tuple[float, float]]()
     for who, session in contenders(world, seed).items():
         came = [wait_for(analysis, world, session(analysis.started)) for analysis in analyses][WARM:]
-        means[who] = sum(one.delay for one in came) / ANALYSES, sum(one.requests for one in came) / ANALYSES
+        means[who] = fmean(delay for delay, _ in came), fmean(looks for _, looks in came)
     return means
 
 
-def simulate(world: World, rounds: int) -> Iterator[Table]:
+def simulate(world: World, rounds: int) -> tuple[Table, Table]:
     """How late, and with how many requests."""
-    all_means = [one_round(world, seed) for seed in range(max(rounds, LEAST_ROUNDS))]
-    for n, (what, unit, most) in enumerate([("delay", "s", world.delay), ("requests", "looks", world.requests)]):
-        figures = {who: Figure.of([means[who][n] for means in all_means]) for who in all_means[0]}
-        yield _table(f"waiting, {world.name}: {what}", unit, figures, most)
+    means = [one_round(world, seed) for seed in range(max(rounds, LEAST_ROUNDS))]
+    late = {who: Figure.of([each[who][0] for each in means]) for who in means[0]}
+    looks = {who: Figure.of([each[who][1] for each in means]) for who in means[0]}
+    name = f"waiting, {world.name}"
+    return _table(f"{name}: delay", "s", late, world.delay), _table(f"{name}: requests", "looks", looks, world.requests)
 
 
 def _table(name: str, unit: str, figures: Mapping[str, Figure], most: float | None) -> Table:
     table = Table(name, unit, figures, BASE)
-    aims: tuple[Aim, ...] = () if most is None else (table.aim(most),)
-    return Table(name, unit, figures, BASE, aims)
+    return table if most is None else evolve(table, aims=(table.aim(most),))
 
 
 def benchmarks(rounds: int) -> Iterator[Table]:
-    """All worlds."""
+    """All worlds, each round with analyses of its own."""
     for world in WORLDS:
         yield from simulate(world, rounds)

@@ -110,8 +110,9 @@ class Course:
         mark = self._last
         if mark is None:
             return []
-        ends = (mark.at + times * mark.promised for times in durations.after(mark.percentage))
-        return sorted(end - now for end in ends if end > now)
+        passed = now - mark.at
+        ends = [times * mark.promised - passed for times in durations.after(mark.percentage)]
+        return sorted([end for end in ends if end > 0])
 
     def ended(self, now: float, durations: Durations) -> None:
         """Teaches what a look that showed the end says; nothing where the end may be long ago."""

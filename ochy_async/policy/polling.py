@@ -7,6 +7,7 @@ its own. The vendor advises a look every 3 to 5 s (documented); most analyses ta
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -135,7 +136,12 @@ def worthwhile(left: Sequence[float], price: float) -> float:
 
     So looks are dense where an end is likely and rare where it is not. `left` is sorted: the ends that may come.
     """
-    return min(max(end, price * len(left) / n) for n, end in enumerate(left, 1))
+    soonest = math.inf
+    for n, end in enumerate(left, 1):
+        if end * n >= price * len(left):
+            return min(soonest, end)
+        soonest = price * len(left) / n
+    return soonest
 
 
 @define
