@@ -16,7 +16,6 @@ __all__ = ["Course", "Durations", "Mark"]
 
 _ENOUGH: Final = 5
 _ALIKE: Final = 10  # percentages of the same ten teach one another
-_DAY: Final = 86_400.0
 
 
 @define
@@ -62,7 +61,7 @@ class Course:
 
     started: float | None = None
     unfinished: float | None = None
-    _pending: bool = False
+    _queued: bool = False
     _origin: Mark | None = None  # what speed is measured from
     _last: Mark | None = None
     _marks: dict[int, Mark] = field(factory=dict)  # the last of each kind
@@ -74,8 +73,9 @@ class Course:
 
     def waits(self, now: float) -> None:
         """Books a look that showed it in the queue: all that is to be learned of it begins later."""
-        self._origin, self._last, self.unfinished, self._pending = None, None, now, True
+        self._origin = self._last = None
         self._marks.clear()
+        self.unfinished, self._queued = now, True
 
     def runs(self, percentage: float | None, now: float) -> Mark | None:
         """Books a look that showed it at work; the mark that it made, if the percentage rose."""
@@ -84,7 +84,7 @@ class Course:
         mark = self._mark(percentage, now) if percentage is not None and 0 < percentage < 100 else None
         if mark:
             self._put(mark)
-        self.unfinished, self._pending = now, False
+        self.unfinished = now
         return mark
 
     def _put(self, mark: Mark) -> None:
@@ -92,7 +92,7 @@ class Course:
 
     def _begin(self, now: float) -> None:
         begun = self.started
-        if self._pending and self.unfinished is not None:
+        if self._queued and self.unfinished is not None:
             begun = (self.unfinished + now) / 2
         if begun is not None:
             self._origin = Mark(begun)
@@ -103,7 +103,7 @@ class Course:
         if now <= origin.at or percentage <= (self._last or origin).percentage:
             return None
         promised = (now - origin.at) * (100 - percentage) / (percentage - origin.percentage)
-        return Mark(now, percentage, min(_DAY, promised))
+        return Mark(now, percentage, promised)
 
     def left(self, now: float, durations: Durations) -> list[float]:
         """Seconds, sorted, in which it would end if it went on like this or that earlier one; empty if unknown."""
@@ -118,9 +118,10 @@ class Course:
         """Teaches what a look that showed the end says; nothing where the end may be long ago."""
         if self.unfinished is None:
             return
-        begun = [Mark(self.unfinished)] if self._pending or self.started is not None else []
+        begun = [Mark(self.unfinished)] if self._queued or self.started is not None else []
+        end = self._end(now, self.unfinished)
         for mark in self._marks.values() or begun:
-            durations.learn(self._end(now, self.unfinished) - mark.at, mark.percentage, mark.promised)
+            durations.learn(max(0.0, end - mark.at), mark.percentage, mark.promised)
 
     def _end(self, now: float, before: float) -> float:
         """The middle between two looks, as long as the percentage does not promise a moment between them.
