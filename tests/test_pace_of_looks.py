@@ -221,6 +221,12 @@ def test_one_that_is_put_back_into_the_queue_begins_anew() -> None:
         watch.ended(1130)
     assert list(known.after(25)) == pytest.approx([1] * 5)
     assert list(known.after(50)) == []
+    for _ in range(64):
+        watch = watching(known, 1000)
+        watch.after_look(50, 1010, 0.5)  # promises 1020
+        watch.after_look(0, 1015, 0.5, pending=True)
+        watch.ended(1030)
+    assert known.early() == pytest.approx(7.5)
 
 
 # --- what is learned, and what is not ------------------------------------------------------------------------
@@ -326,8 +332,8 @@ def test_what_is_remembered_is_bounded() -> None:
         course.runs(n / 51, float(n))
         known.learn(n, n % 100, 1)
     course.ended(5000, known)
-    assert len(course._marks) <= 11
-    assert sum(map(len, known._seen.values())) <= 11 * 64
+    assert len(course._marks) <= 11  # pyright: ignore[reportPrivateUsage]
+    assert sum(map(len, known._seen.values())) <= 11 * 64  # pyright: ignore[reportPrivateUsage]
 
 
 odd = st.none() | st.floats(-50, 200) | st.sampled_from([0, 1, 45, 99, 100, 5e-324, 1e308, 99.99999999999999, 10**400])
@@ -380,9 +386,8 @@ def test_a_session_leaves_the_queue_in_peace() -> None:
         async with direct_session(service) as ochy:
             for n in range(6):
                 await ochy.analyze(CLIP + bytes([n]), SideView())
-            for n in range(3):
-                last = await ochy.start(CLIP + b"queue" + bytes([n]), SideView())
-            async for state in ochy.watch(last):
+            ahead = [await ochy.start(CLIP + b"queue" + bytes([n]), SideView()) for n in range(3)]
+            async for state in ochy.watch(ahead[-1]):
                 if state.status == Status.PENDING:
                     moments.append(anyio.current_time())
         assert len(moments) >= 2
