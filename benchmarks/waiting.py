@@ -122,6 +122,8 @@ WORLDS = (
     World("queue, no percentage", absent, slots=4, requests=0.5),
     World("nothing learned, smooth", smooth, delay=1.05, requests=1.05, learned=False),
     World("nothing learned, no percentage", absent, delay=1.05, requests=1.05, learned=False),
+    World("nothing learned, stepped", stepped, learned=False),
+    World("nothing learned, stuck near the end", stuck, learned=False),
     World("quick ones, no percentage", absent, took=(3.0, 10.0)),
 )
 
