@@ -108,9 +108,9 @@ def test_an_analysis_that_outlasts_all_others_is_looked_at_as_if_nothing_were_kn
     assert watching(taught(*[20] * 9)).after_look(None, 1021, 0.5) == pytest.approx(3)
 
 
-@pytest.mark.parametrize(("interval", "started", "delay"), [(3, 1000, 6), (3, 910, 20), (30, 1000, 60)])
+@pytest.mark.parametrize(("interval", "started", "delay"), [(3, 1000, 5), (3, 920, 20), (30, 1000, 50)])
 def test_a_look_is_dearer_to_the_patient_and_after_a_long_time(interval: float, started: float, delay: float) -> None:
-    """A fifth of the interval, or a fiftieth of the time waited: so late may an end be noticed for one look less."""
+    """A sixth of the interval, or a 45th of the time waited: so late may an end be noticed for one look less."""
     known = taught(*[1010.1 - started] + [2000] * 9)  # one in ten ends at once, the others much later
     watch = watching(known, started, Polling(interval=interval, longest=600))
     assert watch.after_look(None, 1010, 0.5) == pytest.approx(delay)

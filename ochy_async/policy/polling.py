@@ -43,7 +43,7 @@ class Polling:
             raise InvalidSettings(f"Polling.shortest must be at most Polling.longest, {self.longest:g}")
 
 
-_PRICE: Final = (0.02, 0.2)  # of the time waited so far, and of the interval at least: the lateness worth a request
+_PRICE: Final = (1 / 45, 1 / 6)  # of the time waited so far, and of the interval at least: the lateness worth a request
 _AHEAD: Final = 0.8  # of what a percentage promises, as long as nothing is known of such promises
 _GARBLED: Final = 3  # answers in a row that make no sense: one or two may be some proxy's
 _LAG: Final = 30.0  # seconds in which an id that was just given may not be known everywhere yet
