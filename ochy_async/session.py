@@ -11,13 +11,15 @@ from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, aclosing
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar, Unpack, overload
+from typing import Any, Final, Literal, Self, TypeVar, Unpack, overload
 
 import aiohttp
 from anyio import current_time, move_on_after
 from anyio.lowlevel import checkpoint
 
 from . import starting
+from .batch.engine import Batch
+from .batch.settings import BatchSettings, settings_of
 from .checking import Checking
 from .clips import ClipSource, prepare
 from .errors import AnalysisFailed, InvalidRequest, Problem, StartAttempt, UncertainStart
@@ -63,10 +65,6 @@ from .protocol.wire import Request
 from .storage import HttpStorage, Storage
 from .transport import ApiKey, BaseUrl, HttpTransport, Transport
 from .waiting import Scheduler, too_late
-
-if TYPE_CHECKING:
-    from .batch.engine import Batch
-    from .batch.settings import BatchSettings
 
 __all__ = ["BASE_URL", "OchySession"]
 
@@ -332,10 +330,6 @@ class OchySession:
         Raises `InvalidSettings` for nonsense; entering the block raises `JournalTrouble` where the journal
         cannot serve, `OutputTrouble` where the folder cannot.
         """
-        # Whoever runs no batch does not wait for its rooms, which are a third of the house.
-        from .batch.engine import Batch
-        from .batch.settings import settings_of
-
         exchange, timeout = self._exchange, self._scheduler.polling.timeout
         checking = self._checked_by(settings.get("check"))
         ready = settings_of(settings, timeout=timeout, storage=exchange.storage, checking=checking)
