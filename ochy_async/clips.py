@@ -127,16 +127,18 @@ def pinned(clip: Clip, expected: str) -> Clip:
 
 async def _same(clip: Clip, expected: str) -> AsyncGenerator[bytes]:
     """Passes on all chunks but the last, and that only once the whole is known to be right."""
-    sha, held = hashlib.sha256(), b""
+    sha, total, last = hashlib.sha256(), 0, b""
     async with aclosing(_content(clip)) as chunks:
         async for chunk in chunks:
             sha.update(chunk)
-            if held:
-                yield held
-            held = chunk
+            total += len(chunk)
+            if total < clip.size:
+                yield chunk
+            else:
+                last = chunk
     if sha.hexdigest() != expected:
         raise _unusable("clip", "its content changed since it was checked; it was not sent whole")
-    yield held
+    yield last
 
 
 async def _content(clip: Clip) -> AsyncGenerator[bytes]:
@@ -357,17 +359,18 @@ async def _closing(source: AsyncIterable[bytes]) -> AsyncGenerator[None]:
 
 
 async def _exactly(source: AsyncIterable[bytes], size: int) -> AsyncGenerator[bytes]:
-    """Passes on `size` bytes, holding back one chunk: the last goes only once the sum is known to be right."""
-    total, held = 0, b""
+    """Passes on `size` bytes; the chunk that completes them goes only once nothing came after it."""
+    total, last = 0, b""
     async with _closing(source):
         async for chunk in source:
             total += len(chunk)
             if total > size:
                 break
-            if held and chunk:
-                yield held
-            held = chunk or held
+            if total == size:
+                last = chunk or last
+            elif chunk:
+                yield chunk
     if total != size:
         few = "more" if total > size else "fewer"
         raise _unusable("size", f"the content has {few} bytes than the {size:,} announced; it was not sent whole")
-    yield held
+    yield last

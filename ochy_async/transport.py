@@ -164,14 +164,13 @@ class Turns:
         self._lock = asyncio.Lock()
         self._waiting = 0
 
-    async def __aenter__(self) -> None:
+    async def take(self) -> None:
+        """Ends in a turn of the loop that is nobody else's."""
         self._waiting += 1
         try:
             await self._lock.acquire()
         finally:
             self._waiting -= 1
-
-    async def __aexit__(self, *_: object) -> None:
         try:
             if not self._waiting:  # else whoever waits is woken in the next turn
                 await asyncio.sleep(0)
@@ -182,13 +181,13 @@ class Turns:
 class FilePart(aiohttp.payload.Payload):
     """The video in the form: streamed, counted, and never completed after `stop`."""
 
-    def __init__(self, upload: Upload, stall: float, turn: Turns) -> None:
+    def __init__(self, upload: Upload, stall: float, turns: Turns) -> None:
         super().__init__(None, content_type=upload.content_type)
         self._size = upload.size
         self._upload = upload
         self.stall = stall
         """Seconds without progress after which the attempt is given up."""
-        self._turn = turn
+        self._turns = turns
         self._stopped = False
         self.complete = False
         """The last chunk was handed over: from here on the server may know the whole form."""
@@ -201,15 +200,16 @@ class FilePart(aiohttp.payload.Payload):
         handed, loop = 0, asyncio.get_running_loop()
         async with aclosing(self._upload.chunks()) as chunks:
             with fail_after(self.stall) as patience:
+                await self._turns.take()
                 while chunk := await self._next(chunks):
-                    async with self._turn:
-                        if self._stopped and not self.complete:
-                            raise ConnectionResetError
-                        handed += len(chunk)
-                        self.complete = handed >= self._upload.size
-                        await writer.write(chunk, drain=False)  # type: ignore[call-arg]  # aiohttp's own one takes it
+                    if self._stopped and not self.complete:
+                        raise ConnectionResetError
+                    handed += len(chunk)
+                    self.complete = handed >= self._upload.size
+                    await writer.write(chunk, drain=False)  # type: ignore[call-arg]  # aiohttp's own one takes it
                     await writer.drain()
                     patience.deadline = loop.time() + self.stall
+                    await self._turns.take()
 
     async def _next(self, chunks: AsyncGenerator[bytes]) -> bytes:
         """The next chunk, empty at the end. Remembers what the caller's own content raised."""
@@ -303,7 +303,7 @@ class HttpTransport:
         self._clients: dict[bool, aiohttp.ClientSession] = {}
         """For uploads (True) and for everything else."""
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._turn = Turns()
+        self._turns = Turns()
 
     def __repr__(self) -> str:
         return f"<HttpTransport to {self._base_url.text}>"
@@ -343,7 +343,7 @@ class HttpTransport:
     async def _outcome(self, http: aiohttp.ClientSession, request: Request) -> Response | Exception:
         """The choke point. Errors are returned and raised by the caller, so that no frame of aiohttp,
         which all know the URL, hangs on to them as traceback or context."""
-        part = FilePart(request.upload, self._limits.stall, self._turn) if request.upload is not None else None
+        part = FilePart(request.upload, self._limits.stall, self._turns) if request.upload is not None else None
         cap = self._limits.raw_data_bytes if request.route == RAW_DATA else self._limits.answer_bytes
         exchange = _Exchange(request, cap, part)
         try:
@@ -378,7 +378,7 @@ class HttpTransport:
             if self._loop is not None and self._loop.is_running():
                 raise InvalidSettings("The session is in use by another event loop; make one for each thread.")
             await self.aclose()
-            self._loop, self._turn = loop, Turns()
+            self._loop, self._turns = loop, Turns()
         if upload not in self._clients or self._clients[upload].closed:
             self._clients[upload] = self._made(upload)
         return self._clients[upload]

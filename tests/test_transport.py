@@ -510,8 +510,8 @@ async def test_uploads_hand_over_one_chunk_a_turn_of_the_loop() -> None:
 
     async def upload(number: int) -> None:
         for _ in range(5):
-            async with turns:
-                passed.append((now, number))
+            await turns.take()
+            passed.append((now, number))
 
     loop.call_soon(tick)
     await asyncio.gather(*map(upload, range(3)))
@@ -529,11 +529,10 @@ async def test_an_upload_that_is_stopped_in_the_line_is_never_completed() -> Non
     taken, turns = list[bytes](), Turns()
     writer: Any = SimpleNamespace(write=lambda chunk, **_: taken.append(chunk))
     part = FilePart(Upload((), "video", "a.mp4", "video/mp4", len(CLIP), chunks), 5, turns)
-    async with turns:
-        writing = asyncio.gather(part.write(writer), return_exceptions=True)
-        await anyio.sleep(0.01)
-        part.stop()
-    (ended,) = await writing
+    waiting = asyncio.gather(*(turns.take() for _ in range(3)), part.write(writer), return_exceptions=True)
+    await anyio.lowlevel.checkpoint()
+    part.stop()
+    *_, ended = await waiting
     assert isinstance(ended, ConnectionResetError)
     assert (taken, part.complete) == ([], False)
 
