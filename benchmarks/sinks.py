@@ -31,7 +31,7 @@ from .peers import peer
 __all__ = ["LOOKS", "Sink", "sink"]
 
 BUFFER: Final = 1 << 20
-LOOKS: Final = 3
+LOOKS: Final = 4
 ANSWER: Final = b'{"video_id": "a1b2c3d4", "status": "pending"}'
 
 

@@ -58,6 +58,11 @@ class Errand:
     tls: bool
     at_once: int
     slow: bool = False
+    """From a disk of which each read takes its time."""
+    cold: bool = False
+    """From a disk, and not from what the system has in memory."""
+    in_a_row: int = 1
+    """Uploads of each of those at once."""
 
     @property
     def size(self) -> int:
@@ -90,10 +95,17 @@ async def _beats(pulse: Pulse) -> None:
 
 
 async def _together(errand: Errand, upload: Callable[[], Awaitable[object]], pulse: Pulse | None) -> float:
-    """Seconds for all uploads of an errand, started together."""
+    """Seconds for all uploads of an errand, the first of each row started together."""
+
+    async def row() -> None:
+        for _ in range(errand.in_a_row):
+            if errand.cold:
+                await asyncio.to_thread(_evict, errand.clip)
+            await upload()
+
     beating = asyncio.ensure_future(_beats(pulse)) if pulse is not None else None
     began = time.perf_counter()
-    await asyncio.gather(*(upload() for _ in range(errand.at_once)))
+    await asyncio.gather(*(row() for _ in range(errand.at_once)))
     took = time.perf_counter() - began
     if beating is not None:
         beating.cancel()
@@ -228,7 +240,8 @@ def _check(name: str, errand: Errand, contenders: Mapping[str, Callable[[], obje
         before = errand.sink.received()
         upload()
         got = errand.sink.received() - before
-        if not errand.size * errand.at_once <= got <= (errand.size + 4096) * errand.at_once:
+        count = errand.at_once * errand.in_a_row
+        if not errand.size * count <= got <= (errand.size + 4096) * count:
             raise AssertionError(f"{name}: {who} sent {got:,} bytes")
 
 
@@ -243,14 +256,12 @@ def _throughput(errand: Errand, rounds: int) -> Table:
     return evolve(table, aims=(table.aim(1.0),)) if base == "curl" else table
 
 
-def _heartbeat(errand: Errand, rounds: int, *, cold: bool = False) -> Iterator[Table]:
+def _heartbeat(errand: Errand, rounds: int) -> Iterator[Table]:
     """By how much a heartbeat of 1 ms comes too late while uploading."""
-    kind = "a slow file" if errand.slow else "a cold file" if cold else "TLS" if errand.tls else "HTTP"
+    kind = "a slow file" if errand.slow else "a cold file" if errand.cold else "TLS" if errand.tls else "HTTP"
     name, pulses = f"heartbeat during {errand.at_once} uploads, {kind}", dict[str, list[Pulse]]()
 
     def run(who: str) -> float:
-        if cold:
-            _evict(errand.clip)
         asyncio.run(ASYNC[who](errand, pulses.setdefault(who, [[]])[-1]))
         late, pulses[who] = sorted(pulses[who][-1]), [*pulses[who], []]
         return late[len(late) * 99 // 100] * 1000
@@ -303,9 +314,9 @@ def benchmarks(rounds: int) -> Iterator[Table]:
         errands = [Errand(listening, clip, tls, at_once) for tls in (False, True) for at_once in (1, 16)]
         for errand in errands:
             yield _throughput(errand, rounds)
-        for errand in errands[1::2]:
-            yield from _heartbeat(errand, rounds)
-        yield from _heartbeat(errands[1], rounds, cold=True)
+        http, tls = errands[1], errands[3]
+        for errand in (http, tls, evolve(http, cold=True)):
+            yield from _heartbeat(evolve(errand, in_a_row=4), rounds)
         yield from _heartbeat(Errand(listening, short, False, 2, slow=True), rounds)
-        for errand in errands[1::2]:
+        for errand in (http, tls):
             yield _memory(errand, rounds)

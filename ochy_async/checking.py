@@ -37,7 +37,7 @@ async def facts_of(clip: Clip, prober: Prober) -> ClipFacts:
     if clip.once:
         return evolve(known, unread=ONLY_ONCE)
     async with aclosing(clip.chunks()) as chunks:
-        known = evolve(known, container=container_of((await anext(chunks, b""))[:HEAD]))
+        known = evolve(known, container=container_of(bytes((await anext(chunks, b""))[:HEAD])))
     return await prober.look(known, clip.path, clip.chunks)
 
 

@@ -46,7 +46,7 @@ class Clip:
     size: int
     """Bytes."""
     chunks: Chunks = field(repr=False, eq=False)
-    """Opens the content anew; exactly `size` bytes, or `ClipUnusable` before the last chunk."""
+    """Opens the content anew; exactly `size` bytes, or `ClipUnusable` before the last chunk. See `Upload.chunks`."""
     path: Path | None = field(default=None, repr=False, eq=False)
     """The file that it is, if it is one."""
     once: bool = field(default=False, repr=False, eq=False)
@@ -260,7 +260,7 @@ def at_hand(file: IO[bytes], position: int) -> bytes:
     except OSError:  # it would have to wait, or this file system cannot tell: a thread will see
         return b""
     del buffer[count:]
-    return cast("bytes", buffer)  # it serves as such to whoever sends or hashes it; a copy would take half as long
+    return cast("bytes", buffer)  # see `Upload.chunks`: bytes of its own would take half as long again
 
 
 def read_own(file: IO[bytes], position: int) -> bytes:

@@ -127,6 +127,8 @@ class Exchange:
 
     def note(self, notes: frozenset[DriftNote]) -> None:
         """Books drift; each difference is logged and told once in the life of the session."""
+        if not notes:
+            return
         for new in sorted(notes - self.drift)[: _MOST_NOTES - len(self.drift)]:
             self.drift.add(new)
             logger.warning("the API differs from its documentation: %s", new)

@@ -359,6 +359,7 @@ class HttpTransport:
         request = exchange.request
         body: dict[str, Any] = {}
         if request.upload is not None and exchange.part is not None:
+            await self._turns.take()  # connections are not made all at once either
             body["data"] = _form(request.upload, exchange.part)
         elif request.json is not None:
             body["json"] = request.json

@@ -36,7 +36,10 @@ class Upload:
     """Exactly how many bytes `chunks` gives."""
 
     chunks: Callable[[], AsyncGenerator[bytes]] = field(repr=False, eq=False)
-    """Opens the content anew from its first byte; called once for each attempt, and closed after it."""
+    """Opens the content anew from its first byte; called once for each attempt, and closed after it.
+
+    What it gives can be joined, sent and hashed like bytes; of a file it may be a `bytearray`, which spares a copy.
+    """
 
 
 @frozen
