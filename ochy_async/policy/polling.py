@@ -44,6 +44,7 @@ class Polling:
 
 
 _PRICE: Final = (1 / 45, 1 / 6)  # of the time waited so far, and of the interval at least: the lateness worth a request
+_UNSEEN: Final = 0.5  # of the time waited so far: what earlier ones took is no promise, so no pause is longer
 _AHEAD: Final = 0.8  # of what a percentage promises, as long as nothing is known of such promises
 _GARBLED: Final = 3  # answers in a row that make no sense: one or two may be some proxy's
 _LAG: Final = 30.0  # seconds in which an id that was just given may not be known everywhere yet
@@ -78,9 +79,10 @@ class Watch:
     def after_look(self, percentage: float | None, now: float, chance: float, *, pending: bool = False) -> float:
         """Seconds until the next look, after one that showed `percentage` or that it is `pending`.
 
-        Looks again when an end is likely enough, judged by earlier analyses; while none are known, after
-        most of the time that the percentage says is left. On a plateau, and in the queue, less and less
-        often. Jitter of up to a tenth keeps waits that began together from asking together.
+        Looks again when an end is likely enough, judged by earlier analyses, but at least after half as long
+        as it took so far; while none are known, after most of the time that the percentage says is left. On a
+        plateau, and in the queue, less and less often. Jitter of up to a tenth keeps waits that began together
+        from asking together.
         """
         self._failing_since, self._garbled = None, 0
         guess = self._queued(now) if pending else self._running(percentage, now)
@@ -109,7 +111,8 @@ class Watch:
         mark = self._course.runs(percentage, now)
         left = self._course.left(now, self._durations)
         if left:
-            return worthwhile(left, self._price(now))
+            most = max(self.polling.interval, _UNSEEN * self._course.age(now))
+            return min(most, worthwhile(left, self._price(now)))
         if mark is not None:
             ahead = _AHEAD * mark.promised
             return ahead if mark.promised - ahead >= self._shortest else mark.promised
