@@ -37,7 +37,10 @@ Live = Callable[[Path], Awaitable[float]]
 
 @asynccontextmanager
 async def _ours(url: str) -> AsyncGenerator[Live]:
-    request, polling = SideView(height=1.75, weight=68), Polling(interval=0.01, shortest=0.01, requests_per_second=1_000)
+    request, polling = (
+        SideView(height=1.75, weight=68),
+        Polling(interval=0.01, shortest=0.01, requests_per_second=1_000),
+    )
     async with OchySession(KEY, base_url=url, polling=polling, check="nothing") as ochy:
 
         async def live(clip: Path) -> float:
