@@ -214,11 +214,10 @@ class FilePart(aiohttp.payload.Payload):
     async def _next(self, chunks: AsyncGenerator[bytes]) -> bytes:
         """The next chunk, empty at the end. Remembers what the caller's own content raised."""
         try:
-            chunk = await anext(chunks, b"")
+            return await anext(chunks, b"")
         except Exception as failure:
             self._failure = failure, failure.__traceback__
             raise
-        return chunk
 
     @property
     def failure(self) -> Exception | None:
@@ -360,7 +359,7 @@ class HttpTransport:
         body: dict[str, Any] = {}
         if request.upload is not None and exchange.part is not None:
             await self._turns.take()  # connections are not made all at once either
-            body["data"] = _form(request.upload, exchange.part)
+            body["data"] = form_of(request.upload, exchange.part)
         elif request.json is not None:
             body["json"] = request.json
         asking = http.request(request.route.method, self._url(request), allow_redirects=False, **body)
@@ -395,7 +394,7 @@ class HttpTransport:
         return plain_client(connector, self._limits, headers, connector_owner=self._borrowed is None)
 
 
-def _form(upload: Upload, part: FilePart) -> aiohttp.MultipartWriter:
+def form_of(upload: Upload, part: FilePart) -> aiohttp.MultipartWriter:
     """The multipart form. Its length is known, so it is declared: a server can tell it was cut short."""
     form = aiohttp.MultipartWriter("form-data")
     for name, value in upload.fields:

@@ -22,7 +22,7 @@ import trustme
 from canary import API_KEY
 from conftest import CLIP, Recorded, real_session, world
 
-from ochy_async import BackView, Clip, Limits, OchySession, Retry, SideView
+from ochy_async import BackView, Clip, Limits, OchySession, Retry, SideView, transport
 from ochy_async.clips import CHUNK
 from ochy_async.emulator import CutAfter, CutBefore, Delay, Emulator, Html, Redirect, Rule, Script, Status, Truncated
 from ochy_async.errors import (
@@ -517,6 +517,27 @@ async def test_uploads_hand_over_one_chunk_a_turn_of_the_loop() -> None:
     await asyncio.gather(*map(upload, range(3)))
     assert [number for _, number in passed] == [0, 1, 2] * 5
     assert len({turn for turn, _ in passed}) == 15
+
+
+@pytest.mark.anyio
+async def test_uploads_begin_in_turns(ochy: OchySession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many starts at once do not make their forms and connections in one turn of the loop."""
+    loop, now, begun, make = asyncio.get_running_loop(), 0, list[int](), transport.form_of
+
+    def tick() -> None:
+        nonlocal now
+        now += 1
+        if len(begun) < 5:
+            loop.call_soon(tick)
+
+    def form(*given: Any) -> aiohttp.MultipartWriter:
+        begun.append(now)
+        return make(*given)
+
+    monkeypatch.setattr(transport, "form_of", form)
+    loop.call_soon(tick)
+    await asyncio.gather(*(ochy.start(CLIP, SideView()) for _ in range(5)))
+    assert len(set(begun)) == 5
 
 
 @pytest.mark.anyio
