@@ -25,6 +25,7 @@ __all__ = [
     "Event",
     "Listener",
     "Retried",
+    "StartLookedUp",
     "StartUncertain",
 ]
 
@@ -72,6 +73,25 @@ class StartUncertain:
 
     clip: str
     start: StartAttempt
+    reason: str = ""
+    """What happened, in words for people."""
+
+
+@frozen
+class StartLookedUp:
+    """A lookup of an uncertain start ended without settling it."""
+
+    clip: str
+    attempt: int
+    """1 is the first lookup of this run."""
+    attempts: int
+    """How many lookups this run makes at most."""
+    next_in: float | None
+    """Seconds until the next one; None: this was the last."""
+    left: float
+    """Seconds until the last one of this run."""
+    reached: bool
+    """Whether the server answered; False: it could not be reached, so the lookup says nothing."""
 
 
 @frozen
@@ -108,6 +128,7 @@ Event = (
     | AnalysisStarted
     | AnalysisWatched
     | StartUncertain
+    | StartLookedUp
     | AnalysisProgress
     | Retried
     | DriftSeen

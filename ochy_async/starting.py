@@ -96,7 +96,7 @@ class Sending(Generic[R, C]):
         except BaseException:
             # Cancelled or killed from outside: the answer, if any comes, is lost with whoever waited for it.
             if self.whole:
-                self.tell_uncertain()
+                self.tell_uncertain("It was broken off before its answer came.")
             raise
         late = exchange.deadline_passed(start_call(self.upload()).request, number, seconds)
         raise self.uncertain(late, number) if self.whole else late
@@ -160,10 +160,10 @@ class Sending(Generic[R, C]):
             attempt=number,
             analysis_id=cause.analysis_id,
         )
-        error.start, error.why = self.tell_uncertain(), why
+        error.start, error.why = self.tell_uncertain(why), why
         return error
 
-    def tell_uncertain(self) -> StartAttempt:
+    def tell_uncertain(self, reason: str) -> StartAttempt:
         """Tells that the start may have been charged; gives what a lookup needs."""
         start = StartAttempt(
             clip=self.clip.name,
@@ -174,7 +174,7 @@ class Sending(Generic[R, C]):
         )
         self.doubt = start
         logger.warning("the start of %s may or may not have been charged; it is not sent again", self.label)
-        self.exchange.tell(StartUncertain(self.label, start))
+        self.exchange.tell(StartUncertain(self.label, start, reason))
         return start
 
 

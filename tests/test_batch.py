@@ -36,12 +36,12 @@ from ochy_async.emulator import (
 )
 from ochy_async.emulator.values import Ask, Form
 from ochy_async.errors import InvalidRequest, InvalidSettings, JournalDamaged, JournalFull, JournalUnusable, KeyRefused
-from ochy_async.events import AnalysisStarted, Event
+from ochy_async.events import AnalysisStarted, Event, StartLookedUp, StartUncertain
 from ochy_async.journal.contract import Entry, Kept
 from ochy_async.journal.memory import MemoryJournal
 from ochy_async.policy.batching import State
 from ochy_async.policy.limits import Bounds
-from ochy_async.protocol.routes import LIST_SUBJECT_ANALYSES, START
+from ochy_async.protocol.routes import LIST_ANALYSES, LIST_SUBJECT_ANALYSES, START
 
 Outcomes = list[Outcome[Any, Any]]
 
@@ -453,6 +453,35 @@ def test_a_doubt_that_no_list_shows_is_never_bought_again(tagged: bool) -> None:
         assert isinstance(outcome, Uncertain)
         assert "is not bought again" in outcome.reason
     assert faults.routes.count(str(START)) == 1
+
+
+def test_each_lookup_that_settles_nothing_is_told() -> None:
+    """Which one it was, when the next comes, how long they go on; the server may have been out of reach meanwhile."""
+    told: list[Event] = []
+    script = Script([Rule(str(START), CutAfter(charged=False)), Rule(str(LIST_ANALYSES), Status(503), times=5)])
+    (outcome,) = in_virtual_time(batched(direct_session(faults=script, on_event=told.append), clips(1)))
+    looks = [each for each in told if isinstance(each, StartLookedUp)]
+    assert isinstance(outcome, Uncertain)
+    assert [look.attempt for look in looks] == list(range(1, len(looks) + 1))
+    assert [look.reached for look in looks] == [False] + [True] * (len(looks) - 1)
+    assert all(look.attempts == looks[-1].attempt for look in looks[1:])
+    assert all(look.left >= (look.next_in or 0) > 0 for look in looks[:-1])
+    assert (looks[-1].next_in, looks[-1].left, looks[-1].attempts) == (None, 0, len(looks))
+    assert {look.clip for look in looks} == {"clip 1"}
+
+
+def test_a_doubt_of_an_earlier_run_is_told_like_one_of_this_run() -> None:
+    """Once each, with what had happened, before it is looked up."""
+    journal, faults = MemoryJournal(), on_start(CutAfter(charged=False))
+    told: list[list[StartUncertain]] = []
+    for _ in range(2):
+        events: list[Event] = []
+        ochy = direct_session(faults=faults, on_event=events.append)
+        in_virtual_time(batched(ochy, clips(1), journal=journal))
+        told.append([each for each in events if isinstance(each, StartUncertain)])
+    assert [len(each) for each in told] == [1, 1]
+    assert told[0][0].start.earliest == told[1][0].start.earliest
+    assert told[0][0].reason == told[1][0].reason != ""
 
 
 def test_two_doubts_at_once_are_not_told_apart_without_lanes() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from ochy_async.errors import (
 from ochy_async.policy.batching import MOVES, NEXT, State, Step
 from ochy_async.policy.identity import identity
 from ochy_async.policy.limits import Bounds
-from ochy_async.policy.reconciling import candidates_of, look_again, the_one_meant
+from ochy_async.policy.reconciling import candidates_of, pauses, the_one_meant
 from ochy_async.policy.spending import Closed, Guard
 from ochy_async.policy.uploading import Window
 from ochy_async.protocol.analysis import AnalysisList, ListedAnalysis
@@ -260,9 +261,6 @@ def test_only_what_can_be_nothing_else_is_adopted(
 
 def test_lookups_come_less_and_less_often_and_end() -> None:
     """At once, then after 3 s, then at twice the age each; a doubt of yesterday is looked up once."""
-    ages, age = [0.0], 0.0
-    while (delay := look_again(age)) is not None:
-        age += delay
-        ages.append(age)
-    assert ages == [0, 3, 6, 12, 24, 48, 96]
-    assert look_again(86_400) is None
+    assert list(accumulate(pauses(0.0))) == [3, 6, 12, 24, 48, 96]
+    assert list(pauses(20.0)) == [20, 40]
+    assert not list(pauses(86_400))

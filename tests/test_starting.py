@@ -105,7 +105,7 @@ async def test_a_start_that_may_have_been_charged_is_sent_once(fault: Fault) -> 
     assert "reconcile" in str(caught.value)
     assert "again later" not in str(caught.value) + caught.value.why
     assert caught.value.attempt == 1
-    assert events.count(StartUncertain("runner.mp4", start)) == 1
+    assert events.count(StartUncertain("runner.mp4", start, caught.value.why)) == 1
     assert not [event for event in events if isinstance(event, Retried)]
 
 

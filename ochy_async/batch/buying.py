@@ -132,6 +132,7 @@ async def _broken_off(walk: Walk, sending: Sending[Any, Any], reason: str) -> No
             await _accepted(walk, sending.accepted)
             return
         if doubt is not None:
+            walk.told = True
             walk.entry = await books.record(walk.known, State.UNCERTAIN, latest=doubt.latest, reason=reason)
             return
         walk.entry = await books.give_up(walk.known, reason)

@@ -6,16 +6,17 @@ nothing, so what stays open is told and left to the user.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime, timedelta
 
 from anyio import current_time
 from attrs import frozen
 
-from ..errors import OchyError
+from ..errors import OchyError, StartAttempt
+from ..events import StartLookedUp, StartUncertain
 from ..journal.contract import Entry
 from ..policy.batching import State
-from ..policy.reconciling import candidates_of, look_again, the_one_meant
+from ..policy.reconciling import candidates_of, pauses, the_one_meant
 from ..protocol.analysis import ListedAnalysis, list_call
 from .books import attempt_of, ghosts
 from .outcomes import Uncertain
@@ -28,16 +29,27 @@ async def look_up(walk: Walk) -> NotAnalyzed | None:
     """Looks at once, and again while the analysis may yet turn up. None once it was found."""
     if walk.known.state is State.INTENDED:
         await _doubted(walk)
-    began = current_time()
+    if not walk.told:
+        walk.road.exchange.tell(StartUncertain(walk.item.label, _attempt(walk), walk.known.reason))
+    began, attempt = current_time(), 0
     while True:
         look = await _look(walk)
+        attempt += 1
         if look.found is not None:
             await _adopt(walk, look.found)
             return None
-        delay = None if walk.road.hurry.is_set() else look_again(max(_age(walk), current_time() - began))
-        if delay is None:
+        age = max(_age(walk), current_time() - began)
+        ahead = () if walk.road.hurry.is_set() else tuple(pauses(age))
+        walk.road.exchange.tell(_looked_up(walk.item.label, attempt, ahead, reached=look.trouble is None))
+        if not ahead:
             return _open(walk, look)
-        await walk.road.nap(delay)
+        await walk.road.nap(ahead[0])
+
+
+def _looked_up(clip: str, attempt: int, ahead: Sequence[float], *, reached: bool) -> StartLookedUp:
+    """The event after a lookup that did not settle it; `ahead` are the pauses before those to come."""
+    next_in = ahead[0] if ahead else None
+    return StartLookedUp(clip, attempt, attempt + len(ahead), next_in, sum(ahead), reached)
 
 
 async def _doubted(walk: Walk) -> None:
@@ -50,6 +62,10 @@ async def _doubted(walk: Walk) -> None:
         latest=min(road.books.clock(), deadline),
         reason="The process ended while it was being sent.",
     )
+
+
+def _attempt(walk: Walk) -> StartAttempt:
+    return attempt_of(walk.known, walk.road.books.clock())
 
 
 def _age(walk: Walk) -> float:
@@ -80,7 +96,7 @@ async def _look(walk: Walk) -> _Look:
     except OchyError as error:
         road.books.guard.refused(error, current_time())
         return _Look(trouble=error)
-    reconciliation = candidates_of(attempt_of(entry, road.books.clock()), listed, known)
+    reconciliation = candidates_of(_attempt(walk), listed, known)
     found = the_one_meant(reconciliation, known, rivals, own_subject=on_a_lane)
     return _Look(found, reconciliation.candidates)
 

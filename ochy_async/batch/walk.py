@@ -41,6 +41,8 @@ class Walk:
     """The last look at the analysis, if this run had one."""
     bought: bool = False
     """Whether this run spent the credit."""
+    told: bool = False
+    """Whether an event has told of the doubt in which its start is."""
 
     def step(self) -> Step:
         """What is to be done for it now."""

@@ -6,7 +6,7 @@ for a while: how soon the vendor's lists show a new analysis is not documented.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from datetime import timedelta
 from typing import Final
 
@@ -15,7 +15,7 @@ from attrs import frozen
 from ..errors import InvalidRequest, Problem, StartAttempt
 from ..protocol.analysis import AnalysisList, Calculated, ListedAnalysis, Results, Started
 
-__all__ = ["Reconciliation", "candidates_of", "look_again", "the_one_meant"]
+__all__ = ["Reconciliation", "candidates_of", "pauses", "the_one_meant"]
 
 SKEW: Final = timedelta(minutes=15)
 """How far the server's clock may be from ours."""
@@ -78,6 +78,9 @@ _LAG: Final = 60.0
 _SOON: Final = 3.0
 
 
-def look_again(age: float) -> float | None:
-    """Seconds until the next lookup of a start that is `age` seconds old; None where waiting is of no use."""
-    return max(_SOON, age) if age < _LAG else None
+def pauses(age: float) -> Iterator[float]:
+    """Seconds before each lookup to come of a start that is `age` seconds old; none where waiting is of no use."""
+    while age < _LAG:
+        pause = max(_SOON, age)
+        yield pause
+        age += pause
