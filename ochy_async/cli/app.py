@@ -14,6 +14,7 @@ import click
 from .._version import __version__
 from ..errors import OchyError
 from .exits import MEANINGS, Exit, exit_of
+from .groups import Group
 
 __all__ = ["COMMANDS", "ochy"]
 
@@ -23,13 +24,17 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "check": ("check", "Check clips before they cost a credit. Needs no key, sends and spends nothing."),
     "journal": ("journal", "Show what a journal remembers, and settle doubts. Spends nothing."),
     "wait": ("wait", "Collect analyses that are paid for already. Spends nothing."),
+    "list": ("listing", "List the analyses of the account. Spends nothing."),
+    "subjects": ("subjects", "List, show, create, change and delete subjects. Spends nothing."),
+    "exercises": ("exercises", "Show the exercises for search keys of results. Spends nothing."),
+    "webhook": ("webhook", "Show or set the account's webhook. Spends nothing."),
     "doctor": ("doctor", "Check key, settings and network. Spends nothing."),
     "emulator": ("emulator", "Run a small Ochy on this machine, to try programs against."),
 }
 """Each command's module and its line in the help."""
 
 
-class Commands(click.Group):
+class Commands(Group):
     """Loads commands late, and turns what the library raises into one paragraph and an exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature

@@ -21,6 +21,7 @@ from ..batch.settling import DOUBTS, RELEASABLE, adopt, release
 from ..journal.contract import Entry, Journal, Past
 from ..journal.sqlite import SqliteJournal
 from ..policy.batching import State
+from .groups import Group
 from .paper import draw, tell
 from .requests import refuse
 from .sheets import NOTHING, Sheet, clean
@@ -40,7 +41,7 @@ _COSTS: Final = (
 _PATH: Final = click.argument("path", metavar="JOURNAL", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 
 
-@click.group("journal")
+@click.group("journal", cls=Group)
 def command() -> None:
     """Show what a journal remembers, and settle what is in doubt. Needs no key, sends nothing.
 

@@ -15,7 +15,7 @@ from ..errors import InvalidRequest, Problem
 from ..protocol.request import LANGUAGES, AnalysisRequest
 from .output import REQUESTS, VIEWS
 
-__all__ = ["Asked", "refuse", "request_options"]
+__all__ = ["Asked", "flagged", "refuse", "request_options"]
 
 _OPTIONS: Final = (
     click.option("--view", type=click.Choice(VIEWS), help="From where the clips are filmed; a manifest may tell it."),
@@ -68,7 +68,7 @@ class Asked:
         elif self.view is None:
             problems.insert(0, Problem("view", f"is missing; give {' or '.join(VIEWS)}"))
         if problems:
-            raise refuse(map(_flagged, problems))
+            raise refuse(map(flagged, problems))
 
     def _problems(self) -> Iterator[Problem]:
         try:
@@ -90,5 +90,6 @@ class Asked:
         return ((name, value) for name, value in self.given.items() if view == "back" or name != _ONLY_BACK)
 
 
-def _flagged(problem: Problem) -> str:
+def flagged(problem: Problem) -> str:
+    """A problem, told by the flag that its field came from."""
     return f"--{problem.field.replace('_', '-')}: {problem.message}"

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import PurePath
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..protocol.analysis import Calculated, Results
 from ..protocol.assessment import Assessment, Ranges, RunningStyle
@@ -18,7 +18,7 @@ from ..protocol.back_view import BackViewCalculated, BackViewResults, Legs
 from ..protocol.side_view import Metrics, SideViewCalculated, SideViewResults
 from .outcomes import Outcome
 
-__all__ = ["NOTHING", "Sheet", "clean", "line_about", "number", "pace", "score", "sheets_of", "view_words"]
+__all__ = ["NOTHING", "Sheet", "clean", "filled", "line_about", "number", "pace", "score", "sheets_of", "view_words"]
 
 NOTHING: Final = "–"
 SIDE_PARTS: Final = ("head", "trunk", "arm", "forward_cycle", "back_cycle", "foot")
@@ -35,6 +35,13 @@ class Sheet:
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
     """Lines below the table."""
+
+
+def filled(sheet: Sheet) -> Sheet:
+    """The sheet without the columns that hold nothing but dashes."""
+    kept = [index for index in range(len(sheet.columns)) if any(row[index] != NOTHING for row in sheet.rows)]
+    rows = tuple(tuple(row[index] for index in kept) for row in sheet.rows)
+    return evolve(sheet, columns=tuple(sheet.columns[index] for index in kept), rows=rows)
 
 
 def clean(text: str) -> str:

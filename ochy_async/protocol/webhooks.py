@@ -34,6 +34,14 @@ class WebhookSettings(Answer):
         """Whether the account has a webhook at all."""
         return self.url is not None
 
+    @property
+    def host(self) -> str | None:
+        """Where deliveries go, without the path and query, which may hold a token; None where that is not known."""
+        try:
+            return urlsplit(self.url or "").hostname
+        except ValueError:
+            return None
+
 
 def get_webhook_call() -> Call[WebhookSettings]:
     """The settings as they are."""
