@@ -12,30 +12,80 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import aiohttp
+from attrs import define
 
 from ._version import __version__
 from .policy.limits import Limits
 
-__all__ = ["TooLarge", "forget", "is_loopback", "plain_client", "told", "unconnected"]
+__all__ = ["Connecting", "TooLarge", "forget", "is_loopback", "plain_client", "proxy_status", "told", "unconnected"]
+
+PROXY_AUTHENTICATION_REQUIRED: Final = 407
 
 
 class TooLarge(Exception):
     """The answer is larger than its cap."""
 
 
+@define
+class Connecting:
+    """How far the connection for a request got, told by aiohttp: the `trace_request_ctx` of the request."""
+
+    begun: bool = False
+    made: bool = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether a request that failed surely never had a connection: one was begun, and none stood.
+
+        Errors do not tell: a proxy that closes the connection before the tunnel stands looks like a server that
+        closes it after the request.
+        """
+        return self.begun and not self.made
+
+
+async def _begin(_session: Any, context: Any, _told: Any) -> None:
+    if context.trace_request_ctx is not None:
+        context.trace_request_ctx.begun = True
+
+
+async def _make(_session: Any, context: Any, _told: Any) -> None:
+    if context.trace_request_ctx is not None:
+        context.trace_request_ctx.made = True
+
+
+def _trace() -> aiohttp.TraceConfig:
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_create_start.append(_begin)
+    trace.on_connection_create_end.append(_make)
+    trace.on_connection_reuseconn.append(_make)
+    return trace
+
+
 def plain_client(
-    connector: aiohttp.BaseConnector, limits: Limits, headers: Mapping[str, str], **settings: Any
+    connector: aiohttp.BaseConnector,
+    limits: Limits,
+    headers: Mapping[str, str],
+    *,
+    tunnelled: bool = False,
+    **settings: Any,
 ) -> aiohttp.ClientSession:
-    """An aiohttp client without cookies, proxies of the environment, or anybody who listens in."""
+    """An aiohttp client without cookies, proxies of the environment, or anybody else who listens in.
+
+    `tunnelled` where it may go through a proxy: aiohttp waits for the proxy's answer without a time-out of its own.
+    """
+    connect = limits.connect if tunnelled else None
+    trace = _trace()
     http = aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": f"ochy-async/{__version__}", **headers},
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=limits.connect, sock_read=limits.stall),
+        timeout=aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=limits.connect, sock_read=limits.stall),
         trust_env=False,
+        trace_configs=[trace],
         **settings,
     )
-    http.trace_configs.clear()  # instrumentation adds itself to every new session, and would see the URLs
+    # Instrumentation adds itself to every new session, and would see the URLs.
+    http.trace_configs[:] = [each for each in http.trace_configs if each is trace]
     return http
 
 
@@ -55,12 +105,23 @@ def forget(error: BaseException) -> None:
 
 
 def unconnected(trouble: Exception) -> bool:
-    """Whether there never was a connection."""
-    return isinstance(trouble, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+    """Whether there never was a connection, by the error alone."""
+    return isinstance(
+        trouble, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.ClientHttpProxyError
+    )
+
+
+def proxy_status(trouble: Exception) -> int | None:
+    """407 where a proxy wants credentials, which no repetition brings; None for everything else."""
+    refused = isinstance(trouble, aiohttp.ClientHttpProxyError) and trouble.status == PROXY_AUTHENTICATION_REQUIRED
+    return PROXY_AUTHENTICATION_REQUIRED if refused else None
 
 
 def told(trouble: Exception) -> str:
     """What happened, in words that hold no URL."""
+    if isinstance(trouble, aiohttp.ClientHttpProxyError):
+        why = "it asks for a user and a password, or for other ones" if proxy_status(trouble) else "see its log"
+        return f"the proxy refused the tunnel to the host (HTTP {trouble.status}; {why})"
     what = next(words for kinds, words in _WORDS if isinstance(trouble, kinds))
     reason = getattr(trouble, "strerror", None)
     return f"{what} ({reason})" if isinstance(reason, str) and "://" not in reason else what
@@ -70,6 +131,7 @@ _WORDS: Final[tuple[tuple[Any, str], ...]] = (
     ((aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError), "the host's certificate is not valid"),
     (aiohttp.ClientConnectorSSLError, "no TLS connection could be made"),
     (aiohttp.ClientConnectorDNSError, "the host's name could not be resolved"),
+    (aiohttp.ClientProxyConnectionError, "no connection to the proxy could be made"),
     (aiohttp.ClientConnectorError, "no connection could be made"),
     (aiohttp.ConnectionTimeoutError, "no connection was made in time"),
     (TimeoutError, "nothing moved for too long"),

@@ -22,7 +22,7 @@ from .batch.engine import Batch
 from .batch.settings import BatchSettings, settings_of
 from .checking import Checking
 from .clips import ClipSource, prepare
-from .errors import AnalysisFailed, InvalidRequest, Problem, StartAttempt, UncertainStart
+from .errors import AnalysisFailed, InvalidRequest, InvalidSettings, Problem, StartAttempt, UncertainStart
 from .events import Listener
 from .exchange import Exchange
 from .policy.limits import Limits
@@ -62,6 +62,7 @@ from .protocol.subjects import (
 from .protocol.values import Answer
 from .protocol.webhooks import WebhookSettings, configure_webhook_call, get_webhook_call
 from .protocol.wire import Request
+from .proxies import Proxy
 from .storage import HttpStorage, Storage
 from .transport import ApiKey, BaseUrl, HttpTransport, Transport
 from .waiting import Scheduler, too_late
@@ -93,6 +94,7 @@ class OchySession:
         api_key: str | None = None,
         *,
         base_url: str | None = None,
+        proxy: str | None = None,
         http: aiohttp.ClientSession | None = None,
         transport: Transport | None = None,
         storage: Storage | None = None,
@@ -106,7 +108,10 @@ class OchySession:
     ) -> None:
         """Sets the session up; nothing is opened before it is entered.
 
-        `api_key` and `base_url` come from `OCHY_API_KEY` and `OCHY_BASE_URL` when left out. `http`
+        `api_key`, `base_url` and `proxy` come from `OCHY_API_KEY`, `OCHY_BASE_URL` and `OCHY_PROXY` when left out.
+        `proxy` is `http://host:port`, with `user:password@` before the host where it asks for them; `environment`
+        (`HTTPS_PROXY` and `NO_PROXY`, or the system's settings), or `none`. API and storage are reached through it by
+        tunnels: it sees their host names, never the key or a clip. This machine is always reached directly. `http`
         lends the connections of an aiohttp session, which stays yours to close. `transport` takes
         the place of the network, key included: the emulator's, in tests. `storage` takes that of the
         way to thumbnails and videos, which never sees the key; with a `transport` and no `storage` none
@@ -115,15 +120,22 @@ class OchySession:
         it; left out it comes from `OCHY_CHECK`. `on_event` is called on the event loop with every `Event`.
         `clock` (UTC) and `chance` (0 to 1) are for tests.
 
-        Raises `KeyRefused` without a usable key, `InvalidSettings` for a bad base URL or check.
+        Raises `KeyRefused` without a usable key, `InvalidSettings` for a bad base URL, proxy or check.
         """
-        key = ApiKey(api_key if api_key is not None else os.environ.get("OCHY_API_KEY", ""))
-        del api_key  # from here on no frame of ours holds it
+        key, tunnel, proxied = (
+            ApiKey(api_key if api_key is not None else os.environ.get("OCHY_API_KEY", "")),
+            Proxy.of(proxy),
+            proxy is not None,
+        )
+        del api_key, proxy  # from here on no frame of ours holds them
         limits = limits or Limits()
         if transport is None:
             url = BaseUrl(base_url or os.environ.get("OCHY_BASE_URL") or BASE_URL)
             key.check()
-            transport, storage = HttpTransport(key, url, limits, http), storage or HttpStorage(limits)
+            tunnel.check()
+            transport, storage = HttpTransport(key, url, limits, http, tunnel), storage or HttpStorage(limits, tunnel)
+        elif proxied:
+            raise InvalidSettings("A transport takes the place of the network, so it takes no proxy. Leave out one.")
         self._exchange = Exchange(transport, retry or Retry(), limits, clock, chance, on_event, storage)
         self._scheduler = Scheduler(self._exchange, polling or Polling())
         stops = stops_of(check or os.environ.get("OCHY_CHECK") or "errors")

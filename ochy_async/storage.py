@@ -13,15 +13,17 @@ from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 import aiohttp
+from anyio import to_thread
 from attrs import define, field
 from yarl import URL
 
 from .errors import ConnectionTrouble, InvalidSettings, OchyError, Phase, UnreadableAnswer
-from .network import forget, is_loopback, plain_client, told, unconnected
+from .network import forget, is_loopback, plain_client, proxy_status, told, unconnected
 from .policy.limits import Limits
 from .protocol.stored import FETCH
 from .protocol.values import SignedUrl
 from .protocol.wire import Head, Sink
+from .proxies import NONE, Proxy
 
 __all__ = ["HttpStorage", "Storage"]
 
@@ -64,8 +66,9 @@ class _Guarded:
 class HttpStorage:
     """Fetches with aiohttp, on connections of its own: nothing is shared with the API's."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, proxy: Proxy | None = None) -> None:
         self._limits = limits
+        self._proxy = proxy or Proxy.of(NONE)
         self._http: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -91,7 +94,7 @@ class HttpStorage:
         """The choke point. Errors are returned and raised by the caller, so that no frame that knows the URL
         hangs on to them as traceback or context."""
         try:
-            return await _handed_over(http, url, guarded, headers)
+            return await _handed_over(http, url, guarded, headers, self._proxy)
         except Exception as trouble:  # noqa: BLE001 - whatever aiohttp raises, its frames and text may hold the URL
             return guarded.failure or _translated(trouble)
         except BaseException as leaving:  # a cancellation, or a signal that strikes in the midst of aiohttp
@@ -108,18 +111,22 @@ class HttpStorage:
             self._loop = loop
         if self._http is None or self._http.closed:
             headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
-            self._http = plain_client(aiohttp.TCPConnector(limit=0), self._limits, headers, auto_decompress=False)
+            tunnelled = self._proxy.address is not None
+            self._http = plain_client(
+                aiohttp.TCPConnector(limit=0), self._limits, headers, tunnelled=tunnelled, auto_decompress=False
+            )
         return self._http
 
 
 async def _handed_over(
-    http: aiohttp.ClientSession, url: SignedUrl, guarded: _Guarded, headers: Mapping[str, str]
+    http: aiohttp.ClientSession, url: SignedUrl, guarded: _Guarded, headers: Mapping[str, str], proxy: Proxy
 ) -> OchyError | None:
     """Has the URL in reach: its frame must never be part of what leaves this room."""
     link = url.reveal()
     if not _may_be_asked(link):
         return UnreadableAnswer(f"{FETCH}: the link is not one that may be asked: https only. Report it.", route=FETCH)
-    async with http.get(URL(link, encoded=True), headers=headers, allow_redirects=False) as response:
+    through = proxy.arguments() if await to_thread.run_sync(proxy.serves, link) else {}
+    async with http.get(URL(link, encoded=True), headers=headers, allow_redirects=False, **through) as response:
         kept = {name: response.headers[name] for name in _KEPT if name in response.headers}
         await guarded(guarded.sink.begin(Head(response.status, kept)))
         async for piece in response.content.iter_any():
@@ -140,7 +147,8 @@ def _may_be_asked(link: str) -> bool:
 
 def _translated(trouble: Exception) -> ConnectionTrouble:
     phase = Phase.NOT_SENT if unconnected(trouble) else Phase.COMPLETE
-    return ConnectionTrouble(f"{FETCH}: {told(trouble)}. Run again later.", phase=phase, route=FETCH)
+    said = f"{FETCH}: {told(trouble)}. Run again later."
+    return ConnectionTrouble(said, phase=phase, status=proxy_status(trouble), route=FETCH)
 
 
 _KEPT: Final = (

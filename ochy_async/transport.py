@@ -26,10 +26,11 @@ from attrs import field, frozen
 from yarl import URL
 
 from .errors import ConnectionTrouble, InvalidSettings, KeyRefused, OchyError, Phase, UnreadableAnswer
-from .network import TooLarge, forget, is_loopback, plain_client, told, unconnected
+from .network import Connecting, TooLarge, forget, is_loopback, plain_client, proxy_status, told, unconnected
 from .policy.limits import Limits
 from .protocol.routes import RAW_DATA
 from .protocol.wire import Request, Response, Upload
+from .proxies import NONE, Proxy
 
 __all__ = ["ApiKey", "BaseUrl", "HttpTransport", "Transport"]
 
@@ -243,6 +244,7 @@ class _Exchange:
     part: FilePart | None
     seen: list[int] = field(factory=list)
     """Takes the status of the answer, once its head came."""
+    connecting: Connecting = field(factory=Connecting)
 
     @property
     def status(self) -> int | None:
@@ -255,6 +257,8 @@ class _Exchange:
 
         A success that came before the body was whole makes no sense, so it proves nothing.
         """
+        if self.connecting.failed:
+            return Phase.NOT_SENT
         cut = self.part is not None and not self.part.complete and not 200 <= (self.status or 0) < 300
         return Phase.INCOMPLETE if cut else Phase.COMPLETE
 
@@ -289,13 +293,20 @@ class HttpTransport:
     server at just that moment, and then nobody would know whether a start was charged.
 
     Of a borrowed `aiohttp.ClientSession` only the connector (pool, TLS, resolver) is used: its traces,
-    cookies, headers and middlewares would see the key.
+    cookies, headers and middlewares would see the key. A proxy is used with either.
     """
 
     def __init__(
-        self, key: ApiKey, base_url: BaseUrl, limits: Limits, borrowed: aiohttp.ClientSession | None = None
+        self,
+        key: ApiKey,
+        base_url: BaseUrl,
+        limits: Limits,
+        borrowed: aiohttp.ClientSession | None = None,
+        proxy: Proxy | None = None,
     ) -> None:
         self._key = key
+        proxy = proxy or Proxy.of(NONE)
+        self._proxy = proxy if proxy.serves(base_url.text) else None
         self._base_url = base_url
         self._limits = limits
         self._borrowed = borrowed
@@ -305,7 +316,8 @@ class HttpTransport:
         self._turns = Turns()
 
     def __repr__(self) -> str:
-        return f"<HttpTransport to {self._base_url.text}>"
+        through = "" if self._proxy is None else f" through {self._proxy.address}"
+        return f"<HttpTransport to {self._base_url.text}{through}>"
 
     @property
     def origin(self) -> str:
@@ -356,13 +368,19 @@ class HttpTransport:
     async def _asked(self, http: aiohttp.ClientSession, exchange: _Exchange) -> Response:
         """Has the URL in reach: its frame must never be part of what leaves this room."""
         request = exchange.request
-        body: dict[str, Any] = {}
+        body: dict[str, Any] = {} if self._proxy is None else self._proxy.arguments()
         if request.upload is not None and exchange.part is not None:
             await self._turns.take()  # connections are not made all at once either
             body["data"] = form_of(request.upload, exchange.part)
         elif request.json is not None:
             body["json"] = request.json
-        asking = http.request(request.route.method, self._url(request), allow_redirects=False, **body)
+        asking = http.request(
+            request.route.method,
+            self._url(request),
+            allow_redirects=False,
+            trace_request_ctx=exchange.connecting,
+            **body,
+        )
         async with asking as response:
             return await exchange.answer(response, self._key)
 
@@ -391,7 +409,8 @@ class HttpTransport:
         if connector is None or connector.closed:
             raise InvalidSettings("The borrowed aiohttp session is closed; keep it open for as long as this session.")
         headers = {"Accept": "application/json"}
-        return plain_client(connector, self._limits, headers, connector_owner=self._borrowed is None)
+        owned, tunnelled = self._borrowed is None, self._proxy is not None
+        return plain_client(connector, self._limits, headers, tunnelled=tunnelled, connector_owner=owned)
 
 
 def form_of(upload: Upload, part: FilePart) -> aiohttp.MultipartWriter:
@@ -414,11 +433,11 @@ def _translated(trouble: Exception, exchange: _Exchange) -> OchyError:
         )
     phase = Phase.NOT_SENT if unconnected(trouble) else exchange.phase
     said = f"{route}: {told(trouble)}; {_FAR[phase]}."
-    return ConnectionTrouble(said, phase=phase, status=status, route=str(route))
+    return ConnectionTrouble(said, phase=phase, status=status or proxy_status(trouble), route=str(route))
 
 
 _FAR: Final = {
-    Phase.NOT_SENT: "nothing was sent. Check the network and the base URL",
+    Phase.NOT_SENT: "nothing was sent. Check the network, the base URL and the proxy, if there is one",
     Phase.INCOMPLETE: "the request was cut short, so the server cannot have acted on it",
     Phase.COMPLETE: "the request had been sent",
 }

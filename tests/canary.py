@@ -16,8 +16,15 @@ from types import FrameType
 API_KEY = "canary-key-4f1d9c/7e+2"
 """Holds characters that are encoded in a URL, so that both spellings must be looked for."""
 
-SECRETS = (API_KEY, "canary-key-4f1d9c%2F7e%2B2", "4f1d9c", "signature=")
-"""The key as it is, as it stands in a URL, a piece of it, and the mark of a signed URL."""
+PROXY_PASSWORD = "canary-proxy-8b2e/5"
+"""Of the user `runner` of a proxy."""
+
+SECRETS = (
+    *(API_KEY, "canary-key-4f1d9c%2F7e%2B2", "4f1d9c", "signature="),
+    *("canary-proxy-8b2e", "cnVubmVyOmNhbmFyeS1wcm94eS04YjJl"),
+)
+"""The key as it is, as it stands in a URL, a piece of it, the mark of a signed URL; the password of a proxy as it is
+and as it stands in a header, each without its end."""
 
 _OURS = ("/ochy_async/", "/aiohttp/", "/anyio/", "/attr/", "/cattrs/", "/asyncio/")
 

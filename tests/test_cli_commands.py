@@ -13,7 +13,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from canary import API_KEY, leaks
+from canary import API_KEY, PROXY_PASSWORD, leaks
 from click.testing import Result
 from conftest import CLIP, world
 from shop import QUICK, START, Shop, eventually, lines, opened, process, run
@@ -266,6 +266,42 @@ def test_doctor_finds_an_unreachable_host(shop: Shop) -> None:
     result = shop.ochy("doctor", "--json", "--base-url", "http://127.0.0.1:1")
     found = states(result)
     assert (result.exit_code, found["host"], found["key accepted"]) == (1, "failed", "unknown")
+
+
+def proxy_of(result: Result) -> str:
+    """What doctor says of the proxy."""
+    (found,) = [each["found"] for each in json.loads(result.stdout)["checks"] if each["check"] == "proxy"]
+    return str(found)
+
+
+def test_doctor_names_the_proxy_without_its_credentials(shop: Shop) -> None:
+    """Host and port, and whether the base URL is reached through it; the password is in no output."""
+    secret = f"http://runner:{PROXY_PASSWORD.replace('/', '%2F')}@127.0.0.1:9"
+    assert proxy_of(shop.ochy("doctor", "--json")) == "none"
+    near = proxy_of(shop.ochy("doctor", "--json", OCHY_PROXY=secret))
+    assert near == "http://127.0.0.1:9, but the base URL is reached without it"
+    far = shop.ochy("doctor", "--json", "--base-url", "https://ochy.example", OCHY_PROXY=secret)
+    assert (far.exit_code, proxy_of(far)[:20]) == (1, "http://127.0.0.1:9; ")
+    assert "connection to the proxy" in far.stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "why"), [(f"http://runner:{PROXY_PASSWORD}@h", "OCHY_PROXY"), ("socks5://h", "SOCKS")]
+)
+def test_a_proxy_flag_takes_no_password(shop: Shop, given: str, why: str) -> None:
+    """Every process of the machine can read arguments, so credentials come from the environment."""
+    result = shop.ochy("wait", "a1b2c3d4", "--proxy", given)
+    assert (result.exit_code, why in result.stderr, shop.service.requests) == (2, True, ())
+
+
+def test_the_proxy_flag_comes_before_the_environment(shop: Shop) -> None:
+    """As the other flags do; `none` turns it off."""
+    command = ("doctor", "--json", "--base-url", "https://ochy.example:1", "--proxy")
+    assert (
+        proxy_of(shop.ochy(*command, "http://127.0.0.1:9", OCHY_PROXY="http://127.0.0.1:8"))[:18]
+        == "http://127.0.0.1:9"
+    )
+    assert proxy_of(shop.ochy(*command, "none", OCHY_PROXY="http://127.0.0.1:8")) == "none"
 
 
 def test_doctor_finds_a_bad_address(shop: Shop) -> None:

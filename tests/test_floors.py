@@ -16,6 +16,7 @@ FLOORS = (
     "protocol",
     "policy",
     "network",
+    "proxies",
     "transport storage journal clips probing events emulator",
     "exchange",
     "starting waiting checking",

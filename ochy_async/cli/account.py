@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import click
-from attrs import frozen
+from attrs import field, frozen
 
 from ..emulator import Emulator
-from ..errors import KeyRefused
+from ..errors import InvalidSettings, KeyRefused
 from ..events import Listener
 from ..policy.polling import Polling
+from ..proxies import VARIABLE, Proxy
 from ..session import OchySession
 
 __all__ = ["QUICK", "SET_KEY", "Account", "Place", "account_options"]
@@ -57,6 +58,8 @@ class Account:
     """Whether a built-in emulator takes the place of the vendor."""
     interval: float = 3.0
     """Seconds between looks while nothing better is known."""
+    proxy: str | None = field(factory=lambda: _proxy_given(), repr=False)
+    """As `OchySession` takes it; left out it is what `--proxy` says, and else what `OCHY_PROXY` does."""
 
     def key_source(self) -> str | None:
         """Where the key is to be found, in words; None where it is nowhere. An argument comes first."""
@@ -98,7 +101,9 @@ class Account:
             yield ochy
 
     def _session(self, listener: Listener) -> OchySession:
-        return OchySession(self.key(), base_url=self.base_url, polling=self.polling, on_event=listener)
+        return OchySession(
+            self.key(), base_url=self.base_url, proxy=self.proxy, polling=self.polling, on_event=listener
+        )
 
 
 def _first_line(path: str) -> str:
@@ -111,9 +116,38 @@ def _first_line(path: str) -> str:
     raise KeyRefused(f"The key file {path!r} cannot be read: {why}. Check --key-file, or {KEY_FILE}.")
 
 
+def _proxy_given() -> str | None:
+    context = click.get_current_context(silent=True)
+    given: str | None = None if context is None else context.meta.get(VARIABLE)
+    return given
+
+
+def _proxy(context: click.Context, _: click.Parameter, given: str | None) -> None:
+    """Keeps what `--proxy` says for the `Account` that the command makes."""
+    if given is None:
+        return
+    if "@" in given:
+        raise click.BadParameter(
+            f"must hold no user and password: every process of the machine can read arguments. Set {VARIABLE} instead."
+        )
+    try:
+        Proxy.of(given).check()
+    except InvalidSettings as wrong:
+        raise click.BadParameter(str(wrong)) from None
+    context.meta[VARIABLE] = given
+
+
 def account_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds `--base-url` and `--key-file`."""
+    """Adds `--base-url`, `--key-file` and `--proxy`; what the last says reaches each `Account` by itself."""
     for option in (
+        click.option(
+            "--proxy",
+            metavar="URL",
+            expose_value=False,
+            callback=_proxy,
+            help="Reach the API through this HTTP proxy; 'environment': through HTTPS_PROXY. User and password belong "
+            f"in {VARIABLE}. Default: {VARIABLE}, or none.",
+        ),
         click.option("--key-file", metavar="PATH", help=f"The key is the first line of this file. Default: {KEY}."),
         click.option(
             "--base-url", metavar="URL", envvar="OCHY_BASE_URL", show_envvar=True, help="Another address of the API."

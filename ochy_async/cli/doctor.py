@@ -21,6 +21,7 @@ from ..errors import ConnectionTrouble, DeadlinePassed, KeyRefused, OchyError, P
 from ..policy.limits import Limits
 from ..policy.retry import Retry
 from ..protocol.webhooks import WebhookSettings
+from ..proxies import Proxy
 from ..session import BASE_URL, OchySession
 from ..transport import ApiKey, BaseUrl
 from .account import SET_KEY, Account, account_options
@@ -88,7 +89,7 @@ _KEY_CHECKS: Final = ("key", "key accepted")
 
 def _checks(account: Account) -> Iterator[Check]:
     yield from _versions()
-    ready = [_key(account), _base_url(account.base_url)]
+    ready = [_key(account), _base_url(account.base_url), _proxy(account)]
     yield from ready
     settings = None if _failed(ready) else anyio.run(_asked, account)
     yield _reached(settings)
@@ -132,8 +133,22 @@ def _base_url(given: str | None) -> Check:
     return Check("base URL", "ok", url.text)
 
 
+def _proxy(account: Account) -> Check:
+    proxy = Proxy.of(account.proxy)
+    wrong = _tried(proxy.check)
+    if isinstance(wrong, OchyError):
+        return Check("proxy", "failed", "not usable", str(wrong))
+    if proxy.address is None:
+        return Check("proxy", "ok", "none")
+    url = _tried(lambda: BaseUrl(account.base_url or BASE_URL))
+    if isinstance(url, BaseUrl) and not proxy.serves(url.text):
+        return Check("proxy", "ok", f"{proxy.address}, but the base URL is reached without it")
+    return Check("proxy", "ok", f"{proxy.address}; it sees which hosts are asked, and nothing of what is sent")
+
+
 async def _asked(account: Account) -> WebhookSettings | OchyError:
-    async with OchySession(account.key(), base_url=account.base_url, retry=ONCE, limits=SOON) as ochy:
+    session = OchySession(account.key(), base_url=account.base_url, proxy=account.proxy, retry=ONCE, limits=SOON)
+    async with session as ochy:
         try:
             return await ochy.get_webhook()
         except OchyError as error:

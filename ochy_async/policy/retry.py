@@ -78,10 +78,13 @@ def may_repeat(error: OchyError, repeatable: bool) -> bool:
     never left, it was cut short, or the server refused it for its rate alone.
     """
     if isinstance(error, ConnectionTrouble):
+        if error.status == _PROXY_WANTS_CREDENTIALS:  # the same ones again only get an account locked
+            return False
         return repeatable or error.phase is not Phase.COMPLETE
     return isinstance(error, RateLimited) or (repeatable and isinstance(error, ServerTrouble))
 
 
+_PROXY_WANTS_CREDENTIALS: Final = 407
 _FUTURE: Final = 10.0 * 365 * 86400
 
 

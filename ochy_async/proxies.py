@@ -1,0 +1,114 @@
+"""The way through a proxy: a tunnel to an https host, so that the proxy sees a host and a port, and never a request.
+
+Invariant: the credentials of a proxy rank with the API key. They are in no repr, log, error, frame of an error or
+pickle, and go to the proxy only. What is on this machine is never reached through a proxy.
+"""
+
+from __future__ import annotations
+
+import os
+from base64 import b64encode
+from typing import Any, Final
+from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from attrs import field, frozen
+
+from .errors import InvalidSettings
+from .network import is_loopback
+
+__all__ = ["ENVIRONMENT", "NONE", "VARIABLE", "Proxy"]
+
+VARIABLE: Final = "OCHY_PROXY"
+ENVIRONMENT: Final = "environment"
+"""Stands for `HTTPS_PROXY` and `NO_PROXY`, or what the system is set up with."""
+NONE: Final = "none"
+"""Stands for no proxy, whatever `OCHY_PROXY` says."""
+
+
+@frozen(repr=False, eq=False)
+class Proxy:
+    """A proxy, or none; its credentials are hidden from every repr and pickle."""
+
+    _url: Any = field(repr=False)
+    _selective: bool = field(repr=False)
+    """Whether `NO_PROXY` names hosts that are reached without it."""
+
+    @classmethod
+    def of(cls, said: str | None = None) -> Proxy:
+        """What an argument says: a URL, `environment` or `none`; left out, it comes from `OCHY_PROXY`.
+
+        Not checked here: whoever makes a `Proxy` can first drop the text from its own frame, which an error would
+        lay open. aiohttp's `trust_env` is not used: it reads credentials from `~/.netrc` too, which nobody asked for.
+        """
+        wanted = os.environ.get(VARIABLE) or NONE if said is None else said
+        if wanted == ENVIRONMENT:
+            known = getproxies()
+            return cls(known.get("https") or known.get("all") or "", True)
+        return cls("" if wanted == NONE else wanted, False)
+
+    def check(self) -> None:
+        """Raises `InvalidSettings` for what is no proxy that can be used; never repeats it."""
+        why = _problem(self._url)
+        if why:
+            where = "HTTPS_PROXY" if self._selective else f"{VARIABLE}, --proxy or the proxy argument"
+            raise InvalidSettings(f"The proxy {why}. Nothing was sent. Check {where}.")
+
+    @property
+    def address(self) -> str | None:
+        """Scheme, host and port of the proxy, without its credentials; None where there is none."""
+        if not self._url:
+            return None
+        parts = _parts(self._url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+    def serves(self, url: str) -> bool:
+        """Whether the way to `url` leads through it. May ask the system, so it is no work for the event loop."""
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        if not self._url or parts.scheme != "https" or is_loopback(host):
+            return False
+        return not (self._selective and proxy_bypass(f"{host}:{parts.port or 443}"))
+
+    def arguments(self) -> dict[str, Any]:
+        """What aiohttp's `request` takes for a request that goes through it. Holds the credentials."""
+        parts = _parts(self._url)
+        if parts.username is None and parts.password is None:
+            return {"proxy": self.address}
+        pair = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+        return {
+            "proxy": self.address,
+            "proxy_headers": {"Proxy-Authorization": f"Basic {b64encode(pair.encode()).decode()}"},
+        }
+
+    def __repr__(self) -> str:
+        return "Proxy(…)"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a proxy may hold credentials and cannot be pickled; make a new session in the other process")
+
+
+def _parts(url: str) -> SplitResult:
+    """The parts of a proxy's URL; a bare `host:port`, as many environments have it, means http."""
+    return urlsplit(url if "://" in url else f"http://{url}")
+
+
+def _problem(url: object) -> str | None:
+    if not isinstance(url, str):
+        return "must be a text"
+    if not url:
+        return None
+    try:
+        parts = _parts(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "cannot be parsed: a user and a password must be percent-encoded"
+    if not url.isprintable() or " " in url:
+        return "must hold no blanks and line breaks"
+    if parts.scheme.startswith("socks"):
+        return "is a SOCKS proxy, which is not supported: give an HTTP proxy (http://host:port)"
+    if parts.scheme not in ("http", "https") or not host:
+        return "must be http://host:port or http://user:password@host:port (https:// where the proxy speaks TLS)"
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        return "must hold no path, query or fragment: a user and a password must be percent-encoded"
+    return None
