@@ -20,6 +20,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 if TYPE_CHECKING:
     from .batch.engine import Batch
     from .batch.outcomes import Analyzed, Failed, Refused, Uncertain, Unfinished
+    from .batch.sources import BatchItem
     from .clips import Clip
     from .errors import (
         AnalysisFailed,
@@ -53,6 +54,7 @@ __all__ = [
     "BackViewCalculated",
     "BackViewResults",
     "Batch",
+    "BatchItem",
     "Bounds",
     "BuyCredits",
     "Clip",
@@ -88,6 +90,7 @@ __all__ = [
 _HOMES = {
     "batch.engine": ("Batch",),
     "batch.outcomes": ("Analyzed", "Failed", "Refused", "Uncertain", "Unfinished"),
+    "batch.sources": ("BatchItem",),
     "clips": ("Clip",),
     "errors": (
         "AnalysisFailed",

@@ -9,7 +9,7 @@ import re
 import stat
 import sys
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,10 @@ from runners import a_runner
 from virtual_time import in_virtual_time
 
 from ochy_async import BackView, OchySession, Retry, SideView
-from ochy_async.batch.columns import COLUMNS, csv_line, json_line
+from ochy_async.batch.collecting import FILES
 from ochy_async.batch.engine import Batch
-from ochy_async.batch.folder import Folder, safe
-from ochy_async.batch.keeping import FILES
-from ochy_async.batch.outcomes import Analyzed, Outcome, Unfinished
+from ochy_async.batch.folder import Folder, safe, stem_of
+from ochy_async.batch.outcomes import Analyzed, Outcome
 from ochy_async.emulator import (
     Answer,
     Body,
@@ -163,7 +162,7 @@ async def test_everything_is_kept_and_fetched_once(emulator: Emulator, out: Path
     first = await one(real_session(emulator), **settings)
     assert not first.missing
     names = ("results.json", *FILES.values())
-    assert [path.name for path in first.files] == [f"{first.analysis_id}.{name}" for name in names]
+    assert [path.name for path in first.files] == [f"clip_1.{first.analysis_id}.{name}" for name in names]
     analysis = json.loads(file_of(first, "results.json"))["biomechanical_analysis"]
     assert analysis == first.results.raw["biomechanical_analysis"]
     assert first.calculated is not None
@@ -384,6 +383,7 @@ HOSTILE = (
     "nul\x00",
     "id-0",
     "",
+    "A1",
     "\ud800",
 )
 
@@ -396,7 +396,7 @@ def test_ids_that_are_no_names(analysis_id: str) -> None:
     assert len(name) == 35
     assert name.isascii()
     assert safe(name) != name
-    assert safe("a1B2._-") == "a1B2._-"
+    assert safe("a1b2._-") == "a1b2._-"
 
 
 @define
@@ -425,6 +425,76 @@ async def test_a_hostile_id_stays_in_the_folder(emulator: Emulator, out: Path) -
     assert [each.name for each in found(out, "*")] == sorted([path.name, "results.csv", "results.jsonl"])
 
 
+LABELS = {
+    "morning-run.mp4": "morning-run",
+    "clips/morning-run.MOV": "morning-run",
+    "clips\\morning-run.mp4": "morning-run",
+    "no ending": "no_ending",
+    "a.b.mp4": "a.b",
+    "notes.txt": "notes.txt",
+    "../..": "clip",
+    ".mp4": "mp4",
+    "CON.mp4": "_CON",
+    "nul.x.mp4": "_nul.x",
+    "com¹.mp4": "_com¹",
+    "contour.mp4": "contour",
+    'a<b>:"/c|d?*.mp4': "c_d",
+    "tab\tline\nnul\0.mp4": "tab_line_nul",
+    "-rf.mp4": "rf",
+    "läufer 走る.mp4": "läufer_走る",
+    "la\u0308ufer.mp4": "läufer",
+    "\udcff.mp4": "clip",
+    "": "clip",
+}
+
+
+@pytest.mark.parametrize(("label", "stem"), LABELS.items(), ids=map(ascii, LABELS))
+def test_what_the_files_of_a_clip_are_called(label: str, stem: str) -> None:
+    """After its own name, with nothing that any system forbids, reserves or takes for a path."""
+    assert stem_of(label) == stem
+
+
+@pytest.mark.parametrize("letter", ["a", "ü", "走", "𝒳"])
+def test_long_names_are_cut_between_letters(letter: str, out: Path) -> None:
+    """By bytes, so that the longest file name of a draft fits every disk; and every file name can be written."""
+    stem = stem_of(letter * 300)
+    assert len(stem.encode()) <= 96
+    assert set(stem) == {letter}
+    folder = Folder(out)
+    folder.open()
+    path = folder.file(letter * 300, "f" * 100, "output_video.mp4.etag")
+    folder.write(path, b"content")
+    assert path.read_bytes() == b"content"
+
+
+@anyio_test
+async def test_a_renamed_clip_keeps_its_files(emulator: Emulator, out: Path) -> None:
+    """The journal knows the name that they have: nothing is fetched again, and nothing is there twice."""
+    emulator.faults = faults = Recorded()
+    clip = out.parent / "first name.mp4"
+    clip.write_bytes(clips(1)[0])
+    settings: dict[str, Any] = {"journal": out.parent / "clips.journal", "out": out, "keep": ALL}
+    first = await one(real_session(emulator), [clip], **settings)
+    sent = len(faults.routes)
+    second = await one(real_session(emulator), [clip.rename(out.parent / "second name.mp4")], **settings)
+    assert len(faults.routes) == sent
+    assert second.files == first.files
+    assert first.files[0].name == f"first_name.{first.analysis_id}.results.json"
+
+
+@anyio_test
+async def test_two_clips_of_one_name_do_not_meet(emulator: Emulator, out: Path) -> None:
+    """The id behind the name tells their files apart."""
+    paths = [out.parent / folder / "run.mp4" for folder in ("monday", "tuesday")]
+    for path, content in zip(paths, clips(2), strict=True):
+        path.parent.mkdir()
+        path.write_bytes(content)
+    first, second = await batched(real_session(emulator), paths, out=out, keep=())
+    assert [path.name for each in (first, second) for path in each.files] == [  # type: ignore[union-attr]
+        f"run.{each.analysis_id}.results.json" for each in (first, second)
+    ]
+
+
 def test_a_name_is_given_once_the_content_is_on_the_disk(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file is put there, then renamed, then the folder: a loss of power leaves no empty file of that name."""
     steps: list[str] = []
@@ -450,7 +520,7 @@ def test_a_name_is_given_once_the_content_is_on_the_disk(out: Path, monkeypatch:
 
 
 def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -459,7 +529,8 @@ async def test_the_tables_hold_every_outcome(emulator: Emulator, out: Path) -> N
     """One row each, whatever the end; units in the header; no link anywhere."""
     source = [*clips(2), (sample_clip(7, size=300), BackView()), b"no video"]
     outcomes = await batched(real_session(emulator), source, out=out)
-    table = sorted(rows(out / "results.csv"), key=lambda row: int(row["index"]))
+    table = rows(out / "results.csv")
+    assert [row["index"] for row in table] == ["0", "1", "2", "3"]
     assert [row["outcome"] for row in table] == ["analyzed", "analyzed", "analyzed", "refused"]
     assert isinstance(outcomes[0], Analyzed)
     assert float(table[0]["total_score"]) == outcomes[0].results.total_score
@@ -470,40 +541,9 @@ async def test_the_tables_hold_every_outcome(emulator: Emulator, out: Path) -> N
     assert table[2]["pronation_left_score"]
     assert table[3]["reason"]
     lines = [json.loads(line) for line in (out / "results.jsonl").read_text(encoding="ascii").splitlines()]
-    assert sorted(line["index"] for line in lines) == [0, 1, 2, 3]
+    assert [line["index"] for line in lines] == [0, 1, 2, 3]
     assert "://" not in (out / "results.csv").read_text(encoding="utf-8") + json.dumps(lines)
-    assert not found(out, "*.part")
-
-
-HEADER = (
-    "index,file,view,outcome,analysis_id,total_score,cadence_steps_per_min,speed_m_per_s,pace_per_km,step_length_m,"
-    "ground_contact_time_ms,flight_time_ms,duty_factor,overstride_angle_deg,foot_strike_pattern,running_style,"
-    "arm_score,back_cycle_score,foot_score,forward_cycle_score,head_score,trunk_score,pronation_left_score,"
-    "pronation_right_score,knee_adduction_left_score,knee_adduction_right_score,pelvic_drop_left_score,"
-    "pelvic_drop_right_score,reason"
-)
-
-
-def test_the_columns_are_fixed() -> None:
-    """Programs read them: a column is added at a release, never by an answer."""
-    assert ",".join(COLUMNS) == HEADER
-
-
-NAMES = ("=1+1", "+1", "-1", "@x", "\tx", "\rx", "\nx", 'a"b,c', "\udcff.mp4", "＝1", "a\nb", "\x00")
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_names_survive_and_run_nothing(name: str, tmp_path: Path) -> None:
-    """No cell is a formula, every row is one record, and the JSON has the name as it was."""
-    outcome = Unfinished(clip=name, index=-1, label=name, request=SideView(), reason="=cmd")
-    path = tmp_path / "row.csv"
-    path.write_bytes(f"{','.join(COLUMNS)}\r\n{csv_line(outcome)}".encode(errors="backslashreplace"))
-    (row,) = rows(path)
-    assert row["file"].removeprefix("'") == name.encode(errors="backslashreplace").decode()
-    assert row["file"][0] not in "=+-@\t\r\n＝"
-    assert row["reason"] == "'=cmd"
-    assert row["index"] == "-1"
-    assert json.loads(json_line(outcome))["file"] == name
+    assert not some(out)
 
 
 @anyio_test
@@ -512,41 +552,6 @@ async def test_an_undecodable_name_costs_no_table(emulator: Emulator, out: Path)
     outcomes = await batched(real_session(emulator), [os.fsdecode(b"gone\xff.mp4")], out=out)
     assert outcomes[0].word == "refused"
     assert rows(out / "results.csv")[0]["file"] == "gone\\udcff.mp4"
-
-
-@pytest.fixture
-def former(out: Path) -> Path:
-    """A folder with a table of an earlier run."""
-    out.mkdir()
-    (out / "results.csv").write_text("former")
-    return out
-
-
-@anyio_test
-@pytest.mark.parametrize("how", ["stop", "break", "raise"])
-async def test_a_batch_that_ends_early_leaves_the_former_tables(emulator: Emulator, former: Path, how: str) -> None:
-    """What it has is called partial."""
-    out = former
-
-    def source() -> Iterator[bytes]:
-        yield from clips(2)
-        if how == "raise":
-            raise KeyError("input")
-        yield from clips(9)
-
-    async with real_session(emulator) as ochy, ochy.batch(SideView(), out=out) as batch:
-        try:
-            async for _ in (running := batch.run(source())):
-                if how == "stop":
-                    batch.stop()
-                elif how == "break":
-                    break
-            await running.aclose()
-        except KeyError:
-            pass
-    assert (out / "results.csv").read_text() == "former"
-    assert rows(out / "results.csv.part")
-    assert not (out / "results.jsonl").exists()
 
 
 # --- disks ----------------------------------------------------------------------------------------
@@ -580,16 +585,15 @@ NOBODY = 65534
 
 
 @anyio_test
-async def test_tables_that_cannot_be_written_cost_no_outcome(emulator: Emulator, former: Path) -> None:
+async def test_tables_that_cannot_be_written_cost_no_outcome(emulator: Emulator, out: Path) -> None:
     """All outcomes come; then it is told that the tables are not complete."""
-    out = former
-    (out / "results.jsonl.part").symlink_to("/dev/full")
+    (out / "results.jsonl").mkdir(parents=True)
     words: list[str] = []
     async with real_session(emulator) as ochy, ochy.batch(SideView(), out=out) as batch:
-        with pytest.raises(OutputTrouble, match="no room on the disk"):
+        with pytest.raises(OutputTrouble, match=r"results\.jsonl' cannot be written"):
             await told(batch, words)
     assert words == ["analyzed"] * 3
-    assert (out / "results.csv").read_text() == "former"
+    assert not found(out, ".*")
 
 
 async def told(batch: Batch[Any, Any], words: list[str], count: int = 3) -> None:

@@ -147,7 +147,7 @@ class _Partial:
             said = f"{FETCH}: {self._size:,} bytes came, not {self._part.total or 'some'}. Run again later."
             raise ConnectionTrouble(said, phase=Phase.COMPLETE, route=FETCH)
         with troubles(self.target):
-            publish(self._opened.fileno(), self.path, self.target)
+            publish(self._opened, self.path, self.target)
             self.note.unlink(missing_ok=True)
 
     @property

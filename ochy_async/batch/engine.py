@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 
@@ -31,6 +32,7 @@ from .lanes import Lanes
 from .line import Line
 from .outcomes import Analyzed, Outcome
 from .planning import planned
+from .records import record_of
 from .report import Plan, Report
 from .road import Road
 from .settings import Settings
@@ -120,7 +122,7 @@ class Batch(Generic[R, C]):
                 async with receive:
                     async for outcome in receive:
                         self._count(outcome)
-                        await tabled.add(outcome)
+                        await tabled.add(partial(record_of, outcome))
                         yield cast("Outcome[R, C]", outcome)
             finally:
                 feed.scope.cancel()

@@ -11,17 +11,19 @@ import hashlib
 import os
 import re
 import secrets
+import unicodedata
 from collections.abc import Generator
 from contextlib import contextmanager
 from io import FileIO
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final
 
 from attrs import frozen
 
 from ..errors import OutputTrouble
+from ..protocol.video_limits import CONTENT_TYPES, extension
 
-__all__ = ["Folder", "publish", "safe", "troubles", "write_all"]
+__all__ = ["Folder", "publish", "safe", "stem_of", "troubles", "write_all"]
 
 PROBE: Final = b"Written to find out whether there is room.\n" * 100
 
@@ -40,9 +42,17 @@ class Folder:
         with troubles(self.path):
             (self.path / ".probe").unlink(missing_ok=True)
 
-    def file(self, analysis_id: str, name: str) -> Path:
-        """Where a file of an analysis belongs."""
-        return self.path / f"{safe(analysis_id)}.{name}"
+    def file(self, clip: str, analysis_id: str, name: str) -> Path:
+        """Where a file of an analysis belongs: `<clip>.<id>.<name>`.
+
+        Without a name of the clip it is the file that an earlier run has put there under any, if there is one.
+        """
+        ending = f"{safe(analysis_id)}.{name}"
+        if clip:
+            return self.path / f"{stem_of(clip)}.{ending}"
+        with troubles(self.path):
+            named = sorted(each.name for each in os.scandir(self.path) if each.name.endswith(f".{ending}"))
+        return self.path / next((each for each in named if not each.startswith(".")), ending)
 
     def has(self, path: Path) -> bool:
         """Whether a file is there, and so is whole."""
@@ -56,7 +66,7 @@ class Folder:
             try:
                 with draft.open("xb", buffering=0) as file:
                     write_all(file, content)
-                    publish(file.fileno(), draft, path)
+                    publish(file, draft, path)
             except BaseException:
                 draft.unlink(missing_ok=True)
                 raise
@@ -69,9 +79,13 @@ def write_all(file: FileIO, content: bytes) -> None:
         view = view[file.write(view) :]
 
 
-def publish(handle: int, draft: Path, path: Path) -> None:
-    """Gives a written file its name, once its content is on the disk."""
-    os.fsync(handle)
+def publish(file: FileIO, draft: Path, path: Path) -> None:
+    """Closes a written file and gives it its name, once its content is on the disk.
+
+    In this order: Windows renames no file that is open.
+    """
+    os.fsync(file.fileno())
+    file.close()
     draft.replace(path)
     if os.name == "posix":
         folder = os.open(path.parent, os.O_RDONLY)
@@ -88,6 +102,20 @@ def safe(analysis_id: str) -> str:
     return "id-" + hashlib.sha256(analysis_id.encode(errors="surrogatepass")).hexdigest()[:32]
 
 
+def stem_of(clip: str) -> str:
+    """The beginning of the names of a clip's files: its own name, as far as every system can write it.
+
+    Letters and digits of all scripts stay. No path, no reserved name of Windows, at most 96 bytes; two clips may
+    share it, since the id comes behind.
+    """
+    last = PurePath(clip.replace("\\", "/")).name
+    ending = extension(last)
+    last = last[: -len(ending)] if ending in CONTENT_TYPES else last
+    plain = _NO_LETTER.sub("_", unicodedata.normalize("NFC", last))
+    stem = plain.encode()[:LONGEST_STEM].decode(errors="ignore").strip("._-") or "clip"
+    return f"_{stem}" if _RESERVED.fullmatch(stem.partition(".")[0]) else stem
+
+
 @contextmanager
 def troubles(path: Path) -> Generator[None]:
     """Raises `OutputTrouble` for what the operating system says of a file."""
@@ -102,8 +130,15 @@ def troubles(path: Path) -> Generator[None]:
     raise OutputTrouble(said)
 
 
-# An id that looks like a digest of ours is digested too, so that no two ids share a name.
-_HARMLESS: Final = re.compile(r"(?!id-)[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+# An id that looks like a digest of ours is digested too, and one with capitals, for disks that do not tell them
+# apart: so no two ids share a name.
+_HARMLESS: Final = re.compile(r"(?!id-)[a-z0-9_][a-z0-9._-]{0,99}")
+
+LONGEST_STEM: Final = 96
+"""Bytes. With an id, a name and what a draft adds, file names stay below the 255 that most systems allow."""
+_NO_LETTER: Final = re.compile(r"[^\w.-]+")
+_RESERVED: Final = re.compile(r"con|prn|aux|nul|(com|lpt)[0-9¹²³]", re.IGNORECASE)
+"""What Windows takes for a device, whatever follows after a dot."""
 
 _ROOM: Final = "there is no room on the disk", "Make some"
 _RIGHTS: Final = "it may not be written", "Give the rights to it, or choose another folder"

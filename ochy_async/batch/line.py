@@ -22,8 +22,10 @@ from ..policy.identity import identity
 from ..policy.limits import Bounds
 from ..protocol.analysis import results_call
 from ..protocol.routes import START
+from ..protocol.values import Answer
 from ..protocol.wire import Request, Response
 from .buying import start
+from .collecting import Collected
 from .keeping import Keeper
 from .lookup import look_up
 from .outcomes import Analyzed, Failed, Outcome, Refused, Unfinished
@@ -150,12 +152,22 @@ class Line:
             return walk.end(Unfinished, str(error), error)
         if state is None or state.results is None:
             return walk.end(Unfinished, "The journal has lost its results; they can be had with `ochy wait`.")
-        collected = {} if self.keeper.idle else await self._collected(walk, kept or kept_of(state))
-        return Analyzed(**walk.facts, bought=walk.bought, results=state.results, **collected)
+        collected = await self._collected(walk, state.results, kept or kept_of(state))
+        return Analyzed(
+            **walk.facts,
+            bought=walk.bought,
+            results=state.results,
+            calculated=collected.calculated,
+            files=collected.files,
+            missing=tuple(collected.missing),
+            reason=collected.reason,
+        )
 
-    async def _collected(self, walk: Walk, kept: Kept) -> dict[str, Any]:
+    async def _collected(self, walk: Walk, results: Answer, kept: Kept) -> Collected:
+        if self.keeper.idle:
+            return Collected()
         async with self.collecting:
-            return await self.keeper.collect(walk, kept)
+            return await self.keeper.collect(walk, results, kept)
 
 
 _STEPS: Final[Mapping[Step, Callable[[Walk], Awaitable[NotAnalyzed | None]]]] = {

@@ -5,6 +5,7 @@ Law of this room: an outcome is tied to its clip whatever the end, and carries t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -35,6 +36,10 @@ class _Ended:
     label: str
     """What events, logs and reports call it: the path, or the name."""
     request: AnalysisRequest[Any, Any]
+    extra: Mapping[str, str] = field(factory=dict, repr=False, hash=False)
+    """What else the input says of it: the further columns of a manifest, or `BatchItem.extra`."""
+    subject: str | None = field(default=None, repr=False)
+    """The runner's name, where the input gave a name and not an id; the id is `request.subject_id`."""
     key: str | None = None
     """Its identity in the journal; None where it could not be read."""
     analysis_id: str | None = None

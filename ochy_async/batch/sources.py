@@ -7,22 +7,43 @@ waiting is a thread, never the loop.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterable, Collection, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from anyio import to_thread
 from anyio.lowlevel import checkpoint
-from attrs import frozen
+from attrs import field, frozen
 
 from ..clips import Clip, ClipSource
 from ..errors import InvalidRequest, Problem
 from ..protocol.request import AnalysisRequest
 
-__all__ = ["Clips", "Item", "Pair", "items"]
+__all__ = ["BatchItem", "Clips", "Item", "Pair", "items"]
+
+
+@frozen
+class BatchItem:
+    """A clip for a batch with all that is known of it: a row of a manifest, or one of your own."""
+
+    clip: ClipSource
+    request: AnalysisRequest[Any, Any] | None = None
+    """Its own request. None: the one that the batch was given."""
+    extra: Mapping[str, str] = field(factory=dict, repr=False, hash=False, kw_only=True)
+    """What else is known of it, by name: comes back with its outcome and in the tables, and goes nowhere else."""
+    subject: str | None = field(default=None, repr=False, kw_only=True)
+    """The runner's name, where `Batch.resolve_subjects` has found the id that the request holds."""
+    where: str = field(default="", eq=False, kw_only=True)
+    """Where it was named, for error texts, such as `runners.csv, line 3`."""
+
+    @property
+    def told(self) -> str:
+        """How an error text names it."""
+        return self.where or label_of(self.clip) or "a clip"
+
 
 Pair = tuple[ClipSource, AnalysisRequest[Any, Any]]
-Clips = Iterable[ClipSource | Pair] | AsyncIterable[ClipSource | Pair]
-"""What a batch takes: clips, or pairs of a clip and a request of its own."""
+Clips = Iterable[ClipSource | Pair | BatchItem] | AsyncIterable[ClipSource | Pair | BatchItem]
+"""What a batch takes: clips, pairs of a clip and a request of its own, or `BatchItem`s."""
 
 
 @frozen
@@ -33,22 +54,29 @@ class Item:
     """Its place, from 0."""
     clip: ClipSource
     request: AnalysisRequest[Any, Any]
+    extra: Mapping[str, str] = field(factory=dict, repr=False)
+    subject: str | None = field(default=None, repr=False)
 
     @property
     def facts(self) -> dict[str, Any]:
         """What every outcome tells of it."""
-        return {"clip": self.clip, "index": self.index, "label": self.label, "request": self.request}
+        told = {"clip": self.clip, "index": self.index, "label": self.label, "request": self.request}
+        return {**told, "extra": self.extra, "subject": self.subject}
 
     @property
     def label(self) -> str:
         """What events, logs and reports call it."""
-        clip = self.clip
-        if isinstance(clip, Clip):
-            return clip.name
-        if isinstance(clip, bytes | bytearray | memoryview):
-            return f"clip {self.index + 1}"
-        name = getattr(clip, "name", None) if hasattr(clip, "read") else clip
-        return str(name) if name is not None else f"clip {self.index + 1}"
+        return label_of(self.clip) or f"clip {self.index + 1}"
+
+
+def label_of(clip: ClipSource) -> str:
+    """The path or name of a clip; empty where it has none."""
+    if isinstance(clip, Clip):
+        return clip.name
+    if isinstance(clip, bytes | bytearray | memoryview):
+        return ""
+    name = getattr(clip, "name", None) if hasattr(clip, "read") else clip
+    return str(name) if name is not None else ""
 
 
 async def items(clips: Clips, request: AnalysisRequest[Any, Any] | None) -> AsyncGenerator[Item]:
@@ -63,12 +91,19 @@ async def items(clips: Clips, request: AnalysisRequest[Any, Any] | None) -> Asyn
 
 
 def _item(index: int, given: Any, request: AnalysisRequest[Any, Any] | None) -> Item:
-    pair: tuple[Any, Any] = given if isinstance(given, tuple) and len(given) == 2 else (given, request)
-    clip, own = pair
+    item = given if isinstance(given, BatchItem) else _made(given)
+    paired = item is not given and isinstance(given, tuple)  # a None in a pair is a mistake, and not "as the others"
+    own: Any = item.request if item.request is not None or paired else request
     if not isinstance(own, AnalysisRequest):
         problem = Problem(f"clip {index + 1}", "has no request: give one to `batch`, or pairs of clip and request")
         raise InvalidRequest.of("batch", (problem,))
-    return Item(index, clip, own)
+    return Item(index, item.clip, own, item.extra, item.subject)
+
+
+def _made(given: Any) -> BatchItem:
+    """What stands for an item: a pair, or a bare clip."""
+    pair: tuple[Any, Any] = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
+    return BatchItem(*pair)
 
 
 async def _each(clips: Clips) -> AsyncGenerator[Any]:

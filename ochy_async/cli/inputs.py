@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from attrs import define, field
 
-from ..batch.keeping import FILES
+from ..batch.collecting import FILES
 from ..batch.manifest import read_manifest
 from ..errors import InvalidRequest
 from ..protocol.request import AnalysisRequest

@@ -5,7 +5,6 @@ Law of this room: what is paid for always carries its id, and signed URLs stay b
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -13,9 +12,10 @@ from attrs import field, frozen
 
 from ..batch.outcomes import Analyzed, Failed, Refused, Uncertain, Unfinished
 from ..batch.outcomes import Outcome as Ended
+from ..batch.records import json_line, record
 from ..errors import AnalysisFailed, NotFound, OchyError
 from ..protocol.analysis import Calculated, Results
-from ..protocol.links import without_links
+from ..protocol.request import AnalysisRequest
 from .exits import Exit, exit_of
 
 __all__ = ["WORDS", "Outcome", "line_of", "word_of"]
@@ -35,6 +35,12 @@ class Outcome:
     view: str | None = None
     """`side_view` or `back_view`; None where that is not known."""
     analysis_id: str | None = None
+    index: int | None = None
+    """Its place in the input, from 0."""
+    request: AnalysisRequest[Any, Any] | None = field(default=None, repr=False)
+    """What was asked for; None where only the id of an analysis was given."""
+    subject: str | None = field(default=None, repr=False)
+    extra: Mapping[str, str] = field(factory=dict, repr=False)
     key: str | None = None
     """Its identity in the journal."""
     bought: bool = False
@@ -49,13 +55,35 @@ class Outcome:
     @classmethod
     def of(cls, ended: Ended[Any, Any]) -> Outcome:
         """The outcome of a clip of a batch."""
-        told: dict[str, Any] = {"reason": ended.reason, "key": ended.key}
+        told: dict[str, Any] = {"reason": ended.reason, "key": ended.key, "index": ended.index}
+        told |= {"request": ended.request, "subject": ended.subject, "extra": ended.extra}
         if isinstance(ended, Analyzed):
             told |= {"results": ended.results, "calculated": ended.calculated, "bought": ended.bought}
             told |= {"files": tuple(map(str, ended.files)), "missing": ended.missing}
         else:
             told |= {"error": ended.error}
         return cls(word=ended.word, clip=ended.label, view=ended.request.view, analysis_id=ended.analysis_id, **told)
+
+    def record(self) -> dict[str, Any]:
+        """All that is known of it, for programs."""
+        return record(
+            outcome=self.word,
+            index=self.index,
+            clip=self.clip,
+            view=self.view,
+            analysis_id=self.analysis_id,
+            key=self.key,
+            bought=self.bought,
+            request=self.request,
+            subject=self.subject,
+            extra=self.extra,
+            results=self.results,
+            calculated=self.calculated,
+            files=self.files,
+            missing=self.missing,
+            reason=self.reason,
+            error=self.error,
+        )
 
     @property
     def who(self) -> str:
@@ -89,29 +117,6 @@ def word_of(error: OchyError) -> str:
     return next(word for kind, word in _ENDS if isinstance(error, kind))
 
 
-# --- JSON ---------------------------------------------------------------------------------------
-
-
 def line_of(outcome: Outcome) -> str:
-    """The outcome as one line of JSON in plain ASCII."""
-    told: Mapping[str, Any] = {
-        "clip": outcome.clip,
-        "outcome": outcome.word,
-        "analysis_id": outcome.analysis_id,
-        "view": outcome.view,
-        "key": outcome.key,
-        "bought": outcome.bought,
-        "results": None if outcome.results is None else without_links(outcome.results.raw),
-        "calculated": None if outcome.calculated is None else without_links(outcome.calculated.raw),
-        "files": outcome.files,
-        "missing": outcome.missing,
-        "reason": outcome.reason,
-        "error": _error(outcome.error),
-    }
-    return json.dumps(told)
-
-
-def _error(error: OchyError | None) -> Mapping[str, Any] | None:
-    if error is None:
-        return None
-    return {"class": type(error).__name__, "message": str(error), "status": error.status, "code": error.code}
+    """The outcome as one line of JSON in plain ASCII, in the form of `batch.records`."""
+    return json_line(outcome.record())
