@@ -19,6 +19,8 @@ from virtual_time import in_virtual_time
 from ochy_async import BackView, Clip, OchySession, SideView
 from ochy_async.batch.engine import Batch
 from ochy_async.batch.outcomes import Analyzed, Failed, Outcome, Refused, Uncertain, Unfinished
+from ochy_async.batch.report import Report
+from ochy_async.batch.settings import BatchSettings
 from ochy_async.batch.settling import release
 from ochy_async.emulator import (
     CutAfter,
@@ -26,6 +28,7 @@ from ochy_async.emulator import (
     Delay,
     Emulator,
     Fault,
+    NoConnection,
     RetryAfter,
     Rule,
     Script,
@@ -412,7 +415,7 @@ def test_a_plan_buys_nothing_and_asks_nothing() -> None:
     assert faults.routes == []
 
 
-def test_the_report_says_spent_uncertain_saved() -> None:
+def test_the_report_says_what_was_spent_uncertain_and_already_paid() -> None:
     """The sum of a batch in credits."""
 
     async def story() -> Any:
@@ -423,8 +426,47 @@ def test_the_report_says_spent_uncertain_saved() -> None:
             return batch.report
 
     report = in_virtual_time(story())
-    assert (report.spent, report.uncertain, report.saved, report.committed) == (3, 1, 1, 4)
+    assert (report.spent, report.uncertain, report.already_paid) == (3, 1, 1)
+    assert (report.committed, report.charged) == (4, 3)
     assert report.outcomes == {"analyzed": 4, "uncertain": 1}
+
+
+def test_the_run_that_sent_a_start_has_spent_it() -> None:
+    """A doubt that a later run finds was not bought by that one: its report agrees with the ledger, run by run."""
+    service, journal, seen = Service(world(listing_lag=1000.0)), MemoryJournal(), list[tuple[int, ...]]()
+
+    async def story() -> None:
+        charged = on_start(CutAfter(charged=True))
+        for source in (clips(1), clips(2)):
+            before = len(service.ledger)
+            async with direct_session(service, charged) as ochy, ochy.batch(SideView(), journal=journal) as batch:
+                bought = sum([outcome.bought async for outcome in batch.run(source)])
+                report = batch.report
+            seen.append((len(service.ledger) - before, report.spent, bought, report.uncertain, report.already_paid))
+            assert report.committed == len(service.ledger)
+            await anyio.sleep(2000)
+
+    in_virtual_time(story())
+    assert seen == [(1, 0, 0, 1, 0), (1, 1, 1, 0, 1)]
+
+
+def test_a_limit_for_one_run_does_not_count_earlier_ones() -> None:
+    """Each run may spend so much; what all have spent is told apart from it."""
+    service, journal = Service(world()), MemoryJournal()
+
+    async def story() -> list[Report]:
+        reports: list[Report] = []
+        for _ in range(3):
+            limited: BatchSettings = {"journal": journal, "max_credits_per_run": 2}
+            async with direct_session(service) as ochy, ochy.batch(SideView(), **limited) as batch:
+                async for _ in batch.run(clips(5)):
+                    pass
+                reports.append(batch.report)
+        return reports
+
+    reports = in_virtual_time(story())
+    told = [(each.spent, each.committed, each.already_paid, each.held_back) for each in reports]
+    assert told == [(2, 2, 0, 3), (2, 4, 2, 1), (1, 5, 4, 0)]
 
 
 # --- doubts -------------------------------------------------------------------------------------
@@ -491,6 +533,29 @@ def test_two_doubts_at_once_are_not_told_apart_without_lanes() -> None:
     outcomes = in_virtual_time(batched(direct_session(service, faults), clips(2)))
     assert words(outcomes) == ["uncertain", "uncertain"]
     assert [len(o.candidates) for o in outcomes if isinstance(o, Uncertain)] == [1, 1]
+
+
+def test_an_uncertain_outcome_tells_all_that_is_known() -> None:
+    """The cause, what was sent and when, each candidate: as facts, and in words."""
+    service = Service(world())
+    faults = Recorded(Script([Rule(str(START), CutAfter(charged=True)), Rule(str(START), CutAfter(charged=False))]))
+    outcome = next(iter(in_virtual_time(batched(direct_session(service, faults), clips(2)))))
+    assert isinstance(outcome, Uncertain)
+    assert (outcome.size, outcome.start.view, outcome.reached) == (300, "side_view", True)
+    assert timedelta() <= outcome.start.latest - outcome.start.earliest < timedelta(seconds=30)
+    (candidate,) = outcome.candidates
+    facts = ("300 bytes", f"{outcome.start.earliest:%Y-%m-%d %H:%M:%S}", candidate.analysis_id, outcome.cause)
+    assert [fact for fact in facts if not fact or fact not in outcome.reason] == []
+
+
+def test_a_lookup_that_reaches_nobody_proves_nothing_and_says_so() -> None:
+    """The server is out of reach for all lookups: then no list was seen that could show it or not."""
+    script = Script([Rule(str(START), CutAfter(charged=True)), Rule(str(LIST_ANALYSES), NoConnection(), times=1000)])
+    (outcome,) = in_virtual_time(batched(direct_session(faults=script), clips(1)))
+    assert isinstance(outcome, Uncertain)
+    assert (outcome.reached, outcome.candidates, outcome.error is None) == (False, (), False)
+    assert "No lookup could be made" in outcome.reason
+    assert "no list shows it" not in outcome.reason
 
 
 class SlowToList(MemoryJournal):

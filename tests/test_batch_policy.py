@@ -174,7 +174,7 @@ def test_the_guard_counts_intents() -> None:
 
 def test_what_was_spent_before_counts() -> None:
     """Earlier runs of the same journal."""
-    assert isinstance(Guard(5, spent=5).admit(0), Closed)
+    assert isinstance(Guard(5, earlier=5).admit(0), Closed)
 
 
 def test_an_empty_account_closes_the_guard() -> None:

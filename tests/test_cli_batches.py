@@ -93,7 +93,7 @@ def test_a_folder_is_analysed_with_a_line_for_each_clip(shop: Shop) -> None:
         (Path(each.filename).name, each.analysis_id) for each in shop.service.ledger
     }
     assert "5 of 5, " in result.stderr
-    assert "5 clips: 5 analyzed.\nCredits: 5 spent, 0 uncertain, 0 saved.\n" in result.stderr
+    assert "5 clips: 5 analyzed.\n5 credits spent by this run.\n" in result.stderr
 
 
 def test_folders_in_folders_are_for_who_asks(shop: Shop) -> None:
@@ -220,7 +220,7 @@ def test_the_same_clip_is_bought_once(shop: Shop) -> None:
     assert (result.exit_code, ends(result)) == (0, {"a.mp4": "analyzed", "copy.mp4": "analyzed"})
     assert len(shop.ids) == 1
     assert "Named more than once: 1" in result.stderr
-    assert "1 spent, 0 uncertain, 1 saved" in result.stderr
+    assert "1 credit spent by this run; 1 not needed: results were already paid for." in result.stderr
 
 
 HOSTILE = [
@@ -286,7 +286,7 @@ def test_the_same_command_again_sends_nothing(shop: Shop, tmp_path: Path) -> Non
     assert (again.exit_code, sorted(names(again))) == (0, sorted(BIG))
     assert {each["bought"] for each in lines(again)} == {False}
     assert len(shop.service.requests) == sent
-    assert "0 spent, 0 uncertain, 5 saved" in again.stderr
+    assert "0 credits spent by this run, 5 in all; 5 not needed: results were already paid for." in again.stderr
     assert (tmp_path / "new" / "out" / "clips.journal").exists()
 
 
@@ -435,7 +435,7 @@ def test_an_interrupt_while_an_answer_is_awaited_is_uncertain(slow_shop: Shop, o
         eventually(lambda: "Stopping" in told(output))
         child.send_signal(signal.SIGINT)
         assert child.wait(10) == 130
-    assert "0 spent, 1 uncertain" in told(output)
+    assert "0 credits spent by this run and 1 uncertain." in told(output)
     assert "would buy these clips again" in told(output)
     assert "vendor's dashboard" in told(output)
 

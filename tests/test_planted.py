@@ -104,7 +104,7 @@ PLANTED: dict[str, list[Edit]] = {
         ),
     ],
     "earlier runs do not count": [
-        ("batch/books.py", "self.guard.spent += (await self.journal.tally()).credits", "await self.journal.tally()"),
+        ("batch/books.py", "self.guard.earlier = tally.credits", "pass"),
     ],
     "two starts share a lane": [
         (

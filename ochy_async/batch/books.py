@@ -27,6 +27,7 @@ logger = logging.getLogger("ochy_async")
 LONGEST_REASON = 1_000
 ACCOUNT = "account:"
 RELEASED = "released:"
+PAID = (State.STARTED, State.ANALYSED, State.FAILED)
 
 
 @define(eq=False)
@@ -36,12 +37,18 @@ class Books:
     journal: Journal
     guard: Guard
     clock: Callable[[], datetime]
+    charged: int = field(default=0, init=False)
+    """Credits that are surely spent, those of earlier runs included: analyses whose id is known."""
     _owed: dict[str, Entry] = field(factory=dict, init=False)
     """Paid ids that the journal would not take so far, by the key of their clip."""
 
     async def open(self) -> None:
-        """Counts what earlier runs may have spent."""
-        self.guard.spent += (await self.journal.tally()).credits
+        """Counts what earlier runs have spent, and what they may have."""
+        tally = await self.journal.tally()
+        self.guard.earlier = tally.credits
+        self.charged = sum(tally.entries.get(state, 0) for state in PAID)
+        if self.charged != tally.credits:  # doubts, refusals, clips that were paid more than once
+            self.charged = len(await self.journal.analysis_ids())
 
     async def find(self, key: str) -> Entry | None:
         """What is known of a clip. Where the journal fails nothing new is bought."""

@@ -31,6 +31,8 @@ async def start(walk: Walk) -> NotAnalyzed | None:
     async with road.uploads:
         admitted = road.books.guard.admit(current_time())
         if isinstance(admitted, Closed):
+            if road.books.guard.left == 0:
+                road.held_back.add(walk.key)
             return walk.end(Unfinished, admitted.reason, admitted.error)
         if admitted == 0:
             return await _spend(walk)
@@ -132,7 +134,7 @@ async def _broken_off(walk: Walk, sending: Sending[Any, Any], reason: str) -> No
             await _accepted(walk, sending.accepted)
             return
         if doubt is not None:
-            walk.told = True
+            walk.told = walk.road.doubts[walk.key] = True
             walk.entry = await books.record(walk.known, State.UNCERTAIN, latest=doubt.latest, reason=reason)
             return
         walk.entry = await books.give_up(walk.known, reason)

@@ -56,7 +56,7 @@ class Batch(Generic[R, C]):
     _settings: Settings
     _request: AnalysisRequest[R, C] | None = None
     _words: Counter[str] = field(factory=Counter, init=False)
-    _saved: int = field(default=0, init=False)
+    _already_paid: int = field(default=0, init=False)
     _stack: AsyncExitStack = field(factory=AsyncExitStack, init=False)
     _line: Line | None = field(default=None, init=False)
     _tasks: TaskGroup | None = field(default=None, init=False)
@@ -146,13 +146,15 @@ class Batch(Generic[R, C]):
     def report(self) -> Report:
         """What the batch has come to so far."""
         line, _ = self._ready()
-        guard = line.road.books.guard
+        road, guard = line.road, line.road.books.guard
         return Report(
             outcomes=dict(self._words),
-            spent=line.road.spent,
-            uncertain=self._words["uncertain"],
-            saved=self._saved,
-            committed=guard.spent,
+            spent=road.spent,
+            uncertain=len(road.doubts),
+            already_paid=self._already_paid,
+            committed=guard.committed,
+            charged=road.books.charged,
+            held_back=len(road.held_back),
             stopped=guard.closed.reason if guard.closed is not None else "",
         )
 
@@ -163,7 +165,7 @@ class Batch(Generic[R, C]):
 
     def _count(self, outcome: Outcome[Any, Any]) -> None:
         self._words[outcome.word] += 1
-        self._saved += isinstance(outcome, Analyzed) and not outcome.bought
+        self._already_paid += isinstance(outcome, Analyzed) and not outcome.bought
 
 
 @define(eq=False)

@@ -155,7 +155,6 @@ class Line:
         collected = await self._collected(walk, state.results, kept or kept_of(state))
         return Analyzed(
             **walk.facts,
-            bought=walk.bought,
             results=state.results,
             calculated=collected.calculated,
             files=collected.files,

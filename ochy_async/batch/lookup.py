@@ -19,6 +19,7 @@ from ..policy.batching import State
 from ..policy.reconciling import candidates_of, pauses, the_one_meant
 from ..protocol.analysis import ListedAnalysis, list_call
 from .books import attempt_of, ghosts
+from .doubts import lookup_told, sent_told
 from .outcomes import Uncertain
 from .walk import NotAnalyzed, Walk
 
@@ -29,12 +30,14 @@ async def look_up(walk: Walk) -> NotAnalyzed | None:
     """Looks at once, and again while the analysis may yet turn up. None once it was found."""
     if walk.known.state is State.INTENDED:
         await _doubted(walk)
+    walk.road.doubts.setdefault(walk.key, False)
     if not walk.told:
         walk.road.exchange.tell(StartUncertain(walk.item.label, _attempt(walk), walk.known.reason))
-    began, attempt = current_time(), 0
+    began, attempt, seen = current_time(), 0, None
     while True:
         look = await _look(walk)
         attempt += 1
+        seen = look if look.trouble is None else seen
         if look.found is not None:
             await _adopt(walk, look.found)
             return None
@@ -42,7 +45,7 @@ async def look_up(walk: Walk) -> NotAnalyzed | None:
         ahead = () if walk.road.hurry.is_set() else tuple(pauses(age))
         walk.road.exchange.tell(_looked_up(walk.item.label, attempt, ahead, reached=look.trouble is None))
         if not ahead:
-            return _open(walk, look)
+            return _open(walk, seen, look.trouble)
         await walk.road.nap(ahead[0])
 
 
@@ -109,8 +112,7 @@ async def _others(walk: Walk) -> AsyncGenerator[Entry]:
 
 
 async def _adopt(walk: Walk, found: ListedAnalysis) -> None:
-    walk.bought = True
-    walk.road.spent += 1
+    walk.bought = walk.road.found(walk.key)
     walk.entry = await walk.road.books.record(
         walk.known,
         State.STARTED,
@@ -121,8 +123,18 @@ async def _adopt(walk: Walk, found: ListedAnalysis) -> None:
     walk.road.lanes.give(walk.known.subject_id)
 
 
-def _open(walk: Walk, look: _Look) -> Uncertain:
-    seen = f"{len(look.candidates)} analyses may be it" if look.candidates else "no list shows it, which proves nothing"
-    why = f"the lists could not be had ({look.trouble})" if look.trouble is not None else seen
-    reason = f"It may have been charged and is not bought again. {walk.known.reason} A lookup did not settle it: {why}."
-    return walk.end(Uncertain, reason, look.trouble, candidates=look.candidates)
+def _open(walk: Walk, seen: _Look | None, trouble: OchyError | None) -> Uncertain:
+    """The outcome of what no lookup settled: `seen` is what the last showed that had an answer."""
+    attempt, cause = _attempt(walk), walk.known.reason
+    candidates = seen.candidates if seen is not None else ()
+    told = (sent_told(attempt, walk.clip.size), lookup_told(candidates, seen is not None, trouble))
+    return walk.end(
+        Uncertain,
+        " ".join(("It may have been charged and is not bought again.", cause, *told)),
+        trouble,
+        start=attempt,
+        size=walk.clip.size,
+        cause=cause,
+        reached=seen is not None,
+        candidates=candidates,
+    )

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from attrs import field, frozen
 
-from ..errors import OchyError, Problem
+from ..errors import OchyError, Problem, StartAttempt
 from ..protocol.analysis import ListedAnalysis
 from ..protocol.request import AnalysisRequest
 from ..protocol.values import Answer
@@ -44,6 +44,8 @@ class _Ended:
     """Its identity in the journal; None where it could not be read."""
     analysis_id: str | None = None
     """The analysis that was paid for, if there is one."""
+    bought: bool = False
+    """Whether this run surely spent a credit on it; False where it was paid before, or by the same clip further up."""
 
 
 @frozen(kw_only=True)
@@ -55,8 +57,6 @@ class Analyzed(_Ended, Generic[R, C]):
     results: R = field(repr=False)
     calculated: C | None = field(default=None, repr=False)
     """The calculated data, if they were asked for and could be had."""
-    bought: bool = True
-    """Whether this run spent the credit; False where the journal, or the same clip further up, had the results."""
     files: tuple[Path, ...] = ()
     """What was written for it to the output folder."""
     missing: tuple[str, ...] = ()
@@ -96,6 +96,14 @@ class Uncertain(_NotAnalyzed):
 
     word = "uncertain"
 
+    start: StartAttempt
+    """The name that was sent, the window in which the start was under way (UTC), its subject."""
+    size: int
+    """Bytes of the clip."""
+    cause: str
+    """What happened to the start, in words for people."""
+    reached: bool
+    """Whether any lookup of this run was answered. False: nothing was learned of it, and `error` says why."""
     candidates: tuple[ListedAnalysis, ...] = ()
     """Analyses that it may have become."""
 

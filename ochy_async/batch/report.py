@@ -1,4 +1,4 @@
-"""The sum of a batch: what came out, what it cost, what it saved.
+"""The sum of a batch: what came out, what it cost, what was paid for already; and the words for it.
 
 Law of this room: counts only. Nothing of it names a clip or tells a measure.
 """
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-__all__ = ["Plan", "Report"]
+__all__ = ["Plan", "Report", "credits_note", "credits_told"]
 
 
 @frozen(kw_only=True)
@@ -19,15 +19,42 @@ class Report:
     outcomes: Mapping[str, int]
     """Clips by the word of their outcome."""
     spent: int
-    """Credits that this batch surely spent: starts that the server accepted, and those found by a lookup."""
+    """Credits that this batch surely spent: starts that the server accepted, or that a lookup found."""
     uncertain: int
-    """Starts that may have cost a credit each, and are not settled."""
-    saved: int
-    """Clips that were not bought because their results were there: from an earlier run, or of the same content."""
+    """Starts of the clips of this batch that may have cost a credit each, and are not settled."""
+    already_paid: int
+    """Clips whose results were paid for already: by an earlier run, or by a clip of the same content."""
     committed: int
-    """Credits that the journal counts in all, earlier runs included: what `max_credits` limits."""
+    """Credits that the journal counts in all, earlier runs and all that is uncertain included: what `max_credits`
+    limits."""
+    charged: int
+    """Those of them that are surely spent. The others may be: starts in doubt, released clips, refused uploads."""
+    held_back: int = 0
+    """Clips that were not started because a limit on credits was reached."""
     stopped: str = ""
     """Why nothing new was started any more; empty where nothing stopped it."""
+
+
+def credits_note(report: Report, *, made_up: bool = False) -> str:
+    """What was spent so far, in a few words for a progress bar."""
+    doubt = f", {report.uncertain} uncertain" if report.uncertain else ""
+    return f"{_credits(report.spent, made_up)} spent{doubt}"
+
+
+def credits_told(report: Report, *, made_up: bool = False) -> str:
+    """What was spent, in all, and not needed: the one sentence about money, wherever it is told."""
+    told = f"{_credits(report.spent, made_up)} spent by this run"
+    if report.uncertain:
+        told += f" and {report.uncertain} uncertain"
+    if report.committed != report.spent + report.uncertain:
+        told += f", {'' if report.charged == report.committed else 'at most '}{report.committed} in all"
+    if report.already_paid:
+        told += f"; {report.already_paid} not needed: results were already paid for"
+    return f"{told}."
+
+
+def _credits(count: int, made_up: bool) -> str:
+    return f"{count} {'made-up ' if made_up else ''}credit{'' if count == 1 else 's'}"
 
 
 @frozen(kw_only=True)

@@ -50,6 +50,10 @@ class Road:
     _rooms: list[CapacityLimiter] = field(factory=list, init=False)
     spent: int = 0
     """Credits that this batch surely spent."""
+    doubts: dict[str, bool] = field(factory=dict, init=False)
+    """Starts in doubt by key, and whether this batch sent them: no more than one for each clip."""
+    held_back: set[str] = field(factory=set, init=False)
+    """Keys of the clips that a limit on credits kept from being started."""
     hurry: Event = field(factory=Event, init=False)
     """Set once waiting for what may yet turn up is over: the user wants to go."""
 
@@ -88,9 +92,17 @@ class Road:
         """Whether a clip was refused in an earlier run and may be sent again."""
         return self.retry_refused and entry.state is State.REFUSED and entry.key not in self.refused
 
+    def found(self, key: str) -> bool:
+        """A start in doubt was found: it was charged. Whether by this batch, or by an earlier one."""
+        ours = self.doubts.pop(key)
+        self.spent += ours
+        self.books.charged += 1
+        return ours
+
     def accepted(self, seconds: float) -> None:
         """A start was accepted, after so many seconds: there is credit, and the line is good."""
         self.spent += 1
+        self.books.charged += 1
         self.books.guard.accepted()
         self.window.went_well(seconds)
         self.uploads.total_tokens = self.window.width

@@ -36,6 +36,8 @@ class BatchSettings(TypedDict, total=False):
     """A path (SQLite), or a journal. None, the default: remembered for as long as the process lives."""
     max_credits: int | None
     """What the journal may have cost in all, earlier runs included. Default: None, no limit."""
+    max_credits_per_run: int | None
+    """What this batch alone may spend, whatever earlier runs have. Default: None, no limit."""
     bounds: Bounds | None
     """How many clips may be at each stage together."""
     timeout: float | None
@@ -84,7 +86,8 @@ def settings_of(given: BatchSettings, *, timeout: float, storage: Storage | None
         bounds=given.get("bounds") or Bounds(),
         timeout=_seconds("timeout", max(timeout, PATIENCE) if wanted is None else wanted),
         guard=Guard(
-            most=_credits(given.get("max_credits")),
+            most=_credits("max_credits", given.get("max_credits")),
+            most_per_run=_credits("max_credits_per_run", given.get("max_credits_per_run")),
             patience=_seconds("wait_for_credits", given.get("wait_for_credits", 0.0)),
         ),
         checking=checking,
@@ -101,10 +104,10 @@ def _journal(journal: str | os.PathLike[str] | Journal | None) -> Journal:
     return SqliteJournal(journal) if isinstance(journal, str | os.PathLike) else journal
 
 
-def _credits(most: int | None) -> int | None:
+def _credits(name: str, most: int | None) -> int | None:
     if most is None or (isinstance(most, int) and not isinstance(most, bool) and most >= 0):
         return most
-    raise InvalidSettings(f"max_credits must be a whole number from 0, or None, not {most!r}")
+    raise InvalidSettings(f"{name} must be a whole number from 0, or None, not {most!r}")
 
 
 def _seconds(name: str, value: float) -> float:

@@ -71,7 +71,7 @@ class Walk:
     def facts(self) -> dict[str, Any]:
         """What every outcome tells of the clip."""
         analysis_id = self.entry.analysis_id if self.entry is not None else None
-        return {**self.item.facts, "key": self.key, "analysis_id": analysis_id}
+        return {**self.item.facts, "key": self.key, "analysis_id": analysis_id, "bought": self.bought}
 
     def end(self, kind: type[N], reason: str, error: OchyError | None = None, **more: Any) -> N:
         """An outcome for the clip as it stands."""

@@ -110,17 +110,18 @@ class _Run:
 
     async def _batch(self, place: Place) -> None:
         batch: Batch[Any, Any]
-        async with (
-            place.open(self.paper.listen) as ochy,
-            ochy.batch(journal=self.journal, **self.job.settings) as batch,
-        ):
-            self.batch = batch
-            try:
+        try:
+            async with (
+                place.open(self.paper.listen) as ochy,
+                ochy.batch(journal=self.journal, **self.job.settings) as batch,
+            ):
+                self.batch = batch
                 async with aclosing(batch.run(self.job.clips)) as outcomes:
                     async for ended in outcomes:
                         self._end(self._outcome(ended), ended.key)
-            finally:
-                self.summary.report = batch.report
+        finally:
+            if self.batch is not None:  # what was broken off on leaving it has become a doubt by now
+                self.summary.report = self.batch.report
 
     def _outcome(self, ended: Ended[Any, Any]) -> Outcome:
         outcome = Outcome.of(ended)

@@ -14,7 +14,7 @@ from typing import Final
 from attrs import define, field
 
 from ..batch.outcomes import Uncertain, Unfinished
-from ..batch.report import Report
+from ..batch.report import Report, credits_told
 from ..journal.contract import Entry
 from .outcomes import WORDS, Outcome
 from .paper import Paper, tell
@@ -110,10 +110,7 @@ class Summary:
         told = [f"{self.counts[word]} {word}" for word in WORDS if self.counts[word]]
         told += [f"{self.left} not finished or not begun"] if self.left else []
         tell(f"{self.total} clip{'s' if self.total != 1 else ''}: {', '.join(told) or 'none'}.")
-        whose = "Made-up credits" if self.paper.made_up else "Credits"
-        # Who stops at once leaves starts in doubt that never came to an outcome.
-        uncertain = report.uncertain + len(self.paper.doubtful)
-        tell(f"{whose}: {report.spent} spent, {uncertain} uncertain, {report.saved} saved.")
+        tell(credits_told(report, made_up=self.paper.made_up))
         if report.stopped:
             tell(report.stopped)
 

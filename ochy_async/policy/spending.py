@@ -32,10 +32,14 @@ class Guard:
 
     most: int | None = None
     """Credits that may be spent at all, those of earlier runs included; None is no bound."""
+    most_per_run: int | None = None
+    """Credits that this run may spend, whatever earlier ones have; None is no bound."""
     patience: float = 0.0
     """Seconds for which starts are paused, and not given up, once the account is empty."""
+    earlier: int = 0
+    """What earlier runs may have spent."""
     spent: int = 0
-    """Starts that were intended, less those that surely did not happen."""
+    """Starts of this run that were intended, less those that surely did not happen."""
     closed: Closed | None = None
     _empty_since: float | None = field(default=None, init=False)
     _next_try: float = field(default=0.0, init=False)
@@ -44,14 +48,31 @@ class Guard:
         """Takes a credit and gives 0, or the seconds after which to ask again, or why there is none."""
         if self.closed is not None:
             return self.closed
-        if self.most is not None and self.spent >= self.most:
-            return Closed(f"The limit of {self.most} credits is reached. Raise max_credits and run again.")
+        if self.left == 0:
+            return Closed(self._limit_reached())
         if self._empty_since is not None:
             if now < self._next_try:
                 return self._next_try - now
             self._next_try = now + ASK_AGAIN  # this one tries for all
         self.spent += 1
         return 0.0
+
+    @property
+    def committed(self) -> int:
+        """Credits that may be spent by now, those of earlier runs included."""
+        return self.earlier + self.spent
+
+    @property
+    def left(self) -> int | None:
+        """Credits that may still be spent; None is no bound."""
+        over_all = None if self.most is None else self.most - self.committed
+        this_run = None if self.most_per_run is None else self.most_per_run - self.spent
+        return min((max(0, each) for each in (over_all, this_run) if each is not None), default=None)
+
+    def _limit_reached(self) -> str:
+        if self.most is not None and self.committed >= self.most:
+            return f"The limit of {self.most} credits is reached. Raise max_credits and run again."
+        return f"The limit of {self.most_per_run} credits for one run is reached. Run again."
 
     def give_back(self) -> None:
         """A start surely did not happen."""

@@ -1,0 +1,50 @@
+"""The one sentence about money: a table of reports and what is said of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ochy_async.batch.report import Report, credits_note, credits_told
+
+TOLD: list[tuple[dict[str, Any], str]] = [
+    ({}, "0 credits spent by this run."),
+    ({"spent": 1, "committed": 1, "charged": 1}, "1 credit spent by this run."),
+    (
+        {"spent": 6, "committed": 10, "charged": 10, "already_paid": 4},
+        "6 credits spent by this run, 10 in all; 4 not needed: results were already paid for.",
+    ),
+    (
+        {"spent": 3, "committed": 3, "charged": 3, "already_paid": 1},
+        "3 credits spent by this run; 1 not needed: results were already paid for.",
+    ),
+    ({"spent": 5, "uncertain": 1, "committed": 6, "charged": 5}, "5 credits spent by this run and 1 uncertain."),
+    (
+        {"uncertain": 1, "committed": 9, "charged": 8, "already_paid": 8},
+        "0 credits spent by this run and 1 uncertain, at most 9 in all; 8 not needed: results were already paid for.",
+    ),
+    ({"spent": 2, "committed": 3, "charged": 2}, "2 credits spent by this run, at most 3 in all."),
+]
+
+
+def report(**facts: Any) -> Report:
+    none: dict[str, Any] = {"outcomes": {}, "spent": 0, "uncertain": 0, "already_paid": 0, "committed": 0, "charged": 0}
+    return Report(**none | facts)
+
+
+@pytest.mark.parametrize(("facts", "told"), TOLD, ids=[told for _, told in TOLD])
+def test_one_sentence_says_what_was_spent(facts: dict[str, Any], told: str) -> None:
+    """Surely, perhaps, in all and not needed; zeros that say nothing are left out."""
+    assert credits_told(report(**facts)) == told
+
+
+def test_made_up_credits_are_called_so() -> None:
+    """Nobody takes an emulator's credits for real ones."""
+    assert credits_told(report(spent=2, committed=2, charged=2), made_up=True) == "2 made-up credits spent by this run."
+    assert credits_note(report(spent=1), made_up=True) == "1 made-up credit spent"
+
+
+def test_the_note_for_a_bar_is_short() -> None:
+    """What is surely spent, and what may be."""
+    assert credits_note(report(spent=3, uncertain=2)) == "3 credits spent, 2 uncertain"
