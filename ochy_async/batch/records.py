@@ -14,7 +14,7 @@ from ..errors import OchyError
 from ..protocol.links import without_links
 from ..protocol.request import AnalysisRequest
 from .measures import measures_of
-from .outcomes import Analyzed, Outcome
+from .outcomes import Analyzed, Outcome, Uncertain
 
 __all__ = ["SCHEMA", "json_line", "record", "record_of"]
 
@@ -32,7 +32,7 @@ def record_of(outcome: Outcome[Any, Any]) -> dict[str, Any]:
         view=outcome.request.view,
         analysis_id=outcome.analysis_id,
         key=outcome.key,
-        bought=analyzed is not None and analyzed.bought,
+        bought=outcome.bought,
         request=outcome.request,
         subject=outcome.subject,
         extra=outcome.extra,
@@ -41,6 +41,7 @@ def record_of(outcome: Outcome[Any, Any]) -> dict[str, Any]:
         files=map(str, analyzed.files) if analyzed is not None else (),
         missing=analyzed.missing if analyzed is not None else (),
         reason=outcome.reason,
+        doubt=outcome if isinstance(outcome, Uncertain) else None,
         error=None if isinstance(outcome, Analyzed) else outcome.error,
     )
 
@@ -62,6 +63,8 @@ def record(
     files: Iterable[str] = (),
     missing: Iterable[str] = (),
     reason: str = "",
+    doubt: Uncertain | None = None,
+    commands: Iterable[str] = (),
     error: OchyError | None = None,
 ) -> dict[str, Any]:
     """A record of these facts; every field is there, null or empty where nothing is known."""
@@ -82,6 +85,7 @@ def record(
         "files": list(files),
         "missing": list(missing),
         "reason": without_links(reason),
+        "doubt": None if doubt is None else _doubt(doubt, commands),
         "error": _error(error),
     }
 
@@ -107,6 +111,27 @@ def _asked(request: AnalysisRequest[Any, Any] | None, subject: str | None) -> di
 
 
 ASKED: Final = ("subject", "subject_id", "height_m", "weight_kg", "requested_pace_per_km", "treadmill")
+
+
+def _doubt(doubt: Uncertain, commands: Iterable[str]) -> dict[str, Any]:
+    """What is known of a start whose fate is not; `commands` are the ways out."""
+    return {
+        "cause": without_links(doubt.cause),
+        "name": doubt.start.clip,
+        "size": doubt.size,
+        "earliest": doubt.start.earliest.isoformat(),
+        "latest": doubt.start.latest.isoformat(),
+        "reached": doubt.reached,
+        "candidates": [
+            {
+                "analysis_id": each.analysis_id,
+                "created_at": each.created_at and each.created_at.isoformat(),
+                "subject_id": each.subject_id,
+            }
+            for each in doubt.candidates
+        ],
+        "commands": list(commands),
+    }
 
 
 def _error(error: OchyError | None) -> dict[str, Any] | None:

@@ -50,18 +50,22 @@ class Outcome:
     files: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     reason: str = ""
+    doubt: Uncertain | None = None
+    """What is known of a start whose fate is not."""
+    commands: tuple[str, ...] = ()
+    """What settles the doubt, as it can be typed."""
     error: OchyError | None = None
 
     @classmethod
     def of(cls, ended: Ended[Any, Any]) -> Outcome:
         """The outcome of a clip of a batch."""
         told: dict[str, Any] = {"reason": ended.reason, "key": ended.key, "index": ended.index}
-        told |= {"request": ended.request, "subject": ended.subject, "extra": ended.extra}
+        told |= {"request": ended.request, "subject": ended.subject, "extra": ended.extra, "bought": ended.bought}
         if isinstance(ended, Analyzed):
-            told |= {"results": ended.results, "calculated": ended.calculated, "bought": ended.bought}
+            told |= {"results": ended.results, "calculated": ended.calculated}
             told |= {"files": tuple(map(str, ended.files)), "missing": ended.missing}
         else:
-            told |= {"error": ended.error}
+            told |= {"error": ended.error, "doubt": ended if isinstance(ended, Uncertain) else None}
         return cls(word=ended.word, clip=ended.label, view=ended.request.view, analysis_id=ended.analysis_id, **told)
 
     def record(self) -> dict[str, Any]:
@@ -82,6 +86,8 @@ class Outcome:
             files=self.files,
             missing=self.missing,
             reason=self.reason,
+            doubt=self.doubt,
+            commands=self.commands,
             error=self.error,
         )
 
