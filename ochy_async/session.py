@@ -10,6 +10,7 @@ import random
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, aclosing
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar, Unpack, overload
 
@@ -19,10 +20,11 @@ from anyio.lowlevel import checkpoint
 
 from . import starting
 from .batch.engine import Batch
+from .batch.media import Media, MediaSource, fetch, masked
 from .batch.settings import BatchSettings, settings_of
 from .checking import Checking
 from .clips import ClipSource, prepare
-from .errors import AnalysisFailed, InvalidRequest, InvalidSettings, Problem, StartAttempt, UncertainStart
+from .errors import InvalidRequest, InvalidSettings, Problem, StartAttempt, UncertainStart
 from .events import Listener
 from .exchange import Exchange
 from .policy.limits import Limits
@@ -47,7 +49,7 @@ from .protocol.exercises import Exercise, exercises_call
 from .protocol.judgement import Stops, stops_of
 from .protocol.landmarks import Landmarks, landmarks_call
 from .protocol.request import AnalysisRequest
-from .protocol.routes import RESULTS, START
+from .protocol.routes import START
 from .protocol.subjects import (
     CreatedSubject,
     Message,
@@ -65,7 +67,7 @@ from .protocol.wire import Request
 from .proxies import Proxy
 from .storage import HttpStorage, Storage
 from .transport import ApiKey, BaseUrl, HttpTransport, Transport
-from .waiting import Scheduler, too_late
+from .waiting import Scheduler, failed, too_late
 
 __all__ = ["BASE_URL", "OchySession"]
 
@@ -275,7 +277,10 @@ class OchySession:
         self._ready()
         _checked(started)
         seconds = _patience(timeout, self._scheduler.polling.timeout)
-        return _results(await self._scheduler.finished(started, seconds))
+        state = await self._scheduler.finished(started, seconds)
+        if state.status == Status.FAILED:
+            raise failed(state)
+        return state.results
 
     @overload
     async def calculated_data(self, started: Started[R, C]) -> C: ...
@@ -301,6 +306,27 @@ class OchySession:
             exchange.note(reading.notes)
             return reading.result()
         raise exchange.deadline_passed(call.request, 1, exchange.limits.call, call.analysis_id)
+
+    async def download(
+        self, source: MediaSource, path: str | os.PathLike[str], *, file: Media = "output_video"
+    ) -> Path:
+        """Fetches the annotated video or the thumbnail of an analysis to `path`, and returns where it is.
+
+        `source` is results, what `start` returned, an analysis id, or a single link such as
+        `results.output_video` (an address as text is one too). `file` is `output_video` (MP4) or `thumbnail` (JPEG);
+        a link leads to what it leads to. Where `path` is a folder, the file goes into it, named after the analysis.
+
+        The file is there whole or not at all, and replaces one of that name. What came of a transfer that broke off,
+        or was cancelled, stays beside it (`….part`, `….etag`) and is taken up by the next call, if the storage says
+        that it still has the same file. Links are dead after an hour (documented): with results or an id a fresh one
+        is asked for, with a single link it cannot be. The key is never sent to the storage, and redirects are not
+        followed. Size and time are bounded by `Limits.media_bytes`, `call` and `upload_rate`.
+
+        Raises `OutputTrouble` where the file cannot be written or another download is at it, `NotReady` before
+        `success`, `AnalysisFailed`, `NotFound`, `RequestRefused` for a link that has died, and `TryLater`.
+        """
+        source = masked(source)  # from here on no frame of ours shows a link
+        return await fetch(self._ready(), source, path, file)
 
     async def list_analyses(self) -> AnalysisList:
         """All analyses of the account. Order and paging are not documented."""
@@ -433,16 +459,3 @@ def _patience(timeout: float | None, otherwise: float) -> float:
 def _checked(started: Started[Any, Any] | str) -> None:
     if not isinstance(started, str | Started):
         raise InvalidRequest.of("wait", (Problem("started", "must be what `start` returned, or an id"),))
-
-
-def _results(state: AnalysisState[Any]) -> Any:
-    if state.status == Status.FAILED:
-        raise AnalysisFailed(
-            f"The analysis {state.analysis_id} failed. The vendor gives no reason; check the clip's "
-            "orientation, length and frame rate before you film again. Whether the credit is refunded is not "
-            "documented: see the vendor's dashboard.",
-            status=400,
-            route=str(RESULTS),
-            analysis_id=state.analysis_id,
-        )
-    return state.results

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from anyio import current_time, move_on_after, sleep
 from attrs import define, field
 
-from .errors import OchyError, WaitTimeout
+from .errors import AnalysisFailed, OchyError, WaitTimeout
 from .events import AnalysisProgress
 from .exchange import Exchange
 from .policy.polling import Durations, Pace, Polling, Watch
@@ -23,7 +23,7 @@ from .protocol.analysis import AnalysisState, Started, Status, results_call
 from .protocol.routes import RESULTS
 from .protocol.values import Answer
 
-__all__ = ["Scheduler", "too_late"]
+__all__ = ["Scheduler", "failed", "too_late"]
 
 R = TypeVar("R", bound=Answer)
 logger = logging.getLogger("ochy_async")
@@ -118,6 +118,18 @@ def too_late(started: Started[Any, Any] | str, seconds: float) -> WaitTimeout:
         "wait for it again with its id, do not start it anew.",
         route=str(RESULTS),
         analysis_id=analysis_id,
+    )
+
+
+def failed(state: AnalysisState[Any]) -> AnalysisFailed:
+    """The error for an analysis that ended as `failed`."""
+    return AnalysisFailed(
+        f"The analysis {state.analysis_id} failed. The vendor gives no reason; check the clip's "
+        "orientation, length and frame rate before you film again. Whether the credit is refunded is not "
+        "documented: see the vendor's dashboard.",
+        status=400,
+        route=str(RESULTS),
+        analysis_id=state.analysis_id,
     )
 
 

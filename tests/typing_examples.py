@@ -173,6 +173,17 @@ async def everything_else_has_a_type(ochy: OchySession) -> None:
     await ochy.create_subject("Ada")  # type: ignore[call-arg]
 
 
+async def files_are_fetched(ochy: OchySession, side: SideViewResults, back: Started[Any, Any], link: SignedUrl) -> None:
+    """From results, a start, an id or a link, to any path."""
+    assert_type(await ochy.download(side, "a.mp4"), Path)
+    await ochy.download(back, Path("a.jpg"), file="thumbnail")
+    await ochy.download(link, "a.mp4")
+    await ochy.download("a1b2c3d4", "folder")
+    await ochy.download(side, "a.mp4", file="video")  # type: ignore[arg-type]
+    await ochy.download(side.output_video, "a.mp4")
+    await ochy.download(5, "a.mp4")  # type: ignore[arg-type]
+
+
 async def errors_tell_facts(ochy: OchySession) -> None:
     """The class tells what can be done, and its facts are typed."""
     try:

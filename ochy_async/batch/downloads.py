@@ -1,11 +1,12 @@
 """One file from the storage: fetched piece by piece, taken up where it broke off, checked, and given its name.
 
-Law of this room: two halves are put together only if an ETag says that they belong to one file; memory does
-not know how large a file is, and a link that has died is asked for anew.
+Law of this room: two halves are put together only if an ETag says that they belong to one file, and only by one
+download at a time; memory does not know how large a file is, and a link that has died is asked for anew.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from io import FileIO
 from pathlib import Path
@@ -14,7 +15,16 @@ from typing import Final
 from anyio import CancelScope, current_time, move_on_after, to_thread
 from attrs import define, field
 
-from ..errors import ConnectionTrouble, DeadlinePassed, OchyError, Phase, RateLimited, ServerTrouble, UnreadableAnswer
+from ..errors import (
+    ConnectionTrouble,
+    DeadlinePassed,
+    OchyError,
+    OutputTrouble,
+    Phase,
+    RateLimited,
+    ServerTrouble,
+    UnreadableAnswer,
+)
 from ..exchange import Exchange
 from ..policy.limits import Limits
 from ..policy.retry import may_repeat, retry_after
@@ -22,7 +32,7 @@ from ..protocol.stored import DEAD, FETCH, Part, asked, part_of
 from ..protocol.values import SignedUrl
 from ..protocol.wire import Head
 from ..storage import Storage
-from .folder import Folder, publish, troubles, write_all
+from .folder import Folder, locked, publish, troubles, write_all
 
 __all__ = ["Link", "download"]
 
@@ -34,17 +44,29 @@ MISFITS: Final = frozenset({206, 416})
 """The statuses of a part that is not the one that was asked for, and of none."""
 
 
-async def download(exchange: Exchange, storage: Storage, link: Link, folder: Folder, target: Path) -> None:
-    """Fetches a file to `target`. Raises the `OchyError` of the last attempt; what came is kept for the next run."""
-    attempt, renewals, dead = 1, 0, False
+async def download(
+    exchange: Exchange,
+    storage: Storage,
+    link: Link,
+    folder: Folder,
+    target: Path,
+    *,
+    content: str = "",
+    renewals: int = MOST_RENEWALS,
+) -> None:
+    """Fetches a file to `target`. Raises the `OchyError` of the last attempt; what came is kept for the next run.
+
+    `content` names what is fetched where `target` alone does not: what was begun of anything else is dropped.
+    """
+    attempt, dead = 1, False
     while True:
-        partial = _Partial(folder, target, exchange.limits)
+        partial = _Partial(folder, target, exchange.limits, content)
         failure = await _attempt(exchange, storage, await link(dead), partial)
         if failure is None:
             return
-        dead = failure.status in DEAD and renewals < MOST_RENEWALS
+        dead = failure.status in DEAD and renewals > 0
         if dead:
-            renewals += 1
+            renewals -= 1
         elif _does_not_fit(failure, partial):
             await to_thread.run_sync(partial.discard)
         elif may_repeat(failure, repeatable=True) and await exchange.pause(failure, attempt):
@@ -85,6 +107,8 @@ class _Partial:
     folder: Folder
     target: Path
     limits: Limits
+    content: str = ""
+    """What the file is, kept beside the ETag: two files of one storage may have the same."""
     scope: CancelScope | None = field(default=None, init=False)
     """The deadline, which a known size puts off."""
     headers: dict[str, str] = field(factory=dict, init=False, repr=False)
@@ -106,21 +130,43 @@ class _Partial:
         return self.target.with_name(f"{self.target.name}.etag")
 
     def open(self) -> None:
-        """Finds out how far it got. What has no ETag is begun anew."""
+        """Finds out how far it got. What has no ETag, or is of another file, is begun anew.
+
+        Raises `OutputTrouble` where another download is at it.
+        """
         with troubles(self.path):
-            self._file = self.path.open("ab", buffering=0)
-            self.etag = self.note.read_text(encoding="ascii") if self.note.is_file() else None
-            self.offset = self._file.tell() if self.etag else 0
+            self._claim()
+            etag, _, content = self.note.read_text(encoding="ascii").partition("\n") if self.note.is_file() else _NONE
+            self.etag = etag if content == self.content and etag else None
+            self.offset = self._opened.tell() if self.etag else 0
+
+    def _claim(self) -> None:
+        """Opens the file for this download alone."""
+        while self._file is None:
+            file = self.path.open("ab", buffering=0)
+            if not locked(file):
+                file.close()
+                raise OutputTrouble(f"{str(self.target)!r} is being fetched by another download. Wait until it ends.")
+            if _is_at(file, self.path):
+                self._file = file
+            else:  # the other download has just given it its name
+                file.close()
 
     def discard(self) -> None:
-        """Forgets what is here."""
+        """Forgets how far it got: what has no ETag is begun anew."""
         with troubles(self.path):
             self.note.unlink(missing_ok=True)
-            self.path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Keeps what is here for the next attempt."""
-        if self._file is not None:
+        """Keeps what is here for the next attempt; of nothing, nothing."""
+        if self._file is None:
+            return
+        try:
+            with troubles(self.path):
+                if not self._file.closed and not os.fstat(self._file.fileno()).st_size:
+                    self.path.unlink(missing_ok=True)
+                    self.note.unlink(missing_ok=True)
+        finally:
             self._file.close()
 
     async def begin(self, head: Head) -> None:
@@ -162,8 +208,19 @@ class _Partial:
             self.note.unlink(missing_ok=True)
             self._opened.truncate(0)
         if self._part.etag:
-            self.folder.write(self.note, self._part.etag.encode())
+            self.folder.write(self.note, f"{self._part.etag}\n{self.content}".encode())
 
     def _append(self, piece: bytes) -> None:
         with troubles(self.path):
             write_all(self._opened, piece)
+
+
+_NONE: Final = ("", "", "")
+
+
+def _is_at(file: FileIO, path: Path) -> bool:
+    """Whether an open file is still the one of that name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import secrets
+import sys
 import unicodedata
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -23,7 +24,10 @@ from attrs import frozen
 from ..errors import OutputTrouble
 from ..protocol.video_limits import CONTENT_TYPES, extension
 
-__all__ = ["Folder", "publish", "safe", "stem_of", "troubles", "write_all"]
+if sys.platform != "win32":
+    import fcntl
+
+__all__ = ["Folder", "locked", "publish", "safe", "stem_of", "troubles", "write_all"]
 
 PROBE: Final = b"Written to find out whether there is room.\n" * 100
 
@@ -80,12 +84,13 @@ def write_all(file: FileIO, content: bytes) -> None:
 
 
 def publish(file: FileIO, draft: Path, path: Path) -> None:
-    """Closes a written file and gives it its name, once its content is on the disk.
+    """Gives a written file its name, once its content is on the disk. It may be closed then.
 
-    In this order: Windows renames no file that is open.
+    Windows renames no file that is open; elsewhere it stays open, and with it a lock on it, until it has its name.
     """
     os.fsync(file.fileno())
-    file.close()
+    if os.name == "nt":
+        file.close()
     draft.replace(path)
     if os.name == "posix":
         folder = os.open(path.parent, os.O_RDONLY)
@@ -93,6 +98,22 @@ def publish(file: FileIO, draft: Path, path: Path) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def locked(file: FileIO) -> bool:
+    """Locks a file until it is closed; False where somebody else has.
+
+    Where the system or the disk has no locks, everybody gets one: then nobody could tell.
+    """
+    if sys.platform == "win32":  # there a file that somebody else has open cannot get its name: an error, no harm
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def safe(analysis_id: str) -> str:
@@ -150,6 +171,8 @@ _WORDS: Final = {
     errno.EACCES: _RIGHTS,
     errno.EPERM: _RIGHTS,
     errno.EROFS: _RIGHTS,
+    errno.ENOENT: ("its folder does not exist", "Make it, or choose another folder"),
+    errno.EISDIR: ("there is a folder of that name", "Choose another name"),
     errno.EEXIST: _NO_FOLDER,
     errno.ENOTDIR: _NO_FOLDER,
 }

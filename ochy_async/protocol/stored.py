@@ -95,10 +95,18 @@ def _strange(head: Head, why: str) -> UnreadableAnswer:
 
 _AGAIN: Final = "Run again later"
 _REFUSALS: Final[tuple[tuple[range, type[OchyError], str], ...]] = (
-    (range(404, 405), NotFound, "The link is dead, or the file is gone"),
+    (
+        range(404, 405),
+        NotFound,
+        "The link is dead, or the file is gone. Ask for the results again: they hold a fresh link",
+    ),
     (range(408, 409), ServerTrouble, _AGAIN),
     (range(429, 430), RateLimited, _AGAIN),
-    (range(400, 500), RequestRefused, "The link is dead, or not for us"),
+    (
+        range(400, 500),
+        RequestRefused,
+        "The link is dead, or not for us. Ask for the results again: they hold a fresh one",
+    ),
     (range(500, 600), ServerTrouble, _AGAIN),
 )
 _NUMBER: Final = re.compile(r"[0-9]{1,18}")
