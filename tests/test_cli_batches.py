@@ -24,6 +24,7 @@ from shop import QUICK, START, Shop, eventually, lines, opened, process, run
 
 from ochy_async import SideView
 from ochy_async.batch.books import ACCOUNT
+from ochy_async.batch.sources import BatchItem
 from ochy_async.cli.inputs import find
 from ochy_async.cli.requests import Asked
 from ochy_async.emulator import Delay
@@ -122,7 +123,36 @@ def test_what_a_word_stands_for(tmp_path: Path, word: str, found: list[str]) -> 
     for name in ("10.mp4", "2.mp4", "1.mp4", "a12.mp4", "A3.mp4", *(["[1].mp4"] if "[" in word else [])):
         (tmp_path / name).touch()
     clips = find([str(tmp_path / word)], Asked("side", {}), recursive=False).clips
-    assert clips == [(str(tmp_path / name), SideView()) for name in found]
+    assert clips == [BatchItem(str(tmp_path / name), SideView()) for name in found]
+
+
+def test_columns_of_ones_own_come_back(shop: Shop) -> None:
+    """In the table, in the lines of JSON, and in those on stdout; one that looks misspelt once it was named."""
+    shop.clips("a.mp4", "b.mp4")
+    sheet, out = shop.folder / "runners.csv", shop.folder / "out"
+    sheet.write_text("file;view;height;place;Trial\na.mp4;side;175 cm;3;x\nb.mp4;side;1,75;;y\n")
+    refused = shop.analyze(str(sheet))
+    assert refused.exit_code == 2
+    assert "line 1: the column 'place' looks like 'pace'" in refused.stderr
+    assert not shop.starts
+    result = shop.analyze(str(sheet), "--extra-column", "place", "--out", str(out), "--json")
+    assert result.exit_code == 0, result.output
+    assert {form["height"] for form in shop.service.forms} == {"1.75"}
+    told = sorted(lines(result), key=lambda each: each["index"])
+    assert [each["extra"] for each in told] == [{"place": "3", "Trial": "x"}, {"place": "", "Trial": "y"}]
+    kept = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+    assert kept == told
+    heading = (out / "results.csv").read_text(encoding="utf-8-sig").splitlines()[0]
+    assert heading.endswith(",reason,place,Trial")
+
+
+@pytest.mark.parametrize("flags", [("--height", "175 cm"), ("--height", "1,75"), ("--height", "1.75 m")])
+def test_measures_on_the_command_line(shop: Shop, flags: tuple[str, str]) -> None:
+    """As people write them, where there is one meaning."""
+    result = shop.analyze(*shop.clips("a.mp4"), *SIDE, *flags, "--weight", "68,5", "--pace", "4:30", "--treadmill")
+    assert result.exit_code == 0, result.output
+    (form,) = shop.service.forms
+    assert (form["height"], form["weight"], form["pace"]) == ("1.75", "68.5", "04:30")
 
 
 def test_patterns_are_for_shells_that_leave_them(shop: Shop) -> None:

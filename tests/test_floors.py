@@ -30,7 +30,7 @@ IMPURE = set("aiohttp anyio asyncio os pathlib random socket sqlite3 tempfile th
 PURE_ROOMS = (
     *("errors", "protocol", "policy", "events", "emulator.service", "emulator.faults"),
     *("journal.contract", "journal.changes", "journal.rows", "journal.places"),
-    "batch.measures",
+    *("batch.measures", "batch.quantities"),
 )
 FILES = {
     ".".join(path.relative_to(HOUSE).with_suffix("").parts).removesuffix(".__init__"): path

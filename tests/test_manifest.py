@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ochy_async import BackView, SideView
-from ochy_async.batch.manifest import read_manifest
+from ochy_async.batch.manifest import meant, read_manifest
 from ochy_async.errors import InvalidRequest
 
 
@@ -26,8 +26,9 @@ def read(folder: Path, content: str | bytes, **defaults: Any) -> list[tuple[str,
     manifest = folder / "runners.csv"
     manifest.write_bytes(content.encode() if isinstance(content, str) else content)
     rows = read_manifest(manifest, **defaults)
-    assert all(path.parent == folder for path, _ in rows)
-    return [(path.name, request) for path, request in rows]
+    paths = [Path(str(row.clip)) for row in rows]
+    assert all(path.parent == folder for path in paths)
+    return [(path.name, row.request) for path, row in zip(paths, rows, strict=True)]
 
 
 GOOD: dict[str, tuple[str, list[tuple[str, Any]]]] = {
@@ -55,6 +56,10 @@ GOOD: dict[str, tuple[str, list[tuple[str, Any]]]] = {
     "semicolons and decimal commas": (
         "file;view;height\na.mp4;side;1,75\n",
         [("a.mp4", SideView(height=1.75))],
+    ),
+    "measures as people write them": (
+        "file;view;height;weight;pace\na.mp4;side;175 cm;150 lb;4:30\n",
+        [("a.mp4", SideView(height=1.75, weight=68.0388555, pace="04:30"))],
     ),
     "tabs": ("file\tview\na.mp4\tside\n", [("a.mp4", SideView())]),
     "empty lines and rows": ("\nfile,view\n\n,\na.mp4,side\n\n", [("a.mp4", SideView())]),
@@ -96,7 +101,7 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     "no column file": ("view\nside\n", ["line 1: the column 'file' is missing"]),
     "unknown columns": (
         "file,view,hight,\n",
-        ["line 1: 'hight' is no column; there are file, view", "line 1: a column"],
+        ["line 1: the column 'hight' looks like 'height': rename it, or", "line 1: a column has no name"],
     ),
     "a column twice": ("file,view,View\n", ["line 1, view: is there twice"]),
     "a column under both names": ("file,subject,subject_id\n", ["line 1, subject_id: is there twice"]),
@@ -112,11 +117,11 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
         "a.mp4,side,175,x,5:3,perhaps,tlh,yes,2\n",
         [
             "line 2, weight: must be a number of kilograms",
+            "line 2, pace: must be minutes",
             "line 2, treadmill: must be yes or no",
             "line 2, notify_via_webhook: must be yes or no",
             "line 2, full_body: is for the back view only",
             "line 2, height: looks like centimetres",
-            "line 2, pace: must be minutes",
             "line 2, language: must be one of",
         ],
     ),
@@ -128,6 +133,7 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
         'file,view,subject\na.mp4,side,"x\ny"\nc.mp4,side,\n',
         ["line 4, file: "],
     ),
+    "a column of one's own twice": ("file,view,x,x\n", ["line 1, x: is there twice"]),
     "nan": ("file,view,height\na.mp4,side,nan\n", ["line 2, height: must be a number of metres"]),
     "open quotes": ('file,view\na.mp4,side\n"b.mp4,side\n', ["line 3: its quotes make no sense"]),
     "stray quotes": ('file,view\n"a".mp4,side\n', ["line 2: its quotes make no sense"]),
@@ -151,7 +157,7 @@ def test_what_is_wrong_with_a_manifest(folder: Path, content: str | bytes, probl
 def test_no_measure_of_a_runner_is_repeated(folder: Path) -> None:
     """What stands in a cell may be health data: the error names the place, and the file has the rest."""
     with pytest.raises(InvalidRequest) as caught:
-        read(folder, "file,view,height,weight,pace\na.mp4,side,181 cm,72 kilos,4:31\n")
+        read(folder, "file,view,height,weight,pace\na.mp4,side,181,72 kilos,4:31:7\n")
     assert len(caught.value.problems) == 3
     assert not [each for each in ("181", "72", "4:31") if each in str(caught.value)]
 
@@ -161,3 +167,67 @@ def test_a_manifest_that_cannot_be_read(folder: Path) -> None:
     for name in ("gone.csv", "d.mp4", "x\0"):
         with pytest.raises(InvalidRequest, match="manifest: cannot be read"):
             read_manifest(folder / name)
+
+
+OWN = (
+    "Note",
+    "age",
+    "sex",
+    "group",
+    "race",
+    "trial",
+    "speed",
+    "date",
+    "session",
+    "site",
+    "shoe size",
+    "name",
+    "id",
+    "x",
+)
+MEANT = {
+    **dict.fromkeys(
+        ("hieght", "heigth", "hight", "Height (cm)", "height_m", "height cm", "Größe", "body height"), "height"
+    ),
+    **dict.fromkeys(("weigth", "wieght", "weights", "weight kg", "Weight [lb]", "Gewicht", "body-mass"), "weight"),
+    **dict.fromkeys(("paces", "pace min/km"), "pace"),
+    **dict.fromkeys(("tredmill", "treadmil", "threadmill"), "treadmill"),
+    "subjects": "subject",
+    "subjectid": "subject_id",
+    "languages": "language",
+    "fullbody": "full_body",
+}
+
+
+@pytest.mark.parametrize(("heading", "known"), [*MEANT.items(), *((own, None) for own in OWN)])
+def test_which_columns_are_misspelt(heading: str, known: str | None) -> None:
+    """Those that cost a wrong analysis if nobody reads them; what a lab notes besides is its own."""
+    assert meant(heading) == known
+
+
+def test_further_columns_are_carried_through(folder: Path) -> None:
+    """As they are written, empty cells too; and each row knows where it stands."""
+    (folder / "runners.csv").write_text(
+        "file,Trial No,view,Größe in EU\na.mp4, 1 ,side,\nb.mp4,2,back,=44\n", encoding="utf-8"
+    )
+    first, second = read_manifest(folder / "runners.csv")
+    assert (first.extra, second.extra) == (
+        {"Trial No": "1", "Größe in EU": ""},
+        {"Trial No": "2", "Größe in EU": "=44"},
+    )
+    assert second.where == "runners.csv, line 3"
+    assert "44" not in repr(second)
+
+
+def test_a_column_that_only_looks_misspelt_can_be_kept(folder: Path) -> None:
+    """Once its name was said; a known column that is said to be one's own is not read either."""
+    (folder / "runners.csv").write_text("file,view,place,height\na.mp4,side,3,cold\n")
+    (row,) = read_manifest(folder / "runners.csv", extra_columns=("place", "height"))
+    assert row.extra == {"place": "3", "height": "cold"}
+    assert row.request == SideView()
+
+
+def test_a_bare_number_of_centimetres_is_refused_with_the_forms_that_are_taken(folder: Path) -> None:
+    """175 may be anything; 175 cm is not."""
+    with pytest.raises(InvalidRequest, match=r"looks like centimetres.*'175 cm'"):
+        read(folder, "file,view,height\na.mp4,side,175\n")

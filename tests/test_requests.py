@@ -42,7 +42,7 @@ def test_every_problem_is_told_at_once() -> None:
         BackView(
             height=175,
             weight=0,
-            pace="5:30",
+            pace="5:3",
             language="nl",
             subject_id=" ",
             treadmill=1,  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -93,7 +93,8 @@ def test_every_plausible_runner_is_sent_exactly(height: float, weight: float) ->
 @pytest.mark.parametrize(
     "pace",
     [
-        "5:30",
+        "5:3",
+        "5:60",
         "05:60",
         "0a:30",
         "00:00",
@@ -121,6 +122,7 @@ def test_a_pace_is_two_digits_twice(pace: Any) -> None:
     ("pace", "sent"),
     [
         ("05:30", "05:30"),
+        ("5:30", "05:30"),
         ("00:01", "00:01"),
         ("99:59", "99:59"),
         (timedelta(minutes=5, seconds=30), "05:30"),

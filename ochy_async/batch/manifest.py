@@ -9,9 +9,12 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import stat
+import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,10 +24,10 @@ from ..errors import InvalidRequest, Problem
 from ..protocol.back_view import BackView
 from ..protocol.request import AnalysisRequest
 from ..protocol.side_view import SideView
+from . import quantities
+from .sources import BatchItem
 
-__all__ = ["COLUMNS", "read_manifest"]
-
-Row = tuple[Path, AnalysisRequest[Any, Any]]
+__all__ = ["COLUMNS", "meant", "read_manifest"]
 
 MOST_BYTES: Final = 50_000_000
 DELIMITERS: Final = (",", ";", "\t")
@@ -41,20 +44,15 @@ WORDS: Final = {
 }
 
 
-def _number(cell: str) -> float:
-    # Where the comma divides decimals, spreadsheets write it; both signs together are two numbers or none.
-    return float(cell if "." in cell else cell.replace(",", ".", 1))
-
-
 def _view(cell: str) -> str:
     return VIEWS[cell.lower()].view
 
 
 READERS: Final[Mapping[str, tuple[Callable[[str], Any], str]]] = {
     "view": (_view, "must be side or back"),
-    "height": (_number, "must be a number of metres, such as 1.75"),
-    "weight": (_number, "must be a number of kilograms, such as 68.5"),
-    "pace": (str, ""),
+    "height": (quantities.height, "must be a number of metres"),
+    "weight": (quantities.weight, "must be a number of kilograms"),
+    "pace": (quantities.pace, "must be minutes and seconds per km"),
     "treadmill": (lambda cell: WORDS[cell.lower()], "must be yes or no"),
     "language": (str, ""),
     "full_body": (lambda cell: WORDS[cell.lower()], "must be yes or no"),
@@ -64,23 +62,50 @@ READERS: Final[Mapping[str, tuple[Callable[[str], Any], str]]] = {
 """Each column but `file` → how a cell is read, and what is said of one that cannot be."""
 OTHER_NAMES: Final = {"subject": "subject_id"}
 COLUMNS: Final = ("file", *READERS)
-"""The columns of a manifest; `file` alone must be there. `subject` is another name of `subject_id`."""
+"""The columns that are read. `subject` is another name of `subject_id`; `file` alone must be there."""
+
+CLOSE: Final = 0.82
+"""From here on a name is taken for a misspelt one: it catches two letters that changed places in `height`, and leaves
+`race` alone beside `pace`."""
+OTHER_WORDS: Final = {
+    **dict.fromkeys(("stature", "bodyheight", "grösse", "groesse", "höhe", "taille", "altura", "altezza"), "height"),
+    **dict.fromkeys(("mass", "bodyweight", "bodymass", "gewicht", "poids", "peso"), "weight"),
+}
+"""What people call a column that would be read under its own name; each that is overlooked is a wrong analysis."""
+UNITS: Final = frozenset("m cm mm kg g lb lbs ft in metres meters min km per mi".split())  # noqa: SIM905 - reads better
 
 
-def read_manifest(path: str | os.PathLike[str], **defaults: Any) -> tuple[Row, ...]:
+def read_manifest(
+    path: str | os.PathLike[str], *, extra_columns: Collection[str] = (), **defaults: Any
+) -> tuple[BatchItem, ...]:
     """The clips of a manifest with their requests, for `Batch.run`; empty cells and columns take `defaults`.
 
     `defaults` are fields of a request, and `view` as `side` or `back`. Files are found relative to the
     manifest. UTF-8, with or without a byte order mark; commas, semicolons or tabs between the cells.
+
+    Any further column is kept as text in `BatchItem.extra` under the name that it has there. One that looks like a
+    misspelt column is a problem, unless `extra_columns` names it: a height that nobody reads costs a wrong analysis.
     Raises `InvalidRequest`, whose `problems` tell every bad row by `line N, column`.
     """
     manifest, problems = Path(path), list[Problem]()
-    rows = tuple(_Reading(manifest.parent, defaults, problems).rows(_text(manifest, problems)))
+    reading = _Reading(manifest, defaults, frozenset(extra_columns), problems)
+    rows = tuple(reading.rows(_text(manifest, problems)))
     if not rows and not problems:
         problems.append(Problem("manifest", "names no clip: below the header there is no row"))
     if problems:
-        raise InvalidRequest.of(f"The manifest {str(manifest)!r}", tuple(problems))
+        raise InvalidRequest.of(f"The manifest {str(manifest)!r}", tuple(map(quantities.advised, problems)))
     return rows
+
+
+def meant(heading: str) -> str | None:
+    """The column that an unknown heading looks like: misspelt, with a unit, or in other words. None: like no other."""
+    words = [each for each in re.split(r"[\W_]+", unicodedata.normalize("NFC", heading).casefold()) if each]
+    if len(words) > 1 and words[-1] in UNITS:
+        words = [each for each in words if each not in UNITS]
+    name = "_".join(words)
+    other = OTHER_WORDS.get(name.replace("_", ""))
+    close = get_close_matches(name, (*COLUMNS, *OTHER_NAMES), n=1, cutoff=CLOSE)
+    return other or next(iter(close), None)
 
 
 def _text(manifest: Path, problems: list[Problem]) -> str:
@@ -113,12 +138,14 @@ class _Line:
 
 @define(eq=False)
 class _Reading:
-    folder: Path
+    manifest: Path
     defaults: Mapping[str, Any]
+    extra: frozenset[str]
     problems: list[Problem]
     columns: tuple[str, ...] = field(default=(), init=False)
+    """By the names of `COLUMNS`, any other as it is written."""
 
-    def rows(self, text: str) -> Iterator[Row]:
+    def rows(self, text: str) -> Iterator[BatchItem]:
         """The good rows; the others are problems."""
         lines = self._lines(text)
         header = next(lines, None)
@@ -148,34 +175,44 @@ class _Reading:
 
     def _headed(self, header: _Line) -> bool:
         """Whether the header can be used; what is wrong with it is told whole."""
-        names = [_column(cell) for cell in header.cells]
+        names = [cell if cell in self.extra else _column(cell) for cell in header.cells]
         where = f"line {header.number}"
-        known = ", ".join(COLUMNS)
         before = len(self.problems)
         for name, count in Counter(names).items():
-            if name not in COLUMNS:
-                told = f"{name!r} is no column" if name else "a column has no name"
-                self.problems.append(Problem(where, f"{told}; there are {known}"))
+            if not name:
+                self.problems.append(Problem(where, "a column has no name"))
             elif count > 1:
                 self.problems.append(Problem(f"{where}, {name}", "is there twice"))
+            elif name not in COLUMNS and name not in self.extra:
+                self.problems += self._misspelt(where, name)
         if "file" not in names:
-            self.problems.append(Problem(where, f"the column 'file' is missing; there are {known}"))
+            self.problems.append(Problem(where, f"the column 'file' is missing; there are {', '.join(COLUMNS)}"))
         self.columns = tuple(names)
         return len(self.problems) == before
 
-    def _row(self, line: _Line) -> Row | None:
+    def _misspelt(self, where: str, name: str) -> Iterator[Problem]:
+        known = meant(name)
+        if known is not None:
+            way = f"if it is a column of your own, name it with --extra-column {name!r} (extra_columns=…)"
+            yield Problem(where, f"the column {name!r} looks like {known!r}: rename it, or {way}")
+
+    def _row(self, line: _Line) -> BatchItem | None:
         where, before = f"line {line.number}", len(self.problems)
         if len(line.cells) != len(self.columns):
             told = f"has {len(line.cells)} cells where the header names {len(self.columns)}; quote cells with commas"
             self.problems.append(Problem(where, told))
             return None
-        cells = {name: cell for name, cell in zip(self.columns, line.cells, strict=True) if cell}
-        path = self._file(where, cells.pop("file", ""))
-        request = self._request(where, cells)
-        return (path, request) if request is not None and len(self.problems) == before else None
+        cells = dict(zip(self.columns, line.cells, strict=True))
+        extra = {name: cells.pop(name) for name in self.columns if name not in COLUMNS or name in self.extra}
+        given = {name: cell for name, cell in cells.items() if cell}
+        path = self._file(where, given.pop("file", ""))
+        request = self._request(where, given)
+        if request is None or len(self.problems) > before:
+            return None
+        return BatchItem(path, request, extra=extra, where=f"{self.manifest.name}, {where}")
 
     def _file(self, where: str, cell: str) -> Path:
-        path = self.folder / cell
+        path = self.manifest.parent / cell
         why = "is empty" if not cell else _unusable(path)
         if why:
             self.problems.append(Problem(f"{where}, file", why))
@@ -213,8 +250,10 @@ class _Reading:
 
 
 def _column(cell: str) -> str:
+    """The name of a column that is read, however it is written; any other as it is."""
     name = "_".join(cell.lower().replace("-", " ").split())
-    return OTHER_NAMES.get(name, name)
+    name = OTHER_NAMES.get(name, name)
+    return name if name in COLUMNS else cell
 
 
 def _unusable(path: Path) -> str:

@@ -23,7 +23,7 @@ from .exits import Exit
 from .inputs import WRITTEN, Found, find
 from .output import FEW, output_options, show
 from .paper import draw, tell
-from .requests import Asked, refuse, request_options
+from .requests import Asked, extra_column_option, refuse, request_options
 from .run import Job, carry_out, plan
 from .sheets import Sheet
 from .shell import command_line
@@ -124,6 +124,7 @@ class _Repeatable(click.Command):
 @click.command("analyze", cls=_Repeatable)
 @click.argument("clips", metavar="CLIP...", nargs=-1, required=True)
 @request_options
+@extra_column_option
 @batch_options
 @output_options
 @account_options
@@ -134,14 +135,15 @@ def command(clips: tuple[str, ...], as_json: bool, made_up: bool, **options: Any
     """Analyse each CLIP (MP4, MOV, AVI or WEBM, at most 30 MB and 10 s). Costs one credit for each.
 
     A CLIP is a video, a folder of videos, a quoted pattern such as 'clips/*.mp4', or a manifest: a CSV file
-    with the column file, and view, height, weight, pace, treadmill, language, full_body, subject as needed.
+    with the column file, and view, height, weight, pace, treadmill, language, full_body, subject as needed. Any further
+    column comes back in the results.
     The same content with the same request is bought once, however often it is named.
 
     Ctrl-C once ends the run in order, twice at once; with a journal the same command goes on.
     """
     _check(made_up, options)
     asked = Asked(options["view"], {name: options[name] for name in _FIELDS})
-    found = find(clips, asked, recursive=options["recursive"])
+    found = find(clips, asked, recursive=options["recursive"], extra_columns=options["extra_column"])
     job = _job(found, made_up, options)
     account = Account(
         base_url=options["base_url"], key_file=options["key_file"], made_up=made_up, interval=options["interval"]

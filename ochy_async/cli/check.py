@@ -14,6 +14,7 @@ import click
 from anyio import CapacityLimiter
 from attrs import asdict, define, frozen
 
+from ..batch.sources import BatchItem
 from ..checking import facts_of
 from ..clips import prepare
 from ..errors import ClipUnusable, Problem
@@ -25,7 +26,7 @@ from .exits import Exit
 from .inputs import find
 from .output import VIEWS
 from .paper import draw, tell
-from .requests import Asked
+from .requests import Asked, extra_column_option
 from .sheets import NOTHING, Sheet, number, view_words
 
 __all__ = ["command"]
@@ -62,9 +63,17 @@ class Checked:
 @click.option("--view", type=click.Choice(VIEWS), help="From where the clips are filmed; a manifest may tell it.")
 @click.option("--treadmill", is_flag=True, help="The runner is on a treadmill.")
 @click.option("--recursive", is_flag=True, help="Look into the folders of folders too.")
+@extra_column_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout.")
 @click.option("--strict", is_flag=True, help="Warnings count too.")
-def command(clips: tuple[str, ...], view: str | None, treadmill: bool, recursive: bool, **how: bool) -> None:
+def command(
+    clips: tuple[str, ...],
+    view: str | None,
+    treadmill: bool,
+    recursive: bool,
+    extra_column: tuple[str, ...],
+    **how: bool,
+) -> None:
     """Check each CLIP before it costs a credit. Sends and spends nothing, and needs no key.
 
     A CLIP is what `ochy analyze` takes: a video, a folder, a quoted pattern, or a manifest. Length, picture
@@ -73,7 +82,7 @@ def command(clips: tuple[str, ...], view: str | None, treadmill: bool, recursive
     Exit code 0: all fit; 1: some do not, with --strict those that may not too.
     """
     fields: dict[str, Any] = {"treadmill": True, "pace": ANY_PACE} if treadmill else {}
-    found = find(clips, Asked(view, fields), recursive=recursive)
+    found = find(clips, Asked(view, fields), recursive=recursive, extra_columns=extra_column)
     checked = anyio.run(_Checks(found.clips).run)
     if how["as_json"]:
         for each in checked:
@@ -88,7 +97,7 @@ def command(clips: tuple[str, ...], view: str | None, treadmill: bool, recursive
 
 @define(eq=False)
 class _Checks:
-    clips: Sequence[tuple[str, AnalysisRequest[Any, Any]]]
+    clips: Sequence[BatchItem]
 
     async def run(self) -> list[Checked]:
         """All of them, in their order."""
@@ -97,7 +106,7 @@ class _Checks:
 
         async def one(index: int) -> None:
             async with room:
-                done[index] = await _checked(*self.clips[index], prober)
+                done[index] = await _checked(self.clips[index], prober)
 
         async with Prober() as prober, anyio.create_task_group() as checks:
             for index in range(len(self.clips)):
@@ -105,7 +114,10 @@ class _Checks:
         return [done[index] for index in sorted(done)]
 
 
-async def _checked(clip: str, request: AnalysisRequest[Any, Any], prober: Prober) -> Checked:
+async def _checked(item: BatchItem, prober: Prober) -> Checked:
+    clip, request = str(item.clip), item.request
+    if request is None:
+        raise LookupError("an item of the command line has a request")
     try:
         facts = await facts_of(await prepare(clip), prober)
     except ClipUnusable as error:

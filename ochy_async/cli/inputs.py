@@ -9,7 +9,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from attrs import define, field
 
 from ..batch.collecting import FILES
 from ..batch.manifest import read_manifest
+from ..batch.sources import BatchItem
 from ..errors import InvalidRequest
 from ..protocol.request import AnalysisRequest
 from ..protocol.video_limits import CONTENT_TYPES, extension
@@ -33,28 +34,30 @@ WRITTEN: Final = f".{FILES['output_video']}"
 class Found:
     """What was found."""
 
-    clips: list[tuple[str, AnalysisRequest[Any, Any]]] = field(factory=list)
+    clips: list[BatchItem] = field(factory=list)
+    """Each with its request, and with its path as it is written."""
     repeated: int = 0
     """Clips that were named again with the same request, and are taken once."""
     written: int = 0
     """Annotated videos of an earlier run, which are left out."""
 
 
-def find(words: Sequence[str], asked: Asked, *, recursive: bool) -> Found:
+def find(words: Sequence[str], asked: Asked, *, recursive: bool, extra_columns: Collection[str] = ()) -> Found:
     """All clips that are meant, each with its request. Raises a usage error that tells every problem."""
     asked.check(whole=not all(map(_is_manifest, words)))
     problems: list[str] = []
-    found, seen = Found(), set[tuple[str, AnalysisRequest[Any, Any]]]()
-    for clip, request in _pairs(words, asked, recursive, problems):
+    found, seen = Found(), set[tuple[Any, ...]]()
+    for item in _items(words, asked, recursive, extra_columns, problems):
+        clip = str(item.clip)
         if clip.endswith(WRITTEN):
             found.written += 1
             continue
-        known = (_place(clip), request)
+        known = (_place(clip), item.request, tuple(item.extra.items()))
         if known in seen:
             found.repeated += 1
         else:
             seen.add(known)
-            found.clips.append((clip, request))
+            found.clips.append(item)
     if found.written and not found.clips and not problems:
         problems.append(
             f"CLIP: there are only videos that end in {WRITTEN}: a run has written them; rename what is none"
@@ -70,17 +73,17 @@ def _place(clip: str) -> str:
     return os.path.join(os.path.realpath(folder), name)  # noqa: PTH118 - names stay as they are written
 
 
-def _pairs(
-    words: Sequence[str], asked: Asked, recursive: bool, problems: list[str]
-) -> Iterator[tuple[str, AnalysisRequest[Any, Any]]]:
+def _items(
+    words: Sequence[str], asked: Asked, recursive: bool, extra_columns: Collection[str], problems: list[str]
+) -> Iterator[BatchItem]:
     request: AnalysisRequest[Any, Any] | None = None
     for word in _matches(words, problems):
         if _is_manifest(word):
-            yield from _rows(word, asked, problems)
+            yield from _rows(word, asked, extra_columns, problems)
             continue
         request = request or asked.request()
         clips = _videos(word, recursive, problems) if Path(word).is_dir() else [word]
-        yield from ((clip, request) for clip in clips)
+        yield from (BatchItem(clip, request) for clip in clips)
 
 
 def _matches(words: Iterable[str], problems: list[str]) -> Iterator[str]:
@@ -106,13 +109,11 @@ def _is_manifest(word: str) -> bool:
     return extension(Path(word).name) == MANIFEST and not Path(word).is_dir()
 
 
-def _rows(manifest: str, asked: Asked, problems: list[str]) -> Iterator[tuple[str, AnalysisRequest[Any, Any]]]:
+def _rows(manifest: str, asked: Asked, extra_columns: Collection[str], problems: list[str]) -> Iterator[BatchItem]:
     try:
-        rows = read_manifest(manifest, view=asked.view, **asked.given)
+        yield from read_manifest(manifest, extra_columns=extra_columns, view=asked.view, **asked.given)
     except InvalidRequest as wrong:
         problems += [f"{manifest}: {each}" for each in wrong.problems]
-        return
-    yield from ((str(path), request) for path, request in rows)
 
 
 def _videos(folder: str, recursive: bool, problems: list[str]) -> list[str]:

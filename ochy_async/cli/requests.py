@@ -11,17 +11,33 @@ from typing import Any, Final
 import click
 from attrs import frozen
 
+from ..batch.quantities import READERS, advised
 from ..errors import InvalidRequest, Problem
 from ..protocol.request import LANGUAGES, AnalysisRequest
 from .output import REQUESTS, VIEWS
 
-__all__ = ["Asked", "flagged", "refuse", "request_options"]
+__all__ = ["Asked", "Measure", "extra_column_option", "flagged", "refuse", "request_options"]
+
+
+class Measure(click.ParamType[Any]):
+    """A measure as people write it; what cannot be read stays a text, which the request then refuses with all else."""
+
+    def __init__(self, field: str) -> None:
+        self.name = field
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ARG002
+        """The value for a request."""
+        try:
+            return READERS[self.name](value)
+        except (TypeError, ValueError):
+            return value
+
 
 _OPTIONS: Final = (
     click.option("--view", type=click.Choice(VIEWS), help="From where the clips are filmed; a manifest may tell it."),
-    click.option("--height", type=float, metavar="METRES", help="The runner's height. Default: 1.7."),
-    click.option("--weight", type=float, metavar="KG", help="The runner's weight. Default: 70."),
-    click.option("--pace", metavar="MM:SS", help="Time per kilometre; required with --treadmill."),
+    click.option("--height", type=Measure("height"), metavar="METRES", help="Such as 1.75 or '175 cm'. Default: 1.7."),
+    click.option("--weight", type=Measure("weight"), metavar="KG", help="Such as 68.5 or '150 lb'. Default: 70."),
+    click.option("--pace", type=Measure("pace"), metavar="MM:SS", help="Per kilometre; required with --treadmill."),
     click.option("--treadmill/--no-treadmill", default=None, help="Whether the runner is on a treadmill. Default: no."),
     click.option("--language", metavar="|".join(LANGUAGES), help="Of the texts in the results. Default: en."),
     click.option(
@@ -32,6 +48,13 @@ _OPTIONS: Final = (
         "--notify-via-webhook/--no-notify-via-webhook", default=None, help="Needs an enabled webhook. Default: no."
     ),
 )
+extra_column_option = click.option(
+    "--extra-column",
+    metavar="NAME",
+    multiple=True,
+    help="This column of a manifest is your own, though it looks like a misspelt one; may be given more than once.",
+)
+"""For every command that reads manifests."""
 _ONLY_BACK: Final = "full_body"
 
 
@@ -92,4 +115,5 @@ class Asked:
 
 def flagged(problem: Problem) -> str:
     """A problem, told by the flag that its field came from."""
+    problem = advised(problem)
     return f"--{problem.field.replace('_', '-')}: {problem.message}"

@@ -19,10 +19,10 @@ from ..batch.engine import Batch
 from ..batch.outcomes import Outcome as Ended
 from ..batch.outcomes import Uncertain
 from ..batch.report import Plan
+from ..batch.sources import BatchItem
 from ..journal.contract import Entry, Journal
 from ..journal.memory import MemoryJournal
 from ..policy.batching import State
-from ..protocol.request import AnalysisRequest
 from .account import Place
 from .exits import Exit, worst
 from .interrupts import Interrupts
@@ -43,7 +43,7 @@ STOPPED: Final = "Stopped. What is paid goes on at the server."
 class Job:
     """What is to be done."""
 
-    clips: Sequence[tuple[str, AnalysisRequest[Any, Any]]]
+    clips: Sequence[BatchItem]
     journal: Path | None
     """None is in memory."""
     settings: Mapping[str, Any]

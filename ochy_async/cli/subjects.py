@@ -18,7 +18,7 @@ from .calls import call_options, doubted, perform
 from .groups import Group
 from .paper import draw, tell
 from .records import print_records, record
-from .requests import flagged, refuse
+from .requests import Measure, flagged, refuse
 from .sheets import NOTHING, Sheet, number
 from .shell import command_line
 
@@ -35,8 +35,8 @@ _ID: Final = click.argument("subject_id", metavar="ID")
 _PROFILE: Final = (
     click.option("--name", help="The runner's name."),
     click.option("--email", help="The runner's email address."),
-    click.option("--height", type=float, metavar="METRES", help="The runner's height, such as 1.75."),
-    click.option("--weight", type=float, metavar="KG", help="The runner's weight, such as 68."),
+    click.option("--height", type=Measure("height"), metavar="METRES", help="Such as 1.75 or '175 cm'."),
+    click.option("--weight", type=Measure("weight"), metavar="KG", help="Such as 68 or '150 lb'."),
 )
 _FIELDS: Final = ("name", "email", "height", "weight")
 

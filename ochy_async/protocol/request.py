@@ -31,10 +31,13 @@ WEIGHT_KG: Final = (10.0, 400.0)
 """The vendor states no bounds; these only catch other units."""
 
 _PACE: Final = re.compile(r"(\d{2}):([0-5]\d)", re.ASCII)
+_SHORT_PACE: Final = re.compile(r"\d:[0-5]\d", re.ASCII)
 
 
 def _pace(value: str | timedelta | None) -> str | None:
-    """A `timedelta` per kilometre as the vendor's `MM:SS`; anything else as it is, for the check."""
+    """A `timedelta` per kilometre, or `M:SS`, as the vendor's `MM:SS`; anything else as it is, for the check."""
+    if isinstance(value, str) and _SHORT_PACE.fullmatch(value):
+        return f"0{value}"
     if not isinstance(value, timedelta):
         return value
     minutes, seconds = divmod(round(value.total_seconds()), 60)
@@ -59,7 +62,7 @@ class AnalysisRequest(Generic[R, C]):
     weight: float = field(default=70.0, repr=False)
     """The runner's weight in kilograms."""
     pace: str | None = field(default=None, converter=_pace, repr=False)
-    """Minutes and seconds per kilometre as `MM:SS`, or a `timedelta`. Required on a treadmill."""
+    """Minutes and seconds per kilometre as `MM:SS` or `M:SS`, or a `timedelta`. Required on a treadmill."""
     treadmill: bool = False
     """Whether the runner is on a treadmill; it decides the orientation of the clip."""
     language: str = "en"
