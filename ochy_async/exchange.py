@@ -87,7 +87,9 @@ class Exchange:
     async def send(self, request: Request) -> Response:
         """The answer to a request. Raises `InvalidSettings` outside of the session's block."""
         self.check_open()
-        return await self.transport.send(request)
+        response = await self.transport.send(request)
+        logger.debug("%s: HTTP %d", request.route, response.status)
+        return response
 
     def check_open(self) -> None:
         """Raises `InvalidSettings` outside of the session's block."""

@@ -400,7 +400,8 @@ def told(output: Path) -> str:
 
 
 def analyzing(shop: Shop, output: Path, *args: str) -> AbstractContextManager[Any]:
-    return process("analyze", *QUICK, *args, folder=output, env=shop.environment())
+    # Verbose, so that what is started is told although a journal has it.
+    return process("analyze", *QUICK, *args, "-v", folder=output, env=shop.environment())
 
 
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])

@@ -190,7 +190,7 @@ def test_links_stay_out_of_the_json() -> None:
 def test_bars_take_any_percentage(percentage: float | None) -> None:
     """Percentages are missing, fall and exceed 100; ids may be unknown, and endings come twice."""
     bars = Bars(3)
-    bars.overall(5, 5)
+    bars.overall(5, "5 credits spent")
     bars.uploading("a.mp4", 5, 10)
     bars.watched("a.mp4", "id-1")
     bars.analysing("id-1", "analyzing", percentage)

@@ -8,7 +8,6 @@ command runs.
 from __future__ import annotations
 
 import io
-import logging
 import sys
 from typing import Final
 
@@ -40,7 +39,3 @@ def _prepare_streams() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that cannot spell a word must not end a run that is paid for.
             stream.reconfigure(errors="replace")
-    # What the library warns of, the commands tell in their own words; only its own faults come through.
-    handler = logging.StreamHandler()
-    handler.setLevel(logging.ERROR)
-    logging.getLogger("ochy_async").addHandler(handler)

@@ -15,6 +15,7 @@ from .._version import __version__
 from ..errors import OchyError
 from .exits import MEANINGS, Exit, exit_of
 from .groups import Group
+from .terminal import display_options, logging_on, tell
 
 __all__ = ["COMMANDS", "ochy"]
 
@@ -44,7 +45,7 @@ class Commands(Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = import_module(f".{COMMANDS[cmd_name][0]}", __package__).command
-        return command
+        return _with_display_options(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
@@ -54,12 +55,24 @@ class Commands(Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with logging_on():
+                return super().invoke(ctx)
         except OchyError as error:
-            click.echo(f"ochy: {error}", err=True)
+            tell(f"ochy: {error}")
             ctx.exit(exit_of(error))
         except KeyboardInterrupt:
             ctx.exit(Exit.INTERRUPTED)
+
+
+def _with_display_options(command: click.Command) -> click.Command:
+    """The command, and all below it, with the options that say how much is told."""
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            _with_display_options(each)
+    taken = {name for option in command.params for name in option.opts}
+    # Each command is loaded once and asked for often.
+    command.params += [option for option in display_options() if taken.isdisjoint(option.opts)]
+    return command
 
 
 @click.group(
@@ -70,3 +83,6 @@ class Commands(Group):
 @click.version_option(__version__, prog_name="ochy", message="%(prog)s %(version)s")
 def ochy() -> None:
     """Running videos in, biomechanics out: the Ochy Partner API from the command line."""
+
+
+_with_display_options(ochy)

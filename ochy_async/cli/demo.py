@@ -37,7 +37,7 @@ from .emulator import ledger_sheet
 from .exits import Exit
 from .journal import journal_sheet
 from .outcomes import Outcome
-from .paper import draw, restored, tell
+from .paper import draw, tell
 from .sheets import NOTHING, Sheet, score, view_words
 
 __all__ = ["command"]
@@ -177,7 +177,6 @@ class _Demo:
         finally:
             child.kill()
             child.wait(PATIENCE)
-            restored()
 
     async def _show_journal(self) -> None:
         async with SqliteJournal(self.journal) as journal:

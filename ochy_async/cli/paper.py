@@ -1,19 +1,21 @@
 """Where a command writes: sheets to stdout, notes and progress to stderr.
 
 Law of this room: bars only on a terminal, plain lines anywhere else; the id of what was paid for is
-written the moment it is known.
+written the moment it is known, by a journal or by us.
 """
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import click
 from attrs import define, field
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -27,57 +29,115 @@ from ..events import (
     DriftSeen,
     Event,
     Retried,
+    StartLookedUp,
     StartUncertain,
 )
-from .bars import Bars
-from .outcomes import Outcome
-from .sheets import Sheet, clean
+from .bars import Bars, seconds_left
+from .outcomes import WORDS, Outcome
+from .sheets import Sheet, clean, score
+from .terminal import amount, aside, detail, inform, say, tell
 
-__all__ = ["Paper", "draw", "restored", "tell"]
+__all__ = ["Paper", "detail", "draw", "inform", "tell"]
 
+# --- sheets -----------------------------------------------------------------------------------------
 
-def tell(text: str) -> None:
-    """One note on stderr; line breaks stay, anything else that a terminal would obey goes."""
-    click.echo("\n".join(map(clean, text.split("\n"))), err=True)
-
-
-def restored() -> None:
-    """Puts the terminal right after a process that was killed while it showed bars."""
-    if sys.stderr.isatty():
-        Console(stderr=True).show_cursor()
+NAMES: Final = frozenset({"clip", "file", "name"})
+"""Columns that may be folded anywhere; others at a blank only, so that an id is always whole."""
+LEAST_NAME: Final = 12
+"""Cells that are left to such a column."""
+FRAME: Final = 3
+"""Cells of the frame for each column, and one more for the last."""
 
 
 def draw(sheet: Sheet) -> None:
     """The sheet on stdout: a table on a terminal, plain lines anywhere else."""
-    if sys.stdout.isatty():
-        _table(sheet)
-    else:
-        _lines(sheet)
+    rich = sys.stdout.isatty() and not Console().is_dumb_terminal
+    with aside():
+        click.echo("\n".join(_drawn(sheet) if rich else _lines(sheet)))
 
 
-def _table(sheet: Sheet) -> None:
-    table = Table()
-    for name in sheet.columns:
-        table.add_column(name)
-    for row in sheet.rows:
-        table.add_row(*(Text(clean(cell)) for cell in row))
+def _drawn(sheet: Sheet) -> Iterator[str]:
     console = Console()
-    console.print(Text(clean(sheet.title), style="bold"))
-    console.print(table)
-    for note in sheet.notes:
-        console.print(Text(clean(note)))
-    console.print()
-
-
-def _lines(sheet: Sheet) -> None:
     rows = [tuple(map(clean, row)) for row in (sheet.columns, *sheet.rows)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    click.echo(clean(sheet.title))
+    with console.capture() as drawn:
+        console.print(Text(clean(sheet.title), style="bold"), soft_wrap=True)
+        widths = _widths(sheet.columns, rows, console.width)
+        if widths is not None:
+            console.print(_table(rows, widths))
+        for row in rows[1:] if widths is None else ():
+            console.print(Text("\n  ".join(_record(sheet.columns, row, console.width - 4))), soft_wrap=True)
+        for note in sheet.notes:
+            console.print(Text(clean(note)), soft_wrap=True)
+    yield drawn.get()
+
+
+def _table(rows: Sequence[tuple[str, ...]], widths: Sequence[int]) -> Table:
+    table = Table()
+    for name, width in zip(rows[0], widths, strict=True):
+        table.add_column(name, width=width, overflow="fold")
+    for row in rows[1:]:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _widths(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int] | None:
+    """The width of each column; None where a table would have to cut an id in two."""
+    wanted = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    widths = [
+        min(most, LEAST_NAME)
+        if name in NAMES
+        else max(cell_len(word) for cell in column for word in cell.split() or " ")
+        for name, most, column in zip(columns, wanted, zip(*rows, strict=True), strict=True)
+    ]
+    room = width - FRAME * len(widths) - 1 - sum(widths)
+    if room < 0:
+        return None
+    # Whoever needs the least gets it first, so that only what is truly long is folded.
+    for waiting, column in enumerate(sorted(range(len(widths)), key=lambda each: wanted[each] - widths[each])):
+        more = min(wanted[column] - widths[column], room // (len(widths) - waiting))
+        widths[column] += more
+        room -= more
+    return widths
+
+
+def _record(columns: Sequence[str], row: Sequence[str], width: int) -> list[str]:
+    """A row as lines of pairs, for a terminal that is too narrow for the table."""
+    lines = [""]
+    for name, cell in zip(columns, row, strict=True):
+        pair = f"{name}: {cell}"
+        if lines[-1] and cell_len(lines[-1]) + len(", ") + cell_len(pair) > width:
+            lines.append(pair)
+        else:
+            lines[-1] += f"{', ' if lines[-1] else ''}{pair}"
+    return lines
+
+
+def _lines(sheet: Sheet) -> Iterator[str]:
+    rows = [tuple(map(clean, row)) for row in (sheet.columns, *sheet.rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    yield clean(sheet.title)
     for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo(f"  {'  '.join(cells).rstrip()}")
+        cells = (cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
+        yield f"  {'  '.join(cells).rstrip()}"
     for note in sheet.notes:
-        click.echo(f"  {clean(note)}")
+        yield f"  {clean(note)}"
+
+
+# --- notes and progress -----------------------------------------------------------------------------
+
+LONG_PAUSE: Final = 10.0
+"""Seconds before another attempt from which on it is told for good."""
+COLORS: Final = dict(zip(WORDS, ("green", "yellow", "red", "red", "yellow"), strict=True))
+
+
+def _colored() -> bool:
+    return not os.environ.get("NO_COLOR")
+
+
+def _live() -> bool:
+    """Whether stderr is a terminal that a live display is wanted on."""
+    plain = amount().no_progress or amount().quiet or not _colored() or os.environ.get("CI")
+    return not plain and sys.stderr.isatty() and Console(stderr=True).is_interactive
 
 
 @define(eq=False)
@@ -89,19 +149,21 @@ class Paper:
     total: int | None = None
     """Clips that are expected; None where there is no sense in counting."""
     kept: bool = False
-    """Whether a journal on a disk has every id, so that a terminal need not show each."""
+    """Whether a journal on a disk has every id, so that we need not show each."""
     doubtful: set[str] = field(factory=set)
     """Clips whose start is in doubt, and that have not come to an end yet."""
     differences: int = 0
     """In how many ways answers differed from the vendor's documentation."""
     _done: int = 0
     _spent: int = 0
+    _statuses: dict[str, str] = field(factory=dict)
+    """By analysis id, as they were last seen."""
     _bars: Bars | None = None
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty():
+        if _live():
             self._bars = Bars(self.total)
-            self._bars.overall(self._done, self._spent)
+            self._count()
             self._bars.start()
         return self
 
@@ -115,20 +177,10 @@ class Paper:
     def listen(self, event: Event) -> None:
         """Shows an event."""
         match event:
-            case AnalysisStarted(clip, analysis_id):
+            case AnalysisStarted():
                 self._spent += 1
-                if self._bars is None or not self.kept:
-                    self.note(
-                        f"{clean(clip)}: started{'' if self.made_up else ' and paid for'}, analysis {analysis_id}"
-                    )
-            case ClipDoubted(clip, findings):
-                for each in findings:
-                    self.note(f"{clean(clip)}: {each.severity}: {each}")
-            case Retried(route, attempt, delay, reason):
-                self.note(f"{route}: attempt {attempt} failed ({reason}); again in {delay:.1f} s")
             case StartUncertain(clip):
                 self.doubtful.add(clip)
-                self.note(f"{clean(clip)}: may have been charged, and is not sent again; looking it up")
             case AnalysisWatched(clip):
                 self.doubtful.discard(clip)
             case DriftSeen():
@@ -137,35 +189,64 @@ class Paper:
                 pass
         if self._bars is not None:
             _move(self._bars, event)
-            self._bars.overall(self._done, self._spent)
+            self._count()
+        self._tell(event)
+
+    def _tell(self, event: Event) -> None:
+        routine = detail if self._bars is not None else inform
+        match event:
+            case StartUncertain(clip):
+                self.note(f"{clip}: may have been charged, and is not sent again; looking it up")
+            case StartLookedUp(clip):
+                left = "" if event.next_in is None else f", {seconds_left(event.left)} left"
+                routine(f"{clip}: {_looked_up(event)}{left}; Ctrl-C is safe")
+            case AnalysisStarted(clip, analysis_id):
+                words = f"{clip}: started{'' if self.made_up else ' and paid for'}, analysis {analysis_id}"
+                (detail if self.kept else inform)(words)
+            case ClipDoubted(clip, findings):
+                inform("\n".join(f"{clip}: {each.severity}: {each}" for each in findings))
+            case Retried(_, _, delay):
+                (inform if delay >= LONG_PAUSE else routine)(_again(event))
+            case BytesSent(clip, sent, total) if sent == total:
+                detail(f"{clip}: sent")
+            case AnalysisProgress(analysis_id, status) if self._statuses.get(analysis_id) != status:
+                self._statuses[analysis_id] = status
+                detail(f"analysis {analysis_id}: {status}")
+            case _:
+                pass
 
     def ended(self, outcome: Outcome) -> None:
-        """One of them has come to its end: its bars go, and it is told in words where it is no success."""
+        """One of them has come to its end: its row goes, and it is told in words unless stdout on a terminal has it."""
         self._done += 1
         self.doubtful.discard(outcome.clip or "")
+        self._statuses.pop(outcome.analysis_id or "", None)
         if self._bars is not None:
             self._bars.forget(outcome.clip, outcome.analysis_id)
-            self._bars.overall(self._done, self._spent)
-        if self._bars is None or not outcome.well:
-            count = "" if self.total is None else f"{self._done} of {self.total}, "
-            self.note(count + _told(outcome))
+        self._count()
+        if outcome.well and (amount().quiet or (self._bars is not None and sys.stdout.isatty())):
+            return
+        count = "" if self.total is None else f"{self._done} of {self.total}, "
+        # On a terminal the score stands beside its clip; what may be the log of a machine holds no health data.
+        shown = outcome.results is not None and self._bars is not None
+        say(count + _told(outcome, score(outcome.results.total_score) if shown and outcome.results else ""))
 
     def note(self, text: str) -> None:
-        """A line on stderr that does not tear the bars."""
-        with self.aside():
-            tell(text)
+        """A line on stderr that must be seen."""
+        tell(text)
 
     @contextmanager
     def aside(self) -> Generator[None]:
-        """The bars are out of the way inside."""
-        if self._bars is None:
+        """The bars are out of the way inside, where stdout is a terminal too."""
+        if sys.stdout.isatty():
+            with aside():
+                yield
+        else:
             yield
-            return
-        self._bars.stop()
-        try:
-            yield
-        finally:
-            self._bars.start()
+
+    def _count(self) -> None:
+        if self._bars is not None:
+            whose = "made-up credits" if self.made_up else "credits"
+            self._bars.overall(self._done, f"{self._spent} {whose} spent by this run")
 
 
 def _move(bars: Bars, event: Event) -> None:
@@ -176,10 +257,30 @@ def _move(bars: Bars, event: Event) -> None:
             bars.watched(clip, analysis_id)
         case AnalysisProgress(analysis_id, status, percentage):
             bars.analysing(analysis_id, status, percentage)
+        case StartUncertain(clip):
+            bars.doubted(clip, "was it charged?")
+        case StartLookedUp(clip):
+            bars.doubted(clip, _looked_up(event), None if event.next_in is None else event.left)
+        case Retried(_, _, delay):
+            bars.passing(_again(event), delay)
         case _:
             pass
 
 
-def _told(outcome: Outcome) -> str:
+def _again(event: Retried) -> str:
+    return f"{event.route}: attempt {event.attempt} failed ({event.reason}); again in {event.delay:.1f} s"
+
+
+def _looked_up(event: StartLookedUp) -> str:
+    found = "" if event.reached else ", the server could not be reached"
+    return f"lookup {event.attempt} of {event.attempts}{found}"
+
+
+def _told(outcome: Outcome, total: str) -> str:
+    word = click.style(outcome.word, fg=COLORS.get(outcome.word)) if _colored() else outcome.word
     why = outcome.reason or str(outcome.error or "")
-    return f"{clean(outcome.who)}: {outcome.word}{': ' if why else ''}{why}"
+    return f"{clean(outcome.who)}: {word}{', score ' if total else ''}{total}{': ' if why else ''}{_cleaned(why)}"
+
+
+def _cleaned(text: str) -> str:
+    return "\n".join(map(clean, text.split("\n")))

@@ -17,6 +17,7 @@ from ..protocol.assessment import Assessment, Ranges, RunningStyle
 from ..protocol.back_view import BackViewCalculated, BackViewResults, Legs
 from ..protocol.side_view import Metrics, SideViewCalculated, SideViewResults
 from .outcomes import Outcome
+from .terminal import clean
 
 __all__ = ["NOTHING", "Sheet", "clean", "filled", "line_about", "number", "pace", "score", "sheets_of", "view_words"]
 
@@ -42,11 +43,6 @@ def filled(sheet: Sheet) -> Sheet:
     kept = [index for index in range(len(sheet.columns)) if any(row[index] != NOTHING for row in sheet.rows)]
     rows = tuple(tuple(row[index] for index in kept) for row in sheet.rows)
     return evolve(sheet, columns=tuple(sheet.columns[index] for index in kept), rows=rows)
-
-
-def clean(text: str) -> str:
-    """The text without anything that a terminal would obey instead of show."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def number(value: float | None, unit: str = "", digits: int = 0) -> str:
