@@ -15,6 +15,8 @@ from typing import Final, Protocol
 import click
 from attrs import evolve, frozen
 
+from ..protocol.summary import clean
+
 __all__ = [
     "LOCK",
     "SHOWN",
@@ -34,11 +36,6 @@ __all__ = [
 LOG: Final = "OCHY_LOG"
 LEVELS: Final = ("debug", "info", "warning", "error")
 _LOGGER: Final = logging.getLogger("ochy_async")
-
-
-def clean(text: str) -> str:
-    """The text without anything that a terminal would obey instead of show."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 # --- how much ---------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from .drift import at, misfit, note
 from .request import AnalysisRequest
 from .routes import CALCULATED_DATA, LIST_ANALYSES, LIST_SUBJECT_ANALYSES, RESULTS, START
 from .side_view import SideView, SideViewCalculated, SideViewResults
+from .summary import Summarized, listed, moment, number, shown, view_words
 from .values import ID_KEYS, Answer, RawJson, answer, key
 from .wire import Request, Upload
 
@@ -75,7 +76,7 @@ def _known_view(_: object, __: object, view: str) -> None:
 
 
 @frozen(kw_only=True)
-class Started(Generic[R, C]):
+class Started(Summarized, Generic[R, C]):
     """An analysis that was started and paid for. Store it as JSON; any process can pick it up."""
 
     analysis_id: str = field(validator=_some_id)
@@ -86,6 +87,12 @@ class Started(Generic[R, C]):
     clip: str | None = None
     """The name that was sent with the video."""
     subject_id: str | None = None
+
+    def _summary(self) -> Iterator[str]:
+        yield f"analysis {shown(self.analysis_id)}: {view_words(self.view)}"
+        yield f"  started {moment(self.started_at)}, clip {shown(self.clip, 32)}"
+        if self.subject_id is not None:
+            yield f"  subject {shown(self.subject_id)}"
 
     @classmethod
     def of(cls, analysis_id: str, request: type[AnalysisRequest[R2, C2]]) -> Started[R2, C2]:
@@ -155,7 +162,7 @@ def start_call(upload: Upload) -> Call[StartAnswer]:
 
 
 @frozen(kw_only=True)
-class AnalysisState(Generic[R]):
+class AnalysisState(Summarized, Generic[R]):
     """What one look at an analysis showed."""
 
     analysis_id: str
@@ -172,6 +179,12 @@ class AnalysisState(Generic[R]):
     def finished(self) -> bool:
         """Whether looking again is of no use: succeeded or failed."""
         return self.status in (Status.SUCCESS, Status.FAILED)
+
+    def _summary(self) -> Iterator[str]:
+        done = "" if self.percentage is None else f", {number(self.percentage)} %"
+        yield f"analysis {shown(self.analysis_id)}: {shown(self.status)}{done}"
+        if self.results is not None:
+            yield from str(self.results).splitlines()
 
 
 @answer
@@ -253,9 +266,13 @@ class ListedAnalysis(Answer):
     created_at: datetime | None = None
     """UTC; the key is a guess."""
 
+    def _summary(self) -> Iterator[str]:
+        view, status = view_words(self.view), shown(self.status, 16)
+        yield f"{shown(self.analysis_id)}  {shown(view, 16)}  {status}  {moment(self.created_at)}"
 
-@frozen
-class AnalysisList:
+
+@frozen(repr=False)
+class AnalysisList(Summarized):
     """A list of analyses in the order it came. Whether the vendor pages its lists is not documented."""
 
     analyses: tuple[ListedAnalysis, ...]
@@ -267,6 +284,15 @@ class AnalysisList:
 
     def __len__(self) -> int:
         return len(self.analyses)
+
+    def __repr__(self) -> str:
+        return f"<AnalysisList: {len(self.analyses)} analyses>"
+
+    def __rich_repr__(self) -> Iterator[str]:
+        yield f"{len(self.analyses)} analyses"
+
+    def _summary(self) -> Iterator[str]:
+        return listed("analyses", self.analyses)
 
     @property
     def ids(self) -> frozenset[str]:

@@ -5,25 +5,31 @@ Law of this room: the vendor's ranges and scores are passed on, never reinterpre
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from typing import Any, ClassVar, Final
 
 from attrs import field, frozen
 
 from .converter import converter
 from .drift import misfit
+from .summary import number, score, shown
 from .values import ID_KEYS, Answer, SignedUrl, answer, key
 
 __all__ = ["AnalysisResults", "Assessment", "CalculatedData", "Ranges", "RunningStyle", "Texts"]
 
 
-@frozen
+MOST_INTERVALS: Final = 4
+"""Of a range that are shown."""
+
+
+@frozen(repr=False)
 class Ranges:
     """One or several closed intervals, in the unit of the thing assessed (degrees: inferred).
 
     Source: a pair is documented; a list of pairs is read too, since the back view's shape is open.
     """
 
-    intervals: tuple[tuple[float, float], ...] = field(repr=False)
+    intervals: tuple[tuple[float, float], ...]
     """The intervals in the order they came, each with its lower bound first."""
 
     @property
@@ -38,6 +44,16 @@ class Ranges:
 
     def __contains__(self, value: float) -> bool:
         return any(low <= value <= high for low, high in self.intervals)
+
+    def __str__(self) -> str:
+        told = [f"{low:g} to {high:g}" for low, high in self.intervals[:MOST_INTERVALS]]
+        return " or ".join(told + ["…"] * (len(self.intervals) > MOST_INTERVALS))
+
+    def __repr__(self) -> str:
+        return f"Ranges({self})"  # the vendor's reference, the same for everybody: no health data
+
+    def __rich_repr__(self) -> Iterator[str]:
+        yield str(self)
 
 
 def _pair(value: Any) -> tuple[float, float] | None:
@@ -122,6 +138,21 @@ class Assessment(Answer):
     """Sometimes encloses `range_good`, sometimes only adjoins it."""
     texts: Texts | None = None
 
+    @property
+    def position(self) -> str | None:
+        """Where the runner stands, in the vendor's words and the language asked for."""
+        return None if self.texts is None else self.texts.position
+
+    def described(self) -> tuple[str, str]:
+        """Score and position, in words; a dash for what was not sent."""
+        return score(self.score_number), shown(self.position)
+
+    def _summary(self) -> Iterator[str]:
+        title = None if self.texts is None else self.texts.title
+        yield f"{'assessment' if title is None else shown(title)}: score {score(self.score_number)}"
+        yield f"  good: {shown(self.range_good)}; okay: {shown(self.range_okay)}"
+        yield f"  position: {shown(self.position, 64)}"
+
 
 @answer
 class RunningStyle(Answer):
@@ -139,3 +170,7 @@ class RunningStyle(Answer):
         if self.percentage is None or self.percentage <= 1:
             return self.percentage
         return self.percentage / 100
+
+    def _summary(self) -> Iterator[str]:
+        share = "" if self.share is None else f", {number(self.share * 100)} %"
+        yield f"running style: {shown(self.title or self.animal)}{share}"

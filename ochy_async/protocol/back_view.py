@@ -6,14 +6,16 @@ may be missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any, Final
 
 from attrs import frozen
 
 from ..errors import Problem
 from .assessment import AnalysisResults, Assessment, CalculatedData, Ranges
 from .request import AnalysisRequest, flag
+from .summary import LINES, rows, score, shown
 from .values import Answer, answer
 
 __all__ = [
@@ -40,6 +42,15 @@ class Legs(Answer):
 
     left: LegAssessment | None = None
     right: LegAssessment | None = None
+
+    @property
+    def sides(self) -> Mapping[str, LegAssessment]:
+        """The legs that were sent, by their side."""
+        return {side: leg for side, leg in (("left", self.left), ("right", self.right)) if leg is not None}
+
+    def _summary(self) -> Iterator[str]:
+        yield "legs"
+        yield from rows((side, *leg.described()) for side, leg in self.sides.items())
 
 
 @answer
@@ -87,6 +98,24 @@ class BackViewResults(AnalysisResults):
         """How far the pelvis drops on each side; None when not sent, or empty."""
         return _present(self.biomechanical_analysis.analysis_content.pelvic_drop)
 
+    @property
+    def parts(self) -> Mapping[str, Legs]:
+        """The assessed parts that were sent, by their names."""
+        found = {name: getattr(self, name) for name in _PARTS}
+        return {name: legs for name, legs in found.items() if legs is not None}
+
+    def legs(self) -> Iterator[tuple[str, LegAssessment]]:
+        """Each leg of each part, with its name in words."""
+        for name, legs in self.parts.items():
+            yield from ((f"{name.replace('_', ' ')}, {side}", leg) for side, leg in legs.sides.items())
+
+    def _summary(self) -> Iterator[str]:
+        yield f"back view {shown(self.analysis_id)}: total score {score(self.total_score)}"
+        yield from rows((name, *leg.described()) for name, leg in self.legs())
+
+
+_PARTS: Final = ("pronation", "knee_adduction", "pelvic_drop")
+
 
 def _present(legs: Legs | None) -> Legs | None:
     return legs if legs is not None and legs.raw else None
@@ -116,6 +145,23 @@ class BackViewCalculated(CalculatedData):
     gait_cycle: GaitCycle | None = None
     total_score: float | None = None
     """0 to 1, higher is better (inferred from the side view)."""
+
+    def described(self) -> Iterator[tuple[str, str]]:
+        """What numbers there are, by their way through the JSON: the layout is not documented."""
+        return _leaves({} if self.gait_cycle is None else self.gait_cycle.raw)
+
+    def _summary(self) -> Iterator[str]:
+        total = "" if self.total_score is None else f": total score {score(self.total_score)}"
+        yield f"calculated data of a back view{total}"
+        yield from rows(islice(self.described(), LINES))
+
+
+def _leaves(value: Mapping[str, Any], way: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
+    for name, each in value.items():
+        if isinstance(each, dict):
+            yield from _leaves(each, (*way, name))
+        elif isinstance(each, int | float) and not isinstance(each, bool):
+            yield shown(" ".join((*way, name)).replace("_", " ")), f"{each:g}"
 
 
 @frozen(kw_only=True)

@@ -5,7 +5,7 @@ Law of this room: the answer is a bare array; an unknown language falls back to 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..errors import InvalidRequest, Problem
@@ -13,6 +13,7 @@ from .call import Call
 from .converter import structure
 from .drift import misfit
 from .routes import EXERCISES
+from .summary import number, shown
 from .values import Answer, answer
 from .wire import Request
 
@@ -52,6 +53,10 @@ class Exercise(Answer):
     effort_per_rep: EffortPerRep | None = None
     number_of_series: float | None = None
     media: ExerciseMedia | None = None
+
+    def _summary(self) -> Iterator[str]:
+        series = "" if self.number_of_series is None else f", {number(self.number_of_series)} series"
+        yield f"{shown(self.kind or 'exercise')}: {shown(self.title)} ({shown(self.difficulty, 16)}{series})"
 
 
 def exercises_call(search_keys: Sequence[str], *, language: str = "en") -> Call[tuple[Exercise, ...]]:

@@ -26,6 +26,8 @@ from .drift import DriftNote, Misfit, Reading, at, note, reading
 from .outline import safe_key
 from .refusals import json_of, unreadable
 from .routes import RAW_DATA
+from .summary import Summarized, shown
+from .summary import number as written
 from .template import Block, Template
 from .values import Answer, RawJson, answer, key
 from .wire import Request, Response
@@ -95,7 +97,7 @@ class VideoInformation(Answer):
 
 
 @frozen(repr=False)
-class Landmarks:
+class Landmarks(Summarized):
     """The raw data of an analysis. Units and origin of the coordinates are not documented."""
 
     frame_numbers: tuple[int, ...]
@@ -131,8 +133,16 @@ class Landmarks:
         yield repr(self)
 
     def __repr__(self) -> str:
-        shown = ", ".join(map(safe_key, sorted(self.coordinates)))
-        return f"<Landmarks: {len(self.frame_numbers)} frames of {len(self.names)} landmarks ({shown})>"
+        kinds = ", ".join(map(safe_key, sorted(self.coordinates)))
+        return f"<Landmarks: {len(self.frame_numbers)} frames of {len(self.names)} landmarks ({kinds})>"
+
+    def _summary(self) -> Iterator[str]:
+        frames = len(self.frame_numbers)
+        span = f", numbered {self.frame_numbers[0]} to {self.frame_numbers[-1]}" if frames else ""
+        yield f"landmarks: {frames:,} frames of {len(self.names):,} landmarks{span}"
+        yield f"  video: {written(self.video.fps, 'fps')}, {written(self.video.duration, 's', 1)}"
+        yield f"  coordinates: {shown(', '.join(sorted(self.coordinates)[:20]))}"
+        yield f"  landmarks: {shown(', '.join(self.names[:20]), 64)}"
 
 
 # --- walking a JSON text one member at a time -----------------------------------------------------

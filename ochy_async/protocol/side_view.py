@@ -6,13 +6,15 @@ Law of this room: the vendor's documented sample is the shape; everything else i
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from attrs import field, frozen
 
 from .assessment import AnalysisResults, Assessment, CalculatedData, RunningStyle
 from .request import AnalysisRequest
+from .summary import number, pace, rows, score, shown
 from .values import Answer, answer, key
 
 __all__ = [
@@ -111,9 +113,25 @@ class SideViewResults(AnalysisResults):
         return self.biomechanical_analysis.analysis_content.trunk
 
     @property
+    def parts(self) -> Mapping[str, Assessment]:
+        """The six assessed parts by their names, from head to foot."""
+        content = self.biomechanical_analysis.analysis_content
+        return {name: getattr(content, name) for name in _FROM_HEAD_TO_FOOT}
+
+    @property
     def running_styles(self) -> tuple[RunningStyle, ...]:
         """The running styles, most often one; empty where none were given."""
         return self.biomechanical_analysis.running_styles or ()
+
+    def _summary(self) -> Iterator[str]:
+        yield f"side view {shown(self.analysis_id)}: total score {score(self.total_score)}"
+        yield from rows((name.replace("_", " "), *part.described()) for name, part in self.parts.items())
+        yield f"  foot strike: {shown(self.foot.foot_strike_pattern)}"
+        for style in self.running_styles[:3]:
+            yield f"  {style}"
+
+
+_FROM_HEAD_TO_FOOT: Final = ("head", "trunk", "arm", "forward_cycle", "back_cycle", "foot")
 
 
 @answer
@@ -153,6 +171,20 @@ class Metrics(Answer):
         sent = self.duty_factor_as_sent
         return sent / 100 if sent is not None and sent > 1 else sent
 
+    def described(self) -> Iterator[tuple[str, str]]:
+        """Each metric by name, in words with its unit; a dash for what was not sent."""
+        yield "speed", number(self.speed, "m/s", 2)
+        yield "pace", pace(self.pace)
+        yield "cadence", number(self.cadence, "steps/min")
+        yield "step length", number(self.step_length, "m", 2)
+        yield "ground contact time", number(self.ground_contact_time, "ms")
+        yield "flight time", number(self.flight_time, "ms")
+        yield "duty factor", number(self.duty_factor, digits=2)
+
+    def _summary(self) -> Iterator[str]:
+        yield "metrics"
+        yield from rows(self.described())
+
 
 @answer
 class Overstride(Answer):
@@ -162,6 +194,15 @@ class Overstride(Answer):
     """Degrees (the unit is inferred)."""
     score: str | None = None
     """Such as `score_good`; an open set."""
+
+    def described(self) -> Iterator[tuple[str, str]]:
+        """Each fact by name, in words with its unit; a dash for what was not sent."""
+        yield "overstride, mean angle", number(self.mean_angle, "degrees", 1)
+        yield "overstride, score", shown(self.score)
+
+    def _summary(self) -> Iterator[str]:
+        yield "overstride"
+        yield from rows(self.described())
 
 
 @answer
@@ -191,6 +232,16 @@ class SideViewCalculated(CalculatedData):
     running_styles: tuple[RunningStyle, ...] | None = None
     total_score: float | None = None
     """0 to 1, higher is better."""
+
+    def described(self) -> Iterator[tuple[str, str]]:
+        """Metrics and overstride by name, in words with their units; a dash for what was not sent."""
+        yield from (self.metrics or Metrics()).described()
+        if self.overstride is not None:
+            yield from self.overstride.described()
+
+    def _summary(self) -> Iterator[str]:
+        yield f"calculated data of a side view: total score {score(self.total_score)}"
+        yield from rows(self.described())
 
 
 @frozen(kw_only=True)

@@ -15,6 +15,7 @@ from ..errors import InvalidRequest, Problem
 from .call import Call, call
 from .request import HEIGHT_METRES, WEIGHT_KG, is_text, measure
 from .routes import CREATE_SUBJECT, DELETE_SUBJECT, GET_SUBJECT, LIST_SUBJECTS, UPDATE_SUBJECT
+from .summary import listed, moment, number, shown
 from .values import Answer, answer, key
 
 __all__ = [
@@ -44,6 +45,11 @@ class Subject(Answer):
     created_at: datetime | None = None
     """UTC."""
 
+    def _summary(self) -> Iterator[str]:
+        yield f"subject {shown(self.subject_id)}: {shown(self.name, 32)}"
+        yield f"  height {number(self.height, 'm', 2)}, weight {number(self.weight, 'kg', 1)}"
+        yield f"  email {shown(self.email)}, created {moment(self.created_at)}"
+
 
 @answer
 class CreatedSubject(Answer):
@@ -52,6 +58,9 @@ class CreatedSubject(Answer):
     subject_id: str = field(metadata=key("subject_id", "id"))
     created_at: datetime | None = None
     """UTC."""
+
+    def _summary(self) -> Iterator[str]:
+        yield f"subject {shown(self.subject_id)}, created {moment(self.created_at)}"
 
 
 @answer
@@ -66,12 +75,18 @@ class SubjectList(Answer):
     def __len__(self) -> int:
         return len(self.subjects)
 
+    def _summary(self) -> Iterator[str]:
+        return listed("subjects", self.subjects)
+
 
 @answer
 class Message(Answer):
     """What the server says of a change. Source: documented."""
 
     message: str | None = None
+
+    def _summary(self) -> Iterator[str]:
+        yield shown(self.message, 80)
 
 
 def create_subject_call(

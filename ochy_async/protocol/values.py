@@ -1,6 +1,7 @@
 """What every answer has in common: the untouched JSON beside it, and a repr that tells nothing.
 
-Law of this room: results are values. They hold no client, and no repr shows health data or a link.
+Law of this room: results are values. They hold no client, and no repr shows health data or a link: that is what
+logs, tracebacks and asserts show. Whoever prints an answer gets its summary.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any, ClassVar, Final, TypeVar, dataclass_transform
 from attrs import field, frozen
 
 from .outline import outline, safe_key
+from .summary import Summarized
 
 __all__ = ["ID_KEYS", "Answer", "RawJson", "SignedUrl", "answer", "key"]
 
@@ -51,7 +53,7 @@ def answer(cls: type[T]) -> type[T]:
 
 
 @answer
-class Answer:
+class Answer(Summarized):
     """Something the server said, as a value."""
 
     raw: RawJson = field(factory=RawJson, eq=False)
