@@ -27,6 +27,7 @@ __all__ = [
     "Retried",
     "StartLookedUp",
     "StartUncertain",
+    "SubjectCreated",
 ]
 
 
@@ -95,6 +96,15 @@ class StartLookedUp:
 
 
 @frozen
+class SubjectCreated:
+    """A batch made a subject of a name that nobody had."""
+
+    clip: str
+    """The first clip that it is for, or where that was named."""
+    subject_id: str
+
+
+@frozen
 class AnalysisProgress:
     """A look at an analysis showed this."""
 
@@ -128,6 +138,7 @@ Event = (
     | AnalysisStarted
     | AnalysisWatched
     | StartUncertain
+    | SubjectCreated
     | StartLookedUp
     | AnalysisProgress
     | Retried

@@ -155,6 +155,31 @@ def test_measures_on_the_command_line(shop: Shop, flags: tuple[str, str]) -> Non
     assert (form["height"], form["weight"], form["pace"]) == ("1.75", "68.5", "04:30")
 
 
+def test_subjects_by_name(shop: Shop) -> None:
+    """Names become subjects with `--subjects create`, and are told; without it they are ids that do not exist."""
+    shop.clips("a.mp4", "b.mp4", "c.mp4")
+    sheet, out = shop.folder / "runners.csv", shop.folder / "out"
+    sheet.write_text("file,view,subject\na.mp4,side,Anna\nb.mp4,side,Ben\nc.mp4,side,ANNA\n")
+    refused = shop.analyze(str(sheet), "--out", str(out))
+    assert refused.exit_code == 2
+    assert "runners.csv, line 3, subject: 'Ben': there is no such subject" in refused.stderr
+    assert "nothing was charged" in refused.stderr
+    assert "run the same command again" not in refused.stderr
+    assert not shop.starts
+    words = (str(sheet), "--out", str(out), "--subjects", "create", "--json")
+    result = shop.analyze(*words)
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("created the subject") == 2
+    told = sorted(lines(result), key=lambda each: each["index"])
+    assert [each["subject"] for each in told] == ["Anna", "Ben", "ANNA"]
+    assert told[0]["subject_id"] == told[2]["subject_id"] != told[1]["subject_id"]
+    sent = shop.service.count(START) + len(shop.service.requests)
+    planned = shop.analyze(*words, "--dry-run")
+    assert json.loads(planned.stdout)["done"] == 3
+    assert shop.analyze(*words).exit_code == 0
+    assert shop.service.count(START) + len(shop.service.requests) == sent
+
+
 def test_patterns_are_for_shells_that_leave_them(shop: Shop) -> None:
     """A quoted pattern is replaced by what it matches."""
     shop.clips("10.mp4", "2.mp4", "1.mov")

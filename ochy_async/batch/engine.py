@@ -7,7 +7,7 @@ whoever leaves early leaves nothing behind but what is paid and written down.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import AsyncExitStack, aclosing
 from functools import partial
 from types import TracebackType
@@ -17,7 +17,7 @@ import anyio
 from anyio import CancelScope, CapacityLimiter
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectSendStream
-from attrs import define, field
+from attrs import define, evolve, field
 
 from ..errors import InvalidSettings
 from ..exchange import Exchange
@@ -36,7 +36,8 @@ from .records import record_of
 from .report import Plan, Report
 from .road import Road
 from .settings import Settings
-from .sources import Clips, Item, items
+from .sources import BatchItem, Clips, Item, items
+from .subjects import Subjects
 
 __all__ = ["Batch"]
 
@@ -130,6 +131,22 @@ class Batch(Generic[R, C]):
                 raise feed.trouble
             if feed.whole:
                 await tabled.finish()
+
+    async def resolve_subjects(
+        self, items: Iterable[BatchItem], *, create: bool = False, ask: bool = True
+    ) -> tuple[BatchItem, ...]:
+        """The items with the ids of their subjects, found before anything is uploaded: pass them on to `run`.
+
+        Each distinct subject that no paid clip of the journal has is asked for: one by a `GET`, several by one list.
+        With `create` a subject may be a name: of a subject that exists, whatever its capitals, or else of one that is
+        made now; the journal remembers its id, and `BatchItem.subject` the name. Without `ask` nothing is sent.
+
+        Raises `InvalidRequest` for ids that do not exist and names that several subjects have, with the line of each;
+        what a call raises where the server cannot be asked. A creation is never repeated on a doubt.
+        """
+        line, _ = self._ready()
+        whole = [item if item.request is not None else evolve(item, request=self._request) for item in items]
+        return await Subjects(self._exchange, line.road.books.journal).resolved(whole, create=create, ask=ask)
 
     async def plan(self, clips: Clips) -> Plan:
         """What `run` would do and buy: reads and hashes the clips, asks the journal, sends nothing."""

@@ -55,6 +55,13 @@ _PASSED: Final = ("max_credits", "timeout", "tag_starts", "retry_refused", "same
 """What a batch calls as the flags do."""
 
 _BATCH_OPTIONS: Final = (
+    click.option(
+        "--subjects",
+        type=click.Choice(("ids", "create")),
+        default="ids",
+        show_default=True,
+        help="Whether subjects are ids, or names too: those that no subject has are created.",
+    ),
     click.option("--recursive", is_flag=True, help="Look into the folders of folders too."),
     click.option(
         "--journal",
@@ -187,7 +194,13 @@ def _job(found: Found, made_up: bool, options: Mapping[str, Any]) -> Job:
         "wait_for_credits": options["wait_for_credits"],
     }
     again = command_line("ochy", "analyze", *click.get_current_context().meta[__name__])
-    return Job(clips=found.clips, journal=options["journal"] or usual, settings=settings, again=again)
+    return Job(
+        clips=found.clips,
+        journal=options["journal"] or usual,
+        settings=settings,
+        create_subjects=options["subjects"] == "create",
+        again=again,
+    )
 
 
 def _prepare(job: Job, made_up: bool, options: Mapping[str, Any]) -> None:

@@ -43,7 +43,7 @@ _OPTIONS: Final = (
     click.option(
         "--full-body/--no-full-body", default=None, help="Back view only; without it pronation only. Default: yes."
     ),
-    click.option("--subject-id", metavar="ID", help="Link the analyses to this subject."),
+    click.option("--subject", "--subject-id", "subject_id", metavar="ID", help="Link the analyses to this subject."),
     click.option(
         "--notify-via-webhook/--no-notify-via-webhook", default=None, help="Needs an enabled webhook. Default: no."
     ),

@@ -20,6 +20,7 @@ from ..batch.outcomes import Outcome as Ended
 from ..batch.outcomes import Uncertain
 from ..batch.report import Plan
 from ..batch.sources import BatchItem
+from ..events import Event, SubjectCreated
 from ..journal.contract import Entry, Journal
 from ..journal.memory import MemoryJournal
 from ..policy.batching import State
@@ -48,6 +49,8 @@ class Job:
     """None is in memory."""
     settings: Mapping[str, Any]
     """For `OchySession.batch`, the journal apart."""
+    create_subjects: bool = False
+    """Whether subjects may be names, of subjects that exist or are to be made."""
     again: str
     """The command that does the same again."""
 
@@ -112,16 +115,22 @@ class _Run:
         batch: Batch[Any, Any]
         try:
             async with (
-                place.open(self.paper.listen) as ochy,
+                place.open(self._listen) as ochy,
                 ochy.batch(journal=self.journal, **self.job.settings) as batch,
             ):
+                clips = await batch.resolve_subjects(self.job.clips, create=self.job.create_subjects)
                 self.batch = batch
-                async with aclosing(batch.run(self.job.clips)) as outcomes:
+                async with aclosing(batch.run(clips)) as outcomes:
                     async for ended in outcomes:
                         self._end(self._outcome(ended), ended.key)
         finally:
             if self.batch is not None:  # what was broken off on leaving it has become a doubt by now
                 self.summary.report = self.batch.report
+
+    def _listen(self, event: Event) -> None:
+        if isinstance(event, SubjectCreated):
+            self.paper.note(f"{event.clip}: created the subject {event.subject_id}")
+        self.paper.listen(event)
 
     def _outcome(self, ended: Ended[Any, Any]) -> Outcome:
         outcome = Outcome.of(ended)
@@ -157,6 +166,7 @@ def plan(job: Job, place: Place) -> Plan:
     async def planned() -> Plan:
         paper = Paper(place.made_up)
         async with place.open(paper.listen) as ochy, ochy.batch(journal=known, **settings) as batch:
-            return await batch.plan(job.clips)
+            clips = await batch.resolve_subjects(job.clips, create=job.create_subjects, ask=False)
+            return await batch.plan(clips)
 
     return anyio.run(planned)
