@@ -3,9 +3,10 @@
     async with OchySession() as ochy:
         results = await ochy.analyze("runner.mp4", SideView(height=1.75, weight=68))
 
-The names here are what most programs need; more live in `ochy_async.errors`, `ochy_async.events`,
-`ochy_async.emulator` and `ochy_async.protocol`. Each is loaded when it is first used, so that the
-command line need not load the network to print its help.
+The names here are what most programs need: the session, requests and results, outcomes of batches, settings, and
+the errors by which a caller acts. Every error is in `ochy_async.errors`, every event in `ochy_async.events`, the
+emulator in `ochy_async.emulator`, and what answers are made of in `ochy_async.protocol`. Each name is loaded when it
+is first used, so that the command line need not load the network to print its help.
 """
 
 import logging
@@ -19,23 +20,39 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 if TYPE_CHECKING:
     from .batch.engine import Batch
+    from .batch.manifest import read_manifest
     from .batch.outcomes import Analyzed, Failed, Refused, Uncertain, Unfinished
     from .batch.sources import BatchItem
     from .clips import Clip
     from .errors import (
         AnalysisFailed,
         BuyCredits,
+        ClipRefused,
+        ClipUnusable,
+        ConnectionTrouble,
+        DeadlinePassed,
         FilmAgain,
         FixRequest,
         InvalidRequest,
+        InvalidSettings,
+        JournalTrouble,
         KeyRefused,
+        NotFound,
+        NotReady,
         OchyError,
+        OutputTrouble,
+        Problem,
+        RateLimited,
+        RequestRefused,
+        ServerTrouble,
         TryLater,
         UncertainStart,
         UnreadableAnswer,
         WaitLonger,
         WaitTimeout,
     )
+    from .events import Event
+    from .kept import KeptRecord, load_calculated, load_landmarks, load_records, load_results
     from .policy.limits import Bounds, Limits
     from .policy.polling import Polling
     from .policy.reconciling import Reconciliation
@@ -58,20 +75,35 @@ __all__ = [
     "Bounds",
     "BuyCredits",
     "Clip",
+    "ClipRefused",
+    "ClipUnusable",
+    "ConnectionTrouble",
+    "DeadlinePassed",
+    "Event",
     "Failed",
     "FilmAgain",
     "FixRequest",
     "FootStrike",
     "InvalidRequest",
+    "InvalidSettings",
+    "JournalTrouble",
+    "KeptRecord",
     "KeyRefused",
     "Landmarks",
     "Limits",
+    "NotFound",
+    "NotReady",
     "OchyError",
     "OchySession",
+    "OutputTrouble",
     "Polling",
+    "Problem",
+    "RateLimited",
     "Reconciliation",
     "Refused",
+    "RequestRefused",
     "Retry",
+    "ServerTrouble",
     "SideView",
     "SideViewCalculated",
     "SideViewResults",
@@ -85,35 +117,84 @@ __all__ = [
     "WaitLonger",
     "WaitTimeout",
     "__version__",
+    "load_calculated",
+    "load_landmarks",
+    "load_records",
+    "load_results",
+    "read_manifest",
 ]
 
 _HOMES = {
     "batch.engine": ("Batch",),
-    "batch.outcomes": ("Analyzed", "Failed", "Refused", "Uncertain", "Unfinished"),
+    "batch.manifest": ("read_manifest",),
+    "batch.outcomes": (
+        "Analyzed",
+        "Failed",
+        "Refused",
+        "Uncertain",
+        "Unfinished",
+    ),
     "batch.sources": ("BatchItem",),
     "clips": ("Clip",),
     "errors": (
         "AnalysisFailed",
         "BuyCredits",
+        "ClipRefused",
+        "ClipUnusable",
+        "ConnectionTrouble",
+        "DeadlinePassed",
         "FilmAgain",
         "FixRequest",
         "InvalidRequest",
+        "InvalidSettings",
+        "JournalTrouble",
         "KeyRefused",
+        "NotFound",
+        "NotReady",
         "OchyError",
+        "OutputTrouble",
+        "Problem",
+        "RateLimited",
+        "RequestRefused",
+        "ServerTrouble",
         "TryLater",
         "UncertainStart",
         "UnreadableAnswer",
         "WaitLonger",
         "WaitTimeout",
     ),
-    "policy.limits": ("Bounds", "Limits"),
+    "events": ("Event",),
+    "kept": (
+        "KeptRecord",
+        "load_calculated",
+        "load_landmarks",
+        "load_records",
+        "load_results",
+    ),
+    "policy.limits": (
+        "Bounds",
+        "Limits",
+    ),
     "policy.polling": ("Polling",),
     "policy.reconciling": ("Reconciliation",),
     "policy.retry": ("Retry",),
-    "protocol.analysis": ("AnalysisState", "Started", "Status"),
-    "protocol.back_view": ("BackView", "BackViewCalculated", "BackViewResults"),
+    "protocol.analysis": (
+        "AnalysisState",
+        "Started",
+        "Status",
+    ),
+    "protocol.back_view": (
+        "BackView",
+        "BackViewCalculated",
+        "BackViewResults",
+    ),
     "protocol.landmarks": ("Landmarks",),
-    "protocol.side_view": ("FootStrike", "SideView", "SideViewCalculated", "SideViewResults"),
+    "protocol.side_view": (
+        "FootStrike",
+        "SideView",
+        "SideViewCalculated",
+        "SideViewResults",
+    ),
     "session": ("OchySession",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
@@ -128,4 +209,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return list(__all__)

@@ -17,7 +17,7 @@ FLOORS = (
     "policy",
     "network",
     "proxies",
-    "transport storage journal clips probing events emulator",
+    "transport storage journal clips probing events emulator kept",
     "exchange",
     "starting waiting checking",
     "batch",

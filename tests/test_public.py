@@ -33,7 +33,8 @@ METHODS = [name for name in vars(OchySession) if not name.startswith("_")]
 def test_the_face_is_small_and_sorted() -> None:
     """What most programs need, each name once, in an order in which it is found."""
     assert ochy_async.__all__ == sorted(set(ochy_async.__all__))
-    assert len(ochy_async.__all__) <= 40
+    assert len(ochy_async.__all__) <= 64
+    assert dir(ochy_async) == ochy_async.__all__
 
 
 @pytest.mark.parametrize("name", ochy_async.__all__)
@@ -174,6 +175,36 @@ def test_the_batch_example_pays_each_clip_once(street: Emulator, capsys: pytest.
         exec(compile(example, "README.md", "exec"), {"__name__": "__main__"})  # noqa: S102
         assert capsys.readouterr().out.count(".mp4") == 2
     assert len(street.service.ledger) == 2
+
+
+PROSE = re.sub(r"^```.*?^```", "", TEXT, flags=re.MULTILINE | re.DOTALL)
+QUOTED = sorted(set(re.findall(r"`([^`\n]+)`", PROSE)))
+CLASSES = [each for each in QUOTED if re.fullmatch(r"(?:[A-Z][a-z]+){2,}|Clip\b.*|Event", each)]
+CALLS = [each for each in QUOTED if re.match(r"(?:await )?ochy\.\w+", each)]
+
+
+@pytest.mark.parametrize("quoted", CLASSES)
+def test_every_class_that_the_readme_names_can_be_imported(quoted: str) -> None:
+    """From the front, or from the one module that the README says."""
+    name, *members = re.sub(r"\(.*", "", quoted).split(".")
+    homes = [ochy_async, *(importlib.import_module(home) for home in set(re.findall(r"`(ochy_async\.\w+)`", PROSE)))]
+    (found, *_) = [getattr(home, name) for home in homes if hasattr(home, name)] or [None]
+    assert found is not None, f"{name} is nowhere that the README says"
+    assert all(hasattr(found, member) for member in members)
+
+
+def test_most_classes_of_the_readme_are_at_the_front() -> None:
+    """Only the journal's own errors and the events are elsewhere."""
+    elsewhere = {each for each in CLASSES if not hasattr(ochy_async, re.split(r"[.(]", each)[0])}
+    assert elsewhere <= {"JournalBusy", "JournalFull", "JournalUnusable", "StartUncertain"}
+    assert len(CLASSES) > 20
+
+
+@pytest.mark.parametrize("quoted", CALLS)
+def test_every_call_that_the_readme_names_is_there(quoted: str) -> None:
+    """`ochy.…` is a method or a property of the session."""
+    name = re.sub(r"^(?:await )?ochy\.|\(.*", "", quoted)
+    assert hasattr(OchySession, name)
 
 
 COMMENTED = [block for block in BLOCKS if re.search(r"^# ", block, flags=re.MULTILINE)]

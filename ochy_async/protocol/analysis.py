@@ -27,6 +27,7 @@ from .values import ID_KEYS, Answer, RawJson, answer, key
 from .wire import Request, Upload
 
 __all__ = [
+    "VIEWS",
     "AnalysisList",
     "AnalysisState",
     "Calculated",
@@ -38,6 +39,7 @@ __all__ = [
     "list_call",
     "results_call",
     "start_call",
+    "view_of",
 ]
 
 R = TypeVar("R", bound=Answer, covariant=True)
@@ -216,12 +218,12 @@ def _state(analysis_id: str, cls: type[Answer] | None, body: Any) -> AnalysisSta
         analysis_id=analysis_id,
         status=seen.status,
         percentage=seen.percentage,
-        results=structure(body, cls or _view_of(body).results_type) if succeeded else None,
+        results=structure(body, cls or view_of(body).results_type) if succeeded else None,
         raw=RawJson(body),
     )
 
 
-def _view_of(body: Any) -> type[AnalysisRequest[Any, Any]]:
+def view_of(body: Any) -> type[AnalysisRequest[Any, Any]]:
     """The view that the keys of results or calculated data belong to."""
     analysis = body.get("biomechanical_analysis")
     content = analysis.get("analysis_content") if isinstance(analysis, dict) else None
@@ -237,7 +239,7 @@ def calculated_call(started: Started[Any, C2] | str) -> Call[C2]:
     def read(body: Any) -> C2:
         if not isinstance(body, dict):
             raise misfit("an object", body)
-        return cast("C2", structure(body, cls or _view_of(body).calculated_type))
+        return cast("C2", structure(body, cls or view_of(body).calculated_type))
 
     return Call(
         Request(CALCULATED_DATA, CALCULATED_DATA.path(analysis_id=analysis_id)),

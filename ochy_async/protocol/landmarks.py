@@ -32,7 +32,7 @@ from .template import Block, Template
 from .values import Answer, RawJson, answer, key
 from .wire import Request, Response
 
-__all__ = ["Grid", "Landmarks", "LandmarksReading", "VideoInformation", "landmarks_call"]
+__all__ = ["Grid", "Landmarks", "LandmarksReading", "VideoInformation", "landmarks_call", "landmarks_of"]
 
 MOST_FRAMES: Final = 100_000
 MOST_NAMES: Final = 1_000
@@ -406,6 +406,20 @@ def _video(rest: RawJson) -> VideoInformation:
     if given is not None:
         note("expected an object", given, "video_input_information")
     return VideoInformation()
+
+
+def landmarks_of(body: bytes) -> Landmarks:
+    """The columns of raw data that are all here, read at once. Call it inside `drift.reading`.
+
+    Raises `ValueError` for what is no JSON, `Misfit` where there are no frames.
+    """
+    slices = _read(body)
+    while True:
+        try:
+            next(slices)
+        except StopIteration as end:
+            found: Landmarks = end.value
+            return found
 
 
 @define(eq=False)
