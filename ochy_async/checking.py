@@ -77,5 +77,6 @@ class Checking:
     def _news(self, why: str) -> bool:
         """Whether it was asked for a look, and why there was none was not yet told."""
         known = self.stops == "nothing" or why in self._told
-        self._told.add(why)
+        if why:  # else it was looked into, and tells less than others do: that is of this clip alone
+            self._told.add(why)
         return not known

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,19 @@ async def _unread(_: Prober, known: Any, *__: Any) -> Any:
 
 
 _LOOK = Prober.look
+
+
+async def test_a_decoder_that_is_not_usable_is_told_once_and_stops_nothing(
+    ochy: OchySession, emulator: Emulator, events: list[Event], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many clips there are: they are sent as if it were not there."""
+    (tmp_path / "av.py").write_text("raise ImportError('made for another Python')")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = await outcomes(ochy, [ACROSS, UPRIGHT, video(frames=20)])
+    assert [type(each) for each in found] == [Analyzed] * 3
+    ((_, told),) = [(each.clip, each.findings) for each in events if isinstance(each, ClipDoubted)]
+    assert re.search(r"not looked into: PyAV[ \d.]* is not usable here: ImportError: made for another", str(told[0]))
+    assert len(emulator.service.ledger) == 3
 
 
 # --- many ----------------------------------------------------------------------------------------------

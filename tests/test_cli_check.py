@@ -120,7 +120,7 @@ def test_without_the_extra_the_command_to_install_it_is_told(folder: Path, monke
         prober.hindrance_here.cache_clear()
     assert told.exit_code == 0
     assert "may not fit" in told.stdout
-    assert "not checked: length, picture size, frame rate" in told.stdout
+    assert "Not known: length, picture size, frame rate" in told.stdout
     assert "pip install 'ochy-async[video]'" in told.stderr
 
 

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -20,6 +21,8 @@ from conftest import CLIP, world
 from shop import QUICK, START, Shop, eventually, lines, opened, process, run
 
 from ochy_async.emulator import Ask, Html, Status
+from ochy_async.probing import prober
+from ochy_async.probing.prober import hindrance_here
 
 
 @pytest.fixture
@@ -232,6 +235,12 @@ def test_the_key_comes_from_a_file(shop: Shop, tmp_path_factory: pytest.TempPath
 # --- doctor ---------------------------------------------------------------------------------------
 
 
+def report(result: Any) -> list[dict[str, Any]]:
+    """The checks as JSON."""
+    checks: list[dict[str, Any]] = json.loads(result.stdout)["checks"]
+    return checks
+
+
 def states(result: Result) -> dict[str, str]:
     return {each["check"]: each["state"] for each in json.loads(result.stdout)["checks"]}
 
@@ -246,6 +255,43 @@ def test_doctor_finds_all_well(shop: Shop) -> None:
     assert "enabled, to hooks.example.org" in result.stdout
     assert "private" not in result.output
     assert set(states(shop.ochy("doctor", "--json")).values()) == {"ok", "unknown"}
+
+
+def test_doctor_tries_the_decoder(shop: Shop) -> None:
+    """With the versions of what reads clips, and no clip of the user's."""
+    pytest.importorskip("av", reason="needs the extra video: PyAV is not installed")
+    (decoder,) = (each for each in report(shop.ochy("doctor", "--json")) if each["check"] == "decoder")
+    assert decoder["state"] == "ok"
+    assert re.fullmatch(r"PyAV [\d.]+, FFmpeg [\w.-]+; it reads its proof clip right", decoder["found"])
+
+
+def test_doctor_finds_a_broken_decoder(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what it said, line by line, and what is to be done."""
+    (tmp_path / "av.py").write_text(
+        "import sys\nprint('libx: not found', file=sys.stderr)\nraise ImportError('libx')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    hindrance_here.cache_clear()
+    told = shop.ochy("doctor")
+    hindrance_here.cache_clear()
+    assert told.exit_code == 1
+    assert re.search(
+        r"^failed   decoder: PyAV[\d. ]* is not usable here: ImportError: libx\n         \| libx: not found$",
+        told.stdout,
+        re.MULTILINE,
+    )
+    assert "         -> Clips are sent after" in told.stdout
+
+
+def test_doctor_says_how_to_get_a_decoder(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the extra nothing has failed."""
+    monkeypatch.setattr(prober, "find_spec", lambda _: None)
+    hindrance_here.cache_clear()
+    told = shop.ochy("doctor", "--json")
+    hindrance_here.cache_clear()
+    (decoder,) = (each for each in report(told) if each["check"] == "decoder")
+    assert (told.exit_code, decoder["state"]) == (0, "unknown")
+    assert "pip install 'ochy-async[video]'" in decoder["advice"]
 
 
 def test_doctor_finds_a_refused_key(shop: Shop) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from ochy_async.emulator.films import CODECS, film
 
-av = pytest.importorskip("av", reason="films need the extra `video`")
+av = pytest.importorskip("av", reason="needs the extra video: PyAV is not installed")
 
 KINDS = tuple(CODECS)
 

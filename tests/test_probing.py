@@ -5,8 +5,12 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
+import re
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator
@@ -17,14 +21,18 @@ import anyio
 import pytest
 from canary import API_KEY
 from conftest import CLIP
+from proof_clip import drawn
 from videos import Container, sound, video
 
 from ochy_async import Clip
 from ochy_async.checking import facts_of
 from ochy_async.clips import ClipSource, prepare
-from ochy_async.probing import prober as room
-from ochy_async.probing.prober import INSTALL, Prober
+from ochy_async.probing import child as program
+from ochy_async.probing import prober
+from ochy_async.probing import process as room
+from ochy_async.probing.prober import INSTALL, MISSING, Prober
 from ochy_async.protocol.facts import ClipFacts
+from ochy_async.protocol.judgement import judge
 
 pytestmark = pytest.mark.anyio
 
@@ -34,8 +42,8 @@ CODECS: dict[Container, str] = {"webm": "vp8"}
 
 async def look(source: ClipSource, name: str | None = None, **settings: Any) -> ClipFacts:
     """The facts of a clip, read by a child of its own."""
-    async with Prober(**settings) as prober:
-        return await facts_of(await prepare(source, name), prober)
+    async with Prober(**settings) as looking:
+        return await facts_of(await prepare(source, name), looking)
 
 
 @pytest.mark.parametrize("container", list(ENDINGS))
@@ -139,11 +147,11 @@ async def test_a_film_without_pictures_is_told() -> None:
 )
 async def test_a_file_is_read_whatever_its_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No name is taken for an address or an option, nor by a child that was started in another folder."""
-    async with Prober() as prober:
-        await facts_of(await prepare(video()), prober)
+    async with Prober() as looking:
+        await facts_of(await prepare(video()), looking)
         monkeypatch.chdir(tmp_path)
         (tmp_path / name).write_bytes(video())
-        assert (await facts_of(await prepare(name), prober)).frames == 30
+        assert (await facts_of(await prepare(name), looking)).frames == 30
 
 
 async def slices(data: bytes) -> AsyncGenerator[bytes]:
@@ -171,10 +179,10 @@ async def test_what_a_stream_raises_is_the_callers() -> None:
         yield video()[:100]
         raise OSError("the camera fell")
 
-    async with Prober() as prober:
+    async with Prober() as looking:
         with pytest.raises(OSError, match="the camera fell"):
-            await prober.look(ClipFacts(name="a.mp4", size=5000), None, broken)
-        assert (await facts_of(await prepare(video()), prober)).frames == 30
+            await looking.look(ClipFacts(name="a.mp4", size=5000), None, broken)
+        assert (await facts_of(await prepare(video()), looking)).frames == 30
 
 
 # --- children ------------------------------------------------------------------------------------------
@@ -198,13 +206,13 @@ def environment(child: int) -> bytes:
 @linux
 async def test_a_child_is_used_again_and_ends_with_the_block() -> None:
     """No more than two, however many looks there are at once; afterwards none is left."""
-    async with Prober() as prober:
+    async with Prober() as looking:
         clip = await prepare(video())
         async with anyio.create_task_group() as looks:
             for _ in range(20):
-                looks.start_soon(facts_of, clip, prober)
+                looks.start_soon(facts_of, clip, looking)
         first = children()
-        await facts_of(clip, prober)
+        await facts_of(clip, looking)
         assert children() == first
         assert 1 <= len(first) <= 2
     assert children() == set()
@@ -213,8 +221,8 @@ async def test_a_child_is_used_again_and_ends_with_the_block() -> None:
 @linux
 async def test_a_child_knows_no_secret() -> None:
     """Not in its environment, nor where the key is."""
-    async with Prober() as prober:
-        await facts_of(await prepare(video()), prober)
+    async with Prober() as looking:
+        await facts_of(await prepare(video()), looking)
         told = b"".join(map(environment, children()))
         assert b"PATH=" in told
         assert b"OCHY" not in told
@@ -224,36 +232,46 @@ async def test_a_child_knows_no_secret() -> None:
 @linux
 async def test_a_child_that_was_killed_between_looks_is_replaced() -> None:
     """Whatever killed it, the next clip is not the worse for it."""
-    async with Prober() as prober:
+    async with Prober() as looking:
         clip = await prepare(video())
         async with anyio.create_task_group() as looks:
             for _ in range(2):
-                looks.start_soon(facts_of, clip, prober)
+                looks.start_soon(facts_of, clip, looking)
         assert len(children()) == 2
         for child in children():
             os.kill(child, signal.SIGKILL)
-        assert (await facts_of(clip, prober)).frames == 30
+        assert (await facts_of(clip, looking)).frames == 30
 
 
 def child_that(does: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From here on a decoder behaves so once it gets a film that begins with a mark."""
-    program = Path(room.CHILD).read_text(encoding="utf-8")
+    text = program_text()
     ill = f"    if file.read(4) == b'DOOM':\n        {does}\n    file.seek(0)\n"
     at = '    """The facts of a film, as far as they can be had."""\n'
-    assert at in program
+    assert at in text
+    replaced(folder, monkeypatch, text.replace(at, at + ill))
+
+
+def program_text() -> str:
+    """The child's program."""
+    return Path(room.CHILD).read_text(encoding="utf-8")
+
+
+def replaced(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """From here on children run this program, with the proof clip beside it."""
     path = folder / "child.py"
-    path.write_text(program.replace(at, at + ill), encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
+    (folder / program.PROOF.name).write_bytes(program.PROOF.read_bytes())
     monkeypatch.setattr(room, "CHILD", str(path))
 
 
 DEATHS = {
     "dies": "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
     "leaves": "raise SystemExit",
-    "raises": "raise RuntimeError",
-    "babbles": "print('x' * 100_000, flush=True)",
-    "talks nonsense": "print('no JSON', flush=True)",
-    "answers a list": "print('[]', flush=True)",
-    "wants all memory": "bytearray(3 << 30)",
+    "babbles": "os.write(3, b'x' * 100_000)",
+    "talks nonsense": "os.write(3, b'no JSON\\n')",
+    "answers a list": "os.write(3, b'[]\\n')",
+    "answers something else": "os.write(3, b'{}\\n')",
 }
 
 
@@ -263,11 +281,40 @@ async def test_a_decoder_that_dies_takes_nothing_with_it(
 ) -> None:
     """The clip is unreadable, the next one is read as ever."""
     child_that(does, tmp_path, monkeypatch)
-    async with Prober() as prober:
-        facts = await facts_of(await prepare(b"DOOM" + bytes(50), "a.mp4"), prober)
+    async with Prober() as looking:
+        facts = await facts_of(await prepare(b"DOOM" + bytes(50), "a.mp4"), looking)
         assert facts.readable is False
         assert "dies" in facts.unread
-        assert (await facts_of(await prepare(video()), prober)).frames == 30
+        assert (await facts_of(await prepare(video()), looking)).frames == 30
+
+
+TROUBLES = {
+    "an argument that is gone": ("raise TypeError(\"open() got an unexpected keyword 'x'\")", "TypeError: open()"),
+    "a name that is gone": ("import av; av.no_such_name", "AttributeError: "),
+    "memory": ("bytearray(3 << 30)", "MemoryError"),
+}
+
+
+@pytest.mark.parametrize(("does", "why"), TROUBLES.values(), ids=TROUBLES)
+async def test_an_error_of_ours_is_no_fault_of_the_clip(
+    does: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is not known what is in the clip, and the log tells where it broke."""
+    child_that(does, tmp_path, monkeypatch)
+    async with Prober() as looking:
+        with caplog.at_level(logging.DEBUG, "ochy_async"):
+            facts = await facts_of(await prepare(b"DOOM" + bytes(50), "a.mp4"), looking)
+        assert facts.readable is None
+        assert re.match(rf"PyAV [\d.]+ could not look into it: {re.escape(why)}", facts.unread)
+        assert "Traceback" in caplog.text
+        assert (await facts_of(await prepare(video()), looking)).frames == 30
+
+
+async def test_what_a_library_prints_garbles_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither by Python's way nor by the system's."""
+    child_that("print('{}'); os.write(1, b'[]'); os.write(2, b'{}')", tmp_path, monkeypatch)
+    assert (await look(b"DOOM" + bytes(50), "a.mp4")).readable is False
+    assert (await look(b"DOOM" + bytes(50), "a.mp4")).unread == ""
 
 
 HANGS = {"waits": "import time; time.sleep(60)", "computes": "while True: pass"}
@@ -277,22 +324,22 @@ HANGS = {"waits": "import time; time.sleep(60)", "computes": "while True: pass"}
 async def test_a_decoder_that_hangs_is_ended(does: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In time, and for good; what it would have told is not known."""
     child_that(does, tmp_path, monkeypatch)
-    async with Prober(0.3) as prober:
+    async with Prober(0.3) as looking:
         begun = time.monotonic()
-        facts = await facts_of(await prepare(b"DOOM" + bytes(50), "a.mp4"), prober)
+        facts = await facts_of(await prepare(b"DOOM" + bytes(50), "a.mp4"), looking)
         assert time.monotonic() - begun < 3
         assert (facts.readable, "longer than 0.3 s" in facts.unread) == (None, True)
-        assert (await facts_of(await prepare(video()), prober)).frames == 30
+        assert (await facts_of(await prepare(video()), looking)).frames == 30
 
 
 @linux
 async def test_a_look_that_is_cancelled_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The child is ended with it, as nobody waits for its answer."""
     child_that(HANGS["waits"], tmp_path, monkeypatch)
-    async with Prober() as prober:
+    async with Prober() as looking:
         clip = await prepare(b"DOOM" + bytes(50), "a.mp4")
         with anyio.move_on_after(0.5):
-            await facts_of(clip, prober)
+            await facts_of(clip, looking)
         assert children() == set()
 
 
@@ -303,7 +350,7 @@ async def test_a_child_whose_parent_is_gone_ends_by_itself(tmp_path: Path, monke
     process = await anyio.open_process([sys.executable, "-I", room.CHILD])
     async with process:
         assert process.stdin is not None
-        order = b'{"modules": %s, "memory": 2000000000, "seconds": 0.5}\n{"bytes": 4}\nDOOM'
+        order = b'{"modules": %s, "memory": 2000000000, "seconds": 0.5, "to_start": 30}\n{"bytes": 4}\nDOOM'
         await process.stdin.send(order % str(sys.path).replace("'", '"').encode())
         with anyio.move_on_after(10):
             await process.wait()
@@ -336,30 +383,221 @@ async def test_a_look_leaves_the_loop_alone() -> None:
 
 async def test_without_the_extra_the_signature_is_all(tmp_path: Path) -> None:
     """What was not checked comes with the command that installs what checks it."""
-    facts = await look(video("mov"), hindrance=lambda: room.MISSING)
+    facts = await look(video("mov"), hindrance=lambda: MISSING)
     assert (facts.container, facts.readable, facts.seconds) == ("mov", None, None)
     assert INSTALL in facts.unread
     path = tmp_path / "text.mp4"
     path.write_text("hello, I am a text")
-    assert (await look(path, hindrance=lambda: room.MISSING)).container == ""
+    assert (await look(path, hindrance=lambda: MISSING)).container == ""
 
 
-async def test_a_child_that_cannot_start_is_no_fault_of_the_clip(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_no_process_is_no_fault_of_the_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is told as what it is: not known."""
-    path = tmp_path / "child.py"
-    path.write_text("raise SystemExit")
-    monkeypatch.setattr(room, "CHILD", str(path))
-    facts = await look(video())
-    assert (facts.readable, "no process" in facts.unread) == (None, True)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python-that-is-gone"))
-    assert "no process" in (await look(video())).unread
+    facts = await look(video())
+    assert (facts.readable, "no process could be started" in facts.unread) == (None, True)
 
 
 async def test_no_other_program_is_started_for_a_python(monkeypatch: pytest.MonkeyPatch) -> None:
     """A frozen program, or a server with Python inside, would run itself again, and what it buys."""
-    room.hindrance_here.cache_clear()
+    prober.hindrance_here.cache_clear()
     monkeypatch.setattr(sys, "executable", "/opt/shop/analyse-all")
     assert "no Python interpreter" in (await look(video())).unread
-    room.hindrance_here.cache_clear()
+    prober.hindrance_here.cache_clear()
+
+
+# --- a decoder proves itself ---------------------------------------------------------------------------
+
+WHOLE = program.PROOF.read_bytes()
+
+
+def test_the_proof_clip_is_small_and_still_what_it_should_be() -> None:
+    """A few kilobytes, and the program that draws it draws one with the same facts today."""
+    assert len(WHOLE) < 5_000
+    assert [name for name, right in program.PROVEN.items() if program._differs(_read(drawn())[name], right)] == []
+
+
+def _read(content: bytes) -> dict[str, Any]:
+    return program._read(io.BytesIO(content))
+
+
+def fake_av(folder: Path, monkeypatch: pytest.MonkeyPatch, init: str) -> None:
+    """Another PyAV is found first, of which nobody has ever heard."""
+    package = folder / "fakes" / "av"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(f"__version__ = '99.0'\n{init}", encoding="utf-8")
+    (package / "error.py").write_text("class FFmpegError(Exception): pass\nMemoryError = MemoryError\n")
+    monkeypatch.syspath_prepend(str(package.parent))
+
+
+def like_the_real_one(does: str) -> str:
+    """A PyAV that is the real one until something is opened."""
+    return f"""
+import io, sys
+sys.path[:] = [each for each in sys.path if not each.endswith('fakes')]
+del sys.modules['av']
+import av
+def opened(file, mode, _open=av.open, **more):
+    {does}
+    return _open(file, mode, **more)
+av.open, av.__version__ = opened, '99.0'
+"""
+
+
+def refusing(argument: str) -> str:
+    """A PyAV that has no such argument."""
+    return like_the_real_one(f"if {argument!r} in more: raise TypeError('open() got an unexpected argument')")
+
+
+BROKEN = {
+    "fails on import": ("raise ImportError('libavcodec.so.99: cannot open shared object file')", "libavcodec.so.99"),
+    "is an empty package": ("", "has no attribute 'open'"),
+    "takes other arguments": (refusing("options"), "TypeError: open() got an unexpected"),
+    "tells nonsense": (like_the_real_one(f"file = io.BytesIO({video()!r})"), "codec 'mpeg4' instead of 'h264'"),
+    "reads anything": (like_the_real_one(f"file = io.BytesIO({WHOLE!r})"), "a broken file taken for a whole one"),
+    "ends the process": ("import os; os._exit(3)", "its process ended with exit code 3"),
+    "crashes": ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "its process ended with signal 11"),
+    "wants all memory": ("bytearray(3 << 30)", "MemoryError"),
+    "writes without end": ("import os; os.write(2, b'x' * 9_000_000); os._exit(3)", "exit code 3"),
+}
+
+
+@pytest.mark.parametrize(("init", "why"), BROKEN.values(), ids=BROKEN)
+async def test_no_clip_is_blamed_for_a_broken_decoder(
+    init: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Good or bad, it was not looked into, and why is told with the version, in the same words each time."""
+    fake_av(tmp_path, monkeypatch, init)
+    async with Prober() as looking:
+        good = await facts_of(await prepare(video()), looking)
+        bad = await facts_of(await prepare(video()[:999], "a.mp4"), looking)
+    assert (good.readable, good.decodable, bad.readable) == (None, None, None)
+    assert re.match(r"PyAV [\d.]+ is not usable here: ", good.unread)
+    assert why in good.unread
+    assert good.unread == bad.unread
+    assert [each.severity for each in judge(good)] == ["warning"]
+
+
+async def test_a_decoder_that_hangs_at_its_start_is_waited_for_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not once for each clip of a batch."""
+    fake_av(tmp_path, monkeypatch, "import time; time.sleep(60)")
+    monkeypatch.setattr(room, "TO_START", 0.5)
+    begun = time.monotonic()
+    async with Prober() as looking:
+        found = [await facts_of(await prepare(video()), looking) for _ in range(20)]
+    assert time.monotonic() - begun < 8
+    assert {(each.readable, "did not start within 0.5 s" in each.unread) for each in found} == {(None, True)}
+
+
+async def test_a_decoder_that_was_mended_is_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that runs for weeks does not do without for a bad minute."""
+    fake_av(tmp_path, monkeypatch, "import os; os._exit(3)")
+    monkeypatch.setattr(prober, "UNTIL_TRIED_AGAIN", 0)
+    async with Prober() as looking:
+        assert (await facts_of(await prepare(video()), looking)).readable is None
+        monkeypatch.undo()
+        assert (await facts_of(await prepare(video()), looking)).frames == 30
+
+
+async def test_a_version_that_nobody_has_seen_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And used if it reads the proof clip right; one argument that comes and goes is not missed."""
+    fake_av(tmp_path, monkeypatch, refusing("metadata_errors"))
+    async with Prober() as looking:
+        assert (await facts_of(await prepare(video()), looking)).frames == 30
+        assert (await looking.decoder()).versions["PyAV"] == "99.0"
+
+
+async def test_a_clip_that_spoils_the_decoder_is_not_blamed_for_what_it_says_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A verdict counts only while the proof clip is still read."""
+    child_that("global _opened; _opened = None", tmp_path, monkeypatch)
+    async with Prober() as looking:
+        facts = await facts_of(await prepare(b"DOOM" + bytes(50), "a.mp4"), looking)
+        assert facts.readable is None
+        assert "could not look into it" in facts.unread
+        assert (await facts_of(await prepare(video()), looking)).frames == 30
+
+
+async def test_a_verdict_of_a_decoder_that_went_wrong_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has read the proof clip once and reads nothing any more: another one is asked."""
+    text = program_text()
+    at = "    bounded = _Bounded(file)\n"
+    ill = "    TIMES.append(0)\n    if len(TIMES) > 2: return {'readable': False}\n"
+    start = 'if __name__ == "__main__":\n'
+    replaced(tmp_path, monkeypatch, text.replace(at, ill + at).replace(start, f"TIMES = []\n{start}"))
+    async with Prober() as looking:
+        facts = await facts_of(await prepare(video()), looking)
+    assert facts.readable is None
+    assert "after a clip that it could not read" in facts.unread
+
+
+@pytest.mark.parametrize("does", ["raise ImportError(OWN)", "print(OWN, file=sys.stderr); os._exit(3)"])
+async def test_what_a_broken_decoder_says_is_kept_in_bounds(
+    does: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the debug log and for `ochy doctor`, without addresses, control characters and the user's name."""
+    monkeypatch.setenv("HOME", "/home/somebody")
+    own = "https://u:secret@x/y?z \x1b[2J /home/somebody/lib " + "much " * 4000
+    fake_av(tmp_path, monkeypatch, f"import os, sys\nOWN = {own!r}\n{does}")
+    async with Prober() as looking:
+        with caplog.at_level(logging.DEBUG, "ochy_async"):
+            found = await looking.decoder()
+            facts = await facts_of(await prepare(video()), looking)
+    assert 1_000 < len(found.said) <= 8_192
+    assert len(facts.unread) < 500
+    assert found.said in caplog.text
+    everything = f"{found} {found.trouble} {facts.unread} {caplog.text}"
+    assert not [each for each in ("secret", "somebody", "\x1b") if each in everything]
+
+
+def open_files() -> int:
+    """How many this process has."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@linux
+async def test_no_pipe_is_left_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a child read, died or never started."""
+    child_that(DEATHS["dies"], tmp_path, monkeypatch)
+    await look(video())
+    before = open_files()
+    await look(video())
+    await look(b"DOOM" + bytes(50), "a.mp4")
+    fake_av(tmp_path, monkeypatch, "import os; os._exit(3)")
+    await look(video())
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python-that-is-gone"))
+    await look(video())
+    assert open_files() == before
+
+
+async def test_without_a_pipe_that_never_blocks_nothing_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a look is as good."""
+    monkeypatch.setattr(room._Stderr, "opened", room._Stderr)
+    assert (await look(video())).frames == 30
+    fake_av(tmp_path, monkeypatch, "raise ImportError('gone')")
+    async with Prober() as looking:
+        found = await looking.decoder()
+    assert (found.said, "ImportError: gone" in found.trouble) == ("", True)
+
+
+def test_a_pipe_that_could_block_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows Python 3.11 has no other."""
+    monkeypatch.delattr(os, "set_blocking")
+    pipe = room._Stderr.opened()
+    assert (pipe.given, pipe.tail()) == (subprocess.DEVNULL, "")
+
+
+@pytest.mark.parametrize("container", ["mp4", "avi", "matroska"])
+async def test_a_title_that_is_no_text_makes_no_clip_unreadable(container: Container) -> None:
+    """Old cameras write them in the letters of their country."""
+    data = video(container, metadata={"title": "TITLE!"}).replace(b"TITLE!", b"L\xe4\xe4ufer"[:6])
+    assert b"L\xe4\xe4u" in data
+    facts = await look(data)
+    assert (facts.readable, facts.frames) == (True, 30)

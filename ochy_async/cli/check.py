@@ -6,6 +6,7 @@ Law of this room: no key, no network, no credit; what is said of a clip is what 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, Literal, TypeGuard
 
@@ -134,11 +135,12 @@ def _is_finding(problem: Problem) -> TypeGuard[Finding]:
 
 def _sheet(checked: Sequence[Checked]) -> Sheet:
     good = sum(each.verdict == "fits" for each in checked)
+    told: set[str] = set()
     return Sheet(
         f"{good} of {len(checked)} fit; nothing was sent or spent",
         COLUMNS,
         tuple(map(_row, checked)),
-        tuple(note for each in checked for note in _notes(each)),
+        (*(note for each in checked for note in _notes(each, told)), *_unread(checked)),
     )
 
 
@@ -157,9 +159,22 @@ def _row(checked: Checked) -> tuple[str, ...]:
     )
 
 
-def _notes(checked: Checked) -> Iterator[str]:
+def _notes(checked: Checked, told: set[str]) -> Iterator[str]:
+    """What was found; why clips were not looked into once for all of them, by what was `told` before."""
     for each in checked.findings:
+        if each.code == "unchecked" and checked.facts is not None and (why := checked.facts.unread):
+            if why in told:
+                continue
+            told.add(why)
         yield f"{checked.clip} ({view_words(checked.request.view)}): {each.severity}: {each}"
+
+
+def _unread(checked: Sequence[Checked]) -> Iterator[str]:
+    """How many clips were not looked into, for each reason that more than one has."""
+    reasons = Counter(each.facts.unread for each in checked if each.facts is not None and each.facts.unread)
+    for why, count in reasons.items():
+        if count > 1:
+            yield f"{count} clips were not looked into, all for the same reason: {why}"
 
 
 def _line(checked: Checked) -> str:

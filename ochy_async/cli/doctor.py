@@ -20,6 +20,8 @@ from .._version import __version__
 from ..errors import ConnectionTrouble, DeadlinePassed, KeyRefused, OchyError, Phase
 from ..policy.limits import Limits
 from ..policy.retry import Retry
+from ..probing.prober import INSTALL, MISSING, Prober, hindrance_here
+from ..probing.process import Decoder
 from ..protocol.webhooks import WebhookSettings
 from ..proxies import Proxy
 from ..session import BASE_URL, OchySession
@@ -36,6 +38,8 @@ T = TypeVar("T")
 
 FREE: Final = "This asks for the webhook's settings and nothing else: it spends nothing."
 PACKAGES: Final = ("aiohttp", "anyio", "attrs", "cattrs")
+UNCHECKED: Final = "Clips are sent after a check of name, size and signature alone."
+ANOTHER: Final = f"Try another version of PyAV: pip install --upgrade --force-reinstall av, or {INSTALL}"
 ONCE: Final = Retry(attempts=1)
 SOON: Final = Limits(connect=10, stall=15, call=20)
 
@@ -49,6 +53,8 @@ class Check:
     found: str
     advice: str = ""
     """What to do about it; empty where nothing is to be done."""
+    details: str = ""
+    """What a program said that failed, in lines; empty where none did."""
 
 
 @click.command("doctor")
@@ -68,6 +74,8 @@ def command(as_json: bool, base_url: str | None, key_file: str | None) -> None:
     else:
         for check in checks:
             click.echo(f"{check.state:8} {check.check}: {clean(check.found)}")
+            for line in check.details.splitlines():
+                click.echo(f"{'':8} | {clean(line)}")
             if check.advice:
                 click.echo(f"{'':8} -> {clean(check.advice)}")
     click.get_current_context().exit(_exit(checks))
@@ -89,6 +97,7 @@ _KEY_CHECKS: Final = ("key", "key accepted")
 
 def _checks(account: Account) -> Iterator[Check]:
     yield from _versions()
+    yield _decoder()
     ready = [_key(account), _base_url(account.base_url), _proxy(account)]
     yield from ready
     settings = None if _failed(ready) else anyio.run(_asked, account)
@@ -96,6 +105,24 @@ def _checks(account: Account) -> Iterator[Check]:
     yield _accepted(settings)
     yield _webhook(settings)
     yield Check("clock", "unknown", "the API does not tell its time; nothing here depends on it")
+
+
+def _decoder() -> Check:
+    """Whether clips can be looked into; found out with a clip that the package brings along."""
+    found = anyio.run(_tried_out)
+    if not found.trouble:
+        return Check("decoder", "ok", f"{found}; it reads its proof clip right")
+    if found.trouble == MISSING:
+        return Check("decoder", "unknown", "PyAV is not installed", f"{UNCHECKED} Install it with: {INSTALL}")
+    if hindrance_here():
+        return Check("decoder", "unknown", found.trouble, UNCHECKED)
+    why = f"{found} is not usable here: {found.trouble}"
+    return Check("decoder", "failed", why, f"{UNCHECKED} {ANOTHER}", found.said)
+
+
+async def _tried_out() -> Decoder:
+    async with Prober() as prober:
+        return await prober.decoder()
 
 
 def _versions() -> Iterator[Check]:

@@ -64,7 +64,7 @@ def film(
     _check(kind, width, height, fps, seconds, rotation, keep)
     content = _muxed(_frames(seed, view, width, height, fps, seconds), kind, width, height, fps, varying)
     if rotation:
-        content = _turned(content, rotation)
+        content = turned(content, rotation)
     return content[: max(1, round(len(content) * keep))]
 
 
@@ -170,8 +170,8 @@ _TO_MATRIX: Final = 44
 """Bytes from the name of a track's header (version 0) to its matrix."""
 
 
-def _turned(content: bytes, rotation: int) -> bytes:
-    """The same film with its track's matrix turned, which players obey."""
+def turned(content: bytes, rotation: int) -> bytes:
+    """The same MP4 or MOV with its track's matrix turned by 90, 180 or 270 degrees clockwise, which players obey."""
     at = content.index(b"tkhd") + _TO_MATRIX
     a, b, c, d = (value * 0x10000 for value in _TURNS[rotation])
     matrix = array("i", (a, b, 0, c, d, 0, 0, 0, 0x40000000))

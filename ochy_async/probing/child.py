@@ -2,10 +2,11 @@
 
 Law of this room: run by path in an interpreter of its own, it imports the standard library and PyAV, never
 the user's program. Whatever hangs is ended by an alarm, whatever grows by a limit, whatever is left over by
-the end of stdin.
+the end of stdin. It says of a clip only what a decoder says that reads the proof clip right.
 
-An order is a line of JSON, `{"path": …}` or `{"bytes": n}` with n bytes behind it; the answer is a line of
-JSON with the names of `ClipFacts`. The first line of all is `{"modules": [...], "seconds": …, "memory": …}`.
+The first line on stdin is `{"modules": [...], "seconds": ..., "to_start": ..., "memory": ...}`, and the answer to it
+`{"decoder": ..., "trouble": ...}`. Every further order is a line of JSON, `{"path": ...}` or `{"bytes": n}` with n
+bytes behind it; the answer is a line of JSON, `{"facts": {...}}` with the names of `ClipFacts`, or `{"trouble": ...}`.
 """
 
 from __future__ import annotations
@@ -16,10 +17,31 @@ import os
 import signal
 import statistics
 import sys
+import traceback
 from collections.abc import Iterator
-from importlib import import_module
+from contextlib import suppress
+from pathlib import Path
 from typing import IO, Any, Final
 
+PROOF: Final = Path(__file__).with_name("proof.mp4")
+"""A clip whose facts are known; drawn by `python tests/proof_clip.py`."""
+PROVEN: Final[dict[str, Any]] = {
+    "readable": True,
+    "video": True,
+    "codec": "h264",
+    "decodable": True,
+    "seconds": 0.4,
+    "fps": 30.0,
+    "varying": False,
+    "frames": 12,
+    "cut_short": False,
+    "unread": "",
+    "width": 36,
+    "height": 64,
+    "rotation": 270,
+}
+"""What must come out of it."""
+LONGEST_REASON: Final = 300
 FORMATS: Final = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm"
 """What may be opened: no playlist, which would open other files, and no text that passes for a film."""
 FOR_A_PICTURE: Final = 200
@@ -37,31 +59,92 @@ SELDOM: Final = 0.02
 
 def main() -> None:
     """Answers orders until stdin ends."""
-    orders, answers = sys.stdin.buffer, sys.stdout.buffer
+    orders, answers = sys.stdin.buffer, _answers()
     settings = json.loads(orders.readline())
     sys.path[:] = settings["modules"]
     _bound(settings["memory"])
-    trouble = _unusable()
-    _answer(answers, {"trouble": trouble})
+    _alarm(settings["to_start"])
+    trouble = _unproven()
+    _answer(answers, {"decoder": _decoder(), "trouble": trouble})
+    _alarm(0)
     while not trouble and (line := orders.readline()):
         order = json.loads(line)
         content = orders.read(order["bytes"]) if "bytes" in order else None
         _alarm(settings["seconds"])
-        _answer(answers, _facts(order, content))
+        _answer(answers, _looked(order, content))
         _alarm(0)
 
 
-def _unusable() -> str:
-    try:
-        import_module("av")
-    except Exception as missing:  # noqa: BLE001 - a broken library may raise anything
-        return f"PyAV cannot be loaded ({type(missing).__name__})"
-    return ""
+def _answers() -> IO[bytes]:
+    """Where answers go. Whatever a library prints goes to stderr instead, where it garbles nothing."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return answers
 
 
-def _answer(answers: IO[bytes], facts: dict[str, Any]) -> None:
-    answers.write(json.dumps(facts).encode() + b"\n")
+def _answer(answers: IO[bytes], answer: dict[str, Any]) -> None:
+    answers.write(json.dumps(answer).encode() + b"\n")
     answers.flush()
+
+
+def _looked(order: dict[str, Any], content: bytes | None) -> dict[str, Any]:
+    """The facts of a clip, or why this process cannot tell them."""
+    try:
+        facts = _facts(order, content)
+    except Exception as trouble:  # noqa: BLE001 - an API that changed raises anything, and no clip is to blame for it
+        return {"trouble": _told(trouble)}
+    blamed = False in (facts.get("readable"), facts.get("video"), facts.get("decodable"))
+    if blamed and (why := _unproven()):
+        return {"trouble": f"{why}, after a clip that it could not read"}
+    return {"facts": facts}
+
+
+# --- whether the decoder can be believed ------------------------------------------------------------
+
+
+def _unproven() -> str:
+    """Why nothing that this decoder says of a clip counts; empty where it reads the proof clip right.
+
+    The whole clip must give its facts and one that was broken off must be refused: both ways are gone with the
+    very code that reads clips.
+    """
+    try:
+        whole = PROOF.read_bytes()
+        found, broken = _read(io.BytesIO(whole)), _read(io.BytesIO(whole[: len(whole) // 2]))
+    except Exception as trouble:  # noqa: BLE001 - a broken library may raise anything
+        return _told(trouble)
+    wrong = [
+        f"{name} {found.get(name)!r} instead of {right!r}"
+        for name, right in PROVEN.items()
+        if _differs(found.get(name), right)
+    ]
+    if broken != {"readable": False}:
+        wrong.append("a broken file taken for a whole one")
+    return f"it misreads its proof clip ({', '.join(wrong)})"[:LONGEST_REASON] if wrong else ""
+
+
+def _differs(found: Any, right: Any) -> bool:
+    if isinstance(right, float) and isinstance(found, float):
+        return abs(found - right) > 0.001
+    return bool(found != right) or type(found) is not type(right)
+
+
+def _told(trouble: Exception) -> str:
+    """An error in a line; all of it goes to stderr."""
+    with suppress(OSError):  # nobody empties a full stderr
+        traceback.print_exc()
+    said = " ".join(str(trouble).split())
+    return f"{type(trouble).__name__}{': ' if said else ''}{said}"[:LONGEST_REASON]
+
+
+def _decoder() -> dict[str, str]:
+    """The versions, as far as the library tells them."""
+    av = sys.modules.get("av")
+    told = {"PyAV": getattr(av, "__version__", ""), "FFmpeg": getattr(av, "ffmpeg_version_info", "")}
+    return {name: str(version) for name, version in told.items() if version}
+
+
+# --- limits -----------------------------------------------------------------------------------------
 
 
 def _bound(memory: int) -> None:
@@ -112,10 +195,11 @@ def _read(file: IO[bytes]) -> dict[str, Any]:
 
     bounded = _Bounded(file)
     try:
-        # Through a file object, never a name: FFmpeg would take some names for addresses.
-        film = av.open(bounded, "r", options={"format_whitelist": FORMATS}, metadata_errors="replace")
+        film = _opened(bounded)
     except MemoryError:
         return {"unread": TOO_LARGE}
+    except UnicodeDecodeError:
+        return {"unread": "its title or another of its notes is no text that PyAV can read"}
     except (av.error.FFmpegError, ValueError):
         return {"readable": False}
     with film:
@@ -126,6 +210,18 @@ def _read(file: IO[bytes]) -> dict[str, Any]:
         facts = _Film(film, streams[0], bounded).facts()
         facts["cut_short"] = facts["cut_short"] or _promised(file) > _end(file)
         return {"readable": True, "video": True, **facts}
+
+
+def _opened(file: _Bounded) -> Any:
+    """The film. Through a file object, never a name: FFmpeg would take some names for addresses."""
+    import av
+
+    options = {"format_whitelist": FORMATS}
+    try:
+        return av.open(file, "r", options=options, metadata_errors="replace")
+    except TypeError:  # PyAV 19 has no such argument: it never fails for a title that is no text
+        file.seek(0)
+        return av.open(file, "r", options=options)
 
 
 def _still(stream: Any) -> bool:

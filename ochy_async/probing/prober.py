@@ -1,61 +1,37 @@
 """The facts of clips, read by child processes that are used again and never trusted.
 
 Law of this room: a look ends in time and harms nobody. A child that hangs or is broken off is killed, one
-that dies is replaced, and none outlives the block.
+that dies is replaced, and none outlives the block. No clip is blamed for what is the decoder's fault.
 """
 
 from __future__ import annotations
 
-import json
-import os
+import logging
 import sys
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+import time
+from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path, PurePath
-from subprocess import DEVNULL
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
-import anyio
-from anyio import (
-    BrokenResourceError,
-    CancelScope,
-    CapacityLimiter,
-    ClosedResourceError,
-    DelimiterNotFound,
-    EndOfStream,
-    IncompleteRead,
-    fail_after,
-    move_on_after,
-)
-from anyio.abc import ByteSendStream, Process
-from anyio.streams.buffered import BufferedByteReceiveStream
+from anyio import CapacityLimiter, move_on_after
 from attrs import define, evolve, field
 
 from ..protocol.facts import ClipFacts
 from ..protocol.video_limits import MAX_BYTES
+from .process import Chunks, Decoder, DecoderProcess, Died, Troubled, Unusable
 
 __all__ = ["INSTALL", "Prober", "hindrance_here"]
 
+logger = logging.getLogger("ochy_async")
 INSTALL: Final = "pip install 'ochy-async[video]'"
-MISSING: Final = f"to look into clips, install PyAV: {INSTALL}"
+MISSING: Final = f"PyAV is not installed; install it with: {INSTALL}"
 CHILDREN: Final = 2
 """Looks at once: each takes a processor while it lasts."""
-MEMORY: Final = 2 << 30
-"""Bytes of address space for a child."""
-TO_START: Final = 30.0
-"""Seconds for a child to load the decoder, on a slow disk too."""
-LONGEST_ANSWER: Final = 65_536
-CHILD: Final = str(Path(__file__).with_name("child.py"))
-
-Chunks = Callable[[], AsyncGenerator[bytes]]
-_GONE: Final = (BrokenResourceError, ClosedResourceError, DelimiterNotFound, EndOfStream, IncompleteRead)
-
-
-class _Died(Exception):
-    """The child is gone, or talks nonsense."""
+UNTIL_TRIED_AGAIN: Final = 300.0
+"""Seconds for which a decoder that could not read the proof clip is left alone: each try may take half a minute."""
 
 
 @cache
@@ -77,8 +53,12 @@ class Prober:
     """For one look."""
     hindrance: Callable[[], str] = hindrance_here
     _room: CapacityLimiter = field(factory=lambda: CapacityLimiter(CHILDREN), init=False)
-    _idle: list[_Child] = field(factory=list, init=False)
+    _idle: list[DecoderProcess] = field(factory=list, init=False)
     _open: bool = field(default=False, init=False)
+    _unusable: Decoder | None = field(default=None, init=False)
+    """What could not read the proof clip."""
+    _try_again: float = field(default=0.0, init=False)
+    """When another try is worth its time."""
 
     async def __aenter__(self) -> Self:
         self._open = True
@@ -105,114 +85,80 @@ class Prober:
         if path is None and known.size > MAX_BYTES:
             return evolve(known, unread="it is too large to be looked into from memory")
         async with self._room:
-            return await self._looked(known, path, chunks)
+            try:
+                return await self._looked(known, path, chunks)
+            except Unusable as found:
+                return evolve(known, unread=f"{found.decoder.library} is not usable here: {found.decoder.trouble}")
+
+    async def decoder(self) -> Decoder:
+        """What would look into clips, tried out now."""
+        if why := self.hindrance():
+            return Decoder(trouble=why)
+        async with self._room:
+            try:
+                child = await self._child(fresh=False)
+            except Unusable as found:
+                return found.decoder
+            await self._keep(child)
+            return child.decoder
 
     async def _looked(self, known: ClipFacts, path: Path | None, chunks: Chunks) -> ClipFacts:
+        """Raises `Unusable`."""
         # What a child of before dies of may have been something else. A fresh one dies of this clip, or of none.
+        trouble = ""
         for fresh in (False, True):
-            try:
-                child = await self._child(fresh=fresh)
-            except (OSError, NotImplementedError) as trouble:
-                why = f"no process could be started to look into it ({type(trouble).__name__})"
-                return evolve(known, unread=why)
+            child = await self._child(fresh=fresh)
             with move_on_after(self.seconds):
                 try:
                     return await self._asked(child, known, path, chunks)
-                except _Died:
+                except Died:
+                    trouble = ""
+                    continue
+                except Troubled as told:
+                    trouble = f"{child.decoder.library} could not look into it: {told}"
                     continue
             why = f"a look took longer than {self.seconds:g} s; raise Limits.look if this is usual"
             return evolve(known, unread=why)
+        if trouble:
+            return evolve(known, unread=trouble)
+        # It proved itself and died; that another proves itself now shows that it was not the machine.
+        await self._keep(await self._child(fresh=True))
         return evolve(known, readable=False, unread="a decoder dies of it")
 
-    async def _child(self, *, fresh: bool) -> _Child:
-        """Raises `OSError` where no process can be had."""
+    async def _child(self, *, fresh: bool) -> DecoderProcess:
+        """One that has read the proof clip; a `fresh` one just now. Raises `Unusable`."""
         if self._idle and not fresh:
             return self._idle.pop()
-        with fail_after(TO_START):
-            return await _Child.start(self.seconds)
+        if self._unusable is not None and time.monotonic() < self._try_again:
+            raise Unusable(self._unusable)
+        try:
+            child = await DecoderProcess.start(self.seconds)
+        except Unusable as found:
+            self._unusable, self._try_again = found.decoder, time.monotonic() + UNTIL_TRIED_AGAIN
+            _debug(f"{found.decoder} is not usable here: {found.decoder.trouble}", found.decoder.said)
+            raise
+        self._unusable = None
+        return child
 
-    async def _asked(self, child: _Child, known: ClipFacts, path: Path | None, chunks: Chunks) -> ClipFacts:
+    async def _asked(self, child: DecoderProcess, known: ClipFacts, path: Path | None, chunks: Chunks) -> ClipFacts:
         """The child's answer. It is kept for the next look only if it gave one."""
         answered = False
         try:
             facts = await child.ask(path, known.size, chunks)
             answered = True
+        except (Died, Troubled) as trouble:
+            _debug(f"a look failed ({str(trouble) or 'the decoder died'})", child.errors.tail(path))
+            raise
         finally:
-            if answered and self._open:
-                self._idle.append(child)
-            else:
-                await child.close()
+            await (self._keep(child) if answered else child.close())
         return evolve(known, **facts)
 
-
-@define(eq=False)
-class _Child:
-    process: Process
-    orders: ByteSendStream
-    answers: BufferedByteReceiveStream
-    trouble: str = ""
-    """Why it cannot read anything."""
-
-    @classmethod
-    async def start(cls, seconds: float) -> Self:
-        """Raises `OSError` where no process can be had."""
-        # Isolated: neither the folder that we are in nor the user's own variables decide what it runs.
-        process = await anyio.open_process(
-            [sys.executable, "-I", CHILD], stderr=DEVNULL, env=_without_secrets(os.environ), start_new_session=True
-        )
-        if process.stdin is None or process.stdout is None:
-            raise OSError("a process without pipes")
-        child = cls(process, process.stdin, BufferedByteReceiveStream(process.stdout))
-        try:
-            await child._send({"modules": sys.path, "memory": MEMORY, "seconds": seconds + 5})
-            child.trouble = (await child._answer())["trouble"]
-        except _Died:
+    async def _keep(self, child: DecoderProcess) -> None:
+        if self._open:
+            self._idle.append(child)
+        else:
             await child.close()
-            raise ChildProcessError("it ended at once") from None
-        except BaseException:
-            await child.close()
-            raise
-        return child
-
-    async def ask(self, path: Path | None, size: int, chunks: Chunks) -> dict[str, Any]:
-        """What it finds in a film. Raises `_Died`, and what `chunks` raises."""
-        if self.trouble:
-            return {"unread": f"{self.trouble}; {MISSING}"}
-        if path is not None:
-            await self._send({"path": str(path.absolute())})  # noqa: ASYNC240 - asks no disk
-            return await self._answer()
-        await self._send({"bytes": size})
-        async with aclosing(chunks()) as content:
-            async for chunk in content:
-                await self._put(chunk)
-        return await self._answer()
-
-    async def _send(self, order: Mapping[str, Any]) -> None:
-        await self._put(json.dumps(order).encode() + b"\n")
-
-    async def _put(self, data: bytes) -> None:
-        try:
-            await self.orders.send(data)
-        except (*_GONE, OSError):
-            raise _Died from None
-
-    async def _answer(self) -> dict[str, Any]:
-        try:
-            answer = json.loads(await self.answers.receive_until(b"\n", LONGEST_ANSWER))
-        except (*_GONE, OSError, ValueError):
-            raise _Died from None
-        if not isinstance(answer, dict):
-            raise _Died
-        return answer
-
-    async def close(self) -> None:
-        """Ends it, whatever it is doing."""
-        with CancelScope(shield=True):
-            if self.process.returncode is None:
-                self.process.kill()
-            await self.process.aclose()
 
 
-def _without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """What a process needs that decodes strangers' files: no key, nor where one is."""
-    return {name: value for name, value in environment.items() if not name.upper().startswith("OCHY_")}
+def _debug(what: str, said: str) -> None:
+    logger.debug("%s%s", what, f"; its process said:\n{said}" if said else "")

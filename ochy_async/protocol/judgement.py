@@ -227,5 +227,8 @@ def _unknown(facts: ClipFacts) -> Iterator[Finding]:
     if not facts.missing:
         return
     what = ", ".join(facts.missing)
-    why = facts.unread or "the file does not tell; play it, and look before you pay"
-    yield _warning("clip", f"not checked: {what}; {why}", "unchecked")
+    if facts.unread and facts.readable is None:
+        why = f"not looked into: {facts.unread}. Not known: {what}"
+    else:
+        why = f"not checked: {what}; {facts.unread or 'the file does not tell; play it, and look before you pay'}"
+    yield _warning("clip", why, "unchecked")
