@@ -19,7 +19,8 @@ from virtual_time import in_virtual_time
 from ochy_async import BackView, Clip, OchySession, SideView
 from ochy_async.batch.engine import Batch
 from ochy_async.batch.outcomes import Analyzed, Failed, Outcome, Refused, Uncertain, Unfinished
-from ochy_async.batch.report import Report
+from ochy_async.batch.planning import Planned
+from ochy_async.batch.report import Plan, Report
 from ochy_async.batch.settings import BatchSettings
 from ochy_async.batch.settling import release
 from ochy_async.emulator import (
@@ -412,6 +413,34 @@ def test_a_plan_buys_nothing_and_asks_nothing() -> None:
     plan = in_virtual_time(story())
     assert (plan.to_buy, plan.done, plan.duplicates, plan.refused) == (2, 3, 1, 1)
     assert len(plan.refusals) == 1
+    assert faults.routes == []
+
+
+def test_a_dry_run_tells_each_clip_as_it_is_found() -> None:
+    """It takes the next clip when it is asked for it; the plan is the sum of it, and nothing is asked of the server."""
+    service, journal, faults, read = Service(world()), MemoryJournal(), Recorded(), list[int]()
+    in_virtual_time(batched(direct_session(service), clips(1), journal=journal))
+
+    def source() -> Iterator[bytes]:
+        for number, each in enumerate([*clips(2), clip(1), b""]):
+            read.append(number)
+            yield each
+
+    async def story() -> tuple[list[Planned], Plan]:
+        async with direct_session(service, faults) as ochy, ochy.batch(SideView(), journal=journal) as batch:
+            found = list[Planned]()
+            async for planned in batch.dry_run(source()):
+                found.append(planned)
+                assert read == [*range(len(found))]
+            return found, await batch.plan(source())
+
+    found, plan = in_virtual_time(story())
+    assert [each.word for each in found] == ["done", "to_buy", "duplicate", "refused"]
+    assert [each.label for each in found] == ["clip 1", "clip 2", "clip 3", "clip 4"]
+    assert (found[0].analysis_id, found[2].duplicate_of) == (service.ledger[0].analysis_id, "clip 2")
+    assert found[1].key == found[2].key
+    assert plan.refusals == (f"clip 4: {found[3].reason}",)
+    assert (plan.done, plan.to_buy, plan.duplicates, plan.refused) == (1, 1, 1, 1)
     assert faults.routes == []
 
 

@@ -388,6 +388,40 @@ def test_a_dry_run_spends_nothing(shop: Shop, journal: Path) -> None:
     assert "--max-credits 0" in told.stderr
 
 
+def test_a_dry_run_lists_what_would_become_of_each_clip(shop: Shop, journal: Path) -> None:
+    """One line each, in the order of the input, for people and as JSON; nothing is sent."""
+    done, *_ = shop.clips("a.mp4", "b.mp4", "c.mp4", "d.mp4")
+    (shop.folder / "c.mp4").write_bytes(Path(done).read_bytes())
+    (shop.folder / "d.mp4").write_bytes(b"")
+    settings = (*SIDE, "--journal", str(journal))
+    assert shop.analyze(done, *settings).exit_code == 0
+    sent = len(shop.service.requests)
+    command = (str(shop.folder), *settings, "--dry-run", "--list")
+    told = shop.analyze(*command, "--json")
+    found = lines(told)
+    assert (told.exit_code, len(shop.service.requests)) == (1, sent)
+    assert [each["plan"] for each in found] == ["done", "to_buy", "duplicate", "refused"]
+    assert [each["clip"] for each in found] == [str(shop.folder / f"{name}.mp4") for name in "abcd"]
+    assert [each["duplicate_of"] for each in found] == [None, None, done, None]
+    assert [each["analysis_id"] for each in found] == [shop.ids[0], None, None, None]
+    assert [bool(each["reason"]) for each in found] == [False, False, False, True]
+    keys = ["clip", "index", "view", "plan", "reason", "analysis_id", "key", "duplicate_of", "extra"]
+    assert {tuple(each) for each in found} == {tuple(keys)}
+    assert "1 to buy, 1 done, 1 refused, 1 duplicates" in told.stderr
+    shown = shop.analyze(*command).stdout.splitlines()
+    assert [line.split("  ")[0] for line in shown[:4]] == ["done", "to buy", "duplicate", "refused"]
+    assert shown[0].endswith(f"a.mp4 (side view): analysis {shop.ids[0]}")
+    assert shown[2].endswith(f"c.mp4 (side view): the same clip as {done}")
+    assert "empty" in shown[3]
+    assert "What the run would do" in shown[4]
+
+
+def test_a_list_is_for_a_dry_run(shop: Shop) -> None:
+    """Alone it is refused, before anything is bought."""
+    result = shop.analyze(*shop.clips("a.mp4"), *SIDE, "--list")
+    assert (result.exit_code, "--dry-run" in result.stderr, shop.starts) == (2, True, 0)
+
+
 def test_a_dry_run_needs_the_key_and_no_more(shop: Shop) -> None:
     """Which account it is counts, so without a key there is no plan."""
     result = shop.analyze(*shop.clips("a.mp4"), *SIDE, "--dry-run", OCHY_API_KEY=None)

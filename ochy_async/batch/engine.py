@@ -31,7 +31,7 @@ from .books import Books, account_of
 from .lanes import Lanes
 from .line import Line
 from .outcomes import Analyzed, Outcome
-from .planning import planned
+from .planning import Planned, dry_run, planned
 from .records import record_of
 from .report import Plan, Report
 from .road import Road
@@ -152,6 +152,17 @@ class Batch(Generic[R, C]):
         """What `run` would do and buy: reads and hashes the clips, asks the journal, sends nothing."""
         line, _ = self._ready()
         return await planned(line, clips, self._request)
+
+    async def dry_run(self, clips: Clips) -> AsyncGenerator[Planned]:
+        """What `run` would do with each clip, in the order of the input, as it is found. Sends and buys nothing.
+
+        `plan` is the sum of it. Memory holds the identity of each clip and no more. Raises what reading the clips
+        or the journal raises.
+        """
+        line, _ = self._ready()
+        async with aclosing(dry_run(line, clips, self._request)) as found:
+            async for each in found:
+                yield each
 
     def stop(self, reason: str = "The batch was asked to stop.") -> None:
         """No new clip is taken or started; what is under way goes on to its end."""

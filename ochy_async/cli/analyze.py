@@ -15,6 +15,7 @@ from typing import Any, Final
 import click
 from attrs import asdict
 
+from ..batch.planning import Planned
 from ..batch.report import Plan
 from ..policy.limits import Bounds
 from ..protocol.judgement import STOPS
@@ -23,6 +24,7 @@ from .exits import Exit
 from .inputs import WRITTEN, Found, find
 from .output import FEW, output_options, show
 from .paper import draw, tell
+from .planned import show_planned
 from .requests import Asked, extra_column_option, refuse, request_options
 from .run import Job, carry_out, plan
 from .sheets import Sheet
@@ -87,6 +89,9 @@ _BATCH_OPTIONS: Final = (
         help="What stops a clip before it is bought; see `ochy check`.",
     ),
     click.option("--dry-run", is_flag=True, help="Tell what would be bought. Sends and spends nothing."),
+    click.option(
+        "--list", "listed", is_flag=True, help="With --dry-run: tell for each clip what would become of it, and why."
+    ),
     click.option(
         "--tag-starts",
         is_flag=True,
@@ -162,7 +167,8 @@ def command(clips: tuple[str, ...], as_json: bool, made_up: bool, **options: Any
     if found.written:
         tell(f"{found.written} videos are left out, as a run has written them ({WRITTEN}).")
     if options["dry_run"]:
-        code = _show_plan(plan(job, account), options["max_credits"], as_json=as_json)
+        rows = partial(show_planned, as_json=as_json) if options["listed"] else _pass
+        code = _show_plan(plan(job, account, rows), options, as_json=as_json)
     else:
         _prepare(job, made_up, options)
         code = carry_out(job, account, partial(show, as_json=as_json, few=len(job.clips) <= FEW))
@@ -174,6 +180,8 @@ def _check(made_up: bool, options: Mapping[str, Any]) -> None:
     problems: list[str] = []
     if made_up and options["journal"] is not None:
         problems.append("--journal: the built-in emulator forgets all with the run; `ochy emulator` runs on by itself")
+    if options["listed"] and not options["dry_run"]:
+        problems.append("--list: is for --dry-run; a run shows each clip anyway")
     files = [each for each in options["keep"] if each != "calculated"]
     if files and options["out"] is None:
         problems.append(f"--keep {files[0]}: needs a folder, given with --out")
@@ -214,15 +222,22 @@ def _prepare(job: Job, made_up: bool, options: Mapping[str, Any]) -> None:
         tell("Without --journal or --out nothing is remembered: a run that is killed cannot be resumed.")
 
 
-def _show_plan(planned: Plan, most: int | None, *, as_json: bool) -> Exit:
+def _pass(_: Planned) -> None:
+    """Clips are told one by one only if asked for."""
+
+
+def _show_plan(planned: Plan, options: Mapping[str, Any], *, as_json: bool) -> Exit:
     """The plan on stdout; the exit code says whether any clip is refused."""
+    most, listed = options["max_credits"], options["listed"]
     counts = {name: count for name, count in asdict(planned).items() if name != "refusals"}
-    if as_json:
+    if as_json and listed:  # stdout is for the clips then, one object a line
+        tell(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count))
+    elif as_json:
         click.echo(json.dumps({**counts, "refusals": planned.refusals}))
     else:
         rows = tuple((name.replace("_", " "), str(count), _MEANINGS[name]) for name, count in counts.items())
         draw(Sheet("What the run would do; nothing was sent or spent", ("clips", "count", "meaning"), rows))
-        for refusal in planned.refusals:
+        for refusal in planned.refusals if not listed else ():
             tell(refusal)
     if most is not None and planned.to_buy > most:
         tell(f"--max-credits {most} counts what the journal has cost so far too: not all of them would be bought.")

@@ -18,6 +18,7 @@ from attrs import define, evolve, field, frozen
 from ..batch.engine import Batch
 from ..batch.outcomes import Outcome as Ended
 from ..batch.outcomes import Uncertain
+from ..batch.planning import Planned, Tally
 from ..batch.report import Plan
 from ..batch.sources import BatchItem
 from ..events import Event, SubjectCreated
@@ -158,15 +159,23 @@ def _unseen(entry: Entry, shown: set[str | None]) -> bool:
     return entry.state is State.ANALYSED and entry.key not in shown
 
 
-def plan(job: Job, place: Place) -> Plan:
-    """What `carry_out` would do and buy. Sends nothing, and makes no journal where there is none."""
+def plan(job: Job, place: Place, show: Callable[[Planned], None]) -> Plan:
+    """What `carry_out` would do and buy; each clip is shown as it is found.
+
+    Sends nothing, and makes no journal where there is none.
+    """
     settings: dict[str, Any] = {**job.settings, "out": None, "keep": ()}
     known = job.journal if job.journal is not None and job.journal.exists() else None
+    tally = Tally()
 
     async def planned() -> Plan:
         paper = Paper(place.made_up)
         async with place.open(paper.listen) as ochy, ochy.batch(journal=known, **settings) as batch:
             clips = await batch.resolve_subjects(job.clips, create=job.create_subjects, ask=False)
-            return await batch.plan(clips)
+            async with aclosing(batch.dry_run(clips)) as found:
+                async for each in found:
+                    tally.add(each)
+                    show(each)
+        return tally.plan
 
     return anyio.run(planned)
