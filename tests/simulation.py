@@ -21,7 +21,8 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, NoReturn, Self
 
@@ -53,7 +54,7 @@ from ochy_async.emulator import (
     sample_clip,
 )
 from ochy_async.emulator.values import Ask, Form, Video
-from ochy_async.errors import ConnectionTrouble, Phase
+from ochy_async.errors import ConnectionTrouble, InvalidRequest, Phase
 from ochy_async.journal.contract import Entry, Kept, Past, Tally
 from ochy_async.journal.memory import MemoryJournal
 from ochy_async.policy.batching import State
@@ -90,6 +91,8 @@ WEATHERS: Final[Mapping[str, tuple[float, Sequence[Fault], str]]] = {
     "locked": (1.0, (Status(403),), "*"),
 }
 """The share of requests that meet a fault, the faults, and the routes that are meant."""
+SETTLED: Final = (State.ANALYSED, State.FAILED, State.REFUSED)
+"""What may be bought anew when the user says so; spelt out here, so that the judge has a word of its own."""
 REQUESTS: Final[tuple[AnalysisRequest[Any, Any], ...]] = (SideView(), BackView(), SideView(height=1.8))
 
 
@@ -145,6 +148,8 @@ class Scene:
     """Share of the starts that are cut off after the last byte and reach the service later."""
     foreign: bool = False
     """Whether another program starts analyses on the same account."""
+    again: Sequence[bool] = ()
+    """For each process that is not quiet: whether its command says that finished clips are to be bought anew."""
 
     def source(self) -> list[tuple[Clip, AnalysisRequest[Any, Any]]]:
         return [(clip_of(number), request) for number, request in self.clips]
@@ -187,7 +192,7 @@ def scene_of(seed: int) -> Scene:
         refund_on_failed=chance.random() < 0.5,
         charge_on_refused_upload=chance.random() < 0.5,
     )
-    return Scene(
+    scene = Scene(
         seed=seed,
         world=world,
         clips=clips,
@@ -200,7 +205,15 @@ def scene_of(seed: int) -> Scene:
         crashes=[chance.choice((None, chance.randint(0, 30), chance.randint(0, 120))) for _ in range(processes)],
         late=chance.choice((0.0, 0.0, 0.2)),
         foreign=tagged and chance.random() < 0.4,
+        again=[chance.random() < 0.3 for _ in range(processes)],
     )
+    return _repeated(scene, chance) if chance.random() < 0.2 else scene
+
+
+def _repeated(scene: Scene, chance: random.Random) -> Scene:
+    """A day on which all went well, and then a command that buys anew, repeated whenever it dies."""
+    deaths = [chance.randint(0, chance.choice((30, 120))) for _ in range(3)]
+    return evolve(scene, weather=["calm"] * 4, crashes=[None, *deaths], again=[False, True, True, True])
 
 
 # --- what stands between a process and the world ------------------------------------------------
@@ -212,7 +225,7 @@ class Watched:
 
     inner: MemoryJournal
     fuse: Fuse
-    tell: Callable[[str], None]
+    life: Life
 
     async def __aenter__(self) -> Self:
         self.inner._open = False  # the lock of a dead process is gone with it
@@ -227,9 +240,17 @@ class Watched:
     async def put(self, entry: Entry, kept: Kept | None = None) -> Entry:
         self.fuse.moment()
         stored = await self.inner.put(entry, kept)
-        self.tell(f"journal: {entry.clip} {entry.state} {entry.analysis_id or ''}")
+        self.life.tell(f"journal: {entry.clip} {entry.state} {entry.analysis_id or ''}")
         self.fuse.moment()
         return stored
+
+    async def put_all(self, entries: Sequence[Entry]) -> None:
+        self.fuse.moment()
+        before = [self.inner._entries[entry.key] for entry in entries]
+        self.life.opened(before)
+        await self.inner.put_all(entries)
+        self.life.tell(f"journal: {len(entries)} opened again")
+        self.fuse.moment()
 
     async def set_note(self, name: str, value: str) -> None:
         self.fuse.moment()
@@ -375,6 +396,12 @@ class Life:
     moments: list[int] = field(factory=list, init=False)
     """How many each process had."""
     calm: bool = False
+    words: int = 0
+    """How often the user has said that finished clips are to be bought anew. A command that is repeated after a crash
+    says nothing new."""
+    said: bool = False
+    times_opened: Counter[str] = field(factory=Counter, init=False)
+    """By key."""
 
     def __attrs_post_init__(self) -> None:
         self.service = Service(self.scene.world)
@@ -389,6 +416,12 @@ class Life:
         if self.verbose:
             print(f"{asyncio.get_running_loop().time():9.2f}  {what}")
 
+    def opened(self, entries: Sequence[Entry]) -> None:
+        """Finished clips are to be bought anew: no others, and each as often as the user said it."""
+        self.times_opened.update(entry.key for entry in entries)
+        self.expect(all(entry.state in SETTLED for entry in entries), "a clip was opened that is not finished")
+        self.expect(max(self.times_opened.values()) <= self.words, "a clip was opened more often than the user said")
+
     def arrive(self) -> None:
         """What was on its way arrives in its time."""
         now = direct.loop_clock()
@@ -399,8 +432,11 @@ class Life:
 
     async def lived(self) -> Life:
         scene = self.scene
-        for weather, crash in zip(scene.weather, scene.crashes, strict=True):
-            await self._process(weather, Fuse(crash))
+        again = [*scene.again, *[False] * (len(scene.weather) - len(scene.again))]
+        for weather, crash, anew in zip(scene.weather, scene.crashes, again, strict=True):
+            self.words += anew and not self.said
+            self.said = self.said or anew
+            await self._process(weather, Fuse(crash), anew=anew)
             self._foreigner()
             await asyncio.sleep(self.chance.choice((0.0, 5.0, 100.0)))
         await self._quiet()
@@ -419,30 +455,35 @@ class Life:
             await asyncio.sleep(400)
             await self._process("calm", Fuse())
 
-    async def _process(self, weather: str, fuse: Fuse) -> Wire:
+    async def _process(self, weather: str, fuse: Fuse, *, anew: bool = False) -> Wire:
         """One process: it comes to its end, or dies."""
         self.tell(f"--- a process, {weather}, dies at {fuse.left}")
         rate, menu, routes = WEATHERS[weather]
         faults = Seeded(self.chance.randrange(10**6), rate, menu, routes)
         transport = DirectTransport(self.service, faults, latency=0.05)
-        wire, journal = Wire(transport, fuse, self), Watched(self.journal, fuse, self.tell)
+        wire, journal = Wire(transport, fuse, self), Watched(self.journal, fuse, self)
         found: list[Outcome[Any, Any]] = []
         try:
-            await self._batch(wire, journal, found)
+            await self._batch(wire, journal, found, anew=anew)
         except (Crash, BaseExceptionGroup):
             self.expect(fuse.blown, "a process died that nobody killed")
             self.tell("it is dead")
         else:
             self._complete(found)
+        # Once every end was shown the command is done, even if its process dies before it has tidied up.
+        self.said = self.said and len(found) < len(self.scene.clips)
         self.moments.append(fuse.moments)
         self.expect(len(asyncio.all_tasks()) == 1, "a task was left behind")
         return wire
 
-    async def _batch(self, wire: Wire, journal: Watched, found: list[Outcome[Any, Any]]) -> None:
+    async def _batch(self, wire: Wire, journal: Watched, found: list[Outcome[Any, Any]], *, anew: bool) -> None:
         scene = self.scene
         async with OchySession(transport=wire, clock=loop_clock, chance=self.chance.random, check="nothing") as ochy:
             settings: dict[str, Any] = {"tag_starts": scene.tagged, "max_credits": scene.max_credits}
             async with ochy.batch(journal=journal, bounds=scene.bounds, **settings) as batch:
+                if anew:
+                    with suppress(InvalidRequest):  # the limit leaves too little
+                        await batch.reopen(scene.source())
                 async for outcome in batch.run(scene.source()):
                     self.tell(f"outcome: {outcome.label} {outcome.word} {outcome.analysis_id or ''}")
                     wire.running.discard(outcome.analysis_id or "")
@@ -465,12 +506,14 @@ class Life:
     # --- the judge ------------------------------------------------------------------------------
 
     def _judge_money(self, charges: Mapping[str, Thing]) -> None:
-        self.expect(max(Counter(charges.values()).values(), default=0) <= 1, "a clip was charged twice")
+        most = 1 + self.words
+        self.expect(max(Counter(charges.values()).values(), default=0) <= most, "a clip was charged twice")
         ours = [charge for charge in self.service.ledger if charge.filename != "foreign.mp4"]
         limit = self.scene.max_credits
         self.expect(limit is None or len(ours) <= limit, "more credits were spent than max_credits")
         things = Counter(thing.sha256 for thing in {self.scene.thing(index) for index in range(len(self.scene.clips))})
         refused = Counter(charge.sha256 for charge in ours if charge.analysis_id is None)
+        things = Counter({sha256: count * most for sha256, count in things.items()})
         self.expect(not refused - things, "a refused clip was charged twice")
 
     def _charges(self) -> dict[str, Thing]:
@@ -482,9 +525,16 @@ class Life:
             if order.video.filename != "foreign.mp4"
         }
 
+    def _replaced(self) -> set[str | None]:
+        """The ids of analyses that were done before their clips were bought anew: paid for, known, and not lost."""
+        journal = self.journal
+        past = {line.analysis_id for lines in journal._history.values() for line in lines}
+        return past - {entry.analysis_id for entry in journal._entries.values()} - {None}
+
     def _judge(self) -> None:
         charges = self._charges()
-        paid = Counter(charges.values())
+        replaced = self._replaced()
+        paid = Counter(thing for name, thing in charges.items() if name not in replaced)
         self._judge_money(charges)
         told: set[str | None] = set()
         for outcome in self.outcomes:
@@ -497,7 +547,7 @@ class Life:
             else:
                 self.expect(not paid[thing], f"a paid clip ended as {outcome.word}")
         doubtful = {self.scene.thing(o.index) for o in self.outcomes if isinstance(o, Uncertain)}
-        lost = [name for name, thing in charges.items() if name not in told and thing not in doubtful]
+        lost = [name for name, thing in charges.items() if name not in told | replaced and thing not in doubtful]
         self.expect(not lost, "a paid result was lost")
 
     async def _once_more(self) -> None:

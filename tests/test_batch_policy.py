@@ -22,7 +22,7 @@ from ochy_async.errors import (
     StartAttempt,
     UncertainStart,
 )
-from ochy_async.policy.batching import MOVES, NEXT, State, Step
+from ochy_async.policy.batching import FINISHED, MOVES, NEXT, State, Step
 from ochy_async.policy.identity import identity
 from ochy_async.policy.limits import Bounds
 from ochy_async.policy.reconciling import candidates_of, pauses, the_one_meant
@@ -52,9 +52,15 @@ def test_a_start_is_intended_before_anything_else() -> None:
     assert before[State.ANALYSED] == {State.STARTED, State.ANALYSED}
 
 
-def test_results_are_never_given_up() -> None:
-    """What is analysed stays analysed."""
-    assert MOVES[State.ANALYSED] == {State.ANALYSED}
+def test_results_are_given_up_by_the_users_word_only() -> None:
+    """What is analysed stays analysed, or is opened to be bought anew; a batch by itself takes no step from it."""
+    assert MOVES[State.ANALYSED] == {State.ANALYSED, State.OPEN}
+    assert {NEXT[state] for state in FINISHED} == {Step.NOTHING}
+
+
+def test_only_what_is_finished_may_be_bought_anew() -> None:
+    """Nothing that is under way or in doubt."""
+    assert set(State) - FINISHED == {State.OPEN, State.INTENDED, State.UNCERTAIN, State.STARTED}
 
 
 # --- identity -----------------------------------------------------------------------------------

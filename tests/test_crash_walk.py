@@ -27,6 +27,8 @@ WALKS = {
     "on lanes, in bad weather": evolve(PLAIN, tagged=True, weather=["storm"], seed=7),
     "on lanes, starts that arrive late": evolve(PLAIN, tagged=True, late=0.5, seed=3),
     "with a limit": evolve(PLAIN, max_credits=2),
+    "bought anew": evolve(PLAIN, weather=["calm", "calm"], again=[False, True]),
+    "bought anew, on lanes": evolve(PLAIN, tagged=True, weather=["calm", "calm"], again=[False, True]),
     "with a failing and a refused one": evolve(
         PLAIN, world=world(failing_clips={"1.mp4"}, too_long_clips={"2.mp4"}, charge_on_refused_upload=True)
     ),
@@ -38,12 +40,24 @@ LEAST = 15
 @pytest.mark.parametrize("scene", WALKS.values(), ids=WALKS)
 def test_a_batch_may_die_at_any_moment(scene: Scene) -> None:
     """Before and after every change of the journal, before, inside and after every request."""
-    whole = live(scene)
+    before: list[int | None] = [None] * (len(scene.weather) - 1)
+    whole = live(evolve(scene, crashes=[*before, None]))
     assert not whole.wrong
-    moments = whole.moments[0]
+    moments = whole.moments[len(before)]
     assert moments >= LEAST
-    wrong = {moment: live(evolve(scene, crashes=[moment])).wrong for moment in range(moments)}
+    wrong = {moment: live(evolve(scene, crashes=[*before, moment])).wrong for moment in range(moments)}
     assert {moment: found for moment, found in wrong.items() if found} == {}
+
+
+def test_a_command_that_buys_anew_may_be_repeated_after_a_crash() -> None:
+    """The very same command again, after each moment: it finishes what was begun, and buys each once more."""
+    scene = evolve(PLAIN, weather=["calm"] * 3, again=[False, True, True])
+    moments = live(evolve(scene, crashes=[None] * 3)).moments[1]
+    lives = [live(evolve(scene, crashes=[None, moment, None])) for moment in range(moments)]
+    assert [life.wrong for life in lives if life.wrong] == []
+    # Where every end had been shown before the process died, the command was done, and was given anew.
+    most = {life.words: max(len(each.service.ledger) for each in lives if each.words == life.words) for life in lives}
+    assert most == {1: 2 * len(scene.clips), 2: 3 * len(scene.clips)}
 
 
 def test_a_batch_may_die_twice() -> None:

@@ -116,6 +116,19 @@ async def test_no_name_is_too_hostile(journal: Journal, name: str) -> None:
         assert await journal.notes(name) == {name: name}
 
 
+async def test_many_changes_are_one_step(journal: Journal) -> None:
+    """All of them, each with its line of history; or none, where one is a conflict."""
+    async with journal:
+        stored = [await journal.put(new(key)) for key in ("k1", "k2")]
+        open_again = [evolve(each, state=State.OPEN, reason="again") for each in stored]
+        with pytest.raises(JournalConflict):
+            await journal.put_all([open_again[0], evolve(open_again[1], version=7)])
+        assert [await journal.get(each.key) for each in stored] == stored
+        await journal.put_all(open_again)
+        assert [(await journal.history(each.key))[-1].reason for each in stored] == ["again", "again"]
+        assert (await journal.tally()).entries == {State.OPEN: 2}
+
+
 async def test_results_are_kept_apart(journal: Journal) -> None:
     """They stay when the entry changes without them, and are replaced as a whole."""
     first, second = Kept(results=b'{"a": 1}', calculated=b"\x00\xff" * 5000), Kept(results=b"{}")

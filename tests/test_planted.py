@@ -130,6 +130,27 @@ PLANTED: dict[str, list[Edit]] = {
     "a slot in flight is no bound": [
         ("batch/line.py", "async with self.road.in_flight:", "if self.road.in_flight:"),
     ],
+    "a clip in doubt is bought anew with the finished ones": [
+        ("policy/batching.py", "FINISHED: Final = frozenset({", "FINISHED: Final = frozenset({State.UNCERTAIN, "),
+    ],
+    "finished clips are bought anew beside unfinished ones": [
+        ("batch/reopening.py", "return {} if self.unfinished else self.finished", "return self.finished"),
+        ("batch/reopening.py", "or earlier.get(entry.key, entry.version) != entry.version", ""),
+    ],
+    "each repetition of a command buys anew": [
+        ("batch/reopening.py", "or earlier.get(entry.key, entry.version) != entry.version", ""),
+    ],
+    "a pass counts as done before its clips were shown": [
+        ("batch/engine.py", "opened = set(await passes(line.road.books.journal))", "opened = set[str]()"),
+        (
+            "batch/reopening.py",
+            "await journal.put_all([",
+            "await journal.set_note(NOTE + name, '{}')\n    await journal.put_all([",
+        ),
+    ],
+    "what is bought anew is forgotten": [
+        ("batch/books.py", "state=State.OPEN, analysis_id=None, started_at=None", "state=State.OPEN"),
+    ],
     "what the server refused is sent again": [
         ("policy/batching.py", "State.REFUSED: Step.NOTHING", "State.REFUSED: Step.START"),
         ("policy/batching.py", "State.REFUSED: frozenset({State.OPEN})", "State.REFUSED: frozenset({State.INTENDED})"),

@@ -21,7 +21,7 @@ from ..journal.contract import Entry, Journal, Kept
 from ..policy.batching import State
 from ..policy.spending import Closed, Guard
 
-__all__ = ["Books", "account_of", "attempt_of", "ghosts", "let_go"]
+__all__ = ["Books", "account_of", "attempt_of", "ghosts", "let_go", "opened"]
 
 logger = logging.getLogger("ochy_async")
 LONGEST_REASON = 1_000
@@ -123,6 +123,11 @@ class Books:
     def _fails(self, trouble: JournalTrouble) -> None:
         logger.error("the journal fails, so nothing new is bought: %s", trouble)
         self.guard.close(Closed(f"Nothing new is bought while the journal fails. {trouble}", trouble))
+
+
+def opened(entry: Entry, reason: str, at: datetime) -> Entry:
+    """The entry as one that may be bought again; its past, and what was kept of it, stay."""
+    return evolve(entry, state=State.OPEN, analysis_id=None, started_at=None, reason=reason, at=at)
 
 
 def attempt_of(entry: Entry, latest: datetime) -> StartAttempt:

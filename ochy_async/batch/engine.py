@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterable
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
@@ -19,7 +19,7 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectSendStream
 from attrs import define, evolve, field
 
-from ..errors import InvalidSettings
+from ..errors import InvalidSettings, JournalTrouble
 from ..exchange import Exchange
 from ..policy.flying import Flight
 from ..policy.spending import Closed
@@ -33,6 +33,7 @@ from .line import Line
 from .outcomes import Analyzed, Outcome
 from .planning import Planned, dry_run, planned
 from .records import record_of
+from .reopening import Reopened, passes, reopen, settle_passes
 from .report import Plan, Report
 from .road import Road
 from .settings import Settings
@@ -117,12 +118,14 @@ class Batch(Generic[R, C]):
         line, tasks = self._ready()
         async with line.keeper.tabled() as tabled:
             send, receive = anyio.create_memory_object_stream[Outcome[Any, Any]](0)
-            feed = _Feed(line, send)
+            feed, shown = _Feed(line, send), set[str]()
+            opened = set(await passes(line.road.books.journal))
             tasks.start_soon(feed.run, clips, self._request)
             try:
                 async with receive:
                     async for outcome in receive:
                         self._count(outcome)
+                        shown.update({outcome.key or ""} & opened)
                         await tabled.add(partial(record_of, outcome))
                         yield cast("Outcome[R, C]", outcome)
             finally:
@@ -131,6 +134,9 @@ class Batch(Generic[R, C]):
                 raise feed.trouble
             if feed.whole:
                 await tabled.finish()
+        if shown:
+            with suppress(JournalTrouble):  # then the next `reopen` opens nothing, once
+                await settle_passes(line.road.books.journal, shown)
 
     async def resolve_subjects(
         self, items: Iterable[BatchItem], *, create: bool = False, ask: bool = True
@@ -148,19 +154,33 @@ class Batch(Generic[R, C]):
         whole = [item if item.request is not None else evolve(item, request=self._request) for item in items]
         return await Subjects(self._exchange, line.road.books.journal).resolved(whole, create=create, ask=ask)
 
-    async def plan(self, clips: Clips) -> Plan:
-        """What `run` would do and buy: reads and hashes the clips, asks the journal, sends nothing."""
-        line, _ = self._ready()
-        return await planned(line, clips, self._request)
+    async def reopen(self, clips: Clips) -> Reopened:
+        """Lets `run` buy clips anew that are finished: analyzed, failed or refused. A credit more for each.
 
-    async def dry_run(self, clips: Clips) -> AsyncGenerator[Planned]:
+        To be called before `run`, with the same clips, so with an input that can be read twice. All are opened in one
+        step; none where one of them is not finished: under way, in doubt, or opened by an earlier call whose clips
+        `run` has not shown since. So whoever repeats the call after a crash buys nothing twice. Former results stay in
+        the journal until new ones replace them. Raises `InvalidRequest` where `max_credits` leaves less than it takes.
+        """
+        line, _ = self._ready()
+        return await reopen(line, clips, self._request)
+
+    async def plan(self, clips: Clips, *, reopened: bool = False) -> Plan:
+        """What `run` would do and buy: reads and hashes the clips, asks the journal, sends nothing.
+
+        `reopened` asks what it would do after `reopen`; the input is read twice then.
+        """
+        line, _ = self._ready()
+        return await planned(line, clips, self._request, reopened=reopened)
+
+    async def dry_run(self, clips: Clips, *, reopened: bool = False) -> AsyncGenerator[Planned]:
         """What `run` would do with each clip, in the order of the input, as it is found. Sends and buys nothing.
 
-        `plan` is the sum of it. Memory holds the identity of each clip and no more. Raises what reading the clips
+        `plan` is the sum of it, and `reopened` as there. Memory holds the identity of each clip and no more. Raises what reading the clips
         or the journal raises.
         """
         line, _ = self._ready()
-        async with aclosing(dry_run(line, clips, self._request)) as found:
+        async with aclosing(dry_run(line, clips, self._request, reopened=reopened)) as found:
             async for each in found:
                 yield each
 

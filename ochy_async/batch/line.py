@@ -97,8 +97,10 @@ class Line:
 
     async def unfit(self, walk: Walk) -> Refused | None:
         """Why the clip is not bought, if it would be. What is paid for already is collected, fit or not."""
-        if walk.step() is not Step.START and not self.again(walk):
-            return None
+        return await self.refused(walk) if walk.step() is Step.START or self.again(walk) else None
+
+    async def refused(self, walk: Walk) -> Refused | None:
+        """Why the clip would not be bought as it is now, whatever is paid."""
         async with self.checks:
             try:
                 await self.checking.check(walk.clip, walk.item.request, walk.item.label)

@@ -16,6 +16,7 @@ from ..policy.batching import State
 from ..protocol.request import AnalysisRequest
 from .line import Line
 from .outcomes import Refused, Unfinished
+from .reopening import survey
 from .report import Plan
 from .sources import Clips, Item, items
 from .walk import Walk
@@ -87,24 +88,32 @@ class Tally:
         return Plan(**counts, duplicates=self.counts["duplicate"], refusals=tuple(self.refusals))
 
 
-async def planned(line: Line, clips: Clips, request: AnalysisRequest[Any, Any] | None) -> Plan:
+async def planned(
+    line: Line, clips: Clips, request: AnalysisRequest[Any, Any] | None, *, reopened: bool = False
+) -> Plan:
     """The plan for all clips of an input. Raises what `dry_run` raises."""
     tally = Tally()
-    async with aclosing(dry_run(line, clips, request)) as found:
+    async with aclosing(dry_run(line, clips, request, reopened=reopened)) as found:
         async for each in found:
             tally.add(each)
     return tally.plan
 
 
-async def dry_run(line: Line, clips: Clips, request: AnalysisRequest[Any, Any] | None) -> AsyncGenerator[Planned]:
-    """What would become of each clip, in the order of the input. Raises what reading input or journal raises."""
+async def dry_run(
+    line: Line, clips: Clips, request: AnalysisRequest[Any, Any] | None, *, reopened: bool = False
+) -> AsyncGenerator[Planned]:
+    """What would become of each clip, in the order of the input, after `reopen` where `reopened` says so.
+
+    Raises what reading input or journal raises.
+    """
     seen: dict[str, str] = {}
+    openable = frozenset((await survey(line, clips, request)).openable if reopened else ())
     async with aclosing(items(clips, request)) as found:
         async for item in found:
-            yield await _planned(line, item, seen)
+            yield await _planned(line, item, seen, openable)
 
 
-async def _planned(line: Line, item: Item, seen: dict[str, str]) -> Planned:
+async def _planned(line: Line, item: Item, seen: dict[str, str], openable: frozenset[str]) -> Planned:
     """What would become of a clip; `seen` holds the labels of those further up, by key."""
     walk = await line.identified(item)
     if isinstance(walk, Refused | Unfinished):
@@ -113,7 +122,7 @@ async def _planned(line: Line, item: Item, seen: dict[str, str]) -> Planned:
         return Planned(**item.facts, key=walk.key, word="duplicate", duplicate_of=seen[walk.key])
     seen[walk.key] = item.label
     walk.entry = await line.road.books.find(walk.key)
-    word, reason = await _fate(line, walk)
+    word, reason = ("to_buy", "") if walk.key in openable else await _fate(line, walk)
     paid = walk.entry.analysis_id if walk.entry is not None else None
     return Planned(**item.facts, key=walk.key, analysis_id=paid, word=word, reason=reason)
 

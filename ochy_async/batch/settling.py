@@ -14,7 +14,7 @@ from attrs import evolve
 from ..errors import InvalidRequest, Problem
 from ..journal.contract import Entry, Journal
 from ..policy.batching import State
-from .books import let_go
+from .books import let_go, opened
 from .lanes import retire
 
 __all__ = ["DOUBTS", "RELEASABLE", "adopt", "release"]
@@ -63,16 +63,7 @@ async def release(journal: Journal, key: str) -> Entry:
         await let_go(journal, entry, datetime.now(UTC))
         if entry.subject_id is not None:
             await retire(journal, entry.subject_id)
-    return await journal.put(
-        evolve(
-            entry,
-            state=State.OPEN,
-            analysis_id=None,
-            started_at=None,
-            reason=f"Released by hand; it was {entry.state}.",
-            at=datetime.now(UTC),
-        )
-    )
+    return await journal.put(opened(entry, f"Released by hand; it was {entry.state}.", datetime.now(UTC)))
 
 
 async def _entry(what: str, journal: Journal, key: str, states: frozenset[State]) -> Entry:

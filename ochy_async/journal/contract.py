@@ -6,7 +6,7 @@ were paid for lie apart, where only who asks for them by name sees them.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self
@@ -82,8 +82,9 @@ class Tally:
 class Journal(Protocol):
     """Keeps entries; used as `async with journal:`. Every method raises `JournalTrouble` and its kinds only.
 
-    Cancelling a call never leaves it half done: `put` and `set_note` are shielded once they have begun. Against a
-    task's own `cancel()` no shield holds; then the change is whole or not there, and only the journal knows which.
+    Cancelling a call never leaves it half done: `put`, `put_all` and `set_note` are shielded once they have begun.
+    Against a task's own `cancel()` no shield holds; then the change is whole or not there, and only the journal knows
+    which.
     """
 
     async def __aenter__(self) -> Self:
@@ -104,6 +105,10 @@ class Journal(Protocol):
         Only if the stored entry still has the version of `entry` (0: there is none); else `JournalConflict`.
         Only along `policy.batching.MOVES`; else `JournalConflict` too. `kept` None leaves what is kept.
         """
+        ...
+
+    async def put_all(self, entries: Sequence[Entry]) -> None:
+        """Stores changed entries in one durable step: all of them as `put` does, or, where one is a conflict, none."""
         ...
 
     async def kept(self, key: str) -> Kept | None:

@@ -7,7 +7,7 @@ which close it and open the same object again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -55,12 +55,22 @@ class MemoryJournal:
         self._must_be_open()
         await checkpoint_if_cancelled()
         stored = changed(self._entries.get(entry.key), entry)
-        self._entries[entry.key] = stored
-        self._history.setdefault(entry.key, []).append(past(stored))
+        self._store(stored)
         if kept is not None:
             self._kept[entry.key] = kept
         await cancel_shielded_checkpoint()
         return stored
+
+    async def put_all(self, entries: Sequence[Entry]) -> None:
+        self._must_be_open()
+        await checkpoint_if_cancelled()
+        for stored in [changed(self._entries.get(entry.key), entry) for entry in entries]:
+            self._store(stored)
+        await cancel_shielded_checkpoint()
+
+    def _store(self, stored: Entry) -> None:
+        self._entries[stored.key] = stored
+        self._history.setdefault(stored.key, []).append(past(stored))
 
     async def kept(self, key: str) -> Kept | None:
         await self._turn()

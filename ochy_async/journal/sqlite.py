@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -93,6 +93,9 @@ class SqliteJournal:
 
     async def put(self, entry: Entry, kept: Kept | None = None) -> Entry:
         return await self._changed(lambda store: store.put(entry, kept))
+
+    async def put_all(self, entries: Sequence[Entry]) -> None:
+        await self._changed(lambda store: store.put_all(entries))
 
     async def kept(self, key: str) -> Kept | None:
         return await self._asked(lambda store: store.kept(key))

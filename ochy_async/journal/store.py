@@ -204,6 +204,11 @@ class Store:
             self._set(RESULTS, rows.kept_row(stored.key, kept))
         return stored
 
+    def put_all(self, entries: Sequence[Entry]) -> None:
+        """A change: see `Journal.put_all`."""
+        for entry in entries:
+            self.put(entry, None)
+
     def set_note(self, name: str, value: str) -> None:
         """A change: see `Journal.set_note`."""
         self._set(NOTES, rows.note_row(name, value))

@@ -10,7 +10,7 @@ import enum
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["MOVES", "NEXT", "State", "Step"]
+__all__ = ["FINISHED", "MOVES", "NEXT", "State", "Step"]
 
 
 class State(enum.StrEnum):
@@ -59,9 +59,12 @@ MOVES: Final[Mapping[State | None, frozenset[State]]] = {
     State.INTENDED: frozenset({State.OPEN, State.REFUSED, State.STARTED, State.UNCERTAIN}),
     State.UNCERTAIN: frozenset({State.STARTED, State.OPEN}),
     State.STARTED: frozenset({State.ANALYSED, State.FAILED}),
-    State.ANALYSED: frozenset({State.ANALYSED}),
+    State.ANALYSED: frozenset({State.ANALYSED, State.OPEN}),
     State.FAILED: frozenset({State.OPEN}),
     State.REFUSED: frozenset({State.OPEN}),
 }
-"""Every change of a state that there is. Those of a doubt, a failure or a refusal to `OPEN` are made by the
-user's word only; `ANALYSED` to itself adds what was collected later."""
+"""Every change of a state that there is. Those of a doubt, a failure, a refusal or an analysis to `OPEN` are made by
+the user's word only; `ANALYSED` to itself adds what was collected later."""
+
+FINISHED: Final = frozenset({State.ANALYSED, State.FAILED, State.REFUSED})
+"""Nothing of it is under way or in doubt: what may be bought anew as a whole, if the user says so."""
