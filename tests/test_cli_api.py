@@ -173,6 +173,45 @@ def test_a_deletion_asks_on_a_terminal(shop: Shop, answer: bytes, code: int, lef
     assert bool(lines(shop.ochy("subjects", "list", "--json"))) is left
 
 
+@pytest.mark.parametrize(("height", "weight"), [("1,75", "68"), ("175 cm", "68 kg")])
+def test_measures_are_read_as_people_write_them(shop: Shop, height: str, weight: str) -> None:
+    """As `ochy analyze` reads them, where nothing else can be meant."""
+    subject = created(shop, "--height", height, "--weight", weight)
+    (told,) = lines(shop.ochy("subjects", "show", subject, "--json"))
+    assert (told["height"], told["weight"]) == (1.75, 68)
+
+
+# --- status ---------------------------------------------------------------------------------------
+
+
+def test_status_looks_once(tmp_path: Path) -> None:
+    """Each analysis on a line, without waiting; a failed one is a state like any other."""
+    with opened(world(durations=(86_400, 86_400)), tmp_path) as shop:
+        clips = shop.clips("a.mp4", "b.mp4")
+        assert shop.analyze(*clips, "--view", "side", "--timeout", "0.5").exit_code == 1
+        shop.skipped[0] = 3 * 86_400.0
+        shop.faults("GET /analysis/{analysis_id}/results", Body(b'{"video_id": "x", "status": "failed"}'))
+        result = shop.ochy("status", *shop.ids, "--json")
+        assert result.exit_code == 0, result.output
+        keys = ["analysis_id", "status", "percentage", "finished"]
+        assert [list(each) for each in lines(result)] == [keys, keys]
+        assert [each["analysis_id"] for each in lines(result)] == shop.ids
+        assert [each["status"] for each in lines(result)] == ["failed", "success"]
+        assert [each["finished"] for each in lines(result)] == [True, True]
+        shown = shop.ochy("status", shop.ids[1])
+        assert shown.stdout.split()[-3:] == [shop.ids[1], "success", "100"]
+
+
+def test_status_of_an_unknown_id_does_not_hide_the_others(shop: Shop) -> None:
+    """Each that cannot be looked at is told, and the exit code is 1."""
+    assert shop.analyze(*shop.clips("a.mp4"), "--view", "side").exit_code == 0
+    result = shop.ochy("status", "unknown", *shop.ids)
+    assert result.exit_code == 1
+    assert "unknown: " in result.stderr
+    assert "HTTP 404" in result.stderr
+    assert shop.ids[0] in result.stdout
+
+
 # --- list -----------------------------------------------------------------------------------------
 
 
@@ -213,7 +252,9 @@ def test_the_list_of_an_unknown_subject_is_not_found(shop: Shop) -> None:
     assert (result.exit_code, result.stdout, "HTTP 404" in result.stderr) == (1, "", True)
 
 
-@pytest.mark.parametrize("words", [("list",), ("subjects", "list"), ("exercises", "HeadG"), ("webhook", "show")])
+@pytest.mark.parametrize(
+    "words", [("list",), ("status", "a1"), ("subjects", "list"), ("exercises", "HeadG"), ("webhook", "show")]
+)
 def test_without_a_key_nothing_is_sent(shop: Shop, words: tuple[str, ...]) -> None:
     """Exit code 3, and where to put the key."""
     result = shop.ochy(*words, OCHY_API_KEY=None)
@@ -364,6 +405,7 @@ def test_nothing_is_guessed_far_off() -> None:
     "words",
     [
         ("list",),
+        ("status",),
         ("exercises",),
         *(("subjects", name) for name in ("list", "show", "create", "update", "delete")),
         *(("webhook", name) for name in ("show", "set")),

@@ -25,6 +25,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "check": ("check", "Check clips before they cost a credit. Needs no key, sends and spends nothing."),
     "journal": ("journal", "Show what a journal remembers, and settle doubts. Spends nothing."),
     "wait": ("wait", "Collect analyses that are paid for already. Spends nothing."),
+    "status": ("status", "Look once where analyses stand, without waiting. Spends nothing."),
     "list": ("listing", "List the analyses of the account. Spends nothing."),
     "subjects": ("subjects", "List, show, create, change and delete subjects. Spends nothing."),
     "exercises": ("exercises", "Show the exercises for search keys of results. Spends nothing."),
