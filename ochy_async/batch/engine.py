@@ -176,8 +176,8 @@ class Batch(Generic[R, C]):
     async def dry_run(self, clips: Clips, *, reopened: bool = False) -> AsyncGenerator[Planned]:
         """What `run` would do with each clip, in the order of the input, as it is found. Sends and buys nothing.
 
-        `plan` is the sum of it, and `reopened` as there. Memory holds the identity of each clip and no more. Raises what reading the clips
-        or the journal raises.
+        `plan` is the sum of it, and `reopened` as there. Memory holds the identity of each clip and no more. Raises
+        what reading the clips or the journal raises.
         """
         line, _ = self._ready()
         async with aclosing(dry_run(line, clips, self._request, reopened=reopened)) as found:

@@ -122,12 +122,14 @@ async def _planned(line: Line, item: Item, seen: dict[str, str], openable: froze
         return Planned(**item.facts, key=walk.key, word="duplicate", duplicate_of=seen[walk.key])
     seen[walk.key] = item.label
     walk.entry = await line.road.books.find(walk.key)
-    word, reason = ("to_buy", "") if walk.key in openable else await _fate(line, walk)
+    word, reason = await _fate(line, walk, openable)
     paid = walk.entry.analysis_id if walk.entry is not None else None
     return Planned(**item.facts, key=walk.key, analysis_id=paid, word=word, reason=reason)
 
 
-async def _fate(line: Line, walk: Walk) -> tuple[Word, str]:
+async def _fate(line: Line, walk: Walk, openable: frozenset[str]) -> tuple[Word, str]:
+    if walk.key in openable:
+        return "to_buy", ""
     unfit = await line.unfit(walk)
     if unfit is not None:
         return "refused", unfit.reason
