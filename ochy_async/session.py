@@ -20,7 +20,9 @@ from anyio.lowlevel import checkpoint
 
 from . import starting
 from .batch.engine import Batch
+from .batch.keeping import Keeper
 from .batch.media import Media, MediaSource, fetch, masked
+from .batch.results_folder import ResultsFolder
 from .batch.settings import BatchSettings, settings_of
 from .checking import Checking
 from .clips import ClipSource, prepare
@@ -375,6 +377,14 @@ class OchySession:
 
     def _checked_by(self, check: Stops | None) -> Checking:
         return self._checking if check is None else self._checking.stopped_by(stops_of(check))
+
+    def results_folder(self, out: str | os.PathLike[str] | None, keep: Collection[str] | None = None) -> ResultsFolder:
+        """Keeps what paid analyses bring, as a batch does: `async with ochy.results_folder("results") as folder:`.
+
+        `keep` is as for `batch`. Records are added to the tables that stand in the folder. Raises `InvalidSettings` for
+        nonsense; entering the block raises `OutputTrouble` where the folder cannot be written.
+        """
+        return ResultsFolder(self._exchange, Keeper.of(out, keep, self._exchange.storage))
 
     # --- subjects, webhook, exercises ---------------------------------------------------------------
 

@@ -72,7 +72,7 @@ class Collected:
 
     calculated: Any = field(default=None, repr=False)
     files: tuple[Path, ...] = ()
-    missing: Mapping[str, str] = field(factory=dict)
+    missing: Mapping[str, OchyError] = field(factory=dict, hash=False)
     """What could not be had, and why."""
 
     @property
@@ -112,7 +112,7 @@ class _Basket:
     refused: Callable[[OchyError], None]
     calculated: Any = field(default=None, init=False)
     files: list[Path] = field(factory=list, init=False)
-    missing: dict[str, str] = field(factory=dict, init=False)
+    missing: dict[str, OchyError] = field(factory=dict, init=False)
     _links: Any = field(init=False, repr=False)
     """Results that hold links, once there are some."""
 
@@ -125,7 +125,7 @@ class _Basket:
             await way()
         except OchyError as error:
             self.refused(error)
-            self.missing[word] = str(error)
+            self.missing[word] = error
 
     async def keep_results(self) -> None:
         """The results without their links."""

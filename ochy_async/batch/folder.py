@@ -49,14 +49,16 @@ class Folder:
     def file(self, clip: str, analysis_id: str, name: str) -> Path:
         """Where a file of an analysis belongs: `<clip>.<id>.<name>`.
 
-        Without a name of the clip it is the file that an earlier run has put there under any, if there is one.
+        Where it is there without the name of the clip, it stays there; where that is not known, it is the file that is
+        there under any.
         """
         ending = f"{safe(analysis_id)}.{name}"
+        named, bare = self.path / f"{stem_of(clip)}.{ending}", self.path / ending
         if clip:
-            return self.path / f"{stem_of(clip)}.{ending}"
+            return bare if self.has(bare) and not self.has(named) else named
         with troubles(self.path):
-            named = sorted(each.name for each in os.scandir(self.path) if each.name.endswith(f".{ending}"))
-        return self.path / next((each for each in named if not each.startswith(".")), ending)
+            there = sorted(each.name for each in os.scandir(self.path) if each.name.endswith(f".{ending}"))
+        return self.path / next((each for each in there if not each.startswith(".")), ending)
 
     def has(self, path: Path) -> bool:
         """Whether a file is there, and so is whole."""

@@ -22,7 +22,7 @@ from ..protocol.judgement import STOPS
 from .account import Account, account_options
 from .exits import Exit
 from .inputs import WRITTEN, Found, find
-from .output import FEW, output_options, show
+from .output import FEW, KEEP, homeless, keep_option, output_options, show
 from .paper import draw, tell
 from .planned import show_planned
 from .requests import Asked, extra_column_option, refuse, request_options
@@ -35,13 +35,6 @@ __all__ = ["command"]
 NOT_REAL: Final = "The numbers come from an emulator: they are made up and fit for nobody's body. No credit is spent."
 JOURNAL: Final = "clips.journal"
 """The journal's name in the folder of `--out`."""
-KEEP: Final = {
-    "calculated": "calculated",
-    "raw-data": "raw_data",
-    "thumbnail": "thumbnail",
-    "video": "output_video",
-}
-"""What `--keep` takes, and what a batch calls it."""
 _FIELDS: Final = (
     "height",
     "weight",
@@ -73,9 +66,7 @@ _BATCH_OPTIONS: Final = (
     click.option(
         "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for results and tables over all clips."
     ),
-    click.option(
-        "--keep", type=click.Choice(tuple(KEEP)), multiple=True, help="Fetch this too; may be given more than once."
-    ),
+    keep_option,
     click.option(
         "--max-credits", type=click.IntRange(0), metavar="N", help="Credits that the journal may cost in all."
     ),
@@ -182,9 +173,7 @@ def _check(made_up: bool, options: Mapping[str, Any]) -> None:
         problems.append("--journal: the built-in emulator forgets all with the run; `ochy emulator` runs on by itself")
     if options["listed"] and not options["dry_run"]:
         problems.append("--list: is for --dry-run; a run shows each clip anyway")
-    files = [each for each in options["keep"] if each != "calculated"]
-    if files and options["out"] is None:
-        problems.append(f"--keep {files[0]}: needs a folder, given with --out")
+    problems += homeless(options)
     if problems:
         raise refuse(problems)
 

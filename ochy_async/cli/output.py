@@ -5,7 +5,7 @@ Law of this room: the same word means the same thing in every command.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import click
@@ -16,7 +16,7 @@ from .outcomes import Outcome, line_of
 from .paper import draw
 from .sheets import clean, line_about, sheets_of
 
-__all__ = ["FEW", "REQUESTS", "VIEWS", "output_options", "show"]
+__all__ = ["FEW", "KEEP", "REQUESTS", "VIEWS", "homeless", "keep_option", "output_options", "show"]
 
 REQUESTS: Final[Mapping[str, type[SideView | BackView]]] = {"side": SideView, "back": BackView}
 """What `--view` takes, and the request that it means."""
@@ -42,6 +42,26 @@ _OPTIONS: Final = (
         help="Between looks at an analysis; the vendor advises 3 to 5.",
     ),
 )
+
+
+KEEP: Final = {
+    "calculated": "calculated",
+    "raw-data": "raw_data",
+    "thumbnail": "thumbnail",
+    "video": "output_video",
+}
+"""What `--keep` takes, and what a batch calls it."""
+
+keep_option = click.option(
+    "--keep", type=click.Choice(tuple(KEEP)), multiple=True, help="Fetch this too; may be given more than once."
+)
+
+
+def homeless(options: Mapping[str, Any]) -> Iterator[str]:
+    """What is to be kept and has no folder, as a problem."""
+    files = [each for each in options["keep"] if each != "calculated"]
+    if files and options["out"] is None:
+        yield f"--keep {files[0]}: needs a folder, given with --out"
 
 
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import anyio
 import click
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
+from ..batch.results_folder import ResultsFolder
 from ..errors import OchyError
 from ..protocol.analysis import Started
 from ..session import OchySession
 from .account import Account, Place, account_options
 from .exits import Exit, worst
 from .outcomes import WORDS, Outcome, word_of
-from .output import FEW, REQUESTS, VIEWS, output_options, show
+from .output import FEW, KEEP, REQUESTS, VIEWS, homeless, keep_option, output_options, show
 from .paper import Paper, tell
+from .requests import refuse
+from .sheets import clean
 from .summary import tell_counts, tell_drift, tell_owed
 
 __all__ = ["command"]
@@ -33,23 +37,35 @@ ANALYZED, UNFINISHED = WORDS[0], WORDS[-1]
 @click.command("wait")
 @click.argument("analysis_ids", metavar="ID...", nargs=-1, required=True)
 @click.option("--view", type=click.Choice(VIEWS), help="As it was asked for; without it the answer's keys tell.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for results and tables.")
+@keep_option
 @output_options
 @account_options
 def command(
     analysis_ids: tuple[str, ...],
     view: str | None,
     as_json: bool,
-    calculated: bool,
-    timeout: float | None,
     interval: float,
     base_url: str | None,
     key_file: str | None,
+    **how: Any,
 ) -> None:
-    """Wait for analyses that were started before, and show their results. Spends nothing."""
+    """Wait for analyses that were started before, and show their results. Spends nothing.
+
+    With --out their files are kept and their rows added to the tables there, as `ochy analyze` does.
+    """
+    if problems := list(homeless(how)):
+        raise refuse(problems)
     account = Account(base_url=base_url, key_file=key_file, interval=interval)
-    job = _Job(as_json=as_json, calculated=calculated, timeout=timeout)
+    job = _Job(as_json=as_json, timeout=how["timeout"], out=how["out"], keep=_kept(**how))
     collecting = _Collecting([_started(each, view) for each in dict.fromkeys(analysis_ids)], job)
     click.get_current_context().exit(collecting.carried_out(account))
+
+
+def _kept(*, calculated: bool, keep: Sequence[str], out: Path | None, **_: Any) -> tuple[str, ...]:
+    """What is fetched besides the results, in a batch's words; the numbers of a table always."""
+    asked = [KEEP[each] for each in keep] + ["calculated"] * (calculated or out is not None)
+    return tuple(dict.fromkeys(asked))
 
 
 def _started(analysis_id: str, view: str | None) -> Started[Any, Any] | str:
@@ -59,8 +75,9 @@ def _started(analysis_id: str, view: str | None) -> Started[Any, Any] | str:
 @frozen(kw_only=True)
 class _Job:
     as_json: bool
-    calculated: bool
     timeout: float | None
+    out: Path | None
+    keep: tuple[str, ...]
 
 
 @define(eq=False)
@@ -90,33 +107,46 @@ class _Collecting:
 
     async def _main(self, place: Place) -> None:
         try:
-            async with place.open(self.paper.listen) as ochy, anyio.create_task_group() as lanes:
-                analyses = iter(self.analyses)
-                for _ in range(LANES):
-                    lanes.start_soon(self._lane, ochy, analyses)
+            async with (
+                place.open(self.paper.listen) as ochy,
+                ochy.results_folder(self.job.out, self.job.keep) as folder,
+            ):
+                async with anyio.create_task_group() as lanes:
+                    analyses = iter(self.analyses)
+                    for _ in range(LANES):
+                        lanes.start_soon(self._lane, ochy, folder, analyses)
+                await folder.finish()
         except BaseExceptionGroup as group:
             if group.split(BrokenPipeError)[1] is None:
                 # Whoever read the results has gone; click ends such a run quietly.
                 raise BrokenPipeError(errno.EPIPE, "stdout is closed") from None
             raise
 
-    async def _lane(self, ochy: OchySession, analyses: Iterator[Started[Any, Any] | str]) -> None:
+    async def _lane(
+        self, ochy: OchySession, folder: ResultsFolder, analyses: Iterator[Started[Any, Any] | str]
+    ) -> None:
         for started in analyses:
-            self._end(await self._collected(ochy, started))
+            outcome = await self._collected(ochy, folder, started)
+            await folder.add(outcome.record())
+            self._end(outcome)
 
-    async def _collected(self, ochy: OchySession, started: Started[Any, Any] | str) -> Outcome:
+    async def _collected(self, ochy: OchySession, folder: ResultsFolder, started: Started[Any, Any] | str) -> Outcome:
         try:
             results = await ochy.wait(started, timeout=self.job.timeout)
         except OchyError as error:
             return _outcome(started, word_of(error), error=error)
-        outcome = _outcome(started, ANALYZED, results=results, view=results.view)
-        if not self.job.calculated:
-            return outcome
-        try:
-            return evolve(outcome, calculated=await ochy.calculated_data(started))
-        except OchyError as error:
-            # The results are there and stay; the error stands beside them.
-            return evolve(outcome, error=error, missing=("calculated",))
+        collected = await folder.keep(started, results)
+        return _outcome(
+            started,
+            ANALYZED,
+            results=results,
+            view=results.view,
+            calculated=collected.calculated,
+            files=tuple(map(str, collected.files)),
+            missing=tuple(collected.missing),
+            reason=collected.reason,
+            error=next(iter(collected.missing.values()), None),  # the results are there all the same
+        )
 
     def _end(self, outcome: Outcome) -> None:
         with self.paper.aside():
@@ -127,6 +157,8 @@ class _Collecting:
     def _tell_the_rest(self) -> None:
         tell_counts(self.outcomes.values())
         tell_drift(self.paper)
+        if self.job.out is not None and self.outcomes:
+            tell(f"Results and tables: {clean(str(self.job.out))}")
         owed = [each for each in self.analyses if self._is_owed(_id(each))]
         if owed:
             tell("Paid for and not collected yet. This collects them and spends nothing:")
