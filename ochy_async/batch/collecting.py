@@ -17,14 +17,15 @@ from attrs import define, field, frozen
 
 from ..errors import OchyError, UnreadableAnswer
 from ..exchange import Exchange
-from ..protocol.analysis import Started, calculated_call, results_call
+from ..protocol.analysis import Started, calculated_call
 from ..protocol.call import Call
 from ..protocol.links import without_links
 from ..protocol.routes import RAW_DATA
-from ..protocol.values import Answer, SignedUrl
+from ..protocol.values import Answer
 from ..protocol.wire import Request, Response
 from .downloads import download
 from .folder import Folder
+from .links import Links
 
 __all__ = ["FILES", "ArtifactCollector", "Collected", "Paid"]
 
@@ -113,11 +114,10 @@ class _Basket:
     calculated: Any = field(default=None, init=False)
     files: list[Path] = field(factory=list, init=False)
     missing: dict[str, OchyError] = field(factory=dict, init=False)
-    _links: Any = field(init=False, repr=False)
-    """Results that hold links, once there are some."""
+    _links: Links = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._links = self.paid.results
+        self._links = Links(self.exchange, self.paid.started, self.paid.results)
 
     async def put(self, word: str, way: Callable[[], Awaitable[None]]) -> None:
         """Collects one thing, or remembers why not."""
@@ -157,19 +157,8 @@ class _Basket:
         target = await self._missing_file(FILES[word])
         if target is None or self.exchange.storage is None:
             return
-        await download(self.exchange, self.exchange.storage, partial(self._link, word), self._folder, target)
+        await download(self.exchange, self.exchange.storage, partial(self._links.link, word), self._folder, target)
         self.files.append(target)
-
-    async def _link(self, word: str, fresh: bool) -> SignedUrl:
-        url: SignedUrl | None = getattr(self._links, word, None)
-        if fresh or url is None:
-            state = await self.exchange.perform(results_call(self.paid.started))
-            self._links = state.results
-            url = getattr(self._links, word, None)
-        if url is None:
-            analysis_id = self.paid.analysis_id
-            raise UnreadableAnswer("The results hold no link to it. Run again later.", analysis_id=analysis_id)
-        return url
 
     async def _save(self, name: str, content: bytes) -> None:
         """Keeps a file, unless it is there."""

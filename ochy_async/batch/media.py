@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 from urllib.parse import urlsplit
 
 from anyio import to_thread
-from attrs import define, field
 
-from ..errors import InvalidRequest, InvalidSettings, NotReady, OchyError, Problem, UnreadableAnswer
+from ..errors import InvalidRequest, InvalidSettings, OchyError, Problem
 from ..exchange import Exchange
-from ..protocol.analysis import Results, Started, Status, results_call
-from ..protocol.routes import RESULTS
+from ..protocol.analysis import Results, Started
 from ..protocol.values import ID_KEYS, Answer, SignedUrl
-from ..waiting import failed
 from .collecting import FILES
-from .downloads import MOST_RENEWALS, download
+from .downloads import MOST_RENEWALS, Link, download
 from .folder import Folder
+from .links import Links
 
 __all__ = ["Media", "MediaSource", "fetch", "masked"]
 
@@ -46,103 +46,63 @@ async def fetch(exchange: Exchange, source: MediaSource, path: str | os.PathLike
         raise InvalidRequest.of("download", problems)
     if exchange.storage is None:
         raise InvalidSettings("Thumbnails and videos need a storage. Give the session one beside its transport")
-    link = _Link(exchange, source, file)
-    target = await to_thread.run_sync(link.target, Path(path))
-    renewals = MOST_RENEWALS if link.analysis is not None else 0
-    folder = Folder(target.parent)
+    links = Links(exchange, _analysis(source), source if isinstance(source, Answer) else None)
+    link: Link = partial(_same, source) if isinstance(source, SignedUrl) else partial(links.link, file)
+    target = await to_thread.run_sync(_target, Path(path), links.analysis_id, file)
+    content = _place(source) if isinstance(source, SignedUrl) else f"{links.analysis_id} {file}"
     try:
-        await download(exchange, exchange.storage, link, folder, target, content=link.content, renewals=renewals)
+        await download(
+            exchange,
+            exchange.storage,
+            link,
+            Folder(target.parent),
+            target,
+            content=hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest(),
+            renewals=MOST_RENEWALS if links.analysis is not None else 0,
+        )
     except OchyError as error:
-        error.analysis_id = error.analysis_id or link.analysis_id
+        error.analysis_id = error.analysis_id or links.analysis_id
         raise
     return target
 
 
-def _problems(source: Any, path: Any, file: Any) -> list[Problem]:
-    problems: list[Problem] = []
+def _problems(source: Any, path: Any, file: Any) -> Iterator[Problem]:
     if source is None:
-        problems.append(Problem("source", "is None: these results hold no such link. Give the results, or the id"))
+        yield Problem("source", "is None: these results hold no such link. Give the results, or the id")
     elif not isinstance(source, SignedUrl | Answer | Started | str):
-        problems.append(Problem("source", _SOURCES))
+        yield Problem("source", _SOURCES)
     if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
-        problems.append(Problem("path", "must be a path"))
+        yield Problem("path", "must be a path")
     if file not in get_args(Media):
-        problems.append(Problem("file", f"must be one of {', '.join(get_args(Media))}"))
-    return problems
+        yield Problem("file", f"must be one of {', '.join(get_args(Media))}")
 
 
-@define(eq=False)
-class _Link:
-    """The link to one file: the one that is known, or a fresh one of the analysis."""
-
-    exchange: Exchange
-    source: MediaSource
-    file: Media
-    analysis: Started[Any, Any] | str | None = field(init=False)
-    """What to ask for a fresh link; None where only a link is known."""
-    _url: SignedUrl | None = field(init=False, repr=False)
-
-    def __attrs_post_init__(self) -> None:
-        source = self.source
-        self.analysis = source if isinstance(source, Started | str) else None
-        self._url = source if isinstance(source, SignedUrl) else None
-        if isinstance(source, Answer):
-            self.analysis = next((source.raw[name] for name in ID_KEYS if _is_id(source.raw.get(name))), None)
-            self._url = getattr(source, self.file, None)
-
-    async def __call__(self, fresh: bool) -> SignedUrl:
-        """The link. Raises `NotReady` before `success`, `AnalysisFailed`, and what looking raises."""
-        if (fresh or self._url is None) and self.analysis is not None:
-            self._url = await self._renewed(self.analysis)
-        if self._url is None:
-            raise UnreadableAnswer(
-                f"The results hold no link to the {self.file}. Give the analysis id to have one.",
-                analysis_id=self.analysis_id,
-            )
-        return self._url
-
-    async def _renewed(self, analysis: Started[Any, Any] | str) -> SignedUrl | None:
-        state = await self.exchange.perform(results_call(analysis))
-        if state.status == Status.FAILED:
-            raise failed(state)
-        if state.results is None:
-            raise NotReady(
-                f"The analysis {state.analysis_id} has not succeeded yet, so it has no files. Wait for it with `wait`, "
-                "then ask again.",
-                route=str(RESULTS),
-                analysis_id=state.analysis_id,
-            )
-        url: SignedUrl | None = getattr(state.results, self.file, None)
-        return url
-
-    @property
-    def analysis_id(self) -> str | None:
-        """The id of the analysis; None where only a link is known."""
-        return self.analysis.analysis_id if isinstance(self.analysis, Started) else self.analysis
-
-    @property
-    def content(self) -> str:
-        """Tells what is fetched from anything else that may have been begun at the same path."""
-        what = f"{self.analysis_id} {self.file}" if self.analysis is not None else _place(self._url)
-        return hashlib.sha256(what.encode(errors="surrogatepass")).hexdigest()
-
-    def target(self, path: Path) -> Path:
-        """Where the file goes: `path`, or in that folder under the name that a batch would give it."""
-        if not path.is_dir():
-            return path
-        if self.analysis_id is None:
-            raise InvalidRequest.of("download", (Problem("path", "is a folder; give the file's name with it"),))
-        return Folder(path).file("", self.analysis_id, FILES[self.file])
+def _analysis(source: MediaSource) -> Started[Any, Any] | str | None:
+    """What fresh links can be asked for with; None where only a link is known."""
+    if isinstance(source, Answer):
+        named = (source.raw.get(name) for name in ID_KEYS)
+        return next((each for each in named if each and isinstance(each, str)), None)
+    return source if isinstance(source, Started | str) else None
 
 
-def _is_id(value: object) -> bool:
-    return isinstance(value, str) and bool(value)
+async def _same(url: SignedUrl, _: bool) -> SignedUrl:
+    """A link of which nothing else is known."""
+    return url
 
 
-def _place(url: SignedUrl | None) -> str:
+def _target(path: Path, analysis_id: str | None, file: Media) -> Path:
+    """Where the file goes: `path`, or in that folder under the name that a batch would give it."""
+    if not path.is_dir():
+        return path
+    if analysis_id is None:
+        raise InvalidRequest.of("download", (Problem("path", "is a folder; give the file's name with it"),))
+    return Folder(path).file("", analysis_id, FILES[file])
+
+
+def _place(url: SignedUrl) -> str:
     """Where a link leads, without what expires."""
     try:
-        parts = urlsplit("" if url is None else url.reveal())
+        parts = urlsplit(url.reveal())
     except ValueError:
         return ""
     return f"{parts.netloc}{parts.path}"
