@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar, cast, overload
 import orjson
 from attrs import field, fields, frozen
 
+from .documented import documented
 from .errors import InvalidRequest, OchyError, OutputTrouble, Problem, UnreadableAnswer
 from .policy.limits import Limits
 from .protocol.analysis import VIEWS, Calculated, Results, view_of
@@ -74,6 +75,7 @@ def load_landmarks(path: FilePath) -> Landmarks:
     return _loaded(path, _LIMITS.raw_data_bytes, landmarks_of)
 
 
+@documented
 @frozen(kw_only=True)
 class KeptRecord(Summarized):
     """One line of `results.jsonl`: how it ended for one clip."""

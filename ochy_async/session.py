@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, aclosing
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeVar, Unpack, overload
+from typing import Any, Final, Literal, Self, TypeVar, Unpack, cast, overload
 
 import aiohttp
 from anyio import current_time, move_on_after
@@ -23,7 +23,7 @@ from .batch.engine import Batch
 from .batch.keeping import Keeper
 from .batch.media import Media, MediaSource, fetch, masked
 from .batch.results_folder import ResultsFolder
-from .batch.settings import BatchSettings, settings_of
+from .batch.settings import BatchSettings, settings_of, spelled_out
 from .checking import Checking
 from .clips import ClipSource, prepare
 from .errors import InvalidRequest, InvalidSettings, Problem, StartAttempt, UncertainStart
@@ -107,8 +107,8 @@ class OchySession:
         limits: Limits | None = None,
         check: Stops | None = None,
         on_event: Listener | None = None,
-        clock: Callable[[], datetime] = _now,
-        chance: Callable[[], float] = random.random,
+        clock: Callable[[], datetime] | None = None,
+        chance: Callable[[], float] | None = None,
     ) -> None:
         """Sets the session up; nothing is opened before it is entered.
 
@@ -140,6 +140,7 @@ class OchySession:
             transport, storage = HttpTransport(key, url, limits, http, tunnel), storage or HttpStorage(limits, tunnel)
         elif proxied:
             raise InvalidSettings("A transport takes the place of the network, so it takes no proxy. Leave out one.")
+        clock, chance = clock or _now, chance or random.random
         self._exchange = Exchange(transport, retry or Retry(), limits, clock, chance, on_event, storage)
         self._scheduler = Scheduler(self._exchange, polling or Polling())
         stops = stops_of(check or os.environ.get("OCHY_CHECK") or "errors")
@@ -223,7 +224,7 @@ class OchySession:
     async def check(self, started: Started[R, C]) -> AnalysisState[R]: ...
     @overload
     async def check(self, started: str) -> AnalysisState[Results]: ...
-    async def check(self, started: Started[Any, Any] | str) -> AnalysisState[Any]:
+    async def check(self, started: Started[R, C] | str) -> AnalysisState[R] | AnalysisState[Results]:
         """Looks at an analysis once. A failed one is a state here, not an error.
 
         With a bare id the view is told by the keys of the answer. Raises `NotFound`, `TryLater`.
@@ -237,10 +238,10 @@ class OchySession:
     def watch(self, started: str, *, timeout: float | None = None) -> AsyncGenerator[AnalysisState[Results]]: ...
     async def watch(
         self,
-        started: Started[Any, Any] | str,
+        started: Started[R, C] | str,
         *,
         timeout: float | None = None,
-    ) -> AsyncGenerator[AnalysisState[Any]]:
+    ) -> AsyncGenerator[AnalysisState[R] | AnalysisState[Results]]:
         """The states of an analysis as they are seen; the first and the last are always among them.
 
         Ends after `success` or `failed`. Raises what `wait` raises but for `AnalysisFailed`.
@@ -266,10 +267,10 @@ class OchySession:
     async def wait(self, started: str, *, timeout: float | None = None) -> Results: ...
     async def wait(
         self,
-        started: Started[Any, Any] | str,
+        started: Started[R, C] | str,
         *,
         timeout: float | None = None,
-    ) -> Any:
+    ) -> R | Results:
         """The results of an analysis, once it has succeeded.
 
         `timeout` in seconds, from `Polling.timeout` when left out. Raises `AnalysisFailed`,
@@ -282,13 +283,13 @@ class OchySession:
         state = await self._scheduler.finished(started, seconds)
         if state.status == Status.FAILED:
             raise failed(state)
-        return state.results
+        return cast("R", state.results)  # there on success
 
     @overload
     async def calculated_data(self, started: Started[R, C]) -> C: ...
     @overload
     async def calculated_data(self, started: str) -> Calculated: ...
-    async def calculated_data(self, started: Started[Any, Any] | str) -> Any:
+    async def calculated_data(self, started: Started[R, C] | str) -> C | Calculated:
         """The calculated data of a succeeded analysis. Raises `NotReady` before `success`."""
         _checked(started)
         return await self._ready().perform(calculated_call(started))
@@ -358,14 +359,28 @@ class OchySession:
     def batch(self, request: AnalysisRequest[R, C], **settings: Unpack[BatchSettings]) -> Batch[R, C]: ...
     @overload
     def batch(self, request: None = None, **settings: Unpack[BatchSettings]) -> Batch[Any, Any]: ...
+    @spelled_out
     def batch(
         self, request: AnalysisRequest[Any, Any] | None = None, **settings: Unpack[BatchSettings]
     ) -> Batch[Any, Any]:
         """Many clips: `async with ochy.batch(SideView(), journal="clips.journal") as batch:`, then `batch.run(clips)`.
 
-        `request` is for clips that come without one of their own; `BatchSettings` tells the settings:
-        `journal`, `max_credits`, `bounds`, `timeout`, `tag_starts`, `retry_refused`, `wait_for_credits`,
-        `same_account`, `out`, `keep`, `check`.
+        `request` is for clips that come without one of their own. The settings:
+
+        - `journal`: a path (SQLite), or a journal. Without one a batch is remembered for as long as the process lives.
+        - `max_credits`: what the journal may have cost in all, earlier runs included. Without it there is no limit.
+        - `max_credits_per_run`: what this batch alone may spend, whatever earlier runs have. Without it, no limit.
+        - `bounds`: how many clips may be at each stage together. Without it `Bounds()`.
+        - `timeout`: seconds for which each analysis is watched. Without it an hour, or `Polling.timeout` if more.
+        - `tag_starts`: gives each upload lane a subject of its own, so that a start in doubt is looked up exactly.
+        - `retry_refused`: sends again what the server refused in an earlier run.
+        - `wait_for_credits`: seconds for which starts are paused, and not given up, once the account is empty.
+        - `same_account`: says that a new key belongs to the account that the journal was kept for.
+        - `out`: a folder for what is kept of each clip, and for `results.jsonl` and `results.csv` over all.
+        - `keep`: what is fetched besides the results: `calculated` (the default with `out`; also without a folder),
+          `raw_data`, `thumbnail`, `output_video`.
+        - `check`: what stops a clip before it is bought: `errors`, `warnings` too, or `nothing`. Without it as the
+          session says.
 
         Raises `InvalidSettings` for nonsense; entering the block raises `JournalTrouble` where the journal
         cannot serve, `OutputTrouble` where the folder cannot.

@@ -12,7 +12,7 @@ import ochy_async
 
 HOUSE = Path(ochy_async.__file__).parent
 FLOORS = (
-    "_version errors",
+    "_version errors documented",
     "protocol",
     "policy",
     "network",

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from attrs import field, frozen
 
+from ..documented import documented
 from ..errors import OchyError, Problem, StartAttempt
 from ..protocol.analysis import ListedAnalysis
 from ..protocol.request import AnalysisRequest
@@ -48,6 +49,7 @@ class _Ended:
     """Whether this run surely spent a credit on it; False where it was paid before, or by the same clip further up."""
 
 
+@documented
 @frozen(kw_only=True)
 class Analyzed(_Ended, Generic[R, C]):
     """The results are there and kept."""
@@ -73,6 +75,7 @@ class _NotAnalyzed(_Ended):
     """The error behind it, where there was one in this run."""
 
 
+@documented
 @frozen(kw_only=True)
 class Refused(_NotAnalyzed):
     """Not started: refused by us or by the server. Change the clip or the request."""
@@ -83,6 +86,7 @@ class Refused(_NotAnalyzed):
     """Everything that is wrong, where it was found before anything was sent."""
 
 
+@documented
 @frozen(kw_only=True)
 class Failed(_NotAnalyzed):
     """The vendor's analysis ended without results. The credit is gone; no reason is given."""
@@ -90,6 +94,7 @@ class Failed(_NotAnalyzed):
     word = "failed"
 
 
+@documented
 @frozen(kw_only=True)
 class Uncertain(_NotAnalyzed):
     """It may have been started and charged, and is not sent again. `ochy journal` settles it."""
@@ -108,6 +113,7 @@ class Uncertain(_NotAnalyzed):
     """Analyses that it may have become."""
 
 
+@documented
 @frozen(kw_only=True)
 class Unfinished(_NotAnalyzed):
     """Nothing is wrong with the clip: run again. With an `analysis_id` it is paid and goes on, else not started."""

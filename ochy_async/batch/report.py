@@ -9,9 +9,12 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
+from ..documented import documented
+
 __all__ = ["Plan", "Report", "credits_note", "credits_told"]
 
 
+@documented
 @frozen(kw_only=True)
 class Report:
     """What a batch has come to so far."""
@@ -57,6 +60,7 @@ def _credits(count: int, made_up: bool) -> str:
     return f"{count} {'made-up ' if made_up else ''}credit{'' if count == 1 else 's'}"
 
 
+@documented
 @frozen(kw_only=True)
 class Plan:
     """What a batch would do, found without a request and without a credit."""

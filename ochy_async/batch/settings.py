@@ -6,8 +6,9 @@ Law of this room: nonsense is refused where it is written, with the bound, befor
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
-from typing import Final, TypedDict
+from collections.abc import Callable, Collection
+from inspect import Parameter, signature
+from typing import Any, Final, TypedDict, TypeVar
 
 from attrs import field, frozen
 
@@ -22,7 +23,9 @@ from ..protocol.judgement import Stops
 from ..storage import Storage
 from .keeping import Keeper
 
-__all__ = ["BatchSettings", "Settings", "settings_of"]
+__all__ = ["BatchSettings", "Settings", "settings_of", "spelled_out"]
+
+M = TypeVar("M", bound=Callable[..., Any])
 
 
 PATIENCE: Final = 3600.0
@@ -60,6 +63,39 @@ class BatchSettings(TypedDict, total=False):
     What is paid for already is collected all the same."""
 
 
+DEFAULTS: Final[BatchSettings] = {
+    "journal": None,
+    "max_credits": None,
+    "max_credits_per_run": None,
+    "bounds": None,
+    "timeout": None,
+    "tag_starts": False,
+    "retry_refused": False,
+    "wait_for_credits": 0.0,
+    "same_account": False,
+    "out": None,
+    "keep": None,
+    "check": None,
+}
+"""What counts where a setting is left out; None where that depends on others."""
+
+
+def spelled_out(method: M) -> M:
+    """Shows each setting with its type and default in the signature, where `**settings` would tell nothing."""
+    shown = signature(method)
+    plain = [each for each in shown.parameters.values() if each.kind is not Parameter.VAR_KEYWORD]
+    settings = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=_spelt(BatchSettings.__annotations__[name]))
+        for name, default in DEFAULTS.items()
+    ]
+    vars(method)["__signature__"] = shown.replace(parameters=[*plain, *settings])
+    return method
+
+
+def _spelt(annotation: Any) -> Any:
+    return getattr(annotation, "__forward_arg__", annotation)
+
+
 @frozen(kw_only=True)
 class Settings:
     """How a batch is carried out, as the engine needs it."""
@@ -80,6 +116,7 @@ def settings_of(given: BatchSettings, *, timeout: float, storage: Storage | None
     unknown = given.keys() - BatchSettings.__annotations__.keys()
     if unknown:
         raise TypeError(f"batch() got unexpected keyword arguments: {', '.join(sorted(unknown))}")
+    given = {**DEFAULTS, **given}
     wanted = given.get("timeout")
     return Settings(
         journal=_journal(given.get("journal")),

@@ -15,12 +15,14 @@ from anyio.lowlevel import checkpoint
 from attrs import field, frozen
 
 from ..clips import Clip, ClipSource
+from ..documented import documented
 from ..errors import InvalidRequest, Problem
 from ..protocol.request import AnalysisRequest
 
 __all__ = ["BatchItem", "Clips", "Item", "Pair", "items"]
 
 
+@documented
 @frozen
 class BatchItem:
     """A clip for a batch with all that is known of it: a row of a manifest, or one of your own."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 from attrs import field, frozen
 from attrs.validators import optional
 
+from ..documented import documented
 from .checks import between
 
 __all__ = ["Bounds", "Limits"]
 
 
+@documented
 @frozen(kw_only=True)
 class Limits:
     """Deadlines in seconds and caps in bytes. Raises `InvalidSettings` for nonsense."""
@@ -43,6 +45,7 @@ class Limits:
         return self.call + size / self.upload_rate
 
 
+@documented
 @frozen(kw_only=True)
 class Bounds:
     """How many clips of a batch may be at each stage together. Raises `InvalidSettings` for nonsense."""

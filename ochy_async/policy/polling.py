@@ -13,6 +13,7 @@ from typing import Final
 
 from attrs import Factory, define, field, frozen
 
+from ..documented import documented
 from ..errors import InvalidSettings, NotFound, OchyError, TryLater, UnreadableAnswer
 from .checks import between
 from .course import Course, Durations
@@ -20,6 +21,7 @@ from .course import Course, Durations
 __all__ = ["Durations", "Pace", "Polling", "Watch", "worthwhile"]
 
 
+@documented
 @frozen(kw_only=True)
 class Polling:
     """How an analysis is waited for. Raises `InvalidSettings` for nonsense."""

@@ -12,6 +12,7 @@ from typing import Final
 
 from attrs import frozen
 
+from ..documented import documented
 from ..errors import InvalidRequest, Problem, StartAttempt
 from ..protocol.analysis import AnalysisList, Calculated, ListedAnalysis, Results, Started
 
@@ -21,6 +22,7 @@ SKEW: Final = timedelta(minutes=15)
 """How far the server's clock may be from ours."""
 
 
+@documented
 @frozen
 class Reconciliation:
     """What a lookup of an uncertain start found."""

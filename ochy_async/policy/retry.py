@@ -13,12 +13,14 @@ from typing import Final
 
 from attrs import define, field, frozen
 
+from ..documented import documented
 from ..errors import ConnectionTrouble, OchyError, Phase, RateLimited, ServerTrouble
 from .checks import between
 
 __all__ = ["Retry", "RetryBudget", "may_repeat", "retry_after"]
 
 
+@documented
 @frozen(kw_only=True)
 class Retry:
     """How often and how patiently a request is repeated. Raises `InvalidSettings` for nonsense."""
@@ -34,6 +36,7 @@ class Retry:
     budget: float = field(default=20.0, validator=between(0, 10_000))
     """Retries that the whole session may make in a row; `earned` of one comes back with each success."""
     earned: float = field(default=0.2, validator=between(0, 1))
+    """How much of a retry each success gives back to the budget."""
 
     def delay(self, error: OchyError, attempt: int, chance: float) -> float | None:
         """Seconds until the next attempt after `attempt` ended with `error`; None to give up.

@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, TypeVar, cast
 import orjson
 from attrs import field, frozen
 
+from ..documented import documented
 from ..errors import InvalidRequest, Problem
 from .back_view import BackView, BackViewCalculated, BackViewResults
 from .call import Call, is_state
@@ -77,6 +78,7 @@ def _known_view(_: object, __: object, view: str) -> None:
         raise InvalidRequest.of("Started", (Problem("view", f"must be one of {', '.join(VIEWS)}"),))
 
 
+@documented
 @frozen(kw_only=True)
 class Started(Summarized, Generic[R, C]):
     """An analysis that was started and paid for. Store it as JSON; any process can pick it up."""
@@ -163,6 +165,7 @@ def start_call(upload: Upload) -> Call[StartAnswer]:
 # --- looking ------------------------------------------------------------------------------------
 
 
+@documented
 @frozen(kw_only=True)
 class AnalysisState(Summarized, Generic[R]):
     """What one look at an analysis showed."""
@@ -273,6 +276,7 @@ class ListedAnalysis(Answer):
         yield f"{shown(self.analysis_id)}  {shown(view, 16)}  {status}  {moment(self.created_at)}"
 
 
+@documented
 @frozen(repr=False)
 class AnalysisList(Summarized):
     """A list of analyses in the order it came. Whether the vendor pages its lists is not documented."""

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final
 
 from attrs import field, frozen
 
+from ..documented import documented
 from .converter import converter
 from .drift import misfit
 from .summary import number, score, shown
@@ -22,6 +23,7 @@ MOST_INTERVALS: Final = 4
 """Of a range that are shown."""
 
 
+@documented
 @frozen(repr=False)
 class Ranges:
     """One or several closed intervals, in the unit of the thing assessed (degrees: inferred).

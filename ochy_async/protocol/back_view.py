@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
+from ..documented import documented
 from ..errors import Problem
 from .assessment import AnalysisResults, Assessment, CalculatedData, Ranges
 from .request import AnalysisRequest, flag
@@ -164,6 +165,7 @@ def _leaves(value: Mapping[str, Any], way: tuple[str, ...] = ()) -> Iterator[tup
             yield shown(" ".join((*way, name)).replace("_", " ")), f"{each:g}"
 
 
+@documented
 @frozen(kw_only=True)
 class BackView(AnalysisRequest[BackViewResults, BackViewCalculated]):
     """Asks for an analysis from behind: portrait clip, on a treadmill or not."""

@@ -20,6 +20,7 @@ from typing import Any, Final, cast
 
 from attrs import Factory, define, field, frozen
 
+from ..documented import documented
 from .call import Call
 from .converter import structure
 from .drift import DriftNote, Misfit, Reading, at, note, reading
@@ -43,6 +44,7 @@ FRAMES_PER_SLICE: Final = 8
 _PARTS_PER_SLICE: Final = 512
 
 
+@documented
 @frozen
 class Grid:
     """One coordinate of all landmarks in all frames: `grid[frame, landmark]`, NaN where there is none.
@@ -96,6 +98,7 @@ class VideoInformation(Answer):
     """Seconds (inferred)."""
 
 
+@documented
 @frozen(repr=False)
 class Landmarks(Summarized):
     """The raw data of an analysis. Units and origin of the coordinates are not documented."""

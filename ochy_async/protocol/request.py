@@ -14,6 +14,7 @@ from typing import ClassVar, Final, Generic, TypeVar
 
 from attrs import field, frozen
 
+from ..documented import documented
 from ..errors import InvalidRequest, Problem
 from .values import Answer
 
@@ -44,6 +45,7 @@ def _pace(value: str | timedelta | None) -> str | None:
     return f"{minutes:02d}:{seconds:02d}"
 
 
+@documented
 @frozen(kw_only=True)
 class AnalysisRequest(Generic[R, C]):
     """What both views take. Make a `SideView` or a `BackView`, not this.

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
+from ..documented import documented
 from .assessment import AnalysisResults, Assessment, CalculatedData, RunningStyle
 from .request import AnalysisRequest
 from .summary import number, pace, rows, score, shown
@@ -244,6 +245,7 @@ class SideViewCalculated(CalculatedData):
         yield from rows(self.described())
 
 
+@documented
 @frozen(kw_only=True)
 class SideView(AnalysisRequest[SideViewResults, SideViewCalculated]):
     """Asks for an analysis from the side: landscape clip overground, portrait clip on a treadmill."""

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final, TypeVar, dataclass_transform
 
 from attrs import field, frozen
 
+from ..documented import documented
 from .outline import outline, safe_key
 from .summary import Summarized
 
@@ -49,7 +50,7 @@ class SignedUrl:
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
 def answer(cls: type[T]) -> type[T]:
     """A frozen attrs class with keyword fields and the repr of `Answer`; a generated one shows values."""
-    return frozen(kw_only=True, repr=False, slots=False)(cls)
+    return documented(frozen(kw_only=True, repr=False, slots=False)(cls))
 
 
 @answer

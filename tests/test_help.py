@@ -1,0 +1,101 @@
+"""What `help` tells: typed signatures, settings with defaults, fields with units; and that it costs nothing before."""
+
+from __future__ import annotations
+
+import inspect
+import pydoc
+from typing import Any, get_overloads
+
+import pytest
+from attrs import fields, has
+from test_public import METHODS, PUBLIC, run
+
+import ochy_async
+from ochy_async import BackView, Bounds, Limits, OchySession, Polling, Retry, SideView, SideViewResults
+from ochy_async.batch.settings import DEFAULTS, BatchSettings
+from ochy_async.documented import documented
+
+SETTINGS = (SideView, BackView, Limits, Bounds, Retry, Polling)
+WITH_FIELDS = [name for name in PUBLIC if has(getattr(ochy_async, name)) and name not in ("Batch", "Clip", "Problem")]
+
+
+def told(thing: Any) -> str:
+    """What `help` prints."""
+    return pydoc.plain(pydoc.render_doc(thing))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_has_a_typed_signature(name: str) -> None:
+    """Each argument and each result has a type; none is anything, but where JSON is passed on."""
+    method = getattr(OchySession, name)
+    if isinstance(method, property):
+        return
+    shown = inspect.signature(method)
+    untyped = [each.name for each in shown.parameters.values() if each.annotation is inspect.Parameter.empty]
+    assert untyped == ["self"]
+    assert shown.return_annotation not in (inspect.Signature.empty, "Any") or name == "request"
+    assert " at 0x" not in str(shown)
+
+
+def test_batch_spells_its_settings_out() -> None:
+    """Each setting with its type and its default in the signature, and with a sentence below."""
+    shown = inspect.signature(OchySession.batch).parameters
+    assert set(DEFAULTS) == set(BatchSettings.__annotations__)
+    assert [name for name in shown if name not in ("self", "request")] == list(DEFAULTS)
+    assert str(shown["journal"]) == "journal: 'str | os.PathLike[str] | Journal | None' = None"
+    assert str(shown["tag_starts"]) == "tag_starts: 'bool' = False"
+    text = inspect.getdoc(OchySession.batch) or ""
+    assert [name for name in DEFAULTS if f"\n- `{name}`: " not in text] == []
+    assert "settings" not in shown
+
+
+def test_batch_refuses_what_it_does_not_know() -> None:
+    """A misspelt setting is an error at once."""
+    with pytest.raises(TypeError, match="max_credit"):
+        OchySession().batch(max_credit=3)  # type: ignore[call-overload]
+
+
+def test_overloads_are_still_what_type_checkers_see() -> None:
+    """The signature is for people; the overloads stay."""
+    assert len(get_overloads(OchySession.wait)) == 2
+
+
+@pytest.mark.parametrize("name", WITH_FIELDS)
+def test_a_class_lists_its_fields(name: str) -> None:
+    """Each field with its type, in the order in which it is given."""
+    cls: Any = getattr(ochy_async, name)
+    listed = [line for line in told(cls).splitlines() if " |      " in line or line.startswith(" |  ")]
+    assert all(any(f"{each.name}: {each.type}" in line for line in listed) for each in fields(cls)), name
+
+
+@pytest.mark.parametrize("cls", SETTINGS)
+def test_a_setting_has_its_default_and_its_sentence(cls: Any) -> None:
+    """Nobody needs the source to find out what a number means."""
+    lines = (inspect.getdoc(cls) or "").splitlines()
+    for field in fields(cls):
+        wanted = f"{field.name}: {field.type} = {field.default!r}"
+        place = [line.strip() for line in lines].index(wanted)
+        assert lines[place + 1].startswith("    "), field.name
+
+
+def test_units_are_told() -> None:
+    """Metres, kilograms, seconds, bytes."""
+    assert "height: float = 1.7\n    The runner's height in metres." in (inspect.getdoc(SideView) or "")
+    assert "weight: float = 70.0\n    The runner's weight in kilograms." in (inspect.getdoc(BackView) or "")
+    assert "connect: float = 15.0\n    Seconds to connect, TLS included." in (inspect.getdoc(Limits) or "")
+    assert "    The annotated MP4;" in (inspect.getdoc(SideViewResults) or "")
+
+
+def test_a_class_without_source_has_the_docstring_that_was_written() -> None:
+    """A zipped program has none; a class without fields has nothing to add."""
+    names: dict[str, Any] = {}
+    exec("from attrs import frozen\n@frozen\nclass Made:\n    'Written.'\n    x: int = 3", names)  # noqa: S102
+    assert inspect.getdoc(documented(names["Made"])) == "Written.\n\nFields:\n\nx: int = 3"
+
+
+def test_no_source_is_read_before_somebody_asks() -> None:
+    """The import takes no longer for it."""
+    program = (
+        "import linecache, ochy_async; ochy_async.OchySession; print([n for n in linecache.cache if 'limits.py' in n])"
+    )
+    assert run(program) == "[]"
