@@ -23,7 +23,7 @@ from .account import Account, account_options
 from .exits import Exit
 from .inputs import WRITTEN, Found, find
 from .output import FEW, KEEP, homeless, keep_option, output_options, show
-from .paper import draw, tell
+from .paper import draw, inform, tell
 from .planned import show_planned
 from .requests import Asked, extra_column_option, refuse, request_options
 from .run import Job, carry_out, plan
@@ -154,9 +154,9 @@ def command(clips: tuple[str, ...], as_json: bool, made_up: bool, **options: Any
     if made_up:
         tell(NOT_REAL)
     if found.repeated:
-        tell(f"Named more than once: {found.repeated}; each clip is taken once.")
+        inform(f"Named more than once: {found.repeated}; each clip is taken once.")
     if found.written:
-        tell(f"{found.written} videos are left out, as a run has written them ({WRITTEN}).")
+        inform(f"{found.written} videos are left out, as a run has written them ({WRITTEN}).")
     if options["dry_run"]:
         rows = partial(show_planned, as_json=as_json) if options["listed"] else _pass
         code = _show_plan(plan(job, account, rows), options, as_json=as_json)
@@ -208,7 +208,7 @@ def _prepare(job: Job, made_up: bool, options: Mapping[str, Any]) -> None:
         except OSError as trouble:
             raise refuse([f"--out: {str(options['out'])!r} cannot be made: {trouble.strerror}"]) from None
     if job.journal is None and len(job.clips) > 1 and not made_up:
-        tell("Without --journal or --out nothing is remembered: a run that is killed cannot be resumed.")
+        inform("Without --journal or --out nothing is remembered: a run that is killed cannot be resumed.")
 
 
 def _pass(_: Planned) -> None:

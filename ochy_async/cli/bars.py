@@ -31,7 +31,7 @@ STATE, RIGHT, GAP = 10, 18, 2
 LEAST_NAME, MOST_NAME, LEAST_BAR, MOST_BAR = 12, 40, 8, 40
 SPARE: Final = 3
 """Cells at the end of a row that stay empty: a typed Ctrl-C shows there as ^C, and must not begin a new row."""
-SECONDS_OF_HOURS: Final = 3600
+LONGEST_TIME: Final = len("10:00:00, 90 min left")
 
 DOUBT, SENDING, SENT, ANALYZING, QUEUED = "looking up", "uploading", "sent", "analyzing", "queued"
 _STATES: Final = {"pending": QUEUED}
@@ -83,10 +83,10 @@ def seconds_left(seconds: float) -> str:
 
 def _left(seconds: float) -> str:
     """About how long something takes; nothing finer than anybody can know."""
-    for unit, name in ((SECONDS_OF_HOURS, "h"), (60, "min")):
+    for unit, name in ((3600, "h"), (60, "min")):
         if seconds >= 1.5 * unit:
             return f"{seconds / unit:.0f} {name} left"
-    return f"{seconds:.0f} s left"
+    return f"{max(1.0, seconds):.0f} s left"
 
 
 # --- rows -------------------------------------------------------------------------------------------
@@ -194,7 +194,7 @@ class Bars:
     # What is to be seen.
 
     def overall(self, done: int, words: str) -> None:
-        """So many clips have come to an end; `words` say what it cost."""
+        """So many clips have come to an end; the words say what was spent."""
         self._done, self._words = done, words
 
     def passing(self, words: str, seconds: float) -> None:
@@ -298,9 +298,7 @@ class Bars:
         """At most so many rows."""
         widths, rows = _Widths.of(width), list[_Row | Text]()
         if self.total is not None:
-            rows.append(self._for_all(width))
-            if self._words and most > MOST_ABOVE:
-                rows.append(Text(shortened(self._words, width - SPARE), no_wrap=True))
+            rows.append(self._for_all(width - SPARE))
         until, words = self._passing
         if words and monotonic() < until:
             rows.append(Text(shortened(words, width - SPARE), no_wrap=True))
@@ -314,11 +312,13 @@ class Bars:
 
     def _for_all(self, width: int) -> _Row:
         seconds = monotonic() - self._began
-        left = f"{self._done} of {self.total} clip{'' if self.total == 1 else 's'}"
         right = ", ".join(filter(None, (clock(seconds), self._time_left(seconds))))
-        bar = min(MOST_BAR, width - SPARE - len(left) - RIGHT - 2 * GAP)
+        left = f"{self._done} of {self.total} clip{'' if self.total == 1 else 's'}"
+        whole = ", ".join(filter(None, (left, self._words)))
+        left = (whole if len(whole) + GAP + LONGEST_TIME <= width else left) + " " * GAP
+        bar = min(MOST_BAR, width - len(left) - GAP - LONGEST_TIME)
         share = self._done / self.total if self.total else 1.0
-        return _Row(left + " " * GAP, min(1.0, share), bar if bar >= LEAST_BAR else 0, right)
+        return _Row(left, min(1.0, share), bar if bar >= LEAST_BAR else 0, right)
 
     def _time_left(self, seconds: float) -> str:
         """From the work that was seen done; nothing before a first clip has come to its end."""
@@ -326,10 +326,6 @@ class Bars:
             return ""
         begun = sum(each.share or 0.0 for each in (*self._clips.values(),) if each.state == ANALYZING)
         return _left(seconds * max(0.0, self.total - self._done - begun) / (self._seen_through + begun))
-
-
-MOST_ABOVE: Final = 4
-"""Rows below which what it cost has none of its own."""
 
 
 def _rank(clip: _Clip) -> int:

@@ -122,11 +122,13 @@ class _Demo:
         """All of it, in order."""
         self._film()
         async with _emulator() as emulator:
-            click.echo(f"\n1. A batch of {len(_RUNNERS)} clips begins:\n\n   {_COMMAND}\n")
+            click.echo(f"\n1. A batch of {len(_RUNNERS)} clips begins, told in plain lines:")
+            click.echo(f"\n   {_COMMAND} \\\n      {' '.join(_PLAIN)}\n")
             if not await self._killed(emulator):
                 return Exit.SOME_FAILED
             await self._show_journal()
-            click.echo("\n2. The same command again. It looks up what the kill left in doubt, and buys the rest:\n")
+            click.echo("\n2. The same command again. It looks up what the kill left in doubt, and buys the rest:")
+            click.echo(f"\n   {_COMMAND}\n")
             if not await self._finished(emulator):
                 return Exit.SOME_FAILED
             click.echo("\n3. And once more, from Python: all is there, so nothing is sent.\n")
@@ -142,7 +144,7 @@ class _Demo:
 
     async def _killed(self, emulator: Emulator) -> bool:
         """Runs the batch until half of it is charged, two of those without an answer, and kills it."""
-        with anyio.move_on_after(PATIENCE), self._batch(emulator) as child:
+        with anyio.move_on_after(PATIENCE), self._batch(emulator, *_PLAIN) as child:
             while len(emulator.service.ledger) < ANSWERED + LANES and child.poll() is None:  # noqa: ASYNC110 - a ledger calls nobody
                 await anyio.sleep(0.02)
             child.kill()
@@ -164,12 +166,12 @@ class _Demo:
         return code == Exit.OK
 
     @contextmanager
-    def _batch(self, emulator: Emulator) -> Generator[subprocess.Popen[bytes]]:
+    def _batch(self, emulator: Emulator, *words: str) -> Generator[subprocess.Popen[bytes]]:
         """The command line in a process of its own, which does not outlive the block."""
         env = {name: value for name, value in os.environ.items() if name != KEY_FILE}
         env |= {KEY: emulator.api_key, "OCHY_BASE_URL": emulator.url}
         env["PYTHONPATH"] = os.pathsep.join(str(Path(each).absolute()) for each in sys.path)
-        command = [sys.executable, "-m", "ochy_async.cli", "analyze", *_WORDS, "--interval", "0.2"]
+        command = [sys.executable, "-m", "ochy_async.cli", "analyze", *_WORDS, *words, "--interval", "0.2"]
         sys.stdout.flush()
         child = subprocess.Popen(command, cwd=self.folder, env=env, stdout=subprocess.DEVNULL)  # noqa: S603 - ourselves
         try:
@@ -214,6 +216,8 @@ _WORDS: Final = (
     *(() if _FILMS else ("--check", "nothing")),  # bytes that are no video would be refused
 )
 _COMMAND: Final = " ".join(("ochy", "analyze", *_WORDS))
+_PLAIN: Final = ("--no-progress", "--verbose")
+"""For the run that is killed: it cannot take bars off the terminal any more."""
 _COLUMNS: Final = ("clip", "view", "score", "what stands out")
 
 

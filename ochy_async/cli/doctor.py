@@ -28,7 +28,7 @@ from ..session import BASE_URL, OchySession
 from ..transport import ApiKey, BaseUrl
 from .account import SET_KEY, Account, account_options
 from .exits import Exit
-from .paper import tell
+from .paper import inform
 from .sheets import clean
 
 __all__ = ["command"]
@@ -66,7 +66,7 @@ def command(as_json: bool, base_url: str | None, key_file: str | None) -> None:
     Exit code 0: all well, 3: the key is the matter, 1: something else is.
     """
     if not as_json:
-        tell(FREE)
+        inform(FREE)
     checks = tuple(_checks(Account(base_url=base_url, key_file=key_file)))
     if as_json:
         report = {"ok": not _failed(checks), "spent": 0, "checks": [asdict(check) for check in checks]}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Self
@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..batch.report import Report, credits_note
 from ..events import (
     AnalysisProgress,
     AnalysisStarted,
@@ -152,10 +153,11 @@ class Paper:
     """Whether a journal on a disk has every id, so that we need not show each."""
     doubtful: set[str] = field(factory=set)
     """Clips whose start is in doubt, and that have not come to an end yet."""
+    report: Callable[[], Report] | None = None
+    """What the batch has come to so far; None where nothing is bought."""
     differences: int = 0
     """In how many ways answers differed from the vendor's documentation."""
     _done: int = 0
-    _spent: int = 0
     _statuses: dict[str, str] = field(factory=dict)
     """By analysis id, as they were last seen."""
     _bars: Bars | None = None
@@ -177,8 +179,6 @@ class Paper:
     def listen(self, event: Event) -> None:
         """Shows an event."""
         match event:
-            case AnalysisStarted():
-                self._spent += 1
             case StartUncertain(clip):
                 self.doubtful.add(clip)
             case AnalysisWatched(clip):
@@ -245,8 +245,8 @@ class Paper:
 
     def _count(self) -> None:
         if self._bars is not None:
-            whose = "made-up credits" if self.made_up else "credits"
-            self._bars.overall(self._done, f"{self._spent} {whose} spent by this run")
+            words = credits_note(self.report(), made_up=self.made_up) if self.report is not None else ""
+            self._bars.overall(self._done, words)
 
 
 def _move(bars: Bars, event: Event) -> None:

@@ -120,7 +120,7 @@ class _Run:
                 ochy.batch(journal=self.journal, **self.job.settings) as batch,
             ):
                 clips = await batch.resolve_subjects(self.job.clips, create=self.job.create_subjects)
-                self.batch = batch
+                self.batch, self.paper.report = batch, lambda: batch.report
                 async with aclosing(batch.run(clips)) as outcomes:
                     async for ended in outcomes:
                         self._end(self._outcome(ended), ended.key)

@@ -17,7 +17,7 @@ from ..batch.outcomes import Uncertain, Unfinished
 from ..batch.report import Report, credits_told
 from ..journal.contract import Entry
 from .outcomes import WORDS, Outcome
-from .paper import Paper, tell
+from .paper import Paper, inform, tell
 from .sheets import clean
 from .shell import command_line
 
@@ -42,13 +42,13 @@ def tell_counts(outcomes: Iterable[Outcome], not_begun: int = 0) -> None:
     told = [f"{counts[word]} {word}" for word in WORDS if counts[word]]
     told += [f"{not_begun} not finished or not begun"] if not_begun else []
     if told:
-        tell(f"{', '.join(told)}.")
+        inform(f"{', '.join(told)}.")
 
 
 def tell_drift(paper: Paper) -> None:
     """That the vendor's answers differ from its documentation, if they do."""
     if paper.differences and not paper.made_up:
-        tell(
+        inform(
             f"The answers differ from the vendor's documentation in {paper.differences} ways; nothing of them was lost."
         )
 
@@ -97,7 +97,7 @@ class Summary:
         self._tell_counts(self.report)
         tell_drift(self.paper)
         if self.out is not None:
-            tell(f"Results and tables: {clean(str(self.out))}")
+            inform(f"Results and tables: {clean(str(self.out))}")
         if self.journal is not None:
             self._tell_doubts(self.journal)
             self._tell_again()
@@ -109,8 +109,8 @@ class Summary:
     def _tell_counts(self, report: Report) -> None:
         told = [f"{self.counts[word]} {word}" for word in WORDS if self.counts[word]]
         told += [f"{self.left} not finished or not begun"] if self.left else []
-        tell(f"{self.total} clip{'s' if self.total != 1 else ''}: {', '.join(told) or 'none'}.")
-        tell(credits_told(report, made_up=self.paper.made_up))
+        inform(f"{self.total} clip{'s' if self.total != 1 else ''}: {', '.join(told) or 'none'}.")
+        inform(credits_told(report, made_up=self.paper.made_up))
         if report.stopped:
             tell(report.stopped)
 
