@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Generator
@@ -13,11 +14,11 @@ import pytest
 from canary import API_KEY
 from click.testing import CliRunner
 from conftest import world
-from shop import Shop, lines, opened, run
+from shop import Shop, eventually, lines, opened, process, run
 
 from ochy_async.cli.app import COMMANDS, ochy
 from ochy_async.cli.webhook import HIDDEN
-from ochy_async.emulator import Ask, Body, Html, Status
+from ochy_async.emulator import Ask, Body, CutAfter, Delay, Fault, Html, Status
 
 CREATE = "POST /subjects"
 DELETE = "POST /subjects/{subject_id}/delete"
@@ -117,8 +118,8 @@ def test_wrong_words_are_refused_before_anything_is_sent(shop: Shop, words: tupl
     assert told in result.stderr
 
 
-@pytest.mark.parametrize("fault", [Status(503), Html(502), Body(b"<html>")])
-def test_a_subject_is_not_created_twice_on_a_doubt(shop: Shop, fault: Status | Html | Body) -> None:
+@pytest.mark.parametrize("fault", [Status(503), Html(502), Body(b"<html>"), CutAfter(charged=False)])
+def test_a_subject_is_not_created_twice_on_a_doubt(shop: Shop, fault: Fault) -> None:
     """The server may have created it: one request, and the command that shows whether it did."""
     shop.faults(CREATE, fault)
     result = shop.ochy("subjects", "create", "--name", "Ada Lovelace")
@@ -127,6 +128,27 @@ def test_a_subject_is_not_created_twice_on_a_doubt(shop: Shop, fault: Status | H
     assert "`ochy subjects list`" in result.stderr
     assert "Ada" not in result.output
     assert shop.service.count(CREATE) <= 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT")
+def test_a_creation_that_is_interrupted_is_a_doubt(shop: Shop, tmp_path: Path) -> None:
+    """Ctrl-C while nobody knows: exit code 130, and the command that shows whether the subject is there."""
+    shop.faults(CREATE, Delay(60, after=True))
+    (tmp_path / "output").mkdir()
+    words = ("subjects", "create", "--name", "Ada")
+    with process(*words, folder=tmp_path / "output", env=shop.environment()) as child:
+        eventually(lambda: shop.service.count(CREATE))
+        child.send_signal(signal.SIGINT)
+        code = child.wait(10)
+    told = (tmp_path / "output" / "stderr").read_text()
+    assert (code, "may have been created all the same" in told) == (130, True), told
+
+
+def test_quiet_leaves_only_what_was_asked_for(shop: Shop) -> None:
+    """The id on stdout, nothing on stderr; an error is told all the same."""
+    result = shop.ochy("subjects", "create", "--name", "Ada", "--quiet")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "HTTP 404" in shop.ochy("subjects", "show", "unknown", "--quiet").stderr
 
 
 def test_a_refused_creation_is_no_doubt(shop: Shop) -> None:
@@ -169,7 +191,7 @@ def test_a_deletion_asks_on_a_terminal(shop: Shop, answer: bytes, code: int, lef
     )
     os.close(inner)
     os.close(outer)
-    assert (child.returncode, b"Delete this subject?" in child.stderr) == (code, True), child.stderr
+    assert (child.returncode, f"Delete the subject {subject}?".encode() in child.stderr) == (code, True), child.stderr
     assert bool(lines(shop.ochy("subjects", "list", "--json"))) is left
 
 

@@ -412,7 +412,7 @@ def test_a_dry_run_lists_what_would_become_of_each_clip(shop: Shop, journal: Pat
     assert [line.split("  ")[0] for line in shown[:4]] == ["done", "to buy", "duplicate", "refused"]
     assert shown[0].endswith(f"a.mp4 (side view): analysis {shop.ids[0]}")
     assert shown[2].endswith(f"c.mp4 (side view): the same clip as {done}")
-    assert "empty" in shown[3]
+    assert shown[3].endswith("d.mp4 (side view): size: the clip is empty; copy it again from the camera")
     assert "What the run would do" in shown[4]
 
 

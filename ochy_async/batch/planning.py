@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from attrs import define, field, frozen
 
+from ..errors import Problem
 from ..policy.batching import State
 from ..protocol.request import AnalysisRequest
 from .line import Line
@@ -60,6 +61,8 @@ class Planned:
     """The runner's name, where the input gave a name and not an id; the id is `request.subject_id`."""
     reason: str = ""
     """Why it is refused, in doubt or failed; empty for everything else."""
+    problems: tuple[Problem, ...] = ()
+    """Everything that is wrong with the clip, where that is why it is refused."""
     key: str | None = None
     """Its identity in the journal; None where it could not be read."""
     analysis_id: str | None = None
@@ -117,22 +120,24 @@ async def _planned(line: Line, item: Item, seen: dict[str, str], openable: froze
     """What would become of a clip; `seen` holds the labels of those further up, by key."""
     walk = await line.identified(item)
     if isinstance(walk, Refused | Unfinished):
-        return Planned(**item.facts, word="refused", reason=walk.reason)
+        return _refused(item, walk)
     if walk.key in seen:
         return Planned(**item.facts, key=walk.key, word="duplicate", duplicate_of=seen[walk.key])
     seen[walk.key] = item.label
     walk.entry = await line.road.books.find(walk.key)
-    word, reason = await _fate(line, walk, openable)
-    paid = walk.entry.analysis_id if walk.entry is not None else None
-    return Planned(**item.facts, key=walk.key, analysis_id=paid, word=word, reason=reason)
-
-
-async def _fate(line: Line, walk: Walk, openable: frozenset[str]) -> tuple[Word, str]:
-    if walk.key in openable:
-        return "to_buy", ""
-    unfit = await line.unfit(walk)
+    unfit = None if walk.key in openable else await line.unfit(walk)
     if unfit is not None:
-        return "refused", unfit.reason
-    word = "to_buy" if line.again(walk) else _WORDS[walk.entry.state if walk.entry is not None else None]
-    told = walk.entry is not None and word in ("uncertain", "failed", "refused")
-    return word, walk.known.reason if told else ""
+        return _refused(item, unfit)
+    word = "to_buy" if walk.key in openable else _fate(line, walk)
+    paid, reason = (None, "") if walk.entry is None else (walk.entry.analysis_id, walk.entry.reason)
+    told = reason if word in ("uncertain", "failed", "refused") else ""
+    return Planned(**item.facts, key=walk.key, analysis_id=paid, word=word, reason=told)
+
+
+def _refused(item: Item, refused: Refused | Unfinished) -> Planned:
+    problems = refused.problems if isinstance(refused, Refused) else ()
+    return Planned(**item.facts, key=refused.key, word="refused", reason=refused.reason, problems=problems)
+
+
+def _fate(line: Line, walk: Walk) -> Word:
+    return "to_buy" if line.again(walk) else _WORDS[walk.entry.state if walk.entry is not None else None]

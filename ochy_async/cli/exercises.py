@@ -17,7 +17,7 @@ from ..protocol.links import MASK, is_unsigned
 from ..protocol.request import LANGUAGES
 from .account import Account
 from .calls import call_options, perform
-from .paper import draw, tell
+from .paper import draw, inform
 from .records import print_records, record
 from .requests import refuse
 from .sheets import NOTHING, Sheet, filled
@@ -60,7 +60,7 @@ def command(keys: tuple[str, ...], files: tuple[Path, ...], language: str, as_js
     elif exercises:
         draw(_sheet(exercises))
     else:
-        tell("The vendor has no exercises for these keys. Keys are case-sensitive; results name theirs.")
+        inform("The vendor has no exercises for these keys. Keys are case-sensitive; results name theirs.")
 
 
 def _keys_in(path: Path) -> list[str]:

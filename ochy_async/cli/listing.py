@@ -13,7 +13,7 @@ import click
 from ..protocol.analysis import AnalysisList, ListedAnalysis
 from .account import Account
 from .calls import call_options, perform
-from .paper import draw, tell
+from .paper import draw, inform
 from .records import print_records, record
 from .sheets import NOTHING, Sheet, filled
 
@@ -47,8 +47,8 @@ def command(subject_id: str | None, as_json: bool, **account: Any) -> None:
     elif listed:
         draw(_sheet(listed))
     else:
-        tell(f"{'The account has' if subject_id is None else 'The subject has'} no analyses in the vendor's list.")
-        tell(_UNKNOWN)
+        inform(f"{'The account has' if subject_id is None else 'The subject has'} no analyses in the vendor's list.")
+        inform(_UNKNOWN)
 
 
 def _sheet(listed: AnalysisList) -> Sheet:

@@ -28,7 +28,8 @@ def _text(planned: Planned) -> str:
     if planned.duplicate_of is not None:
         return f"{what}: the same clip as {planned.duplicate_of}"
     if planned.reason:
-        return f"{what}: {' '.join(planned.reason.split())}"
+        why = "; ".join(map(str, planned.problems)) or planned.reason
+        return f"{what}: {' '.join(why.split())}"
     return what if planned.analysis_id is None else f"{what}: analysis {planned.analysis_id}"
 
 

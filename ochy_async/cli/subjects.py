@@ -16,10 +16,10 @@ from ..protocol.subjects import Subject
 from .account import Account
 from .calls import call_options, doubted, perform
 from .groups import Group
-from .paper import draw, tell
+from .paper import draw, inform
 from .records import print_records, record
 from .requests import Measure, flagged, refuse
-from .sheets import NOTHING, Sheet, number
+from .sheets import NOTHING, Sheet, clean, number
 from .shell import command_line
 
 __all__ = ["command"]
@@ -72,7 +72,7 @@ def list_command(as_json: bool, **account: Any) -> None:
     elif subjects:
         draw(_list_sheet(tuple(subjects)))
     else:
-        tell(_NONE)
+        inform(_NONE)
 
 
 @command.command("show")
@@ -108,8 +108,8 @@ def create(as_json: bool, name: str | None, email: str | None, height: Any, weig
     if as_json:
         print_records([record(created)])
     else:
-        tell("Created. To link analyses to the subject, give its id to `ochy analyze --subject-id`.")
-        click.echo(created.subject_id)
+        inform("Created. To link analyses to the subject, give its id to `ochy analyze --subject-id`.")
+        click.echo(clean(created.subject_id))
 
 
 @command.command("update")
@@ -130,7 +130,7 @@ def update(
     if as_json:
         print_records([{"subject_id": subject_id, **record(message)}])
     else:
-        tell("Updated.")
+        inform("Updated.")
 
 
 @command.command("delete")
@@ -150,7 +150,7 @@ def delete(subject_id: str, yes: bool, as_json: bool, **account: Any) -> None:
     if as_json:
         print_records([{"subject_id": subject_id, **record(message)}])
     else:
-        tell("Deleted.")
+        inform("Deleted.")
 
 
 def _confirm(subject_id: str, yes: bool) -> None:
@@ -159,7 +159,7 @@ def _confirm(subject_id: str, yes: bool) -> None:
     if not sys.stdin.isatty():
         again = command_line("ochy", "subjects", "delete", "--yes", operands=[subject_id])
         raise click.UsageError(f"Nothing was deleted: nobody can be asked here. To delete without being asked: {again}")
-    click.confirm("Delete this subject? The API has no call to bring it back.", abort=True, err=True)
+    click.confirm(f"Delete the subject {clean(subject_id)}? No call of the API brings it back.", abort=True, err=True)
 
 
 def _profile(**given: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from ..session import OchySession
 from .account import Account
 from .calls import call_options, perform
 from .groups import Group
-from .paper import draw, tell
+from .paper import draw, inform
 from .records import print_records
 from .requests import refuse
 from .sheets import NOTHING, Sheet
@@ -94,7 +94,7 @@ def _print(settings: WebhookSettings, as_json: bool) -> None:
     elif settings.stored:
         draw(_sheet(settings))
     else:
-        tell(_NONE)
+        inform(_NONE)
 
 
 def _record(settings: WebhookSettings) -> dict[str, Any]:
