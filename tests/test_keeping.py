@@ -384,6 +384,7 @@ HOSTILE = (
     "id-0",
     "",
     "A1",
+    "a.b",
     "\ud800",
 )
 
@@ -396,7 +397,7 @@ def test_ids_that_are_no_names(analysis_id: str) -> None:
     assert len(name) == 35
     assert name.isascii()
     assert safe(name) != name
-    assert safe("a1b2._-") == "a1b2._-"
+    assert safe("a1b2_-") == "a1b2_-"
 
 
 @define
@@ -452,6 +453,20 @@ LABELS = {
 def test_what_the_files_of_a_clip_are_called(label: str, stem: str) -> None:
     """After its own name, with nothing that any system forbids, reserves or takes for a path."""
     assert stem_of(label) == stem
+
+
+def test_a_file_is_found_by_its_id_alone(out: Path) -> None:
+    """Under the name that other files of the analysis have; a clip that is called like an id is no such file."""
+    folder = Folder(out)
+    folder.open()
+    assert folder.file("", "1a", "thumbnail.jpg").name == "1a.thumbnail.jpg"
+    for name in ("run.1a.2b.results.json", ".run.2b.results.json", "x.1a.other.json"):
+        (out / name).write_bytes(b"")
+    assert folder.file("", "1a", "thumbnail.jpg").name == "1a.thumbnail.jpg"
+    assert folder.file("", "2b", "thumbnail.jpg").name == "run.1a.2b.thumbnail.jpg"
+    (out / "1a.results.json").write_bytes(b"")
+    assert folder.file("clip.mp4", "1a", "results.json").name == "1a.results.json"
+    assert folder.file("clip.mp4", "1a", "thumbnail.jpg").name == "clip.1a.thumbnail.jpg"
 
 
 @pytest.mark.parametrize("letter", ["a", "ü", "走", "𝒳"])

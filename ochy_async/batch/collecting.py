@@ -24,18 +24,10 @@ from ..protocol.routes import RAW_DATA
 from ..protocol.values import Answer
 from ..protocol.wire import Request, Response
 from .downloads import download
-from .folder import Folder
+from .folder import FILES, RESULTS, Folder
 from .links import Links
 
 __all__ = ["FILES", "ArtifactCollector", "Collected", "Paid"]
-
-FILES: Final[Mapping[str, str]] = {
-    "calculated": "calculated.json",
-    "raw_data": "raw_data.json",
-    "thumbnail": "thumbnail.jpg",
-    "output_video": "output_video.mp4",
-}
-"""What can be asked for, and how its file is called."""
 
 
 async def _nowhere(_: bytes) -> None:
@@ -129,7 +121,7 @@ class _Basket:
 
     async def keep_results(self) -> None:
         """The results without their links."""
-        await self._save("results.json", orjson.dumps(without_links(self.paid.results.raw)))
+        await self._save(RESULTS, orjson.dumps(without_links(self.paid.results.raw)))
 
     async def calculate(self) -> None:
         """The calculated data: those that are known, else from the server."""

@@ -13,7 +13,7 @@ import re
 import secrets
 import sys
 import unicodedata
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path, PurePath
@@ -27,8 +27,17 @@ from ..protocol.video_limits import CONTENT_TYPES, extension
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["Folder", "locked", "publish", "safe", "stem_of", "troubles", "write_all"]
+__all__ = ["FILES", "RESULTS", "Folder", "locked", "publish", "safe", "stem_of", "troubles", "write_all"]
 
+FILES: Final[Mapping[str, str]] = {
+    "calculated": "calculated.json",
+    "raw_data": "raw_data.json",
+    "thumbnail": "thumbnail.jpg",
+    "output_video": "output_video.mp4",
+}
+"""What can be asked for, and how its file is called."""
+RESULTS: Final = "results.json"
+NAMES: Final = frozenset({RESULTS, *FILES.values()})
 PROBE: Final = b"Written to find out whether there is room.\n" * 100
 
 
@@ -49,16 +58,22 @@ class Folder:
     def file(self, clip: str, analysis_id: str, name: str) -> Path:
         """Where a file of an analysis belongs: `<clip>.<id>.<name>`.
 
-        Where it is there without the name of the clip, it stays there; where that is not known, it is the file that is
-        there under any.
+        Where it is there without the name of the clip, it stays there; where that is not known, it is the name that
+        other files of the analysis have, if there are any.
         """
         ending = f"{safe(analysis_id)}.{name}"
-        named, bare = self.path / f"{stem_of(clip)}.{ending}", self.path / ending
-        if clip:
-            return bare if self.has(bare) and not self.has(named) else named
+        bare = self.path / ending
+        if not clip:
+            stem = self._stem(safe(analysis_id))
+            return self.path / f"{stem}.{ending}" if stem else bare
+        named = self.path / f"{stem_of(clip)}.{ending}"
+        return bare if self.has(bare) and not self.has(named) else named
+
+    def _stem(self, name: str) -> str:
+        """What the files of an analysis are named after; empty where there are none, or none is named."""
         with troubles(self.path):
-            there = sorted(each.name for each in os.scandir(self.path) if each.name.endswith(f".{ending}"))
-        return self.path / next((each for each in there if not each.startswith(".")), ending)
+            parts = (each.name.partition(f".{name}.") for each in os.scandir(self.path))
+            return next((stem for stem, _, rest in sorted(parts) if rest in NAMES and not stem.startswith(".")), "")
 
     def has(self, path: Path) -> bool:
         """Whether a file is there, and so is whole."""
@@ -153,9 +168,9 @@ def troubles(path: Path) -> Generator[None]:
     raise OutputTrouble(said)
 
 
-# An id that looks like a digest of ours is digested too, and one with capitals, for disks that do not tell them
-# apart: so no two ids share a name.
-_HARMLESS: Final = re.compile(r"(?!id-)[a-z0-9_][a-z0-9._-]{0,99}")
+# An id that looks like a digest of ours is digested too, one with capitals, for disks that do not tell them apart, and
+# one with dots, which divide file names: so no two ids share a name.
+_HARMLESS: Final = re.compile(r"(?!id-)[a-z0-9_][a-z0-9_-]{0,99}")
 
 LONGEST_STEM: Final = 96
 """Bytes. With an id, a name and what a draft adds, file names stay below the 255 that most systems allow."""

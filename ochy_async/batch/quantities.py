@@ -43,16 +43,16 @@ READERS: Final[Mapping[str, Callable[[str], Any]]] = {"height": height, "weight"
 """The fields of a request that are measures, and how their texts are read."""
 
 _FORMS: Final = {
-    "height": "1.75, 1,75, '175 cm' and '5 ft 9 in' are accepted",
-    "weight": "68.5, 68,5, '68 kg' and '150 lb' are accepted",
-    "pace": "04:30, 4:30, '4:30 /km' and '7:15 /mi' are accepted",
+    "height": "1.75, 1,75, '175 cm', '5 ft 9 in'",
+    "weight": "68.5, 68,5, '68 kg', '150 lb'",
+    "pace": "04:30, 4:30, '4:30 /km', '7:15 /mi'",
 }
 
 
 def advised(problem: Problem) -> Problem:
     """A problem with a measure, with the forms in which it can be written."""
     form = _FORMS.get(problem.field.rpartition(" ")[2])
-    return problem if form is None else evolve(problem, message=f"{problem.message}; {form}")
+    return problem if form is None else evolve(problem, message=f"{problem.message}. Accepted: {form}")
 
 
 _LENGTHS: Final = {
