@@ -440,6 +440,14 @@ def test_help_has_an_example_and_fits_80_columns(words: tuple[str, ...]) -> None
     assert max(map(len, told.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("group", ["journal", "subjects", "webhook"])
+def test_commands_of_a_group_are_told_in_whole_sentences(group: str) -> None:
+    """Nothing ends in dots where the line was full."""
+    told = run(group, "--help").stdout.partition("\nCommands:\n")[2]
+    assert told
+    assert "..." not in told
+
+
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_the_help_of_every_command_fits_80_columns(name: str) -> None:
     """However long its options are."""

@@ -63,7 +63,7 @@ class Check:
 def command(as_json: bool, base_url: str | None, key_file: str | None) -> None:
     """Check versions, key, address, network and webhook. Spends nothing.
 
-    Exit code 0: all well, 3: the key is the matter, 1: something else is.
+    Exit code 0: all well; 3: problem with the API key; 1: any other problem.
     """
     if not as_json:
         inform(FREE)

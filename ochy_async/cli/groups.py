@@ -6,10 +6,14 @@ Invariant: a word is never taken for a command that it only resembles.
 from __future__ import annotations
 
 from difflib import get_close_matches
+from typing import Final
 
 import click
 
 __all__ = ["Group"]
+
+LONGEST: Final = 200
+"""Characters of a sentence about a command."""
 
 
 class Group(click.Group):
@@ -27,3 +31,9 @@ class Group(click.Group):
             alike = " or ".join(map(repr, get_close_matches(name, self.list_commands(ctx))))
             ctx.fail(f"No such command {name!r}.{f' Did you mean {alike}?' if alike else ''}")
         return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Tells the first sentence of each command's help whole; click would cut it at the first line."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, each.get_short_help_str(LONGEST)) for name, each in commands if each])

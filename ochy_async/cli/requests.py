@@ -6,7 +6,7 @@ Law of this room: every flag that is wrong is told at once, before a file is loo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from attrs import frozen
@@ -19,7 +19,13 @@ from .output import REQUESTS, VIEWS
 __all__ = ["Asked", "Measure", "extra_column_option", "flagged", "refuse", "request_options"]
 
 
-class Measure(click.ParamType[Any]):
+if TYPE_CHECKING:
+    _ParamType = click.ParamType[Any]
+else:  # older versions of click know no parameters of it
+    _ParamType = click.ParamType
+
+
+class Measure(_ParamType):
     """A measure as people write it; what cannot be read stays a text, which the request then refuses with all else."""
 
     def __init__(self, field: str) -> None:
