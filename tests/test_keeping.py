@@ -26,6 +26,7 @@ from ochy_async.batch.collecting import FILES
 from ochy_async.batch.engine import Batch
 from ochy_async.batch.folder import Folder, safe, stem_of
 from ochy_async.batch.outcomes import Analyzed, Outcome
+from ochy_async.batch.records import record
 from ochy_async.emulator import (
     Answer,
     Body,
@@ -508,6 +509,24 @@ async def test_two_clips_of_one_name_do_not_meet(emulator: Emulator, out: Path) 
     assert [path.name for each in (first, second) for path in each.files] == [  # type: ignore[union-attr]
         f"run.{each.analysis_id}.results.json" for each in (first, second)
     ]
+
+
+@anyio_test
+async def test_a_paid_analysis_is_kept_from_python(emulator: Emulator, out: Path) -> None:
+    """Without a batch: the same files, and a record in the table where one is added."""
+    async with real_session(emulator) as ochy:
+        folder = ochy.results_folder(out, keep=("calculated", "thumbnail"))
+        with pytest.raises(InvalidSettings, match="not open"):
+            await folder.finish()
+        started = await ochy.start(clips(1)[0], SideView())
+        async with folder:
+            collected = await folder.keep(started, await ochy.wait(started))
+            await folder.add(record(outcome="analyzed", analysis_id=started.analysis_id))
+    names = [f"{started.analysis_id}.{name}" for name in ("results.json", "calculated.json", "thumbnail.jpg")]
+    assert [path.name for path in collected.files] == names
+    assert not collected.missing
+    assert collected.calculated.metrics.cadence > 100
+    assert [row["analysis_id"] for row in rows(out / "results.csv")] == [started.analysis_id]
 
 
 def test_a_name_is_given_once_the_content_is_on_the_disk(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:

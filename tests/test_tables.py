@@ -24,10 +24,11 @@ from ochy_async.batch.records import SCHEMA, json_line, record, record_of
 from ochy_async.batch.sources import BatchItem
 from ochy_async.batch.tables import Tables
 from ochy_async.emulator import Service, sample_clip
+from ochy_async.emulator.assessments import side_view_results
 from ochy_async.emulator.calculated import back_view_calculated, side_view_calculated
 from ochy_async.errors import AnalysisFailed
 from ochy_async.journal.memory import MemoryJournal
-from ochy_async.protocol.analysis import calculated_call
+from ochy_async.protocol.analysis import calculated_call, results_call
 from ochy_async.protocol.wire import Response
 
 Records = list[dict[str, Any]]
@@ -146,6 +147,7 @@ ODD: dict[str, tuple[Any, dict[str, Any]]] = {
         {"foot_landing": {"rearfoot": 7, "forefoot": 10**12}},
         {"landings_rearfoot": 7, "landings_midfoot": 0, "landings_forefoot": 1000},
     ),
+    "landings in per cent": ({"foot_landing": {"rearfoot": 66.7}}, {"foot_landing_rearfoot": 66.7}),
     "landings of no known kind": ({"foot_landing": {"1": "heel"}}, {}),
     "a link for a name": ({"x": {"https://host/secret": 1}}, {"x_link": 1}),
 }
@@ -155,6 +157,18 @@ ODD: dict[str, tuple[Any, dict[str, Any]]] = {
 def test_numbers_of_any_layout(body: Any, wanted: dict[str, Any]) -> None:
     """What is a number gets a name by its way; what is none is left out and costs nothing."""
     assert measures_of(None, calculated(body)) == wanted
+
+
+def test_a_new_number_in_the_results_is_a_column() -> None:
+    """Such as the measured value, which the vendor's sample does not have; scores are told once."""
+    analysis = side_view_results(a_runner(), language="en")
+    analysis["analysis_content"]["arm"]["measured"] = 81.5
+    body = {"video_id": "x", "status": "success", "biomechanical_analysis": analysis}
+    results = results_call("x").outcome(Response(200, {}, json.dumps(body).encode()))[0].results
+    told = measures_of(results, None)
+    assert told.pop("arm_measured") == 81.5
+    assert told.keys() <= KNOWN.keys()
+    assert len([name for name in told if name.endswith("_score")]) == 7
 
 
 def calculated(body: Any) -> Any:

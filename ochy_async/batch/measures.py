@@ -34,7 +34,7 @@ def measures_of(results: Any, calculated: Any) -> dict[str, Measure]:
     """
     known = {name: read(results, calculated) for name, read in KNOWN.items()}
     told = {name: value for name, value in known.items() if value is not None}
-    return told if calculated is None else told | {n: v for n, v in _further(calculated.raw).items() if n not in KNOWN}
+    return told | {name: value for name, value in _further(results, calculated).items() if name not in KNOWN}
 
 
 # --- what is known by name --------------------------------------------------------------------------
@@ -154,35 +154,50 @@ fraction, a pace is MM:SS, landings are counts of steps."""
 # --- what is not --------------------------------------------------------------------------------------
 
 _TOLD: Final = frozenset(
-    {*ID_KEYS, "percentage", "running_styles", "total_score", "foot_landing", "status"}
+    {*ID_KEYS, "percentage", "running_styles", "total_score", "status"}
     | {f"metrics.{name}" for name in ("speed_meter_per_second", "step_length_meter", "pace_min_per_km")}
     | {f"metrics.{name}" for name in ("step_frequency_steps_per_min", "ground_contact_time_ms", "time_of_flight_ms")}
     | {f"metrics.{name}" for name in ("duty_factor", "duty_factor_percentage")}
     | {"overstride.mean_angle"}
+    | {f"analysis_content.{part}.score_number" for part in _PARTS}
+    | {f"analysis_content.{part}.{leg}.score_number" for part in _LEG_PARTS for leg in ("left", "right")}
 )
 """The ways to what `KNOWN` tells already."""
+_ANGLES: Final = re.compile(r"joint_angles_|gait_cycle_(.*_)?(pronation|knee_adduction|pelvic_drop)(_|$)")
 _NO_ANGLE: Final = re.compile(
     r"(^|_)(ms|s|sec|seconds?|time|percent(age)?|score|frames?|counts?|steps?|ratio|deg(rees?)?)$"
 )
-"""How a number under joint angles ends that has another unit, or tells that it is in degrees."""
-_ANGLES: Final = re.compile(r"(^|_)(joint_angles|pronation|knee_adduction|pelvic_drop)(_|$)")
-_GROUPS: Final = ("joint_angles_", "gait_cycle_", "metrics_")
+"""How a number among angles ends that has another unit, or tells that it is in degrees."""
+_GROUPS: Final = ("joint_angles_", "gait_cycle_", "metrics_", "analysis_content_")
 """What goes without saying at the beginning of a name."""
 
 
-def _further(raw: Mapping[str, Any]) -> dict[str, Measure]:
-    named = {_name(way): value for way, value in _leaves(raw, ())}
+def _further(results: Any, calculated: Any) -> dict[str, Measure]:
+    """Every number that `KNOWN` does not tell, by its way through the JSON."""
+    named: dict[str, Measure] = {}
+    if results is not None:
+        named |= _named(results.raw.get("biomechanical_analysis"), _TOLD)
+    if calculated is not None:
+        landings = {"foot_landing"} if any(_patterns(calculated.raw.get("foot_landing"))) else set[str]()
+        named |= _named(calculated.raw, _TOLD | landings)
     return {name: named[name] for name in sorted(named)[:MOST_FURTHER]}
 
 
-def _leaves(value: Mapping[str, Any], way: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Measure]]:
+def _named(value: Any, told: frozenset[str]) -> dict[str, Measure]:
+    leaves = _leaves(value, (), told) if isinstance(value, dict) else ()
+    return {_name(way): number for way, number in leaves}
+
+
+def _leaves(
+    value: Mapping[str, Any], way: tuple[str, ...], told: frozenset[str]
+) -> Iterator[tuple[tuple[str, ...], Measure]]:
     """Every number that does not stand in a list. Lists are steps and courses: no columns, but whole in the JSON."""
     for name, each in value.items():
         here = (*way, str(name))
-        if ".".join(here) in _TOLD:
+        if ".".join(here) in told:
             continue
         if isinstance(each, dict):
-            yield from _leaves(each, here)
+            yield from _leaves(each, here, told)
         elif isinstance(each, int | float) and not isinstance(each, bool):
             yield here, each
 
@@ -191,5 +206,5 @@ def _name(way: tuple[str, ...]) -> str:
     """A column for a way: lower case, plain, with the unit where it is known to be degrees."""
     plain = "_".join(re.sub(r"[^a-z0-9]+", "_", without_links(part).lower()).strip("_") for part in way)
     group = next((group for group in _GROUPS if plain.startswith(group)), "")
-    unit = "_deg" if _ANGLES.search(plain) and not _NO_ANGLE.search(plain) else ""
+    unit = "_deg" if _ANGLES.match(plain) and not _NO_ANGLE.search(plain) else ""
     return plain.removeprefix(group)[:LONGEST_NAME] + unit
