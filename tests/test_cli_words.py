@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
+from rich.cells import cell_len
+from rich.console import Console
 
 from ochy_async import __version__, errors
 from ochy_async.cli.app import COMMANDS, ochy
-from ochy_async.cli.bars import Bars
+from ochy_async.cli.bars import Bars, cells, shortened
 from ochy_async.cli.exits import MEANINGS, Exit, exit_of, worst
 from ochy_async.cli.outcomes import WORDS, Outcome, line_of, word_of
-from ochy_async.cli.paper import Paper
-from ochy_async.cli.sheets import clean, number, pace
+from ochy_async.cli.paper import Paper, _drawn
+from ochy_async.cli.sheets import Sheet, clean, number, pace
 from ochy_async.cli.shell import command_line
 from ochy_async.protocol.side_view import SideViewCalculated
 
@@ -197,6 +203,115 @@ def test_bars_take_any_percentage(percentage: float | None) -> None:
     bars.analysing("unknown", "analyzing", percentage)
     bars.forget("a.mp4", "id-1")
     bars.forget("a.mp4", "id-1")
+
+
+@pytest.mark.parametrize(
+    ("name", "most", "shown"),
+    [
+        ("short.mp4", 20, "short.mp4"),
+        ("a-very-long-name.mp4", 12, "a-very…e.mp4"),
+        ("日本語の名前.mp4", 10, "日本….mp4"),
+        ("e\u0301e\u0301e\u0301e\u0301e\u0301e\u0301", 5, "e\u0301e\u0301…e\u0301e\u0301"),
+        ("🏃🏽🏃🏽🏃🏽", 7, "🏃🏽🏃…"),
+        ("name", 1, "…"),
+        ("name", 0, ""),
+    ],
+)
+def test_names_are_cut_in_the_middle(name: str, most: int, shown: str) -> None:
+    """By the cells that they take, an accent with its letter, and never wider than there is room."""
+    assert shortened(name, most) == shown
+    assert cells(shown) <= most
+
+
+@pytest.mark.parametrize("width", [1, 5, 20, 40, 60, 80, 200])
+@pytest.mark.parametrize("most", [1, 2, 3, 12, 50])
+def test_rows_fit_any_terminal(width: int, most: int) -> None:
+    """However narrow or low it is; from 40 cells on a percentage and a waiting time are whole."""
+    bars = Bars(30)
+    bars.overall(3, "12 credits spent, 1 uncertain")
+    bars.passing("POST /analysis/start: attempt 1 failed (ServerTrouble); again in 3.0 s", 60)
+    for each in range(20):
+        bars.watched(f"clip {each:02} 日本語🏃🏽.mp4", f"id-{each}")
+    bars.analysing("id-3", "analyzing", 61)
+    bars.doubted("clip 04 日本語🏃🏽.mp4", "lookup 3 of 7", 48)
+    console = Console(width=width, height=2 * most, force_terminal=True, color_system=None, file=io.StringIO())
+    with console.capture() as drawn:
+        console.print(bars)
+    rows = drawn.get().splitlines()
+    assert len(rows) <= most
+    assert max(map(cell_len, rows)) <= width
+    if width >= 40 and most == 50:
+        assert len([row for row in rows if row.rstrip().endswith(("61 %", "waiting 0:00"))]) == 19
+        assert any("lookup 3 of 7, 48 s left" in row for row in rows) or width < 60
+
+
+def test_nothing_is_estimated_from_nothing() -> None:
+    """A time left is shown once a clip was seen through; clips that an earlier run did say nothing of it."""
+    bars = Bars(4)
+    bars.overall(1, "")
+    bars.forget("done before.mp4", "id-0")
+    assert "left" not in row_of(bars)
+    bars.watched("a.mp4", "id-1")
+    bars.forget("a.mp4", "id-1")
+    bars.overall(2, "")
+    assert row_of(bars).endswith("0:00, 1 s left")
+
+
+def row_of(bars: Bars) -> str:
+    console = Console(width=80, height=24, color_system=None, file=io.StringIO())
+    with console.capture() as drawn:
+        console.print(bars)
+    return drawn.get().splitlines()[0].rstrip()
+
+
+def every_command(group: click.Group, *above: str) -> Iterator[tuple[str, ...]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        yield (*above, name)
+        if isinstance(command, click.Group):
+            yield from every_command(command, *above, name)
+
+
+@pytest.mark.parametrize("words", [*every_command(ochy)], ids=" ".join)
+def test_every_command_says_how_much_it_tells(words: tuple[str, ...]) -> None:
+    """Whatever command there is or will be, and whatever is below it, takes the four options, once."""
+    told = CliRunner().invoke(ochy, [*words, "--help"]).output
+    for option in ("-q, --quiet", "--no-progress", "-v, --verbose", "--debug"):
+        assert len(re.findall(rf"^  {option} ", told, re.MULTILINE)) == 1, told
+
+
+@pytest.mark.parametrize(
+    ("words", "env", "told"),
+    [
+        (["--quiet", "doctor", "--debug"], {}, "--quiet does not go together"),
+        (["doctor"], {"OCHY_LOG": "loud"}, "OCHY_LOG must be one of"),
+    ],
+)
+def test_amounts_that_make_no_sense(words: list[str], env: dict[str, str], told: str) -> None:
+    """Wrong usage is told, exit code 2."""
+    result = CliRunner().invoke(ochy, words, env=env)
+    assert (result.exit_code, told in result.stderr) == (2, True), result.output
+
+
+# --- tables ---------------------------------------------------------------------------------------
+
+ID = "3f0c9b6e-5d0f-4f5e-9d5e-0123456789ab"
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("columns", [("clip", "analysis"), ("state", "clip", "analysis", "key", "reason")])
+def test_ids_in_tables_are_whole(columns: tuple[str, ...], width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names and reasons are folded, ids and keys never; where that cannot be, each row is a record."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    cells_ = {"clip": "日本語の" * 9 + ".mp4", "analysis": ID, "key": "0a1b2c3d4e5f", "state": "started"}
+    row = tuple(
+        cells_.get(name, "It was cut off in the midst of an answer, and nobody knows more.") for name in columns
+    )
+    (drawn,) = _drawn(Sheet("Table", columns, (row, row)))
+    assert drawn.count(ID) == 2
+    assert drawn.count("0a1b2c3d4e5f") == 2 * ("key" in columns)
+    assert max(map(cell_len, drawn.splitlines())) <= width or "┃" not in drawn
 
 
 def test_more_clips_than_lines_are_no_matter() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from time import monotonic
 from typing import Final
+from unicodedata import category, east_asian_width
 
 from attrs import define, field, frozen
 from rich.cells import cell_len
@@ -28,7 +29,7 @@ TICK: Final = 0.125
 """Seconds between drawings, whatever happens in between."""
 STATE, RIGHT, GAP = 10, 18, 2
 """Cells of the columns behind the names, and between columns."""
-LEAST_NAME, MOST_NAME, LEAST_BAR, MOST_BAR = 12, 40, 8, 40
+LEAST_NAME, MOST_NAME, LEAST_BAR, MOST_BAR = 12, 40, 6, 40
 SPARE: Final = 3
 """Cells at the end of a row that stay empty: a typed Ctrl-C shows there as ^C, and must not begin a new row."""
 LONGEST_TIME: Final = len("10:00:00, 90 min left")
@@ -45,7 +46,13 @@ _ORDER: Final = (DOUBT, SENDING, SENT, ANALYZING, QUEUED)
 
 def cells(text: str) -> int:
     """How many cells a text takes at most: terminals differ in what they join to one letter."""
-    return sum(1 if letter == "\N{VARIATION SELECTOR-16}" else cell_len(letter) for letter in text)
+    return sum(map(_widest, text))
+
+
+def _widest(letter: str) -> int:
+    if letter == "\N{VARIATION SELECTOR-16}":
+        return 1
+    return max(cell_len(letter), 2 * (east_asian_width(letter) in "WF"))
 
 
 def shortened(text: str, most: int) -> str:
@@ -53,8 +60,8 @@ def shortened(text: str, most: int) -> str:
     if cells(text) <= most:
         return text
     end = _within(text[::-1], (most - 1) // 2)
-    while end and not cell_len(text[-end]):
-        end -= 1  # its letter is cut off
+    while end and category(text[-end]) in ("Mn", "Me", "Sk"):
+        end -= 1  # an accent, or the like, whose letter is cut off
     beginning = _within(text, most - 1 - cells(text[len(text) - end :]))
     return f"{text[:beginning]}…{text[len(text) - end :]}" if most > 0 else ""
 
@@ -118,15 +125,19 @@ class _Widths:
     name: int
     state: int
     bar: int
+    note: int
+    """What a note may have instead of a bar and what stands behind it."""
 
     @classmethod
-    def of(cls, row: int) -> _Widths:
+    def of(cls, row: int, clips: Sequence[_Clip]) -> _Widths:
+        least = max((cells(each.name) for each in clips if each.whole), default=LEAST_NAME)
         room = row - SPARE - RIGHT - GAP
-        state = STATE + GAP if room >= LEAST_NAME + STATE + GAP else 0
+        state = STATE + GAP if room >= least + STATE + GAP else 0
         room -= state
-        bar = min(MOST_BAR, (room - GAP) // 2)
-        bar = bar if bar >= LEAST_BAR and room - bar - GAP >= LEAST_NAME else 0
-        return cls(min(MOST_NAME, max(1, room - (bar + GAP if bar else 0))), state, bar)
+        bar = min(MOST_BAR, (room - GAP) // 2, room - GAP - least)
+        bar = bar if bar >= LEAST_BAR else 0
+        name = min(MOST_NAME, max(1, room - (bar + GAP if bar else 0)))
+        return cls(name, state, bar, row - SPARE - name - GAP - state)
 
     def row(self, name: str, state: str, share: float | None, right: str) -> _Row:
         name = shortened(name, self.name)
@@ -137,6 +148,8 @@ class _Widths:
 @define(eq=False)
 class _Clip:
     name: str
+    whole: bool = False
+    """Whether the name is an id, which is of no use if it is cut."""
     state: str = SENDING
     since: float = field(factory=monotonic)
     """When this state began."""
@@ -154,7 +167,9 @@ class _Clip:
     def row(self, widths: _Widths) -> _Row:
         if self.note:
             left = "" if self.until is None else f", {seconds_left(self.until - monotonic())} left"
-            return _Row(widths.row(self.name, self.state, None, "").left, None, 0, f"{self.note}{left}; Ctrl-C is safe")
+            note, safe = f"{self.note}{left}", "; Ctrl-C is safe"
+            note += safe if len(note + safe) <= widths.note else ""
+            return _Row(widths.row(self.name, self.state, None, "").left, None, 0, note)
         return widths.row(self.name, self.state, self.share, self._right())
 
     def _right(self) -> str:
@@ -216,7 +231,7 @@ class Bars:
 
     def analysing(self, analysis_id: str, status: str, percentage: float | None) -> None:
         """A look showed this."""
-        it = self._clip(self._labels.get(analysis_id, analysis_id))
+        it = self._clip(self._labels.get(analysis_id, analysis_id), whole=analysis_id not in self._labels)
         it.enter(_STATES.get(status, clean(status)))
         it.share = None if percentage is None or it.state == QUEUED else min(1.0, max(0.0, percentage / 100))
 
@@ -232,8 +247,8 @@ class Bars:
         found = [self._clips.pop(each, None) for each in {clip, analysis_id, label} if each is not None]
         self._seen_through += any(found)
 
-    def _clip(self, label: str) -> _Clip:
-        return self._clips.setdefault(label, _Clip(clean(PurePath(label).name)))
+    def _clip(self, label: str, *, whole: bool = False) -> _Clip:
+        return self._clips.setdefault(label, _Clip(clean(PurePath(label).name), whole))
 
     # How it is drawn.
 
@@ -296,16 +311,16 @@ class Bars:
 
     def rows(self, width: int, most: int) -> Iterator[_Row | Text]:
         """At most so many rows."""
-        widths, rows = _Widths.of(width), list[_Row | Text]()
+        clips, rows = sorted((*self._clips.values(),), key=_rank), list[_Row | Text]()
         if self.total is not None:
             rows.append(self._for_all(width - SPARE))
         until, words = self._passing
         if words and monotonic() < until:
             rows.append(Text(shortened(words, width - SPARE), no_wrap=True))
-        clips = sorted((*self._clips.values(),), key=_rank)
         room = most - len(rows)
         shown = clips if len(clips) <= room else clips[: max(0, room - 1)]
-        yield from rows
+        widths = _Widths.of(width, shown)
+        yield from rows[:most]
         yield from (clip.row(widths) for clip in shown)
         if len(shown) < len(clips) and room > 0:
             yield Text(shortened(_more(clips[len(shown) :]), width - SPARE), no_wrap=True)

@@ -35,7 +35,7 @@ from ..events import (
 )
 from .bars import Bars, seconds_left
 from .outcomes import WORDS, Outcome
-from .sheets import Sheet, clean, score
+from .sheets import NOTHING, Sheet, clean, score
 from .terminal import amount, aside, detail, inform, say, tell
 
 __all__ = ["Paper", "detail", "draw", "inform", "tell"]
@@ -105,6 +105,8 @@ def _record(columns: Sequence[str], row: Sequence[str], width: int) -> list[str]
     """A row as lines of pairs, for a terminal that is too narrow for the table."""
     lines = [""]
     for name, cell in zip(columns, row, strict=True):
+        if cell == NOTHING:
+            continue
         pair = f"{name}: {cell}"
         if lines[-1] and cell_len(lines[-1]) + len(", ") + cell_len(pair) > width:
             lines.append(pair)

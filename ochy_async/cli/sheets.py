@@ -56,7 +56,8 @@ def sheets_of(outcome: Outcome) -> tuple[Sheet, ...]:
 def line_about(outcome: Outcome) -> str:
     """The results in one line."""
     total = score(outcome.results.total_score) if outcome.results is not None else NOTHING
-    return f"{total}  {view_words(outcome.view)}  {outcome.who}  {outcome.analysis_id}"
+    known = filter(None, dict.fromkeys((outcome.clip, outcome.analysis_id)))
+    return "  ".join((total, view_words(outcome.view), *known))
 
 
 def _assessed(results: Results) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:

@@ -58,7 +58,8 @@ def command(
         raise refuse(problems)
     account = Account(base_url=base_url, key_file=key_file, interval=interval)
     job = _Job(as_json=as_json, timeout=how["timeout"], out=how["out"], keep=_kept(**how))
-    collecting = _Collecting([_started(each, view) for each in dict.fromkeys(analysis_ids)], job)
+    analyses = [_started(each, view) for each in dict.fromkeys(analysis_ids)]
+    collecting = _Collecting(analyses, job, Paper(total=len(analyses) if len(analyses) > 1 else None))
     click.get_current_context().exit(collecting.carried_out(account))
 
 
@@ -86,7 +87,7 @@ class _Collecting:
 
     analyses: Sequence[Started[Any, Any] | str]
     job: _Job
-    paper: Paper = field(factory=Paper)
+    paper: Paper
     outcomes: dict[str, Outcome] = field(factory=dict)
     """By analysis id."""
 
