@@ -53,6 +53,7 @@ def _no_secret_escapes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Gener
     monkeypatch.setenv("OCHY_API_KEY", API_KEY)
     monkeypatch.delenv("OCHY_BASE_URL", raising=False)
     monkeypatch.delenv("OCHY_PROXY", raising=False)
+    monkeypatch.setenv("OCHY_STATE_DIR", str(tmp_path / "state"))  # nobody's home is touched
     monkeypatch.setenv("OCHY_CHECK", "nothing")  # most clips of the tests are no videos
     errors: list[OchyError] = []
     events: list[Event] = []

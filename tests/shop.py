@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -69,7 +70,9 @@ class Shop:
 
     def environment(self, **env: str) -> dict[str, str]:
         """What a process of its own needs to find the emulator."""
-        return {"OCHY_BASE_URL": self.emulator.url, "OCHY_API_KEY": API_KEY, "OCHY_CHECK": "nothing", **env}
+        state = os.environ["OCHY_STATE_DIR"]
+        usual = {"OCHY_BASE_URL": self.emulator.url, "OCHY_API_KEY": API_KEY, "OCHY_CHECK": "nothing"}
+        return {**usual, "OCHY_STATE_DIR": state, **env}
 
     @property
     def starts(self) -> int:

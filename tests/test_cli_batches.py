@@ -348,8 +348,8 @@ def test_the_same_command_again_sends_nothing(shop: Shop, tmp_path: Path) -> Non
 def test_without_a_journal_a_run_says_so(shop: Shop) -> None:
     """More than one clip without a journal cannot be resumed; one clip is no matter."""
     clips = shop.clips("a.mp4", "b.mp4")
-    assert "cannot be resumed" in shop.analyze(*clips, *SIDE).stderr
-    assert "cannot be resumed" not in shop.analyze(clips[0], *SIDE).stderr
+    assert "cannot be resumed" in shop.analyze(*clips, *SIDE, "--no-journal").stderr
+    assert "cannot be resumed" not in shop.analyze(clips[0], *SIDE, "--no-journal").stderr
 
 
 def test_a_limit_on_credits_holds_over_runs(shop: Shop, journal: Path) -> None:
@@ -361,10 +361,10 @@ def test_a_limit_on_credits_holds_over_runs(shop: Shop, journal: Path) -> None:
     assert "3 analyzed, 2 unfinished" in first.stderr
     assert "Raise max_credits" in first.stderr
     again = next(line for line in first.stderr.splitlines() if line.startswith("  ochy analyze"))
-    assert shlex.split(again) == ["ochy", "analyze", *QUICK, *command]
+    assert shlex.split(again) == ["ochy", "analyze", *QUICK, *command[:-1], "5"]
     assert shop.analyze(*command).exit_code == 1
     assert len(shop.ids) == 3
-    assert shop.analyze(*command[:-1], "5").exit_code == 0
+    assert shop.ochy(*shlex.split(again)[1:]).exit_code == 0
     assert len(shop.ids) == 5
 
 
@@ -510,7 +510,7 @@ def interrupted_twice(shop: Shop, output: Path, *args: str) -> int:
 def test_an_interrupt_without_a_journal_leaves_the_ids(slow_shop: Shop, output: Path) -> None:
     """What this process alone knew is told, with the command that collects it."""
     slow_shop.clips(*BIG)
-    code = interrupted_twice(slow_shop, output, str(slow_shop.folder), *SIDE, "--in-flight", "2")
+    code = interrupted_twice(slow_shop, output, str(slow_shop.folder), *SIDE, "--in-flight", "2", "--no-journal")
     (hint,) = (line for line in told(output).splitlines() if "ochy wait" in line)
     assert (code, set(slow_shop.ids) < set(hint.split())) == (130, True)
     assert "ochy analyze" not in told(output)
@@ -519,14 +519,14 @@ def test_an_interrupt_without_a_journal_leaves_the_ids(slow_shop: Shop, output: 
 def test_an_interrupt_while_an_answer_is_awaited_is_uncertain(slow_shop: Shop, output: Path) -> None:
     """Between the last byte and its answer a start may have been charged; without a journal that is said plainly."""
     slow_shop.faults(START, Delay(30, after=True))
-    with analyzing(slow_shop, output, *slow_shop.clips("a.mp4"), *SIDE) as child:
+    with analyzing(slow_shop, output, *slow_shop.clips("a.mp4"), *SIDE, "--no-journal") as child:
         eventually(lambda: slow_shop.ids)
         child.send_signal(signal.SIGINT)
         eventually(lambda: "Stopping" in told(output))
         child.send_signal(signal.SIGINT)
         assert child.wait(10) == 130
     assert "0 credits spent by this run and 1 uncertain." in told(output)
-    assert "would buy these clips again" in told(output)
+    assert "would buy them again" in told(output)
     assert "vendor's dashboard" in told(output)
 
 
@@ -584,9 +584,17 @@ def test_a_doubt_is_told_with_the_commands_that_settle_it(shop: Shop, journal: P
     result = shop.analyze(*clips, *flags, "--json")
     assert (result.exit_code, ends(result)) == (5, {"0.mp4": "uncertain", "c.mp4": "analyzed"})
     assert len(shop.ids) == 1
+    (line,) = [each for each in lines(result) if each["outcome"] == "uncertain"]
+    assert (line["doubt"]["cause"], line["doubt"]["size"], line["doubt"]["reached"]) == (
+        "It was cut off.",
+        Path(clips[0]).stat().st_size,
+        True,
+    )
+    for words in ("It was cut off.", f"{line['doubt']['earliest'][:10]}", "UTC", "no list shows it"):
+        assert words in result.stderr
     commands = [shlex.split(line) for line in result.stderr.splitlines() if line.lstrip().startswith("ochy ")]
     assert commands == [
-        ["ochy", "journal", "show", str(journal)],
+        ["ochy", "analyze", *QUICK, *clips, *flags, "--json"],
         ["ochy", "journal", "adopt", str(journal), key, "ID"],
         ["ochy", "journal", "release", str(journal), key],
         ["ochy", "analyze", *QUICK, *clips, *flags, "--json"],

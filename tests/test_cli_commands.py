@@ -51,8 +51,8 @@ def output(tmp_path: Path) -> Path:
 
 
 def test_analyze_shows_scores_and_metrics(shop: Shop) -> None:
-    """Without a terminal the results are plain lines, and stderr names the id that was paid for."""
-    result = shop.analyze(*shop.clips("anna.mp4"), "--view", "side", "--calculated")
+    """Without a terminal the results are plain lines, and stderr names the id that nothing else keeps."""
+    result = shop.analyze(*shop.clips("anna.mp4"), "--view", "side", "--calculated", "--no-journal")
     assert result.exit_code == 0, result.output
     for words in ("anna.mp4: side view, total score 0.", "forward cycle", "foot strike:", "ground contact time"):
         assert words in result.stdout
@@ -179,7 +179,9 @@ def test_missing_credits_stop_new_starts(tmp_path: Path) -> None:
 
 def test_what_was_not_waited_for_can_be_collected(slow_shop: Shop) -> None:
     """A timeout leaves the id and the command that collects it; that command then does so."""
-    result = slow_shop.analyze(*slow_shop.clips("a.mp4"), "--view", "back", "--timeout", "0.3", "--json")
+    result = slow_shop.analyze(
+        *slow_shop.clips("a.mp4"), "--view", "back", "--timeout", "0.3", "--json", "--no-journal"
+    )
     (told,) = lines(result)
     assert (result.exit_code, told["outcome"], told["analysis_id"]) == (1, "unfinished", slow_shop.ids[0])
     assert f"ochy wait --view back {slow_shop.ids[0]}" in result.stderr
@@ -370,7 +372,8 @@ def test_doctor_finds_a_proxy_in_trouble(shop: Shop) -> None:
 
 def test_a_reader_that_leaves_loses_nothing_that_is_paid(shop: Shop) -> None:
     """When stdout is closed the run ends without a traceback and names what was paid for and not shown."""
-    command = [sys.executable, "-m", "ochy_async.cli", "analyze", *QUICK, *shop.clips("a.mp4"), "--view", "side"]
+    words = ("analyze", *QUICK, *shop.clips("a.mp4"), "--view", "side", "--no-journal")
+    command = [sys.executable, "-m", "ochy_async.cli", *words]
     env = shop.environment()
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)  # noqa: S603
     assert child.stdout is not None

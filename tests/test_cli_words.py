@@ -84,7 +84,7 @@ main()
 """
 
 
-@pytest.mark.parametrize("package", ["click", "rich"])
+@pytest.mark.parametrize("package", ["click", "platformdirs", "rich"])
 def test_a_missing_extra_is_named_with_its_install_command(package: str) -> None:
     """Without click or rich the exact install command is told, exit code 2."""
     done = python(BLOCKED.format(package), "demo")

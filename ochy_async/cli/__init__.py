@@ -13,7 +13,7 @@ from typing import Final
 
 __all__ = ["main"]
 
-_EXTRA: Final = frozenset({"click", "rich"})
+_EXTRA: Final = frozenset({"click", "platformdirs", "rich"})
 _HINT: Final = (
     "The command line needs {}, which is not installed. Install it with:\n\n    pip install 'ochy-async[cli]'\n"
 )

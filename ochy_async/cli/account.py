@@ -20,7 +20,8 @@ from ..errors import InvalidSettings, KeyRefused
 from ..events import Listener
 from ..policy.polling import Polling
 from ..proxies import VARIABLE, Proxy
-from ..session import OchySession
+from ..session import BASE_URL, OchySession
+from ..transport import ApiKey, BaseUrl
 
 __all__ = ["QUICK", "SET_KEY", "Account", "Place", "account_options"]
 
@@ -77,6 +78,15 @@ class Account:
             where = f"the first line of {path!r} is empty" if path else f"{KEY} is not set"
             raise KeyRefused(f"There is no API key: {where}. {SET_KEY}")
         return key
+
+    def identity(self) -> tuple[str, str]:
+        """What tells the account from others, and its base URL. Raises as `open` does."""
+        return self._digest(), BaseUrl(self.base_url or BASE_URL).text
+
+    def _digest(self) -> str:
+        key = ApiKey(self.key())  # the key itself is in no frame: an error could lay it open
+        key.check()
+        return key.digest()
 
     @property
     def polling(self) -> Polling:

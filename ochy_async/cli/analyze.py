@@ -12,8 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import anyio
 import click
-from attrs import asdict
+from attrs import asdict, evolve
 
 from ..batch.planning import Planned
 from ..batch.report import Plan
@@ -28,7 +29,8 @@ from .planned import show_planned
 from .requests import Asked, extra_column_option, refuse, request_options
 from .run import Job, carry_out, plan
 from .sheets import Sheet
-from .shell import command_line
+from .shell import Command
+from .state import make_folder, state_journal
 
 __all__ = ["command"]
 
@@ -46,7 +48,7 @@ _FIELDS: Final = (
     "notify_via_webhook",
 )
 
-_PASSED: Final = ("max_credits", "timeout", "tag_starts", "retry_refused", "same_account", "check")
+_PASSED: Final = ("timeout", "tag_starts", "retry_refused", "check")
 """What a batch calls as the flags do."""
 
 _BATCH_OPTIONS: Final = (
@@ -61,14 +63,24 @@ _BATCH_OPTIONS: Final = (
     click.option(
         "--journal",
         type=click.Path(dir_okay=False, path_type=Path),
-        help="Remembers what is paid, so that the same command goes on. Default: clips.journal in --out, else none.",
+        help="Remembers what is paid, and holds the results. Default: clips.journal in --out, else one for the account "
+        "in your state folder, which `ochy journal` shows.",
+    ),
+    click.option("--no-journal", is_flag=True, help="Remember nothing: the same command buys the same clips again."),
+    click.option(
+        "--again",
+        is_flag=True,
+        help="Analyze finished clips anew, for one credit more each.",
     ),
     click.option(
         "--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for results and tables over all clips."
     ),
     keep_option,
     click.option(
-        "--max-credits", type=click.IntRange(0), metavar="N", help="Credits that the journal may cost in all."
+        "--max-credits",
+        type=click.IntRange(0),
+        metavar="N",
+        help="Credits that may be spent: with --journal or --out by all runs together, else by this run.",
     ),
     click.option(
         "--check",
@@ -98,7 +110,11 @@ _BATCH_OPTIONS: Final = (
         help="Clips that are sent or analysed at once, at most: beyond 32 only while the server is idle.",
     ),
     click.option("--retry-refused", is_flag=True, help="Send again what the server refused in an earlier run."),
-    click.option("--same-account", is_flag=True, help="The key is new and the account that of the journal."),
+    click.option(
+        "--same-account/--other-account",
+        default=None,
+        help="The key is new here: whether its account is the one of the journal that is there.",
+    ),
     click.option(
         "--wait-for-credits",
         type=click.FloatRange(0, 604_800),
@@ -120,7 +136,9 @@ class _Repeatable(click.Command):
     """Remembers its words, to tell them as the command that goes on."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.meta[__name__] = tuple(args)
+        options = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
+        valued = frozenset(name for each in options if not (each.is_flag or each.count) for name in each.opts)
+        ctx.meta[__name__] = Command(("ochy", "analyze"), tuple(args), valued)
         return super().parse_args(ctx, args)
 
 
@@ -140,9 +158,10 @@ def command(clips: tuple[str, ...], as_json: bool, made_up: bool, **options: Any
     A CLIP is a video, a folder of videos, a quoted pattern such as 'clips/*.mp4', or a manifest: a CSV file
     with the column file, and view, height, weight, pace, treadmill, language, full_body, subject as needed. Any further
     column comes back in the results.
-    The same content with the same request is bought once, however often it is named.
+    The same content with the same request is bought once, however often it is named or the command repeated: what is
+    paid is remembered in a journal, results included, which is health data. --again buys it anew.
 
-    Ctrl-C once ends the run in order, twice at once; with a journal the same command goes on.
+    Press Ctrl-C once to finish what is under way and stop, again to stop at once. The same command goes on.
     """
     _check(made_up, options)
     asked = Asked(options["view"], {name: options[name] for name in _FIELDS})
@@ -157,6 +176,7 @@ def command(clips: tuple[str, ...], as_json: bool, made_up: bool, **options: Any
         inform(f"Named more than once: {found.repeated}; each clip is taken once.")
     if found.written:
         inform(f"{found.written} videos are left out, as a run has written them ({WRITTEN}).")
+    job = _remembering(job, account, options)
     if options["dry_run"]:
         rows = partial(show_planned, as_json=as_json) if options["listed"] else _pass
         code = _show_plan(plan(job, account, rows), options, as_json=as_json)
@@ -171,6 +191,10 @@ def _check(made_up: bool, options: Mapping[str, Any]) -> None:
     problems: list[str] = []
     if made_up and options["journal"] is not None:
         problems.append("--journal: the built-in emulator forgets all with the run; `ochy emulator` runs on by itself")
+    if options["no_journal"] and options["journal"] is not None:
+        problems.append("--no-journal: contradicts --journal")
+    if options["again"] and (options["no_journal"] or made_up):
+        problems.append("--again: needs a journal; without one every clip is analyzed anew each time")
     if options["listed"] and not options["dry_run"]:
         problems.append("--list: is for --dry-run; a run shows each clip anyway")
     problems += homeless(options)
@@ -180,7 +204,7 @@ def _check(made_up: bool, options: Mapping[str, Any]) -> None:
 
 def _job(found: Found, made_up: bool, options: Mapping[str, Any]) -> Job:
     out: Path | None = options["out"]
-    usual = out / JOURNAL if out is not None and not made_up else None
+    usual = out / JOURNAL if out is not None and not (made_up or options["no_journal"]) else None
     tabled = options["calculated"] or out is not None  # cadence and the like stand in the table
     keep = [KEEP[each] for each in options["keep"]] + ["calculated"] * tabled
     settings: dict[str, Any] = {
@@ -189,26 +213,47 @@ def _job(found: Found, made_up: bool, options: Mapping[str, Any]) -> Job:
         "keep": tuple(dict.fromkeys(keep)),
         **{name: options[name] for name in _PASSED},
         "wait_for_credits": options["wait_for_credits"],
+        "max_credits": options["max_credits"],
+        "same_account": options["same_account"] is True,
     }
-    again = command_line("ochy", "analyze", *click.get_current_context().meta[__name__])
+    command: Command = click.get_current_context().meta[__name__]
     return Job(
         clips=found.clips,
         journal=options["journal"] or usual,
         settings=settings,
         create_subjects=options["subjects"] == "create",
-        again=again,
+        again=options["again"],
+        # What was opened to be bought anew is finished by the command without the word, and bought once more by it.
+        command=command.without("--again"),
+    )
+
+
+def _remembering(job: Job, account: Account, options: Mapping[str, Any]) -> Job:
+    """The job with the journal of the account, where nobody has named one. A limit is for this run then."""
+    if job.journal is not None or account.made_up or options["no_journal"]:
+        return job
+    path = anyio.run(partial(state_journal, *account.identity(), same=options["same_account"]))
+    given = (("--key-file", account.key_file), ("--base-url", account.base_url))
+    return evolve(
+        job,
+        journal=path,
+        in_state=True,
+        journal_options=tuple(word for name, value in given if value for word in (name, value)),
+        settings={**job.settings, "max_credits": None, "max_credits_per_run": options["max_credits"]},
     )
 
 
 def _prepare(job: Job, made_up: bool, options: Mapping[str, Any]) -> None:
-    """Makes the output folder, and says what a run without a journal cannot do."""
+    """Makes the folders, and says what a run without a journal cannot do."""
+    if job.in_state and job.journal is not None:
+        make_folder(job.journal)
     if options["out"] is not None:
         try:
             options["out"].mkdir(parents=True, exist_ok=True)
         except OSError as trouble:
             raise refuse([f"--out: {str(options['out'])!r} cannot be made: {trouble.strerror}"]) from None
     if job.journal is None and len(job.clips) > 1 and not made_up:
-        inform("Without --journal or --out nothing is remembered: a run that is killed cannot be resumed.")
+        inform("With --no-journal nothing is remembered: a run that is killed cannot be resumed.")
 
 
 def _pass(_: Planned) -> None:
@@ -229,7 +274,7 @@ def _show_plan(planned: Plan, options: Mapping[str, Any], *, as_json: bool) -> E
         for refusal in planned.refusals if not listed else ():
             tell(refusal)
     if most is not None and planned.to_buy > most:
-        tell(f"--max-credits {most} counts what the journal has cost so far too: not all of them would be bought.")
+        tell(f"--max-credits {most} does not allow for all of them.")
     return Exit.SOME_FAILED if planned.refused else Exit.OK
 
 

@@ -21,11 +21,14 @@ from ..batch.settling import DOUBTS, RELEASABLE, adopt, release
 from ..journal.contract import Entry, Journal, Past
 from ..journal.sqlite import SqliteJournal
 from ..policy.batching import State
+from ..protocol.video_limits import CONTENT_TYPES, extension
+from .account import Account, account_options
+from .doubts import SHOWN
 from .groups import Group
 from .paper import draw, tell
 from .requests import refuse
 from .sheets import NOTHING, Sheet, clean
-from .summary import SHOWN
+from .state import journals, state_journal
 
 __all__ = ["command", "journal_sheet"]
 
@@ -38,24 +41,31 @@ _COSTS: Final = (
     "that is a second credit for the same clip."
 )
 
-_PATH: Final = click.argument("path", metavar="JOURNAL", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 
+@click.group("journal", cls=Group, invoke_without_command=True)
+@click.pass_context
+def command(context: click.Context) -> None:
+    """Show what a journal remembers, and settle what is in doubt. Sends nothing; without a command it is `show`.
 
-@click.group("journal", cls=Group)
-def command() -> None:
-    """Show what a journal remembers, and settle what is in doubt. Needs no key, sends nothing.
+    JOURNAL is its file, given with --journal PATH or found as clips.journal in the folder of --out. Left out, it is the
+    journal in your state folder: that of the API key and base URL, or, without a key, the only one that is there.
+    It holds the results of clips, which are health data; deleting the file forgets them, and what was paid for.
 
     A CLIP is a path as the journal shows it, or the first digits of its key.
     """
+    if context.invoked_subcommand is None:
+        with show.make_context("show", [], parent=context) as inner:  # so that the environment counts too
+            show.invoke(inner)
 
 
 @command.command("show")
-@_PATH
-@click.argument("clips", metavar="[CLIP...]", nargs=-1)
+@click.argument("words", metavar="[JOURNAL] [CLIP...]", nargs=-1)
+@account_options
 @click.option("--history", is_flag=True, help="Every change of each clip, oldest first.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout.")
-def show(path: Path, clips: tuple[str, ...], history: bool, as_json: bool) -> None:
+def show(words: tuple[str, ...], history: bool, as_json: bool, base_url: str | None, key_file: str | None) -> None:
     """Show the clips that a journal remembers: their states, ids and credits, never results."""
+    path, clips = _meant(words, Account(base_url=base_url, key_file=key_file))
     found = _with(path, partial(_known, clips=clips, history=history))
     if as_json:
         for each in found:
@@ -67,11 +77,14 @@ def show(path: Path, clips: tuple[str, ...], history: bool, as_json: bool) -> No
 
 
 @command.command("adopt")
-@_PATH
-@click.argument("clip")
-@click.argument("analysis_id", metavar="ID")
-def adopt_command(path: Path, clip: str, analysis_id: str) -> None:
+@click.argument("words", metavar="[JOURNAL] CLIP ID", nargs=-1, required=True)
+@account_options
+def adopt_command(words: tuple[str, ...], base_url: str | None, key_file: str | None) -> None:
     """Settle a CLIP in doubt: it became the analysis ID, which the next run collects. Spends nothing."""
+    path, rest = _meant(words, Account(base_url=base_url, key_file=key_file))
+    if len(rest) != 2:
+        raise click.UsageError("Give a CLIP and the ID of its analysis, behind the JOURNAL if there is one.")
+    clip, analysis_id = rest
 
     async def settle(journal: Journal) -> Entry:
         return await adopt(journal, (await _the_one(journal, clip, DOUBTS)).key, analysis_id)
@@ -81,12 +94,15 @@ def adopt_command(path: Path, clip: str, analysis_id: str) -> None:
 
 
 @command.command("release")
-@_PATH
-@click.argument("clips", metavar="[CLIP...]", nargs=-1)
+@click.argument("words", metavar="[JOURNAL] [CLIP...]", nargs=-1)
+@account_options
 @click.option("--all-uncertain", is_flag=True, help="All clips whose start is in doubt.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def release_command(path: Path, clips: tuple[str, ...], all_uncertain: bool, yes: bool) -> None:
+def release_command(
+    words: tuple[str, ...], all_uncertain: bool, yes: bool, base_url: str | None, key_file: str | None
+) -> None:
     """Let each CLIP be bought again: one in doubt, failed or refused. May cost a second credit for each."""
+    path, clips = _meant(words, Account(base_url=base_url, key_file=key_file))
     if bool(clips) == all_uncertain:
         raise click.UsageError("Name the clips, or give --all-uncertain.")
     entries = _with(path, partial(_releasable, clips=clips))
@@ -120,6 +136,35 @@ def _with(path: Path, deed: Callable[[Journal], Awaitable[T]]) -> T:
 
 
 # --- finding --------------------------------------------------------------------------------------
+
+
+def _meant(words: tuple[str, ...], account: Account) -> tuple[Path, tuple[str, ...]]:
+    """The journal, named first or found, and the other words."""
+    if words and _is_journal(words[0]):
+        return Path(words[0]), words[1:]
+    found = _usual(account)
+    if found is not None and found.is_file():
+        return found, words
+    missing = f"JOURNAL: {words[0]!r} does not exist, and " if words else "JOURNAL: "
+    raise refuse([f"{missing}there is no journal of the account yet: {_there_are()}"])
+
+
+def _is_journal(word: str) -> bool:
+    """Whether a word names a journal: a file that is there, and no video."""
+    return Path(word).is_file() and extension(Path(word).name) not in CONTENT_TYPES
+
+
+def _usual(account: Account) -> Path | None:
+    """The journal of the account; without a key the only one that is there."""
+    if account.key_source() is not None:
+        return anyio.run(partial(state_journal, *account.identity(), same=None))
+    there = journals()
+    return there[0] if len(there) == 1 else None
+
+
+def _there_are() -> str:
+    there = ", ".join(repr(str(each)) for each in journals())
+    return f"name one of {there}" if there else "`ochy analyze` makes one; or name its file"
 
 
 @frozen

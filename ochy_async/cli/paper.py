@@ -197,8 +197,8 @@ class Paper:
     def _tell(self, event: Event) -> None:
         routine = detail if self._bars is not None else inform
         match event:
-            case StartUncertain(clip):
-                self.note(f"{clip}: may have been charged, and is not sent again; looking it up")
+            case StartUncertain(clip, _, reason):
+                self.note(f"{clip}: {reason} It may have been charged, and is not bought again. It is being looked up.")
             case StartLookedUp(clip):
                 left = "" if event.next_in is None else f", {seconds_left(event.left)} left"
                 routine(f"{clip}: {_looked_up(event)}{left}; Ctrl-C is safe")

@@ -6,30 +6,36 @@ breaks off is told what goes on and what was paid.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Any, Final
 
 import anyio
-from anyio import CancelScope
+from anyio import CancelScope, current_time, sleep
 from attrs import define, evolve, field, frozen
 
 from ..batch.engine import Batch
 from ..batch.outcomes import Outcome as Ended
 from ..batch.outcomes import Uncertain
 from ..batch.planning import Planned, Tally
+from ..batch.reopening import Reopened
 from ..batch.report import Plan
 from ..batch.sources import BatchItem
+from ..errors import JournalBusy, JournalTrouble
 from ..events import Event, SubjectCreated
 from ..journal.contract import Entry, Journal
 from ..journal.memory import MemoryJournal
 from ..policy.batching import State
+from ..session import OchySession
 from .account import Place
+from .doubts import WaysOut
 from .exits import Exit, worst
 from .interrupts import Interrupts
 from .outcomes import Outcome
 from .paper import Paper
+from .shell import Command
+from .state import explained
 from .summary import Summary
 
 __all__ = ["Job", "carry_out", "plan"]
@@ -37,8 +43,17 @@ __all__ = ["Job", "carry_out", "plan"]
 STOPPING: Final = (
     "Stopping: nothing new is started, and what is under way is brought to its end. Ctrl-C again stops now."
 )
-FORGETTING: Final = "It may have been charged, and nothing remembers it once this run has ended."
+LOOKED_UP: Final = "What is in doubt stays remembered: it is not bought again; the same command looks it up again."
+FORGETTING: Final = "Nothing remembers it once this run has ended."
+MOST_NAMED: Final = 5
 STOPPED: Final = "Stopped. What is paid goes on at the server."
+NOTHING_BEGUN: Final = "Stopped before anything was started."
+PATIENCE: Final = 60.0
+"""Seconds for which the journal of the account is waited for while another command has it open."""
+BUSY: Final = (
+    "Another command has the journal of this account open; it is waited for, up to a minute. With --out or --journal "
+    "commands do not wait for each other, and do not know what the other has paid for."
+)
 
 
 @frozen(kw_only=True)
@@ -48,12 +63,25 @@ class Job:
     clips: Sequence[BatchItem]
     journal: Path | None
     """None is in memory."""
+    in_state: bool = False
+    """Whether that is the account's journal in the user's state folder, which nobody has named."""
+    journal_options: tuple[str, ...] = ()
+    """How other commands are told the account, and so its journal."""
     settings: Mapping[str, Any]
     """For `OchySession.batch`, the journal apart."""
     create_subjects: bool = False
     """Whether subjects may be names, of subjects that exist or are to be made."""
-    again: str
-    """The command that does the same again."""
+    again: bool = False
+    """Whether finished clips are to be bought anew."""
+    command: Command
+    """What does the same again."""
+
+    @property
+    def ways(self) -> WaysOut:
+        """What settles a doubt."""
+        named = None if self.journal is None else (str(self.journal),)
+        where = self.journal_options if self.in_state else named
+        return WaysOut(again=str(self.command), journal=where, path=not self.in_state)
 
 
 Emit = Callable[[Outcome], None]
@@ -66,7 +94,16 @@ def carry_out(job: Job, place: Place, emit: Emit) -> Exit:
     """
     paper = Paper(place.made_up, total=len(job.clips), kept=job.journal is not None)
     memory = MemoryJournal() if job.journal is None else None
-    summary = Summary(paper, len(job.clips), job.again, job.journal, job.settings.get("out"))
+    limits = [job.settings.get(name) for name in ("max_credits", "max_credits_per_run")]
+    summary = Summary(
+        paper,
+        len(job.clips),
+        job.command,
+        job.ways,
+        job.settings.get("out"),
+        limit=next((each for each in limits if each is not None), None),
+        per_run=limits[0] is None,
+    )
     run = _Run(job, memory or job.journal, paper, summary, emit)
     left_over: list[Entry] = []
     try:
@@ -103,9 +140,11 @@ class _Run:
 
     def _stop(self, scope: CancelScope) -> None:
         if self.batch is None:
+            self.paper.note(NOTHING_BEGUN)
             scope.cancel()
         else:
-            self.paper.note(STOPPING)
+            in_doubt = self.batch.report.uncertain and self.job.journal is not None
+            self.paper.note(f"{STOPPING} {LOOKED_UP}" if in_doubt else STOPPING)
             self.batch.stop("It was interrupted.")
 
     def _break_off(self, scope: CancelScope) -> None:
@@ -113,20 +152,45 @@ class _Run:
         scope.cancel()
 
     async def _batch(self, place: Place) -> None:
-        batch: Batch[Any, Any]
+        begun = False
         try:
-            async with (
-                place.open(self._listen) as ochy,
-                ochy.batch(journal=self.journal, **self.job.settings) as batch,
-            ):
+            async with AsyncExitStack() as stack:
+                ochy = await stack.enter_async_context(place.open(self._listen))
+                batch = await self._opened(ochy, stack)
                 clips = await batch.resolve_subjects(self.job.clips, create=self.job.create_subjects)
                 self.batch, self.paper.report = batch, lambda: batch.report
+                if self.job.again:
+                    self._tell_reopened(await batch.reopen(clips))
+                begun = True
                 async with aclosing(batch.run(clips)) as outcomes:
                     async for ended in outcomes:
                         self._end(self._outcome(ended), ended.key)
         finally:
-            if self.batch is not None:  # what was broken off on leaving it has become a doubt by now
+            if self.batch is not None and begun:  # what was broken off on leaving it has become a doubt by now
                 self.summary.report = self.batch.report
+
+    async def _opened(self, ochy: OchySession, stack: AsyncExitStack) -> Batch[Any, Any]:
+        """The batch with its journal open. The journal of the account is waited for, since nobody has chosen it."""
+        until, told = current_time() + PATIENCE, False
+        while True:
+            batch: Batch[Any, Any] = ochy.batch(journal=self.journal, **self.job.settings)
+            try:
+                return await stack.enter_async_context(batch)
+            except JournalTrouble as trouble:
+                failure = trouble
+            if not self.job.in_state:
+                raise failure
+            if not isinstance(failure, JournalBusy) or current_time() >= until:
+                raise explained(failure)
+            if not told:
+                self.paper.note(BUSY)
+            told = True
+            await sleep(0.5)
+
+    def _tell_reopened(self, reopened: Reopened) -> None:
+        self.summary.reopened = reopened
+        for line in reopened_told(reopened):
+            self.paper.note(line)
 
     def _listen(self, event: Event) -> None:
         if isinstance(event, SubjectCreated):
@@ -135,9 +199,11 @@ class _Run:
 
     def _outcome(self, ended: Ended[Any, Any]) -> Outcome:
         outcome = Outcome.of(ended)
-        bare = self.job.journal is None and outcome.word == Uncertain.word
-        # What a batch advises is for journals that outlive it.
-        return evolve(outcome, reason=FORGETTING) if bare else outcome
+        if outcome.word != Uncertain.word:
+            return outcome
+        commands = tuple(command for _, command in self.job.ways.of(outcome))
+        forgetting = f" {FORGETTING}" if self.job.journal is None else ""
+        return evolve(outcome, commands=commands, reason=outcome.reason + forgetting)
 
     def _end(self, outcome: Outcome, key: str | None) -> None:
         with self.paper.aside():
@@ -146,6 +212,26 @@ class _Run:
         self.codes.append(outcome.exit)
         self.summary.count(outcome)
         self.paper.ended(outcome)
+
+
+def reopened_told(reopened: Reopened) -> Iterator[str]:
+    """What `--again` has come to, before anything is bought."""
+    yield from (f"--again: left as it is: {each}" for each in reopened.unfit)
+    if reopened.clips:
+        count = f"{reopened.clips} clip{'s are' if reopened.clips != 1 else ' is'}"
+        yield (
+            f"--again: {count} analyzed anew, for one credit each. Former results stay in the journal until new ones "
+            "replace them."
+        )
+    elif reopened.unfinished:
+        names = ", ".join(reopened.unfinished[:MOST_NAMED])
+        more = f" and {len(reopened.unfinished) - MOST_NAMED} more" if len(reopened.unfinished) > MOST_NAMED else ""
+        yield (
+            f"--again: nothing is analyzed anew, since some of the clips are not finished, or were not shown yet: "
+            f"{names}{more}. This run finishes them, and buys no clip a second time."
+        )
+    else:
+        yield "--again: none of the clips was analyzed before."
 
 
 async def _left_over(memory: MemoryJournal, shown: set[str | None]) -> list[Entry]:
@@ -172,7 +258,7 @@ def plan(job: Job, place: Place, show: Callable[[Planned], None]) -> Plan:
         paper = Paper(place.made_up)
         async with place.open(paper.listen) as ochy, ochy.batch(journal=known, **settings) as batch:
             clips = await batch.resolve_subjects(job.clips, create=job.create_subjects, ask=False)
-            async with aclosing(batch.dry_run(clips)) as found:
+            async with aclosing(batch.dry_run(clips, reopened=job.again)) as found:
                 async for each in found:
                     tally.add(each)
                     show(each)

@@ -14,25 +14,25 @@ from typing import Final
 from attrs import define, field
 
 from ..batch.outcomes import Uncertain, Unfinished
+from ..batch.reopening import Reopened
 from ..batch.report import Report, credits_told
 from ..journal.contract import Entry
+from .doubts import WaysOut, lines_about
 from .outcomes import WORDS, Outcome
 from .paper import Paper, inform, tell
 from .sheets import clean
-from .shell import command_line
+from .shell import Command, command_line
 
-__all__ = ["SHOWN", "Summary", "tell_counts", "tell_drift", "tell_owed"]
+__all__ = ["Summary", "tell_counts", "tell_drift", "tell_owed"]
 
-SHOWN: Final = 12
-"""Digits of a key that are shown: enough to find its clip."""
 MOST: Final = 3
 """Doubts that are told with their commands; of more, the journal tells."""
 
 _FORGOTTEN: Final = (
-    "This run kept no journal: the same command would buy these clips again. Uncertain starts may have been charged. "
-    "Look into the vendor's dashboard: an analysis that is listed there for that time is collected with `ochy wait "
-    "ID`. How soon one is listed is not documented: analyze the clip anew only if none appears after some hours, and "
-    "a second credit would be acceptable."
+    "They may have been charged, and this run kept no journal: the same command would buy them again. Look into the "
+    "vendor's dashboard: an analysis that is listed there for that time is collected with `ochy wait ID`. How soon one "
+    "is listed is not documented: analyze the clip anew only if none appears after some hours, and a second credit "
+    "would be acceptable."
 )
 
 
@@ -66,17 +66,22 @@ class Summary:
 
     paper: Paper
     total: int
-    again: str
-    """The same command again."""
-    journal: Path | None
-    """None where it was in memory."""
+    command: Command
+    """What does the same again."""
+    ways: WaysOut
     out: Path | None = None
+    limit: int | None = None
+    """What `--max-credits` says."""
+    per_run: bool = False
+    """Whether that is for this run alone."""
     counts: Counter[str] = field(factory=Counter)
     doubts: dict[str, Outcome] = field(factory=dict)
     """The first few that are uncertain, by key: copies of a clip are one doubt."""
     missing: int = 0
+    reopened: Reopened | None = None
+    """What `--again` has come to."""
     report: Report | None = None
-    """None where the batch was never opened."""
+    """None where the run never began."""
 
     def count(self, outcome: Outcome) -> None:
         """Takes note of an outcome."""
@@ -90,6 +95,11 @@ class Summary:
         """Clips without an outcome."""
         return self.total - sum(self.counts.values())
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether the same command has something left to do."""
+        return bool(self.left or self.missing or self.counts[Unfinished.word] or self.counts[Uncertain.word])
+
     def tell(self, left_over: Sequence[Entry] = ()) -> None:
         """All of it. `left_over` is what a journal in memory holds that nobody was shown."""
         if self.report is None:
@@ -98,13 +108,13 @@ class Summary:
         tell_drift(self.paper)
         if self.out is not None:
             inform(f"Results and tables: {clean(str(self.out))}")
-        if self.journal is not None:
-            self._tell_doubts(self.journal)
-            self._tell_again()
-        elif not self.paper.made_up:
-            _tell_left_over(left_over)
-            if self.left or self.counts[Unfinished.word]:
-                tell("Without a journal the same command buys every clip again: name only those that are left.")
+        if self.paper.made_up:
+            return
+        self._tell_doubts()
+        if self.ways.journal is None:
+            self._tell_forgotten(self.report, left_over)
+        else:
+            self._tell_again(self.report)
 
     def _tell_counts(self, report: Report) -> None:
         told = [f"{self.counts[word]} {word}" for word in WORDS if self.counts[word]]
@@ -114,22 +124,33 @@ class Summary:
         if report.stopped:
             tell(report.stopped)
 
-    def _tell_doubts(self, journal: Path) -> None:
-        if not self.counts[Uncertain.word]:
-            return
-        tell("Uncertain starts may have been charged and are not sent again. To settle them by hand:")
-        tell(f"  {command_line('ochy', 'journal', 'show', operands=[str(journal)])}")
-        for key, doubt in self.doubts.items():
-            # By its key: the journal may know the clip by another path, of a copy or from before a move.
-            tell(f"  {clean(doubt.who)}:")
-            tell(f"    {command_line('ochy', 'journal', 'adopt', operands=[str(journal), key[:SHOWN], 'ID'])}")
-            tell(f"    {command_line('ochy', 'journal', 'release', operands=[str(journal), key[:SHOWN]])}")
-        tell("`adopt` takes the id of the analysis that it became; `release` may cost a second credit.")
+    def _tell_doubts(self) -> None:
+        for doubt in self.doubts.values():
+            tell("\n".join(lines_about(doubt, self.ways)))
+        if self.counts[Uncertain.word] > len(self.doubts) and self.ways.journal is not None:
+            tell("All that are uncertain, and more of each:")
+            tell(f"  {self.ways.shown}")
 
-    def _tell_again(self) -> None:
-        if self.left or self.missing or self.counts[Unfinished.word] or self.counts[Uncertain.word]:
+    def _tell_again(self, report: Report) -> None:
+        if report.held_back:
+            tell(f"--max-credits {self.limit} kept {report.held_back} clips from being started. To buy these too:")
+            tell(f"  {self.command.with_value('--max-credits', str(self._enough(report)))}")
+        elif self.unfinished:
             tell("To go on, run the same command again; nothing that is paid is bought twice:")
-            tell(f"  {self.again}")
+            tell(f"  {self.command}")
+        elif self.reopened is not None and self.reopened.unfinished:
+            tell("Nothing was analyzed anew, since some clips were not finished. Do it now, for a credit each:")
+            tell(f"  {self.command.with_flag('--again')}")
+
+    def _enough(self, report: Report) -> int:
+        """A limit under which all that is left is bought."""
+        needed = report.held_back + self.left
+        return max(needed, self.limit or 0) if self.per_run else report.committed + needed
+
+    def _tell_forgotten(self, report: Report, left_over: Sequence[Entry]) -> None:
+        _tell_left_over([each for each in left_over if each.key not in self.doubts])
+        if report.committed and (self.left or self.counts[Unfinished.word]):
+            tell("Without a journal the same command buys every clip again: name only those that are left.")
 
 
 def _tell_left_over(entries: Sequence[Entry]) -> None:
