@@ -133,7 +133,7 @@ def test_all_of_the_demo_is_still_there(said: Path) -> None:
             "2. The",
         )
         steps += (
-            "looking it up",
+            "being looked up",
             "10 of 10,",
             "10 clips: 10 analyzed.",
             "3. And once",
@@ -144,7 +144,7 @@ def test_all_of_the_demo_is_still_there(said: Path) -> None:
         for step in steps:
             at = it.text.find(bare(step), at) + 1
             assert at, f"{step!r} is missing or out of order\n{it}"
-        assert it.text.count("looking it up".replace(" ", "")) == 2, str(it)
+        assert it.text.count("being looked up".replace(" ", "")) == 2, str(it)
         assert (
             len(re.findall(r"^│ started +│.*[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12} │$", it.all, re.MULTILINE)) == 4
         ), str(it)
