@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from ochy_async import AnalysisState, Landmarks, SideViewResults, Started
+from ochy_async import AnalysisState, Analyzed, Landmarks, Refused, SideView, SideViewResults, Started
+from ochy_async.batch.report import Report
 from ochy_async.protocol.analysis import AnalysisList, ListedAnalysis
 from ochy_async.protocol.assessment import Ranges
 from ochy_async.protocol.back_view import BackViewCalculated, BackViewResults, Legs
@@ -152,6 +153,27 @@ def test_a_list_shows_its_size_and_the_first_few() -> None:
     assert (shown[0], shown[1], shown[-1]) == ("subjects: 10,000", "  subject s0: Ada", "  … and 9,992 more")
 
 
+def test_an_outcome_shows_its_results_or_its_reason() -> None:
+    """What a batch yields is printed in each loop; a clip that was given as bytes is not printed whole."""
+    facts: dict[str, Any] = {"clip": b"\0" * 1_000_000, "index": 0, "label": "run.mp4", "request": SideView()}
+    results = read(SideViewResults, side_view())
+    analyzed = Analyzed(**facts, analysis_id="a1", results=results)
+    assert str(analyzed) == f"run.mp4: analyzed\n{results}"
+    refused = Refused(**facts, reason="It cannot be sent:\n  - height: " + "much " * 500)
+    lines = str(refused).splitlines()
+    assert lines[:2] == ["run.mp4: refused", "  It cannot be sent:"]
+    assert len(lines) <= 20
+    assert max(map(len, lines)) <= 80
+    assert len(repr(analyzed)) < 500
+    assert "<bytes>" in repr(analyzed)
+
+
+def test_a_report_says_what_ended_and_what_was_spent() -> None:
+    """By the sentence about money that is told everywhere."""
+    report = Report(outcomes={"analyzed": 2}, spent=2, uncertain=0, already_paid=0, committed=2, charged=2)
+    assert str(report) == "2 analyzed. 2 credits spent by this run."
+
+
 def test_ranges_show_their_intervals() -> None:
     """They are the vendor's reference, so repr shows them too."""
     assert repr(Ranges(((78.0, 88.0),))) == "Ranges(78 to 88)"
@@ -185,9 +207,20 @@ def test_ipython_shows_the_summary() -> None:
         def text(self, text: str) -> None:
             self.said += text
 
+        def break_(self) -> None:
+            self.said += "\n"
+
     printer, results = Printer(), read(SideViewResults, side_view())
     results._repr_pretty_(printer, False)
     assert printer.said == str(results)
+
+
+def test_ipython_does_not_prefer_repr() -> None:
+    """It goes up the classes and takes the first that has either its own protocol or a `__repr__`."""
+    for each in everything("x", 1):
+        if not isinstance(each, Ranges):
+            nearest = next(cls for cls in type(each).__mro__ if {"_repr_pretty_", "__repr__"} & vars(cls).keys())
+            assert "_repr_pretty_" in vars(nearest), type(each)
 
 
 def test_rich_prints_the_summary_and_no_markup_of_the_server() -> None:

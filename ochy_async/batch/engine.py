@@ -46,7 +46,7 @@ R = TypeVar("R", bound=Answer, covariant=True)
 C = TypeVar("C", bound=Answer, covariant=True)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Batch(Generic[R, C]):
     """Many clips; made by `OchySession.batch` and used as `async with ochy.batch(…) as batch:`.
 
@@ -62,6 +62,12 @@ class Batch(Generic[R, C]):
     _stack: AsyncExitStack = field(factory=AsyncExitStack, init=False)
     _line: Line | None = field(default=None, init=False)
     _tasks: TaskGroup | None = field(default=None, init=False)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._tasks is None else "open"
+        return (
+            f"<Batch, {state}: {', '.join(f'{count} {word}' for word, count in self._words.items()) or 'no outcome'}>"
+        )
 
     async def __aenter__(self) -> Self:
         """Opens the journal for this process alone and finds out whether it can serve, and the output folder too,

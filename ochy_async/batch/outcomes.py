@@ -5,9 +5,10 @@ Law of this room: an outcome is tied to its clip whatever the end, and carries t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from textwrap import wrap
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from attrs import field, frozen
 
@@ -15,6 +16,7 @@ from ..documented import documented
 from ..errors import OchyError, Problem, StartAttempt
 from ..protocol.analysis import ListedAnalysis
 from ..protocol.request import AnalysisRequest
+from ..protocol.summary import Summarized, shown
 from ..protocol.values import Answer
 
 __all__ = ["Analyzed", "Failed", "Outcome", "Refused", "Uncertain", "Unfinished"]
@@ -22,15 +24,23 @@ __all__ = ["Analyzed", "Failed", "Outcome", "Refused", "Uncertain", "Unfinished"
 R = TypeVar("R", bound=Answer, covariant=True)
 C = TypeVar("C", bound=Answer, covariant=True)
 
+MOST_OF_REASON: Final = 1_000
+"""Characters of a reason that are printed."""
+
+
+def _named(clip: Any) -> str:
+    """A path as it is, anything else by its kind: bytes may be a whole video."""
+    return repr(clip) if isinstance(clip, str | Path) else f"<{type(clip).__name__}>"
+
 
 @frozen(kw_only=True)
-class _Ended:
-    """What every outcome tells."""
+class _Ended(Summarized):
+    """What every outcome tells. Prints as a summary."""
 
     word: ClassVar[str]
     """The outcome in one word, as reports spell it."""
 
-    clip: Any
+    clip: Any = field(repr=_named)
     """The clip as it was given."""
     index: int
     """Its place in the input, from 0."""
@@ -47,6 +57,16 @@ class _Ended:
     """The analysis that was paid for, if there is one."""
     bought: bool = False
     """Whether this run surely spent a credit on it; False where it was paid before, or by the same clip further up."""
+
+    def _summary(self) -> Iterator[str]:
+        yield f"{shown(self.label)}: {self.word}"
+        results: Answer | None = getattr(self, "results", None)
+        if results is not None:
+            yield from str(results).splitlines()
+        elif self.analysis_id is not None:
+            yield f"  analysis {shown(self.analysis_id)}"
+        for line in getattr(self, "reason", "")[:MOST_OF_REASON].splitlines():
+            yield from wrap(line, 78, initial_indent="  ", subsequent_indent="  ")
 
 
 @documented

@@ -37,6 +37,10 @@ class Report:
     stopped: str = ""
     """Why nothing new was started any more; empty where nothing stopped it."""
 
+    def __str__(self) -> str:
+        ended = ", ".join(f"{count} {word}" for word, count in self.outcomes.items()) or "no clip has ended yet"
+        return f"{ended}. {credits_told(self)}{self.stopped and ' '}{self.stopped}"
+
 
 def credits_note(report: Report, *, made_up: bool = False) -> str:
     """What was spent so far, in a few words for a progress bar."""

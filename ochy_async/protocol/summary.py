@@ -48,11 +48,20 @@ class Summarized:
         """The lines; texts from the server go through `shown` first."""
         return (repr(self),)
 
+    def __init_subclass__(cls, **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        # IPython takes the nearest class that has either this or a `__repr__` of its own, so each needs it.
+        cls._repr_pretty_ = cls._repr_pretty_  # type: ignore[method-assign]
+
     def __str__(self) -> str:
         return summed_up(self._summary())
 
     def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
-        printer.text(str(self))  # IPython's protocol: notebooks show this, too
+        """IPython's protocol, which notebooks use too."""
+        for number, line in enumerate(str(self).split("\n")):
+            if number:
+                printer.break_()  # keeps the indentation inside of lists
+            printer.text(line)
 
     def __rich__(self) -> Any:
         from rich.text import Text  # only rich calls this, so it is there
