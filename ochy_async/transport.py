@@ -184,7 +184,6 @@ class FilePart(aiohttp.payload.Payload):
 
     def __init__(self, upload: Upload, stall: float, turns: Turns) -> None:
         super().__init__(None, content_type=upload.content_type)
-        self._size = upload.size
         self._upload = upload
         self.stall = stall
         """Seconds without progress after which the attempt is given up."""
@@ -193,6 +192,11 @@ class FilePart(aiohttp.payload.Payload):
         self.complete = False
         """The last chunk was handed over: from here on the server may know the whole form."""
         self._failure: tuple[Exception, TracebackType | None] | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes; the form's declared length comes of it."""
+        return self._upload.size
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:  # noqa: ARG002 - aiohttp's signature
         raise TypeError("a video is no text")
@@ -207,8 +211,8 @@ class FilePart(aiohttp.payload.Payload):
                         raise ConnectionResetError
                     handed += len(chunk)
                     self.complete = handed >= self._upload.size
-                    await writer.write(chunk, drain=False)  # type: ignore[call-arg]  # aiohttp's own one takes it
-                    await writer.drain()
+                    await writer.write(chunk)
+                    await writer.drain()  # `write` itself waits after large chunks only
                     patience.deadline = loop.time() + self.stall
                     await self._turns.take()
 

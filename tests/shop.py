@@ -12,14 +12,37 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from anyio.from_thread import start_blocking_portal
 from attrs import define, field
 from canary import API_KEY, leaks
-from click.testing import CliRunner, Result
 from conftest import CLIP
+
+# Tests of the command line take click from here: without the extra they are skipped, file by file.
+pytest.importorskip("click", reason="needs the extra cli: click is not installed")
+pytest.importorskip("rich", reason="needs the extra cli: rich is not installed")
+pytest.importorskip("platformdirs", reason="needs the extra cli: platformdirs is not installed")
+
+import click
+from click.testing import CliRunner, Result
 
 from ochy_async.cli.app import ochy
 from ochy_async.emulator import Answer, Ask, Emulator, Fault, Rule, Script, Service, World
+
+__all__ = [
+    "QUICK",
+    "START",
+    "CliRunner",
+    "Recording",
+    "Result",
+    "Shop",
+    "click",
+    "eventually",
+    "lines",
+    "opened",
+    "process",
+    "run",
+]
 
 START = "POST /analysis/start"
 QUICK = ("--interval", "0.1")

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 from canary import API_KEY
-from click.testing import CliRunner
 from conftest import world
-from shop import Shop, eventually, lines, opened, process, run
+from shop import CliRunner, Shop, eventually, lines, opened, process, run
 
 from ochy_async.cli.app import COMMANDS, ochy
 from ochy_async.cli.webhook import HIDDEN

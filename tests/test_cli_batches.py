@@ -18,9 +18,8 @@ import anyio
 import pytest
 from attrs import evolve
 from canary import API_KEY
-from click.testing import Result
 from conftest import CLIP, world
-from shop import QUICK, START, Shop, eventually, lines, opened, process, run
+from shop import QUICK, START, Result, Shop, eventually, lines, opened, process, run
 
 from ochy_async import SideView
 from ochy_async.batch.books import ACCOUNT

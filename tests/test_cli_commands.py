@@ -13,12 +13,10 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 from canary import API_KEY, PROXY_PASSWORD, leaks
-from click.testing import Result
 from conftest import CLIP, world
-from shop import QUICK, START, Shop, eventually, lines, opened, process, run
+from shop import QUICK, START, Result, Shop, click, eventually, lines, opened, process, run
 
 from ochy_async.emulator import Ask, Html, Status
 from ochy_async.probing import prober

@@ -12,9 +12,8 @@ import anyio
 import pytest
 from attrs import evolve
 from canary import API_KEY
-from click.testing import Result
 from conftest import world
-from shop import QUICK, START, Shop, eventually, lines, opened, process
+from shop import QUICK, START, Result, Shop, eventually, lines, opened, process
 
 from ochy_async.cli import run as cli_run
 from ochy_async.cli import state

@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-import click
 import pytest
-from click.testing import CliRunner
+from shop import CliRunner, click
+
+# isort: split
 from rich.cells import cell_len
 from rich.console import Console
 

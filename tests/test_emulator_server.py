@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import importlib.util
 import io
 import logging
 import ssl
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +36,7 @@ from ochy_async.emulator import (
     World,
     gzip_bomb,
     sample_clip,
+    server,
 )
 
 if TYPE_CHECKING:
@@ -482,3 +485,26 @@ async def test_what_is_no_http_is_not_written_into_a_log(caplog: pytest.LogCaptu
         writer.close()
         await writer.wait_closed()
     assert "very-secret" not in caplog.text
+
+
+_Garbled = type("_Garbled", (Exception,), {"__module__": "aiohttp.wherever_it_is_then"})
+
+
+@pytest.mark.parametrize(("error", "shown"), [(_Garbled(), False), (KeyError("x"), True), (None, True)], ids=str)
+def test_what_aiohttp_says_of_garbled_requests_is_not_logged(error: Exception | None, shown: bool) -> None:
+    """It quotes their first line, and that is a URL with a key; the emulator's own faults are shown."""
+    told = None if error is None else (type(error), error, None)
+    record = logging.LogRecord("x", logging.ERROR, __file__, 1, "…", (), told)
+    assert server._is_ours(record) is shown
+
+
+def test_forms_are_read_without_what_aiohttp_does_not_document(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The class for garbled forms may move one day."""
+    monkeypatch.setitem(sys.modules, "aiohttp.http_exceptions", None)
+    spec = importlib.util.find_spec("ochy_async.emulator.forms")
+    assert spec is not None
+    assert spec.loader is not None
+    copy = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(copy)
+    assert copy.BadHttpMessage is RuntimeError
+    assert callable(copy.read_form)

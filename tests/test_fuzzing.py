@@ -25,7 +25,7 @@ from ochy_async.errors import ClipUnusable
 from ochy_async.probing.prober import Prober
 from ochy_async.protocol.facts import ClipFacts
 
-pytest.importorskip("av", reason="looks need the extra `video`")
+pytest.importorskip("av", reason="needs the extra video: PyAV is not installed")
 
 CLIPS = 4_000
 

@@ -227,7 +227,7 @@ def test_a_row_or_column_that_is_not_there_is_an_error(index: int) -> None:
 
 def test_a_grid_is_an_array_for_numpy() -> None:
     """`numpy.asarray` gives frames by landmarks, NaN included, as float64 or whatever is asked for."""
-    numpy = pytest.importorskip("numpy")
+    numpy = pytest.importorskip("numpy", reason="needs NumPy, of the extra dev")
     found = landmarks(f0={"nose": {"x": 1}}, f1={"toe": {"x": 2}})
     table = numpy.asarray(found.x)
     assert (table.shape, table.dtype) == ((2, 2), numpy.float64)

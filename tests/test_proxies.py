@@ -312,7 +312,7 @@ def test_a_refused_proxy_is_not_shown(said: str) -> None:
 
 def test_a_proxy_is_neither_shown_nor_pickled() -> None:
     """By repr, by rich, by pickle."""
-    pretty = pytest.importorskip("rich.pretty")
+    pretty = pytest.importorskip("rich.pretty", reason="needs the extra cli: rich is not installed")
     proxy = Proxy.of(f"http://runner:{ENCODED}@h.example:3128")
     assert not canary.leaks(repr(proxy) + pretty.pretty_repr(proxy) + (proxy.address or ""))
     with pytest.raises(TypeError, match="credentials"):

@@ -225,8 +225,10 @@ def test_ipython_does_not_prefer_repr() -> None:
 
 def test_rich_prints_the_summary_and_no_markup_of_the_server() -> None:
     """Its print is a print; its pretty printer, which shows locals in tracebacks, goes by `repr`."""
-    console = pytest.importorskip("rich.console").Console(width=80, record=True, file=sys.stderr)
-    pretty = pytest.importorskip("rich.pretty")
+    console = pytest.importorskip("rich.console", reason="needs the extra cli: rich is not installed").Console(
+        width=80, record=True, file=sys.stderr
+    )
+    pretty = pytest.importorskip("rich.pretty", reason="needs the extra cli: rich is not installed")
     results = read(SideViewResults, side_view("[bold]x[/bold] [/y]"))
     console.print(results)
     assert console.export_text().rstrip("\n") == str(results)

@@ -286,7 +286,7 @@ async def test_no_error_carries_anothers_error(fault: Any) -> None:
 
 def test_printers_that_go_by_fields_show_no_secret() -> None:
     """rich prints attrs classes by their fields: neither the key, nor a link, nor health data is among them."""
-    pretty = pytest.importorskip("rich.pretty")
+    pretty = pytest.importorskip("rich.pretty", reason="needs the extra cli: rich is not installed")
     body = {"id": "s", "email": "ada@example.com", "weight": 61.25, "extra": {"deep": 61.25}}
     with reading(Reading("Subject")):
         results = structure(body, Subject)

@@ -9,10 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aiohttp import BodyPartReader, MultipartReader
-from aiohttp.http_exceptions import BadHttpMessage
 
 from .digest import Digester
 from .values import Form, Video
+
+try:
+    from aiohttp.http_exceptions import BadHttpMessage
+except ImportError:  # it is not documented; without it a form with odd headers is a fault of the emulator's
+    BadHttpMessage = RuntimeError  # type: ignore[assignment, misc]  # for some version to come
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

@@ -18,7 +18,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 from anyio import CancelScope
 
 from .faults import Course
@@ -163,7 +162,12 @@ def _log() -> logging.Logger:
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
-    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
+    # By where the error comes from: its class is not part of what aiohttp documents.
+    return record.exc_info is None or not _of_aiohttp(record.exc_info[0])
+
+
+def _of_aiohttp(kind: type[BaseException] | None) -> bool:
+    return any(each.__module__.partition(".")[0] == "aiohttp" for each in (kind.__mro__ if kind else ()))
 
 
 def _loopback(host: str) -> str:

@@ -1,0 +1,241 @@
+"""What CI does after the README's test command, which has made `.venv`: `.venv/bin/python .ci/stages.py SECONDS`.
+
+Supported Pythons come from the classifiers, versions from the bounds in `pyproject.toml`; no path of a machine and
+no host of a registry is written here. Everything is made anew in `.venvs/`, which git ignores.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+ROOT = Path(__file__).resolve().parent.parent
+VENVS = ROOT / ".venvs"
+BIN, EXE = ("Scripts", ".exe") if os.name == "nt" else ("bin", "")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+SUPPORTED = re.findall(r"Python :: (3\.\d+)'", str(PROJECT["classifiers"]))
+DECODER_TESTS = ("tests/test_probing.py", "tests/test_films.py")
+PACKED = "ochy_async/probing/proof.mp4"
+
+times: list[tuple[str, float]] = []
+
+
+def main() -> None:
+    """Every stage; the first that fails ends it."""
+    times.append(("the README's test command", float(sys.argv[1])))
+    found = pythons()
+    mine = f"{sys.version_info.major}.{sys.version_info.minor}"
+    run = {mine: "by the README's command", **{each: "below" for each in found if each != mine}}
+    for version in dict.fromkeys((*SUPPORTED, *run)):
+        print(f"Python {version}: {f'run {run[version]}' if version in run else 'not found, not run'}")
+    for version, python in found.items():
+        if version != mine:
+            with stage(f"the whole suite on {version}, newest dependencies"):
+                pytest(made(version, python, "--editable", ".[all,dev]"))
+    lowest = min(found, key=SUPPORTED.index, default="")
+    python = found.get(lowest, sys.executable)
+    with stage(f"the core on {lowest or mine}, lowest dependencies"):
+        core = made("lowest", python, "--resolution", "lowest-direct", "--editable", ".[test]")
+        pytest(core)
+    with stage(f"the command line on {lowest or mine}, lowest dependencies"):
+        extras = made("lowest-all", python, "--resolution", "lowest-direct", "--editable", ".[all,test]", "numpy>=2")
+        pytest(extras, *sorted(str(each.relative_to(ROOT)) for each in ROOT.glob("tests/test_cli_*.py")))
+    for major in range(first_pyav(), newest_pyav() + 1):
+        with stage(f"PyAV {major}"):
+            try_pyav(major, [extras, *(VENVS / each for each in reversed(found) if (VENVS / each).exists())])
+    with stage("what is packed"):
+        packed()
+    with stage("lint and types"):
+        for words in ("ruff check .", "ruff format --check .", "mypy", f"pyright --pythonpath {tool('python')}"):
+            name, *rest = words.split()
+            call(tool(name), *rest)
+    for name, seconds in times:
+        print(f"{seconds:7.0f} s  {name}")
+    print(f"{sum(seconds for _, seconds in times):7.0f} s  in all")
+
+
+@contextlib.contextmanager
+def stage(name: str) -> Iterator[None]:
+    """Says what begins, and keeps how long it took."""
+    print(f"\n=== {name}", flush=True)
+    begun = time.monotonic()
+    yield
+    times.append((name, time.monotonic() - begun))
+
+
+def call(*words: str, **more: str) -> None:
+    """Runs a command, and ends CI if it fails."""
+    print(f"+ {shlex.join(words)}", flush=True)
+    code = subprocess.run(words, cwd=ROOT, env={**os.environ, **more}, check=False).returncode
+    if code:
+        sys.exit(f"failed with {code}: {shlex.join(words)}")
+
+
+def said(*words: str) -> str:
+    """What a command prints; nothing if it cannot be run or fails."""
+    try:
+        return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def tool(name: str, venv: Path = ROOT / ".venv") -> str:
+    """A program of a virtual environment."""
+    return str(venv / BIN / f"{name}{EXE}")
+
+
+# --- Pythons ----------------------------------------------------------------------------------------
+
+
+def pythons() -> dict[str, str]:
+    """The supported ones that work on this machine, by version."""
+    found = {version: next(filter(None, map(works(version), candidates(version))), "") for version in SUPPORTED}
+    return {version: python for version, python in found.items() if python}
+
+
+def works(version: str) -> functools.partial[str]:
+    """Tells the real program behind a candidate, or nothing: shims refuse versions that are not chosen."""
+    return functools.partial(_real, version)
+
+
+def _real(version: str, candidate: str) -> str:
+    told = said(candidate, "-c", "import sys; print('%d.%d' % sys.version_info[:2], sys.executable)").partition(" ")
+    return told[2] if told[0] == version else ""
+
+
+def candidates(version: str) -> Iterator[str]:
+    """By `PATH`, of `pyenv`, and by `uv`."""
+    for folder in os.get_exec_path():
+        if path := shutil.which(f"python{version}", path=folder):
+            yield path
+    roots = {os.environ.get("PYENV_ROOT"), said("pyenv", "root"), str(Path.home() / ".pyenv")} - {None, ""}
+    for root in sorted(map(str, roots)):
+        yield from map(str, sorted(Path(root).glob(f"versions/{version}.*/{BIN}/python{EXE}"), reverse=True))
+    if path := said(uv(), "python", "find", "--no-python-downloads", version):
+        yield path
+
+
+# --- packages ---------------------------------------------------------------------------------------
+
+
+@functools.cache
+def uv() -> str:
+    """The program, installed for CI where the machine has none."""
+    if path := shutil.which("uv"):
+        return path
+    venv = VENVS / "uv"
+    call(sys.executable, "-m", "venv", "--clear", str(venv))
+    call(tool("pip", venv), "install", "--quiet", "uv")
+    return tool("uv", venv)
+
+
+@functools.cache
+def like_pip() -> dict[str, str]:
+    """Where packages come from, in uv's words: it does not read what pip was told."""
+    told = dict(line.split("=", 1) for line in said(tool("python"), "-m", "pip", "config", "list").splitlines())
+    settings = {key.rpartition(".")[2].replace("_", "-"): value.strip("'\"") for key, value in told.items()}
+    names = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX", "find-links": "UV_FIND_LINKS"}
+    words = {
+        uvs: " ".join(filter(exists, settings[pips].replace("\\n", " ").split()))
+        for pips, uvs in names.items()
+        if pips in settings
+    }
+    if "cert" in settings:
+        words["SSL_CERT_FILE"] = settings["cert"]
+    if "UV_FIND_LINKS" in words:
+        words["UV_FIND_LINKS"] = words["UV_FIND_LINKS"].replace(" ", ",")
+    return {name: value for name, value in words.items() if value and name not in os.environ}
+
+
+def exists(place: str) -> bool:
+    """Whether an index may be asked: pip passes over folders that are not there, uv stops."""
+    parts = urlsplit(place)
+    if parts.scheme == "file":
+        return Path(url2pathname(parts.path)).exists()
+    return bool(parts.scheme) or Path(place).exists()
+
+
+def made(name: str, python: str, *packages: str) -> Path:
+    """A virtual environment with these."""
+    venv = VENVS / name
+    call(uv(), "venv", "--quiet", "--clear", "--python", python, str(venv))
+    installed(venv, *packages)
+    return venv
+
+
+def installed(venv: Path, *packages: str) -> None:
+    """Installs, with wheels of PyAV only: it is not built here."""
+    call(uv(), "pip", "install", "--quiet", "--python", tool("python", venv), *ONLY_WHEELS, *packages, **like_pip())
+
+
+def could_install(venv: Path, package: str) -> bool:
+    """Whether there is such a package for this Python."""
+    words = (uv(), "pip", "install", "--quiet", "--python", tool("python", venv), *ONLY_WHEELS, package)
+    env = {**os.environ, **like_pip()}
+    return subprocess.run(words, cwd=ROOT, env=env, capture_output=True, check=False).returncode == 0
+
+
+ONLY_WHEELS = ("--only-binary", "av")
+
+
+def pytest(venv: Path, *words: str) -> None:
+    """The suite, or a part of it."""
+    call(tool("python", venv), "-m", "pytest", *words)
+
+
+# --- PyAV -------------------------------------------------------------------------------------------
+
+
+def first_pyav() -> int:
+    """The lowest major version that is supported."""
+    (needed,) = PROJECT["optional-dependencies"]["video"]
+    return int(re.findall(r"\d+", needed)[0])
+
+
+def newest_pyav() -> int:
+    """The highest that any of the environments got."""
+    pythons = [tool("python"), *(tool("python", VENVS / each) for each in SUPPORTED)]
+    script = "from importlib.metadata import version; print(version('av').split('.')[0])"
+    return max(int(said(each, "-c", script) or first_pyav()) for each in pythons)
+
+
+def try_pyav(major: int, venvs: list[Path]) -> None:
+    """The tests of looks and films, in the first environment for whose Python there is such a PyAV."""
+    for venv in venvs:
+        if could_install(venv, f"av=={major}.*"):
+            pytest(venv, *DECODER_TESTS)
+            return
+    print(f"PyAV {major}: not to be had for these Pythons, not run")
+
+
+# --- what is packed ---------------------------------------------------------------------------------
+
+
+def packed() -> None:
+    """Wheel and source distribution hold what the package needs beside its modules."""
+    out = VENVS / "dist"
+    shutil.rmtree(out, ignore_errors=True)
+    call(uv(), "build", "--quiet", "--out-dir", str(out), **like_pip())
+    (wheel,), (source,) = out.glob("*.whl"), out.glob("*.tar.gz")
+    with zipfile.ZipFile(wheel) as one, tarfile.open(source) as other:
+        both = {*one.namelist()} & {each.partition("/")[2] for each in other.getnames()}
+    if missing := {PACKED, "ochy_async/py.typed"} - both:
+        sys.exit(f"not packed: {', '.join(sorted(missing))}")
+
+
+if __name__ == "__main__":
+    main()
