@@ -154,6 +154,8 @@ def like_pip() -> dict[str, str]:
         for pips, uvs in names.items()
         if pips in settings
     }
+    if words.get("UV_INDEX"):
+        words["UV_INDEX_STRATEGY"] = "unsafe-best-match"  # as pip does: the best version of all places
     if "cert" in settings:
         words["SSL_CERT_FILE"] = settings["cert"]
     if "UV_FIND_LINKS" in words:
