@@ -7,6 +7,7 @@ import ssl
 from base64 import b64encode
 from collections.abc import AsyncGenerator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -180,6 +181,37 @@ async def test_stored_files_go_through_the_proxy_too(far: Emulator, proxy: Tunne
     assert bucket.content
     assert proxy.asked == [f"CONNECT storage.example:{port_of(link.reveal())} HTTP/1.1"]
     assert "signature" not in proxy.heads[0]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n", b"", None])
+async def test_a_stored_file_that_the_proxy_refuses_is_told_without_its_link(
+    answer: bytes | None, proxy: Tunnels
+) -> None:
+    """The proxy is named as the reason, in time, and nothing of the link or the password is."""
+    proxy.answer = answer
+    secret = Proxy.of(f"http://runner:{ENCODED}@127.0.0.1:{proxy.port}")
+    storage = HttpStorage(Limits(connect=0.5, stall=5), secret)
+    link = SignedUrl("https://storage.example:1/a?signature=4f1d9c")
+    with pytest.raises(ConnectionTrouble) as caught, fail_after(3):
+        await storage.fetch(link, Bucket(), {})
+    await storage.aclose()
+    assert caught.value.status == (407 if answer and b"407" in answer else None)
+    assert canary.leaks_in_error(caught.value) == []
+
+
+@pytest.mark.anyio
+async def test_a_batch_through_a_proxy_keeps_its_password_nowhere(
+    far: Emulator, proxy: Tunnels, tmp_path: Path
+) -> None:
+    """Journal, tables and kept files are searched for it after the test, as everything is."""
+    async with behind(far, proxy, f"runner:{ENCODED}@", check="nothing") as ochy:
+        batch = ochy.batch(SideView(), journal=tmp_path / "clips.journal", out=tmp_path / "out", keep=["raw_data"])
+        async with batch:
+            outcomes = [each async for each in batch.run([CLIP])]
+    assert [each.word for each in outcomes] == ["analyzed"]
+    assert len(list((tmp_path / "out").iterdir())) >= 4
+    assert canary.leaks_in_files(tmp_path) == []
 
 
 # --- money --------------------------------------------------------------------------------------
