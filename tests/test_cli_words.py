@@ -292,7 +292,7 @@ def test_every_command_says_how_much_it_tells(words: tuple[str, ...]) -> None:
 def test_amounts_that_make_no_sense(words: list[str], env: dict[str, str], told: str) -> None:
     """Wrong usage is told, exit code 2."""
     result = CliRunner().invoke(ochy, words, env=env)
-    assert (result.exit_code, told in result.stderr) == (2, True), result.output
+    assert (result.exit_code, told in result.output) == (2, True), result.output
 
 
 # --- tables ---------------------------------------------------------------------------------------
