@@ -28,6 +28,7 @@ from ochy_async.cli.outcomes import WORDS, Outcome, line_of, word_of
 from ochy_async.cli.paper import Paper, _drawn
 from ochy_async.cli.sheets import Sheet, clean, number, pace
 from ochy_async.cli.shell import command_line
+from ochy_async.events import StartLookedUp
 from ochy_async.protocol.side_view import SideViewCalculated
 
 LATE = ("aiohttp", "anyio", "rich", "ochy_async.session", "ochy_async.emulator.server")
@@ -333,6 +334,25 @@ def test_what_has_ended_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
     told = capsys.readouterr()
     assert told.err == "1 of 2, a.mp4: analyzed\n2 of 2, b\ufffd[2J\ufffd.mp4: refused: It is empty.\n"
     assert told.out == ""
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({"attempt": 3, "left": 48.2, "reached": True}, "a.mp4: lookup 3 of 7, 48 s left; Ctrl-C is safe\n"),
+        (
+            {"attempt": 1, "left": 120.0, "reached": False},
+            "a.mp4: lookup 1 of 7, the server could not be reached, 2:00 left; Ctrl-C is safe\n",
+        ),
+        ({"attempt": 7, "left": 0.0, "next_in": None, "reached": True}, "a.mp4: lookup 7 of 7; Ctrl-C is safe\n"),
+    ],
+)
+def test_lookups_are_told(facts: dict[str, Any], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a terminal each lookup of a doubt is a line."""
+    event = StartLookedUp(**{"clip": "a.mp4", "attempts": 7, "next_in": 5.0, **facts})
+    with Paper() as paper:
+        paper.listen(event)
+    assert capsys.readouterr().err == told
 
 
 # --- words ----------------------------------------------------------------------------------------

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import world
+from conftest import CLIP, world
 from shop import QUICK, START, Shop, opened
 
-from ochy_async.emulator import Rule, Script, Slow
+from ochy_async.emulator import CutAfter, Rule, Script, Slow
 
 if sys.platform == "win32":
     pytest.skip("needs the pseudo-terminals of POSIX", allow_module_level=True)
@@ -210,7 +210,7 @@ def slow_shop(tmp_path: Path) -> Generator[Shop]:
     """A shop whose analyses take a day."""
     folder = tmp_path / "clips"
     folder.mkdir()
-    with opened(world(durations=(86_400, 86_400), slots=50), folder) as it:
+    with opened(world(durations=(86_400, 86_400), slots=50, listing_lag=3600), folder) as it:
         yield it
 
 
@@ -332,6 +332,41 @@ def test_rows_fit_the_screen(columns: int, lines: int, slow_shop: Shop, said: Pa
         assert len(drawn) <= lines // 2, str(it)
         shown = [row for row in drawn if re.search(r" {2}(\d+ %|waiting \d+:\d\d)$", row)]
         assert len(shown) >= len(drawn) - 2, str(it)
+
+
+def test_a_doubt_is_shown_while_it_is_looked_up(slow_shop: Shop, said: Path) -> None:
+    """Which lookup of how many, how long it may take, and that one may leave; what lasts says it once."""
+    slow_shop.faults(START, CutAfter(charged=True))
+    slow_shop.clips("doubt.mp4")
+    with terminal(80, 24, said) as it:
+        with analyzing(slow_shop, it, str(slow_shop.folder), "--out", str(slow_shop.folder / "out")) as child:
+            it.until(
+                lambda: re.search(r"doubt.mp4 +looking up  lookup 1 of \d, \d+ s left; Ctrl-C is safe", it.on_screen)
+            )
+            child.send_signal(signal.SIGINT)
+            it.ended(child)
+        it.check()
+        assert it.text.count("lookup1of") == 0, str(it)
+
+
+def test_uploads_have_a_speed(slow_shop: Shop, said: Path) -> None:
+    """Per cent and bytes per second are whole."""
+    slow_shop.faults(START, Slow(3_000_000, side="upload"))
+    (slow_shop.folder / "large.mp4").write_bytes(CLIP + bytes(20_000_000))
+    with terminal(80, 24, said) as it, analyzing(slow_shop, it, str(slow_shop.folder)) as child:
+        it.until(lambda: re.search(r"large.mp4 +uploading +━+╺?╸?━* +\d+ %  \d+(\.\d+)? [kM]B/s", it.on_screen))
+        child.kill()
+
+
+def test_quiet_tells_what_must_be_acted_on(shop: Shop, said: Path) -> None:
+    """Results and failures; no counts, no advice, no warnings."""
+    with terminal(80, 24, said) as it:
+        with analyzing(shop, it, *some_clips(shop, 5), "--quiet") as child:
+            assert it.ended(child) == 1
+        it.check()
+        told = it.said.read_text().splitlines()
+    failed = [line for line in told if "failed" in line]
+    assert (len(told), len(failed)) == (5, 1), told
 
 
 def test_drawing_is_no_storm(shop: Shop, said: Path) -> None:

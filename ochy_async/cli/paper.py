@@ -139,7 +139,8 @@ def _colored() -> bool:
 
 def _live() -> bool:
     """Whether stderr is a terminal that a live display is wanted on."""
-    plain = amount().no_progress or amount().quiet or not _colored() or os.environ.get("CI")
+    machine = os.environ.get("CI", "").lower() not in ("", "0", "false")
+    plain = amount().no_progress or amount().quiet or not _colored() or machine
     return not plain and sys.stderr.isatty() and Console(stderr=True).is_interactive
 
 
