@@ -134,7 +134,7 @@ class _Partial:
 
         Raises `OutputTrouble` where another download is at it.
         """
-        with troubles(self.path):
+        with troubles(self.target):
             self._claim()
             etag, _, content = self.note.read_text(encoding="ascii").partition("\n") if self.note.is_file() else _NONE
             self.etag = etag if content == self.content and etag else None
