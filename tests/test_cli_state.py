@@ -15,9 +15,10 @@ from canary import API_KEY
 from conftest import world
 from shop import QUICK, START, Result, Shop, eventually, lines, opened, process
 
+from ochy_async.batch.report import Report, credits_note, credits_told
 from ochy_async.cli import run as cli_run
 from ochy_async.cli import state
-from ochy_async.emulator import CutAfter, Delay
+from ochy_async.emulator import CutAfter, Delay, Rule, Script
 from ochy_async.errors import JournalFull
 from ochy_async.journal.sqlite import SqliteJournal
 
@@ -150,6 +151,48 @@ def test_a_limit_is_for_one_command(shop: Shop) -> None:
     (again,) = [line for line in first.stderr.splitlines() if line.startswith("  ochy analyze")]
     assert shop.ochy(*shlex.split(again)[1:]).exit_code == 0
     assert len(shop.ids) == 3
+
+
+def test_all_who_tell_of_money_agree_with_the_ledger(shop: Shop, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed half-way and run again: bar, summary, report and lines of JSON say what the ledger says, run by run."""
+    reports: list[Report] = []
+    notes: list[str] = []
+
+    def noted(report: Report, *, made_up: bool) -> str:
+        reports.append(report)
+        notes.append(credits_note(report, made_up=made_up))
+        return notes[-1]
+
+    monkeypatch.setattr("ochy_async.cli.paper.credits_note", noted)
+    monkeypatch.setattr("ochy_async.cli.paper._live", lambda: True)
+    shop.clips("a.mp4", "b.mp4", "c.mp4", "d.mp4", "e.mp4")
+    command = ("analyze", *QUICK, str(shop.folder), *SIDE, "--uploads", "1", "--tag-starts", "--json")
+    shop.emulator.faults = Script([Rule(START, Delay(30, after=True), occurrence=3)])
+    with process(*command, folder=output, env=shop.environment()) as child:
+        eventually(lambda: len(shop.ids) == 3)
+        child.kill()
+        child.wait(10)
+    shop.emulator.faults = None
+    before = len(shop.ids)
+    result = shop.ochy(*command)
+    spent, in_all = len(shop.ids) - before, len(shop.ids)
+    assert (result.exit_code, before, spent) == (0, 3, 2)
+    told = lines(result)
+    assert sum(each["bought"] for each in told) == spent
+    assert sum(each["outcome"] == "analyzed" and not each["bought"] for each in told) == before
+    last = reports[-1]
+    assert (last.spent, last.committed, last.charged, last.already_paid, last.uncertain) == (
+        spent,
+        in_all,
+        in_all,
+        before,
+        0,
+    )
+    assert notes[-1] == f"{spent} credits spent"
+    assert credits_told(last) in result.stderr
+    assert credits_told(last) == (
+        f"{spent} credits spent by this run, {in_all} in all; {before} not needed: results were already paid for."
+    )
 
 
 # --- a place that cannot be -----------------------------------------------------------------------

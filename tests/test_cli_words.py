@@ -27,7 +27,7 @@ from ochy_async.cli.exits import MEANINGS, Exit, exit_of, worst
 from ochy_async.cli.outcomes import WORDS, Outcome, line_of, word_of
 from ochy_async.cli.paper import Paper, _drawn
 from ochy_async.cli.sheets import Sheet, clean, number, pace
-from ochy_async.cli.shell import command_line
+from ochy_async.cli.shell import Command, command_line
 from ochy_async.events import StartLookedUp
 from ochy_async.protocol.side_view import SideViewCalculated
 
@@ -403,3 +403,26 @@ def test_a_shell_reads_commands_back(name: str) -> None:
     script = command_line("printf", "%s\\0", operands=[name])
     done = subprocess.run(["bash", "-c", os.fsencode(script)], capture_output=True, check=True)  # noqa: S603, S607
     assert done.stdout == os.fsencode(name) + b"\0"
+
+
+VALUED = frozenset({"--max-credits", "--journal"})
+TYPED = Command(
+    ("ochy", "analyze"), ("a.mp4", "--max-credits", "3", "--again", "--journal", "--again", "--", "--again"), VALUED
+)
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (TYPED, "a.mp4 --max-credits 3 --again --journal --again -- --again"),
+        (TYPED.without("--again"), "a.mp4 --max-credits 3 --journal --again -- --again"),
+        (TYPED.without("--max-credits"), "a.mp4 --again --journal --again -- --again"),
+        (TYPED.with_value("--max-credits", "5"), "a.mp4 --max-credits 5 --again --journal --again -- --again"),
+        (TYPED.with_value("--out", "a b"), "--out 'a b' a.mp4 --max-credits 3 --again --journal --again -- --again"),
+        (Command(("ochy",), ("--max-credits=3", "a")).with_value("--max-credits", "5"), "--max-credits 5 a"),
+        (Command(("ochy",), ("a",)).with_flag("--again"), "--again a"),
+    ],
+)
+def test_a_command_is_told_again_with_a_change(command: Command, words: str) -> None:
+    """Options are told from their values, and from what stands behind a `--`."""
+    assert str(command) == f"{' '.join(command.name)} {words}"

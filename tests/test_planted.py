@@ -190,6 +190,24 @@ def test_a_planted_fault_is_found(edits: list[Edit], tmp_path: Path) -> None:
     assert ": " in found.stdout.splitlines()[-1], found.stderr[-2000:]
 
 
+FORGOTTEN: Edit = ("cli/analyze.py", "        journal=path,\n        in_state=True,", "        in_state=False,")
+ALL_OF_ALL_TIME: Edit = (
+    "cli/analyze.py",
+    '"max_credits": None, "max_credits_per_run": options["max_credits"]',
+    '"max_credits": options["max_credits"]',
+)
+ANY_KEY: Edit = ("cli/state.py", "if not others or same is False:", "if not same:")
+
+
+@pytest.mark.parametrize("edit", [FORGOTTEN, ALL_OF_ALL_TIME, ANY_KEY], ids=["forgotten", "limit", "any key"])
+def test_a_command_line_that_pays_twice_is_found(edit: Edit, tmp_path: Path) -> None:
+    """The journal of the state folder is not used, counts for all time, or is an empty one for a rotated key."""
+    planted(tmp_path, [edit])
+    found = run(tmp_path, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", str(TESTS / "test_cli_state.py"))
+    assert found.returncode == 1, found.stdout[-2000:]
+    assert "1 failed" in found.stdout
+
+
 def test_a_journal_that_does_not_compare_is_found_by_its_contract(tmp_path: Path) -> None:
     """A single process that minds its turns never needs it; the suite of the contract asks for it."""
     planted(tmp_path, [NO_COMPARE])
