@@ -155,7 +155,7 @@ async def test_a_read_that_would_wait_does_not_hold_the_loop(tmp_path: Path, mon
         tasks.start_soon(heart)
         assert await content(await prepare(file_of(tmp_path))) == BIG
         tasks.cancel_scope.cancel()
-    assert len(beats) > len(BIG) / CHUNK * 10
+    assert len(beats) > len(BIG) / CHUNK * 3  # held, it beats once a chunk
 
 
 @pytest.mark.skipif(clips.NOWAIT is None, reason="this system cannot tell what it has in memory")

@@ -1,5 +1,8 @@
 """The emulated service on a real port: a plain HTTP client and raw sockets against it."""
 
+# What is logged is decided by a filter that nobody else needs.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import asyncio
