@@ -151,7 +151,7 @@ class Terminal:
         os.write(self._outer, keys.encode())
 
     @contextmanager
-    def running(self, *args: str, patch: str = "pass", **streams: Any) -> Generator[subprocess.Popen[bytes]]:
+    def running(self, *args: str, patch: str = "pass", **streams: Any) -> Generator[subprocess.Popen[Any]]:
         """The command line on this terminal, but for streams that are given; it does not outlive the block."""
         for name in ("stdin", "stdout", "stderr"):
             streams.setdefault(name, self._inner)
@@ -182,7 +182,7 @@ class Terminal:
             assert time.monotonic() < end, f"it did not happen in time\n{self}"
             self.look(0.02)
 
-    def ended(self, child: subprocess.Popen[bytes], seconds: float = 40) -> int:
+    def ended(self, child: subprocess.Popen[Any], seconds: float = 40) -> int:
         """Looks on until the program has ended and all that it wrote is seen; its exit code."""
         self.until(lambda: child.poll() is not None, seconds)
         while self.look(0.1):

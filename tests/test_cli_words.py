@@ -25,7 +25,7 @@ from ochy_async.cli.app import COMMANDS, ochy
 from ochy_async.cli.bars import Bars, cells, shortened
 from ochy_async.cli.exits import MEANINGS, Exit, exit_of, worst
 from ochy_async.cli.outcomes import WORDS, Outcome, line_of, word_of
-from ochy_async.cli.paper import Paper, _drawn
+from ochy_async.cli.paper import Paper, as_table
 from ochy_async.cli.sheets import Sheet, clean, number, pace
 from ochy_async.cli.shell import Command, command_line
 from ochy_async.events import StartLookedUp
@@ -310,7 +310,7 @@ def test_ids_in_tables_are_whole(columns: tuple[str, ...], width: int, monkeypat
     row = tuple(
         cells_.get(name, "It was cut off in the midst of an answer, and nobody knows more.") for name in columns
     )
-    (drawn,) = _drawn(Sheet("Table", columns, (row, row)))
+    (drawn,) = as_table(Sheet("Table", columns, (row, row)))
     assert drawn.count(ID) == 2
     assert drawn.count("0a1b2c3d4e5f") == 2 * ("key" in columns)
     assert max(map(cell_len, drawn.splitlines())) <= width or "┃" not in drawn
@@ -349,7 +349,8 @@ def test_what_has_ended_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_lookups_are_told(facts: dict[str, Any], told: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Without a terminal each lookup of a doubt is a line."""
-    event = StartLookedUp(**{"clip": "a.mp4", "attempts": 7, "next_in": 5.0, **facts})
+    usual: dict[str, Any] = {"clip": "a.mp4", "attempts": 7, "next_in": 5.0}
+    event = StartLookedUp(**{**usual, **facts})
     with Paper() as paper:
         paper.listen(event)
     assert capsys.readouterr().err == told

@@ -39,6 +39,7 @@ from .journal import journal_sheet
 from .outcomes import Outcome
 from .paper import draw, tell
 from .sheets import NOTHING, Sheet, score, view_words
+from .terminal import amount
 
 __all__ = ["command"]
 
@@ -158,7 +159,8 @@ class _Demo:
 
     async def _finished(self, emulator: Emulator) -> bool:
         code: int | None = None
-        with anyio.move_on_after(PATIENCE), self._batch(emulator) as child:
+        words = _PLAIN if amount().no_progress or amount().quiet else ()
+        with anyio.move_on_after(PATIENCE), self._batch(emulator, *words) as child:
             while (code := child.poll()) is None:  # noqa: ASYNC110 - works on every system
                 await anyio.sleep(0.02)
         if code != Exit.OK:

@@ -38,7 +38,7 @@ from .outcomes import WORDS, Outcome
 from .sheets import NOTHING, Sheet, clean, score
 from .terminal import amount, aside, detail, inform, say, tell
 
-__all__ = ["Paper", "detail", "draw", "inform", "tell"]
+__all__ = ["Paper", "as_table", "detail", "draw", "inform", "tell"]
 
 # --- sheets -----------------------------------------------------------------------------------------
 
@@ -54,10 +54,11 @@ def draw(sheet: Sheet) -> None:
     """The sheet on stdout: a table on a terminal, plain lines anywhere else."""
     rich = sys.stdout.isatty() and not Console().is_dumb_terminal
     with aside():
-        click.echo("\n".join(_drawn(sheet) if rich else _lines(sheet)))
+        click.echo("\n".join(as_table(sheet) if rich else _lines(sheet)))
 
 
-def _drawn(sheet: Sheet) -> Iterator[str]:
+def as_table(sheet: Sheet) -> Iterator[str]:
+    """The sheet as rich draws it, or as records where the terminal is too narrow for whole ids."""
     console = Console()
     rows = [tuple(map(clean, row)) for row in (sheet.columns, *sheet.rows)]
     with console.capture() as drawn:

@@ -174,7 +174,7 @@ def logging_on() -> Generator[None]:
     if asked not in LEVELS:
         raise click.UsageError(f"{LOG} must be one of {', '.join(LEVELS)}.")
     # What the library warns of, the commands tell in their own words; only its own faults come through.
-    _listen(logging.getLevelName(asked.upper()))
+    _listen(logging.getLevelNamesMapping()[asked.upper()])
     _LOGGER.addHandler(_HANDLER)
     try:
         yield
