@@ -175,14 +175,14 @@ class Terminal:
             self._stream.feed(self._decoder.decode(told).replace(SELECTOR, ""))
         return True
 
-    def until(self, condition: Callable[[], object], seconds: float = 20) -> None:
+    def until(self, condition: Callable[[], object], seconds: float = 60) -> None:
         """Looks on until it is so."""
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end, f"it did not happen in time\n{self}"
             self.look(0.02)
 
-    def ended(self, child: subprocess.Popen[Any], seconds: float = 40) -> int:
+    def ended(self, child: subprocess.Popen[Any], seconds: float = 90) -> int:
         """Looks on until the program has ended and all that it wrote is seen; its exit code."""
         self.until(lambda: child.poll() is not None, seconds)
         while self.look(0.1):
