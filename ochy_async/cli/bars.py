@@ -134,7 +134,7 @@ class _Widths:
         room = row - SPARE - RIGHT - GAP
         state = STATE + GAP if room >= least + STATE + GAP else 0
         room -= state
-        bar = min(MOST_BAR, (room - GAP) // 2, room - GAP - least)
+        bar = min(MOST_BAR, (room - GAP) // 3, room - GAP - least)
         bar = bar if bar >= LEAST_BAR else 0
         name = min(MOST_NAME, max(1, room - (bar + GAP if bar else 0)))
         return cls(name, state, bar, row - SPARE - name - GAP - state)

@@ -5,13 +5,17 @@ Law of this room: the same word means the same thing in every command.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
+from shutil import get_terminal_size
 from typing import Any, Final
 
 import click
+from attrs import evolve
 
 from ..protocol.back_view import BackView
 from ..protocol.side_view import SideView
+from .bars import cells, shortened
 from .outcomes import Outcome, line_of
 from .paper import draw
 from .sheets import clean, line_about, sheets_of
@@ -23,6 +27,8 @@ REQUESTS: Final[Mapping[str, type[SideView | BackView]]] = {"side": SideView, "b
 VIEWS: Final = tuple(REQUESTS)
 FEW: Final = 3
 """So many results are shown in full; of more, each gets one line."""
+LEAST_NAME: Final = 12
+"""Cells of a clip's name that are shown however narrow the terminal is."""
 
 _OPTIONS: Final = (
     click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout, as the clips complete."),
@@ -79,4 +85,13 @@ def show(outcome: Outcome, *, as_json: bool, few: bool) -> None:
         for sheet in sheets_of(outcome):
             draw(sheet)
     elif outcome.results is not None:
-        click.echo(clean(line_about(outcome)))
+        click.echo(clean(_fitted(outcome)))
+
+
+def _fitted(outcome: Outcome) -> str:
+    """The results in one line: on a terminal with as much of the clip's name as leaves the id whole."""
+    line = line_about(outcome)
+    if outcome.clip is None or not sys.stdout.isatty():
+        return line
+    room = cells(outcome.clip) + get_terminal_size().columns - cells(line)
+    return line_about(evolve(outcome, clip=shortened(outcome.clip, max(LEAST_NAME, room))))

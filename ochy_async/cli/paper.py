@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..batch.doubts import lookup_told
 from ..batch.report import Report, credits_note
 from ..events import (
     AnalysisProgress,
@@ -282,7 +283,9 @@ def _looked_up(event: StartLookedUp) -> str:
 
 def _told(outcome: Outcome, total: str) -> str:
     word = click.style(outcome.word, fg=COLORS.get(outcome.word)) if _colored() else outcome.word
-    why = outcome.reason or str(outcome.error or "")
+    doubt = outcome.doubt  # its cause was told when it came, and all of it is told at the end
+    why = outcome.reason if doubt is None else lookup_told(doubt.candidates, doubt.reached, doubt.error)
+    why = why or str(outcome.error or "")
     return f"{clean(outcome.who)}: {word}{', score ' if total else ''}{total}{': ' if why else ''}{_cleaned(why)}"
 
 
