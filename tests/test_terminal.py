@@ -340,9 +340,7 @@ def test_a_doubt_is_shown_while_it_is_looked_up(slow_shop: Shop, said: Path) -> 
     slow_shop.clips("doubt.mp4")
     with terminal(80, 24, said) as it:
         with analyzing(slow_shop, it, str(slow_shop.folder), "--out", str(slow_shop.folder / "out")) as child:
-            it.until(
-                lambda: re.search(r"doubt.mp4 +looking up  lookup \d of \d, \d+ s left; Ctrl-C is safe", it.on_screen)
-            )
+            it.until(lambda: re.search(r"doubt.mp4 +lookup \d of \d, \d+ s left; Ctrl-C is safe", it.on_screen))
             child.send_signal(signal.SIGINT)
             it.ended(child)
         it.check()

@@ -126,7 +126,7 @@ class _Widths:
     state: int
     bar: int
     note: int
-    """What a note may have instead of a bar and what stands behind it."""
+    """What a note may have instead of all that stands behind the name."""
 
     @classmethod
     def of(cls, row: int, clips: Sequence[_Clip]) -> _Widths:
@@ -137,12 +137,15 @@ class _Widths:
         bar = min(MOST_BAR, (room - GAP) // 3, room - GAP - least)
         bar = bar if bar >= LEAST_BAR else 0
         name = min(MOST_NAME, max(1, room - (bar + GAP if bar else 0)))
-        return cls(name, state, bar, row - SPARE - name - GAP - state)
+        return cls(name, state, bar, row - SPARE - name - GAP)
+
+    def named(self, name: str) -> str:
+        name = shortened(name, self.name)
+        return name + " " * (self.name - cells(name) + GAP)
 
     def row(self, name: str, state: str, share: float | None, right: str) -> _Row:
-        name = shortened(name, self.name)
-        name += " " * (self.name - cells(name) + GAP)
-        return _Row(name + (state[:STATE].ljust(self.state) if self.state else ""), share, self.bar, right)
+        state = state[:STATE].ljust(self.state) if self.state else ""
+        return _Row(self.named(name) + state, share, self.bar, right)
 
 
 @define(eq=False)
@@ -169,7 +172,7 @@ class _Clip:
             left = "" if self.until is None else f", {seconds_left(self.until - monotonic())} left"
             note, safe = f"{self.note}{left}", "; Ctrl-C is safe"
             note += safe if len(note + safe) <= widths.note else ""
-            return _Row(widths.row(self.name, self.state, None, "").left, None, 0, note)
+            return _Row(widths.named(self.name), None, 0, note)
         return widths.row(self.name, self.state, self.share, self._right())
 
     def _right(self) -> str:
