@@ -77,7 +77,7 @@ PLANTED: dict[str, list[Edit]] = {
     "an empty list is proof": [
         (
             "batch/lookup.py",
-            "return _open(walk, look)",
+            "return _open(walk, seen, look.trouble)",
             "walk.entry = await walk.road.books.give_up(walk.known, ''); return None",
         ),
     ],
@@ -153,7 +153,7 @@ PLANTED: dict[str, list[Edit]] = {
     ],
     "what the server refused is sent again": [
         ("policy/batching.py", "State.REFUSED: Step.NOTHING", "State.REFUSED: Step.START"),
-        ("policy/batching.py", "State.REFUSED: frozenset({State.OPEN})", "State.REFUSED: frozenset({State.INTENDED})"),
+        ("policy/batching.py", "State.REFUSED: frozenset({", "State.REFUSED: frozenset({State.INTENDED, "),
     ],
 }
 
@@ -190,6 +190,8 @@ def test_a_planted_fault_is_found(edits: list[Edit], tmp_path: Path) -> None:
     assert ": " in found.stdout.splitlines()[-1], found.stderr[-2000:]
 
 
+PYTEST = ("-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider")
+"""In one process: several that stop at a first failure end with a code of their own."""
 FORGOTTEN: Edit = ("cli/analyze.py", "        journal=path,\n        in_state=True,", "        in_state=False,")
 ALL_OF_ALL_TIME: Edit = (
     "cli/analyze.py",
@@ -203,7 +205,7 @@ ANY_KEY: Edit = ("cli/state.py", "if not others or same is False:", "if not same
 def test_a_command_line_that_pays_twice_is_found(edit: Edit, tmp_path: Path) -> None:
     """The journal of the state folder is not used, counts for all time, or is an empty one for a rotated key."""
     planted(tmp_path, [edit])
-    found = run(tmp_path, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", str(TESTS / "test_cli_state.py"))
+    found = run(tmp_path, *PYTEST, str(TESTS / "test_cli_state.py"))
     assert found.returncode == 1, found.stdout[-2000:]
     assert "1 failed" in found.stdout
 
@@ -211,6 +213,6 @@ def test_a_command_line_that_pays_twice_is_found(edit: Edit, tmp_path: Path) -> 
 def test_a_journal_that_does_not_compare_is_found_by_its_contract(tmp_path: Path) -> None:
     """A single process that minds its turns never needs it; the suite of the contract asks for it."""
     planted(tmp_path, [NO_COMPARE])
-    found = run(tmp_path, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", str(TESTS / "test_journal.py"))
+    found = run(tmp_path, *PYTEST, str(TESTS / "test_journal.py"))
     assert found.returncode == 1, found.stdout[-2000:]
     assert "1 failed" in found.stdout
