@@ -448,5 +448,5 @@ def test_the_demo_kills_a_batch_and_pays_once(output: Path) -> None:
         assert len(re.findall(rf"\n  {name} +[0-9a-f]{{12}}  1\n", text)) == 1
     assert "10 credits spent on 10 clips" in text
     assert "requests sent for this table: 0" in text
-    assert text.startswith("Nothing here is real")
+    assert text.startswith("Simulated results")
     assert text.rstrip().endswith("no credit is spent.")

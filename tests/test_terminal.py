@@ -126,7 +126,7 @@ def test_all_of_the_demo_is_still_there(said: Path) -> None:
         assert code == 0, str(it)
         steps = (
             *BEFORE,
-            "Nothing here is real",
+            "Simulated results",
             "1. A batch",
             "Killed, with 6",
             "What the journal remembers",
@@ -139,7 +139,7 @@ def test_all_of_the_demo_is_still_there(said: Path) -> None:
             "3. And once",
             "requests sent for this table: 0",
         )
-        steps += ("The emulator's ledger", "10 credits for 10 clips", "Nothing here is real")
+        steps += ("The emulator's ledger", "10 credits for 10 clips", "Simulated results")
         at = 0
         for step in steps:
             at = it.text.find(bare(step), at) + 1

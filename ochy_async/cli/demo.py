@@ -44,8 +44,8 @@ from .terminal import amount
 __all__ = ["command"]
 
 NOT_REAL: Final = (
-    "Nothing here is real: an emulator on this machine makes the numbers up, and they are fit for nobody's body. "
-    "No key is used and no credit is spent."
+    "Simulated results from the built-in emulator: do not base health or training\n"
+    "decisions on them. No key is used and no credit is spent."
 )
 SPEED: Final = 10.0
 """Analyses of 10 to 30 s pass in 1 to 3 s."""
@@ -128,7 +128,7 @@ class _Demo:
             if not await self._killed(emulator):
                 return Exit.SOME_FAILED
             await self._show_journal()
-            click.echo("\n2. The same command again. It looks up what the kill left in doubt, and buys the rest:")
+            click.echo("\n2. The same command again looks up what the kill left in doubt, and buys the rest:")
             click.echo(f"\n   {_COMMAND}\n")
             if not await self._finished(emulator):
                 return Exit.SOME_FAILED

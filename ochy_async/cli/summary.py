@@ -48,9 +48,8 @@ def tell_counts(outcomes: Iterable[Outcome], not_begun: int = 0) -> None:
 def tell_drift(paper: Paper) -> None:
     """That the vendor's answers differ from its documentation, if they do."""
     if paper.differences and not paper.made_up:
-        inform(
-            f"The answers differ from the vendor's documentation in {paper.differences} ways; nothing of them was lost."
-        )
+        ways = "one way" if paper.differences == 1 else f"{paper.differences} ways"
+        inform(f"The answers differ from the vendor's documentation in {ways}; nothing of them was lost.")
 
 
 def tell_owed(owed: Iterable[tuple[str, str]]) -> None:
