@@ -16,6 +16,7 @@ from attrs import define
 
 from ._version import __version__
 from .policy.limits import Limits
+from .protocol.compression import Garbled
 
 __all__ = ["Connecting", "TooLarge", "forget", "is_loopback", "plain_client", "proxy_status", "told", "unconnected"]
 
@@ -137,7 +138,7 @@ _WORDS: Final[tuple[tuple[Any, str], ...]] = (
     (TimeoutError, "nothing moved for too long"),
     (TooLarge, "the answer is too large"),
     (aiohttp.ServerDisconnectedError, "the server closed the connection without an answer"),
-    (aiohttp.ClientPayloadError, "the answer was cut short or garbled"),
+    ((aiohttp.ClientPayloadError, Garbled), "the answer was cut short or garbled"),
     (aiohttp.ClientResponseError, "the answer is no HTTP"),
     (Exception, "the connection broke"),
 )

@@ -13,6 +13,7 @@ import re
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
 from functools import cached_property
+from io import BytesIO
 from types import TracebackType
 from typing import Any, Final, Protocol
 from urllib.parse import quote, urlsplit
@@ -28,6 +29,7 @@ from yarl import URL
 from .errors import ConnectionTrouble, InvalidSettings, KeyRefused, OchyError, Phase, UnreadableAnswer
 from .network import Connecting, TooLarge, forget, is_loopback, plain_client, proxy_status, told, unconnected
 from .policy.limits import Limits
+from .protocol.compression import ENCODINGS, unpacking
 from .protocol.routes import RAW_DATA
 from .protocol.wire import Request, Response, Upload
 from .proxies import NONE, Proxy
@@ -37,6 +39,10 @@ __all__ = ["ApiKey", "BaseUrl", "HttpTransport", "Transport"]
 SHORTEST_KEY: Final = 8
 SLICE: Final = 256 * 1024
 """Bytes of an answer that are searched for the key at a time: a millisecond of work."""
+CHUNKS: Final = 500
+"""Small chunks of an answer that are taken in one turn of the loop: about a millisecond of work."""
+SMALL: Final = 256
+"""Bytes. What is larger is a turn's work by itself."""
 LONGEST_SPELLING: Final = len("\\u002f")
 
 
@@ -280,14 +286,33 @@ class _Exchange:
         return Response(response.status, headers, await key.redact(body), complete)
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+        """The body, unpacked. Raises `TooLarge` as soon as it is, `Garbled` where it is not what it says.
+
+        Read and unpacked in steps, with a turn for others after each: what a server sends must not hold the loop.
+        """
         if (response.content_length or 0) > self.cap:
             raise TooLarge
-        body = b""
-        while not response.content.at_eof():
-            body += await response.content.readany()
-            if len(body) > self.cap:
-                raise TooLarge
-        return body
+        packing = unpacking(response.headers.get("Content-Encoding", ""))
+        body = BytesIO()  # hands its bytes over without a copy, which of megabytes would take a long turn
+        async for data in _pieces(response.content):
+            for piece in packing.pieces(data):
+                if body.tell() + body.write(piece) > self.cap:
+                    raise TooLarge
+                await checkpoint()
+        packing.finish()
+        return body.getvalue()
+
+
+async def _pieces(content: aiohttp.StreamReader) -> AsyncGenerator[bytes]:
+    """What an answer consists of, as it comes. Chunks of a byte or two, which may be many, are joined."""
+    while not content.at_eof():
+        small: list[bytes] = []
+        for _ in range(CHUNKS):
+            piece, _ = await content.readchunk()
+            small.append(piece)
+            if len(piece) > SMALL or content.at_eof():
+                break
+        yield b"".join(small)
 
 
 class HttpTransport:
@@ -412,9 +437,15 @@ class HttpTransport:
             connector = self._borrowed.connector
         if connector is None or connector.closed:
             raise InvalidSettings("The borrowed aiohttp session is closed; keep it open for as long as this session.")
-        headers = {"Accept": "application/json"}
-        owned, tunnelled = self._borrowed is None, self._proxy is not None
-        return plain_client(connector, self._limits, headers, tunnelled=tunnelled, connector_owner=owned)
+        headers = {"Accept": "application/json", "Accept-Encoding": ENCODINGS}
+        return plain_client(
+            connector,
+            self._limits,
+            headers,
+            tunnelled=self._proxy is not None,
+            connector_owner=self._borrowed is None,
+            auto_decompress=False,
+        )
 
 
 def form_of(upload: Upload, part: FilePart) -> aiohttp.MultipartWriter:

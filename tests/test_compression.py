@@ -1,0 +1,102 @@
+"""Compressed answers: whole whatever the cuts, bounded whatever the bomb, an error whatever the rubbish."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ochy_async.protocol.compression import PIECE, Garbled, unpacking
+
+
+def raw_deflate(content: bytes) -> bytes:
+    """Deflate without the header that belongs to it, as some servers send it."""
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(content) + packer.flush()
+
+
+WAYS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "gzip": ("gzip", gzip.compress),
+    "x-gzip": ("X-GZip", gzip.compress),
+    "gzip in members": (
+        "gzip",
+        lambda content: gzip.compress(content[:7]) + gzip.compress(b"") + gzip.compress(content[7:]),
+    ),
+    "deflate": ("deflate", zlib.compress),
+    "deflate without a header": ("deflate", raw_deflate),
+    "identity": ("identity", bytes),
+    "nothing": ("", bytes),
+}
+
+
+def cut(data: bytes, sizes: list[int]) -> list[bytes]:
+    """The data in parts of these sizes, and the rest."""
+    parts, start = [], 0
+    for size in sizes:
+        parts.append(data[start : start + size])
+        start += size
+    return [*parts, data[start:]]
+
+
+def unpacked(encoding: str, *parts: bytes) -> list[bytes]:
+    """The pieces of an answer that comes in parts."""
+    packing = unpacking(encoding)
+    pieces = [piece for part in parts for piece in packing.pieces(part)]
+    packing.finish()
+    return pieces
+
+
+@pytest.mark.parametrize(("encoding", "pack"), WAYS.values(), ids=WAYS)
+@given(start=st.binary(max_size=300), blanks=st.integers(0, 300_000), sizes=st.lists(st.integers(0, 40)))
+def test_content_comes_whole_in_bounded_pieces(
+    encoding: str, pack: Callable[[bytes], bytes], start: bytes, blanks: int, sizes: list[int]
+) -> None:
+    """However the answer is cut, its content is the same, and no piece is larger than the bound."""
+    content = start + bytes(blanks)
+    pieces = unpacked(encoding, *cut(pack(content), sizes))
+    assert b"".join(pieces) == content
+    assert encoding in ("", "identity") or max(map(len, pieces), default=0) <= PIECE
+
+
+@pytest.mark.parametrize(("encoding", "pack"), WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("size", [0, 1, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, 2 * PIECE + 1])
+def test_content_that_ends_with_a_piece_is_whole(encoding: str, pack: Callable[[bytes], bytes], size: int) -> None:
+    """Whether there is more is not told by how full a piece is."""
+    assert sum(map(len, unpacked(encoding, pack(bytes(size))))) == size
+
+
+@pytest.mark.parametrize("name", ["gzip", "deflate", "deflate without a header"])
+@given(content=st.binary(min_size=1, max_size=2_000), lost=st.integers(1, 4))
+def test_a_cut_answer_is_garbled(name: str, content: bytes, lost: int) -> None:
+    """An answer whose end is missing is never taken for a shorter one."""
+    encoding, pack = WAYS[name]
+    packed = pack(content)
+    with pytest.raises(Garbled):
+        unpacked(encoding, packed[: max(1, len(packed) - lost)])
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+@given(rubbish=st.binary(min_size=1))
+def test_rubbish_is_garbled_or_read_and_nothing_else(encoding: str, rubbish: bytes) -> None:
+    """No byte of a server raises anything but `Garbled`."""
+    with suppress(Garbled):
+        unpacked(encoding, rubbish)
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "compress", "gzip, gzip"])
+def test_what_was_not_asked_for_is_not_unpacked(encoding: str) -> None:
+    """Packages for other encodings differ in whether they can be stopped half-way."""
+    with pytest.raises(Garbled):
+        unpacking(encoding)
+
+
+def test_a_bomb_is_unpacked_only_as_far_as_somebody_takes_it() -> None:
+    """A step costs a step, however much lies behind it."""
+    bomb = gzip.compress(bytes(50_000_000), 9)
+    pieces = unpacking("gzip").pieces(bomb)
+    assert [len(next(pieces)) for _ in range(3)] == [PIECE] * 3
