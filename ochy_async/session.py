@@ -376,6 +376,7 @@ class OchySession:
         - `retry_refused`: sends again what the server refused in an earlier run.
         - `wait_for_credits`: seconds for which starts are paused, and not given up, once the account is empty.
         - `same_account`: says that a new key belongs to the account that the journal was kept for.
+        - `same_origin`: says that another base URL leads to the server that the journal was kept for.
         - `out`: a folder for what is kept of each clip, and for `results.jsonl` and `results.csv` over all.
         - `keep`: what is fetched besides the results: `calculated` (the default with `out`; also without a folder),
           `raw_data`, `thumbnail`, `output_video`.

@@ -29,6 +29,7 @@ from yarl import URL
 from .errors import ConnectionTrouble, InvalidSettings, KeyRefused, OchyError, Phase, UnreadableAnswer
 from .network import Connecting, TooLarge, forget, is_loopback, plain_client, proxy_status, told, unconnected
 from .policy.limits import Limits
+from .policy.origins import normal
 from .protocol.compression import ENCODINGS, unpacking
 from .protocol.routes import RAW_DATA
 from .protocol.wire import Request, Response, Upload
@@ -51,7 +52,7 @@ class Transport(Protocol):
 
     @property
     def origin(self) -> str:
-        """The base URL: another one is another server, with other books."""
+        """The base URL: another one is another server, with other books, unless RFC 3986 makes them equal."""
         ...
 
     @property
@@ -136,12 +137,19 @@ def _without_slash(text: str) -> str:
 class BaseUrl:
     """Where the API is: https, or http on loopback. Raises `InvalidSettings` for anything else."""
 
-    text: str = field(converter=_without_slash)
+    given: str = field(converter=_without_slash)
+    """As it was given."""
 
     def __attrs_post_init__(self) -> None:
-        why = _base_url_problem(self.text)
+        # Both: what looks harmless to one parser must be so to the one that sends.
+        why = _base_url_problem(self.given) or _base_url_problem(self.text)
         if why:
             raise InvalidSettings(f"The base URL {why}. Check OCHY_BASE_URL, or the base_url argument.")
+
+    @cached_property
+    def text(self) -> str:
+        """The one spelling of it: what requests are sent to, and identities are made of."""
+        return normal(self.given)
 
 
 def _base_url_problem(text: str) -> str | None:
@@ -350,8 +358,13 @@ class HttpTransport:
 
     @property
     def origin(self) -> str:
-        """The base URL."""
+        """The base URL, in the one spelling of it."""
         return self._base_url.text
+
+    @property
+    def spelling(self) -> str:
+        """The base URL as it was given: older journals know their clips by that."""
+        return self._base_url.given
 
     @property
     def account(self) -> str:

@@ -22,7 +22,7 @@ from conftest import CLIP, world
 from shop import QUICK, START, Result, Shop, eventually, lines, opened, process, run
 
 from ochy_async import SideView
-from ochy_async.batch.books import ACCOUNT
+from ochy_async.batch.ownership import ACCOUNT
 from ochy_async.batch.sources import BatchItem
 from ochy_async.cli.inputs import find
 from ochy_async.cli.requests import Asked

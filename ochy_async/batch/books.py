@@ -16,16 +16,15 @@ from typing import Any
 from anyio import CancelScope
 from attrs import define, evolve, field
 
-from ..errors import InvalidSettings, JournalTrouble, JournalUnusable, StartAttempt
+from ..errors import JournalTrouble, StartAttempt
 from ..journal.contract import Entry, Journal, Kept
 from ..policy.batching import State
 from ..policy.spending import Closed, Guard
 
-__all__ = ["Books", "account_of", "attempt_of", "ghosts", "let_go", "opened"]
+__all__ = ["Books", "attempt_of", "ghosts", "let_go", "opened"]
 
 logger = logging.getLogger("ochy_async")
 LONGEST_REASON = 1_000
-ACCOUNT = "account:"
 RELEASED = "released:"
 PAID = (State.STARTED, State.ANALYSED, State.FAILED)
 
@@ -155,25 +154,3 @@ async def ghosts(journal: Journal) -> list[StartAttempt]:
 
 def _ghost(earliest: str, latest: str, view: str, subject_id: str | None) -> StartAttempt:
     return StartAttempt("", view, datetime.fromisoformat(earliest), datetime.fromisoformat(latest), subject_id)
-
-
-async def account_of(journal: Journal, digest: str, *, same: bool) -> str:
-    """The account that the journal is kept for, as identities spell it: the digest of its first key.
-
-    Raises `JournalUnusable` where the journal knows another key only, unless `same` says that the new key
-    is one of the same account: with other identities every clip would be bought again.
-    """
-    if not digest:
-        raise InvalidSettings("The transport does not tell accounts apart; give it an `account`.")
-    known = await journal.notes(ACCOUNT)
-    if ACCOUNT + digest in known:
-        return known[ACCOUNT + digest]
-    if known and not same:
-        raise JournalUnusable(
-            "The journal was kept with another API key, so its clips could be bought twice. If that key was rotated "
-            "and the account is the same, say so with same_account=True (--same-account); otherwise take another "
-            "journal."
-        )
-    first = next(iter(sorted(known.values())), digest)
-    await journal.set_note(ACCOUNT + digest, first)
-    return first

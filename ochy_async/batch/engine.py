@@ -27,10 +27,11 @@ from ..policy.uploading import Window
 from ..protocol.request import AnalysisRequest
 from ..protocol.values import Answer
 from ..waiting import Scheduler
-from .books import Books, account_of
+from .books import Books
 from .lanes import Lanes
 from .line import Line
 from .outcomes import Analyzed, Outcome
+from .ownership import account_of, origins_of
 from .planning import Planned, dry_run, planned
 from .records import record_of
 from .reopening import Reopened, passes, reopen, settle_passes
@@ -94,7 +95,10 @@ class Batch(Generic[R, C]):
         settings, exchange = self._settings, self._exchange
         await settings.keeper.open()
         journal = await stack.enter_async_context(settings.journal)
-        account = await account_of(journal, exchange.transport.account, same=settings.same_account)
+        transport = exchange.transport
+        account = await account_of(journal, transport.account, same=settings.same_account)
+        spelling: str = getattr(transport, "spelling", transport.origin)
+        origins = await origins_of(journal, transport.origin, spelling, same=settings.same_origin)
         books = Books(journal, settings.guard, exchange.clock)
         await books.open()
         stack.push_async_callback(books.close)
@@ -112,7 +116,7 @@ class Batch(Generic[R, C]):
             tag_starts=settings.tag_starts,
             retry_refused=settings.retry_refused,
         )
-        return Line(road, account, settings.bounds, settings.checking, settings.keeper)
+        return Line(road, account, origins, settings.bounds, settings.checking, settings.keeper)
 
     async def run(self, clips: Clips) -> AsyncGenerator[Outcome[R, C]]:
         """The outcome of every clip, each as soon as it is complete.

@@ -49,6 +49,8 @@ class Line:
 
     road: Road
     account: str
+    origins: tuple[str, ...]
+    """The base URLs under which the journal may know a clip; what is new goes under the first."""
     bounds: Bounds
     checking: Checking
     keeper: Keeper = field(factory=Keeper)
@@ -115,12 +117,20 @@ class Line:
                 clip = await self._prepared(item)
                 await self.checking.refuse_limits(clip, item.request, item.label)
                 content = await digest(clip)
+                key = await self._key(content, item)
             except ClipUnusable as error:
                 return Refused(**item.facts, reason=str(error), error=error, problems=error.problems)
             except OchyError as error:
                 return Unfinished(**item.facts, reason=str(error), error=error)
-        origin = self.road.exchange.transport.origin
-        return Walk(self.road, item, clip, content, identity(content, item.request, self.account, origin))
+        return Walk(self.road, item, clip, content, key)
+
+    async def _key(self, content: str, item: Item) -> str:
+        """The identity of a clip: the one that the journal knows, should it know it by another address."""
+        keys = [identity(content, item.request, self.account, origin) for origin in self.origins]
+        for key in keys if len(keys) > 1 else ():
+            if await self.road.books.find(key) is not None:
+                return key
+        return keys[0]
 
     async def _prepared(self, item: Item) -> Clip:
         exchange, clip = self.road.exchange, None

@@ -53,6 +53,8 @@ class BatchSettings(TypedDict, total=False):
     """Seconds for which starts are paused, and not given up, once the account is empty. Default: 0."""
     same_account: bool
     """Says that a new key belongs to the account that the journal was kept for."""
+    same_origin: bool
+    """Says that another base URL leads to the server that the journal was kept for."""
     out: str | os.PathLike[str] | None
     """A folder for what is kept of each clip, and for `results.jsonl` and `results.csv` over all."""
     keep: Collection[str] | None
@@ -109,6 +111,7 @@ class Settings:
     tag_starts: bool = False
     retry_refused: bool = False
     same_account: bool = False
+    same_origin: bool = False
 
 
 def settings_of(given: BatchSettings, *, timeout: float, storage: Storage | None, checking: Checking) -> Settings:
@@ -132,6 +135,7 @@ def settings_of(given: BatchSettings, *, timeout: float, storage: Storage | None
         tag_starts=given.get("tag_starts", False),
         retry_refused=given.get("retry_refused", False),
         same_account=given.get("same_account", False),
+        same_origin=given.get("same_origin", False),
     )
 
 

@@ -48,7 +48,7 @@ _FIELDS: Final = (
     "notify_via_webhook",
 )
 
-_PASSED: Final = ("timeout", "tag_starts", "retry_refused", "check")
+_PASSED: Final = ("timeout", "tag_starts", "retry_refused", "same_origin", "check")
 """What a batch calls as the flags do."""
 
 _BATCH_OPTIONS: Final = (
@@ -114,6 +114,9 @@ _BATCH_OPTIONS: Final = (
         "--same-account/--other-account",
         default=None,
         help="The key is new here: whether its account is the one of the journal that is there.",
+    ),
+    click.option(
+        "--same-origin", is_flag=True, help="The base URL is another one and leads to the server of the journal."
     ),
     click.option(
         "--wait-for-credits",
