@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from attrs import evolve
 from canary import safe_repr
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -33,6 +34,7 @@ from ochy_async.protocol.call import Call, any_call
 from ochy_async.protocol.drift import DriftNote
 from ochy_async.protocol.exercises import exercises_call
 from ochy_async.protocol.landmarks import Landmarks, landmarks_call
+from ochy_async.protocol.links import without_signed_links
 from ochy_async.protocol.side_view import SideViewCalculated
 from ochy_async.protocol.subjects import (
     create_subject_call,
@@ -844,17 +846,23 @@ def test_the_notes_of_one_answer_are_bounded() -> None:
 # --- results are values ----------------------------------------------------------------------------------
 
 
+def linkless(value: Any) -> Any:
+    """A state whose results have no links; anything else as it is."""
+    results = getattr(value, "results", None)
+    return value if results is None else evolve(value, results=evolve(results, thumbnail=None, output_video=None))
+
+
 @EVERY_CALL
 def test_what_is_read_survives_pickling(call: Call[Any], body: Any) -> None:
-    """A value goes to another process and comes back equal, its untouched JSON with it."""
+    """A value goes to another process and comes back equal, its JSON with it; only signed links stay behind."""
     value = read(call, body)
     if call.name == "Landmarks":
         while not value.advance():
             pass
         value = value.result()
     again = pickle.loads(pickle.dumps(value))
-    assert again == value
-    assert getattr(again, "raw", None) == getattr(value, "raw", None)
+    assert linkless(again) == linkless(value)
+    assert getattr(again, "raw", None) == without_signed_links(getattr(value, "raw", None))
 
 
 def test_values_are_equal_by_what_they_say() -> None:

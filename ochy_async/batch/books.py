@@ -20,6 +20,7 @@ from ..errors import JournalTrouble, StartAttempt
 from ..journal.contract import Entry, Journal, Kept
 from ..policy.batching import State
 from ..policy.spending import Closed, Guard
+from ..protocol.links import without_link_words
 
 __all__ = ["Books", "attempt_of", "ghosts", "let_go", "opened"]
 
@@ -76,7 +77,7 @@ class Books:
 
     async def record(self, entry: Entry, state: State, kept: Kept | None = None, **facts: Any) -> Entry:
         """Writes down what became of a clip, whatever happens to the caller meanwhile."""
-        facts["reason"] = str(facts.get("reason", ""))[:LONGEST_REASON]
+        facts["reason"] = without_link_words(str(facts.get("reason", "")))[:LONGEST_REASON]
         changed = evolve(entry, state=state, at=self.clock(), **facts)
         with CancelScope(shield=True):
             try:

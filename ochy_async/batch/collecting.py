@@ -19,7 +19,7 @@ from ..errors import OchyError, UnreadableAnswer
 from ..exchange import Exchange
 from ..protocol.analysis import Started, calculated_call
 from ..protocol.call import Call
-from ..protocol.links import without_links
+from ..protocol.links import may_hold_links, without_links
 from ..protocol.routes import RAW_DATA
 from ..protocol.values import Answer
 from ..protocol.wire import Request, Response
@@ -140,9 +140,7 @@ class _Basket:
         if target is None:
             return
         body = await self.exchange.perform(_raw_call(self.paid.analysis_id))
-        if b"://" in body or rb":\/\/" in body:
-            body = await to_thread.run_sync(_masked, body)
-        await self._write(target, body)
+        await self._write(target, await to_thread.run_sync(_unlinked, body))
 
     async def fetch(self, word: str) -> None:
         """A file from the storage."""
@@ -204,7 +202,10 @@ def _same(body: bytes) -> bytes:
     return body
 
 
-def _masked(body: bytes) -> bytes:
+def _unlinked(body: bytes) -> bytes:
+    """The raw data without links: the very bytes, where they cannot hold any."""
+    if not may_hold_links(body):
+        return body
     try:
         return orjson.dumps(without_links(orjson.loads(body)))
     except ValueError:

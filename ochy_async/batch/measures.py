@@ -33,7 +33,7 @@ def measures_of(results: Any, calculated: Any) -> dict[str, Measure]:
     is not in there follows by name.
     """
     known = {name: read(results, calculated) for name, read in KNOWN.items()}
-    told = {name: value for name, value in known.items() if value is not None}
+    told: dict[str, Measure] = {name: without_links(value) for name, value in known.items() if value is not None}
     return told | {name: value for name, value in _further(results, calculated).items() if name not in KNOWN}
 
 

@@ -18,6 +18,7 @@ from anyio import to_thread
 from ..errors import InvalidRequest, InvalidSettings, OchyError, Problem
 from ..exchange import Exchange
 from ..protocol.analysis import Results, Started
+from ..protocol.links import holds_link
 from ..protocol.values import ID_KEYS, Answer, SignedUrl
 from .collecting import FILES
 from .downloads import MOST_RENEWALS, Link, download
@@ -36,7 +37,7 @@ _SOURCES: Final = "must be results, a link of theirs, what `start` returned, or 
 
 def masked(source: MediaSource) -> MediaSource:
     """The source; a link that came as text is one that no repr shows."""
-    return SignedUrl(source) if isinstance(source, str) and "://" in source else source
+    return SignedUrl(source) if isinstance(source, str) and holds_link(source) else source
 
 
 async def fetch(exchange: Exchange, source: MediaSource, path: str | os.PathLike[str], file: Media) -> Path:

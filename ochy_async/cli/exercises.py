@@ -93,8 +93,8 @@ def _search_keys(value: Any) -> Iterator[str]:
 
 def _record(exercise: Exercise) -> dict[str, Any]:
     told = record(exercise)
-    if isinstance(told["media"], dict):
-        told["media"] |= {name: _shown(told["media"][name]) for name in _MEDIA}
+    if exercise.media is not None:
+        told["media"] |= {name: _shown(getattr(exercise.media, name)) for name in _MEDIA}
     return told
 
 

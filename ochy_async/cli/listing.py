@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 
 from ..protocol.analysis import AnalysisList, ListedAnalysis
+from ..protocol.summary import shown
 from .account import Account
 from .calls import call_options, perform
 from .paper import draw, inform
@@ -62,7 +63,7 @@ def _row(analysis: ListedAnalysis) -> tuple[str, ...]:
         analysis.analysis_id,
         analysis.subject_id or NOTHING,
         (analysis.view or NOTHING).removesuffix("_view"),
-        str(analysis.status or NOTHING),
+        shown(analysis.status),
         NOTHING if analysis.created_at is None else _moment(analysis.created_at),
     )
 

@@ -14,7 +14,7 @@ from typing import Any, cast
 import click
 from attrs import fields
 
-from ..protocol.links import without_links
+from ..protocol.links import without_links, without_signed_links
 from ..protocol.values import Answer
 
 __all__ = ["print_records", "record"]
@@ -29,12 +29,12 @@ def record(answer: Answer) -> dict[str, Any]:
 
 
 def print_records(records: Iterable[dict[str, Any]]) -> None:
-    """One JSON object a line on stdout, in plain ASCII."""
+    """One JSON object a line on stdout, in plain ASCII, and without what may be a signed link."""
     for each in records:
-        click.echo(json.dumps(each))
+        click.echo(json.dumps(without_signed_links(each)))
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Answer):
         return record(value)
-    return value.isoformat() if isinstance(value, datetime) else value
+    return value.isoformat() if isinstance(value, datetime) else without_links(value)

@@ -11,6 +11,7 @@ import click
 
 from ..errors import KeyRefused, OchyError
 from ..protocol.analysis import AnalysisState, Results
+from ..protocol.summary import shown
 from ..session import OchySession
 from .account import Account
 from .calls import call_options, perform
@@ -69,4 +70,4 @@ def _record(state: AnalysisState[Results]) -> dict[str, Any]:
 
 def _row(state: AnalysisState[Results]) -> tuple[str, ...]:
     percent = NOTHING if state.percentage is None else f"{state.percentage:g}"
-    return state.analysis_id, str(state.status), percent
+    return state.analysis_id, shown(state.status), percent

@@ -24,6 +24,7 @@ from ..errors import (
     ServerTrouble,
     UnreadableAnswer,
 )
+from .links import without_link_words
 from .outline import describe, outline, safe_key
 from .routes import CALCULATED_DATA, RAW_DATA, START, Route
 from .values import ID_KEYS
@@ -134,7 +135,6 @@ def _id_in(said: dict[str, Any]) -> str | None:
     return found if isinstance(found, str) else None
 
 
-_LINK: Final = re.compile(r"\w+://\S+|\S*(?:apikey|token|signature)=\S*", re.IGNORECASE)
 _ADDRESS: Final = re.compile(r"\S+@\S+")
 _LONGEST: Final = 200
 _LARGE: Final = 1_000_000  # bytes: more is not read a second time only to outline it
@@ -149,7 +149,7 @@ def words(detail: object) -> str | None:
         detail = "; ".join(filter(None, map(_complaint, detail[:8])))
     if not isinstance(detail, str) or not detail.strip():
         return None
-    line = " ".join(_ADDRESS.sub("[address]", _LINK.sub("[link]", detail[: 4 * _LONGEST])).split())
+    line = _ADDRESS.sub("[address]", without_link_words(" ".join(detail[: 4 * _LONGEST].split())))
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
 
 

@@ -7,11 +7,12 @@ logs, tracebacks and asserts show. Whoever prints an answer gets its summary.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Final, TypeVar, dataclass_transform
+from typing import Any, ClassVar, Final, Self, TypeVar, dataclass_transform
 
 from attrs import field, frozen
 
 from ..documented import documented
+from .links import without_signed_links
 from .outline import outline, safe_key
 from .summary import Summarized
 
@@ -29,13 +30,16 @@ class RawJson(dict[str, Any]):
     def __repr__(self) -> str:
         return f"RawJson({outline(dict(self))})"
 
+    def __reduce__(self) -> tuple[type[RawJson], tuple[Any]]:
+        return RawJson, (without_signed_links(dict(self)),)
+
     def __rich_repr__(self) -> Iterator[str]:
         yield outline(dict(self))
 
 
 @frozen(repr=False)
 class SignedUrl:
-    """A storage link: a secret for as long as it lives (1 hour, documented)."""
+    """A storage link: a secret for as long as it lives (1 hour, documented). It cannot be pickled."""
 
     _url: str = field(repr=False)
 
@@ -46,6 +50,15 @@ class SignedUrl:
     def __repr__(self) -> str:
         return "SignedUrl(…)"
 
+    def __reduce__(self) -> Any:
+        raise TypeError("a signed link cannot be pickled; ask for the results again in the other process")
+
+    def __copy__(self) -> SignedUrl:
+        return self
+
+    def __deepcopy__(self, _: object) -> SignedUrl:
+        return self
+
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
 def answer(cls: type[T]) -> type[T]:
@@ -55,7 +68,7 @@ def answer(cls: type[T]) -> type[T]:
 
 @answer
 class Answer(Summarized):
-    """Something the server said, as a value."""
+    """Something the server said, as a value. Pickled results come back without their links, like kept ones."""
 
     raw: RawJson = field(factory=RawJson, eq=False)
     """The untouched JSON object, with every key that the class does not know."""
@@ -66,12 +79,27 @@ class Answer(Summarized):
     layout_known: ClassVar[bool] = True
     """False where the vendor does not say what keys there are: then none is drift."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: _pickled(each) for name, each in vars(self).items()}
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _: object) -> Self:
+        return self
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {', '.join(map(safe_key, self.raw)) or 'empty'}>"
 
     def __rich_repr__(self) -> Iterator[str]:
         # rich prints attrs classes by their fields and passes their repr by.
         yield from map(safe_key, self.raw)
+
+
+def _pickled(value: Any) -> Any:
+    if isinstance(value, SignedUrl):
+        return None
+    return value if isinstance(value, RawJson) else without_signed_links(value)
 
 
 def key(*names: str) -> dict[str, tuple[str, ...]]:
