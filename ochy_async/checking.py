@@ -19,6 +19,7 @@ from .probing.prober import Prober
 from .protocol.facts import HEAD, ClipFacts, container_of
 from .protocol.judgement import Finding, Stops, judge, refuse, stopping
 from .protocol.request import AnalysisRequest
+from .protocol.summary import clean
 
 __all__ = ["Checking", "facts_of", "named"]
 
@@ -70,7 +71,7 @@ class Checking:
     def _tell(self, label: str, facts: ClipFacts, findings: tuple[Finding, ...]) -> None:
         new = tuple(each for each in findings if each.code != "unchecked" or self._news(facts.unread))
         for each in new:
-            logger.warning("%s: %s", label, each)
+            logger.warning("%s: %s", clean(label), each)
         if new:
             self.exchange.tell(ClipDoubted(label, new))
 

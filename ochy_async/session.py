@@ -29,6 +29,7 @@ from .clips import ClipSource, prepare
 from .errors import InvalidRequest, InvalidSettings, Problem, StartAttempt, UncertainStart
 from .events import Listener
 from .exchange import Exchange
+from .network import check_loop
 from .policy.limits import Limits
 from .policy.polling import Polling
 from .policy.reconciling import Reconciliation, candidates_of
@@ -137,7 +138,8 @@ class OchySession:
             url = BaseUrl(base_url or os.environ.get("OCHY_BASE_URL") or BASE_URL)
             key.check()
             tunnel.check()
-            transport, storage = HttpTransport(key, url, limits, http, tunnel), storage or HttpStorage(limits, tunnel)
+            transport = HttpTransport(key, url, limits, http, tunnel)
+            storage = storage or HttpStorage(limits, tunnel, loopback=url.on_loopback)
         elif proxied:
             raise InvalidSettings("A transport takes the place of the network, so it takes no proxy. Leave out one.")
         clock, chance = clock or _now, chance or random.random
@@ -147,6 +149,7 @@ class OchySession:
         self._checking = Checking(self._exchange, Prober(limits.look), stops)
 
     async def __aenter__(self) -> Self:
+        check_loop()
         await self._checking.prober.__aenter__()
         self._exchange.open = True
         return self

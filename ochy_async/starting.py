@@ -24,6 +24,7 @@ from .policy.starts import Fate, fate_of_answer, fate_of_trouble
 from .protocol.analysis import StartAnswer, Started, start_call
 from .protocol.request import AnalysisRequest
 from .protocol.routes import START
+from .protocol.summary import clean
 from .protocol.values import Answer
 from .protocol.wire import Upload
 
@@ -74,7 +75,7 @@ class Sending(Generic[R, C]):
         self.accepted = started
         exchange.started.add(answer.video_id)
         exchange.budget.earn()
-        logger.info("started analysis %s of %s", answer.video_id, self.label)
+        logger.info("started analysis %s of %s", clean(answer.video_id), clean(self.label))
         exchange.tell(AnalysisStarted(self.label, answer.video_id))
         return started
 
@@ -173,7 +174,7 @@ class Sending(Generic[R, C]):
             subject_id=self.request.subject_id,
         )
         self.doubt = start
-        logger.warning("the start of %s may or may not have been charged; it is not sent again", self.label)
+        logger.warning("the start of %s may or may not have been charged; it is not sent again", clean(self.label))
         self.exchange.tell(StartUncertain(self.label, start, reason))
         return start
 

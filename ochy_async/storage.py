@@ -17,8 +17,8 @@ from anyio import to_thread
 from attrs import define, field
 from yarl import URL
 
-from .errors import ConnectionTrouble, InvalidSettings, OchyError, Phase, UnreadableAnswer
-from .network import forget, is_loopback, plain_client, proxy_status, told, unconnected
+from .errors import ConnectionTrouble, InvalidSettings, Phase, UnreadableAnswer
+from .network import ask, forget, is_loopback, plain_client, proxy_status, told, unconnected
 from .policy.limits import Limits
 from .protocol.stored import FETCH
 from .protocol.values import SignedUrl
@@ -66,8 +66,10 @@ class _Guarded:
 class HttpStorage:
     """Fetches with aiohttp, on connections of its own: nothing is shared with the API's."""
 
-    def __init__(self, limits: Limits, proxy: Proxy | None = None) -> None:
+    def __init__(self, limits: Limits, proxy: Proxy | None = None, *, loopback: bool = False) -> None:
+        """`loopback` where the API is on this machine: its links may lead here then, and over http."""
         self._limits = limits
+        self._loopback = loopback
         self._proxy = proxy or Proxy.of(NONE)
         self._http: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -76,7 +78,7 @@ class HttpStorage:
         return "<HttpStorage>"
 
     async def fetch(self, url: SignedUrl, sink: Sink, headers: Mapping[str, str]) -> None:
-        """Hands the answer to `sink`. Https only, or http on loopback; raises `UnreadableAnswer` for other links."""
+        """Hands the answer to `sink`. Https only, unless all is on loopback; raises `UnreadableAnswer` otherwise."""
         http = await self._client()
         failure = await self._outcome(http, url, _Guarded(sink), headers)
         if failure is not None:
@@ -94,12 +96,15 @@ class HttpStorage:
         """The choke point. Errors are returned and raised by the caller, so that no frame that knows the URL
         hangs on to them as traceback or context."""
         try:
-            return await _handed_over(http, url, guarded, headers, self._proxy)
+            if not _may_be_asked(url, loopback=self._loopback):
+                return UnreadableAnswer(_NOT_ASKED, route=FETCH)
+            await _handed_over(http, url, guarded, headers, self._proxy)
         except Exception as trouble:  # noqa: BLE001 - whatever aiohttp raises, its frames and text may hold the URL
             return guarded.failure or _translated(trouble)
         except BaseException as leaving:  # a cancellation, or a signal that strikes in the midst of aiohttp
             forget(leaving)
             raise
+        return None
 
     async def _client(self) -> aiohttp.ClientSession:
         """The client of the running loop; one that belongs to a loop of the past is given up first."""
@@ -120,21 +125,19 @@ class HttpStorage:
 
 async def _handed_over(
     http: aiohttp.ClientSession, url: SignedUrl, guarded: _Guarded, headers: Mapping[str, str], proxy: Proxy
-) -> OchyError | None:
+) -> None:
     """Has the URL in reach: its frame must never be part of what leaves this room."""
     link = url.reveal()
-    if not _may_be_asked(link):
-        return UnreadableAnswer(f"{FETCH}: the link is not one that may be asked: https only. Report it.", route=FETCH)
     through = proxy.arguments() if await to_thread.run_sync(proxy.serves, link) else {}
-    async with http.get(URL(link, encoded=True), headers=headers, allow_redirects=False, **through) as response:
+    async with await ask(http, "GET", URL(link, encoded=True), headers=headers, **through) as response:
         kept = {name: response.headers[name] for name in _KEPT if name in response.headers}
         await guarded(guarded.sink.begin(Head(response.status, kept)))
         async for piece in response.content.iter_any():
             await guarded(guarded.sink.take(piece))
-    return None
 
 
-def _may_be_asked(link: str) -> bool:
+def _may_be_asked(url: SignedUrl, *, loopback: bool) -> bool:
+    link = url.reveal()
     try:
         parts = urlsplit(link)
         host, _ = parts.hostname, parts.port
@@ -142,7 +145,9 @@ def _may_be_asked(link: str) -> bool:
         return False
     if not host or parts.username or parts.password or not link.isprintable() or " " in link:
         return False
-    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
+    if is_loopback(host):  # a server elsewhere has no business with what runs on this machine
+        return loopback and parts.scheme in ("http", "https")
+    return parts.scheme == "https"
 
 
 def _translated(trouble: Exception) -> ConnectionTrouble:
@@ -151,6 +156,7 @@ def _translated(trouble: Exception) -> ConnectionTrouble:
     return ConnectionTrouble(said, phase=phase, status=proxy_status(trouble), route=FETCH)
 
 
+_NOT_ASKED: Final = f"{FETCH}: the link may not be asked: https only, and nothing on this machine. Report it."
 _KEPT: Final = (
     *("content-length", "content-range", "content-encoding", "transfer-encoding"),
     *("etag", "retry-after"),

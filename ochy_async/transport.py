@@ -27,7 +27,7 @@ from attrs import field, frozen
 from yarl import URL
 
 from .errors import ConnectionTrouble, InvalidSettings, KeyRefused, OchyError, Phase, UnreadableAnswer
-from .network import Connecting, TooLarge, forget, is_loopback, plain_client, proxy_status, told, unconnected
+from .network import Connecting, TooLarge, ask, forget, is_loopback, plain_client, proxy_status, told, unconnected
 from .policy.limits import Limits
 from .policy.origins import normal
 from .protocol.compression import ENCODINGS, unpacking
@@ -145,6 +145,11 @@ class BaseUrl:
         why = _base_url_problem(self.given) or _base_url_problem(self.text)
         if why:
             raise InvalidSettings(f"The base URL {why}. Check OCHY_BASE_URL, or the base_url argument.")
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether the API is on this machine itself."""
+        return is_loopback(urlsplit(self.text).hostname or "")
 
     @cached_property
     def text(self) -> str:
@@ -330,7 +335,8 @@ class HttpTransport:
     server at just that moment, and then nobody would know whether a start was charged.
 
     Of a borrowed `aiohttp.ClientSession` only the connector (pool, TLS, resolver) is used: its traces,
-    cookies, headers and middlewares would see the key. A proxy is used with either.
+    cookies, headers and middlewares would see the key, and so would what instrumentation puts over aiohttp's
+    client. A proxy is used with either.
     """
 
     def __init__(
@@ -416,14 +422,8 @@ class HttpTransport:
             body["data"] = form_of(request.upload, exchange.part)
         elif request.json is not None:
             body["json"] = request.json
-        asking = http.request(
-            request.route.method,
-            self._url(request),
-            allow_redirects=False,
-            trace_request_ctx=exchange.connecting,
-            **body,
-        )
-        async with asking as response:
+        way, url = request.route.method, self._url(request)
+        async with await ask(http, way, url, trace_request_ctx=exchange.connecting, **body) as response:
             return await exchange.answer(response, self._key)
 
     def _url(self, request: Request) -> URL:

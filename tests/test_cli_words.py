@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -427,3 +428,37 @@ TYPED = Command(
 def test_a_command_is_told_again_with_a_change(command: Command, words: str) -> None:
     """Options are told from their values, and from what stands behind a `--`."""
     assert str(command) == f"{' '.join(command.name)} {words}"
+
+
+# --- what a terminal would obey ---------------------------------------------------------------------
+
+RED = "\x1b[31m"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(("analyze", f"m{RED}.csv"), id="manifest"),
+        pytest.param(("check", f"m{RED}.csv"), id="manifest, checked"),
+        pytest.param(("check", f"m{RED}.csv", "--json"), id="manifest, as JSON"),
+        pytest.param(("analyze", f"none{RED}.mp4"), id="clip"),
+        pytest.param((f"analyze{RED}",), id="command"),
+        pytest.param(("analyze", f"--out{RED}"), id="option"),
+        pytest.param(("analyze", "a.mp4", "--view", f"side{RED}"), id="choice"),
+        pytest.param(("analyze", "a.mp4", "--height", f"1{RED}"), id="number"),
+        pytest.param(("journal", f"show{RED}"), id="command of a group"),
+        pytest.param(("journal", "show", f"{RED}.journal"), id="journal"),
+        pytest.param(("exercises", "--from", f"{RED}.json"), id="file"),
+        pytest.param(("wait", f"{RED}id", "--key-file", f"key{RED}"), id="key file"),
+    ],
+)
+def test_no_name_reaches_the_terminal_as_a_command(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a file, an option or a manifest is called, it can neither color nor move nor retitle anything."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / f"m{RED}.csv").write_text(f"file,view,{RED}\na{RED}.mp4,nope{RED},1\n")
+    result = CliRunner().invoke(ochy, words, color=True, prog_name="ochy")
+    assert result.exit_code != 0
+    assert result.output
+    assert RED not in result.output

@@ -18,7 +18,7 @@ import anyio
 import orjson
 import pytest
 from conftest import CLIP, real_session
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ochy_async import SideView
@@ -43,7 +43,7 @@ SIGNED = tuple(
 
 
 def as_hex(text: str) -> str:
-    return "".join(f"%{ord(letter):02x}" for letter in text)
+    return "".join(f"%{byte:02x}" for byte in text.encode())
 
 
 SPELLINGS: tuple[Callable[[str], str], ...] = (
@@ -84,6 +84,7 @@ def test_a_signed_link_is_known_in_every_spelling(
     assert "storage" not in (words(text) or "").casefold()
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.recursive(st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8))
 def test_nothing_else_raises_or_comes_back_with_a_link(value: Any) -> None:
     """Whatever JSON a server sends; and what is masked once stays as it is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -11,7 +12,7 @@ from attrs import define, field
 from conftest import Recorded, loop_clock, world
 from virtual_time import in_virtual_time
 
-from ochy_async import Limits, OchySession, SideView
+from ochy_async import Limits, OchySession, Retry, SideView
 from ochy_async.emulator import (
     Body,
     Course,
@@ -85,7 +86,7 @@ def link_of(results: SideViewResults) -> SignedUrl:
 
 @pytest.fixture
 async def storage() -> Any:
-    found = HttpStorage(Limits(stall=5))
+    found = HttpStorage(Limits(stall=5), loopback=True)
     yield found
     await found.aclose()
 
@@ -225,7 +226,7 @@ async def test_it_may_be_cancelled_anywhere(emulator: Emulator, storage: HttpSto
 async def test_silence_ends(emulator: Emulator, video: SignedUrl) -> None:
     """A storage from which nothing comes is given up after `Limits.stall`."""
     emulator.faults = on_storage(Slow(1, side="answer"))
-    impatient = HttpStorage(Limits(stall=0.1))
+    impatient = HttpStorage(Limits(stall=0.1), loopback=True)
     with pytest.raises(ConnectionTrouble, match="nothing moved"):
         await fetched(impatient, video)
     await impatient.aclose()
@@ -248,6 +249,27 @@ async def test_links_that_are_not_asked(storage: HttpStorage, link: str) -> None
     """Only https, and http on loopback: anybody on the way could read a link otherwise."""
     with pytest.raises(UnreadableAnswer, match="https only"):
         await fetched(storage, SignedUrl(link + SIGNED))
+
+
+@anyio_test
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "127.9.9.9"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_server_elsewhere_leads_to_nothing_on_this_machine(scheme: str, host: str) -> None:
+    """Its links could else make the library ask whatever runs here."""
+    files = HttpStorage(Limits())
+    with pytest.raises(UnreadableAnswer, match="nothing on this machine"):
+        await fetched(files, SignedUrl(f"{scheme}://{host}:1/x{SIGNED}"))
+    await files.aclose()
+
+
+@anyio_test
+@pytest.mark.parametrize(("base_url", "asked"), [("https://h.example", False), ("http://127.0.0.1:1", True)])
+async def test_a_session_asks_this_machine_where_the_api_is_on_it(base_url: str, asked: bool, tmp_path: Path) -> None:
+    """The emulator's links lead here, and so does nobody else's."""
+    error = ConnectionTrouble if asked else UnreadableAnswer
+    async with OchySession(base_url=base_url, retry=Retry(attempts=1)) as ochy:
+        with pytest.raises(error):
+            await ochy.download(SignedUrl("http://127.0.0.1:1/a.mp4"), tmp_path / "a.mp4")
 
 
 @anyio_test

@@ -6,10 +6,12 @@ import asyncio
 import gzip
 import socket
 import ssl
+import sys
 import tracemalloc
 import zlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from itertools import pairwise
 from types import FrameType, SimpleNamespace
 from typing import Any
@@ -208,6 +210,94 @@ async def test_instrumentation_of_every_session_does_not_see_the_key(
     async with OchySession(base_url=emulator.url) as ochy:
         await ochy.get_webhook()
     assert seen == []
+
+
+async def _see(seen: list[str], request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> Any:
+    seen.append(str(request.url))
+    return await handler(request)
+
+
+@pytest.mark.anyio
+async def test_middlewares_do_not_see_the_key(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither those of a lent session, nor those that are put into every session."""
+    seen: list[str] = []
+    make = aiohttp.ClientSession.__init__
+
+    def instrumented(self: aiohttp.ClientSession, *args: Any, **kwargs: Any) -> None:
+        make(self, *args, **{**kwargs, "middlewares": (partial(_see, seen),)})
+
+    monkeypatch.setattr(aiohttp.ClientSession, "__init__", instrumented)
+    async with aiohttp.ClientSession() as http:
+        for lent in (http, None):
+            async with OchySession(base_url=emulator.url, http=lent) as ochy:
+                await ochy.get_webhook()
+                await ochy.start(CLIP, SideView())
+        assert seen == []
+        await http.get(f"{emulator.url}/webhook")
+    assert seen, "the middleware works"
+
+
+@pytest.mark.anyio
+async def test_what_is_put_over_the_client_later_does_not_see_the_key(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tool that replaces how aiohttp asks, as some do to record or measure."""
+    seen: list[str] = []
+    for name in ("_request", "request", "get"):
+        usual = getattr(aiohttp.ClientSession, name)
+
+        def watched(self: Any, *args: Any, _usual: Any = usual, **kwargs: Any) -> Any:
+            seen.append(repr(args))
+            return _usual(self, *args, **kwargs)
+
+        monkeypatch.setattr(aiohttp.ClientSession, name, watched)
+    async with aiohttp.ClientSession() as http, OchySession(base_url=emulator.url, http=http) as ochy:
+        results = await ochy.analyze(CLIP, SideView())
+        assert results.thumbnail is not None
+        assert seen == []
+        await http.get(f"{emulator.url}/webhook")
+    assert seen, "it works for others"
+
+
+BEFORE = """
+import asyncio, functools, sys, aiohttp
+seen = []
+usual = aiohttp.ClientSession._request
+@functools.wraps(usual)
+async def watched(self, *args, **kwargs):
+    seen.append(repr(args))
+    return await usual(self, *args, **kwargs)
+aiohttp.ClientSession._request = watched
+class Watched(aiohttp.ClientSession):
+    async def _request(self, *args, **kwargs):
+        seen.append(repr(args))
+        return await super()._request(*args, **kwargs)
+aiohttp.ClientSession = Watched
+from ochy_async import OchySession
+async def main():
+    async with OchySession("a-key-that-is-long-enough", base_url=sys.argv[1]) as ochy:
+        try:
+            await ochy.get_webhook()
+        except Exception as error:
+            print(type(error).__name__)
+asyncio.run(main())
+print(seen)
+"""
+
+
+@pytest.mark.anyio
+async def test_what_was_put_over_the_client_before_does_not_see_the_key(emulator: Emulator) -> None:
+    """Instrumentation is usually imported first; it wraps the method, or puts a class over the client."""
+    command = [sys.executable, "-W", "ignore", "-c", BEFORE, emulator.url]
+    done = await anyio.run_process(command, check=False)
+    assert done.stdout.decode().splitlines() == ["KeyRefused", "[]"], done.stderr.decode()
+
+
+def test_another_kind_of_loop_is_told_as_such() -> None:
+    """Under trio the first line says which loops there are; nothing is left open."""
+    entering = OchySession().__aenter__()
+    with pytest.raises(InvalidSettings, match=r"^OchySession runs on asyncio's event loops \(uvloop's too\)"):
+        entering.send(None)
 
 
 def _trace(seen: list[str]) -> aiohttp.TraceConfig:

@@ -21,6 +21,7 @@ from ..journal.contract import Entry, Journal, Kept
 from ..policy.batching import State
 from ..policy.spending import Closed, Guard
 from ..protocol.links import without_link_words
+from ..protocol.summary import clean
 
 __all__ = ["Books", "attempt_of", "ghosts", "let_go", "opened"]
 
@@ -113,7 +114,8 @@ class Books:
         with suppress(JournalTrouble):
             await self._made_good(key)
         if key in self._owed:
-            logger.error("the journal has not stored the paid analysis %s of %s", paid.analysis_id, paid.clip)
+            told = clean(paid.analysis_id or ""), clean(paid.clip)
+            logger.error("the journal has not stored the paid analysis %s of %s", *told)
 
     async def give_up(self, entry: Entry, reason: str) -> Entry:
         """The start surely did not happen: its credit is free again."""

@@ -21,6 +21,7 @@ from ..exchange import Exchange
 from ..journal.contract import Journal
 from ..policy.batching import State
 from ..protocol.subjects import Subject, create_subject_call, get_subject_call, list_subjects_call
+from ..protocol.summary import clean
 from .sources import BatchItem
 
 __all__ = ["Subjects"]
@@ -121,7 +122,7 @@ class Subjects:
         call = create_subject_call(email=None, name=name, height=None, weight=None)
         subject_id = (await self.exchange.perform(call)).subject_id
         self.exchange.tell(SubjectCreated(item.told, subject_id))
-        logger.info("created the subject %s for %s", subject_id, item.told)
+        logger.info("created the subject %s for %s", clean(subject_id), clean(item.told))
         return subject_id
 
     def _problem(self, item: BatchItem, why: str) -> None:

@@ -5,7 +5,8 @@ Law of this room: telling what there is costs nothing: no network, no terminal l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from .._version import __version__
 from ..errors import OchyError
 from .exits import MEANINGS, Exit, exit_of
 from .groups import Group
-from .terminal import display_options, logging_on, tell
+from .terminal import cleaned, display_options, logging_on, tell
 
 __all__ = ["COMMANDS", "ochy"]
 
@@ -54,15 +55,29 @@ class Commands(Group):
         with formatter.section("Exit codes"):
             formatter.write_dl([(str(int(code)), told) for code, told in sorted(MEANINGS.items())])
 
+    def make_context(self, *given: Any, **extra: Any) -> click.Context:
+        with _harmless_errors():
+            return super().make_context(*given, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with logging_on():
+            with logging_on(), _harmless_errors():
                 return super().invoke(ctx)
         except OchyError as error:
             tell(f"ochy: {error}")
             ctx.exit(exit_of(error))
         except KeyboardInterrupt:
             ctx.exit(Exit.INTERRUPTED)
+
+
+@contextmanager
+def _harmless_errors() -> Generator[None]:
+    """What click tells of itself repeats what was typed and what files are called: nothing that a terminal obeys."""
+    try:
+        yield
+    except click.ClickException as error:
+        vars(error)["message"] = cleaned(error.message)
+        raise
 
 
 def _with_display_options(command: click.Command) -> click.Command:

@@ -37,7 +37,7 @@ from ..events import (
 from .bars import Bars, seconds_left
 from .outcomes import WORDS, Outcome
 from .sheets import NOTHING, Sheet, clean, score
-from .terminal import amount, aside, detail, inform, say, tell
+from .terminal import amount, aside, cleaned, detail, inform, say, tell
 
 __all__ = ["Paper", "as_table", "detail", "draw", "inform", "tell"]
 
@@ -286,8 +286,4 @@ def _told(outcome: Outcome, total: str) -> str:
     doubt = outcome.doubt  # its cause was told when it came, and all of it is told at the end
     why = outcome.reason if doubt is None else lookup_told(doubt.candidates, doubt.reached, doubt.error)
     why = why or str(outcome.error or "")
-    return f"{clean(outcome.who)}: {word}{', score ' if total else ''}{total}{': ' if why else ''}{_cleaned(why)}"
-
-
-def _cleaned(text: str) -> str:
-    return "\n".join(map(clean, text.split("\n")))
+    return f"{clean(outcome.who)}: {word}{', score ' if total else ''}{total}{': ' if why else ''}{cleaned(why)}"

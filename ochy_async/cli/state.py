@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from platformdirs import user_state_path
 
-from ..batch.books import ACCOUNT
+from ..batch.ownership import ACCOUNT
 from ..errors import JournalTrouble, JournalUnusable
 from ..journal.sqlite import SqliteJournal
 

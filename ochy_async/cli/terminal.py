@@ -25,6 +25,7 @@ __all__ = [
     "amount",
     "aside",
     "clean",
+    "cleaned",
     "detail",
     "display_options",
     "inform",
@@ -132,7 +133,12 @@ def say(text: str) -> None:
 
 def tell(text: str) -> None:
     """What must be acted on: told whatever the options are. Line breaks stay; what a terminal would obey goes."""
-    say("\n".join(map(clean, text.split("\n"))))
+    say(cleaned(text))
+
+
+def cleaned(text: str) -> str:
+    """The lines of a text without anything that a terminal would obey."""
+    return "\n".join(map(clean, text.split("\n")))
 
 
 def inform(text: str) -> None:
