@@ -216,3 +216,111 @@ def test_a_journal_that_does_not_compare_is_found_by_its_contract(tmp_path: Path
     found = run(tmp_path, *PYTEST, str(TESTS / "test_journal.py"))
     assert found.returncode == 1, found.stdout[-2000:]
     assert "1 failed" in found.stdout
+
+
+WIRE: dict[str, tuple[str, str, Edit]] = {
+    "a start rides on the connection of another": (
+        "test_transport.py",
+        "connection_of_its_own",
+        ("transport.py", "force_close=upload", "force_close=False"),
+    ),
+    "the spelling of the base URL counts": (
+        "test_origins.py",
+        "five_spellings",
+        ("policy/origins.py", 'return str(url).rstrip("/")', 'return base_url.rstrip("/")'),
+    ),
+    "a journal takes any server for its own": (
+        "test_origins.py",
+        "another_base_url",
+        ("batch/ownership.py", "if await _is_new(journal, ORIGIN + server) and not same:", "if False:"),
+    ),
+    "a clip of an older journal is looked for under one spelling only": (
+        "test_origins.py",
+        "older",
+        ("batch/line.py", "for key in keys if len(keys) > 1 else ():", "for key in ():"),
+    ),
+    "an answer is read in one turn of the loop": (
+        "test_transport.py",
+        "every_piece_of_an_answer",
+        ("transport.py", "                await checkpoint()\n        packing.finish()", "        packing.finish()"),
+    ),
+    "what is packed is unpacked at a stroke": (
+        "test_compression.py",
+        "bounded_pieces or bomb",
+        ("protocol/compression.py", "member.decompress(packed, PIECE)", "member.decompress(packed)"),
+    ),
+    "a cut answer is taken for a short one": (
+        "test_compression.py",
+        "cut_answer",
+        ("protocol/compression.py", "if self._member is not None and not self._member.eof:", "if False:"),
+    ),
+    "answers are asked for in any encoding": (
+        "test_transport.py",
+        "encodings_that_can_be_stopped",
+        ("protocol/compression.py", '"gzip, deflate"', '"gzip, deflate, br"'),
+    ),
+    "a link is known by its scheme only": (
+        "test_links.py",
+        "every_spelling",
+        ("protocol/links.py", "_ADDRESS.search(each) or _SIGN.search(each)", '"://" in each'),
+    ),
+    "escapes hide a link": (
+        "test_links.py",
+        "every_spelling",
+        ("protocol/links.py", "        text = plainer\n", "        return\n"),
+    ),
+    "raw data are looked through for one spelling only": (
+        "test_links.py",
+        "no_file_of_a_batch",
+        ("batch/collecting.py", "if not may_hold_links(body):", "if b'://' not in body:"),
+    ),
+    "a pickle holds the untouched JSON": (
+        "test_links.py",
+        "pickle",
+        ("protocol/values.py", "(without_signed_links(dict(self)),)", "(dict(self),)"),
+    ),
+    "any server's links lead to this machine": (
+        "test_storage.py",
+        "server_elsewhere",
+        ("storage.py", "return loopback and parts.scheme in", "return parts.scheme in"),
+    ),
+    "what is wrapped around the client sees the key": (
+        "test_transport.py",
+        "put_over_the_client",
+        (
+            "network.py",
+            'unwrap(getattr(client, "_request", client.request))',
+            "lambda http, *a, **k: http.request(*a, **k)",
+        ),
+    ),
+    "middlewares see the key": (
+        "test_transport.py",
+        "middlewares",
+        ("network.py", "allow_redirects=False, middlewares=(), **how", "allow_redirects=False, **how"),
+    ),
+    "click's words reach the terminal as they are": (
+        "test_cli_words.py",
+        "as_a_command",
+        ("cli/app.py", 'vars(error)["message"] = cleaned(error.message)', "pass"),
+    ),
+    "a device of Windows is a file name": (
+        "test_keeping.py",
+        "ids_that",
+        ("batch/folder.py", " and not _RESERVED.fullmatch(analysis_id)", ""),
+    ),
+    "any kind of loop will do": (
+        "test_transport.py",
+        "another_kind_of_loop",
+        ("session.py", "        check_loop()\n", ""),
+    ),
+}
+"""What no world can see: a fault, and the tests that see it, by their file and a part of their names."""
+
+
+@pytest.mark.parametrize(("file", "tests", "edit"), WIRE.values(), ids=WIRE)
+def test_a_fault_beyond_the_worlds_is_found(file: str, tests: str, edit: Edit, tmp_path: Path) -> None:
+    """The tests that are there for it fail, and not because they cannot run."""
+    planted(tmp_path, [edit])
+    found = run(tmp_path, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", str(TESTS / file), "-k", tests)
+    assert found.returncode == 1, found.stdout[-2000:] + found.stderr[-2000:]
+    assert "1 failed" in found.stdout

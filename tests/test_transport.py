@@ -675,6 +675,39 @@ async def test_a_start_never_rides_on_a_connection_that_was_kept_alive() -> None
 
 
 @pytest.mark.anyio
+async def test_each_start_has_a_connection_of_its_own() -> None:
+    """After another start too, on a server that would keep its connection: that may be gone by then as well."""
+    connections, later = 0, list[bytes]()
+
+    async def keeping(stream: Peer) -> None:
+        nonlocal connections
+        connections += 1
+        body = b""
+        while not body.endswith(b"--\r\n"):
+            body += await stream.receive()
+        answer = b'{"message": "started", "video_id": "a%d"}' % connections
+        await stream.send(b"HTTP/1.1 202 Accepted\r\nContent-Length: %d\r\n\r\n%b" % (len(answer), answer))
+        later.append(await stream.receive())
+
+    class Whole(Peer):
+        def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            super().__init__(reader, writer)
+            self.first = True
+
+        async def receive(self) -> bytes:
+            """Nothing at first: what begins a request is read by the one who answers it."""
+            if self.first:
+                self.first = False
+                return b" "
+            return await super().receive()
+
+    async with raw_server(keeping, Whole) as url, once(url, stall=2) as ochy:
+        started = [await ochy.start(CLIP + bytes([number]), SideView()) for number in range(3)]
+    assert [each.analysis_id for each in started] == ["a1", "a2", "a3"]
+    assert (connections, later) == (3, [])
+
+
+@pytest.mark.anyio
 async def test_uploads_hand_over_one_chunk_a_turn_of_the_loop() -> None:
     """Many uploads together hold the loop for no longer than one, and take turns."""
     turns, loop, now, passed = Turns(), asyncio.get_running_loop(), 0, list[tuple[int, int]]()

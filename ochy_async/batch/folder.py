@@ -135,7 +135,7 @@ def locked(file: FileIO) -> bool:
 
 def safe(analysis_id: str) -> str:
     """A file name for an id: the id itself where it is harmless, else a digest of it."""
-    if _HARMLESS.fullmatch(analysis_id):
+    if _HARMLESS.fullmatch(analysis_id) and not _RESERVED.fullmatch(analysis_id):
         return analysis_id
     return "id-" + hashlib.sha256(analysis_id.encode(errors="surrogatepass")).hexdigest()[:32]
 
@@ -168,8 +168,8 @@ def troubles(path: Path) -> Generator[None]:
     raise OutputTrouble(said)
 
 
-# An id that looks like a digest of ours is digested too, one with capitals, for disks that do not tell them apart, and
-# one with dots, which divide file names: so no two ids share a name.
+# An id that looks like a digest of ours is digested too, one with capitals, for disks that do not tell them apart, one
+# with dots, which divide file names, and one that is a device on Windows: so no two ids share a name.
 _HARMLESS: Final = re.compile(r"(?!id-)[a-z0-9_][a-z0-9_-]{0,99}")
 
 LONGEST_STEM: Final = 96
