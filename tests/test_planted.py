@@ -303,6 +303,21 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
         "as_a_command",
         ("cli/app.py", 'vars(error)["message"] = cleaned(error.message)', "pass"),
     ),
+    "a cancelled closing ends no decoder": (
+        "test_probing.py",
+        "cancelled_closing",
+        ("probing/process.py", "                struck = cancelled\n", "                raise\n"),
+    ),
+    "a decoder is given the whole environment": (
+        "test_probing.py",
+        "nothing_of_its_parent",
+        ("probing/process.py", "env=needed(os.environ)", "env=dict(os.environ)"),
+    ),
+    "a decoder may gain rights": (
+        "test_probing.py",
+        "gain_no_rights",
+        ("probing/child.py", "    _renounce()\n    _alarm", "    _alarm"),
+    ),
     "a device of Windows is a file name": (
         "test_keeping.py",
         "ids_that",
@@ -321,6 +336,6 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
 def test_a_fault_beyond_the_worlds_is_found(file: str, tests: str, edit: Edit, tmp_path: Path) -> None:
     """The tests that are there for it fail, and not because they cannot run."""
     planted(tmp_path, [edit])
-    found = run(tmp_path, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", str(TESTS / file), "-k", tests)
+    found = run(tmp_path, "-m", "pytest", "-q", "-x", "-n0", "-p", "no:cacheprovider", str(TESTS / file), "-k", tests)
     assert found.returncode == 1, found.stdout[-2000:] + found.stderr[-2000:]
     assert "1 failed" in found.stdout

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import io
 import logging
 import os
@@ -219,14 +221,68 @@ async def test_a_child_is_used_again_and_ends_with_the_block() -> None:
 
 
 @linux
-async def test_a_child_knows_no_secret() -> None:
-    """Not in its environment, nor where the key is."""
+async def test_a_child_knows_nothing_of_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all variables it is given those that an interpreter needs to start and to spell names; no key, no token."""
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", API_KEY)
+    monkeypatch.setenv("LC_CTYPE", "C.UTF-8")
+    async with Prober() as looking:
+        assert (await facts_of(await prepare(video()), looking)).frames == 30
+        given = {each.partition(b"=")[0].decode() for child in children() for each in environment(child).split(b"\0")}
+        assert "LC_CTYPE" in given
+        assert given - {""} <= {"LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH"}
+
+
+@linux
+async def test_a_child_can_gain_no_rights_and_write_no_files() -> None:
+    """What a decoder is tricked into starting has no more rights than it, and nothing grows on the disk."""
     async with Prober() as looking:
         await facts_of(await prepare(video()), looking)
-        told = b"".join(map(environment, children()))
-        assert b"PATH=" in told
-        assert b"OCHY" not in told
-        assert API_KEY.encode() not in told
+        for child in children():
+            assert "NoNewPrivs:\t1\n" in told_of(child, "status")
+            limits = re.findall(r"Max (file size|core file size) +(\d+)", told_of(child, "limits"))
+            assert sorted(limits) == [("core file size", "0"), ("file size", "0")]
+
+
+def told_of(child: int, what: str) -> str:
+    """What the system tells of a process."""
+    return Path(f"/proc/{child}/{what}").read_text()
+
+
+@linux
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_cancelled_closing_leaves_nothing(times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a task's own `cancel()`, which no shield keeps off: no process lives on, and no transport is open."""
+    left: list[str] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda told: left.append(str(told.exc_value)))
+    for turn in (1, 2, 3, 5, 8):
+        assert asyncio.run(_struck(turn, times)), f"turn {turn} was too late"
+        gc.collect()
+        assert (children(), left) == (set(), []), f"struck at turn {turn}"
+
+
+async def _struck(turn: int, times: int) -> bool:
+    """Whether a closing of two children was still under way at that turn, when it was cancelled so often."""
+    loop, closing, passed = asyncio.get_running_loop(), asyncio.current_task(), 0
+    looking = await Prober().__aenter__()
+    looking._idle += [await room.DecoderProcess.start(5) for _ in range(2)]
+    assert closing is not None
+
+    def tick() -> None:
+        nonlocal passed
+        passed += 1
+        if turn <= passed < turn + times:
+            closing.cancel()
+        if passed < turn + times:
+            ticking.append(loop.call_soon(tick))
+
+    ticking = [loop.call_soon(tick)]
+    struck = False
+    try:
+        await looking.aclose()
+    except asyncio.CancelledError:
+        struck = True
+    ticking[-1].cancel()
+    return struck
 
 
 @linux

@@ -42,6 +42,8 @@ PROVEN: Final[dict[str, Any]] = {
 }
 """What must come out of it."""
 LONGEST_REASON: Final = 300
+NO_NEW_PRIVILEGES: Final = 38
+"""`PR_SET_NO_NEW_PRIVS` of Linux."""
 FORMATS: Final = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm"
 """What may be opened: no playlist, which would open other files, and no text that passes for a film."""
 FOR_A_PICTURE: Final = 200
@@ -63,6 +65,7 @@ def main() -> None:
     settings = json.loads(orders.readline())
     sys.path[:] = settings["modules"]
     _bound(settings["memory"])
+    _renounce()
     _alarm(settings["to_start"])
     trouble = _unproven()
     _answer(answers, {"decoder": _decoder(), "trouble": trouble})
@@ -153,11 +156,21 @@ def _bound(memory: int) -> None:
         import resource
     except ImportError:
         return
-    for kind, most in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CORE, 0)):
+    limits = [(resource.RLIMIT_AS, memory), (resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, 0)]
+    for kind, most in limits:
         try:
             resource.setrlimit(kind, (most, resource.getrlimit(kind)[1]))
         except (OSError, ValueError):
             continue  # a lower limit holds already, or the system has none of this kind
+
+
+def _renounce() -> None:
+    """Nothing that this process starts may ever have more rights than it, where the system can be told so."""
+    if sys.platform == "linux":
+        with suppress(ImportError, OSError, AttributeError):  # without it, it decodes as well
+            import ctypes
+
+            ctypes.CDLL(None).prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0)
 
 
 def _alarm(seconds: float) -> None:

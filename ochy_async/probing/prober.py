@@ -10,6 +10,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path, PurePath
@@ -72,8 +73,11 @@ class Prober:
     async def aclose(self) -> None:
         """Ends the children."""
         self._open = False
-        while self._idle:
-            await self._idle.pop().close()
+        async with AsyncExitStack() as closing:  # a cancellation of one must not keep another open
+            for child in self._idle:
+                child.kill()
+                closing.push_async_callback(child.close)
+            self._idle.clear()
 
     async def look(self, known: ClipFacts, path: Path | None, chunks: Chunks) -> ClipFacts:
         """What is `known` of a clip and what its content tells: the file at `path`, else what `chunks` opens.

@@ -25,6 +25,7 @@ from anyio import (
     DelimiterNotFound,
     EndOfStream,
     IncompleteRead,
+    get_cancelled_exc_class,
     move_on_after,
 )
 from anyio.abc import ByteSendStream, Process
@@ -43,6 +44,15 @@ TO_END: Final = 1.0
 LONGEST_ANSWER: Final = 65_536
 LONGEST_TAIL: Final = 8_192
 """Bytes of stderr that are kept."""
+
+_NEEDED: Final = frozenset(
+    (
+        *("LANG", "LC_ALL", "LC_CTYPE"),  # how names of files are encoded
+        *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH"),  # where Python itself may lie
+        *(("SYSTEMROOT", "PATH") if os.name == "nt" else ()),
+    )
+)
+"""Variables that a process is given."""
 
 Chunks = Callable[[], AsyncGenerator[bytes]]
 _GONE: Final = (BrokenResourceError, ClosedResourceError, DelimiterNotFound, EndOfStream, IncompleteRead)
@@ -177,22 +187,32 @@ class DecoderProcess:
             raise Died
         return answer
 
+    def kill(self) -> None:
+        """Lets it do nothing more; it is still to be closed."""
+        if self.process.returncode is None:
+            self.process.kill()
+
     async def close(self) -> None:
-        """Ends it, whatever it is doing."""
-        with CancelScope(shield=True):
+        """Ends it, whatever it is doing, and however often the task is cancelled meanwhile."""
+        struck: BaseException | None = None
+        self.kill()
+        while True:
             try:
-                if self.process.returncode is None:
-                    self.process.kill()
-                await self.process.aclose()
-            finally:
-                self.errors.close()
+                with CancelScope(shield=True):
+                    await self.process.aclose()
+                break
+            except get_cancelled_exc_class() as cancelled:  # a task's own `cancel()` goes through any shield
+                struck = cancelled
+        self.errors.close()
+        if struck is not None:
+            raise struck
 
 
 async def _opened(errors: _Stderr) -> tuple[Process, ByteSendStream, BufferedByteReceiveStream]:
     """A process and its pipes. Raises `OSError`."""
     # Isolated: neither the folder that we are in nor the user's own variables decide what it runs.
     process = await anyio.open_process(
-        [sys.executable, "-I", CHILD], stderr=errors.given, env=_without_secrets(os.environ), start_new_session=True
+        [sys.executable, "-I", CHILD], stderr=errors.given, env=needed(os.environ), start_new_session=True
     )
     errors.handed_over()
     if process.stdin is None or process.stdout is None:
@@ -200,13 +220,9 @@ async def _opened(errors: _Stderr) -> tuple[Process, ByteSendStream, BufferedByt
     return process, process.stdin, BufferedByteReceiveStream(process.stdout)
 
 
-def _without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """What a process needs that decodes strangers' files: no key nor where one is, and no proxy with its password."""
-    return {
-        name: value
-        for name, value in environment.items()
-        if not name.upper().startswith("OCHY_") and not name.upper().endswith("_PROXY")
-    }
+def needed(environment: Mapping[str, str]) -> dict[str, str]:
+    """What an interpreter needs to start, and to spell the names of files; a stranger's film needs nothing else."""
+    return {name: value for name, value in environment.items() if name.upper() in _NEEDED}
 
 
 def _texts(told: object) -> dict[str, str]:
