@@ -356,3 +356,14 @@ def test_no_journal_is_told_and_several_are_listed(shop: Shop, place: Path) -> N
     assert shop.analyze(*clips, *SIDE, "--other-account", OCHY_API_KEY=ROTATED).exit_code == 0
     several = shop.ochy("journal", OCHY_API_KEY=None)
     assert (several.exit_code, [str(each) in several.stderr for each in journals(place)]) == (2, [True, True])
+
+
+def test_another_address_of_the_same_server_is_told_by_a_word(shop: Shop, place: Path) -> None:
+    """With --same-origin the journal that is there is used, and its clips are found; that word alone makes none."""
+    clips, elsewhere = shop.clips("a.mp4"), shop.emulator.url.replace("127.0.0.1", "localhost")
+    there = ("--base-url", elsewhere, "--same-origin")
+    none = shop.analyze(*clips, *SIDE, *there)
+    assert (none.exit_code, "There is no journal of this key. Nothing was sent" in none.stderr) == (1, True)
+    assert shop.analyze(*clips, *SIDE).exit_code == 0
+    assert shop.analyze(*clips, *SIDE, *there).exit_code == 0
+    assert (len(shop.ids), len(journals(place))) == (1, 1)

@@ -235,7 +235,8 @@ def _remembering(job: Job, account: Account, options: Mapping[str, Any]) -> Job:
     """The job with the journal of the account, where nobody has named one. A limit is for this run then."""
     if job.journal is not None or account.made_up or options["no_journal"]:
         return job
-    path = anyio.run(partial(state_journal, *account.identity(), same=options["same_account"]))
+    said = {"same": options["same_account"], "same_origin": options["same_origin"]}
+    path = anyio.run(partial(state_journal, *account.identity(), **said))
     given = (("--key-file", account.key_file), ("--base-url", account.base_url))
     return evolve(
         job,

@@ -59,11 +59,12 @@ def journals() -> list[Path]:
     return _found("*.journal")
 
 
-async def state_journal(account: str, origin: str, *, same: bool | None) -> Path:
+async def state_journal(account: str, origin: str, *, same: bool | None, same_origin: bool = False) -> Path:
     """The journal of an account (the digest of its key) at a base URL; it need not exist yet.
 
     `same` says whether a key that is new here belongs to an account that has a journal already; None: nobody has said.
-    Raises `JournalUnusable` where that must be known.
+    `same_origin` says that the account has a journal already, under another base URL. Raises `JournalUnusable` where
+    either must be known.
     """
     site = re.sub(r"[^A-Za-z0-9.-]+", "-", urlsplit(origin).netloc)[:100]
     place = hashlib.sha256(origin.encode()).hexdigest()[:DIGITS]
@@ -71,6 +72,8 @@ async def state_journal(account: str, origin: str, *, same: bool | None) -> Path
     others = _found(f"{site}-*-{place}.journal")
     if own in others:
         return own
+    if same_origin:
+        return _under_another_origin(account)
     for other in others:
         if await _knows(other, account):
             return other
@@ -79,6 +82,15 @@ async def state_journal(account: str, origin: str, *, same: bool | None) -> Path
     if same and len(others) == 1:
         return others[0]
     raise JournalUnusable(_new_key(others, several=bool(same)))
+
+
+def _under_another_origin(account: str) -> Path:
+    found = _found(f"*-{account[:DIGITS]}-*.journal")
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(repr(str(each)) for each in found)
+    why = f"There are several journals of this key: {names}." if found else "There is no journal of this key."
+    raise JournalUnusable(f"{why} Nothing was sent or charged. Name the journal that is meant with --journal PATH.")
 
 
 def _new_key(others: Sequence[Path], *, several: bool) -> str:
