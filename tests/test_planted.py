@@ -336,6 +336,6 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
 def test_a_fault_beyond_the_worlds_is_found(file: str, tests: str, edit: Edit, tmp_path: Path) -> None:
     """The tests that are there for it fail, and not because they cannot run."""
     planted(tmp_path, [edit])
-    found = run(tmp_path, "-m", "pytest", "-q", "-x", "-n0", "-p", "no:cacheprovider", str(TESTS / file), "-k", tests)
+    found = run(tmp_path, *PYTEST, str(TESTS / file), "-k", tests)
     assert found.returncode == 1, found.stdout[-2000:] + found.stderr[-2000:]
     assert "1 failed" in found.stdout

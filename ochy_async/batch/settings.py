@@ -75,6 +75,7 @@ DEFAULTS: Final[BatchSettings] = {
     "retry_refused": False,
     "wait_for_credits": 0.0,
     "same_account": False,
+    "same_origin": False,
     "out": None,
     "keep": None,
     "check": None,
