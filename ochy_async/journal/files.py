@@ -17,7 +17,10 @@ from ..errors import JournalTrouble
 from . import places
 from .troubles import damaged, of_system, unusable
 
-__all__ = ["beside", "find_or_make", "publish", "size_of"]
+__all__ = ["Identity", "beside", "find_or_make", "identity", "publish", "size_of"]
+
+Identity = tuple[int, int]
+"""Device and inode: two names with the same one lead to the same file."""
 
 
 def find_or_make(path: Path, fill: Callable[[Path], None]) -> Path:
@@ -39,6 +42,15 @@ def find_or_make(path: Path, fill: Callable[[Path], None]) -> Path:
 def beside(path: Path, ending: str) -> Path:
     """The file that SQLite keeps next to a database."""
     return path.with_name(path.name + ending)
+
+
+def identity(path: Path) -> Identity | None:
+    """The file that a name leads to; None where none can be seen."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
 
 
 def size_of(path: Path) -> int:

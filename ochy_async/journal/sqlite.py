@@ -22,6 +22,7 @@ from anyio.lowlevel import checkpoint_if_cancelled
 from ..errors import JournalBusy, JournalTrouble
 from ..policy.batching import State
 from .contract import Entry, Kept, Past, Tally
+from .joining import joined
 from .store import Store, open_store
 from .troubles import SQLITE_ERRORS, of_sqlite, unusable
 
@@ -50,6 +51,12 @@ class _Change(Generic[T]):
         return answer
 
 
+def _raised(answer: T | JournalTrouble) -> T:
+    if isinstance(answer, JournalTrouble):
+        raise answer
+    return answer
+
+
 class SqliteJournal:
     """Keeps entries in the file `path`, which is made if it is not there.
 
@@ -65,19 +72,23 @@ class SqliteJournal:
         self._mutex = threading.Lock()
         """Held by the thread that uses the store: a task's own `cancel()` leaves its thread behind for a moment."""
         self._waiting: deque[_Change[Any]] = deque()
-        self._entered = False
+        self._entered: object | None = None
+        """Stands for the block that it is used in, from the first moment to the last."""
+        self._process = os.getpid()
+        """The one that it was entered in: SQLite must not be used by a child of it."""
 
     def __repr__(self) -> str:
         return f"<SqliteJournal in {str(self._path)!r}>"
 
     async def __aenter__(self) -> Self:
-        if self._entered:
+        if self._entered is not None:
+            self._check_process()
             raise JournalBusy(f"The journal {str(self._path)!r} is open already: end that batch first.")
-        self._entered = True
+        self._entered, self._process = object(), os.getpid()
         self._turn = Lock()
         self._limiter = CapacityLimiter(1)
         try:
-            await self._threaded(self._open)
+            await self._threaded(partial(self._open, self._entered))
         except BaseException:
             await self._close()
             raise
@@ -146,14 +157,11 @@ class SqliteJournal:
 
     async def _threaded(self, work: Callable[[], T]) -> T:
         """The choke point. Errors are returned by the thread and raised here, so that none has SQLite's as context."""
-        answer = await to_thread.run_sync(self._translated, work, limiter=self._limiter)
-        if isinstance(answer, JournalTrouble):
-            raise answer
-        return answer
+        return _raised(await to_thread.run_sync(self._translated, work, limiter=self._limiter))
 
     async def _close(self) -> None:
-        with CancelScope(shield=True):
-            await self._threaded(self._shut)
+        if self._process == os.getpid():  # else the parent closes it
+            _raised(await joined(partial(self._translated, self._shut)))
 
     # --- in the thread ------------------------------------------------------------------------------
 
@@ -169,19 +177,25 @@ class SqliteJournal:
         except SQLITE_ERRORS as error:
             return of_sqlite(error, self._path)
 
-    def _open(self) -> None:
-        if self._entered:  # else it was given up before this thread had its turn
+    def _open(self, entered: object) -> None:
+        if self._entered is entered:  # else it was given up before this thread had its turn
             self._store = open_store(self._path)
 
     def _shut(self) -> None:
-        store, self._store, self._entered = self._store, None, False
+        store, self._store, self._entered = self._store, None, None
         if store is not None:
             store.close()
 
     def _opened(self) -> Store:
         if self._store is None:
             raise unusable(self._path, "is not open", "Use it inside of `async with journal:`")
+        self._check_process()
         return self._store
+
+    def _check_process(self) -> None:
+        if self._process != os.getpid():
+            why = "was opened by the process from which this one was forked, and only that one can use it"
+            raise unusable(self._path, why, "Open a journal after the fork, or start the process with `spawn`")
 
     def _commit(self) -> None:
         changes = self._taken()

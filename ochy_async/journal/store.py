@@ -6,7 +6,7 @@ What SQLite raises passes through; only who holds the store translates it.
 
 from __future__ import annotations
 
-import sqlite3
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,12 +16,15 @@ from ..errors import JournalConflict
 from ..policy.batching import State
 from . import rows
 from .changes import changed, past
+from .connection import Connection, make_durable, pragma
 from .contract import Entry, Kept, Past, Tally
-from .files import beside, find_or_make, size_of
+from .files import Identity, beside, find_or_make, identity, size_of
 from .rows import ENTRIES, HISTORY, MARKS, NOTES, RESULTS, SEALED, TABLES, Row, Seal, Table, Values
-from .troubles import SQLITE_ERRORS, damaged, unusable
+from .troubles import SQLITE_ERRORS, damaged, of_sqlite, unusable
 
-__all__ = ["PAGE", "SCHEMA", "Store", "open_store", "write_empty"]
+__all__ = ["PAGE", "SCHEMA", "Store", "claimed", "open_store", "write_empty"]
+
+logger = logging.getLogger("ochy_async")
 
 APPLICATION: Final = 0x4F636879
 """`Ochy`, in the header of the file: what tells a journal from other databases."""
@@ -39,62 +42,49 @@ _OPEN: Final = "open"
 def open_store(path: Path) -> Store:
     """Opens the journal for this process alone, making it if it is new; checks all rows; writes a first line."""
     real = find_or_make(path, write_empty)
-    latest = size_of(beside(real, "-wal"))
-    connection = _connected(real)
+    store = claimed(real, path)
     try:
-        _claim(connection, path)
-        store = Store(connection, path)
-        store.check(whole=latest > 0)
+        store.check()
         store.mark_open()
+        store.watch(path.absolute(), beside(real, "-wal"))
     except BaseException:
-        connection.close()
+        store.connection.close()
         raise
     return store
 
 
-def _connected(path: Path) -> sqlite3.Connection:
-    """A connection to what exists. Commits are ours to make, and a lock is never waited for."""
-    connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=0, check_same_thread=False
-    )
-    # A flipped byte in a text must reach its checksum, not stop at the decoding.
-    connection.text_factory = lambda text: text.decode("utf-8", "replace")
-    return connection
+def claimed(real: Path, path: Path) -> Store:
+    """The journal in an existing file, for this process alone; nothing of it is checked. `path`: what it is called."""
+    latest = size_of(beside(real, "-wal"))
+    connection = Connection(real)
+    try:
+        _claim(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return Store(connection, path, logged=latest > 0)
 
 
-def _claim(connection: sqlite3.Connection, path: Path) -> None:
+def _claim(connection: Connection, path: Path) -> None:
     """Makes sure that it is a journal of ours, and keeps other processes out of it."""
-    # Before the first access: then the lock is kept to the end, and no shared memory file is needed.
-    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-    if _pragma(connection, "application_id") != APPLICATION:
+    pragma(connection, "locking_mode = EXCLUSIVE")  # before anything is read: nobody else may change it from here on
+    if pragma(connection, "application_id") != APPLICATION:
         raise unusable(path, "is the database of another program", "Choose another file")
-    version = _pragma(connection, "user_version")
+    version = pragma(connection, "user_version")
     if version > SCHEMA:
         raise unusable(path, f"was made by a newer ochy_async (schema {version})", "Update ochy_async")
     if version != SCHEMA:
         raise damaged(path, f"there is no schema {version}")
-    if _pragma(connection, "journal_mode = WAL") != "wal":
-        raise unusable(path, "lies where SQLite cannot keep a write-ahead log", "Choose another place")
-    _pragma(connection, "synchronous = FULL")
-    _pragma(connection, "fullfsync = ON")  # macOS: through the cache of the disk, too
-    _pragma(connection, "checkpoint_fullfsync = ON")
-    _pragma(connection, "cell_size_check = ON")
-    _pragma(connection, "trusted_schema = OFF")
+    make_durable(connection, path)
     connection.execute("BEGIN EXCLUSIVE")
     connection.execute("COMMIT")
 
 
-def _pragma(connection: sqlite3.Connection, text: str) -> Any:
-    row = connection.execute(f"PRAGMA {text}").fetchone()
-    return None if row is None else row[0]
-
-
 def write_empty(path: Path) -> None:
     """Writes an empty journal into an empty file."""
-    connection = _connected(path)
+    connection = Connection(path)
     try:
-        _pragma(connection, "journal_mode = WAL")
-        _pragma(connection, "synchronous = FULL")
+        make_durable(connection, path)
         connection.execute("BEGIN EXCLUSIVE")
         connection.execute(f"PRAGMA application_id = {APPLICATION}")
         connection.execute(f"PRAGMA user_version = {SCHEMA}")
@@ -105,6 +95,7 @@ def write_empty(path: Path) -> None:
         store.set_mark(_OPEN, "no")
         connection.execute("COMMIT")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.release()
     finally:
         connection.close()
 
@@ -118,9 +109,13 @@ def _schema(table: Table) -> str:
 class Store:
     """What a journal does, in SQL. A change is a function of the store that `commit` calls."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: Connection, path: Path, *, logged: bool = False) -> None:
         self.connection = connection
         self._path = path
+        self._logged = logged
+        """Whether its write-ahead log was found beside it."""
+        self._places: dict[Path, Identity | None] = {}
+        """Where it must still be found: its name and that of its log, each with the file that they led to."""
         self._seals: dict[str, Seal] = {}
         self._ids: set[str] = set()
         """The analyses in the history up to the place `_ids_to`."""
@@ -128,14 +123,25 @@ class Store:
 
     # --- opening and closing ------------------------------------------------------------------------
 
-    def check(self, *, whole: bool) -> None:
-        """Raises `JournalDamaged` unless the file is what was written; `whole`: its write-ahead log was found."""
+    def check(self) -> None:
+        """Raises `JournalDamaged` unless the file is what was written, and its latest changes are there."""
+        if self.lacks_log():
+            why = f"it was not closed, and the latest changes, in {self._path.name}-wal beside it, are gone"
+            raise damaged(self._path, why, "Put that file back, or restore a copy of both")
+        self.prove()
+
+    def lacks_log(self) -> bool:
+        """Whether it was not closed and its write-ahead log is gone: then the latest changes may be missing."""
+        self._check_pages()
+        return self._mark(_OPEN) == "yes" and not self._logged
+
+    def _check_pages(self) -> None:
         problem = self.connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if problem != "ok":
             raise damaged(self._path, "its pages contradict each other")
-        if self._mark(_OPEN) == "yes" and not whole:
-            why = f"it was not closed, and the latest changes, in {self._path.name}-wal beside it, are gone"
-            raise damaged(self._path, why, "Put that file back, or restore a copy of both")
+
+    def prove(self) -> None:
+        """Raises `JournalDamaged` unless every row has its checksum, and every table its seal."""
         self._seals = rows.seals_of(self._mark(_SEALS))
         for table in SEALED:
             if self._seal_of(table) != self._seals.get(table.name):
@@ -146,13 +152,33 @@ class Store:
         self.commit([lambda store: store.set_mark(_OPEN, "yes")])
         self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
+    def watch(self, *places: Path) -> None:
+        """From now on `check_places` makes sure that these names lead to the files that they lead to now."""
+        self._places = {place: identity(place) for place in places}
+
+    def check_places(self) -> None:
+        """Raises `JournalUnusable` where the file, or its log, was deleted, moved or replaced since it was opened."""
+        if any(identity(place) != first for place, first in self._places.items()):
+            raise unusable(
+                self._path,
+                "was deleted, moved or replaced while it was open, so another run may be buying the same clips",
+                "End that run, put this file back with its -wal, and run again; what is paid is still collected",
+            )
+
     def close(self) -> None:
-        """Gives the file back, with all changes in it."""
+        """Gives the file back, with all changes in it; what cannot be tidied up stays in the write-ahead log."""
         try:
-            # What cannot be tidied up now stays in the write-ahead log, from where the next opening takes it.
-            with suppress(*SQLITE_ERRORS):
-                self.commit([lambda store: store.set_mark(_OPEN, "no")])
-                self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            # All is merged before: then the log begins anew, and a full disk has room for the mark.
+            self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            self.commit([lambda store: store.set_mark(_OPEN, "no")])
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self.connection.release()
+        except SQLITE_ERRORS as error:
+            logger.warning(
+                "%s It was not closed in order; nothing is lost as long as %s-wal stays beside it.",
+                of_sqlite(error, self._path),
+                self._path.name,
+            )
         finally:
             self.connection.close()
 
@@ -195,7 +221,9 @@ class Store:
         return answer
 
     def put(self, entry: Entry, kept: Kept | None) -> Entry:
-        """A change: see `Journal.put`."""
+        """A change: see `Journal.put`. Nothing is intended in a file that nobody else would find."""
+        if entry.state is State.INTENDED:
+            self.check_places()
         found = self._found(ENTRIES, rows.plain(entry.key))
         stored = changed(None if found is None else rows.entry_of(found.values), entry)
         self._store(ENTRIES, found, rows.entry_row(stored))
