@@ -117,9 +117,9 @@ def test_aiohttp_is_known_at_the_wire_only() -> None:
 
 
 def test_sqlite_is_known_in_the_journal_only() -> None:
-    """The store speaks it, its errors are translated beside it; the worker and the memory know neither."""
+    """A connection is made in one place, errors are translated beside it; the worker and the memory know neither."""
     users = {module for module in TREES if "sqlite3" in IMPORTS[module]}
-    assert users == {"journal.store", "journal.troubles"}
+    assert users == {"journal.connection", "journal.troubles"}
 
 
 def test_nothing_is_swallowed() -> None:

@@ -133,7 +133,7 @@ async def test_a_link_leads_to_the_journal(path: Path) -> None:
         await refusal(path, JournalBusy)
 
 
-@pytest.mark.parametrize("at", ["write_empty", "_sync", "publish"])
+@pytest.mark.parametrize("at", ["write_empty", "sync", "publish"])
 async def test_a_crash_while_it_is_made_leaves_no_half(path: Path, at: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever step does not come to its end, the name stays free and the next try succeeds."""
 
@@ -313,6 +313,9 @@ MOUNTS = r"""
 34 33 8:3 / /mnt/twice rw - ext4 /dev/sdc1 rw
 35 22 0:43 / /mnt/ssh rw - fuse.sshfs user@server: rw
 36 22 0:44 / /mnt/usb rw - fuseblk /dev/sdd1 rw
+37 22 0:45 / /mnt/host rw - virtiofs host rw
+38 22 0:46 / /mnt/desktop rw - fuse.grpcfuse grpcfuse rw
+39 22 0:47 / /mnt/mac rw - osxfs osxfs rw
 a line that is cut
 """
 
@@ -329,6 +332,9 @@ a line that is cut
         ("/mnt/ssh/a.journal", "fuse.sshfs"),
         ("/mnt/usb/a.journal", None),
         ("/mnt/my share", "cifs"),
+        ("/mnt/host/a.journal", "virtiofs"),
+        ("/mnt/desktop/a.journal", "fuse.grpcfuse"),
+        ("/mnt/mac/a.journal", "osxfs"),
         ("/", None),
     ],
 )
@@ -355,8 +361,33 @@ def test_network_drives(path: str, drive_type: int, kind: str | None) -> None:
 async def test_a_network_file_system_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything is made there."""
     monkeypatch.setattr(files, "_network", lambda _: "nfs4")
-    assert "network file system (nfs4)" in await refusal(path, JournalUnusable)
+    assert "file system (nfs4)" in await refusal(path, JournalUnusable)
     assert not content(path.parent)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("ext4", None),
+        ("fuseblk", None),
+        ("fuse.mergerfs", None),
+        (None, None),
+        ("tmpfs", "lost when the machine restarts"),
+        ("ramfs", "lost when the machine restarts"),
+        ("fuse", "not known whether"),
+        ("fuse.something-new", "not known whether"),
+    ],
+)
+def test_doubtful_places(kind: str | None, words: str | None) -> None:
+    """Memory is lost at the next start, and of an unknown program nobody knows what it keeps: used, and said."""
+    doubt = places.doubt_about(kind)
+    assert doubt is None if words is None else words in str(doubt)
+
+
+async def test_a_journal_in_memory_is_said_to_be_one(small_disk: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Each time that it is opened; and it serves."""
+    assert (await written(small_disk / "clips.journal"))[0]
+    assert "lies in memory (tmpfs)" in caplog.text
 
 
 # --- damage ---------------------------------------------------------------------------------------

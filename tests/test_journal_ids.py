@@ -36,8 +36,8 @@ def start(store: Store, number: int) -> None:
 def test_a_lookup_reads_what_is_new_in_the_history_only(tmp_path: Path) -> None:
     """The ids of a long journal are not read again for each doubt, and none is missed."""
     path = tmp_path / "journal"
-    store = Counted(open_store(path).connection, path)
-    store.check(whole=True)
+    store = Counted(open_store(path).connection, path, logged=True)
+    store.check()
     for number in range(3):
         start(store, number)
         store.read = 0

@@ -23,7 +23,7 @@ from ..policy.spending import Closed, Guard
 from ..protocol.links import without_link_words
 from ..protocol.summary import clean
 
-__all__ = ["Books", "attempt_of", "ghosts", "let_go", "opened"]
+__all__ = ["Books", "attempt_of", "ghosts", "let_go", "note_of_release", "opened"]
 
 logger = logging.getLogger("ochy_async")
 LONGEST_REASON = 1_000
@@ -146,8 +146,15 @@ def attempt_of(entry: Entry, latest: datetime) -> StartAttempt:
 async def let_go(journal: Journal, entry: Entry, latest: datetime) -> None:
     """Remembers a doubt that is released unsolved: what became of that start may yet turn up in the lists."""
     attempt = attempt_of(entry, latest)
-    window = [attempt.earliest.isoformat(), attempt.latest.isoformat(), attempt.view, attempt.subject_id]
-    await journal.set_note(f"{RELEASED}{entry.key}:{entry.version}", json.dumps(window))
+    name = f"{entry.key}:{entry.version}"
+    await journal.set_note(*note_of_release(name, attempt.earliest, attempt.latest, attempt.view, attempt.subject_id))
+
+
+def note_of_release(
+    name: str, earliest: datetime, latest: datetime, view: str, subject_id: str | None
+) -> tuple[str, str]:
+    """Name and value of the note of a start that may have happened, and that no entry stands for."""
+    return RELEASED + name, json.dumps([earliest.isoformat(), latest.isoformat(), view, subject_id])
 
 
 async def ghosts(journal: Journal) -> list[StartAttempt]:

@@ -17,11 +17,13 @@ from ..journal.contract import Journal
 from ..policy.batching import State
 from ..protocol.subjects import create_subject_call
 
-__all__ = ["Lanes", "retire"]
+__all__ = ["PREFIX", "RETIRED", "Lanes", "retire"]
 
 PREFIX = "lane:"
+"""Of the note about a lane."""
 NAME = "ochy-async upload lane"
 RETIRED = "retired"
+"""What the note says of a lane that is never used again."""
 
 
 async def retire(journal: Journal, subject_id: str) -> None:

@@ -6,7 +6,6 @@ Law of this room: no results, no key, no network. What may cost a second credit 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
@@ -26,6 +25,8 @@ from .account import Account, account_options
 from .doubts import SHOWN
 from .groups import Group
 from .paper import draw, tell
+from .repair import command as repair_command
+from .repair import confirm
 from .requests import refuse
 from .sheets import NOTHING, Sheet, clean
 from .state import journals, state_journal
@@ -114,15 +115,14 @@ def release_command(
         tell(f"{clean(entry.clip)}: released. The next run buys it.")
 
 
+command.add_command(repair_command)
+
+
 def _confirm(entries: Sequence[Entry], yes: bool) -> None:
     for entry in entries:
         tell(f"{clean(entry.clip)}: {entry.state}, key {entry.key[:SHOWN]}")
     tell(_COSTS)
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise click.UsageError("Nothing was changed. Say --yes where nobody can be asked.")
-    click.confirm(f"Release {len(entries)}?", abort=True, err=True)
+    confirm(f"Release {len(entries)}?", yes=yes)
 
 
 def _with(path: Path, deed: Callable[[Journal], Awaitable[T]]) -> T:

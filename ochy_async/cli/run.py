@@ -25,6 +25,7 @@ from ..batch.sources import BatchItem
 from ..errors import JournalBusy, JournalTrouble
 from ..events import Event, SubjectCreated
 from ..journal.contract import Entry, Journal
+from ..journal.files import doubt_about
 from ..journal.memory import MemoryJournal
 from ..policy.batching import State
 from ..session import OchySession
@@ -93,6 +94,8 @@ def carry_out(job: Job, place: Place, emit: Emit) -> Exit:
     Raises what a session or a journal raises that cannot be opened.
     """
     paper = Paper(place.made_up, total=len(job.clips), kept=job.journal is not None)
+    if job.journal is not None and (doubt := doubt_about(job.journal)):
+        paper.note(doubt)
     memory = MemoryJournal() if job.journal is None else None
     limits = [job.settings.get(name) for name in ("max_credits", "max_credits_per_run")]
     summary = Summary(

@@ -11,6 +11,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 from weakref import WeakSet
@@ -47,6 +48,11 @@ class Connection(sqlite3.Connection):
         self._log = beside(path, "-wal")
         self._keeps_log(True)
         _ALIVE.add(self)
+
+    def copy_to(self, path: Path) -> None:
+        """Writes all that it sees into an empty file."""
+        with closing(sqlite3.connect(path)) as target:
+            self.backup(target)
 
     def release(self) -> None:
         """Lets the log go with the connection: the file itself says that it was closed, and holds all of it."""

@@ -17,7 +17,18 @@ from ..errors import JournalTrouble
 from . import places
 from .troubles import damaged, of_system, unusable
 
-__all__ = ["Identity", "beside", "find_or_make", "identity", "publish", "size_of"]
+__all__ = [
+    "Identity",
+    "beside",
+    "doubt_about",
+    "find",
+    "find_or_make",
+    "identity",
+    "publish",
+    "size_of",
+    "sync",
+    "sync_folder",
+]
 
 Identity = tuple[int, int]
 """Device and inode: two names with the same one lead to the same file."""
@@ -25,12 +36,29 @@ Identity = tuple[int, int]
 
 def find_or_make(path: Path, fill: Callable[[Path], None]) -> Path:
     """The real path of the journal, which exists from now on; `fill` writes an empty journal into a new file."""
+
+    def made(real: Path) -> None:
+        _make(real, fill)
+
+    return _found(path, made)
+
+
+def find(path: Path) -> Path:
+    """The real path of a journal that exists. Raises `JournalUnusable` where there is none."""
+
+    def missing(_: Path) -> None:
+        raise unusable(path, "is not there", "Check its name")
+
+    return _found(path, missing)
+
+
+def _found(path: Path, otherwise: Callable[[Path], None]) -> Path:
     trouble: JournalTrouble
     try:
         real = _real(path)
         _check_place(path, real)
         if _missing(path, real):
-            _make(real, fill)
+            otherwise(real)
         return real
     except JournalTrouble:
         raise
@@ -71,10 +99,19 @@ def _real(path: Path) -> Path:
     return Path(os.path.realpath(folder, strict=True)) / path.name
 
 
+def doubt_about(path: Path) -> str | None:
+    """One sentence on what is doubtful about the place of a journal that is used all the same; None: nothing."""
+    try:
+        doubt = places.doubt_about(places.mounted_as(_mounts(), str(_real(path))))
+    except (JournalTrouble, OSError, ValueError):
+        return None  # opening it says what is wrong
+    return None if doubt is None else f"The journal {str(path)!r} {doubt}."
+
+
 def _check_place(path: Path, real: Path) -> None:
     kind = _network(real)
     if kind is not None:
-        why = f"lies on a network file system ({kind}), where one process cannot keep out another"
+        why = f"lies on a network or shared file system ({kind}), where one process cannot keep out another"
         raise unusable(path, why, "Choose a place on a disk of this machine")
 
 
@@ -84,11 +121,14 @@ def _network(real: Path) -> str | None:
 
         drive_type = ctypes.windll.kernel32.GetDriveTypeW(f"{real.drive}\\")
         return places.network_drive(str(real), drive_type)
+    return places.network_mount(_mounts(), str(real))
+
+
+def _mounts() -> str:
     try:
-        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
+        return Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
-        return None  # not Linux: there is no one way to ask
-    return places.network_mount(mounts, str(real))
+        return ""  # not Linux: there is no one way to ask
 
 
 def _missing(path: Path, real: Path) -> bool:
@@ -115,13 +155,12 @@ def _make(real: Path, fill: Callable[[Path], None]) -> None:
     try:
         os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         fill(draft)
-        _sync(draft, os.O_RDWR)
+        sync(draft)
         publish(draft, real)
     finally:
         for ending in ("", "-wal", "-journal", "-shm"):
             beside(draft, ending).unlink(missing_ok=True)
-    if os.name == "posix":
-        _sync(real.parent, os.O_RDONLY)
+    sync_folder(real.parent)
 
 
 def publish(draft: Path, real: Path) -> None:
@@ -135,9 +174,16 @@ def publish(draft: Path, real: Path) -> None:
         draft.replace(real)
 
 
-def _sync(path: Path, flags: int) -> None:
+def sync(path: Path, flags: int = os.O_RDWR) -> None:
+    """Waits until a file is on the disk."""
     handle = os.open(path, flags)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sync_folder(path: Path) -> None:
+    """Waits until the names in a folder are on the disk, where the system can do so."""
+    if os.name == "posix":
+        sync(path, os.O_RDONLY)

@@ -37,6 +37,10 @@ class Table:
         text = json.dumps([self.name, *values], default=_digest)
         return hashlib.blake2b(text.encode("ascii"), digest_size=16).digest()
 
+    def proves(self, row: Row) -> bool:
+        """Whether a row is what was written."""
+        return isinstance(row.checksum, bytes) and self.checksum(row.values) == row.checksum
+
 
 ENTRIES: Final = Table("entries", ("key", "state", "version", "credits", "facts"), ("key",))
 """The current state. `facts` holds the whole entry; the columns beside it are for who asks with SQL."""

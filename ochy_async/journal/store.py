@@ -18,7 +18,7 @@ from . import rows
 from .changes import changed, past
 from .connection import Connection, make_durable, pragma
 from .contract import Entry, Kept, Past, Tally
-from .files import Identity, beside, find_or_make, identity, size_of
+from .files import Identity, beside, doubt_about, find_or_make, identity, size_of
 from .rows import ENTRIES, HISTORY, MARKS, NOTES, RESULTS, SEALED, TABLES, Row, Seal, Table, Values
 from .troubles import SQLITE_ERRORS, damaged, of_sqlite, unusable
 
@@ -42,6 +42,8 @@ _OPEN: Final = "open"
 def open_store(path: Path) -> Store:
     """Opens the journal for this process alone, making it if it is new; checks all rows; writes a first line."""
     real = find_or_make(path, write_empty)
+    if doubt := doubt_about(path):
+        logger.warning("%s", doubt)
     store = claimed(real, path)
     try:
         store.check()
@@ -132,17 +134,18 @@ class Store:
 
     def lacks_log(self) -> bool:
         """Whether it was not closed and its write-ahead log is gone: then the latest changes may be missing."""
-        self._check_pages()
-        return self._mark(_OPEN) == "yes" and not self._logged
-
-    def _check_pages(self) -> None:
         problem = self.connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if problem != "ok":
             raise damaged(self._path, "its pages contradict each other")
+        return self._mark(_OPEN) == "yes" and not self._logged
+
+    def seals(self) -> dict[str, Seal]:
+        """What all rows of each table come to, as the journal notes it about itself."""
+        return rows.seals_of(self._mark(_SEALS))
 
     def prove(self) -> None:
         """Raises `JournalDamaged` unless every row has its checksum, and every table its seal."""
-        self._seals = rows.seals_of(self._mark(_SEALS))
+        self._seals = self.seals()
         for table in SEALED:
             if self._seal_of(table) != self._seals.get(table.name):
                 raise damaged(self._path, f"rows of {table.name} are missing or older than they should be")
@@ -328,11 +331,16 @@ class Store:
             yield from page
             after = page[-1].seq
 
+    def unchecked(self, table: Table, which: str = "", values: Values = ()) -> Iterator[Row]:
+        """Rows as they were found, which need not be what was written."""
+        sql = f"SELECT seq, {', '.join(table.columns)}, checksum FROM {table.name} {which}"  # noqa: S608 - ours
+        for row in self.connection.execute(sql, values):
+            yield Row(row[0], row[1:-1], row[-1])
+
     def _read(self, table: Table, which: str, values: Values) -> list[Row]:
         """Rows that were checked. Raises `JournalDamaged` for the first that is not what was written."""
-        sql = f"SELECT seq, {', '.join(table.columns)}, checksum FROM {table.name} {which}"  # noqa: S608 - ours
-        found = [Row(row[0], row[1:-1], row[-1]) for row in self.connection.execute(sql, values)]
+        found = list(self.unchecked(table, which, values))
         for row in found:
-            if not isinstance(row.checksum, bytes) or table.checksum(row.values) != row.checksum:
+            if not table.proves(row):
                 raise damaged(self._path, f"a row of {table.name} does not match its checksum")
         return found

@@ -6,6 +6,7 @@ Law of this room: pure translation. No error of another library goes on, as a ca
 from __future__ import annotations
 
 import errno
+import shlex
 import sqlite3
 from collections.abc import Mapping
 from pathlib import PurePath
@@ -58,7 +59,8 @@ def of_sqlite(error: sqlite3.Error | UnicodeDecodeError, path: PurePath) -> Jour
         return damaged(path, "it holds text that is none")
     name: str = getattr(error, "sqlite_errorname", None) or ""
     kind, what = _SAID.get(name) or _SAID.get("_".join(name.split("_")[:2]), _SAID[""])
-    return kind(f"The journal {str(path)!r} {what} ({name or type(error).__name__}).")
+    said = f"The journal {str(path)!r} {what} ({name or type(error).__name__})."
+    return kind(f"{said} {_shown(path)}" if kind is JournalDamaged else said)
 
 
 def of_system(error: OSError | ValueError, path: PurePath) -> JournalTrouble:
@@ -76,4 +78,9 @@ def unusable(path: PurePath, what: str, then: str) -> JournalUnusable:
 
 def damaged(path: PurePath, what: str, then: str = _RESTORE) -> JournalDamaged:
     """Its content is not what was written."""
-    return JournalDamaged(f"The journal {str(path)!r} is damaged: {what}. {then}.")
+    return JournalDamaged(f"The journal {str(path)!r} is damaged: {what}. {then}. {_shown(path)}")
+
+
+def _shown(path: PurePath) -> str:
+    """Where a person with a damaged journal goes from here."""
+    return f"`ochy journal repair {shlex.quote(str(path))}` shows what can be proven of it."
