@@ -1,22 +1,31 @@
-"""Leaving a journal: whatever breaks in upon it, what was answered is there, and nothing is left open."""
+"""Opening and leaving a journal: whatever breaks in upon it, what was answered is there, and nothing is left open."""
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
+import os
+import sys
 import threading
+import warnings
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
-from test_journal import led, listed
-from test_journal_files import held_by_us
+from anyio import to_thread
+from attrs import evolve
+from test_journal import led, listed, new
+from test_journal_files import connection_of, content, fill_up, held_by_us, small_disk, until_full
 
-from ochy_async.errors import JournalTrouble
+from ochy_async.errors import JournalTrouble, JournalUnusable
 from ochy_async.journal.sqlite import SqliteJournal
 from ochy_async.policy.batching import State
+
+__all__ = ["small_disk"]
 
 pytestmark = pytest.mark.anyio
 
@@ -142,3 +151,256 @@ async def test_a_journal_may_be_broken_off_at_any_turn(
         if found := await lost(path):
             wrong[turns] = found
     assert wrong == {}
+
+
+async def opened(path: Path, entering: Leaving) -> None:
+    """Opens a journal, and stays in it for a while."""
+    entering()
+    async with SqliteJournal(path):
+        await asyncio.sleep(0.001)
+
+
+async def test_a_journal_may_be_broken_off_while_it_is_opened(tmp_path: Path) -> None:
+    """At any turn: what was in it is there at once, and no handle nor thread is left."""
+    wrong: dict[int, str] = {}
+    for turns in TURNS:
+        path = tmp_path / f"{turns}.journal"
+        await left(path, lambda: None)
+        begun = asyncio.Event()
+        task = asyncio.ensure_future(opened(path, begun.set))
+        await after(turns, begun, task.cancel)
+        await swallowed(task)
+        if found := await lost(path):
+            wrong[turns] = found
+    assert wrong == {}
+
+
+# --- every line -----------------------------------------------------------------------------------
+
+
+def raised_at(line: int, work: Callable[[], None]) -> bool:
+    """Does the work, with an exit at a line event of this thread. Whether it had so many."""
+    left = line
+
+    def step(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal left
+        if not frame.f_code.co_filename.replace(os.sep, "/").rpartition("/")[0].endswith("ochy_async/journal"):
+            return None
+        if event == "line":
+            left -= 1
+            if left == 0:
+                raise SystemExit
+        return step
+
+    before = sys.gettrace()
+    sys.settrace(step)
+    try:
+        work()
+    except SystemExit:
+        return True
+    finally:
+        sys.settrace(before)
+    return left <= 0
+
+
+def closed_at_a_line(path: Path, line: int) -> bool:
+    """Opens a journal, writes, and leaves it, with an exit at a line of what is done on the loop for leaving it."""
+    found = False
+
+    async def main() -> None:
+        nonlocal found
+        journal = await SqliteJournal(path).__aenter__()
+        for number in range(ENTRIES):
+            await led(journal, State.STARTED, str(number), analysis_id=f"id-{number}")
+        closing = journal.__aexit__(None, None, None)
+
+        def once() -> None:
+            with suppress(StopIteration):
+                closing.send(None)
+
+        found = raised_at(line, once)
+        closing.close()
+
+    asyncio.run(main())
+    return found
+
+
+def test_an_exit_at_any_line_of_leaving_it(tmp_path: Path) -> None:
+    """As from a handler of a signal: the log stays unless all is in the file, so nothing is lost."""
+    wrong: dict[int, str] = {}
+    line = 1
+    while closed_at_a_line(path := tmp_path / f"{line}.journal", line):
+        if found := asyncio.run(lost(path)):
+            wrong[line] = found
+        line += 1
+    assert wrong == {}
+    assert line > 10
+
+
+def test_a_journal_that_nobody_leaves_keeps_its_log(tmp_path: Path) -> None:
+    """Forgotten by its owner, as by a framework that never comes back to it: the next one goes on from the log."""
+    path = tmp_path / "clips.journal"
+
+    async def forgetful() -> None:
+        journal = await SqliteJournal(path).__aenter__()
+        for number in range(ENTRIES):
+            await led(journal, State.STARTED, str(number), analysis_id=f"id-{number}")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        asyncio.run(forgetful())
+        gc.collect()
+    assert path.with_name(f"{path.name}-wal").stat().st_size
+    assert not asyncio.run(lost(path))
+
+
+# --- full disks -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("entries", [1, 5, 50])
+@pytest.mark.parametrize("room", [0, 1, 2, 3, 6, 12])
+async def test_a_disk_that_is_full_when_it_is_left(small_disk: Path, entries: int, room: int) -> None:
+    """With any number of free pages: all that was answered is there once there is room again."""
+    path, ballast = small_disk / "clips.journal", small_disk / "ballast"
+    ballast.write_bytes(bytes(4096 * room))
+    async with SqliteJournal(path) as journal:
+        for number in range(entries):
+            await led(journal, State.STARTED, str(number))
+        fill_up(small_disk / "more")
+        ballast.unlink()
+    (small_disk / "more").unlink()
+    async with SqliteJournal(path) as journal:
+        assert len(await listed(journal)) == entries
+
+
+async def test_a_disk_that_its_journal_has_filled(small_disk: Path) -> None:
+    """Nothing of what was answered is lost, and nothing needs to be repaired."""
+    path, ballast = small_disk / "clips.journal", small_disk / "ballast"
+    ballast.write_bytes(bytes(900_000))
+    async with SqliteJournal(path) as journal:
+        stored = await until_full(journal)
+    ballast.unlink()
+    async with SqliteJournal(path) as journal:
+        assert len(await listed(journal)) == stored
+
+
+async def test_what_cannot_be_tidied_up_is_told(small_disk: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A log that has to stay beside the journal is named."""
+    path = small_disk / "clips.journal"
+    async with SqliteJournal(path) as journal:
+        await journal.put(new())
+        connection_of(journal).execute("PRAGMA query_only = ON")
+    assert "clips.journal-wal stays beside it" in caplog.text
+    async with SqliteJournal(path) as journal:
+        assert await journal.get("a") is not None
+
+
+# --- one process ----------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked there")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+async def test_a_forked_child_leaves_the_journal_of_its_parent_alone(tmp_path: Path) -> None:
+    """It is told so when it uses it, and neither its use nor its end changes a byte or lets another process in."""
+    path = tmp_path / "clips.journal"
+    async with SqliteJournal(path) as journal:
+        await journal.put(new())
+        before = content(tmp_path)
+        told = await to_thread.run_sync(in_a_child, journal)
+        assert told == [
+            "JournalUnusable: was opened by the process from which this one was forked",
+            "JournalUnusable: was opened by the process from which this one was forked",
+            "JournalBusy: is open elsewhere",
+            "left",
+        ]
+        assert content(tmp_path) == before
+        await journal.put(new("b"))
+    assert not await lost_of(path, 2)
+
+
+async def lost_of(path: Path, count: int) -> bool:
+    """Whether a journal has other than so many entries."""
+    async with SqliteJournal(path) as journal:
+        return len(await listed(journal)) != count
+
+
+def in_a_child(journal: SqliteJournal) -> list[str]:
+    """What a forked child is told, which then ends as an interpreter does."""
+    reading, writing = os.pipe()
+    if not os.fork():
+        status = 1
+        try:
+            os.write(writing, "\n".join(asyncio.run(tried(journal))).encode())
+            gc.collect()
+            status = 0
+        finally:
+            os.close(writing)
+            ended(status)
+    os.close(writing)
+    with os.fdopen(reading) as answers:
+        told = answers.read().splitlines()
+    os.wait()
+    return told
+
+
+def ended(status: int) -> None:
+    """Takes an interpreter down, with all that it still holds, as if its program had come to its end."""
+    ctypes.pythonapi.Py_FinalizeEx()
+    os._exit(status)
+
+
+async def tried(journal: SqliteJournal) -> list[str]:
+    """What a child is told by its parent's journal, and by one of its own in the same place."""
+    told: list[str] = []
+
+    async def ask(deed: Awaitable[object]) -> None:
+        try:
+            await deed
+        except JournalTrouble as trouble:
+            told.append(
+                f"{type(trouble).__name__}: {str(trouble).split(chr(39))[2].split(',')[0].split('.')[0].strip()}"
+            )
+
+    await ask(journal.get("a"))
+    await ask(journal.put(new("c")))
+    await ask(SqliteJournal(journal._path).__aenter__())
+    await journal.__aexit__(None, None, None)
+    return [*told, "left"]
+
+
+async def moved(path: Path) -> None:
+    """Another name for the file."""
+    path.rename(path.with_name("elsewhere"))
+
+
+async def replaced(path: Path) -> None:
+    """Another journal by its name."""
+    path.rename(path.with_name("elsewhere"))
+    async with SqliteJournal(path) as journal:
+        await journal.put(new("other"))
+
+
+async def deleted(path: Path) -> None:
+    """No file by its name any more, nor its log."""
+    path.unlink()
+    path.with_name(f"{path.name}-wal").unlink()
+
+
+async def without_its_log(path: Path) -> None:
+    """The file alone, as somebody leaves it who tidies up."""
+    path.with_name(f"{path.name}-wal").unlink()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="an open file cannot be moved there")
+@pytest.mark.parametrize("fate", [moved, replaced, deleted, without_its_log])
+async def test_a_journal_that_is_taken_away_intends_nothing(
+    tmp_path: Path, fate: Callable[[Path], Awaitable[None]]
+) -> None:
+    """While it is open: nothing is bought that nobody else would find; what is paid for is still written down."""
+    path = tmp_path / "clips.journal"
+    async with SqliteJournal(path) as journal:
+        entry = await journal.put(new())
+        await fate(path)
+        with pytest.raises(JournalUnusable, match="deleted, moved or replaced while it was open"):
+            await journal.put(new("b"))
+        await journal.put(evolve(entry, state=State.STARTED, analysis_id="paid"))
