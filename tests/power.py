@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -198,8 +199,7 @@ def _torn(change: Change, chance: random.Random) -> list[Change]:
         return [change]
     first = -change.offset % SECTOR
     cuts = [0, *range(first or SECTOR, len(change.data), SECTOR), len(change.data)]
-    pieces = zip(cuts, cuts[1:], strict=False)
-    kept = [(a, b) for a, b in pieces if chance.random() < 0.5]
+    kept = [(a, b) for a, b in pairwise(cuts) if chance.random() < 0.5]
     return [Write(change.file, change.offset + a, change.data[a:b]) for a, b in kept]
 
 

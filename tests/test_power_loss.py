@@ -123,6 +123,14 @@ def _forgotten(opened: store.Store, marks: list[Any]) -> Iterator[str]:
                 yield f"{stored.clip} has lost its results."
 
 
+def found_by_the_next(folder: Path, files: Files) -> None:
+    """Puts these files into a folder, and nothing else."""
+    for old in folder.iterdir():
+        old.unlink()
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+
+
 @pytest.fixture
 def disk() -> Iterator[Path]:
     """A folder in memory, where there is one: thousands of journals are opened in it."""
@@ -137,10 +145,7 @@ async def test_the_power_may_go_at_any_moment(disk: Path, tmp_path: Path, monkey
     wrong: dict[int, str] = {}
     replays = 0
     for moment, files in moments(before, record, random.Random(1)):
-        for old in disk.iterdir():
-            old.unlink()
-        for name, data in files.items():
-            (disk / name).write_bytes(data)
+        found_by_the_next(disk, files)
         marks = [each.what for each in record.happened[:moment] if isinstance(each, Mark)]
         if lost := forgotten(disk / NAME, marks):
             wrong[moment] = lost
