@@ -29,7 +29,7 @@ from ochy_async.errors import (
     JournalTrouble,
     JournalUnusable,
 )
-from ochy_async.journal import files, places, store
+from ochy_async.journal import connection, files, places, store
 from ochy_async.journal.contract import Entry, Kept
 from ochy_async.journal.sqlite import SqliteJournal
 from ochy_async.journal.troubles import of_sqlite, of_system
@@ -739,3 +739,31 @@ async def test_changes_that_wait_share_a_commit(path: Path) -> None:
                 group.start_soon(journal.put, new(str(number)))
         assert 1 <= said.count("COMMIT") <= 2
         assert len(await listed(journal)) == 50
+
+
+# --- what a journal depends on ----------------------------------------------------------------------
+
+ANSWERS: dict[str, object] = {
+    "journal_mode": "wal",
+    "synchronous": 2,
+    "locking_mode": "exclusive",
+    "fullfsync": 1,
+    "checkpoint_fullfsync": 1,
+    "cell_size_check": 1,
+    "trusted_schema": 0,
+}
+"""What SQLite answers of an open journal: without the first five a change that was answered may be forgotten."""
+
+
+@pytest.mark.parametrize(("name", "answer"), ANSWERS.items())
+async def test_what_sqlite_is_told(path: Path, name: str, answer: object) -> None:
+    """By an open journal, and by one that was just made."""
+    async with SqliteJournal(path) as journal:
+        assert connection_of(journal).execute(f"PRAGMA {name}").fetchone() == (answer,)
+
+
+async def test_a_setting_that_does_not_hold_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What SQLite does not answer as it was told, nothing is built upon."""
+    await written(path)
+    monkeypatch.setattr(connection, "DURABLE", {"synchronous": ("NORMAL", 2)})
+    assert "synchronous is not NORMAL" in await refusal(path, JournalUnusable)

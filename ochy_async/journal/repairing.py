@@ -139,7 +139,9 @@ def _evidence(store: Store) -> Evidence:
                 _noted(table, row, entries, ids)
         whole = seals.get(table.name)
         written = None if whole is None else whole.rows
-        return TableEvidence(name=table.name, written=written, found=found, proven=proven, sealed=seal == whole)
+        return TableEvidence(
+            name=table.name, written=written, found=found, proven=proven, sealed=found == proven and seal == whole
+        )
 
     tables = tuple(of_table(table) for table in SEALED)
     return Evidence(
