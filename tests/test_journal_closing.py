@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
@@ -23,6 +24,7 @@ from test_journal_files import connection_of, fill_up, held_by_us, small_disk, u
 
 from ochy_async.errors import JournalTrouble, JournalUnusable
 from ochy_async.journal import store
+from ochy_async.journal.joining import joined
 from ochy_async.journal.sqlite import SqliteJournal
 from ochy_async.policy.batching import State
 
@@ -176,6 +178,28 @@ async def test_a_journal_may_be_broken_off_while_it_is_opened(tmp_path: Path) ->
     assert wrong == {}
 
 
+@pytest.mark.parametrize("times", [1, 2, 20])
+async def test_closing_comes_back_after_its_thread(times: int) -> None:
+    """However often it is cancelled: the cancellation is raised once the work has ended, and the loop went on."""
+    done = threading.Event()
+
+    def work() -> None:
+        time.sleep(0.05)
+        done.set()
+
+    task = asyncio.ensure_future(joined(work))
+    for _ in range(times):
+        await asyncio.sleep(0)
+        task.cancel()
+    began = time.monotonic()
+    await asyncio.sleep(0)
+    assert time.monotonic() - began < 0.04, "the loop was held"
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert done.is_set()
+    assert "ochy-journal" not in [thread.name for thread in threading.enumerate()]
+
+
 # --- every line -----------------------------------------------------------------------------------
 
 
@@ -298,9 +322,9 @@ async def test_a_disk_that_its_journal_has_filled(small_disk: Path) -> None:
         assert len(await listed(journal)) == stored
 
 
-async def test_what_cannot_be_tidied_up_is_told(small_disk: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_cannot_be_tidied_up_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A log that has to stay beside the journal is named."""
-    path = small_disk / "clips.journal"
+    path = tmp_path / "clips.journal"
     async with SqliteJournal(path) as journal:
         await journal.put(new())
         connection_of(journal).execute("PRAGMA query_only = ON")
@@ -319,6 +343,7 @@ warnings.simplefilter("ignore", DeprecationWarning)  # forking while there are t
 import anyio, asyncio, threading
 from test_journal import new
 from ochy_async.errors import JournalTrouble
+from ochy_async.journal.joining import joined
 from ochy_async.journal.sqlite import SqliteJournal
 
 async def tried():

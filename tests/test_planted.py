@@ -339,3 +339,127 @@ def test_a_fault_beyond_the_worlds_is_found(file: str, tests: str, edit: Edit, t
     found = run(tmp_path, *PYTEST, str(TESTS / file), "-k", tests)
     assert found.returncode == 1, found.stdout[-2000:] + found.stderr[-2000:]
     assert "1 failed" in found.stdout
+
+
+SETTINGS = {
+    "journal_mode": ('("WAL", "wal")', '("DELETE", "delete")'),
+    "synchronous": ('("FULL", 2)', '("OFF", 0)'),
+    "locking_mode": ('("EXCLUSIVE", "exclusive")', '("NORMAL", "normal")'),
+    "fullfsync": ('("ON", 1)', '("OFF", 0)'),
+    "checkpoint_fullfsync": ('("ON", 1)', '("OFF", 0)'),
+    "cell_size_check": ('("ON", 1)', '("OFF", 0)'),
+    "trusted_schema": ('("OFF", 0)', '("ON", 1)'),
+}
+"""Each setting of a journal's connection: as it is, and as it must not be."""
+
+
+def setting(name: str, instead: str) -> Edit:
+    return ("journal/connection.py", f'    "{name}": {SETTINGS[name][0]}', f'    "{name}": {instead}')
+
+
+CLOSING, FILES, REPAIR = "test_journal_closing.py", "test_journal_files.py", "test_journal_repair.py"
+JOURNAL_FAULTS: dict[str, tuple[Edit, str, str]] = {
+    **{f"{name} is not set": (setting(name, wrong), FILES, "sqlite_is_told") for name, (_, wrong) in SETTINGS.items()},
+    "the log goes with a journal that was not closed": (
+        (
+            "journal/store.py",
+            "        finally:\n            self.connection.close()\n\n    def _seal_of",
+            "        finally:\n            self.connection.release()\n            self.connection.close()\n\n"
+            "    def _seal_of",
+        ),
+        CLOSING,
+        "tidied_up",
+    ),
+    "the log goes with a connection that nobody closes": (
+        ("journal/connection.py", "        self._keeps_log(True)\n", "        self.release()\n"),
+        CLOSING,
+        "nobody_leaves",
+    ),
+    "a cancellation keeps the closing from running": (
+        (
+            "journal/sqlite.py",
+            "_raised(await joined(partial(self._translated, self._shut)))",
+            "await self._threaded(self._shut)",
+        ),
+        CLOSING,
+        "by_hand_twice",
+    ),
+    "the thread that closes is not waited for": (
+        ("journal/joining.py", "                cancelled = error\n", "                return error\n"),
+        CLOSING,
+        "comes_back_after",
+    ),
+    "a journal that was taken away is bought into": (
+        ("journal/store.py", "        if entry.state is State.INTENDED:\n", "        if entry.state is State.OPEN:\n"),
+        CLOSING,
+        "taken_away",
+    ),
+    "the log is taken away unseen": (
+        ("journal/store.py", 'store.watch(path.absolute(), beside(real, "-wal"))', "store.watch(path.absolute())"),
+        CLOSING,
+        "without_its_log",
+    ),
+    "a child uses the journal of its parent": (
+        ("journal/sqlite.py", "        if self._process != os.getpid():\n", "        if False:\n"),
+        CLOSING,
+        "forked",
+    ),
+    "rows that are not proven are repaired": (
+        ("journal/repairing.py", "        store.prove()\n", ""),
+        REPAIR,
+        "really_damaged",
+    ),
+    "rows that nobody wrote look whole": (
+        ("journal/repairing.py", "sealed=found == proven and seal == whole", "sealed=seal == whole"),
+        REPAIR,
+        "really_damaged",
+    ),
+    "a repair leaves intents as they were": (
+        ("batch/mending.py", "            if becomes_doubt(entry):", "            if entry.state is State.OPEN:"),
+        REPAIR,
+        "can_be_repaired",
+    ),
+    "a repair lets free clips be bought": (
+        ("batch/mending.py", "            if becomes_doubt(entry):", "            if entry.state is State.INTENDED:"),
+        REPAIR,
+        "can_be_repaired",
+    ),
+    "what was lost is no rival": (
+        ("batch/mending.py", "        store.set_note(*note_of_release(", "        str((*note_of_release("),
+        REPAIR,
+        "anything_that_was_lost",
+    ),
+    "lanes live on after a repair": (
+        ("batch/mending.py", "store.set_note(lane, RETIRED)", 'store.set_note(lane, "")'),
+        REPAIR,
+        "anything_that_was_lost",
+    ),
+    "no copy is made": (
+        ("journal/repairing.py", "    store.connection.copy_to(copy)\n", ""),
+        REPAIR,
+        "copy_is_made",
+    ),
+    "memory is a disk": (("journal/places.py", '{"ramfs", "tmpfs"}', '{"ramfs"}'), FILES, "doubtful_places"),
+    "a shared folder is a disk": (("journal/places.py", ', "virtiofs"}', "}"), FILES, "network_mounts"),
+}
+
+
+@pytest.mark.parametrize(("edit", "suite", "which"), JOURNAL_FAULTS.values(), ids=JOURNAL_FAULTS)
+def test_a_fault_of_the_journal_is_found(edit: Edit, suite: str, which: str, tmp_path: Path) -> None:
+    """The tests that are named for it fail."""
+    if which.startswith("without_its_log") and os.name != "posix":
+        pytest.skip("an open file cannot be taken away there")
+    planted(tmp_path, [edit])
+    found = run(tmp_path, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", which, str(TESTS / suite))
+    assert found.returncode == 1, found.stdout[-2000:]
+    assert "1 failed" in found.stdout
+
+
+@pytest.mark.parametrize("wrong", ['("OFF", 0)', '("NORMAL", 1)'])
+def test_a_journal_that_does_not_sync_is_found_by_a_loss_of_power(wrong: str, tmp_path: Path) -> None:
+    """Not only by its word: clips that were paid for are forgotten."""
+    pytest.importorskip("apsw", reason="needs the extra dev: apsw records what SQLite writes")
+    planted(tmp_path, [setting("synchronous", wrong)])
+    found = run(tmp_path, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", str(TESTS / "test_power_loss.py"))
+    assert found.returncode == 1, found.stdout[-2000:]
+    assert "1 failed" in found.stdout
