@@ -29,7 +29,7 @@ _UNKNOWN: Final = "The journal lost its latest changes, and with them what becam
 
 def becomes_doubt(entry: Entry) -> bool:
     """Whether a lost change may have started it, or told what became of its start."""
-    return NEXT[entry.state] is Step.START or entry.state is State.INTENDED
+    return NEXT[entry.state] in (Step.START, Step.LOOK_UP) and entry.state is not State.UNCERTAIN
 
 
 def doubting(now: datetime) -> Callable[[Store], None]:
@@ -54,7 +54,7 @@ def doubting(now: datetime) -> Callable[[Store], None]:
 
 def _doubt(store: Store, entry: Entry, latest: datetime, now: datetime) -> None:
     changes: dict[str, Any] = {"subject_id": None, "reason": _UNKNOWN, "at": now}
-    if entry.state is State.INTENDED:
+    if NEXT[entry.state] is Step.LOOK_UP:
         end = min(now, (entry.earliest or entry.at) + _LONGEST)
     else:  # it may have been started at any time since
         again = evolve(entry, state=State.INTENDED, credits=entry.credits + 1, earliest=latest, **changes)
