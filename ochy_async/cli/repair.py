@@ -77,7 +77,7 @@ def _unproven(path: Path, evidence: Evidence) -> Iterator[str]:
     doubts = sum(map(becomes_doubt, evidence.entries))
     until = "nothing" if evidence.latest is None else f"every change up to {evidence.latest:%Y-%m-%d %H:%M:%S}Z"
     yield f"The file holds {until}, and all of that is proven. It was not closed, and {path.name}-wal is gone."
-    yield "Whether there were later changes cannot be proven. A copy of that file beside it would bring them back."
+    yield "Later changes may be missing, which nobody can prove. If you have a copy of it, put that beside the journal."
     yield (
         f"{doubts} of {len(evidence.entries)} clips become doubts: each may have been charged, so none is bought "
         "again before you release it. Subjects that tagged starts are not used again."
