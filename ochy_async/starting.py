@@ -1,7 +1,8 @@
 """Starting an analysis: the one request that costs money.
 
 Law of this room: sent again only if it surely did not happen; on any doubt an `UncertainStart` that
-holds what a lookup needs. What is known of the upload is known here, whatever the wire says later.
+holds what a lookup needs. What is known of the upload is known here, whatever the wire says later: `Sending.fate`
+is set before the step that it describes, and "not happened" only where that is known.
 """
 
 from __future__ import annotations
@@ -51,8 +52,9 @@ class Sending(Generic[R, C]):
     on_trouble: Callable[[OchyError], None] = _ignore
     """Told of each attempt that failed, those that are followed by another too."""
     earliest: datetime = field(init=False)
-    whole: bool = field(default=False, init=False)
-    """The last chunk of the current attempt was handed over: from here on the server may charge."""
+    fate: Fate = field(default=Fate.NOT_HAPPENED, init=False)
+    """How far the start got, at any moment, whatever breaks it off then: uncertain from before the last chunk of an
+    attempt leaves until something else is known. Not happened and refused are knowledge, never a guess."""
     doubt: StartAttempt | None = field(default=None, init=False)
     """What a lookup needs, once the start may have been charged; a cancelled start has no error to carry it."""
     accepted: Started[R, C] | None = field(default=None, init=False)
@@ -63,44 +65,29 @@ class Sending(Generic[R, C]):
 
     async def started(self) -> Started[R, C]:
         """Sends the start and spends a credit. Raises what `start` raises."""
-        answer = await self._sent()
-        exchange = self.exchange
-        started: Started[R, C] = Started(
-            analysis_id=answer.video_id,
-            view=self.request.view,
-            started_at=exchange.clock(),
-            clip=self.clip.name,
-            subject_id=self.request.subject_id,
-        )
-        self.accepted = started
-        exchange.started.add(answer.video_id)
-        exchange.budget.earn()
-        logger.info("started analysis %s of %s", clean(answer.video_id), clean(self.label))
-        exchange.tell(AnalysisStarted(self.label, answer.video_id))
-        return started
-
-    async def _sent(self) -> StartAnswer:
-        exchange, number = self.exchange, 1
-        seconds = exchange.limits.upload(self.clip.size)
         try:
-            with move_on_after(seconds):
-                while True:
-                    try:
-                        return await self.attempt(number)
-                    except OchyError as error:
-                        failure = error
-                    self.whole = False
-                    self.on_trouble(failure)
-                    if not may_repeat(failure, repeatable=False) or not await exchange.pause(failure, number):
-                        raise failure
-                    number += 1
+            return await self._sent()
         except BaseException:
             # Cancelled or killed from outside: the answer, if any comes, is lost with whoever waited for it.
-            if self.whole:
+            if self.fate is Fate.UNCERTAIN and self.doubt is None:
                 self.tell_uncertain("It was broken off before its answer came.")
             raise
+
+    async def _sent(self) -> Started[R, C]:
+        exchange, number = self.exchange, 1
+        seconds = exchange.limits.upload(self.clip.size)
+        with move_on_after(seconds):
+            while True:
+                try:
+                    return await self.attempt(number)
+                except OchyError as error:
+                    failure = error
+                self.on_trouble(failure)
+                if not may_repeat(failure, repeatable=False) or not await exchange.pause(failure, number):
+                    raise failure
+                number += 1
         late = exchange.deadline_passed(start_call(self.upload()).request, number, seconds)
-        raise self.uncertain(late, number) if self.whole else late
+        raise self.uncertain(late, number) if self.fate is Fate.UNCERTAIN else late
 
     def upload(self) -> Upload:
         return Upload(
@@ -115,18 +102,17 @@ class Sending(Generic[R, C]):
     async def _chunks(self) -> AsyncGenerator[bytes]:
         """The clip's bytes, counted and told as they go."""
         sent = 0
-        self.whole = False
         self.exchange.tell(BytesSent(self.label, 0, self.clip.size))
         async with aclosing(self.clip.chunks()) as chunks:
             async for chunk in chunks:
                 sent += len(chunk)
-                self.whole = sent >= self.clip.size
+                if sent >= self.clip.size:
+                    self.fate = Fate.UNCERTAIN  # the server may charge from here on
                 yield chunk
                 self.exchange.tell(BytesSent(self.label, sent, self.clip.size))
 
-    async def attempt(self, number: int) -> StartAnswer:
+    async def attempt(self, number: int) -> Started[R, C]:
         """Sends the start once. Raises `UncertainStart` where it may have happened."""
-        self.whole = False
         call = start_call(self.upload())
         try:
             response = await self.exchange.send(call.request)
@@ -136,17 +122,34 @@ class Sending(Generic[R, C]):
             fate = fate_of_trouble(phase)
         else:
             try:
-                return self.exchange.read(call, response)
+                return self._accepted(self.exchange.read(call, response))
             except OchyError as refusal:
                 fate = fate_of_answer(response)
                 failure = _cut_short(refusal) if fate is Fate.NOT_HAPPENED else refusal
         failure.attempt = number
         # Accepted and yet not readable: charged, without an id to wait for.
-        doubt = fate in (Fate.UNCERTAIN, Fate.ACCEPTED)
-        raise self.uncertain(failure, number) if doubt else failure
+        self.fate = Fate.UNCERTAIN if fate is Fate.ACCEPTED else fate
+        raise self.uncertain(failure, number) if self.fate is Fate.UNCERTAIN else failure
 
     def _phase(self) -> Phase:
-        return Phase.COMPLETE if self.whole else Phase.INCOMPLETE
+        return Phase.COMPLETE if self.fate is Fate.UNCERTAIN else Phase.INCOMPLETE
+
+    def _accepted(self, answer: StartAnswer) -> Started[R, C]:
+        """The paid analysis: known before anybody is told of it."""
+        exchange = self.exchange
+        started: Started[R, C] = Started(
+            analysis_id=answer.video_id,
+            view=self.request.view,
+            started_at=exchange.clock(),
+            clip=self.clip.name,
+            subject_id=self.request.subject_id,
+        )
+        self.accepted, self.fate = started, Fate.ACCEPTED
+        exchange.started.add(answer.video_id)
+        exchange.budget.earn()
+        logger.info("started analysis %s of %s", clean(answer.video_id), clean(self.label))
+        exchange.tell(AnalysisStarted(self.label, answer.video_id))
+        return started
 
     def uncertain(self, cause: OchyError, number: int) -> UncertainStart:
         """The error for a start that may have been charged."""

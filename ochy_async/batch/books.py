@@ -97,11 +97,12 @@ class Books:
         return await self.journal.put(changed, kept)
 
     async def _made_good(self, key: str) -> Entry:
-        """Stores a paid id late, on top of whatever the journal holds by now."""
-        stored = await self.journal.get(key)
-        paid = await self.journal.put(evolve(self._owed[key], version=0 if stored is None else stored.version))
+        """Stores a paid id late, on top of whatever the journal holds by now; that may be the id itself."""
+        stored, paid = await self.journal.get(key), self._owed[key]
+        if stored is None or stored.analysis_id != paid.analysis_id:
+            stored = await self.journal.put(evolve(paid, version=0 if stored is None else stored.version))
         del self._owed[key]
-        return paid
+        return stored
 
     async def close(self) -> None:
         """A last try to store the paid ids that the journal would not take: nobody knows them after this."""

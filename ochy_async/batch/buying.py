@@ -1,7 +1,7 @@
 """Spending a credit on a clip: guard, lane, intent, deed, and what the deed has come to.
 
 Law of this room: the intent is durable before the first byte leaves, and a credit is given back only
-where the start surely did not happen.
+where it is known that the start did not happen (`Sending.fate`): what cleans up infers nothing.
 """
 
 from __future__ import annotations
@@ -13,9 +13,19 @@ from anyio import CancelScope, current_time
 from attrs import evolve
 
 from ..clips import pinned
-from ..errors import ClipRefused, FilmAgain, FixRequest, KeyRefused, NotFound, OchyError, UncertainStart
+from ..errors import (
+    ClipRefused,
+    FilmAgain,
+    FixRequest,
+    KeyRefused,
+    NotFound,
+    OchyError,
+    StartAttempt,
+    UncertainStart,
+)
 from ..policy.batching import State
 from ..policy.spending import Closed
+from ..policy.starts import Fate
 from ..protocol.analysis import Started
 from ..protocol.request import AnalysisRequest
 from ..starting import Sending
@@ -45,6 +55,7 @@ async def _spend(walk: Walk) -> NotAnalyzed | None:
     road = walk.road
     try:
         request = await _tagged(walk)
+        sending = Sending(road.exchange, pinned(walk.clip, walk.content), request, walk.item.label, road.trouble)
         walk.entry = await road.books.intend(walk.entry, **_intent(walk, request))
     except OchyError as error:
         road.books.guard.give_back()
@@ -53,8 +64,7 @@ async def _spend(walk: Walk) -> NotAnalyzed | None:
     except BaseException:
         road.books.guard.give_back()
         raise
-    clip = pinned(walk.clip, walk.content)
-    return await _sent(walk, Sending(road.exchange, clip, request, walk.item.label, road.trouble))
+    return await _sent(walk, sending)
 
 
 def _on_a_lane(walk: Walk) -> bool:
@@ -80,20 +90,20 @@ def _intent(walk: Walk, request: AnalysisRequest[Any, Any]) -> dict[str, Any]:
 
 async def _sent(walk: Walk, sending: Sending[Any, Any]) -> NotAnalyzed | None:
     try:
-        started = await sending.started()
+        await _accepted(walk, await sending.started())
     except OchyError as error:
         return await _not_started(walk, sending, error)
     except BaseException:
         await _broken_off(walk, sending, "It was broken off.")
         raise
-    await _accepted(walk, started)
     return None
 
 
 async def _accepted(walk: Walk, started: Started[Any, Any]) -> None:
-    """Writes down what is paid, before anything else is done with it."""
-    walk.bought = True
-    walk.road.accepted(_seconds(walk.known.earliest, started.started_at))
+    """Writes down what is paid, before anything else is done with it. Done again where it was broken off."""
+    if not walk.bought:
+        walk.bought = True
+        walk.road.accepted(_seconds(walk.known.earliest, started.started_at))
     walk.entry = await walk.road.books.record(
         walk.known, State.STARTED, analysis_id=started.analysis_id, started_at=started.started_at
     )
@@ -114,7 +124,7 @@ async def _not_started(walk: Walk, sending: Sending[Any, Any], error: OchyError)
         road.lanes.give(walk.known.subject_id)
         return walk.end(Refused, reason, error)
     await _broken_off(walk, sending, reason)
-    if sending.doubt is not None:
+    if sending.fate in (Fate.UNCERTAIN, Fate.ACCEPTED):
         return None
     if for_account and road.books.guard.closed is None:
         return None  # starts are paused: it takes its turn again
@@ -128,14 +138,18 @@ async def _not_started(walk: Walk, sending: Sending[Any, Any], error: OchyError)
 
 async def _broken_off(walk: Walk, sending: Sending[Any, Any], reason: str) -> None:
     """Writes down whether a start that did not come to its end may have been charged."""
-    books, doubt = walk.road.books, sending.doubt
     with CancelScope(shield=True):
         if sending.accepted is not None:
             await _accepted(walk, sending.accepted)
-            return
-        if doubt is not None:
-            walk.told = walk.road.doubts[walk.key] = True
-            walk.entry = await books.record(walk.known, State.UNCERTAIN, latest=doubt.latest, reason=reason)
-            return
-        walk.entry = await books.give_up(walk.known, reason)
-        walk.road.lanes.give(walk.known.subject_id)
+        elif sending.fate in (Fate.NOT_HAPPENED, Fate.REFUSED):
+            walk.entry = await walk.road.books.give_up(walk.known, reason)
+            walk.road.lanes.give(walk.known.subject_id)
+        else:
+            await _doubted(walk, sending.doubt, reason)
+
+
+async def _doubted(walk: Walk, doubt: StartAttempt | None, reason: str) -> None:
+    """It may have been charged. Without `doubt` it was struck before that could be told."""
+    walk.told, walk.road.doubts[walk.key] = doubt is not None, True
+    latest = doubt.latest if doubt is not None else walk.road.books.clock()
+    walk.entry = await walk.road.books.record(walk.known, State.UNCERTAIN, latest=latest, reason=reason)

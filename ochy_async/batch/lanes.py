@@ -68,7 +68,7 @@ class Lanes:
 
     def give(self, subject_id: str | None) -> None:
         """A start has ended without a doubt: its lane, if it had one, is free."""
-        if subject_id is not None and subject_id in self._all:
+        if subject_id is not None and subject_id in self._all and subject_id not in self._free:
             self._free.append(subject_id)
 
     async def drop(self, subject_id: str | None) -> bool:
