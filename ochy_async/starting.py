@@ -97,6 +97,7 @@ class Sending(Generic[R, C]):
             content_type=self.clip.content_type,
             size=self.clip.size,
             chunks=self._chunks,
+            answered=self._answered,
         )
 
     async def _chunks(self) -> AsyncGenerator[bytes]:
@@ -110,6 +111,11 @@ class Sending(Generic[R, C]):
                     self.fate = Fate.UNCERTAIN  # the server may charge from here on
                 yield chunk
                 self.exchange.tell(BytesSent(self.label, sent, self.clip.size))
+
+    def _answered(self, status: int) -> None:
+        """A success that comes before the clip was whole makes no sense, so it proves nothing: it may be charged."""
+        if 200 <= status < 300:
+            self.fate = Fate.UNCERTAIN
 
     async def attempt(self, number: int) -> Started[R, C]:
         """Sends the start once. Raises `UncertainStart` where it may have happened."""

@@ -287,6 +287,8 @@ class _Exchange:
 
     async def answer(self, response: aiohttp.ClientResponse, key: ApiKey) -> Response:
         self.seen.append(response.status)
+        if self.request.upload is not None:
+            self.request.upload.answered(response.status)
         complete = self.part is None or self.part.complete
         if self.part is None or complete:
             body = await self._body(response)

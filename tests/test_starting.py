@@ -17,7 +17,10 @@ from conftest import CLIP, Recorded, direct_session, real_session, world
 from virtual_time import in_virtual_time
 
 from ochy_async import BackView, Clip, Limits, OchySession, Retry, SideView, Started, UncertainStart
+from ochy_async.batch.outcomes import Uncertain
 from ochy_async.emulator import (
+    Answer,
+    Course,
     CutAfter,
     CutBefore,
     CutInside,
@@ -50,6 +53,7 @@ from ochy_async.errors import (
     RequestRefused,
 )
 from ochy_async.events import AnalysisStarted, BytesSent, Event, Retried, StartUncertain
+from ochy_async.journal.memory import MemoryJournal
 from ochy_async.protocol.routes import START
 from ochy_async.protocol.video_limits import MAX_BYTES
 
@@ -446,6 +450,42 @@ def test_a_start_that_is_cancelled_after_its_last_byte_is_told() -> None:
         assert [each.analysis_id for each in found.candidates] == [service.ledger[0].analysis_id]
 
     in_virtual_time(story())
+
+
+class EarlyHead:
+    """A 202 begins before the clip was read, and its body trickles for minutes."""
+
+    def course(self) -> Course:
+        return Course(read=0, acts=False, answer=lambda _: Answer(202, {}, b" " * 100), answer_rate=0.5)
+
+
+@pytest.mark.anyio
+async def test_an_early_success_is_uncertain_for_who_cancels_it() -> None:
+    """Only the head of a 202 has come, and the clip was not whole: who cancels then is told of the doubt."""
+    events: list[Event] = []
+    faults = on_start(EarlyHead())
+    async with Emulator(world(), faults) as emulator, real_session(emulator, on_event=events.append) as ochy:
+        with anyio.move_on_after(1):
+            await ochy.start(CLIP * 2_500, SideView())
+    assert [type(event) for event in events].count(StartUncertain) == 1
+    assert starts(faults) == 1
+
+
+@pytest.mark.parametrize("cancelled", [True, False], ids=["cancelled", "deadline"])
+def test_an_early_success_is_not_bought_again(cancelled: bool) -> None:
+    """Whether the batch is left or the start runs into its deadline: the next run looks it up and sends nothing."""
+    journal, faults, service = MemoryJournal(), on_start(EarlyHead()), Service(world())
+
+    async def story() -> None:
+        async with direct_session(service, faults, limits=Limits(call=30)) as ochy:
+            async with ochy.batch(SideView(), journal=journal) as batch:
+                with anyio.move_on_after(10 if cancelled else 1_000):
+                    assert [type(outcome) async for outcome in batch.run([CLIP])] == [Uncertain]
+            async with ochy.batch(SideView(), journal=journal) as batch:
+                assert [type(outcome) async for outcome in batch.run([CLIP])] == [Uncertain]
+
+    in_virtual_time(story())
+    assert starts(faults) == 1
 
 
 @pytest.mark.anyio

@@ -116,7 +116,10 @@ class DirectTransport:
             raise _trouble(request, Phase.COMPLETE if whole else Phase.INCOMPLETE, "the connection broke")
         answer = course.answer(answer)
         trickle = 0.0 if course.answer_rate is None else len(answer.body) / course.answer_rate
-        await anyio.sleep(half + course.wait_after + trickle)
+        await anyio.sleep(half + course.wait_after)
+        if request.upload is not None:
+            request.upload.answered(answer.status)
+        await anyio.sleep(trickle)
         if course.keep is not None:
             raise _trouble(request, Phase.COMPLETE, "the answer broke off")
         return _response(request, answer, whole=whole)

@@ -16,6 +16,10 @@ from .routes import Route
 __all__ = ["Head", "Request", "Response", "Sink", "Upload"]
 
 
+def _unheard(_: int) -> None:
+    pass
+
+
 @frozen
 class Upload:
     """A multipart form with one file part, whose bytes are streamed."""
@@ -40,6 +44,9 @@ class Upload:
 
     What it gives can be joined, sent and hashed like bytes; of a file it may be a `bytearray`, which spares a copy.
     """
+
+    answered: Callable[[int], None] = field(default=_unheard, repr=False, eq=False)
+    """Told the status of an answer as soon as its head has come, before its body is read, which may never end."""
 
 
 @frozen
