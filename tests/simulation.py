@@ -47,6 +47,7 @@ from ochy_async.emulator import (
     RetryAfter,
     Seeded,
     Service,
+    Shapes,
     Status,
     StatusAfter,
     World,
@@ -207,7 +208,18 @@ def scene_of(seed: int) -> Scene:
         foreign=tagged and chance.random() < 0.4,
         again=[chance.random() < 0.3 for _ in range(processes)],
     )
-    return _repeated(scene, chance) if chance.random() < 0.2 else scene
+    scene = _repeated(scene, chance) if chance.random() < 0.2 else scene
+    return evolve(scene, world=_odd(world, chance))
+
+
+def _odd(world: World, chance: random.Random) -> World:
+    """The world with what no documentation excludes: refused uploads that leave something, a clock that is off."""
+    return evolve(
+        world,
+        keep_refused_uploads=chance.random() < 0.5,
+        clock_offset=chance.choice((0.0, 0.0, -7200.0, 7200.0)),
+        shapes=Shapes(subject_items=chance.choice(("strings", "objects"))),
+    )
 
 
 def _repeated(scene: Scene, chance: random.Random) -> Scene:
@@ -516,14 +528,19 @@ class Life:
         things = Counter({sha256: count * most for sha256, count in things.items()})
         self.expect(not refused - things, "a refused clip was charged twice")
 
-    def _charges(self) -> dict[str, Thing]:
-        """What was paid for, by the id of its analysis; the other program's left out."""
+    def _made(self) -> dict[str, Thing]:
+        """Of what each analysis was made, those that refused uploads left too; the other program's left out."""
         orders = {name: analysis.order for name, analysis in self.service._account.analyses.items()}
         return {
             name: Thing(order.video.sha256, order.analysis_type, order.height)
             for name, order in orders.items()
             if order.video.filename != "foreign.mp4"
         }
+
+    def _charges(self) -> dict[str, Thing]:
+        """What was paid for, by the id of its analysis."""
+        paid = {charge.analysis_id for charge in self.service.ledger}
+        return {name: thing for name, thing in self._made().items() if name in paid}
 
     def _replaced(self) -> set[str | None]:
         """The ids of analyses that were done before their clips were bought anew: paid for, known, and not lost."""
@@ -532,7 +549,7 @@ class Life:
         return past - {entry.analysis_id for entry in journal._entries.values()} - {None}
 
     def _judge(self) -> None:
-        charges = self._charges()
+        charges, made = self._charges(), self._made()
         replaced = self._replaced()
         paid = Counter(thing for name, thing in charges.items() if name not in replaced)
         self._judge_money(charges)
@@ -541,7 +558,7 @@ class Life:
             thing = self.scene.thing(outcome.index)
             if isinstance(outcome, Analyzed | Failed):
                 told.add(outcome.analysis_id)
-                self.expect(charges.get(outcome.analysis_id or "") == thing, "a clip was given the analysis of another")
+                self.expect(made.get(outcome.analysis_id or "") == thing, "a clip was given the analysis of another")
             elif isinstance(outcome, Uncertain):
                 self.expect(not (self.scene.tagged and paid[thing]), "a charged start on a lane was not found")
             else:

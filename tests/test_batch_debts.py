@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import anyio
 import pytest
 from conftest import Recorded, direct_session, world
-from test_batch import batched, charges, clip, clips, states, words
+from test_batch import batched, charges, clip, clips, named, states, words
 from virtual_time import in_virtual_time
 
-from ochy_async.emulator import Fault, Service
-from ochy_async.emulator.values import Ask
+from ochy_async import SideView
+from ochy_async.batch.outcomes import Uncertain
+from ochy_async.emulator import CutAfter, Fault, Rule, Script, Service, Shapes, Video, direct
+from ochy_async.emulator.values import Ask, Form
 from ochy_async.errors import JournalFull
 from ochy_async.journal.contract import Entry, Kept
 from ochy_async.journal.memory import MemoryJournal
@@ -101,3 +104,95 @@ def test_a_subject_that_is_never_there_ends_the_clip() -> None:
     (outcome,) = in_virtual_time(batched(direct_session(service, faults), clips(1), tag_starts=True))
     assert outcome.word == "unfinished"
     assert faults.routes.count(str(START)) == 1
+
+
+# --- what a refused upload leaves, and a clock that is off ------------------------------------------
+
+
+class FullForReleases(MemoryJournal):
+    """A journal whose disk has no room for the note of a start that nobody looks up any more."""
+
+    async def set_note(self, name: str, value: str) -> None:
+        if name.startswith("released:"):
+            raise JournalFull("The disk is full.")
+        await super().set_note(name, value)
+
+
+LEAVING = world(keep_refused_uploads=True, too_long_clips={"long.mp4"})
+LOST = Rule(str(START), CutAfter(charged=False), occurrence=2)
+
+
+@pytest.mark.parametrize("tagged", [True, False], ids=["on lanes", "without"])
+@pytest.mark.parametrize("runs", [1, 2], ids=["in the same run", "in the next run"])
+def test_what_a_refused_upload_left_is_nobody_elses(tagged: bool, runs: int) -> None:
+    """The start after it is lost: the analysis that the refused upload may have left is not taken for that one."""
+    service, journal, faults = Service(LEAVING), MemoryJournal(), Recorded(Script([LOST]))
+    settings: dict[str, Any] = {"journal": journal, "tag_starts": tagged, "bounds": Bounds(uploads=1)}
+    source = [named("long.mp4", 0), named("short.mp4", 1)]
+    if runs == 2:
+        in_virtual_time(batched(direct_session(service, faults), source[:1], **settings))
+    outcomes = in_virtual_time(batched(direct_session(service, faults), source, **settings))
+    assert words(outcomes) == ["refused", "uncertain"]
+    assert faults.routes.count(str(START)) == 2
+
+
+def test_a_refusal_that_cannot_be_remembered_stays_a_doubt() -> None:
+    """Without the note that its lane proves nothing any more the refusal is not written down either."""
+    service, journal = Service(LEAVING), FullForReleases()
+    settings: dict[str, Any] = {"journal": journal, "tag_starts": True}
+    (refused,) = in_virtual_time(batched(direct_session(service), [named("long.mp4", 0)], **settings))
+    assert refused.word == "refused"
+    assert in_virtual_time(states(journal)) == {State.INTENDED: 1}
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_a_doubt_on_a_lane_is_found_whatever_the_vendors_clock_says(hours: int) -> None:
+    """What is linked to the lane is the start, though it seem to have been made long before or after."""
+    service = Service(world(clock_offset=hours * 3600.0, shapes=Shapes(subject_items="objects")))
+    faults = Recorded(Script([Rule(str(START), CutAfter(charged=True))]))
+    (outcome,) = in_virtual_time(batched(direct_session(service, faults), clips(1), tag_starts=True))
+    assert (outcome.word, charges(service)) == ("analyzed", [1])
+
+
+# --- what a lookup may take for a start ---------------------------------------------------------------
+
+
+def started_elsewhere(service: Service) -> None:
+    """Another program of the account starts an analysis now."""
+    form = Form({"analysis_type": "side_view"}, Video("other.mp4", 5, "ab" * 32))
+    ask = Ask("POST", "/analysis/start", {"apiKey": service.api_key}, form=form)
+    assert service.handle(ask, direct.loop_clock()).status == 202
+
+
+def test_a_process_that_died_had_ended_at_its_deadline() -> None:
+    """What another program starts hours after the intent of a dead process is no candidate for its start."""
+    service, journal = Service(world()), FullFor(State.UNCERTAIN, 5)
+    faults = Recorded(Script([Rule(str(START), CutAfter(charged=False))]))
+
+    async def story() -> Any:
+        await batched(direct_session(service, faults), clips(1), journal=journal)
+        assert await states(journal) == {State.INTENDED: 1}
+        journal.times = 0
+        await anyio.sleep(3 * 3600)
+        started_elsewhere(service)
+        return await batched(direct_session(service), clips(1), journal=journal)
+
+    (outcome,) = in_virtual_time(story())
+    assert isinstance(outcome, Uncertain)
+    assert not outcome.candidates
+
+
+def test_what_this_session_started_by_itself_is_no_candidate() -> None:
+    """The only other analysis of the account is one that the session knows, though the journal does not."""
+    service = Service(world())
+    faults = Recorded(Script([Rule(str(START), CutAfter(charged=False), occurrence=2)]))
+
+    async def story() -> Any:
+        async with direct_session(service, faults) as ochy:
+            await ochy.start(clip(5), SideView())
+            async with ochy.batch(SideView()) as batch:
+                return [outcome async for outcome in batch.run(clips(1))]
+
+    (outcome,) = in_virtual_time(story())
+    assert isinstance(outcome, Uncertain)
+    assert not outcome.candidates

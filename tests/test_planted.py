@@ -114,7 +114,13 @@ PLANTED: dict[str, list[Edit]] = {
         ),
     ],
     "a lane with an open doubt is used again": [
-        ("batch/lanes.py", "sorted(self._all - retired - doubtful)", "sorted(self._all - retired)"),
+        ("batch/lanes.py", "sorted(self._all - self._retired - doubtful)", "sorted(self._all - self._retired)"),
+    ],
+    "the lane of a refused upload is used again": [
+        ("batch/buying.py", "await road.lanes.retire(", "road.lanes.give("),
+    ],
+    "a clock that is off hides what is on a lane": [
+        ("policy/reconciling.py", "possible = _linked if own_subject else _possible", "possible = _possible"),
     ],
     "the request is no part of the identity": [
         ("policy/identity.py", "[_FORM, content, fields, account, origin]", "[_FORM, content, account, origin]"),
@@ -156,6 +162,45 @@ PLANTED: dict[str, list[Edit]] = {
         ("policy/batching.py", "State.REFUSED: frozenset({", "State.REFUSED: frozenset({State.INTENDED, "),
     ],
 }
+
+
+LOOKUPS = ("test_batch_debts.py", "test_batch.py")
+UNSEEN: dict[str, tuple[list[Edit], tuple[str, ...]]] = {
+    "the window of a dead process ends now": (
+        [("batch/lookup.py", "latest=min(road.books.clock(), deadline)", "latest=road.books.clock()")],
+        LOOKUPS,
+    ),
+    "ids that this session started are candidates": (
+        [
+            (
+                "batch/lookup.py",
+                "await road.books.journal.analysis_ids() | road.exchange.started",
+                "await road.books.journal.analysis_ids()",
+            )
+        ],
+        LOOKUPS,
+    ),
+    "what a refused upload left is no rival": (
+        [("batch/buying.py", "await let_go(road.books.journal, walk.known, road.books.clock())", "pass")],
+        LOOKUPS,
+    ),
+    "a start counts as not sent until its answer is understood": (
+        [
+            (
+                "starting.py",
+                "exchange = self.exchange\n        started:",
+                "exchange, self.fate = self.exchange, Fate.NOT_HAPPENED\n        started:",
+            )
+        ],
+        ("test_step_walk.py",),
+    ),
+    "the last chunk leaves without being counted": (
+        [("starting.py", "if sent >= self.clip.size:", "if False:")],
+        ("test_step_walk.py",),
+    ),
+}
+"""Faults that no world shows: the programs, accidents or moments that they take are not among them. Other tests see
+each of them."""
 
 
 def planted(folder: Path, edits: list[Edit]) -> None:
@@ -206,6 +251,18 @@ def test_a_command_line_that_pays_twice_is_found(edit: Edit, tmp_path: Path) -> 
     """The journal of the state folder is not used, counts for all time, or is an empty one for a rotated key."""
     planted(tmp_path, [edit])
     found = run(tmp_path, *PYTEST, str(TESTS / "test_cli_state.py"))
+    assert found.returncode == 1, found.stdout[-2000:]
+    assert "1 failed" in found.stdout
+
+
+@pytest.mark.parametrize(("edits", "suite"), UNSEEN.values(), ids=UNSEEN)
+def test_a_planted_fault_that_no_world_shows_is_found_by_a_test(
+    edits: list[Edit], suite: tuple[str, ...], tmp_path: Path
+) -> None:
+    """The suite that is named passes on the library as it is, and fails on this."""
+    planted(tmp_path, edits)
+    tests = [str(TESTS / name) for name in suite]
+    found = run(tmp_path, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider", *tests)
     assert found.returncode == 1, found.stdout[-2000:]
     assert "1 failed" in found.stdout
 

@@ -56,7 +56,7 @@ class Books:
         try:
             return await self.journal.get(key)
         except JournalTrouble as trouble:
-            self._fails(trouble)
+            self.fails(trouble)
             raise
 
     async def intend(self, before: Entry | None, **facts: Any) -> Entry:
@@ -73,7 +73,7 @@ class Books:
         try:
             return await self.journal.put(entry)
         except JournalTrouble as trouble:
-            self._fails(trouble)
+            self.fails(trouble)
             raise
 
     async def record(self, entry: Entry, state: State, kept: Kept | None = None, **facts: Any) -> Entry:
@@ -86,7 +86,7 @@ class Books:
             except JournalTrouble as trouble:
                 if state is State.STARTED:
                     self._owed[entry.key] = changed
-                self._fails(trouble)
+                self.fails(trouble)
         return changed
 
     async def _stored(self, changed: Entry, kept: Kept | None) -> Entry:
@@ -123,7 +123,8 @@ class Books:
         self.guard.give_back()
         return await self.record(entry, State.OPEN, reason=reason, credits=entry.credits - 1)
 
-    def _fails(self, trouble: JournalTrouble) -> None:
+    def fails(self, trouble: JournalTrouble) -> None:
+        """The journal has failed: nothing new is bought."""
         logger.error("the journal fails, so nothing new is bought: %s", trouble)
         self.guard.close(Closed(f"Nothing new is bought while the journal fails. {trouble}", trouble))
 
@@ -145,7 +146,8 @@ def attempt_of(entry: Entry, latest: datetime) -> StartAttempt:
 
 
 async def let_go(journal: Journal, entry: Entry, latest: datetime) -> None:
-    """Remembers a doubt that is released unsolved: what became of that start may yet turn up in the lists."""
+    """Remembers a start that nobody looks up any more, released unsolved or refused: what became of it may yet turn up
+    in the lists."""
     attempt = attempt_of(entry, latest)
     name = f"{entry.key}:{entry.version}"
     await journal.set_note(*note_of_release(name, attempt.earliest, attempt.latest, attempt.view, attempt.subject_id))
@@ -159,7 +161,7 @@ def note_of_release(
 
 
 async def ghosts(journal: Journal) -> list[StartAttempt]:
-    """The starts that were released unsolved."""
+    """The starts that nobody looks up any more."""
     return [_ghost(*json.loads(window)) for window in (await journal.notes(RELEASED)).values()]
 
 

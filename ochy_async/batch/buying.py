@@ -17,9 +17,11 @@ from ..errors import (
     ClipRefused,
     FilmAgain,
     FixRequest,
+    JournalTrouble,
     KeyRefused,
     NotFound,
     OchyError,
+    RequestRefused,
     StartAttempt,
     UncertainStart,
 )
@@ -29,6 +31,7 @@ from ..policy.starts import Fate
 from ..protocol.analysis import Started
 from ..protocol.request import AnalysisRequest
 from ..starting import Sending
+from .books import let_go
 from .outcomes import Refused, Unfinished
 from .walk import NotAnalyzed, Walk
 
@@ -120,8 +123,10 @@ async def _not_started(walk: Walk, sending: Sending[Any, Any], error: OchyError)
     for_account = road.books.guard.refused(error, current_time())  # first of all, so that nobody else starts meanwhile
     if isinstance(error, ClipRefused):
         road.refused.add(walk.key)
+    if isinstance(error, ClipRefused | RequestRefused) and not await _left_behind(walk):
+        return walk.end(Refused, reason, error)  # to the next run it is a doubt
+    if isinstance(error, ClipRefused):
         walk.entry = await road.books.record(walk.known, State.REFUSED, reason=reason)
-        road.lanes.give(walk.known.subject_id)
         return walk.end(Refused, reason, error)
     await _broken_off(walk, sending, reason)
     if sending.fate in (Fate.UNCERTAIN, Fate.ACCEPTED):
@@ -134,6 +139,20 @@ async def _not_started(walk: Walk, sending: Sending[Any, Any], error: OchyError)
     elif isinstance(error, FixRequest | FilmAgain) and not isinstance(error, KeyRefused):
         return walk.end(Refused, reason, error, problems=getattr(error, "problems", ()))
     return walk.end(Unfinished, reason, error)
+
+
+async def _left_behind(walk: Walk) -> bool:
+    """Whether it is written down that a refused upload may have left an analysis behind, which is not documented:
+    neither its lane nor its time proves anything for other starts any more."""
+    road = walk.road
+    with CancelScope(shield=True):
+        try:
+            await let_go(road.books.journal, walk.known, road.books.clock())
+            await road.lanes.retire(walk.known.subject_id)
+        except JournalTrouble as trouble:
+            road.books.fails(trouble)
+            return False
+    return True
 
 
 async def _broken_off(walk: Walk, sending: Sending[Any, Any], reason: str) -> None:

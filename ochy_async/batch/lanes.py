@@ -1,8 +1,8 @@
 """Upload lanes: a subject for each, so that a start in doubt is looked up exactly.
 
 Law of this room: one start at a time on a lane, and a lane with an open doubt is left alone. A lane is
-written down before it is used; one whose doubt was settled by hand is never used again, since what
-comes of that start may yet appear on it.
+written down before it is used; one whose doubt was settled by hand, or whose upload was refused, is never
+used again, since what comes of that start may yet appear on it.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class Lanes:
     journal: Journal
     _free: list[str] = field(factory=list, init=False)
     _all: set[str] = field(factory=set, init=False)
+    _retired: set[str] = field(factory=set, init=False)
     _old: set[str] = field(factory=set, init=False)
     """Lanes of earlier runs that nothing has been heard of since."""
 
@@ -47,9 +48,9 @@ class Lanes:
         """Finds the lanes of earlier runs. Those with an open doubt are not used."""
         notes = await self.journal.notes(PREFIX)
         self._all = {name.removeprefix(PREFIX) for name in notes}
-        retired = {name.removeprefix(PREFIX) for name, state in notes.items() if state == RETIRED}
+        self._retired = {name.removeprefix(PREFIX) for name, state in notes.items() if state == RETIRED}
         doubtful = {entry.subject_id async for entry in self.journal.entries(State.INTENDED, State.UNCERTAIN)}
-        self._free = sorted(self._all - retired - doubtful)
+        self._free = sorted(self._all - self._retired - doubtful)
         self._old = set(self._free)
 
     def has(self, subject_id: str | None) -> bool:
@@ -68,8 +69,14 @@ class Lanes:
 
     def give(self, subject_id: str | None) -> None:
         """A start has ended without a doubt: its lane, if it had one, is free."""
-        if subject_id is not None and subject_id in self._all and subject_id not in self._free:
+        if subject_id is not None and subject_id in self._all - self._retired and subject_id not in self._free:
             self._free.append(subject_id)
+
+    async def retire(self, subject_id: str | None) -> None:
+        """Keeps a lane from ever being used again, by this run even where the journal fails."""
+        if subject_id is not None and subject_id in self._all:
+            self._retired.add(subject_id)
+            await retire(self.journal, subject_id)
 
     async def drop(self, subject_id: str | None) -> bool:
         """The subject of a lane is gone at the vendor's. Whether another lane may do.
@@ -80,5 +87,5 @@ class Lanes:
             return False
         self._free.remove(subject_id)
         with suppress(JournalTrouble):  # then it is found out once more by the next run
-            await retire(self.journal, subject_id)
+            await self.retire(subject_id)
         return subject_id in self._old

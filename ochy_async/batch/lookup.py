@@ -99,7 +99,7 @@ async def _look(walk: Walk) -> _Look:
     except OchyError as error:
         road.books.guard.refused(error, current_time())
         return _Look(trouble=error)
-    reconciliation = candidates_of(_attempt(walk), listed, known)
+    reconciliation = candidates_of(_attempt(walk), listed, known, own_subject=on_a_lane)
     found = the_one_meant(reconciliation, known, rivals, own_subject=on_a_lane)
     return _Look(found, reconciliation.candidates)
 

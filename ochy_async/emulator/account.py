@@ -63,11 +63,22 @@ class Account:
         """Starts an analysis and charges it; refuses without credits."""
         if self.credits(now) < 1:
             raise refusal.no_credits()
+        analysis = self._begun(order, now, fails=self._fails(order.video))
+        self.charge(analysis.analysis_id, order, now)
+        return analysis
+
+    def refuse(self, order: Order, now: float) -> None:
+        """What an upload that is refused for its video leaves behind, as the settings say."""
+        if self.world.charge_on_refused_upload and self.credits(now) > 0:
+            self.charge(None, order, now)
+        if self.world.keep_refused_uploads:
+            self._begun(order, now, fails=False)
+
+    def _begun(self, order: Order, now: float, *, fails: bool) -> Analysis:
         begins, ends = self._queued(order.video, now)
         analysis_id = uuid_like(self.world.seed, "analysis", len(self.analyses))
-        analysis = Analysis(analysis_id, order, now, begins, ends, self._fails(order.video))
+        analysis = Analysis(analysis_id, order, now, begins, ends, fails)
         self.analyses[analysis_id] = analysis
-        self.charge(analysis_id, order, now)
         return analysis
 
     def _queued(self, video: Video, now: float) -> tuple[float, float]:

@@ -55,6 +55,8 @@ BEHAVIOURS: tuple[Behaviour, ...] = (
     _assumed("results", "A clip's duration, failure and numbers follow from its bytes: the same clip ends the same."),
     _assumed("credits", "The credit of a failed analysis is not given back (`World.refund_on_failed`)."),
     _assumed("credits", "A refused upload costs nothing (`World.charge_on_refused_upload`)."),
+    _assumed("credits", "Nor does it leave an analysis behind (`World.keep_refused_uploads`)."),
+    _assumed("lists", "The service's clock is that of whoever asks (`World.clock_offset`)."),
     _documented("signed URLs", "`thumbnail` and `output_video` are dead after one hour."),
     _assumed("signed URLs", "Asking for results again gives fresh ones; a dead or altered one is a 403."),
     _assumed("signed URLs", "A query parameter more, such as the key, spoils the signature; ranges are served."),

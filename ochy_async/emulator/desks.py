@@ -42,8 +42,7 @@ def start(case: Case) -> Answer:
     account, order = case.account, order_of(case.ask.form)
     refused = judged_video(order.video, account.world)
     if refused is not None:
-        if account.world.charge_on_refused_upload and account.credits(case.now) > 0:
-            account.charge(None, order, case.now)
+        account.refuse(order, case.now)
         raise refused
     if order.subject_id is not None:
         account.subject(order.subject_id)

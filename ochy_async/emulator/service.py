@@ -60,7 +60,8 @@ class Service:
         self._latest = 0.0
 
     def handle(self, ask: Ask, now: float) -> Answer:
-        """The answer to one request at `now` (seconds since the epoch), with all its consequences."""
+        """The answer to one request at `now` (seconds since the epoch, for whoever asks), with what follows of it."""
+        now += self.world.clock_offset
         self._latest = max(self._latest, now)
         template, parts = _match(ask.path)
         try:

@@ -87,6 +87,12 @@ class World:
     charge_on_refused_upload: bool = field(default=False, validator=a(bool))
     """Whether an upload refused for its video costs a credit. Unknown."""
 
+    keep_refused_uploads: bool = field(default=False, validator=a(bool))
+    """Whether an upload refused for its video leaves an analysis behind, which lists show. Unknown."""
+
+    clock_offset: float = field(default=0.0, validator=[ge(-DAY), le(DAY)])
+    """Seconds by which the service's clock is ahead of whoever asks. Unknown."""
+
     listing_lag: float = field(default=0.0, validator=[ge(0), le(DAY)])
     """Seconds until a new analysis shows in lists. Unknown."""
 

@@ -45,16 +45,26 @@ class Reconciliation:
         )
 
 
-def candidates_of(start: StartAttempt, listed: AnalysisList, known: Collection[str]) -> Reconciliation:
-    """The listed analyses that are not `known` and that nothing says cannot be the start."""
-    return Reconciliation(start, tuple(each for each in listed if _possible(start, each, known)))
+def candidates_of(
+    start: StartAttempt, listed: AnalysisList, known: Collection[str], *, own_subject: bool = False
+) -> Reconciliation:
+    """The listed analyses that are not `known` and that nothing says cannot be the start.
+
+    With a subject of its own, to which nothing else is ever linked (`own_subject`), times say nothing: the server's
+    clock may be hours off.
+    """
+    possible = _linked if own_subject else _possible
+    return Reconciliation(start, tuple(each for each in listed if possible(start, each, known)))
+
+
+def _linked(start: StartAttempt, each: ListedAnalysis, known: Collection[str]) -> bool:
+    return each.analysis_id not in known and each.subject_id in (None, start.subject_id)
 
 
 def _possible(start: StartAttempt, each: ListedAnalysis, known: Collection[str]) -> bool:
-    if each.analysis_id in known or (each.subject_id is not None and each.subject_id != start.subject_id):
-        return False
     created = each.created_at
-    return created is None or start.earliest - SKEW <= created <= start.latest + SKEW
+    in_time = created is None or start.earliest - SKEW <= created <= start.latest + SKEW
+    return in_time and _linked(start, each, known)
 
 
 def the_one_meant(
@@ -62,9 +72,8 @@ def the_one_meant(
 ) -> ListedAnalysis | None:
     """The candidate that can be nothing but the start; None where there is any other possibility.
 
-    With a subject of its own, to which nothing else is ever linked (`own_subject`), one candidate is
-    proof. Without, it must tell when it was made, fit the view, and be possible for none of the
-    `rivals`: starts of ours that are under way or in doubt as well.
+    With a subject of its own (`own_subject`) one candidate is proof. Without, it must tell when it was made, fit the
+    view, and be possible for none of the `rivals`: starts of ours that are under way or in doubt as well, or refused.
     """
     if len(found.candidates) != 1:
         return None
