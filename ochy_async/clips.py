@@ -22,6 +22,7 @@ from anyio import CancelScope, to_thread
 from anyio.lowlevel import checkpoint
 from attrs import evolve, field, frozen
 
+from .cancelling import cancelled_elsewhere
 from .errors import ClipUnusable
 from .protocol.facts import HEAD, ClipFacts, container_of
 from .protocol.judgement import Finding, judge, refuse
@@ -150,7 +151,8 @@ async def _content(clip: Clip) -> AsyncGenerator[bytes]:
 
 async def _next(chunks: AsyncGenerator[bytes]) -> bytes:
     try:
-        return await anext(chunks, b"")
+        with cancelled_elsewhere(_cancelled):
+            return await anext(chunks, b"")
     except ClipUnusable:
         raise
     except Exception as trouble:  # noqa: BLE001 - a caller's own stream may raise anything
@@ -361,16 +363,21 @@ async def _closing(source: AsyncIterable[bytes]) -> AsyncGenerator[None]:
 async def _exactly(source: AsyncIterable[bytes], size: int) -> AsyncGenerator[bytes]:
     """Passes on `size` bytes; the chunk that completes them goes only once nothing came after it."""
     total, last = 0, b""
-    async with _closing(source):
-        async for chunk in source:
-            total += len(chunk)
-            if total > size:
-                break
-            if total == size:
-                last = chunk or last
-            elif chunk:
-                yield chunk
+    with cancelled_elsewhere(_cancelled):
+        async with _closing(source):
+            async for chunk in source:
+                total += len(chunk)
+                if total > size:
+                    break
+                if total == size:
+                    last = chunk or last
+                elif chunk:
+                    yield chunk
     if total != size:
         few = "more" if total > size else "fewer"
         raise _unusable("size", f"the content has {few} bytes than the {size:,} announced; it was not sent whole")
     yield last
+
+
+def _cancelled() -> ClipUnusable:
+    return _unusable("clip", "what its stream awaits was cancelled elsewhere; it was not sent whole")

@@ -39,7 +39,16 @@ from ochy_async.emulator import (
     sample_clip,
 )
 from ochy_async.emulator.values import Ask, Form
-from ochy_async.errors import InvalidRequest, InvalidSettings, JournalDamaged, JournalFull, JournalUnusable, KeyRefused
+from ochy_async.errors import (
+    FixRequest,
+    InvalidRequest,
+    InvalidSettings,
+    JournalDamaged,
+    JournalFull,
+    JournalUnusable,
+    KeyRefused,
+    OchyError,
+)
 from ochy_async.events import AnalysisStarted, Event, StartLookedUp, StartUncertain
 from ochy_async.journal.contract import Entry, Kept
 from ochy_async.journal.memory import MemoryJournal
@@ -225,6 +234,51 @@ def test_an_input_that_breaks_loses_nothing() -> None:
     assert words(in_virtual_time(story())) == ["analyzed"] * 3
 
 
+async def await_what_is_cancelled() -> None:
+    """Awaits a task that somebody else cancels."""
+    task = asyncio.ensure_future(asyncio.sleep(1_000))
+    asyncio.get_running_loop().call_later(1, task.cancel)
+    await task
+
+
+def test_an_input_that_awaits_what_somebody_else_cancels_is_an_error() -> None:
+    """Nobody has cancelled the batch: all clips that were taken are told, and then what happened to the input is."""
+
+    async def source() -> AsyncIterator[bytes]:
+        for each in clips(3):
+            yield each
+        await await_what_is_cancelled()
+
+    async def story() -> Outcomes:
+        async with direct_session() as ochy, ochy.batch(SideView()) as batch:
+            outcomes = batch.run(source())
+            found = [await anext(outcomes) for _ in range(3)]
+            with pytest.raises(FixRequest, match="cancelled elsewhere"):
+                await anext(outcomes)
+            with pytest.raises(FixRequest, match="cancelled elsewhere"):
+                await batch.plan(source())
+        return found
+
+    assert words(in_virtual_time(story())) == ["analyzed"] * 3
+
+
+def test_an_input_that_is_waited_for_can_be_cancelled() -> None:
+    """The caller's own cancellation, while the input keeps everybody waiting, stays what it is."""
+
+    async def source() -> AsyncIterator[bytes]:
+        yield clip(0)
+        await asyncio.sleep(1_000)
+
+    async def story() -> bool:
+        async with direct_session() as ochy:
+            with anyio.move_on_after(100) as scope:
+                async with ochy.batch(SideView()) as batch:
+                    assert words([outcome async for outcome in batch.run(source())]) == []
+            return scope.cancelled_caught
+
+    assert in_virtual_time(story())
+
+
 async def one_by_one(source: Iterator[bytes]) -> AsyncIterator[bytes]:
     for each in source:
         yield each
@@ -331,6 +385,32 @@ def test_a_stream_that_raises_is_one_refused_clip() -> None:
 
     source = [clip(0), Clip.stream(broken, name="broken.mp4", size=300), clip(1)]
     assert words(in_virtual_time(batched(direct_session(), source))) == ["analyzed", "refused", "analyzed"]
+
+
+@pytest.mark.parametrize("bare", [True, False], ids=["made by hand", "stream"])
+def test_a_stream_that_awaits_what_somebody_else_cancels_is_one_refused_clip(bare: bool) -> None:
+    """The clip is told, and all others too."""
+
+    async def broken() -> AsyncGenerator[bytes]:
+        yield b"begun"
+        await await_what_is_cancelled()
+
+    odd = Clip("odd.mp4", 300, broken) if bare else Clip.stream(broken, name="odd.mp4", size=300)
+    outcomes = in_virtual_time(batched(direct_session(), [clip(0), odd, clip(1)]))
+    assert words(outcomes) == ["analyzed", "refused", "analyzed"]
+    assert "was not sent whole" in outcomes[1].reason
+
+
+def test_a_journal_that_awaits_what_somebody_else_cancels_is_an_error() -> None:
+    """Whatever a clip needs on its way: a batch never ends in silence before its clips are told."""
+
+    class Odd(MemoryJournal):
+        async def get(self, key: str) -> Entry | None:
+            await await_what_is_cancelled()
+            return await super().get(key)
+
+    with pytest.raises(OchyError, match="cancelled elsewhere"):
+        in_virtual_time(batched(direct_session(), clips(2), journal=Odd()))
 
 
 # --- credits and keys ---------------------------------------------------------------------------

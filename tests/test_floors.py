@@ -15,7 +15,7 @@ FLOORS = (
     "_version errors documented",
     "protocol",
     "policy",
-    "network",
+    "network cancelling",
     "proxies",
     "transport storage journal clips probing events emulator kept",
     "exchange",

@@ -19,7 +19,8 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectSendStream
 from attrs import define, evolve, field
 
-from ..errors import InvalidSettings, JournalTrouble
+from ..cancelling import cancelled_elsewhere
+from ..errors import InvalidSettings, JournalTrouble, OchyError
 from ..exchange import Exchange
 from ..policy.flying import Flight
 from ..policy.spending import Closed
@@ -264,9 +265,18 @@ class _Feed:
 
     async def _walk(self, item: Item, room: CapacityLimiter, place: object) -> None:
         try:
-            await self.outcomes.send(await self.line.outcome(item))
+            with cancelled_elsewhere(partial(_cancelled, item)):
+                outcome = await self.line.outcome(item)
+            await self.outcomes.send(outcome)
         except Exception as fault:  # noqa: BLE001 - a fault of ours, or of a journal's: `run` raises it, not a group
             self.trouble = self.trouble or fault
             self.scope.cancel()
         finally:
             room.release_on_behalf_of(place)
+
+
+def _cancelled(item: Item) -> OchyError:
+    return OchyError(
+        f"Something that {item.label!r} needed was cancelled elsewhere, and nobody has cancelled the batch. "
+        "What was paid is in the journal; run again to go on."
+    )

@@ -14,9 +14,10 @@ from anyio import to_thread
 from anyio.lowlevel import checkpoint
 from attrs import field, frozen
 
+from ..cancelling import cancelled_elsewhere
 from ..clips import Clip, ClipSource
 from ..documented import documented
-from ..errors import InvalidRequest, Problem
+from ..errors import FixRequest, InvalidRequest, Problem
 from ..protocol.request import AnalysisRequest
 
 __all__ = ["BatchItem", "Clips", "Item", "Pair", "items"]
@@ -82,14 +83,26 @@ def label_of(clip: ClipSource) -> str:
 
 
 async def items(clips: Clips, request: AnalysisRequest[Any, Any] | None) -> AsyncGenerator[Item]:
-    """Each clip with its request. Raises `InvalidRequest` for one that has none, and for one clip where many belong."""
+    """Each clip with its request.
+
+    Raises `InvalidRequest` for one that has none, and for one clip where many belong; `FixRequest` where what the input
+    awaits was cancelled by somebody else.
+    """
     if isinstance(clips, str | bytes | bytearray | memoryview | os.PathLike | Clip):
         problem = Problem("clips", "must be an iterable of clips: a list, or such as `Path(folder).glob('*.mp4')`")
         raise InvalidRequest.of("batch", (problem,))
     index = 0
-    async for each in _each(clips):
-        yield _item(index, each, request)
-        index += 1
+    with cancelled_elsewhere(_cancelled):
+        async for each in _each(clips):
+            yield _item(index, each, request)
+            index += 1
+
+
+def _cancelled() -> FixRequest:
+    return FixRequest(
+        "The input ended early: what it awaits was cancelled elsewhere, and nobody has cancelled the batch. "
+        "Mend the input and run again; clips that were bought are not bought twice where a journal is kept."
+    )
 
 
 def _item(index: int, given: Any, request: AnalysisRequest[Any, Any] | None) -> Item:
