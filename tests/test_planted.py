@@ -50,7 +50,11 @@ PLANTED: dict[str, list[Edit]] = {
         ("batch/books.py", "return await self.journal.put(entry)", "return evolve(entry, version=entry.version + 1)"),
     ],
     "the id is not written before the first look": [
-        ("batch/buying.py", "walk.entry = await walk.road.books.record(", "walk.entry = _unwritten("),
+        (
+            "batch/buying.py",
+            "walk.entry = await walk.road.books.record(\n        walk.known, State.STARTED",
+            "walk.entry = _unwritten(\n        walk.known, State.STARTED",
+        ),
         (
             "batch/buying.py",
             "def _on_a_lane(",
@@ -72,7 +76,7 @@ PLANTED: dict[str, list[Edit]] = {
     ],
     "rivals do not matter": [RIVALS],
     "what is known already is a candidate": [
-        ("policy/reconciling.py", "each.analysis_id in known or", "False or"),
+        ("policy/reconciling.py", "each.analysis_id not in known and", "True and"),
     ],
     "an empty list is proof": [
         (
@@ -99,8 +103,8 @@ PLANTED: dict[str, list[Edit]] = {
     "a doubt gives its credit back": [
         (
             "batch/buying.py",
-            "latest=doubt.latest, reason=reason)",
-            "latest=doubt.latest, reason=reason, credits=walk.known.credits - 1); books.guard.give_back()",
+            "latest=latest, reason=reason)",
+            "latest=latest, reason=reason, credits=walk.known.credits - 1); walk.road.books.guard.give_back()",
         ),
     ],
     "earlier runs do not count": [
