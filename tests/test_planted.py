@@ -266,7 +266,7 @@ def test_a_planted_fault_that_no_world_shows_is_found_by_a_test(
     """The suite that is named passes on the library as it is, and fails on this."""
     planted(tmp_path, edits)
     tests = [str(TESTS / name) for name in suite]
-    found = run(tmp_path, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider", *tests)
+    found = run(tmp_path, *PYTEST, *tests)
     assert found.returncode == 1, found.stdout[-2000:]
     assert "1 failed" in found.stdout
 
