@@ -286,6 +286,18 @@ async def _struck(turn: int, times: int) -> bool:
 
 
 @linux
+async def test_closing_says_nothing_on_anybodys_terminal(caplog: pytest.LogCaptureFixture) -> None:
+    """asyncio warns where a process that has ended is killed once more: it was reaped behind its back."""
+    data = video("mp4", (64, 48), fps=30, frames=3)
+    for _ in range(10):
+        async with Prober() as looking, anyio.create_task_group() as looks:
+            for _ in range(2):
+                looks.start_soon(facts_of, await prepare(data), looking)
+    assert [
+        record.message for record in caplog.records if record.name == "asyncio" and record.levelno > logging.INFO
+    ] == []
+
+
 async def test_a_child_that_was_killed_between_looks_is_replaced() -> None:
     """Whatever killed it, the next clip is not the worse for it."""
     async with Prober() as looking:

@@ -109,6 +109,7 @@ class DecoderProcess:
     answers: BufferedByteReceiveStream
     errors: _Stderr
     decoder: Decoder = Decoder()
+    _killed: bool = field(default=False, init=False)
 
     @classmethod
     async def start(cls, seconds: float) -> Self:
@@ -189,7 +190,9 @@ class DecoderProcess:
 
     def kill(self) -> None:
         """Lets it do nothing more; it is still to be closed."""
-        if self.process.returncode is None:
+        # Once only: to kill it again would reap it behind the back of asyncio, which warns of that on stderr.
+        if not self._killed and self.process.returncode is None:
+            self._killed = True
             self.process.kill()
 
     async def close(self) -> None:
