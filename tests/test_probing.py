@@ -285,7 +285,6 @@ async def _struck(turn: int, times: int) -> bool:
     return struck
 
 
-@linux
 async def test_closing_says_nothing_on_anybodys_terminal(caplog: pytest.LogCaptureFixture) -> None:
     """asyncio warns where a process that has ended is killed once more: it was reaped behind its back."""
     data = video("mp4", (64, 48), fps=30, frames=3)
@@ -298,6 +297,7 @@ async def test_closing_says_nothing_on_anybodys_terminal(caplog: pytest.LogCaptu
     ] == []
 
 
+@linux
 async def test_a_child_that_was_killed_between_looks_is_replaced() -> None:
     """Whatever killed it, the next clip is not the worse for it."""
     async with Prober() as looking:
