@@ -12,9 +12,14 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve
-from click.testing import CliRunner, Result
 from test_journal import NOW, led, new
 from test_journal_files import SURGERY, content, data, refusal, told, write, written
+
+pytest.importorskip("click", reason="needs the extra cli: click is not installed")
+pytest.importorskip("rich", reason="needs the extra cli: rich is not installed")
+pytest.importorskip("platformdirs", reason="needs the extra cli: platformdirs is not installed")
+
+from click.testing import CliRunner, Result
 
 from ochy_async.batch.books import ghosts
 from ochy_async.batch.lanes import PREFIX, RETIRED

@@ -211,6 +211,7 @@ async def test_no_reason_in_a_journal_holds_a_link(link: str) -> None:
 @pytest.mark.anyio
 async def test_a_status_that_is_a_link_is_not_shown(emulator: Emulator) -> None:
     """Unknown statuses pass through to whoever asks in Python; not to a terminal or a file."""
+    pytest.importorskip("click", reason="needs the extra cli: click is not installed")
     state = b'{"video_id": "a1b2", "status": "%s", "percentage": 1}' % ODD[1].encode()
     emulator.faults = Script([Rule(str(RESULTS), Body(state), times=9)])
     async with real_session(emulator) as ochy:
