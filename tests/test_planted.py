@@ -240,7 +240,9 @@ def test_a_planted_fault_is_found(edits: list[Edit], tmp_path: Path) -> None:
 
 
 PYTEST = ("-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider")
-"""In one process: several that stop at a first failure end with a code of their own."""
+"""In one process: several that stop at a first failure end with a code of their own.
+
+The line that counts failures may be missing: a fault that leaves something open also raises while pytest ends."""
 FORGOTTEN: Edit = ("cli/analyze.py", "        journal=path,\n        in_state=True,", "        in_state=False,")
 ALL_OF_ALL_TIME: Edit = (
     "cli/analyze.py",
@@ -256,7 +258,7 @@ def test_a_command_line_that_pays_twice_is_found(edit: Edit, tmp_path: Path) -> 
     planted(tmp_path, [edit])
     found = run(tmp_path, *PYTEST, str(TESTS / "test_cli_state.py"))
     assert found.returncode == 1, found.stdout[-2000:]
-    assert "1 failed" in found.stdout
+    assert "= FAILURES =" in found.stdout
 
 
 @pytest.mark.parametrize(("edits", "suite"), UNSEEN.values(), ids=UNSEEN)
@@ -268,7 +270,7 @@ def test_a_planted_fault_that_no_world_shows_is_found_by_a_test(
     tests = [str(TESTS / name) for name in suite]
     found = run(tmp_path, *PYTEST, *tests)
     assert found.returncode == 1, found.stdout[-2000:]
-    assert "1 failed" in found.stdout
+    assert "= FAILURES =" in found.stdout
 
 
 def test_a_journal_that_does_not_compare_is_found_by_its_contract(tmp_path: Path) -> None:
@@ -276,7 +278,7 @@ def test_a_journal_that_does_not_compare_is_found_by_its_contract(tmp_path: Path
     planted(tmp_path, [NO_COMPARE])
     found = run(tmp_path, *PYTEST, str(TESTS / "test_journal.py"))
     assert found.returncode == 1, found.stdout[-2000:]
-    assert "1 failed" in found.stdout
+    assert "= FAILURES =" in found.stdout
 
 
 WIRE: dict[str, tuple[str, str, Edit]] = {
@@ -399,7 +401,7 @@ def test_a_fault_beyond_the_worlds_is_found(file: str, tests: str, edit: Edit, t
     planted(tmp_path, [edit])
     found = run(tmp_path, *PYTEST, str(TESTS / file), "-k", tests)
     assert found.returncode == 1, found.stdout[-2000:] + found.stderr[-2000:]
-    assert "1 failed" in found.stdout
+    assert "= FAILURES =" in found.stdout
 
 
 SETTINGS = {
@@ -515,7 +517,7 @@ def test_a_fault_of_the_journal_is_found(edit: Edit, suite: str, which: str, tmp
         tmp_path, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider", "-k", which, str(TESTS / suite)
     )
     assert found.returncode == 1, found.stdout[-2000:]
-    assert "1 failed" in found.stdout
+    assert "= FAILURES =" in found.stdout
 
 
 @pytest.mark.parametrize("wrong", ['("OFF", 0)', '("NORMAL", 1)'])
@@ -525,4 +527,4 @@ def test_a_journal_that_does_not_sync_is_found_by_a_loss_of_power(wrong: str, tm
     planted(tmp_path, [setting("synchronous", wrong)])
     found = run(tmp_path, "-m", "pytest", "-q", "-x", "-n", "0", str(TESTS / "test_power_loss.py"))
     assert found.returncode == 1, found.stdout[-2000:]
-    assert "1 failed" in found.stdout
+    assert "= FAILURES =" in found.stdout
