@@ -176,11 +176,33 @@ def test_the_guard_counts_intents() -> None:
     assert isinstance(guard.admit(0), Closed)
     guard.give_back()
     assert guard.admit(0) == 0
+    assert isinstance(guard.admit(0), Closed)
 
 
 def test_what_was_spent_before_counts() -> None:
     """Earlier runs of the same journal."""
     assert isinstance(Guard(5, earlier=5).admit(0), Closed)
+
+
+def test_each_limit_counts_down_and_is_told() -> None:
+    """The nearer of the two says how much is left; the one that is reached says why nothing more is."""
+    guard = Guard(most=9, most_per_run=2, earlier=6)
+    assert (guard.left, guard.admit(0), guard.left, guard.admit(0), guard.left) == (2, 0, 1, 0, 0)
+    closed = guard.admit(0)
+    assert isinstance(closed, Closed)
+    assert "2 credits for one run" in closed.reason
+    guard.earlier = 7
+    assert guard.left == 0
+    closed = guard.admit(0)
+    assert isinstance(closed, Closed)
+    assert "limit of 9 credits is reached" in closed.reason
+
+
+def test_a_limit_that_was_exceeded_leaves_nothing() -> None:
+    """Earlier runs had a higher one: what is left is nothing, and not a number below it."""
+    guard = Guard(most=3, earlier=5)
+    assert guard.left == 0
+    assert isinstance(guard.admit(0), Closed)
 
 
 def test_an_empty_account_closes_the_guard() -> None:
@@ -206,11 +228,11 @@ def test_with_patience_one_start_tries_for_all() -> None:
 def test_patience_ends() -> None:
     """Tries that go on to fail close the guard in the end."""
     guard = Guard(patience=120)
-    for moment in (0, 60):
+    for moment in (1_000, 1_060):
         guard.refused(BuyCredits(), moment)
         assert not isinstance(guard.admit(moment), Closed)
-    guard.refused(BuyCredits(), 120)
-    assert isinstance(guard.admit(120), Closed)
+    guard.refused(BuyCredits(), 1_120)
+    assert isinstance(guard.admit(1_120), Closed)
 
 
 def test_a_refused_key_closes_the_guard_for_good() -> None:

@@ -386,6 +386,11 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
         "ids_that",
         ("batch/folder.py", " and not _RESERVED.fullmatch(analysis_id)", ""),
     ),
+    "a credit that comes back comes back twice": (
+        "test_batch_policy.py",
+        "counts_intents",
+        ("policy/spending.py", "self.spent -= 1", "self.spent -= 2"),
+    ),
     "any kind of loop will do": (
         "test_transport.py",
         "another_kind_of_loop",

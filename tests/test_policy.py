@@ -165,6 +165,7 @@ FATES: list[tuple[int, Any, Fate]] = [
     (202, {"analysis_id": "a1"}, Fate.ACCEPTED),
     (202, {"id": "a1"}, Fate.ACCEPTED),
     (200, ID, Fate.ACCEPTED),
+    (299, ID, Fate.ACCEPTED),
     (202, {**ID, "brand_new": 1}, Fate.ACCEPTED),
     # An unreadable 2xx: something was accepted, and nobody knows which.
     (202, {}, Fate.UNCERTAIN),
@@ -180,10 +181,10 @@ FATES: list[tuple[int, Any, Fate]] = [
     (202, b"<html>ok</html>", Fate.UNCERTAIN),
     (204, b"", Fate.UNCERTAIN),
     # The documented refusals, and 429.
-    *((status, WORDS, Fate.REFUSED) for status in (400, 401, 402, 403, 404, 413, 429)),
+    *((status, WORDS, Fate.REFUSED) for status in (400, 401, 402, 403, 404, 413, 422, 429)),
     # A redirect, a server in trouble, a status of which nobody knows what it means.
-    *((status, b"", Fate.UNCERTAIN) for status in (301, 302, 303, 307, 308)),
-    *((status, WORDS, Fate.UNCERTAIN) for status in (408, 409, 418, 425)),
+    *((status, b"", Fate.UNCERTAIN) for status in (199, 300, 301, 302, 303, 307, 308)),
+    *((status, WORDS, Fate.UNCERTAIN) for status in (408, 409, 418, 421, 423, 425)),
     *((status, b"<html></html>", Fate.UNCERTAIN) for status in (422, 499, 500, 502, 503, 504, 520)),
 ]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from attrs import frozen
 from canary import API_KEY, leaks_in_error
 from conftest import CLIP, Recorded, direct_session, real_session, world
 from virtual_time import in_virtual_time
@@ -452,11 +453,14 @@ def test_a_start_that_is_cancelled_after_its_last_byte_is_told() -> None:
     in_virtual_time(story())
 
 
+@frozen
 class EarlyHead:
-    """A 202 begins before the clip was read, and its body trickles for minutes."""
+    """An answer begins before the clip was read, and its body trickles for minutes."""
+
+    status: int = 202
 
     def course(self) -> Course:
-        return Course(read=0, acts=False, answer=lambda _: Answer(202, {}, b" " * 100), answer_rate=0.5)
+        return Course(read=0, acts=False, answer=lambda _: Answer(self.status, {}, b" " * 100), answer_rate=0.5)
 
 
 @pytest.mark.anyio
@@ -486,6 +490,20 @@ def test_an_early_success_is_not_bought_again(cancelled: bool) -> None:
 
     in_virtual_time(story())
     assert starts(faults) == 1
+
+
+@pytest.mark.parametrize(("status", "doubts"), [(199, 0), (200, 1), (299, 1), (300, 0)])
+def test_only_a_success_that_comes_early_is_a_doubt(status: int, doubts: int) -> None:
+    """The head of any other answer, before the clip was whole, leaves the start as it was: not happened."""
+    events: list[Event] = []
+
+    async def story() -> None:
+        async with direct_session(None, on_start(EarlyHead(status)), on_event=events.append) as ochy:
+            with anyio.move_on_after(10):
+                await ochy.start(CLIP, SideView())
+
+    in_virtual_time(story())
+    assert [type(event) for event in events].count(StartUncertain) == doubts
 
 
 @pytest.mark.anyio
