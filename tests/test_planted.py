@@ -533,3 +533,36 @@ def test_a_journal_that_does_not_sync_is_found_by_a_loss_of_power(wrong: str, tm
     found = run(tmp_path, "-m", "pytest", "-q", "-x", "-n", "0", str(TESTS / "test_power_loss.py"))
     assert found.returncode == 1, found.stdout[-2000:]
     assert "= FAILURES =" in found.stdout
+
+
+CAMPAIGNS: dict[str, tuple[list[Edit], str]] = {
+    "a start in doubt is sent again": (PLANTED["a start in doubt is sent again"], "credits for one clip"),
+    "two processes may have a journal open": (
+        [
+            setting("locking_mode", SETTINGS["locking_mode"][1]),
+            ("journal/store.py", 'pragma(connection, "locking_mode = EXCLUSIVE")', "pass"),
+        ],
+        "a second batch was not refused",
+    ),
+    "the key is logged": (
+        [
+            (
+                "transport.py",
+                "        way, url = request.route.method, self._url(request)\n",
+                "        way, url = request.route.method, self._url(request)\n        print(url)\n",
+            )
+        ],
+        "a secret in",
+    ),
+}
+"""Faults with what a campaign of kills and stops says of them."""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="processes are not stopped there")
+@pytest.mark.parametrize(("edits", "said"), CAMPAIGNS.values(), ids=CAMPAIGNS)
+def test_a_planted_fault_is_found_by_a_campaign(edits: list[Edit], said: str, tmp_path: Path) -> None:
+    """Real processes, signals and broken connections show it too."""
+    planted(tmp_path, edits)
+    found = run(tmp_path, str(TESTS / "kills.py"), "--campaigns", "4", "--once")
+    assert found.returncode == 1, found.stdout + found.stderr[-2000:]
+    assert said in found.stdout
