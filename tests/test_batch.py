@@ -12,7 +12,7 @@ from typing import Any
 
 import anyio
 import pytest
-from anyio import current_time
+from anyio import CapacityLimiter, current_time
 from conftest import Recorded, direct_session, loop_clock, real_session, world
 from virtual_time import in_virtual_time
 
@@ -786,9 +786,19 @@ def test_a_clock_that_was_put_back_does_not_keep_lookups_going() -> None:
 
 def test_trouble_narrows_the_uploads() -> None:
     """Many 429s: fewer starts at once, and all clips come home."""
-    faults = Recorded(Script([Rule(str(START), RetryAfter("1"), times=6)]))
-    outcomes = in_virtual_time(batched(direct_session(faults=faults), clips(12)))
-    assert words(outcomes) == ["analyzed"] * 12
+    faults, widths = Recorded(Script([Rule(str(START), RetryAfter("1"), times=6)])), list[float]()
+    uploads: list[CapacityLimiter] = []
+
+    def seen(_: Event) -> None:
+        widths.extend(each.total_tokens for each in uploads)
+
+    async def story() -> Outcomes:
+        async with direct_session(faults=faults, on_event=seen) as ochy, ochy.batch(SideView()) as batch:
+            uploads.append(batch._ready()[0].road.uploads)  # pyright: ignore[reportPrivateUsage]
+            return [outcome async for outcome in batch.run(clips(12))]
+
+    assert words(in_virtual_time(story())) == ["analyzed"] * 12
+    assert (widths[0], min(widths)) == (3, 1)
 
 
 def test_stopping_finishes_what_is_in_the_air() -> None:
@@ -878,6 +888,7 @@ def test_a_start_that_is_interrupted_once_it_was_accepted_is_not_bought_again() 
 
     with pytest.raises(KeyboardInterrupt):
         in_virtual_time(batched(direct_session(service, on_event=interrupted), clips(1), journal=journal))
+    assert in_virtual_time(states(journal)) == {State.STARTED: 1}
     (outcome,) = in_virtual_time(batched(direct_session(service), clips(1), journal=journal))
     assert isinstance(outcome, Analyzed)
     assert charges(service) == [1]

@@ -291,4 +291,5 @@ def test_lookups_come_less_and_less_often_and_end() -> None:
     """At once, then after 3 s, then at twice the age each; a doubt of yesterday is looked up once."""
     assert list(accumulate(pauses(0.0))) == [3, 6, 12, 24, 48, 96]
     assert list(pauses(20.0)) == [20, 40]
+    assert not list(pauses(60.0))
     assert not list(pauses(86_400))

@@ -391,6 +391,11 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
         "counts_intents",
         ("policy/spending.py", "self.spent -= 1", "self.spent -= 2"),
     ),
+    "what was accepted is forgotten by who is interrupted": (
+        "test_batch.py",
+        "interrupted_once",
+        ("starting.py", "        self.accepted, self.fate = started, Fate.ACCEPTED\n", ""),
+    ),
     "any kind of loop will do": (
         "test_transport.py",
         "another_kind_of_loop",

@@ -69,12 +69,12 @@ class Lanes:
 
     def give(self, subject_id: str | None) -> None:
         """A start has ended without a doubt: its lane, if it had one, is free."""
-        if subject_id is not None and subject_id in self._all - self._retired and subject_id not in self._free:
+        if subject_id in self._all - self._retired and subject_id not in self._free:
             self._free.append(subject_id)
 
     async def retire(self, subject_id: str | None) -> None:
         """Keeps a lane from ever being used again, by this run even where the journal fails."""
-        if subject_id is not None and subject_id in self._all:
+        if subject_id in self._all:
             self._retired.add(subject_id)
             await retire(self.journal, subject_id)
 
@@ -83,7 +83,7 @@ class Lanes:
 
         That is so for one of an earlier run, which may have been deleted since; each of them only once.
         """
-        if subject_id is None or subject_id not in self._free:
+        if subject_id not in self._free:
             return False
         self._free.remove(subject_id)
         with suppress(JournalTrouble):  # then it is found out once more by the next run
