@@ -21,9 +21,9 @@ from anyio import CancelScope, create_task_group
 from attrs import define, field, frozen
 
 HOST: Final = "127.0.0.1"
-BUFFER: Final = 8_192
-"""Bytes that the kernel and a reader take at once. With more, clips are handed over before anything can go wrong."""
-LONGEST: Final = 700_000
+BUFFER: Final = 16_384
+"""Bytes that the proxy takes at once: with more, clips are handed over before anything can go wrong."""
+LONGEST: Final = 4_000_000
 """Bytes of a connection within which it may be broken."""
 STALL_SECONDS: Final = 3.0
 EARLY_HEAD: Final = b"HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
@@ -66,7 +66,7 @@ def random_behavior(chance: random.Random) -> Behavior:
     upward = fault is Fault.EARLY_HEAD or chance.random() < 0.5
     return Behavior(
         delay=chance.choice((0.0, 0.0, chance.uniform(0.0, 0.3))),
-        rate=chance.choice((None, None, chance.uniform(200_000, 2_000_000))),
+        rate=chance.choice((None, None, chance.uniform(1_000_000, 20_000_000))),
         fault=fault,
         upward=upward,
         after=chance.randrange(chance.choice((300, 2_000, 20_000, LONGEST) if upward else (1, 200, 2_000))),

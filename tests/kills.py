@@ -56,6 +56,8 @@ from ochy_async.protocol.routes import START
 CLIPS: Final = 12
 TWICE: Final = 2
 """Clips that are in the folder a second time, under another name."""
+LARGE: Final = 4_000_000
+"""Bytes of every other clip with chaos: more than the kernel takes at once, so that an upload can break within."""
 BORN: Final = 1_767_225_600.0
 """2026-01-01T00:00:00Z: where hurried time begins, for all processes alike."""
 KEY: Final = "kills-key-8d21c6"
@@ -190,7 +192,7 @@ class Campaign:
         began = time.monotonic()
         for number in range(self.record.clips):
             content = number % self.record.distinct
-            size = 600_000 if self.proxy is not None and content % 2 else 40_000
+            size = LARGE if self.proxy is not None and content % 2 else 40_000
             (self.folder / f"{number:02}.mp4").write_bytes(sample_clip(1000 * self.record.seed + content, size=size))
         any(self._attempt() or self.record.wrong for _ in range(MOST_RUNS))
         if self.proxy is not None and not self.record.wrong:
@@ -299,8 +301,9 @@ class Campaign:
 
 
 def _last_line(run: Path) -> str:
-    lines = run.with_suffix(".log").read_text().splitlines()
-    return lines[-1] if lines else ""
+    log = run.with_suffix(".log")
+    lines = log.read_text().splitlines() if log.exists() else []
+    return lines[-1] if lines else "which wrote nothing"
 
 
 def _has_secret(content: bytes) -> bool:
@@ -342,12 +345,12 @@ def _campaign(record: Record, processes: ForkServerContext, *, chaos: bool) -> R
     return record
 
 
-def killed(kills: int, first_seed: int = 0) -> Record:
-    """Campaigns until there were so many kills, all together."""
+def interrupted(number: int, first_seed: int = 0, *, clips: int = CLIPS, chaos: bool = False) -> Record:
+    """Campaigns until there were so many kills, and with chaos so many stops, all together."""
     found = Record(first_seed, 0, 0)
-    for record in campaigns(first_seed):
+    for record in campaigns(first_seed, clips=clips, chaos=chaos):
         found = found.plus(record)
-        if found.kills >= kills:
+        if found.wrong or (found.kills >= number and (found.stops >= number or not chaos)):
             break
     return found
 
@@ -371,7 +374,7 @@ def _print_table(number: int, first_seed: int, *, once: bool) -> Record:
 
 
 def _print_kills(kills: int, first_seed: int) -> Record:
-    found = killed(kills, first_seed)
+    found = interrupted(kills, first_seed)
     print(
         f"{found.kills} kills in {found.clips // CLIPS} campaigns, {found.seconds:.0f} s: {found.charges} credits "
         f"for {found.distinct} distinct clips, {found.uncertain} outcomes left uncertain"

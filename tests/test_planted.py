@@ -541,7 +541,14 @@ def test_a_journal_that_does_not_sync_is_found_by_a_loss_of_power(wrong: str, tm
 
 
 CAMPAIGNS: dict[str, tuple[list[Edit], str]] = {
-    "a start in doubt is sent again": (PLANTED["a start in doubt is sent again"], "credits for one clip"),
+    "whatever is in doubt is sent again": (
+        [
+            *PLANTED["a start in doubt is sent again"],
+            *PLANTED["a cut after the last byte counts as not sent"],
+            *PLANTED["a 5xx counts as not started"],
+        ],
+        "credits for one clip",
+    ),
     "two processes may have a journal open": (
         [
             setting("locking_mode", SETTINGS["locking_mode"][1]),
