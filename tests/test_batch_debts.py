@@ -88,6 +88,10 @@ def test_a_lane_that_was_deleted_costs_no_clip() -> None:
     second = batched(direct_session(service), [clip(8), clip(9)], journal=journal, tag_starts=True)
     assert words(in_virtual_time(second)) == ["analyzed"] * 2
     assert charges(service) == [1] * 4
+    faults = Recorded()
+    third = batched(direct_session(service, faults), [clip(7)], journal=journal, tag_starts=True)
+    assert words(in_virtual_time(third)) == ["analyzed"]
+    assert faults.routes.count(str(START)) == 1
 
 
 def test_a_subject_that_is_never_there_ends_the_clip() -> None:

@@ -113,7 +113,7 @@ def widths(*news: OchyError | None, every: float = 10.0) -> list[int]:
     window, found = Window.of(None), []
     for moment, error in enumerate(news):
         if error is None:
-            window.went_well()
+            window.went_well(1.0)
         else:
             window.trouble(error, moment * every)
         found.append(window.width)
@@ -138,7 +138,7 @@ def test_one_burst_of_trouble_is_one_piece_of_news() -> None:
     """Uploads that were under way together do not halve the width one after the other."""
     window = Window.of(None)
     for _ in range(100):
-        window.went_well()
+        window.went_well(1.0)
     wide = window.width
     for _ in range(10):
         window.trouble(RateLimited(), 1.0)
@@ -154,7 +154,7 @@ def test_what_the_line_is_not_to_blame_for_changes_nothing(error: OchyError) -> 
 def test_a_width_that_was_asked_for_is_kept() -> None:
     """Only where it is left to the library does it adapt."""
     window = Window.of(5)
-    window.went_well()
+    window.went_well(1.0)
     window.trouble(RateLimited(), 0.0)
     assert window.width == 5
 

@@ -17,6 +17,7 @@ from ochy_async.emulator import Body, CutAfter, Rule, Script, Service, Status, s
 from ochy_async.errors import ConnectionTrouble, InvalidRequest, OchyError
 from ochy_async.events import SubjectCreated
 from ochy_async.journal.memory import MemoryJournal
+from ochy_async.policy.limits import Bounds
 from ochy_async.protocol.routes import CREATE_SUBJECT, GET_SUBJECT, LIST_SUBJECTS, START
 
 LIST, GET, CREATE = str(LIST_SUBJECTS), str(GET_SUBJECT), str(CREATE_SUBJECT)
@@ -236,3 +237,11 @@ def test_clips_without_subjects_need_nothing() -> None:
             return before, faults.routes
 
     assert in_virtual_time(story()) == ([], [GET])
+
+
+def test_a_subject_of_the_users_own_never_tags_the_start_of_another() -> None:
+    """The runner's id of one clip is no lane: the next clip, which names nobody, is not linked to that runner."""
+    service, (anna,) = service_of("Anna")
+    outcomes = run(service, items_of(anna, None, None), tag_starts=True, bounds=Bounds(uploads=1))
+    assert [outcome.word for outcome in outcomes] == ["analyzed"] * 3
+    assert [charge.subject_id for charge in service.ledger].count(anna) == 1

@@ -396,6 +396,11 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
         "interrupted_once",
         ("starting.py", "        self.accepted, self.fate = started, Fate.ACCEPTED\n", ""),
     ),
+    "a runner of the user's own becomes a lane": (
+        "test_batch_subjects.py",
+        "never_tags",
+        ("batch/lanes.py", "if subject_id in self._all - self._retired and subject_id not", "if subject_id not"),
+    ),
     "any kind of loop will do": (
         "test_transport.py",
         "another_kind_of_loop",

@@ -453,6 +453,19 @@ def test_a_start_that_is_cancelled_after_its_last_byte_is_told() -> None:
     in_virtual_time(story())
 
 
+def test_an_accepted_start_gives_a_retry_back() -> None:
+    """Starts earn like other calls: each of two is sent again after a 429, on a budget for one."""
+    faults = Recorded(Script([Rule(str(START), RetryAfter("1"), occurrence=number) for number in (1, 3)]))
+
+    async def story() -> None:
+        async with direct_session(None, faults, retry=Retry(budget=1, earned=1)) as ochy:
+            await ochy.start(CLIP, SideView())
+            await ochy.start(CLIP, SideView())
+
+    in_virtual_time(story())
+    assert starts(faults) == 4
+
+
 @frozen
 class EarlyHead:
     """An answer begins before the clip was read, and its body trickles for minutes."""

@@ -40,7 +40,7 @@ class Window:
         """Uploads that may be under way together."""
         return int(self._width)
 
-    def went_well(self, seconds: float = 0.0) -> None:
+    def went_well(self, seconds: float) -> None:
         """An upload was accepted: with each round of them the width grows by one, unless they take long as it is."""
         if seconds < LONG:
             self._width = min(float(self.most), self._width + 1 / self._width)
