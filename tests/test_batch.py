@@ -479,6 +479,15 @@ def test_a_start_that_surely_did_not_happen_gives_its_credit_back() -> None:
     assert words(first) == ["unfinished"]
     second = in_virtual_time(batched(direct_session(service), clips(1), journal=journal, max_credits=1))
     assert words(second) == ["analyzed"]
+    third = in_virtual_time(batched(direct_session(service), clips(2), journal=journal, max_credits=1))
+    assert words(third) == ["analyzed", "unfinished"]
+
+
+def test_a_credit_that_comes_back_serves_the_next_clip_of_the_run() -> None:
+    """The first of two cannot be sent; the one credit that is allowed is left for the second."""
+    settings: dict[str, Any] = {"max_credits": 1, "bounds": Bounds(uploads=1)}
+    outcomes = in_virtual_time(batched(direct_session(faults=on_start(CutInside(0), times=5)), clips(2), **settings))
+    assert sorted(words(outcomes)) == ["analyzed", "unfinished"]
 
 
 def test_a_plan_buys_nothing_and_asks_nothing() -> None:

@@ -401,6 +401,11 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
         "never_tags",
         ("batch/lanes.py", "if subject_id in self._all - self._retired and subject_id not", "if subject_id not"),
     ),
+    "a clip that is tried again costs less than nothing": (
+        "test_batch.py",
+        "surely_did_not_happen",
+        ("batch/books.py", "credits=before.credits + 1", "credits=before.credits - 1"),
+    ),
     "any kind of loop will do": (
         "test_transport.py",
         "another_kind_of_loop",
