@@ -490,6 +490,14 @@ def test_a_credit_that_comes_back_serves_the_next_clip_of_the_run() -> None:
     assert sorted(words(outcomes)) == ["analyzed", "unfinished"]
 
 
+def test_a_lane_that_cannot_be_made_costs_no_credit() -> None:
+    """The subject for the first start is not made; the one credit that is allowed is left for the second."""
+    faults = Recorded(Script([Rule("POST /subjects", Status(500))]))
+    settings: dict[str, Any] = {"max_credits": 1, "bounds": Bounds(uploads=1), "tag_starts": True}
+    outcomes = in_virtual_time(batched(direct_session(faults=faults), clips(2), **settings))
+    assert sorted(words(outcomes)) == ["analyzed", "unfinished"]
+
+
 def test_a_plan_buys_nothing_and_asks_nothing() -> None:
     """A dry run: how many would be bought, are done, are refused."""
     service, journal, faults = Service(world()), MemoryJournal(), Recorded()
