@@ -28,11 +28,11 @@ VENVS = ROOT / ".venvs"
 BIN, EXE = ("Scripts", ".exe") if os.name == "nt" else ("bin", "")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 SUPPORTED = re.findall(r"Python :: (3\.\d+)'", str(PROJECT["classifiers"]))
-DECODER_TESTS = ("tests/test_probing.py", "tests/test_films.py")
-WITHOUT_PLANTED = ("--deselect", "tests/test_planted.py")
+DECODER_TESTS = ("tests/preflight/test_prober.py", "tests/emulator/test_films.py")
+WITHOUT_PLANTED = ("--deselect", "tests/robustness/test_mutations.py")
 """Whether planted faults are found depends on the code and not on the versions below it: the README's command has asked
 that once, and it takes minutes."""
-PACKED = "ochy_async/probing/proof.mp4"
+PACKED = "ochy_async/preflight/proof.mp4"
 
 times: list[tuple[str, float]] = []
 
@@ -56,7 +56,7 @@ def main() -> None:
         pytest(core, *WITHOUT_PLANTED)
     with stage(f"the command line on {lowest or mine}, lowest dependencies"):
         extras = made("lowest-all", python, "--resolution", "lowest-direct", "--editable", ".[all,test]", "numpy>=2")
-        pytest(extras, *sorted(str(each.relative_to(ROOT)) for each in ROOT.glob("tests/test_cli_*.py")))
+        pytest(extras, *sorted(str(each.relative_to(ROOT)) for each in ROOT.glob("tests/cli/test_*.py")))
     for major in range(first_pyav(), newest_pyav() + 1):
         with stage(f"PyAV {major}"):
             try_pyav(major, [extras, *(VENVS / each for each in reversed(found) if (VENVS / each).exists())])

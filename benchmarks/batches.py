@@ -1,7 +1,7 @@
 """Many clips to the end of the last: how long a batch takes, beside the loops that one would write, and the bound.
 
-Simulated: the library as it is, on virtual time, over the emulator behind a line (`wire`). Law of this room: all
-contenders have the same clips, the same server and the same line; all clips are analysed, each charged once.
+Simulated: the library as it is, on virtual time, over the emulator behind a line (`wire`). Invariant: all
+contenders have the same clips, the same server and the same line; all clips are analyzed, each charged once.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from attrs import evolve, frozen
 
 from ochy_async import OchySession, SideView
 from ochy_async.clips import Clip
-from ochy_async.emulator import Service, World, sample_clip
-from ochy_async.emulator.chance import share
-from ochy_async.emulator.direct import loop_clock
+from ochy_async.emulator import EmulatorSettings, Service, sample_clip
+from ochy_async.emulator.in_process import loop_clock
+from ochy_async.emulator.seeded import share
 from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.protocol.routes import RESULTS
 
@@ -59,9 +59,9 @@ class Scene:
         return {f"{number}.mp4": chance.randint(*BYTES) for number in range(self.count)}
 
     @property
-    def world(self) -> World:
+    def world(self) -> EmulatorSettings:
         """The server."""
-        return World(slots=self.slots, seed=self.seed)
+        return EmulatorSettings(slots=self.slots, seed=self.seed)
 
     @property
     def contents(self) -> list[bytes]:
@@ -109,10 +109,10 @@ Run = Callable[[OchySession, list[Clip]], Awaitable[None]]
 
 
 async def _library(ochy: OchySession, clips: list[Clip]) -> None:
-    async with ochy.batch(SideView(), check="nothing") as batch:
+    async with ochy.batch(SideView(), preflight="off") as batch:
         words = [outcome.word async for outcome in batch.run(clips)]
     if words != ["analyzed"] * len(clips):
-        raise AssertionError(f"not all were analysed: {set(words)}")
+        raise AssertionError(f"not all were analyzed: {set(words)}")
 
 
 async def _one_by_one(ochy: OchySession, clips: list[Clip]) -> None:
@@ -136,10 +136,10 @@ async def _at_once(most: int, ochy: OchySession, clips: list[Clip]) -> None:
 async def _sample(ochy: OchySession, clip: Clip) -> None:
     """What the vendor shows: start, then look every three seconds."""
     started = await ochy.start(clip, SideView())
-    state = await ochy.check(started)
+    state = await ochy.status(started)
     while not state.finished:
         await anyio.sleep(SAMPLE_INTERVAL)
-        state = await ochy.check(started)
+        state = await ochy.status(started)
 
 
 CONTENDERS: Final[Mapping[str, Run]] = {
@@ -167,7 +167,7 @@ async def _made(scene: Scene, run: Run) -> Made:
     service = Service(scene.world)
     transport = SlowTransport(service, Line(scene.rate, scene.one_connection), scene.sizes)
     chance = random.Random(scene.seed).random
-    async with OchySession(transport=transport, chance=chance, clock=_clock, check="nothing") as ochy:
+    async with OchySession(transport=transport, chance=chance, clock=_clock, preflight="off") as ochy:
         began = current_time()
         await run(ochy, scene.clips)
         seconds = current_time() - began

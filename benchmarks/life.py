@@ -32,7 +32,7 @@ KEY: Final = "benchmark-key"
 FLOOR: Final = "aiohttp by hand"
 
 Live = Callable[[Path], Awaitable[float]]
-"""Has a clip analysed, and gives the score."""
+"""Has a clip analyzed, and gives the score."""
 
 
 @asynccontextmanager
@@ -41,7 +41,7 @@ async def _ours(url: str) -> AsyncGenerator[Live]:
         SideView(height=1.75, weight=68),
         Polling(interval=0.01, shortest=0.01, requests_per_second=1_000),
     )
-    async with OchySession(KEY, base_url=url, polling=polling, check="nothing") as ochy:
+    async with OchySession(KEY, base_url=url, polling=polling, preflight="off") as ochy:
 
         async def live(clip: Path) -> float:
             return (await ochy.analyze(clip, request)).total_score

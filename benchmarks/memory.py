@@ -2,7 +2,7 @@
 
 Each run has a process of its own: `python -m benchmarks.memory CONTENDER` prints what it came to. Measured is the
 resident memory (RSS) of that process, SQLite's caches and all, after a collection; those of one round run side by
-side, as that changes nothing of it. Law of this room: what is measured is the client; the service behind it forgets.
+side, as that changes nothing of it. Invariant: what is measured is the client; the service behind it forgets.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from attrs import define, field
 from ochy_async import OchySession, Polling, SideView
 from ochy_async.emulator import sample_clip
 from ochy_async.emulator.assessments import side_view_results
-from ochy_async.emulator.runner import runner_of
+from ochy_async.emulator.biomechanics.runner import runner_of
 from ochy_async.protocol.wire import Request, Response, Upload
 
 from .race import LEAST_ROUNDS, OURS, Aim, Figure, Table
@@ -124,13 +124,13 @@ async def _clips() -> AsyncGenerator[bytes]:
 async def _gather(most: int, ochy: OchySession, meter: Meter, _: Path) -> None:
     slots = asyncio.Semaphore(most)
 
-    async def analysed(number: int) -> object:
+    async def analyzed(number: int) -> object:
         async with slots:
             results = await ochy.analyze(sample_clip(number, size=CLIP_BYTES), SideView())
         meter.outcome()
         return results
 
-    await asyncio.gather(*(analysed(number) for number in range(CLIPS)))
+    await asyncio.gather(*(analyzed(number) for number in range(CLIPS)))
 
 
 CONTENDERS: Final[Mapping[str, Run]] = {
@@ -144,7 +144,7 @@ POLLING: Final = Polling(interval=0.01, shortest=0.01, longest=0.01, requests_pe
 async def _measured(run: Run) -> Meter:
     service, meter = Forgetful(), Meter()
     with tempfile.TemporaryDirectory() as folder:
-        async with OchySession(transport=service, polling=POLLING, check="nothing") as ochy:
+        async with OchySession(transport=service, polling=POLLING, preflight="off") as ochy:
             await run(ochy, meter, Path(folder))
     if not service.charged == meter.done == CLIPS:
         raise AssertionError(f"{service.charged} charges, {meter.done} outcomes for {CLIPS} clips")

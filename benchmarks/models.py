@@ -1,6 +1,6 @@
 """The classes of a result as other libraries have them: the same fields, made from our own type hints.
 
-Law of this room: a peer is given what it reads fastest; it need not forgive what we forgive.
+Invariant: a peer is given what it reads fastest; it need not forgive what we forgive.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 import attrs
 
+from ochy_async.protocol.answer import Answer, SignedUrl
 from ochy_async.protocol.assessment import Ranges
-from ochy_async.protocol.values import Answer, SignedUrl
 
 from .peers import peer
 

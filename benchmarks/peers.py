@@ -1,6 +1,6 @@
 """What we are compared with: libraries of the extra `bench`, and curl if the machine has it.
 
-Law of this room: nothing else imports a peer, so that the checks of this project need none of them.
+Invariant: nothing else imports a peer, so that the checks of this project need none of them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Contenders in turns, A B A B, so that a noisy machine is noisy for all of them.
 
-Law of this room: only ratios within one run mean anything, and contenders must have done the same work.
+Invariant: only ratios within one run mean anything, and contenders must have done the same work.
 """
 
 from __future__ import annotations

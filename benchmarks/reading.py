@@ -1,6 +1,6 @@
 """Reading answers: a result into classes, raw data into columns, and how long the loop is held.
 
-Law of this room: freeing what was read is part of reading it.
+Invariant: freeing what was read is part of reading it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import attrs
 import orjson
 
 from ochy_async.emulator.assessments import side_view_results
-from ochy_async.emulator.camera import raw_data
-from ochy_async.emulator.runner import runner_of
+from ochy_async.emulator.biomechanics.camera import raw_data
+from ochy_async.emulator.biomechanics.runner import runner_of
 from ochy_async.protocol.analysis import Started, results_call
 from ochy_async.protocol.landmarks import Landmarks, LandmarksReading
 from ochy_async.protocol.side_view import SideView, SideViewResults

@@ -1,6 +1,6 @@
 """A run as one Markdown table and one JSON file.
 
-Law of this room: an aim that is missed is shown as one.
+Invariant: an aim that is missed is shown as one.
 """
 
 from __future__ import annotations

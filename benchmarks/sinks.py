@@ -1,6 +1,6 @@
 """Servers that take whatever comes and parse nothing, in a process of their own: `python -m benchmarks.sinks`.
 
-Law of this room: a sink must not be what limits anybody. Threads that receive into one buffer each do
+Invariant: a sink must not be what limits anybody. Threads that receive into one buffer each do
 their work without the interpreter.
 """
 
@@ -24,7 +24,7 @@ from typing import ClassVar, Final, cast
 from attrs import frozen
 
 from ochy_async.emulator.assessments import side_view_results
-from ochy_async.emulator.runner import runner_of
+from ochy_async.emulator.biomechanics.runner import runner_of
 
 from .peers import peer
 

@@ -119,7 +119,7 @@ async def _ours(errand: Errand, pulse: Pulse | None) -> float:
     connector = aiohttp.TCPConnector(limit=0, force_close=True, ssl=errand.context() or True)
     async with (
         aiohttp.ClientSession(connector=connector) as http,
-        OchySession(KEY, base_url=errand.url, http=http, check="nothing") as ochy,
+        OchySession(KEY, base_url=errand.url, http=http, preflight="off") as ochy,
     ):
 
         async def upload() -> None:

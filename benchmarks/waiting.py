@@ -1,6 +1,6 @@
 """When to look at an analysis again, simulated: how late its end is noticed, and what that costs in requests.
 
-Law of this room: no clock, no network. Every contender waits for the same analyses, told the same at the same
+Invariant: no clock, no network. Every contender waits for the same analyses, told the same at the same
 moment, and must notice the end of each.
 """
 
@@ -15,7 +15,7 @@ from statistics import fmean
 from attrs import evolve, frozen
 
 from ochy_async import Polling
-from ochy_async.policy.polling import Durations, Watch
+from ochy_async.policy.polling import DurationHistory, PollSchedule
 from ochy_async.protocol.analysis import Status
 
 from .race import LEAST_ROUNDS, OURS, Figure, Table
@@ -169,16 +169,16 @@ def fraction(_: float) -> Wait:
 
 def ours(chance: random.Random, *, learned: bool) -> Session:
     """The policy of the library, driven as its scheduler does, but that each analysis teaches all that come after."""
-    known = Durations()
+    known = DurationHistory()
 
     def session(started: float) -> Wait:
-        watch = Watch(Polling(), started)
+        watch = PollSchedule(Polling(), started)
 
         def again(seen: Seen, age: float) -> float:
             pending = seen.status == Status.PENDING
             return watch.after_look(seen.percentage, started + age, chance.random(), pending=pending)
 
-        first = watch.first(started, known if learned else Durations())
+        first = watch.first(started, known if learned else DurationHistory())
         return Wait(first, again, lambda age: watch.ended(started + age))
 
     return session

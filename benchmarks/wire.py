@@ -1,6 +1,6 @@
 """A simulated line to the emulator: uploads that take the time that their announced size would.
 
-Law of this room: the line is fair. Uploads that are under way together share it in equal parts, none is
+Invariant: the line is fair. Uploads that are under way together share it in equal parts, none is
 faster than its own connection, and nothing is lost.
 """
 
@@ -12,7 +12,7 @@ from typing import Final
 from anyio import Event, current_time, move_on_after
 from attrs import define, field
 
-from ochy_async.emulator import DirectTransport, Service
+from ochy_async.emulator import InProcessTransport, Service
 from ochy_async.protocol.wire import Request, Response
 
 __all__ = ["MBIT", "ROUND_TRIP", "Line", "SlowTransport"]
@@ -54,7 +54,7 @@ class Line:
         self._changed = Event()
 
 
-class SlowTransport(DirectTransport):
+class SlowTransport(InProcessTransport):
     """The emulator behind a line. The contents that it gets are small; the line carries what `sizes` tells by name."""
 
     def __init__(self, service: Service, line: Line, sizes: Mapping[str, int]) -> None:

@@ -1,6 +1,6 @@
 """A video to send: a path, bytes, an open binary file, or an async byte stream of known size.
 
-Law of this room: a clip is opened anew for each attempt, handed over whole or not at all, and never
+Invariant: a clip is opened anew for each attempt, handed over whole or not at all, and never
 closed if it is the caller's. No read that could wait happens on the event loop: there only what the
 system has in memory is taken, and threads wait for the disk.
 """
@@ -22,10 +22,9 @@ from anyio import CancelScope, to_thread
 from anyio.lowlevel import checkpoint
 from attrs import evolve, field, frozen
 
-from .cancelling import cancelled_elsewhere
-from .errors import ClipUnusable
-from .protocol.facts import HEAD, ClipFacts, container_of
-from .protocol.judgement import Finding, judge, refuse
+from .cancellation import cancelled_elsewhere
+from .errors import ClipUnusable, Finding
+from .protocol.containers import HEAD, container_of
 from .protocol.video_limits import CONTENT_TYPES, extension
 
 __all__ = ["Clip", "ClipSource", "digest", "pinned", "prepare", "safe_name"]
@@ -85,7 +84,7 @@ async def prepare(source: ClipSource, name: str | None = None) -> Clip:
         raise _unusable("name", "must be a text")
     clip = await _clip(source, name)
     if clip.size <= 0:  # nobody could tell afterwards whether all of nothing had been sent
-        refuse(judge(ClipFacts(name=clip.name, size=clip.size)), "errors")
+        raise _unusable("size", "the clip is empty; copy it again from the camera", code="empty")
     return clip
 
 
@@ -102,8 +101,8 @@ async def _clip(source: ClipSource, name: str | None) -> Clip:
     raise _unusable("clip", f"is a {type(source).__name__}; give a path, bytes, an open binary file or Clip.stream(…)")
 
 
-def _unusable(what: str, why: str) -> ClipUnusable:
-    problem = Finding(what, why, code="unusable")
+def _unusable(what: str, why: str, code: str = "unusable") -> ClipUnusable:
+    problem = Finding(what, why, code=code)
     return ClipUnusable(f"The clip cannot be sent; nothing was sent or charged.\n  - {problem}", problems=(problem,))
 
 

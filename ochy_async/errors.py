@@ -18,21 +18,21 @@
     │   ├── NotReady               data was asked for before `success`
     │   └── WaitTimeout            our patience ended before the analysis did
     ├── TryLater                   nothing is wrong with the request
-    │   ├── ConnectionTrouble      no answer came; `phase` tells how far the request got
+    │   ├── ConnectionFailed      no answer came; `phase` tells how far the request got
     │   ├── DeadlinePassed         the call did not end within its deadline
     │   ├── RateLimited            429
-    │   └── ServerTrouble          408 or 5xx
+    │   └── ServerError          408 or 5xx
     ├── UncertainStart             a start that may or may not have been charged: look it up
-    ├── JournalTrouble             the memory of a batch cannot be used; nothing new is bought
+    ├── JournalError             the memory of a batch cannot be used; nothing new is bought
     │   ├── JournalBusy            another process has it open: wait, or end that one
     │   ├── JournalUnusable        the wrong file, place or account: choose another, or mend what the text names
     │   ├── JournalFull            no room on the disk: make some
     │   ├── JournalDamaged         its content is not what was written: restore a copy
     │   └── JournalConflict        an entry was changed by somebody else meanwhile
-    ├── OutputTrouble              the output folder cannot be written: choose another, or make room
+    ├── OutputError              the output folder cannot be written: choose another, or make room
     └── UnreadableAnswer           the answer makes no sense: report it to us
 
-Law of this room: plain values and text only. No error holds a request, a response, a URL or a
+Invariant: plain values and text only. No error holds a request, a response, a URL or a
 cause from the network library, so none can carry the API key; all survive pickling.
 """
 
@@ -40,37 +40,39 @@ from __future__ import annotations
 
 import enum
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
-from attrs import frozen
+from attrs import field, frozen
 
 __all__ = [
     "AnalysisFailed",
     "BuyCredits",
     "ClipRefused",
     "ClipUnusable",
-    "ConnectionTrouble",
+    "ConnectionFailed",
     "DeadlinePassed",
     "FilmAgain",
+    "Finding",
     "FixRequest",
     "InvalidRequest",
     "InvalidSettings",
     "JournalBusy",
     "JournalConflict",
     "JournalDamaged",
+    "JournalError",
     "JournalFull",
-    "JournalTrouble",
     "JournalUnusable",
     "KeyRefused",
     "NotFound",
     "NotReady",
     "OchyError",
-    "OutputTrouble",
+    "OutputError",
     "Phase",
     "Problem",
     "RateLimited",
     "RequestRefused",
-    "ServerTrouble",
+    "ServerError",
+    "Severity",
     "StartAttempt",
     "TryLater",
     "UncertainStart",
@@ -78,6 +80,9 @@ __all__ = [
     "WaitLonger",
     "WaitTimeout",
 ]
+
+
+Severity = Literal["error", "warning"]
 
 
 class Phase(enum.Enum):
@@ -105,6 +110,20 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.field}: {self.message}"
+
+
+@frozen
+class Finding(Problem):
+    """Something that is wrong with a clip, or may be. `str` of it is the whole sentence, command included."""
+
+    code: str = field(default="", kw_only=True)
+    """Stable: `too_big`, `too_long`, `wrong_type`, …"""
+    severity: Severity = field(default="error", kw_only=True)
+    fix_command: str = field(default="", kw_only=True)
+    """A command that mends it, ready for a shell; empty where none does."""
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}{'; mend it with: ' if self.fix_command else ''}{self.fix_command}"
 
 
 @frozen
@@ -236,7 +255,7 @@ class TryLater(OchyError):
     """Nothing is wrong with the request; the network or the server is the matter."""
 
 
-class ConnectionTrouble(TryLater):
+class ConnectionFailed(TryLater):
     """No usable answer came: refused, reset, TLS, DNS, time-out."""
 
     def __init__(
@@ -262,7 +281,7 @@ class RateLimited(TryLater):
     """Seconds that the server asked for, if it said."""
 
 
-class ServerTrouble(TryLater):
+class ServerError(TryLater):
     """The server or a proxy before it failed (408, 5xx)."""
 
     retry_after: float | None = None
@@ -281,31 +300,31 @@ class UncertainStart(OchyError):
     """What happened, in one sentence and without the advice."""
 
 
-class JournalTrouble(OchyError):
+class JournalError(OchyError):
     """The journal of a batch cannot be read or written. What is paid is still collected."""
 
 
-class JournalBusy(JournalTrouble):
+class JournalBusy(JournalError):
     """Another process, or another batch of this one, has the journal open."""
 
 
-class JournalUnusable(JournalTrouble, ValueError):
+class JournalUnusable(JournalError, ValueError):
     """The journal cannot serve as one: a foreign or newer file, read-only, a network drive, another account."""
 
 
-class JournalFull(JournalTrouble):
+class JournalFull(JournalError):
     """The disk has no room for another line."""
 
 
-class JournalDamaged(JournalTrouble):
+class JournalDamaged(JournalError):
     """What is read is not what was written. Nothing is bought on a guess: restore a copy of the journal."""
 
 
-class JournalConflict(JournalTrouble):
+class JournalConflict(JournalError):
     """The entry is not as it was when it was read, or the change is none that there is."""
 
 
-class OutputTrouble(OchyError):
+class OutputError(OchyError):
     """A file of the output folder cannot be written or read. What is paid is in the journal all the same."""
 
 

@@ -1,6 +1,6 @@
 """What happens, as frozen values: for logs, progress bars and traces.
 
-Law of this room: an event holds no secret and no health data. Listeners are called on the event
+Invariant: an event holds no secret and no health data. Listeners are called on the event
 loop and must return at once. `clip` is the label given to `OchySession.start`, else the name that was
 sent.
 """
@@ -11,9 +11,8 @@ from collections.abc import Callable
 
 from attrs import frozen
 
-from .errors import StartAttempt
+from .errors import Finding, StartAttempt
 from .protocol.drift import DriftNote
-from .protocol.judgement import Finding
 
 __all__ = [
     "AnalysisProgress",

@@ -1,6 +1,6 @@
 """What the network is like: a client that nothing looks over the shoulder of, and its errors in plain words.
 
-Law of this room: whatever aiohttp raises may hold a URL, in its text, its chain or its frames, and every
+Invariant: whatever aiohttp raises may hold a URL, in its text, its chain or its frames, and every
 URL here is a secret. What leaves is a word from the table below.
 """
 

@@ -1,6 +1,6 @@
 """`OchySession`: one short method per call of the API, and the few that wait.
 
-Law of this room: it puts decisions, waiting and the wire together and decides nothing itself.
+Invariant: it puts decisions, waiting and the wire together and decides nothing itself.
 """
 
 from __future__ import annotations
@@ -20,21 +20,22 @@ from anyio.lowlevel import checkpoint
 
 from . import starting
 from .batch.engine import Batch
-from .batch.keeping import Keeper
-from .batch.media import Media, MediaSource, fetch, masked
-from .batch.results_folder import ResultsFolder
+from .batch.output.media import Media, MediaSource, fetch, masked
+from .batch.output.plan import OutputPlan
+from .batch.output.results_folder import ResultsFolder
 from .batch.settings import BatchSettings, settings_of, spelled_out
-from .checking import Checking
 from .clips import ClipSource, prepare
+from .core import SessionCore
 from .errors import InvalidRequest, InvalidSettings, Problem, StartAttempt, UncertainStart
 from .events import Listener
-from .exchange import Exchange
 from .network import check_loop
 from .policy.limits import Limits
 from .policy.polling import Polling
 from .policy.reconciling import Reconciliation, candidates_of
 from .policy.retry import Retry
-from .probing.prober import Prober
+from .preflight.checker import Checker
+from .preflight.prober import Prober
+from .preflight.rules import PreflightLevel, preflight_level
 from .protocol.analysis import (
     AnalysisList,
     AnalysisState,
@@ -46,10 +47,10 @@ from .protocol.analysis import (
     list_call,
     results_call,
 )
+from .protocol.answer import Answer
 from .protocol.call import any_call
 from .protocol.drift import DriftNote
 from .protocol.exercises import Exercise, exercises_call
-from .protocol.judgement import Stops, stops_of
 from .protocol.landmarks import Landmarks, landmarks_call
 from .protocol.request import AnalysisRequest
 from .protocol.routes import START
@@ -64,7 +65,6 @@ from .protocol.subjects import (
     list_subjects_call,
     update_subject_call,
 )
-from .protocol.values import Answer
 from .protocol.webhooks import WebhookSettings, configure_webhook_call, get_webhook_call
 from .protocol.wire import Request
 from .proxies import Proxy
@@ -106,7 +106,7 @@ class OchySession:
         retry: Retry | None = None,
         polling: Polling | None = None,
         limits: Limits | None = None,
-        check: Stops | None = None,
+        preflight: PreflightLevel | None = None,
         on_event: Listener | None = None,
         clock: Callable[[], datetime] | None = None,
         chance: Callable[[], float] | None = None,
@@ -120,12 +120,12 @@ class OchySession:
         lends the connections of an aiohttp session, which stays yours to close. `transport` takes
         the place of the network, key included: the emulator's, in tests. `storage` takes that of the
         way to thumbnails and videos, which never sees the key; with a `transport` and no `storage` none
-        can be fetched. `check` says what stops a clip before it is sent: `errors` (documented limits, the
-        default), `warnings` too (whatever may spoil an analysis), or `nothing`, which does not even look into
-        it; left out it comes from `OCHY_CHECK`. `on_event` is called on the event loop with every `Event`.
+        can be fetched. `preflight` says what stops a clip before it is sent: `errors` (documented limits, the
+        default), `warnings` too (whatever may spoil an analysis), or `off`, which does not even look into
+        it; left out it comes from `OCHY_PREFLIGHT`. `on_event` is called on the event loop with every `Event`.
         `clock` (UTC) and `chance` (0 to 1) are for tests.
 
-        Raises `KeyRefused` without a usable key, `InvalidSettings` for a bad base URL, proxy or check.
+        Raises `KeyRefused` without a usable key, `InvalidSettings` for a bad base URL, proxy or preflight.
         """
         key, tunnel, proxied = (
             ApiKey(api_key if api_key is not None else os.environ.get("OCHY_API_KEY", "")),
@@ -143,38 +143,38 @@ class OchySession:
         elif proxied:
             raise InvalidSettings("A transport takes the place of the network, so it takes no proxy. Leave out one.")
         clock, chance = clock or _now, chance or random.random
-        self._exchange = Exchange(transport, retry or Retry(), limits, clock, chance, on_event, storage)
-        self._scheduler = Scheduler(self._exchange, polling or Polling())
-        stops = stops_of(check or os.environ.get("OCHY_CHECK") or "errors")
-        self._checking = Checking(self._exchange, Prober(limits.look), stops)
+        self._core = SessionCore(transport, retry or Retry(), limits, clock, chance, on_event, storage)
+        self._scheduler = Scheduler(self._core, polling or Polling())
+        stops = preflight_level(preflight or os.environ.get("OCHY_PREFLIGHT") or "errors")
+        self._checker = Checker(self._core, Prober(limits.look), stops)
 
     async def __aenter__(self) -> Self:
         check_loop()
-        await self._checking.prober.__aenter__()
-        self._exchange.open = True
+        await self._checker.prober.__aenter__()
+        self._core.open = True
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._exchange.open = False
+        self._core.open = False
         async with AsyncExitStack() as closing:  # a cancellation of one must not keep the other open
-            closing.push_async_callback(self._exchange.transport.aclose)
-            if self._exchange.storage is not None:
-                closing.push_async_callback(self._exchange.storage.aclose)
-            closing.push_async_callback(self._checking.prober.aclose)
+            closing.push_async_callback(self._core.transport.aclose)
+            if self._core.storage is not None:
+                closing.push_async_callback(self._core.storage.aclose)
+            closing.push_async_callback(self._checker.prober.aclose)
 
     def __repr__(self) -> str:
-        return f"<OchySession, {'open' if self._exchange.open else 'closed'}: {self._exchange.transport!r}>"
+        return f"<OchySession, {'open' if self._core.open else 'closed'}: {self._core.transport!r}>"
 
     @property
     def drift(self) -> tuple[DriftNote, ...]:
         """Where answers differed from the vendor's documentation so far: paths and types, no content."""
-        return tuple(sorted(self._exchange.drift))
+        return tuple(sorted(self._core.drift))
 
-    def _ready(self) -> Exchange:
-        self._exchange.check_open()
-        return self._exchange
+    def _ready(self) -> SessionCore:
+        self._core.check_open()
+        return self._core
 
     # --- analyses -------------------------------------------------------------------------------
 
@@ -186,10 +186,12 @@ class OchySession:
         name: str | None = None,
         label: str | None = None,
         timeout: float | None = None,
-        check: Stops | None = None,
+        preflight: PreflightLevel | None = None,
     ) -> R:
         """Starts an analysis and waits for its results: `start`, then `wait`. Costs one credit."""
-        return await self.wait(await self.start(clip, request, name=name, label=label, check=check), timeout=timeout)
+        return await self.wait(
+            await self.start(clip, request, name=name, label=label, preflight=preflight), timeout=timeout
+        )
 
     async def start(
         self,
@@ -198,13 +200,13 @@ class OchySession:
         *,
         name: str | None = None,
         label: str | None = None,
-        check: Stops | None = None,
+        preflight: PreflightLevel | None = None,
     ) -> Started[R, C]:
         """Uploads a clip and starts its analysis. Costs one credit.
 
         `clip` is a path, bytes, an open binary file (read from its position, never closed) or
         `Clip.stream(…)`; `name` overrides the file name that is sent, and `label` is what events, logs
-        and errors call the clip. `check` is what stops it, that of the session when left out; what is found
+        and errors call the clip. `preflight` is what stops it, that of the session when left out; what is found
         and does not stop it is told as `ClipDoubted`. What comes back can be stored as JSON and waited for by any
         process.
 
@@ -212,22 +214,22 @@ class OchySession:
         `NotFound` (subject) where the server refused, `TryLater` where it surely did not happen, and
         `UncertainStart` where it may have been charged: that is never sent again, see `reconcile`.
         """
-        exchange = self._ready()
+        core = self._ready()
         if not isinstance(request, AnalysisRequest):
             raise InvalidRequest.of("start", (Problem("request", "must be a SideView or a BackView"),))
-        checking, ready = self._checked_by(check), None
-        with move_on_after(exchange.limits.call) as scope:  # a file system may hang as a network does
+        checker, ready = self._checked_by(preflight), None
+        with move_on_after(core.limits.call) as scope:  # a file system may hang as a network does
             ready = await prepare(clip, name)
-            await checking.check(ready, request, label or ready.name)
+            await checker.check(ready, request, label or ready.name)
         if ready is None or scope.cancelled_caught:
-            raise exchange.deadline_passed(Request(START, START.path()), 1, exchange.limits.call)
-        return await starting.start(exchange, ready, request, label)
+            raise core.deadline_passed(Request(START, START.path()), 1, core.limits.call)
+        return await starting.start(core, ready, request, label)
 
     @overload
-    async def check(self, started: Started[R, C]) -> AnalysisState[R]: ...
+    async def status(self, started: Started[R, C]) -> AnalysisState[R]: ...
     @overload
-    async def check(self, started: str) -> AnalysisState[Results]: ...
-    async def check(self, started: Started[R, C] | str) -> AnalysisState[R] | AnalysisState[Results]:
+    async def status(self, started: str) -> AnalysisState[Results]: ...
+    async def status(self, started: Started[R, C] | str) -> AnalysisState[R] | AnalysisState[Results]:
         """Looks at an analysis once. A failed one is a state here, not an error.
 
         With a bare id the view is told by the keys of the answer. Raises `NotFound`, `TryLater`.
@@ -303,15 +305,15 @@ class OchySession:
         The path is inferred. Read in slices: other tasks go on meanwhile. Raises `NotReady`.
         """
         _checked(started)
-        exchange = self._ready()
+        core = self._ready()
         call = landmarks_call(_id(started))
-        reading = await exchange.perform(call)
-        with move_on_after(exchange.limits.call):
+        reading = await core.perform(call)
+        with move_on_after(core.limits.call):
             while not reading.advance():
                 await checkpoint()
-            exchange.note(reading.notes)
+            core.note(reading.notes)
             return reading.result()
-        raise exchange.deadline_passed(call.request, 1, exchange.limits.call, call.analysis_id)
+        raise core.deadline_passed(call.request, 1, core.limits.call, call.analysis_id)
 
     async def download(
         self, source: MediaSource, path: str | os.PathLike[str], *, file: Media = "output_video"
@@ -328,7 +330,7 @@ class OchySession:
         is asked for, with a single link it cannot be. The key is never sent to the storage, and redirects are not
         followed. Size and time are bounded by `Limits.media_bytes`, `call` and `upload_rate`.
 
-        Raises `OutputTrouble` where the file cannot be written or another download is at it, `NotReady` before
+        Raises `OutputError` where the file cannot be written or another download is at it, `NotReady` before
         `success`, `AnalysisFailed`, `NotFound`, `RequestRefused` for a link that has died, and `TryLater`.
         """
         source = masked(source)  # from here on no frame of ours shows a link
@@ -354,9 +356,9 @@ class OchySession:
         start = uncertain.start if isinstance(uncertain, UncertainStart) else uncertain
         if start is None:
             raise InvalidRequest.of("reconcile", (Problem("uncertain", "does not say which start it is about"),))
-        exchange = self._ready()
-        listed = await exchange.perform(list_call(start.subject_id))
-        return candidates_of(start, listed, exchange.started.union(known))
+        core = self._ready()
+        listed = await core.perform(list_call(start.subject_id))
+        return candidates_of(start, listed, core.started.union(known))
 
     @overload
     def batch(self, request: AnalysisRequest[R, C], **settings: Unpack[BatchSettings]) -> Batch[R, C]: ...
@@ -373,7 +375,7 @@ class OchySession:
         - `journal`: a path (SQLite), or a journal. Without one a batch is remembered for as long as the process lives.
         - `max_credits`: what the journal may have cost in all, earlier runs included. Without it there is no limit.
         - `max_credits_per_run`: what this batch alone may spend, whatever earlier runs have. Without it, no limit.
-        - `bounds`: how many clips may be at each stage together. Without it `Bounds()`.
+        - `concurrency`: how many clips may be at each stage together. Without it `Concurrency()`.
         - `timeout`: seconds for which each analysis is watched. Without it an hour, or `Polling.timeout` if more.
         - `tag_starts`: gives each upload lane a subject of its own, so that a start in doubt is looked up exactly.
         - `retry_refused`: sends again what the server refused in an earlier run.
@@ -383,27 +385,27 @@ class OchySession:
         - `out`: a folder for what is kept of each clip, and for `results.jsonl` and `results.csv` over all.
         - `keep`: what is fetched besides the results: `calculated` (the default with `out`; also without a folder),
           `raw_data`, `thumbnail`, `output_video`.
-        - `check`: what stops a clip before it is bought: `errors`, `warnings` too, or `nothing`. Without it as the
+        - `preflight`: what stops a clip before it is bought: `errors`, `warnings` too, or `off`. Without it as the
           session says.
 
-        Raises `InvalidSettings` for nonsense; entering the block raises `JournalTrouble` where the journal
-        cannot serve, `OutputTrouble` where the folder cannot.
+        Raises `InvalidSettings` for nonsense; entering the block raises `JournalError` where the journal
+        cannot serve, `OutputError` where the folder cannot.
         """
-        exchange, timeout = self._exchange, self._scheduler.polling.timeout
-        checking = self._checked_by(settings.get("check"))
-        ready = settings_of(settings, timeout=timeout, storage=exchange.storage, checking=checking)
-        return Batch(exchange, self._scheduler, ready, request)
+        core, timeout = self._core, self._scheduler.polling.timeout
+        checker = self._checked_by(settings.get("preflight"))
+        ready = settings_of(settings, timeout=timeout, storage=core.storage, checker=checker)
+        return Batch(core, self._scheduler, ready, request)
 
-    def _checked_by(self, check: Stops | None) -> Checking:
-        return self._checking if check is None else self._checking.stopped_by(stops_of(check))
+    def _checked_by(self, preflight: PreflightLevel | None) -> Checker:
+        return self._checker if preflight is None else self._checker.stopped_by(preflight_level(preflight))
 
     def results_folder(self, out: str | os.PathLike[str] | None, keep: Collection[str] | None = None) -> ResultsFolder:
         """Keeps what paid analyses bring, as a batch does: `async with ochy.results_folder("results") as folder:`.
 
         `keep` is as for `batch`. Records are added to the tables that stand in the folder. Raises `InvalidSettings` for
-        nonsense; entering the block raises `OutputTrouble` where the folder cannot be written.
+        nonsense; entering the block raises `OutputError` where the folder cannot be written.
         """
-        return ResultsFolder(self._exchange, Keeper.of(out, keep, self._exchange.storage))
+        return ResultsFolder(self._core, OutputPlan.of(out, keep, self._core.storage))
 
     # --- subjects, webhook, exercises ---------------------------------------------------------------
 
@@ -415,7 +417,7 @@ class OchySession:
         height: float | None = None,
         weight: float | None = None,
     ) -> CreatedSubject:
-        """Creates a subject; height in metres, weight in kilograms. Never sent twice on a doubt."""
+        """Creates a subject; height in meters, weight in kilograms. Never sent twice on a doubt."""
         return await self._ready().perform(create_subject_call(email=email, name=name, height=height, weight=weight))
 
     async def list_subjects(self) -> SubjectList:

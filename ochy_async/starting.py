@@ -1,6 +1,6 @@
 """Starting an analysis: the one request that costs money.
 
-Law of this room: sent again only if it surely did not happen; on any doubt an `UncertainStart` that
+Invariant: sent again only if it surely did not happen; on any doubt an `UncertainStart` that
 holds what a lookup needs. What is known of the upload is known here, whatever the wire says later: `Sending.fate`
 is set before the step that it describes, and "not happened" only where that is known.
 """
@@ -17,16 +17,16 @@ from anyio import move_on_after
 from attrs import define, field
 
 from .clips import Clip
-from .errors import ConnectionTrouble, OchyError, Phase, StartAttempt, UncertainStart
+from .core import SessionCore
+from .errors import ConnectionFailed, OchyError, Phase, StartAttempt, UncertainStart
 from .events import AnalysisStarted, BytesSent, StartUncertain
-from .exchange import Exchange
 from .policy.retry import may_repeat
-from .policy.starts import Fate, fate_of_answer, fate_of_trouble
+from .policy.start_fate import Fate, fate_of_answer, fate_of_trouble
 from .protocol.analysis import StartAnswer, Started, start_call
+from .protocol.answer import Answer
 from .protocol.request import AnalysisRequest
 from .protocol.routes import START
-from .protocol.summary import clean
-from .protocol.values import Answer
+from .protocol.text_summary import clean
 from .protocol.wire import Upload
 
 __all__ = ["Sending", "start"]
@@ -44,7 +44,7 @@ def _ignore(_: OchyError) -> None:
 class Sending(Generic[R, C]):
     """One start on its way, over all its attempts."""
 
-    exchange: Exchange
+    core: SessionCore
     clip: Clip
     request: AnalysisRequest[R, C]
     label: str
@@ -61,7 +61,7 @@ class Sending(Generic[R, C]):
     """The analysis, once there is one: whatever happens from then on, such as Ctrl-C in a listener, it is paid."""
 
     def __attrs_post_init__(self) -> None:
-        self.earliest = self.exchange.clock()
+        self.earliest = self.core.clock()
 
     async def started(self) -> Started[R, C]:
         """Sends the start and spends a credit. Raises what `start` raises."""
@@ -74,8 +74,8 @@ class Sending(Generic[R, C]):
             raise
 
     async def _sent(self) -> Started[R, C]:
-        exchange, number = self.exchange, 1
-        seconds = exchange.limits.upload(self.clip.size)
+        core, number = self.core, 1
+        seconds = core.limits.upload(self.clip.size)
         with move_on_after(seconds):
             while True:
                 try:
@@ -83,10 +83,10 @@ class Sending(Generic[R, C]):
                 except OchyError as error:
                     failure = error
                 self.on_trouble(failure)
-                if not may_repeat(failure, repeatable=False) or not await exchange.pause(failure, number):
+                if not may_repeat(failure, repeatable=False) or not await core.pause(failure, number):
                     raise failure
                 number += 1
-        late = exchange.deadline_passed(start_call(self.upload()).request, number, seconds)
+        late = core.deadline_passed(start_call(self.upload()).request, number, seconds)
         raise self.uncertain(late, number) if self.fate is Fate.UNCERTAIN else late
 
     def upload(self) -> Upload:
@@ -103,14 +103,14 @@ class Sending(Generic[R, C]):
     async def _chunks(self) -> AsyncGenerator[bytes]:
         """The clip's bytes, counted and told as they go."""
         sent = 0
-        self.exchange.tell(BytesSent(self.label, 0, self.clip.size))
+        self.core.tell(BytesSent(self.label, 0, self.clip.size))
         async with aclosing(self.clip.chunks()) as chunks:
             async for chunk in chunks:
                 sent += len(chunk)
                 if sent >= self.clip.size:
                     self.fate = Fate.UNCERTAIN  # the server may charge from here on
                 yield chunk
-                self.exchange.tell(BytesSent(self.label, sent, self.clip.size))
+                self.core.tell(BytesSent(self.label, sent, self.clip.size))
 
     def _answered(self, status: int) -> None:
         """A success that comes before the clip was whole makes no sense, so it proves nothing: it may be charged."""
@@ -121,14 +121,14 @@ class Sending(Generic[R, C]):
         """Sends the start once. Raises `UncertainStart` where it may have happened."""
         call = start_call(self.upload())
         try:
-            response = await self.exchange.send(call.request)
+            response = await self.core.send(call.request)
         except OchyError as trouble:
             failure = trouble
-            phase = trouble.phase if isinstance(trouble, ConnectionTrouble) else self._phase()
+            phase = trouble.phase if isinstance(trouble, ConnectionFailed) else self._phase()
             fate = fate_of_trouble(phase)
         else:
             try:
-                return self._accepted(self.exchange.read(call, response))
+                return self._accepted(self.core.read(call, response))
             except OchyError as refusal:
                 fate = fate_of_answer(response)
                 failure = _cut_short(refusal) if fate is Fate.NOT_HAPPENED else refusal
@@ -142,19 +142,19 @@ class Sending(Generic[R, C]):
 
     def _accepted(self, answer: StartAnswer) -> Started[R, C]:
         """The paid analysis: known before anybody is told of it."""
-        exchange = self.exchange
+        core = self.core
         started: Started[R, C] = Started(
             analysis_id=answer.video_id,
             view=self.request.view,
-            started_at=exchange.clock(),
+            started_at=core.clock(),
             clip=self.clip.name,
             subject_id=self.request.subject_id,
         )
         self.accepted, self.fate = started, Fate.ACCEPTED
-        exchange.started.add(answer.video_id)
-        exchange.budget.earn()
+        core.started.add(answer.video_id)
+        core.budget.earn()
         logger.info("started analysis %s of %s", clean(answer.video_id), clean(self.label))
-        exchange.tell(AnalysisStarted(self.label, answer.video_id))
+        core.tell(AnalysisStarted(self.label, answer.video_id))
         return started
 
     def uncertain(self, cause: OchyError, number: int) -> UncertainStart:
@@ -179,18 +179,18 @@ class Sending(Generic[R, C]):
             clip=self.clip.name,
             view=self.request.view,
             earliest=self.earliest,
-            latest=self.exchange.clock(),
+            latest=self.core.clock(),
             subject_id=self.request.subject_id,
         )
         self.doubt = start
         logger.warning("the start of %s may or may not have been charged; it is not sent again", clean(self.label))
-        self.exchange.tell(StartUncertain(self.label, start, reason))
+        self.core.tell(StartUncertain(self.label, start, reason))
         return start
 
 
-def _cut_short(failure: OchyError) -> ConnectionTrouble:
+def _cut_short(failure: OchyError) -> ConnectionFailed:
     """An answer without a meaning of its own that came before our body was whole: as if cut short."""
-    return ConnectionTrouble(
+    return ConnectionFailed(
         str(failure),
         phase=Phase.INCOMPLETE,
         status=failure.status,
@@ -202,10 +202,10 @@ def _cut_short(failure: OchyError) -> ConnectionTrouble:
 
 
 async def start(
-    exchange: Exchange, clip: Clip, request: AnalysisRequest[R, C], label: str | None = None
+    core: SessionCore, clip: Clip, request: AnalysisRequest[R, C], label: str | None = None
 ) -> Started[R, C]:
     """Starts an analysis of `clip` and spends a credit.
 
     Raises `UncertainStart` where it may have been charged, else the error that it surely ended with.
     """
-    return await Sending(exchange, clip, request, label or clip.name).started()
+    return await Sending(core, clip, request, label or clip.name).started()

@@ -1,6 +1,6 @@
 """The way to the storage host: fetches what a signed URL leads to, without ever knowing the API key.
 
-Law of this room: a link is a secret, and it ends here. No error, frame, chain or log holds it; redirects
+Invariant: a link is a secret, and it ends here. No error, frame, chain or log holds it; redirects
 are not followed, and nothing but the link tells the host who asks.
 """
 
@@ -17,11 +17,11 @@ from anyio import to_thread
 from attrs import define, field
 from yarl import URL
 
-from .errors import ConnectionTrouble, InvalidSettings, Phase, UnreadableAnswer
+from .errors import ConnectionFailed, InvalidSettings, Phase, UnreadableAnswer
 from .network import ask, forget, is_loopback, plain_client, proxy_status, told, unconnected
 from .policy.limits import Limits
-from .protocol.stored import FETCH
-from .protocol.values import SignedUrl
+from .protocol.answer import SignedUrl
+from .protocol.ranges import FETCH
 from .protocol.wire import Head, Sink
 from .proxies import NONE, Proxy
 
@@ -34,7 +34,7 @@ class Storage(Protocol):
     async def fetch(self, url: SignedUrl, sink: Sink, headers: Mapping[str, str]) -> None:
         """Hands the answer to `sink`, whatever its status; returns once all of it was handed over.
 
-        Raises `ConnectionTrouble` where it broke off, and whatever the sink raised.
+        Raises `ConnectionFailed` where it broke off, and whatever the sink raised.
         """
         ...
 
@@ -150,10 +150,10 @@ def _may_be_asked(url: SignedUrl, *, loopback: bool) -> bool:
     return parts.scheme == "https"
 
 
-def _translated(trouble: Exception) -> ConnectionTrouble:
+def _translated(trouble: Exception) -> ConnectionFailed:
     phase = Phase.NOT_SENT if unconnected(trouble) else Phase.COMPLETE
     said = f"{FETCH}: {told(trouble)}. Run again later."
-    return ConnectionTrouble(said, phase=phase, status=proxy_status(trouble), route=FETCH)
+    return ConnectionFailed(said, phase=phase, status=proxy_status(trouble), route=FETCH)
 
 
 _NOT_ASKED: Final = f"{FETCH}: the link may not be asked: https only, and nothing on this machine. Report it."

@@ -1,8 +1,8 @@
 """The wire to the API: the only holder of the API key.
 
-Law of this room: `send(Request) -> Response`, nothing else. The key enters here, below everything
+Invariant: `send(Request) -> Response`, nothing else. The key enters here, below everything
 that can be seen: it is in no request, repr, log, trace or error. Every error of aiohttp, the operating
-system and TLS turns into a `ConnectionTrouble` here, without a cause that could hold a URL.
+system and TLS turns into a `ConnectionFailed` here, without a cause that could hold a URL.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from anyio.lowlevel import checkpoint
 from attrs import field, frozen
 from yarl import URL
 
-from .errors import ConnectionTrouble, InvalidSettings, KeyRefused, OchyError, Phase, UnreadableAnswer
+from .errors import ConnectionFailed, InvalidSettings, KeyRefused, OchyError, Phase, UnreadableAnswer
 from .network import Connecting, TooLarge, ask, forget, is_loopback, plain_client, proxy_status, told, unconnected
 from .policy.limits import Limits
 from .policy.origins import normal
@@ -61,7 +61,7 @@ class Transport(Protocol):
         ...
 
     async def send(self, request: Request) -> Response:
-        """The answer, whatever its status. Raises `ConnectionTrouble` where none came."""
+        """The answer, whatever its status. Raises `ConnectionFailed` where none came."""
         ...
 
     async def aclose(self) -> None:
@@ -174,7 +174,7 @@ def _base_url_problem(text: str) -> str | None:
     return None
 
 
-class Turns:
+class RoundRobin:
     """Lets one upload hand over one chunk in each turn of the loop, in the order in which they come.
 
     A network that takes all at once would else never let others go on, and many uploads would add up to a long turn.
@@ -201,7 +201,7 @@ class Turns:
 class FilePart(aiohttp.payload.Payload):
     """The video in the form: streamed, counted, and never completed after `stop`."""
 
-    def __init__(self, upload: Upload, stall: float, turns: Turns) -> None:
+    def __init__(self, upload: Upload, stall: float, turns: RoundRobin) -> None:
         super().__init__(None, content_type=upload.content_type)
         self._upload = upload
         self.stall = stall
@@ -259,7 +259,7 @@ class FilePart(aiohttp.payload.Payload):
 
 
 @frozen(repr=False, eq=False)
-class _Exchange:
+class _Attempt:
     """One request on the wire, with what is needed to say afterwards how far it got."""
 
     request: Request
@@ -358,7 +358,7 @@ class HttpTransport:
         self._clients: dict[bool, aiohttp.ClientSession] = {}
         """For uploads (True) and for everything else."""
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._turns = Turns()
+        self._turns = RoundRobin()
 
     def __repr__(self) -> str:
         through = "" if self._proxy is None else f" through {self._proxy.address}"
@@ -382,7 +382,7 @@ class HttpTransport:
     async def send(self, request: Request) -> Response:
         """The answer, whatever its status.
 
-        Raises `ConnectionTrouble` where none came, `UnreadableAnswer` for one that is too large, and
+        Raises `ConnectionFailed` where none came, `UnreadableAnswer` for one that is too large, and
         whatever the caller's own video stream raised.
         """
         http = await self._client(request.upload is not None)
@@ -406,27 +406,27 @@ class HttpTransport:
         which all know the URL, hangs on to them as traceback or context."""
         part = FilePart(request.upload, self._limits.stall, self._turns) if request.upload is not None else None
         cap = self._limits.raw_data_bytes if request.route == RAW_DATA else self._limits.answer_bytes
-        exchange = _Exchange(request, cap, part)
+        attempt = _Attempt(request, cap, part)
         try:
-            return await self._asked(http, exchange)
+            return await self._asked(http, attempt)
         except Exception as trouble:  # noqa: BLE001 - whatever aiohttp raises, its frames and text may hold the URL
-            return (part and part.failure) or _translated(trouble, exchange)
+            return (part and part.failure) or _translated(trouble, attempt)
         except BaseException as leaving:  # a cancellation, or a signal that strikes in the midst of aiohttp
             forget(leaving)
             raise
 
-    async def _asked(self, http: aiohttp.ClientSession, exchange: _Exchange) -> Response:
+    async def _asked(self, http: aiohttp.ClientSession, attempt: _Attempt) -> Response:
         """Has the URL in reach: its frame must never be part of what leaves this room."""
-        request = exchange.request
+        request = attempt.request
         body: dict[str, Any] = {} if self._proxy is None else self._proxy.arguments()
-        if request.upload is not None and exchange.part is not None:
+        if request.upload is not None and attempt.part is not None:
             await self._turns.take()  # connections are not made all at once either
-            body["data"] = form_of(request.upload, exchange.part)
+            body["data"] = form_of(request.upload, attempt.part)
         elif request.json is not None:
             body["json"] = request.json
         way, url = request.route.method, self._url(request)
-        async with await ask(http, way, url, trace_request_ctx=exchange.connecting, **body) as response:
-            return await exchange.answer(response, self._key)
+        async with await ask(http, way, url, trace_request_ctx=attempt.connecting, **body) as response:
+            return await attempt.answer(response, self._key)
 
     def _url(self, request: Request) -> URL:
         """The one place where the key is added; always at the configured origin."""
@@ -440,7 +440,7 @@ class HttpTransport:
             if self._loop is not None and self._loop.is_running():
                 raise InvalidSettings("The session is in use by another event loop; make one for each thread.")
             await self.aclose()
-            self._loop, self._turns = loop, Turns()
+            self._loop, self._turns = loop, RoundRobin()
         if upload not in self._clients or self._clients[upload].closed:
             self._clients[upload] = self._made(upload)
         return self._clients[upload]
@@ -473,17 +473,17 @@ def form_of(upload: Upload, part: FilePart) -> aiohttp.MultipartWriter:
     return form
 
 
-def _translated(trouble: Exception, exchange: _Exchange) -> OchyError:
-    route, status = exchange.request.route, exchange.status
-    if isinstance(trouble, TooLarge) and exchange.part is None:
+def _translated(trouble: Exception, attempt: _Attempt) -> OchyError:
+    route, status = attempt.request.route, attempt.status
+    if isinstance(trouble, TooLarge) and attempt.part is None:
         return UnreadableAnswer(
-            f"{route}: the answer is larger than {exchange.cap:,} bytes. If that is right, raise the cap in Limits.",
+            f"{route}: the answer is larger than {attempt.cap:,} bytes. If that is right, raise the cap in Limits.",
             status=status,
             route=str(route),
         )
-    phase = Phase.NOT_SENT if unconnected(trouble) else exchange.phase
+    phase = Phase.NOT_SENT if unconnected(trouble) else attempt.phase
     said = f"{route}: {told(trouble)}; {_FAR[phase]}."
-    return ConnectionTrouble(said, phase=phase, status=status or proxy_status(trouble), route=str(route))
+    return ConnectionFailed(said, phase=phase, status=status or proxy_status(trouble), route=str(route))
 
 
 _FAR: Final = {

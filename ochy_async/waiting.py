@@ -1,6 +1,6 @@
 """Waiting for analyses: one scheduler for all waits of a session.
 
-Law of this room: it looks and sleeps; when to look, `policy.polling` says. A wait runs in its
+Invariant: it looks and sleeps; when to look, `policy.polling` says. A wait runs in its
 caller's own task, so that nothing is left behind when the caller goes.
 """
 
@@ -15,13 +15,13 @@ from typing import Any, TypeVar
 from anyio import current_time, move_on_after, sleep
 from attrs import define, field
 
+from .core import SessionCore
 from .errors import AnalysisFailed, OchyError, WaitTimeout
 from .events import AnalysisProgress
-from .exchange import Exchange
-from .policy.polling import Durations, Pace, Polling, Watch
+from .policy.polling import DurationHistory, Polling, PollRateLimit, PollSchedule
 from .protocol.analysis import AnalysisState, Started, Status, results_call
+from .protocol.answer import Answer
 from .protocol.routes import RESULTS
-from .protocol.values import Answer
 
 __all__ = ["Scheduler", "failed", "too_late"]
 
@@ -33,14 +33,14 @@ logger = logging.getLogger("ochy_async")
 class Scheduler:
     """Gives out the moments at which the waits of a session may look."""
 
-    exchange: Exchange
+    core: SessionCore
     polling: Polling
-    durations: Durations = field(factory=Durations)
-    pace: Pace = field(init=False)
+    durations: DurationHistory = field(factory=DurationHistory)
+    pace: PollRateLimit = field(init=False)
     _strange: set[str] = field(factory=set)
 
     def __attrs_post_init__(self) -> None:
-        self.pace = Pace(self.polling.requests_per_second)
+        self.pace = PollRateLimit(self.polling.requests_per_second)
 
     async def watch(self, started: Started[R, Answer] | str) -> AsyncGenerator[AnalysisState[R]]:
         """Every state that a look shows, until the analysis is finished.
@@ -49,12 +49,12 @@ class Scheduler:
         raises that look's error. A refusal (key, unknown id) is raised at once.
         """
         look = results_call(started)
-        watch = Watch(self.polling, self._began(started))
+        watch = PollSchedule(self.polling, self._began(started))
         delay = watch.first(current_time(), self.durations)
         while True:
             await self._turn(delay)
             try:
-                state = await self.exchange.once(look)
+                state = await self.core.once(look)
             except OchyError as trouble:
                 delay = self._after_trouble(watch, trouble)
                 continue
@@ -65,7 +65,7 @@ class Scheduler:
             if state.finished:
                 return
             pending = state.status == Status.PENDING
-            delay = watch.after_look(state.percentage, current_time(), self.exchange.chance(), pending=pending)
+            delay = watch.after_look(state.percentage, current_time(), self.core.chance(), pending=pending)
 
     async def finished(self, started: Started[R, Answer] | str, seconds: float) -> AnalysisState[R]:
         """The state that an analysis ends with, failed or not. Raises `WaitTimeout`, and what `watch` raises."""
@@ -76,10 +76,10 @@ class Scheduler:
                         return state
         raise too_late(started, seconds)
 
-    def _after_trouble(self, watch: Watch, trouble: OchyError) -> float:
+    def _after_trouble(self, watch: PollSchedule, trouble: OchyError) -> float:
         """Seconds until the next look after one that failed. Raises its error where there is none."""
         now = current_time()
-        delay = watch.after_trouble(trouble, now, self.exchange.chance())
+        delay = watch.after_trouble(trouble, now, self.core.chance())
         if delay is None:
             raise trouble
         logger.info("%s: a look failed (%s), waiting on", trouble.route, type(trouble).__name__)
@@ -100,11 +100,11 @@ class Scheduler:
         """When the analysis was started, on the clock of the event loop; None if that is not known."""
         if isinstance(started, str) or started.started_at is None:
             return None
-        age: float = (self.exchange.clock() - _utc(started.started_at)).total_seconds()
+        age: float = (self.core.clock() - _utc(started.started_at)).total_seconds()
         return current_time() - max(0.0, age)
 
     def _told(self, state: AnalysisState[R]) -> None:
-        self.exchange.tell(AnalysisProgress(state.analysis_id, str(state.status), state.percentage))
+        self.core.tell(AnalysisProgress(state.analysis_id, str(state.status), state.percentage))
         if not isinstance(state.status, Status) and state.status not in self._strange:
             self._strange.add(state.status)
             logger.warning("an analysis has a status that this version does not know; waiting on")

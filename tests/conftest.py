@@ -8,15 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import canary
 import pytest
-from canary import API_KEY
 
 from ochy_async import Limits, OchySession, Polling, Retry
-from ochy_async.emulator import DirectTransport, Emulator, Fault, Faults, Service, World, direct
+from ochy_async.core import SessionCore
+from ochy_async.emulator import Emulator, EmulatorSettings, Fault, Faults, InProcessTransport, Service, in_process
 from ochy_async.errors import OchyError
 from ochy_async.events import Event
-from ochy_async.exchange import Exchange
+from tests.support import canary
+from tests.support.canary import API_KEY
 
 CLIP = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 40
 """Looks like an MP4 to anyone who only looks at the container's signature."""
@@ -54,17 +54,17 @@ def _no_secret_escapes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Gener
     monkeypatch.delenv("OCHY_BASE_URL", raising=False)
     monkeypatch.delenv("OCHY_PROXY", raising=False)
     monkeypatch.setenv("OCHY_STATE_DIR", str(tmp_path / "state"))  # nobody's home is touched
-    monkeypatch.setenv("OCHY_CHECK", "nothing")  # most clips of the tests are no videos
+    monkeypatch.setenv("OCHY_PREFLIGHT", "off")  # most clips of the tests are no videos
     errors: list[OchyError] = []
     events: list[Event] = []
     sessions: list[None] = []
-    make, tell, open_session = OchyError.__init__, Exchange.tell, OchySession.__init__
+    make, tell, open_session = OchyError.__init__, SessionCore.tell, OchySession.__init__
 
     def remember_error(self: OchyError, *args: Any, **kwargs: Any) -> None:
         make(self, *args, **kwargs)
         errors.append(self)
 
-    def remember_event(self: Exchange, event: Event) -> None:
+    def remember_event(self: SessionCore, event: Event) -> None:
         events.append(event)
         tell(self, event)
 
@@ -74,7 +74,7 @@ def _no_secret_escapes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Gener
 
     monkeypatch.setattr(OchySession, "__init__", remember_session)
     monkeypatch.setattr(OchyError, "__init__", remember_error)
-    monkeypatch.setattr(Exchange, "tell", remember_event)
+    monkeypatch.setattr(SessionCore, "tell", remember_event)
     records, root = _Records(), logging.getLogger()
     level = root.level
     root.addHandler(records)
@@ -114,10 +114,10 @@ class Recorded:
         return self._faults.next(route, count) if self._faults else None
 
 
-def world(**settings: Any) -> World:
+def world(**settings: Any) -> EmulatorSettings:
     """An emulator's world that takes the canary as its key."""
     keys: frozenset[str] = frozenset({API_KEY})
-    return World(keys=keys, **settings)
+    return EmulatorSettings(keys=keys, **settings)
 
 
 @pytest.fixture
@@ -146,15 +146,15 @@ def real_session(emulator: Emulator, **settings: Any) -> OchySession:
 
 
 def direct_session(
-    service: Service | World | None = None, faults: Faults | None = None, **settings: Any
+    service: Service | EmulatorSettings | None = None, faults: Faults | None = None, **settings: Any
 ) -> OchySession:
     """A session plugged into the emulator without a socket, for virtual time. Chance is always one half."""
     key = settings.pop("api_key_in_use", API_KEY)
-    transport = DirectTransport(service or world(), faults, api_key=key, latency=0.05)
+    transport = InProcessTransport(service or world(), faults, api_key=key, latency=0.05)
     given: dict[str, Any] = {"chance": lambda: 0.5, "clock": loop_clock, **settings}
     return OchySession(transport=transport, **given)
 
 
 def loop_clock() -> datetime:
     """The time of day on the clock of the event loop, the same as the emulator's."""
-    return datetime.fromtimestamp(direct.loop_clock(), UTC)
+    return datetime.fromtimestamp(in_process.loop_clock(), UTC)

@@ -13,16 +13,16 @@ from typing import IO, Any
 
 import anyio
 import pytest
-from conftest import CLIP
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ochy_async import Clip, clips
-from ochy_async.checking import named
 from ochy_async.clips import CHUNK, ClipSource, prepare, safe_name
 from ochy_async.errors import ClipUnusable
-from ochy_async.protocol.judgement import judge, refuse, stopping
+from ochy_async.preflight.checker import named
+from ochy_async.preflight.rules import judge, refuse, stopping
 from ochy_async.protocol.video_limits import CONTENT_TYPES, MAX_BYTES
+from tests.conftest import CLIP
 
 pytestmark = pytest.mark.anyio
 
@@ -371,7 +371,7 @@ async def test_a_file_that_changed_before_it_is_sent_is_not_sent(
 async def test_a_file_that_changes_while_it_is_sent_is_never_completed(
     change: Callable[[Path], None], tmp_path: Path
 ) -> None:
-    """The last chunk is held back until the file is known to be the same, so nothing wrong is ever analysed."""
+    """The last chunk is held back until the file is known to be the same, so nothing wrong is ever analyzed."""
     path = file_of(tmp_path)
     clip = await prepare(path)
     assert 0 < await handed_over(clip, lambda: change(path)) < len(BIG)

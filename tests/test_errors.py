@@ -17,7 +17,7 @@ from ochy_async.errors import (
     BuyCredits,
     ClipRefused,
     ClipUnusable,
-    ConnectionTrouble,
+    ConnectionFailed,
     DeadlinePassed,
     FilmAgain,
     FixRequest,
@@ -31,7 +31,7 @@ from ochy_async.errors import (
     Problem,
     RateLimited,
     RequestRefused,
-    ServerTrouble,
+    ServerError,
     StartAttempt,
     TryLater,
     UncertainStart,
@@ -112,7 +112,7 @@ def test_an_error_survives_pickling(cls: type[OchyError]) -> None:
         (BuyCredits, set[type[OchyError]]()),
         (FilmAgain, {ClipUnusable, ClipRefused, AnalysisFailed}),
         (WaitLonger, {NotReady, WaitTimeout}),
-        (TryLater, {ConnectionTrouble, DeadlinePassed, RateLimited, ServerTrouble}),
+        (TryLater, {ConnectionFailed, DeadlinePassed, RateLimited, ServerError}),
         (UncertainStart, set[type[OchyError]]()),
         (UnreadableAnswer, set[type[OchyError]]()),
     ],
@@ -142,19 +142,19 @@ def test_some_errors_are_what_python_calls_them(cls: type[OchyError], builtin: t
 
 def test_all_problems_are_told_in_the_text() -> None:
     """The text of a refused request lists every problem, and that nothing was charged."""
-    problems = (Problem("height", "must be in metres"), Problem("pace", "must be MM:SS"))
+    problems = (Problem("height", "must be in meters"), Problem("pace", "must be MM:SS"))
     error = InvalidRequest.of("SideView", problems)
     assert error.problems == problems
     assert str(error) == (
         "SideView cannot be sent as it is; nothing was sent or charged.\n"
-        "  - height: must be in metres\n"
+        "  - height: must be in meters\n"
         "  - pace: must be MM:SS"
     )
 
 
 def test_a_connection_trouble_says_how_far_it_got() -> None:
     """The phase is a fact beside the others; without one, nothing was sent."""
-    error = ConnectionTrouble("cut", phase=Phase.INCOMPLETE, route="POST /analysis/start", attempt=2, analysis_id="a1")
+    error = ConnectionFailed("cut", phase=Phase.INCOMPLETE, route="POST /analysis/start", attempt=2, analysis_id="a1")
     assert (error.phase, error.route, error.attempt) == (Phase.INCOMPLETE, "POST /analysis/start", 2)
     assert error.analysis_id == "a1"
-    assert ConnectionTrouble("x").phase is Phase.NOT_SENT
+    assert ConnectionFailed("x").phase is Phase.NOT_SENT

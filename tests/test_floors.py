@@ -12,25 +12,24 @@ import ochy_async
 
 HOUSE = Path(ochy_async.__file__).parent
 FLOORS = (
-    "_version errors documented",
+    "_version errors field_docs",
     "protocol",
     "policy",
-    "network cancelling",
+    "network cancellation",
     "proxies",
-    "transport storage journal clips probing events emulator kept",
-    "exchange",
-    "starting waiting checking",
+    "transport storage journal clips events emulator loaders",
+    "core",
+    "starting waiting preflight",
     "batch",
     "session",
-    "webhooks report tables",
     "cli",
 )
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms.split()}
 IMPURE = set("aiohttp anyio asyncio os pathlib random socket sqlite3 tempfile threading time".split())  # noqa: SIM905
 PURE_ROOMS = (
     *("errors", "protocol", "policy", "events", "emulator.service", "emulator.faults"),
-    *("journal.contract", "journal.changes", "journal.rows", "journal.places"),
-    *("batch.measures", "batch.quantities"),
+    *("journal.contract", "journal.transitions", "journal.sqlite.rows", "journal.sqlite.mounts"),
+    *("batch.output.measures", "batch.quantities"),
 )
 FILES = {
     ".".join(path.relative_to(HOUSE).with_suffix("").parts).removesuffix(".__init__"): path
@@ -105,7 +104,7 @@ def test_the_emulator_does_not_know_the_client() -> None:
         module: {name for name in names if not name.startswith("emulator.")} for module, names in known.items()
     }
     assert {module: names for module, names in strangers.items() if names} == {
-        "emulator.direct": {"errors", "protocol.wire"}
+        "emulator.in_process": {"errors", "protocol.wire"}
     }
 
 
@@ -113,13 +112,13 @@ def test_aiohttp_is_known_at_the_wire_only() -> None:
     """Transport and storage speak it, their errors are translated in the network's room, that of both; the session
     knows the type of what it borrows; the emulator's server is another side."""
     users = {module for module in TREES if "aiohttp" in {name.split(".")[0] for name in IMPORTS[module]}}
-    assert users - {"emulator.server", "emulator.forms"} == {"network", "transport", "storage", "session"}
+    assert users - {"emulator.server", "emulator.multipart"} == {"network", "transport", "storage", "session"}
 
 
 def test_sqlite_is_known_in_the_journal_only() -> None:
     """A connection is made in one place, errors are translated beside it; the worker and the memory know neither."""
     users = {module for module in TREES if "sqlite3" in IMPORTS[module]}
-    assert users == {"journal.connection", "journal.troubles"}
+    assert users == {"journal.sqlite.connection", "journal.sqlite.errors"}
 
 
 def test_nothing_is_swallowed() -> None:

@@ -8,14 +8,14 @@ from typing import Any, get_overloads
 
 import pytest
 from attrs import fields, has
-from test_public import METHODS, PUBLIC, run
 
 import ochy_async
-from ochy_async import BackView, Bounds, Limits, OchySession, Polling, Retry, SideView, SideViewResults
+from ochy_async import BackView, Concurrency, Limits, OchySession, Polling, Retry, SideView, SideViewResults
 from ochy_async.batch.settings import DEFAULTS, BatchSettings
-from ochy_async.documented import documented
+from ochy_async.field_docs import documented
+from tests.test_public import METHODS, PUBLIC, run
 
-SETTINGS = (SideView, BackView, Limits, Bounds, Retry, Polling)
+SETTINGS = (SideView, BackView, Limits, Concurrency, Retry, Polling)
 WITH_FIELDS = [name for name in PUBLIC if has(getattr(ochy_async, name)) and name not in ("Batch", "Clip", "Problem")]
 
 
@@ -79,8 +79,8 @@ def test_a_setting_has_its_default_and_its_sentence(cls: Any) -> None:
 
 
 def test_units_are_told() -> None:
-    """Metres, kilograms, seconds, bytes."""
-    assert "height: float = 1.7\n    The runner's height in metres." in (inspect.getdoc(SideView) or "")
+    """Meters, kilograms, seconds, bytes."""
+    assert "height: float = 1.7\n    The runner's height in meters." in (inspect.getdoc(SideView) or "")
     assert "weight: float = 70.0\n    The runner's weight in kilograms." in (inspect.getdoc(BackView) or "")
     assert "connect: float = 15.0\n    Seconds to connect, TLS included." in (inspect.getdoc(Limits) or "")
     assert "    The annotated MP4;" in (inspect.getdoc(SideViewResults) or "")

@@ -11,22 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import canary
 import pytest
 import trustme
 from anyio import fail_after
-from canary import PROXY_PASSWORD
-from conftest import CLIP, QUICK, world
-from tunnels import ESTABLISHED, Tunnels, tunnels
 
 from ochy_async import Limits, OchySession, Retry, SideView
-from ochy_async.emulator import DirectTransport, Emulator
-from ochy_async.errors import ConnectionTrouble, InvalidSettings, KeyRefused, Phase, UncertainStart
+from ochy_async.emulator import Emulator, InProcessTransport
+from ochy_async.errors import ConnectionFailed, InvalidSettings, KeyRefused, Phase, UncertainStart
 from ochy_async.events import Event, Retried
-from ochy_async.protocol.values import SignedUrl
+from ochy_async.protocol.answer import SignedUrl
 from ochy_async.protocol.wire import Head
 from ochy_async.proxies import Proxy
 from ochy_async.storage import HttpStorage
+from tests.conftest import CLIP, QUICK, world
+from tests.support import canary
+from tests.support.canary import PROXY_PASSWORD
+from tests.support.proxies import ESTABLISHED, Tunnels, tunnels
 
 ENCODED = PROXY_PASSWORD.replace("/", "%2F")
 LARGE = CLIP * 100
@@ -117,7 +117,7 @@ async def test_the_certificate_must_be_the_hosts_own(authority: trustme.CA, trus
         tunnels() as proxy,
         behind(other, proxy) as ochy,
     ):
-        with pytest.raises(ConnectionTrouble, match="certificate") as caught:
+        with pytest.raises(ConnectionFailed, match="certificate") as caught:
             await ochy.start(CLIP, SideView())
     assert caught.value.phase is Phase.NOT_SENT
     assert other.service.ledger == ()
@@ -193,7 +193,7 @@ async def test_a_stored_file_that_the_proxy_refuses_is_told_without_its_link(
     secret = Proxy.of(f"http://runner:{ENCODED}@127.0.0.1:{proxy.port}")
     storage = HttpStorage(Limits(connect=0.5, stall=5), secret)
     link = SignedUrl("https://storage.example:1/a?signature=4f1d9c")
-    with pytest.raises(ConnectionTrouble) as caught, fail_after(3):
+    with pytest.raises(ConnectionFailed) as caught, fail_after(3):
         await storage.fetch(link, Bucket(), {})
     await storage.aclose()
     assert caught.value.status == (407 if answer and b"407" in answer else None)
@@ -205,7 +205,7 @@ async def test_a_batch_through_a_proxy_keeps_its_password_nowhere(
     far: Emulator, proxy: Tunnels, tmp_path: Path
 ) -> None:
     """Journal, tables and kept files are searched for it after the test, as everything is."""
-    async with behind(far, proxy, f"runner:{ENCODED}@", check="nothing") as ochy:
+    async with behind(far, proxy, f"runner:{ENCODED}@", preflight="off") as ochy:
         batch = ochy.batch(SideView(), journal=tmp_path / "clips.journal", out=tmp_path / "out", keep=["raw_data"])
         async with batch:
             outcomes = [each async for each in batch.run([CLIP])]
@@ -241,7 +241,7 @@ async def test_without_a_tunnel_nothing_was_sent(
         behind(far, proxy, f"runner:{ENCODED}@", http=http if lent else None) as ochy,
     ):
         for call in (ochy.start(CLIP, SideView()), ochy.create_subject(name="Ada"), ochy.get_webhook()):
-            with pytest.raises(ConnectionTrouble, match="nothing was sent") as caught, fail_after(3):
+            with pytest.raises(ConnectionFailed, match="nothing was sent") as caught, fail_after(3):
                 await call
             assert caught.value.phase is Phase.NOT_SENT
             assert words in str(caught.value)
@@ -252,7 +252,7 @@ async def test_without_a_tunnel_nothing_was_sent(
 async def test_a_proxy_that_is_not_there_means_not_sent(far: Emulator) -> None:
     """And the error says that it is the proxy that cannot be reached."""
     async with behind(far, Tunnels(port=9)) as ochy:
-        with pytest.raises(ConnectionTrouble, match="no connection to the proxy") as caught:
+        with pytest.raises(ConnectionFailed, match="no connection to the proxy") as caught:
             await ochy.start(CLIP, SideView())
     assert caught.value.phase is Phase.NOT_SENT
 
@@ -279,7 +279,7 @@ async def test_wrong_credentials_are_not_tried_again(far: Emulator, proxy: Tunne
     """The same password again would not help, and might lock the account."""
     proxy.answer = b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n"
     async with behind(far, proxy, f"runner:{ENCODED}@", retry=Retry(first_delay=0.01)) as ochy:
-        with pytest.raises(ConnectionTrouble) as caught:
+        with pytest.raises(ConnectionFailed) as caught:
             await ochy.start(CLIP, SideView())
     assert (caught.value.status, len(proxy.heads)) == (407, 1)
 
@@ -289,7 +289,7 @@ async def test_a_tunnel_that_is_cut_during_the_upload_is_incomplete(far: Emulato
     """The usual rule: the body was cut short, so the server cannot have taken it."""
     proxy.up = 300_000
     async with behind(far, proxy) as ochy:
-        with pytest.raises(ConnectionTrouble) as caught, fail_after(5):
+        with pytest.raises(ConnectionFailed) as caught, fail_after(5):
             await ochy.start(LARGE * 20, SideView())
     assert caught.value.phase is Phase.INCOMPLETE
     assert far.service.ledger == ()
@@ -394,4 +394,4 @@ async def test_netrc_is_never_read(
 def test_a_transport_takes_no_proxy() -> None:
     """It takes the place of the network: a proxy beside it would silently not be used."""
     with pytest.raises(InvalidSettings, match="takes no proxy"):
-        OchySession(transport=DirectTransport(), proxy="http://h.example")
+        OchySession(transport=InProcessTransport(), proxy="http://h.example")

@@ -15,17 +15,17 @@ from typing import Any
 
 import pytest
 from anyio.from_thread import start_blocking_portal
-from conftest import CLIP, world
-from virtual_time import hurried
 
 import ochy_async
 from ochy_async import OchySession
 from ochy_async.emulator import Emulator
+from tests.conftest import CLIP, world
+from tests.support.virtual_time import hurried
 
 ROOT = Path(ochy_async.__file__).parent
 DOOR = ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8"))
 PUBLIC = [name for name in ochy_async.__all__ if name != "__version__"]
-ROOMS = ("errors", "events", "emulator", "clips", "transport", "session", "exchange", "starting", "waiting")
+ROOMS = ("errors", "events", "emulator", "clips", "transport", "session", "core", "starting", "waiting")
 HOMES: dict[str, tuple[str, ...]] = vars(ochy_async)["_HOMES"]
 METHODS = [name for name in vars(OchySession) if not name.startswith("_")]
 

@@ -13,37 +13,34 @@ from pathlib import Path
 import anyio
 import pytest
 from attrs import frozen
-from canary import API_KEY, leaks_in_error
-from conftest import CLIP, Recorded, direct_session, real_session, world
-from virtual_time import in_virtual_time
 
 from ochy_async import BackView, Clip, Limits, OchySession, Retry, SideView, Started, UncertainStart
 from ochy_async.batch.outcomes import Uncertain
 from ochy_async.emulator import (
-    Answer,
-    Course,
     CutAfter,
     CutBefore,
     CutInside,
     Delay,
     Emulator,
     Fault,
+    FaultEffect,
+    FaultPlan,
+    FaultRule,
     Html,
     NoConnection,
     Redirect,
+    Respond,
+    RespondAfter,
     RetryAfter,
-    Rule,
-    Script,
     Service,
-    Status,
-    StatusAfter,
+    ServiceResponse,
     Truncated,
 )
 from ochy_async.errors import (
     BuyCredits,
     ClipRefused,
     ClipUnusable,
-    ConnectionTrouble,
+    ConnectionFailed,
     InvalidRequest,
     InvalidSettings,
     KeyRefused,
@@ -57,11 +54,14 @@ from ochy_async.events import AnalysisStarted, BytesSent, Event, Retried, StartU
 from ochy_async.journal.memory import MemoryJournal
 from ochy_async.protocol.routes import START
 from ochy_async.protocol.video_limits import MAX_BYTES
+from tests.conftest import CLIP, Recorded, direct_session, real_session, world
+from tests.support.canary import API_KEY, leaks_in_error
+from tests.support.virtual_time import in_virtual_time
 
 
 def on_start(fault: Fault, times: int = 1) -> Recorded:
     """The first `times` starts meet a fault; every request is remembered."""
-    return Recorded(Script([Rule(str(START), fault, times=times)]))
+    return Recorded(FaultPlan([FaultRule(str(START), fault, times=times)]))
 
 
 def starts(faults: Recorded) -> int:
@@ -72,22 +72,22 @@ def starts(faults: Recorded) -> int:
 UNCERTAIN: list[tuple[str, Fault]] = [
     ("closed after the last byte, charged", CutAfter(charged=True)),
     ("closed after the last byte, not charged", CutAfter(charged=False)),
-    ("500 after acting", StatusAfter(500)),
-    ("500 instead", Status(500)),
-    ("502", StatusAfter(502)),
-    ("503", StatusAfter(503)),
-    ("504", StatusAfter(504)),
-    ("408", Status(408)),
+    ("500 after acting", RespondAfter(500)),
+    ("500 instead", Respond(500)),
+    ("502", RespondAfter(502)),
+    ("503", RespondAfter(503)),
+    ("504", RespondAfter(504)),
+    ("408", Respond(408)),
     ("307", Redirect("https://elsewhere.invalid/?a=b", status=307)),
     ("302 after acting", Redirect("/elsewhere", status=302, acts=True)),
-    ("202 without an id", StatusAfter(202, b'{"message": "started"}')),
-    ("202 with an empty id", StatusAfter(202, b'{"video_id": ""}')),
-    ("202 that is no JSON", StatusAfter(202, b"<html>ok</html>")),
-    ("200 with an empty body", StatusAfter(200, b"")),
+    ("202 without an id", RespondAfter(202, b'{"message": "started"}')),
+    ("202 with an empty id", RespondAfter(202, b'{"video_id": ""}')),
+    ("202 that is no JSON", RespondAfter(202, b"<html>ok</html>")),
+    ("200 with an empty body", RespondAfter(200, b"")),
     ("answer cut in its body", Truncated(10)),
     ("an HTML page with 502", Html(502)),
-    ("a 4xx that nobody documents", Status(409, b'{"detail": "conflict"}')),
-    ("a 422 that is not the vendor's", Status(422, b"<html>no</html>")),
+    ("a 4xx that nobody documents", Respond(409, b'{"detail": "conflict"}')),
+    ("a 422 that is not the vendor's", Respond(422, b"<html>no</html>")),
 ]
 
 
@@ -153,22 +153,22 @@ async def test_a_server_that_is_not_there_is_tried_until_the_attempts_are_spent(
     events: list[Event] = []
     retry = Retry(attempts=3, first_delay=0.01)
     async with OchySession(base_url="http://127.0.0.1:9", retry=retry, on_event=events.append) as ochy:
-        with pytest.raises(ConnectionTrouble, match="nothing was sent") as caught:
+        with pytest.raises(ConnectionFailed, match="nothing was sent") as caught:
             await ochy.start(CLIP, SideView())
     assert (caught.value.phase, caught.value.attempt) == (Phase.NOT_SENT, 3)
     assert len([event for event in events if isinstance(event, Retried)]) == 2
 
 
 REFUSED: list[tuple[str, Fault, type[OchyError]]] = [
-    ("401", Status(401, b'{"detail": "API Key is missing"}'), KeyRefused),
-    ("403", Status(403, b'{"detail": "Invalid API Key"}'), KeyRefused),
-    ("402", Status(402, b'{"detail": "Insufficient credits", "code": "insufficient_credits"}'), BuyCredits),
-    ("404", Status(404, b'{"detail": "Subject not found"}'), NotFound),
-    ("413", Status(413, b'{"detail": "too large", "code": "file_too_large"}'), ClipRefused),
-    ("413 from a proxy", Status(413, b"<html>Request Entity Too Large</html>"), ClipRefused),
-    ("400 type", Status(400, b'{"detail": "bad type", "code": "invalid_file_type"}'), ClipRefused),
-    ("400 length", Status(400, b'{"detail": "Video longer than 10 s"}'), ClipRefused),
-    ("422", Status(422, b'{"detail": [{"loc": ["body", "pace"], "msg": "bad", "input": "x"}]}'), RequestRefused),
+    ("401", Respond(401, b'{"detail": "API Key is missing"}'), KeyRefused),
+    ("403", Respond(403, b'{"detail": "Invalid API Key"}'), KeyRefused),
+    ("402", Respond(402, b'{"detail": "Insufficient credits", "code": "insufficient_credits"}'), BuyCredits),
+    ("404", Respond(404, b'{"detail": "Subject not found"}'), NotFound),
+    ("413", Respond(413, b'{"detail": "too large", "code": "file_too_large"}'), ClipRefused),
+    ("413 from a proxy", Respond(413, b"<html>Request Entity Too Large</html>"), ClipRefused),
+    ("400 type", Respond(400, b'{"detail": "bad type", "code": "invalid_file_type"}'), ClipRefused),
+    ("400 length", Respond(400, b'{"detail": "Video longer than 10 s"}'), ClipRefused),
+    ("422", Respond(422, b'{"detail": [{"loc": ["body", "pace"], "msg": "bad", "input": "x"}]}'), RequestRefused),
 ]
 
 
@@ -200,7 +200,7 @@ async def test_a_long_retry_after_is_an_error_at_once() -> None:
 async def test_an_answer_before_the_body_is_whole_stops_the_upload() -> None:
     """A 503 that comes while the body is still on its way proves that the start did not happen."""
     content = CLIP * 800
-    faults = on_start(Status(503, early=True))
+    faults = on_start(Respond(503, early=True))
     async with Emulator(world(), faults) as emulator, real_session(emulator) as ochy:
         await ochy.start(content, SideView())
         assert emulator.service.charges_of(digest(content)) == 1
@@ -230,7 +230,7 @@ def test_a_start_that_never_left_ends_within_its_deadline() -> None:
         async with direct_session(
             faults=on_start(NoConnection(), times=100), limits=Limits(call=5), retry=Retry(attempts=20, first_delay=4)
         ) as ochy:
-            with pytest.raises(ConnectionTrouble) as caught, anyio.fail_after(6):
+            with pytest.raises(ConnectionFailed) as caught, anyio.fail_after(6):
                 await ochy.start(CLIP, SideView())
         assert caught.value.phase is Phase.NOT_SENT
 
@@ -392,11 +392,11 @@ def test_an_odd_id_can_be_collected() -> None:
     """Ids are opaque: whatever the server gives is what it is asked for."""
 
     async def story() -> None:
-        faults = Recorded(Script([Rule(str(START), StatusAfter(202, b'{"video_id": "2024/ab c"}'))]))
+        faults = Recorded(FaultPlan([FaultRule(str(START), RespondAfter(202, b'{"video_id": "2024/ab c"}'))]))
         async with direct_session(faults=faults) as ochy:
             started = await ochy.start(CLIP, SideView())
             with pytest.raises(NotFound) as caught:
-                await ochy.check(started)
+                await ochy.status(started)
         assert caught.value.analysis_id == started.analysis_id == "2024/ab c"
 
     in_virtual_time(story())
@@ -455,7 +455,7 @@ def test_a_start_that_is_cancelled_after_its_last_byte_is_told() -> None:
 
 def test_an_accepted_start_gives_a_retry_back() -> None:
     """Starts earn like other calls: each of two is sent again after a 429, on a budget for one."""
-    faults = Recorded(Script([Rule(str(START), RetryAfter("1"), occurrence=number) for number in (1, 3)]))
+    faults = Recorded(FaultPlan([FaultRule(str(START), RetryAfter("1"), occurrence=number) for number in (1, 3)]))
 
     async def story() -> None:
         async with direct_session(None, faults, retry=Retry(budget=1, earned=1)) as ochy:
@@ -472,8 +472,10 @@ class EarlyHead:
 
     status: int = 202
 
-    def course(self) -> Course:
-        return Course(read=0, acts=False, answer=lambda _: Answer(self.status, {}, b" " * 100), answer_rate=0.5)
+    def effect(self) -> FaultEffect:
+        return FaultEffect(
+            read=0, acts=False, answer=lambda _: ServiceResponse(self.status, {}, b" " * 100), answer_rate=0.5
+        )
 
 
 @pytest.mark.anyio
@@ -538,9 +540,9 @@ async def test_a_failing_listener_does_not_harm_a_paid_analysis(
 @pytest.mark.parametrize(
     "fault",
     [
-        Status(400, b'{"video_id": "a1b2c3d4", "status": "failed"}'),
-        StatusAfter(500, b'{"detail": "oops", "video_id": "a1b2c3d4"}'),
-        Status(409, b'{"detail": "exists", "analysis_id": "a1b2c3d4"}'),
+        Respond(400, b'{"video_id": "a1b2c3d4", "status": "failed"}'),
+        RespondAfter(500, b'{"detail": "oops", "video_id": "a1b2c3d4"}'),
+        Respond(409, b'{"detail": "exists", "analysis_id": "a1b2c3d4"}'),
     ],
     ids=["failed", "500", "409"],
 )

@@ -9,30 +9,30 @@ import aiohttp
 import pytest
 from anyio import move_on_after
 from attrs import define, field
-from conftest import Recorded, loop_clock, world
-from virtual_time import in_virtual_time
 
 from ochy_async import Limits, OchySession, Retry, SideView
 from ochy_async.emulator import (
     Body,
-    Course,
-    DirectStorage,
-    DirectTransport,
     Emulator,
     Fault,
+    FaultEffect,
+    FaultPlan,
+    FaultRule,
+    InProcessStorage,
+    InProcessTransport,
     Redirect,
-    Rule,
-    Script,
     Service,
     Slow,
     sample_clip,
 )
-from ochy_async.errors import ConnectionTrouble, NotFound, OchyError, RequestRefused, UnreadableAnswer
+from ochy_async.errors import ConnectionFailed, NotFound, OchyError, RequestRefused, UnreadableAnswer
+from ochy_async.protocol.answer import SignedUrl
+from ochy_async.protocol.ranges import Part, asked, part_of
 from ochy_async.protocol.side_view import SideViewResults
-from ochy_async.protocol.stored import Part, asked, part_of
-from ochy_async.protocol.values import SignedUrl
 from ochy_async.protocol.wire import Head
 from ochy_async.storage import HttpStorage, Storage
+from tests.conftest import Recorded, loop_clock, world
+from tests.support.virtual_time import in_virtual_time
 
 STORED = "GET /storage/{analysis_id}/{name}"
 ETAG = '"0123456789abcdef"'
@@ -70,7 +70,7 @@ async def fetched(storage: Storage, url: SignedUrl, bucket: Bucket | None = None
 
 def on_storage(fault: Fault, times: int = 1) -> Recorded:
     """A storage that meets a fault; every request is remembered."""
-    return Recorded(Script([Rule(STORED, fault, times=times)]))
+    return Recorded(FaultPlan([FaultRule(STORED, fault, times=times)]))
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ async def test_a_cut_tells_nothing_of_the_link(emulator: Emulator, storage: Http
     """What came was handed over; the error holds no frame that knows the URL."""
     emulator.faults = on_storage(Cut(20_000, rate=200_000))
     bucket = Bucket()
-    with pytest.raises(ConnectionTrouble, match="Run again") as caught:
+    with pytest.raises(ConnectionFailed, match="Run again") as caught:
         await fetched(storage, video, bucket)
     assert caught.value.__context__ is None
     assert 0 < len(bucket.content) <= 20_000
@@ -193,8 +193,8 @@ class Cut:
     keep: int
     rate: float
 
-    def course(self) -> Course:
-        return Course(keep=self.keep, answer_rate=self.rate)
+    def effect(self) -> FaultEffect:
+        return FaultEffect(keep=self.keep, answer_rate=self.rate)
 
 
 @anyio_test
@@ -227,7 +227,7 @@ async def test_silence_ends(emulator: Emulator, video: SignedUrl) -> None:
     """A storage from which nothing comes is given up after `Limits.stall`."""
     emulator.faults = on_storage(Slow(1, side="answer"))
     impatient = HttpStorage(Limits(stall=0.1), loopback=True)
-    with pytest.raises(ConnectionTrouble, match="nothing moved"):
+    with pytest.raises(ConnectionFailed, match="nothing moved"):
         await fetched(impatient, video)
     await impatient.aclose()
 
@@ -266,7 +266,7 @@ async def test_a_server_elsewhere_leads_to_nothing_on_this_machine(scheme: str, 
 @pytest.mark.parametrize(("base_url", "asked"), [("https://h.example", False), ("http://127.0.0.1:1", True)])
 async def test_a_session_asks_this_machine_where_the_api_is_on_it(base_url: str, asked: bool, tmp_path: Path) -> None:
     """The emulator's links lead here, and so does nobody else's."""
-    error = ConnectionTrouble if asked else UnreadableAnswer
+    error = ConnectionFailed if asked else UnreadableAnswer
     async with OchySession(base_url=base_url, retry=Retry(attempts=1)) as ochy:
         with pytest.raises(error):
             await ochy.download(SignedUrl("http://127.0.0.1:1/a.mp4"), tmp_path / "a.mp4")
@@ -297,8 +297,8 @@ async def test_no_trace_sees_a_link(monkeypatch: pytest.MonkeyPatch, storage: Ht
 
 async def direct(service: Service, faults: Recorded | None = None, bucket: Bucket | None = None) -> Bucket:
     """An analysis and its video, without a socket."""
-    files = DirectStorage(service, faults)
-    async with OchySession(transport=DirectTransport(service), storage=files, clock=loop_clock) as ochy:
+    files = InProcessStorage(service, faults)
+    async with OchySession(transport=InProcessTransport(service), storage=files, clock=loop_clock) as ochy:
         link = link_of(await ochy.analyze(sample_clip(1, size=300), SideView()))
         return await fetched(files, link, bucket)
 
@@ -316,7 +316,7 @@ def test_the_emulator_serves_files_without_a_socket() -> None:
 def test_its_storage_breaks_when_told() -> None:
     """The same faults as on a port."""
     bucket = Bucket()
-    with pytest.raises(ConnectionTrouble, match="broke"):
+    with pytest.raises(ConnectionFailed, match="broke"):
         in_virtual_time(direct(Service(world()), on_storage(Cut(9000, rate=100)), bucket))
     assert len(bucket.content) == 9000
     with pytest.raises(UnreadableAnswer, match="compressed"):
@@ -327,11 +327,11 @@ def test_the_session_closes_its_storage() -> None:
     """Also where the transport fails to close."""
     closed: list[str] = []
 
-    class Files(DirectStorage):
+    class Files(InProcessStorage):
         async def aclose(self) -> None:
             closed.append("files")
 
-    class Broken(DirectTransport):
+    class Broken(InProcessTransport):
         async def aclose(self) -> None:
             raise RuntimeError("cannot")
 

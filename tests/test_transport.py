@@ -19,17 +19,25 @@ from typing import Any
 import aiohttp
 import anyio
 import anyio.lowlevel
-import canary
 import pytest
 import trustme
-from canary import API_KEY
-from conftest import CLIP, Recorded, real_session, world
 
 from ochy_async import BackView, Clip, Limits, OchySession, Retry, SideView, transport
 from ochy_async.clips import CHUNK
-from ochy_async.emulator import CutAfter, CutBefore, Delay, Emulator, Html, Redirect, Rule, Script, Status, Truncated
+from ochy_async.emulator import (
+    CutAfter,
+    CutBefore,
+    Delay,
+    Emulator,
+    FaultPlan,
+    FaultRule,
+    Html,
+    Redirect,
+    Respond,
+    Truncated,
+)
 from ochy_async.errors import (
-    ConnectionTrouble,
+    ConnectionFailed,
     DeadlinePassed,
     InvalidSettings,
     KeyRefused,
@@ -38,13 +46,16 @@ from ochy_async.errors import (
     UncertainStart,
     UnreadableAnswer,
 )
+from ochy_async.protocol.answer import SignedUrl
 from ochy_async.protocol.compression import PIECE
 from ochy_async.protocol.converter import structure
 from ochy_async.protocol.drift import Reading, reading
 from ochy_async.protocol.subjects import Subject
-from ochy_async.protocol.values import SignedUrl
 from ochy_async.protocol.wire import Upload
-from ochy_async.transport import CHUNKS, SLICE, ApiKey, FilePart, Turns
+from ochy_async.transport import CHUNKS, SLICE, ApiKey, FilePart, RoundRobin
+from tests.conftest import CLIP, Recorded, real_session, world
+from tests.support import canary
+from tests.support.canary import API_KEY
 
 
 class Peer:
@@ -173,7 +184,7 @@ async def test_redirects_are_never_followed() -> None:
     """A redirect is an error, and the host it points to never hears of the key."""
     elsewhere = Recorded()
     async with Emulator(world(), elsewhere) as other:
-        script = Script([Rule("*", Redirect(f"{other.url}/webhook", status=307), times=10)])
+        script = FaultPlan([FaultRule("*", Redirect(f"{other.url}/webhook", status=307), times=10)])
         async with Emulator(world(), script) as emulator, real_session(emulator) as ochy:
             with pytest.raises(UnreadableAnswer, match="redirect") as caught:
                 await ochy.get_webhook()
@@ -322,7 +333,7 @@ async def test_a_server_that_echoes_the_key_does_not_spread_it() -> None:
     escaped = API_KEY.replace("/", "\\/").replace("+", "\\u002B")
     said = f'{{"detail": "no {API_KEY}, {escaped}, https://h/?apiKey=canary-key-4f1d9c%2f7e%2B2"}}'.encode()
     for status in (403, 418, 500):
-        script = Script([Rule("*", Status(status, said), times=10)])
+        script = FaultPlan([FaultRule("*", Respond(status, said), times=10)])
         async with Emulator(world(), script) as emulator, once(emulator.url) as ochy:
             with pytest.raises(OchyError) as caught:
                 await ochy.get_webhook()
@@ -367,7 +378,7 @@ TROUBLES = [
 @pytest.mark.parametrize("fault", TROUBLES)
 async def test_no_error_carries_anothers_error(fault: Any) -> None:
     """Errors of aiohttp know the URL: ours have no cause, no context, and no frame of aiohttp."""
-    async with Emulator(world(), Script([Rule("*", fault, times=10)])) as emulator, once(emulator.url) as ochy:
+    async with Emulator(world(), FaultPlan([FaultRule("*", fault, times=10)])) as emulator, once(emulator.url) as ochy:
         for call in (ochy.get_webhook(), ochy.start(CLIP, SideView()), ochy.wait("a1b2c3d4", timeout=0.2)):
             with pytest.raises(OchyError) as caught:
                 await call
@@ -391,7 +402,7 @@ def test_printers_that_go_by_fields_show_no_secret() -> None:
 @pytest.mark.anyio
 async def test_a_cancelled_call_carries_no_url(emulator: Emulator) -> None:
     """A cancellation goes through aiohttp's frames, which know the URL; they are cut off."""
-    emulator.faults = Script([Rule("*", Delay(60))])
+    emulator.faults = FaultPlan([FaultRule("*", Delay(60))])
     seen: list[BaseException] = []
     async with once(emulator.url) as ochy:
         with anyio.move_on_after(0.2):
@@ -426,7 +437,7 @@ async def test_an_interrupted_call_carries_no_url(emulator: Emulator, kind: type
 async def test_a_refused_connection_was_never_sent() -> None:
     """The error says so, and how far the request got."""
     async with once("http://127.0.0.1:9") as ochy:
-        with pytest.raises(ConnectionTrouble, match="no connection could be made") as caught:
+        with pytest.raises(ConnectionFailed, match="no connection could be made") as caught:
             await ochy.get_webhook()
     assert caught.value.phase is Phase.NOT_SENT
 
@@ -447,7 +458,7 @@ def _server_tls(authority: trustme.CA) -> ssl.SSLContext:
 async def test_a_certificate_that_nobody_vouches_for_is_refused(authority: trustme.CA) -> None:
     """TLS is checked before anything is sent, the key least of all."""
     async with Emulator(world(), ssl=_server_tls(authority)) as emulator, once(emulator.url) as ochy:
-        with pytest.raises(ConnectionTrouble, match="certificate") as caught:
+        with pytest.raises(ConnectionFailed, match="certificate") as caught:
             await ochy.start(CLIP, SideView())
     assert caught.value.phase is Phase.NOT_SENT
 
@@ -578,7 +589,7 @@ async def test_answers_are_asked_for_in_encodings_that_can_be_stopped() -> None:
             return heads[-1]
 
     async with raw_server(brotli, Heard) as url, once(url) as ochy:
-        with pytest.raises(ConnectionTrouble, match="garbled"):
+        with pytest.raises(ConnectionFailed, match="garbled"):
             await ochy.get_webhook()
     assert b"\r\nAccept-Encoding: gzip, deflate\r\n" in heads[0]
 
@@ -602,8 +613,11 @@ async def test_a_packed_answer_is_read(pack: Callable[[bytes], bytes]) -> None:
 @pytest.mark.anyio
 async def test_a_broken_answer_has_the_status_that_it_came_with() -> None:
     """Also where nothing else of it can be used."""
-    async with Emulator(world(), Script([Rule("*", Truncated(5), times=9)])) as emulator, once(emulator.url) as ochy:
-        with pytest.raises(ConnectionTrouble, match="cut short") as looked:
+    async with (
+        Emulator(world(), FaultPlan([FaultRule("*", Truncated(5), times=9)])) as emulator,
+        once(emulator.url) as ochy,
+    ):
+        with pytest.raises(ConnectionFailed, match="cut short") as looked:
             await ochy.get_webhook()
         with pytest.raises(UncertainStart) as started:
             await ochy.start(CLIP, SideView())
@@ -633,10 +647,10 @@ async def _half_a_head(stream: Peer) -> None:
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (_garbage, ConnectionTrouble),
+        (_garbage, ConnectionFailed),
         (_drip, DeadlinePassed),
-        (_silence, ConnectionTrouble),
-        (_half_a_head, ConnectionTrouble),
+        (_silence, ConnectionFailed),
+        (_half_a_head, ConnectionFailed),
     ],
     ids=["garbage", "drip", "silence", "half a head"],
 )
@@ -651,7 +665,7 @@ async def test_a_server_that_does_not_speak_http_ends_the_call(answer: Answering
 async def test_a_server_that_stops_reading_ends_the_upload_uncharged() -> None:
     """An upload that stalls is given up; since it was cut short, it surely did not happen."""
     async with raw_server(_silence) as url, once(url, stall=0.5) as ochy:
-        with pytest.raises(ConnectionTrouble, match="nothing moved") as caught, anyio.fail_after(5):
+        with pytest.raises(ConnectionFailed, match="nothing moved") as caught, anyio.fail_after(5):
             await ochy.start(CLIP * 2_500, SideView())
     assert caught.value.phase is Phase.INCOMPLETE
 
@@ -710,7 +724,7 @@ async def test_each_start_has_a_connection_of_its_own() -> None:
 @pytest.mark.anyio
 async def test_uploads_hand_over_one_chunk_a_turn_of_the_loop() -> None:
     """Many uploads together hold the loop for no longer than one, and take turns."""
-    turns, loop, now, passed = Turns(), asyncio.get_running_loop(), 0, list[tuple[int, int]]()
+    turns, loop, now, passed = RoundRobin(), asyncio.get_running_loop(), 0, list[tuple[int, int]]()
 
     def tick() -> None:
         nonlocal now
@@ -757,7 +771,7 @@ async def test_an_upload_that_is_stopped_in_the_line_is_never_completed() -> Non
     async def chunks() -> AsyncGenerator[bytes]:
         yield CLIP
 
-    taken, turns = list[bytes](), Turns()
+    taken, turns = list[bytes](), RoundRobin()
     writer: Any = SimpleNamespace(write=lambda chunk, **_: taken.append(chunk))
     part = FilePart(Upload((), "video", "a.mp4", "video/mp4", len(CLIP), chunks), 5, turns)
     waiting = asyncio.gather(*(turns.take() for _ in range(3)), part.write(writer), return_exceptions=True)
@@ -826,7 +840,7 @@ async def test_an_early_answer_keeps_the_rest_of_the_upload_from_being_sent() ->
         await stream.send(b"{}")
 
     async with raw_server(early) as url, once(url, stall=0.5) as ochy:
-        with pytest.raises(ConnectionTrouble) as caught, anyio.fail_after(5):
+        with pytest.raises(ConnectionFailed) as caught, anyio.fail_after(5):
             await ochy.start(content, SideView())
         await anyio.sleep(0.2)
     assert caught.value.phase is Phase.INCOMPLETE
@@ -838,7 +852,7 @@ async def test_an_early_answer_keeps_the_rest_of_the_upload_from_being_sent() ->
 async def test_deep_nesting_is_an_error_not_a_crash(depth: int) -> None:
     """A hundred thousand brackets are unreadable, for ordinary answers and for raw data."""
     body = b'{"frames":' + b"[" * depth + b"]" * depth + b"}"
-    script = Script([Rule("*", Status(200, body), times=10)])
+    script = FaultPlan([FaultRule("*", Respond(200, body), times=10)])
     async with Emulator(world(), script) as emulator, once(emulator.url) as ochy:
         for call in (ochy.list_subjects(), ochy.raw_data("a1b2c3d4")):
             with pytest.raises(UnreadableAnswer):

@@ -10,34 +10,34 @@ from itertools import pairwise
 
 import anyio
 import pytest
-from conftest import CLIP, Recorded, direct_session, world
-from virtual_time import in_virtual_time
 
 from ochy_async import AnalysisFailed, OchySession, Polling, SideView, SideViewResults, Status, WaitTimeout
 from ochy_async.emulator import (
     Body,
     CutBefore,
     Fault,
+    FaultPlan,
+    FaultRule,
     Html,
     NoConnection,
+    Respond,
     RetryAfter,
-    Rule,
-    Script,
     Seeded,
     Service,
     Shapes,
     Slow,
     Truncated,
 )
-from ochy_async.emulator import Status as Answers
-from ochy_async.errors import ConnectionTrouble, KeyRefused, NotFound, ServerTrouble, TryLater
+from ochy_async.errors import ConnectionFailed, KeyRefused, NotFound, ServerError, TryLater
 from ochy_async.events import AnalysisProgress, Event
 from ochy_async.protocol.routes import RESULTS
+from tests.conftest import CLIP, Recorded, direct_session, world
+from tests.support.virtual_time import in_virtual_time
 
 
 def on_look(fault: Fault, *, nth: int | None = None, times: int = 1) -> Recorded:
     """Looks meet a fault; every request is remembered."""
-    return Recorded(Script([Rule(str(RESULTS), fault, nth, times)]))
+    return Recorded(FaultPlan([FaultRule(str(RESULTS), fault, nth, times)]))
 
 
 def test_an_analysis_is_waited_for_until_it_succeeds() -> None:
@@ -97,7 +97,7 @@ def test_a_failed_analysis_is_a_state_to_look_at_and_an_error_to_wait_for() -> N
             started = await ochy.start(CLIP, SideView())
             with pytest.raises(AnalysisFailed) as caught:
                 await ochy.wait(started)
-            state = await ochy.check(started)
+            state = await ochy.status(started)
         assert caught.value.analysis_id == started.analysis_id
         assert (state.status, state.finished, state.results) == (Status.FAILED, True, None)
 
@@ -105,10 +105,10 @@ def test_a_failed_analysis_is_a_state_to_look_at_and_an_error_to_wait_for() -> N
 
 
 TROUBLES: list[tuple[str, Fault]] = [
-    ("500", Answers(500)),
+    ("500", Respond(500)),
     ("a proxy's page", Html(200)),
     ("half an answer", Body(b'{"status": "analy')),
-    ("503", Answers(503)),
+    ("503", Respond(503)),
     ("HTML from a proxy", Html(502)),
     ("429", RetryAfter("7")),
     ("cut", CutBefore()),
@@ -135,10 +135,10 @@ def test_looks_that_keep_failing_end_the_wait_after_their_own_patience() -> None
     """An outage ends the wait with the error of the last look, the id in it, before the deadline does."""
 
     async def story() -> None:
-        async with direct_session(faults=on_look(Answers(503), times=1000), polling=Polling(patience=60)) as ochy:
+        async with direct_session(faults=on_look(Respond(503), times=1000), polling=Polling(patience=60)) as ochy:
             started = await ochy.start(CLIP, SideView())
             began = anyio.current_time()
-            with pytest.raises(ServerTrouble) as caught:
+            with pytest.raises(ServerError) as caught:
                 await ochy.wait(started)
             assert 50 <= anyio.current_time() - began <= 70
         assert caught.value.analysis_id == started.analysis_id
@@ -149,8 +149,8 @@ def test_looks_that_keep_failing_end_the_wait_after_their_own_patience() -> None
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
-        (Answers(403, b'{"detail": "Invalid API Key"}'), KeyRefused),
-        (Answers(401, b'{"detail": "API Key is missing"}'), KeyRefused),
+        (Respond(403, b'{"detail": "Invalid API Key"}'), KeyRefused),
+        (Respond(401, b'{"detail": "API Key is missing"}'), KeyRefused),
     ],
 )
 def test_a_refusal_ends_the_wait_at_once_with_the_id(fault: Fault, error: type[Exception]) -> None:
@@ -183,7 +183,7 @@ def test_an_id_that_is_not_known_everywhere_yet_is_given_time() -> None:
     """Right after a start a 404 may be lag: the wait goes on."""
 
     async def story() -> None:
-        looks = on_look(Answers(404, b'{"detail": "Analysis not found"}'), times=2)
+        looks = on_look(Respond(404, b'{"detail": "Analysis not found"}'), times=2)
         async with direct_session(faults=looks) as ochy:
             await ochy.analyze(CLIP, SideView())
         assert looks.routes.count(str(RESULTS)) >= 3
@@ -220,7 +220,7 @@ def test_an_unknown_status_waits_on_and_warns_once(caplog: pytest.LogCaptureFixt
         shapes = Shapes(odd_status="queued_v2", odd_seconds=80_000)
         async with direct_session(world(durations=(3000.0, 3000.0), shapes=shapes)) as ochy:
             started = await ochy.start(CLIP, SideView())
-            assert (await ochy.check(started)).status == "queued_v2"
+            assert (await ochy.status(started)).status == "queued_v2"
             with pytest.raises(WaitTimeout) as caught:
                 await ochy.wait(started, timeout=60)
         assert caught.value.analysis_id == started.analysis_id
@@ -277,7 +277,7 @@ def test_one_retry_after_slows_all_waits() -> None:
                     times.append(anyio.current_time())
                 return super().next(route, count)
 
-        faults = Clocked(Script([Rule(str(RESULTS), RetryAfter("20"), 5)]))
+        faults = Clocked(FaultPlan([FaultRule(str(RESULTS), RetryAfter("20"), 5)]))
         async with direct_session(faults=faults) as ochy, anyio.create_task_group() as tasks:
             for n in range(4):
                 tasks.start_soon(ochy.analyze, CLIP + bytes([n]), SideView())
@@ -365,10 +365,10 @@ def test_an_odd_percentage_does_not_disturb_the_wait(percentage: str) -> None:
 
 @pytest.mark.anyio
 async def test_waiting_without_a_network_is_an_error_of_the_network() -> None:
-    """Where nothing answers at all the wait ends with ConnectionTrouble once its patience is spent."""
+    """Where nothing answers at all the wait ends with ConnectionFailed once its patience is spent."""
     polling = Polling(interval=0.05, shortest=0.05, patience=0.3)
     async with OchySession(base_url="http://127.0.0.1:9", polling=polling) as ochy:
-        with pytest.raises(ConnectionTrouble) as caught, anyio.fail_after(10):
+        with pytest.raises(ConnectionFailed) as caught, anyio.fail_after(10):
             await ochy.wait("a1b2c3d4")
     assert isinstance(caught.value, TryLater)
     assert caught.value.analysis_id == "a1b2c3d4"

@@ -32,15 +32,15 @@ from ochy_async import (
     Started,
     Status,
 )
-from ochy_async.emulator import DirectTransport
-from ochy_async.errors import ClipUnusable, ConnectionTrouble, InvalidRequest, Phase, Problem, UncertainStart
+from ochy_async.emulator import InProcessTransport
+from ochy_async.errors import ClipUnusable, ConnectionFailed, InvalidRequest, Phase, Problem, UncertainStart
 from ochy_async.events import Event
 from ochy_async.protocol.analysis import AnalysisList, ListedAnalysis
+from ochy_async.protocol.answer import SignedUrl
 from ochy_async.protocol.back_view import LegAssessment, Legs
 from ochy_async.protocol.exercises import Exercise
 from ochy_async.protocol.landmarks import Grid
 from ochy_async.protocol.subjects import CreatedSubject, Message, Subject, SubjectList
-from ochy_async.protocol.values import SignedUrl
 from ochy_async.protocol.webhooks import WebhookSettings
 
 Results = SideViewResults | BackViewResults
@@ -63,8 +63,8 @@ async def a_started_analysis_remembers_its_view(ochy: OchySession) -> None:
     assert_type(back, Started[BackViewResults, BackViewCalculated])
     assert_type(await ochy.wait(side), SideViewResults)
     assert_type(await ochy.wait(back, timeout=5), BackViewResults)
-    assert_type(await ochy.check(side), AnalysisState[SideViewResults])
-    assert_type(await ochy.check(back), AnalysisState[BackViewResults])
+    assert_type(await ochy.status(side), AnalysisState[SideViewResults])
+    assert_type(await ochy.status(back), AnalysisState[BackViewResults])
     assert_type(ochy.watch(side), AsyncGenerator[AnalysisState[SideViewResults], None])
     assert_type(await ochy.calculated_data(side), SideViewCalculated)
     assert_type(await ochy.calculated_data(back), BackViewCalculated)
@@ -76,7 +76,7 @@ async def a_started_analysis_remembers_its_view(ochy: OchySession) -> None:
 async def a_bare_id_may_be_either(ochy: OchySession) -> None:
     """Of an analysis that somebody else started both views are possible."""
     assert_type(await ochy.wait("a1"), Results)
-    assert_type(await ochy.check("a1"), AnalysisState[Results])
+    assert_type(await ochy.status("a1"), AnalysisState[Results])
     assert_type(ochy.watch("a1"), AsyncGenerator[AnalysisState[Results], None])
     assert_type(await ochy.calculated_data("a1"), Calculated)
     assert_type(await ochy.raw_data("a1"), Landmarks)
@@ -191,7 +191,7 @@ async def errors_tell_facts(ochy: OchySession) -> None:
     except UncertainStart as uncertain:
         assert_type(await ochy.reconcile(uncertain), Reconciliation)
         assert_type((await ochy.reconcile(uncertain)).adopt("a1"), Started[Results, Calculated])
-    except ConnectionTrouble as trouble:
+    except ConnectionFailed as trouble:
         assert_type(trouble.phase, Phase)
         assert_type(trouble.status, int | None)
     except (InvalidRequest, ClipUnusable) as refused:
@@ -206,7 +206,7 @@ async def a_session_is_set_up() -> None:
 
     async with OchySession(retry=Retry(attempts=2), polling=Polling(interval=4), on_event=listener) as ochy:
         assert_type(ochy, OchySession)
-    OchySession(transport=DirectTransport())
+    OchySession(transport=InProcessTransport())
     OchySession("key", "https://example.com")  # type: ignore[call-arg]
     OchySession(retry=3)  # type: ignore[arg-type]
     OchySession(on_event=lambda: None)  # type: ignore[arg-type,misc]

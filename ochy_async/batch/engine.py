@@ -1,6 +1,6 @@
 """A batch: clips go in as there is room, outcomes come out as they are complete.
 
-Law of this room: each stage has its own bound, memory follows the bounds and not the length, and
+Invariant: each stage has its own bound, memory follows the bounds and not the length, and
 whoever leaves early leaves nothing behind but what is paid and written down.
 """
 
@@ -19,28 +19,28 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectSendStream
 from attrs import define, evolve, field
 
-from ..cancelling import cancelled_elsewhere
-from ..errors import InvalidSettings, JournalTrouble, OchyError
-from ..exchange import Exchange
-from ..policy.flying import Flight
-from ..policy.spending import Closed
-from ..policy.uploading import Window
+from ..cancellation import cancelled_elsewhere
+from ..core import SessionCore
+from ..errors import InvalidSettings, JournalError, OchyError
+from ..policy.concurrency import InFlightLimit
+from ..policy.credit_guard import StopReason
+from ..policy.uploading import UploadLimit
+from ..protocol.answer import Answer
 from ..protocol.request import AnalysisRequest
-from ..protocol.values import Answer
 from ..waiting import Scheduler
-from .books import Books
-from .lanes import Lanes
-from .line import Line
+from .context import BatchContext
+from .dry_run import Planned, dry_run, planned
 from .outcomes import Analyzed, Outcome
+from .output.records import record_of
 from .ownership import account_of, origins_of
-from .planning import Planned, dry_run, planned
-from .records import record_of
-from .reopening import Reopened, passes, reopen, settle_passes
+from .pipeline import Pipeline
+from .recorder import Recorder
+from .reopen import Reopened, passes, reopen, settle_passes
 from .report import Plan, Report
-from .road import Road
 from .settings import Settings
 from .sources import BatchItem, Clips, Item, items
-from .subjects import Subjects
+from .subject_resolver import Subjects
+from .tagging import SubjectPool
 
 __all__ = ["Batch"]
 
@@ -55,14 +55,14 @@ class Batch(Generic[R, C]):
     Leaving the block stops at once what is not paid and keeps every id that is; nothing goes on behind it.
     """
 
-    _exchange: Exchange
+    _core: SessionCore
     _scheduler: Scheduler
     _settings: Settings
     _request: AnalysisRequest[R, C] | None = None
     _words: Counter[str] = field(factory=Counter, init=False)
     _already_paid: int = field(default=0, init=False)
     _stack: AsyncExitStack = field(factory=AsyncExitStack, init=False)
-    _line: Line | None = field(default=None, init=False)
+    _pipeline: Pipeline | None = field(default=None, init=False)
     _tasks: TaskGroup | None = field(default=None, init=False)
 
     def __repr__(self) -> str:
@@ -74,11 +74,11 @@ class Batch(Generic[R, C]):
     async def __aenter__(self) -> Self:
         """Opens the journal for this process alone and finds out whether it can serve, and the output folder too,
         before anything is bought."""
-        if self._line is not None:
+        if self._pipeline is not None:
             raise InvalidSettings("A batch is entered once; make another one with `ochy.batch(…)`.")
-        self._exchange.check_open()
+        self._core.check_open()
         async with AsyncExitStack() as stack:
-            self._line = await self._opened(stack)
+            self._pipeline = await self._opened(stack)
             self._tasks = await anyio.create_task_group().__aenter__()
             self._stack = stack.pop_all()
         return self
@@ -92,45 +92,45 @@ class Batch(Generic[R, C]):
                 # What the caller's block raised goes on as it is: a task group would wrap it.
                 await self._tasks.__aexit__(None, None, None)
 
-    async def _opened(self, stack: AsyncExitStack) -> Line:
-        settings, exchange = self._settings, self._exchange
-        await settings.keeper.open()
+    async def _opened(self, stack: AsyncExitStack) -> Pipeline:
+        settings, core = self._settings, self._core
+        await settings.output.open()
         journal = await stack.enter_async_context(settings.journal)
-        transport = exchange.transport
+        transport = core.transport
         account = await account_of(journal, transport.account, same=settings.same_account)
         spelling: str = getattr(transport, "spelling", transport.origin)
         origins = await origins_of(journal, transport.origin, spelling, same=settings.same_origin)
-        books = Books(journal, settings.guard, exchange.clock)
-        await books.open()
-        stack.push_async_callback(books.close)
-        lanes = Lanes(exchange, journal)
-        await lanes.open()
-        road = Road(
-            exchange=exchange,
+        recorder = Recorder(journal, settings.guard, core.clock)
+        await recorder.open()
+        stack.push_async_callback(recorder.close)
+        subject_pool = SubjectPool(core, journal)
+        await subject_pool.open()
+        context = BatchContext(
+            core=core,
             scheduler=self._scheduler,
-            books=books,
-            window=Window.of(settings.bounds.uploads),
-            flight=Flight(settings.bounds.in_flight),
-            beside=settings.bounds.beside,
+            recorder=recorder,
+            upload_limit=UploadLimit.of(settings.concurrency.uploads),
+            in_flight_limit=InFlightLimit(settings.concurrency.in_flight),
+            extra_slots=settings.concurrency.extra_slots,
             timeout=settings.timeout,
-            lanes=lanes,
+            subject_pool=subject_pool,
             tag_starts=settings.tag_starts,
             retry_refused=settings.retry_refused,
         )
-        return Line(road, account, origins, settings.bounds, settings.checking, settings.keeper)
+        return Pipeline(context, account, origins, settings.concurrency, settings.checker, settings.output)
 
     async def run(self, clips: Clips) -> AsyncGenerator[Outcome[R, C]]:
         """The outcome of every clip, each as soon as it is complete.
 
         `clips` is any iterable or async iterable of clips, or of pairs of a clip and a request of its own;
         it is read as there is room. Raises what reading it raises, after all that was taken has ended, and
-        `OutputTrouble` where the tables over all could not be written.
+        `OutputError` where the tables over all could not be written.
         """
-        line, tasks = self._ready()
-        async with line.keeper.tabled() as tabled:
+        pipeline, tasks = self._ready()
+        async with pipeline.output.tabled() as tabled:
             send, receive = anyio.create_memory_object_stream[Outcome[Any, Any]](0)
-            feed, shown = _Feed(line, send), set[str]()
-            opened = set(await passes(line.road.books.journal))
+            feed, shown = _Feed(pipeline, send), set[str]()
+            opened = set(await passes(pipeline.context.recorder.journal))
             tasks.start_soon(feed.run, clips, self._request)
             try:
                 async with receive:
@@ -146,8 +146,8 @@ class Batch(Generic[R, C]):
             if feed.whole:
                 await tabled.finish()
         if shown:
-            with suppress(JournalTrouble):  # then the next `reopen` opens nothing, once
-                await settle_passes(line.road.books.journal, shown)
+            with suppress(JournalError):  # then the next `reopen` opens nothing, once
+                await settle_passes(pipeline.context.recorder.journal, shown)
 
     async def resolve_subjects(
         self, items: Iterable[BatchItem], *, create: bool = False, ask: bool = True
@@ -161,9 +161,9 @@ class Batch(Generic[R, C]):
         Raises `InvalidRequest` for ids that do not exist and names that several subjects have, with the line of each;
         what a call raises where the server cannot be asked. A creation is never repeated on a doubt.
         """
-        line, _ = self._ready()
+        pipeline, _ = self._ready()
         whole = [item if item.request is not None else evolve(item, request=self._request) for item in items]
-        return await Subjects(self._exchange, line.road.books.journal).resolved(whole, create=create, ask=ask)
+        return await Subjects(self._core, pipeline.context.recorder.journal).resolved(whole, create=create, ask=ask)
 
     async def reopen(self, clips: Clips) -> Reopened:
         """Lets `run` buy clips anew that are finished: analyzed, failed or refused. A credit more for each.
@@ -173,16 +173,16 @@ class Batch(Generic[R, C]):
         `run` has not shown since. So whoever repeats the call after a crash buys nothing twice. Former results stay in
         the journal until new ones replace them. Raises `InvalidRequest` where `max_credits` leaves less than it takes.
         """
-        line, _ = self._ready()
-        return await reopen(line, clips, self._request)
+        pipeline, _ = self._ready()
+        return await reopen(pipeline, clips, self._request)
 
     async def plan(self, clips: Clips, *, reopened: bool = False) -> Plan:
         """What `run` would do and buy: reads and hashes the clips, asks the journal, sends nothing.
 
         `reopened` asks what it would do after `reopen`; the input is read twice then.
         """
-        line, _ = self._ready()
-        return await planned(line, clips, self._request, reopened=reopened)
+        pipeline, _ = self._ready()
+        return await planned(pipeline, clips, self._request, reopened=reopened)
 
     async def dry_run(self, clips: Clips, *, reopened: bool = False) -> AsyncGenerator[Planned]:
         """What `run` would do with each clip, in the order of the input, as it is found. Sends and buys nothing.
@@ -190,37 +190,37 @@ class Batch(Generic[R, C]):
         `plan` is the sum of it, and `reopened` as there. Memory holds the identity of each clip and no more. Raises
         what reading the clips or the journal raises.
         """
-        line, _ = self._ready()
-        async with aclosing(dry_run(line, clips, self._request, reopened=reopened)) as found:
+        pipeline, _ = self._ready()
+        async with aclosing(dry_run(pipeline, clips, self._request, reopened=reopened)) as found:
             async for each in found:
                 yield each
 
     def stop(self, reason: str = "The batch was asked to stop.") -> None:
         """No new clip is taken or started; what is under way goes on to its end."""
-        line, _ = self._ready()
-        line.road.books.guard.close(Closed(reason))
-        line.road.hurry.set()
+        pipeline, _ = self._ready()
+        pipeline.context.recorder.guard.close(StopReason(reason))
+        pipeline.context.stopping.set()
 
     @property
     def report(self) -> Report:
         """What the batch has come to so far."""
-        line, _ = self._ready()
-        road, guard = line.road, line.road.books.guard
+        pipeline, _ = self._ready()
+        context, guard = pipeline.context, pipeline.context.recorder.guard
         return Report(
             outcomes=dict(self._words),
-            spent=road.spent,
-            uncertain=len(road.doubts),
+            spent=context.spent,
+            uncertain=len(context.doubts),
             already_paid=self._already_paid,
             committed=guard.committed,
-            charged=road.books.charged,
-            held_back=len(road.held_back),
+            charged=context.recorder.charged,
+            held_back=len(context.held_back),
             stopped=guard.closed.reason if guard.closed is not None else "",
         )
 
-    def _ready(self) -> tuple[Line, TaskGroup]:
-        if self._line is None or self._tasks is None:
+    def _ready(self) -> tuple[Pipeline, TaskGroup]:
+        if self._pipeline is None or self._tasks is None:
             raise InvalidSettings("The batch is not open; use it inside `async with ochy.batch(…) as batch:`.")
-        return self._line, self._tasks
+        return self._pipeline, self._tasks
 
     def _count(self, outcome: Outcome[Any, Any]) -> None:
         self._words[outcome.word] += 1
@@ -231,7 +231,7 @@ class Batch(Generic[R, C]):
 class _Feed:
     """Takes clips from the input as there is room, and sends their outcomes on."""
 
-    line: Line
+    pipeline: Pipeline
     outcomes: MemoryObjectSendStream[Outcome[Any, Any]]
     scope: CancelScope = field(factory=CancelScope, init=False)
     trouble: Exception | None = field(default=None, init=False)
@@ -241,19 +241,19 @@ class _Feed:
     @property
     def whole(self) -> bool:
         """Whether the input was read to its end, and nobody wanted to stop before all of it had gone through."""
-        return self._ended and not self.line.road.hurry.is_set()
+        return self._ended and not self.pipeline.context.stopping.is_set()
 
     async def run(self, clips: Clips, request: AnalysisRequest[Any, Any] | None) -> None:
-        with self.line.road.room() as room, self.scope:
-            async with self.outcomes, anyio.create_task_group() as walks, aclosing(items(clips, request)) as found:
+        with self.pipeline.context.room() as room, self.scope:
+            async with self.outcomes, anyio.create_task_group() as jobs, aclosing(items(clips, request)) as found:
                 await room.acquire_on_behalf_of(place := object())
                 while (item := await self._next(found)) is not None:
-                    walks.start_soon(self._walk, item, room, place)
+                    jobs.start_soon(self._job, item, room, place)
                     await room.acquire_on_behalf_of(place := object())
 
     async def _next(self, found: AsyncGenerator[Item]) -> Item | None:
         """The next clip; None at the end of the input, or of the patience with it."""
-        if self.line.road.hurry.is_set():
+        if self.pipeline.context.stopping.is_set():
             return None
         try:
             item = await anext(found, None)
@@ -263,10 +263,10 @@ class _Feed:
         self._ended = item is None
         return item
 
-    async def _walk(self, item: Item, room: CapacityLimiter, place: object) -> None:
+    async def _job(self, item: Item, room: CapacityLimiter, place: object) -> None:
         try:
             with cancelled_elsewhere(partial(_cancelled, item)):
-                outcome = await self.line.outcome(item)
+                outcome = await self.pipeline.outcome(item)
             await self.outcomes.send(outcome)
         except Exception as fault:  # noqa: BLE001 - a fault of ours, or of a journal's: `run` raises it, not a group
             self.trouble = self.trouble or fault

@@ -1,6 +1,6 @@
 """A manifest: a CSV file that names clips, each with a request of its own.
 
-Law of this room: it is read whole or not at all. Every bad row is told at once, with its line, before
+Invariant: it is read whole or not at all. Every bad row is told at once, with its line, before
 anything is sent.
 """
 
@@ -50,7 +50,7 @@ def _view(cell: str) -> str:
 
 READERS: Final[Mapping[str, tuple[Callable[[str], Any], str]]] = {
     "view": (_view, "must be side or back"),
-    "height": (quantities.height, "must be a number of metres"),
+    "height": (quantities.height, "must be a number of meters"),
     "weight": (quantities.weight, "must be a number of kilograms"),
     "pace": (quantities.pace, "must be minutes and seconds per km"),
     "treadmill": (lambda cell: WORDS[cell.lower()], "must be yes or no"),
@@ -72,7 +72,7 @@ OTHER_WORDS: Final = {
     **dict.fromkeys(("mass", "bodyweight", "bodymass", "gewicht", "poids", "peso"), "weight"),
 }
 """What people call a column that would be read under its own name; each that is overlooked is a wrong analysis."""
-UNITS: Final = frozenset("m cm mm kg g lb lbs ft in metres meters min km per mi".split())  # noqa: SIM905 - reads better
+UNITS: Final = frozenset("m cm mm kg g lb lbs ft in meters meters min km per mi".split())  # noqa: SIM905 - reads better
 
 
 def read_manifest(

@@ -1,6 +1,6 @@
 """How it ended for one clip of a batch: one value for each end that there is.
 
-Law of this room: an outcome is tied to its clip whatever the end, and carries the id of what was paid.
+Invariant: an outcome is tied to its clip whatever the end, and carries the id of what was paid.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from attrs import field, frozen
 
-from ..documented import documented
 from ..errors import OchyError, Problem, StartAttempt
+from ..field_docs import documented
 from ..protocol.analysis import ListedAnalysis
+from ..protocol.answer import Answer
 from ..protocol.request import AnalysisRequest
-from ..protocol.summary import Summarized, shown
-from ..protocol.values import Answer
+from ..protocol.text_summary import Summarized, shown
 
 __all__ = ["Analyzed", "Failed", "Outcome", "Refused", "Uncertain", "Unfinished"]
 

@@ -19,7 +19,7 @@ __all__ = ["READERS", "advised", "height", "pace", "weight"]
 
 
 def height(text: str) -> float:
-    """Metres: `1.75`, `1,75`, `175 cm`, `5 ft 9 in`. Raises `ValueError` for what is no height."""
+    """Meters: `1.75`, `1,75`, `175 cm`, `5 ft 9 in`. Raises `ValueError` for what is no height."""
     return _measured(text, _LENGTHS)
 
 
@@ -56,8 +56,8 @@ def advised(problem: Problem) -> Problem:
 
 
 _LENGTHS: Final = {
-    **dict.fromkeys(("", "m", "meter", "meters", "metre", "metres"), Decimal(1)),
-    **dict.fromkeys(("cm", "centimeter", "centimeters", "centimetre", "centimetres"), Decimal("0.01")),
+    **dict.fromkeys(("", "m", "meter", "meters", "meter", "meters"), Decimal(1)),
+    **dict.fromkeys(("cm", "centimeter", "centimeters", "centimeter", "centimeters"), Decimal("0.01")),
     "mm": Decimal("0.001"),
     **dict.fromkeys(("ft", "foot", "feet", "'", "’", "′"), Decimal("0.3048")),
     **dict.fromkeys(("in", "inch", "inches", '"', "”", "″"), Decimal("0.0254")),

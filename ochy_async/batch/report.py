@@ -1,6 +1,6 @@
 """The sum of a batch: what came out, what it cost, what was paid for already; and the words for it.
 
-Law of this room: counts only. Nothing of it names a clip or tells a measure.
+Invariant: counts only. Nothing of it names a clip or tells a measure.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from attrs import frozen
 
-from ..documented import documented
+from ..field_docs import documented
 
 __all__ = ["Plan", "Report", "credits_note", "credits_told"]
 

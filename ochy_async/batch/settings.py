@@ -1,6 +1,6 @@
 """How a batch is carried out: what `OchySession.batch` takes, checked and turned into what the engine needs.
 
-Law of this room: nonsense is refused where it is written, with the bound, before anything is opened.
+Invariant: nonsense is refused where it is written, with the bound, before anything is opened.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import Any, Final, TypedDict, TypeVar
 
 from attrs import field, frozen
 
-from ..checking import Checking
 from ..errors import InvalidSettings
 from ..journal.contract import Journal
 from ..journal.memory import MemoryJournal
-from ..journal.sqlite import SqliteJournal
-from ..policy.limits import Bounds
-from ..policy.spending import Guard
-from ..protocol.judgement import Stops
+from ..journal.sqlite.journal import SqliteJournal
+from ..policy.credit_guard import CreditGuard
+from ..policy.limits import Concurrency
+from ..preflight.checker import Checker
+from ..preflight.rules import PreflightLevel
 from ..storage import Storage
-from .keeping import Keeper
+from .output.plan import OutputPlan
 
 __all__ = ["BatchSettings", "Settings", "settings_of", "spelled_out"]
 
@@ -41,7 +41,7 @@ class BatchSettings(TypedDict, total=False):
     """What the journal may have cost in all, earlier runs included. Default: None, no limit."""
     max_credits_per_run: int | None
     """What this batch alone may spend, whatever earlier runs have. Default: None, no limit."""
-    bounds: Bounds | None
+    concurrency: Concurrency | None
     """How many clips may be at each stage together."""
     timeout: float | None
     """Seconds for which each analysis is watched. Default: an hour, or `Polling.timeout` if that is more."""
@@ -60,7 +60,7 @@ class BatchSettings(TypedDict, total=False):
     keep: Collection[str] | None
     """What is fetched besides the results: `calculated` (also without a folder; the default with one),
     `raw_data`, `thumbnail`, `output_video`."""
-    check: Stops | None
+    preflight: PreflightLevel | None
     """What stops a clip before it is bought: `errors`, `warnings` too, or `nothing`. Default: as the session says.
     What is paid for already is collected all the same."""
 
@@ -69,7 +69,7 @@ DEFAULTS: Final[BatchSettings] = {
     "journal": None,
     "max_credits": None,
     "max_credits_per_run": None,
-    "bounds": None,
+    "concurrency": None,
     "timeout": None,
     "tag_starts": False,
     "retry_refused": False,
@@ -78,7 +78,7 @@ DEFAULTS: Final[BatchSettings] = {
     "same_origin": False,
     "out": None,
     "keep": None,
-    "check": None,
+    "preflight": None,
 }
 """What counts where a setting is left out; None where that depends on others."""
 
@@ -104,18 +104,18 @@ class Settings:
     """How a batch is carried out, as the engine needs it."""
 
     journal: Journal
-    bounds: Bounds
+    concurrency: Concurrency
     timeout: float
-    guard: Guard
-    checking: Checking
-    keeper: Keeper = field(factory=Keeper)
+    guard: CreditGuard
+    checker: Checker
+    output: OutputPlan = field(factory=OutputPlan)
     tag_starts: bool = False
     retry_refused: bool = False
     same_account: bool = False
     same_origin: bool = False
 
 
-def settings_of(given: BatchSettings, *, timeout: float, storage: Storage | None, checking: Checking) -> Settings:
+def settings_of(given: BatchSettings, *, timeout: float, storage: Storage | None, checker: Checker) -> Settings:
     """What the arguments mean; `timeout` is that of a single wait. Raises `InvalidSettings`."""
     unknown = given.keys() - BatchSettings.__annotations__.keys()
     if unknown:
@@ -124,15 +124,15 @@ def settings_of(given: BatchSettings, *, timeout: float, storage: Storage | None
     wanted = given.get("timeout")
     return Settings(
         journal=_journal(given.get("journal")),
-        bounds=given.get("bounds") or Bounds(),
+        concurrency=given.get("concurrency") or Concurrency(),
         timeout=_seconds("timeout", max(timeout, PATIENCE) if wanted is None else wanted),
-        guard=Guard(
+        guard=CreditGuard(
             most=_credits("max_credits", given.get("max_credits")),
             most_per_run=_credits("max_credits_per_run", given.get("max_credits_per_run")),
             patience=_seconds("wait_for_credits", given.get("wait_for_credits", 0.0)),
         ),
-        checking=checking,
-        keeper=Keeper.of(given.get("out"), given.get("keep"), storage),
+        checker=checker,
+        output=OutputPlan.of(given.get("out"), given.get("keep"), storage),
         tag_starts=given.get("tag_starts", False),
         retry_refused=given.get("retry_refused", False),
         same_account=given.get("same_account", False),

@@ -1,6 +1,6 @@
 """The clips of a batch as they come: any iterable, lazily, each with its place and its request.
 
-Law of this room: one clip is taken when there is room for it, and none before. What a slow folder keeps
+Invariant: one clip is taken when there is room for it, and none before. What a slow folder keeps
 waiting is a thread, never the loop.
 """
 
@@ -14,10 +14,10 @@ from anyio import to_thread
 from anyio.lowlevel import checkpoint
 from attrs import field, frozen
 
-from ..cancelling import cancelled_elsewhere
+from ..cancellation import cancelled_elsewhere
 from ..clips import Clip, ClipSource
-from ..documented import documented
 from ..errors import FixRequest, InvalidRequest, Problem
+from ..field_docs import documented
 from ..protocol.request import AnalysisRequest
 
 __all__ = ["BatchItem", "Clips", "Item", "Pair", "items"]

@@ -1,6 +1,6 @@
 """The command line: `ochy`, or `python -m ochy_async.cli`.
 
-Law of this room: the only place that prints. Results go to stdout, everything else to stderr, and no
+Invariant: the only place that prints. Results go to stdout, everything else to stderr, and no
 key, no URL that holds one and no signed URL goes anywhere. What a command needs is loaded when that
 command runs.
 """

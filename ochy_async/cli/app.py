@@ -1,6 +1,6 @@
 """The group of all commands, each loaded only when it is run or asked for its own help.
 
-Law of this room: telling what there is costs nothing: no network, no terminal library, no session.
+Invariant: telling what there is costs nothing: no network, no terminal library, no session.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ import click
 
 from .._version import __version__
 from ..errors import OchyError
-from .exits import MEANINGS, Exit, exit_of
+from .display.terminal import cleaned, display_options, logging_on, tell
+from .exit_codes import MEANINGS, Exit, exit_of
 from .groups import Group
-from .terminal import cleaned, display_options, logging_on, tell
 
 __all__ = ["COMMANDS", "ochy"]
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "demo": ("demo", "See it work: a batch that is killed and resumed; no key, no credit."),
-    "analyze": ("analyze", "Analyse clips, folders and manifests. Costs one credit for each clip."),
+    "analyze": ("analyze", "Analyze clips, folders and manifests. Costs one credit for each clip."),
     "check": ("check", "Check clips before they cost a credit. Needs no key, sends and spends nothing."),
     "journal": ("journal", "Show what a journal remembers, and settle doubts. Spends nothing."),
     "wait": ("wait", "Collect analyses that are paid for already. Spends nothing."),
     "status": ("status", "Look once where analyses stand, without waiting. Spends nothing."),
-    "list": ("listing", "List the analyses of the account. Spends nothing."),
+    "list": ("list_analyses", "List the analyses of the account. Spends nothing."),
     "subjects": ("subjects", "List, show, create, change and delete subjects. Spends nothing."),
     "exercises": ("exercises", "Show the exercises for search keys of results. Spends nothing."),
     "webhook": ("webhook", "Show or set the account's webhook. Spends nothing."),
@@ -46,7 +46,7 @@ class Commands(Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f".{COMMANDS[cmd_name][0]}", __package__).command
+        command: click.Command = import_module(f".commands.{COMMANDS[cmd_name][0]}", __package__).command
         return _with_display_options(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

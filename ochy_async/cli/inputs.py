@@ -1,6 +1,6 @@
 """What the words after `ochy analyze` stand for: clips, folders, patterns, manifests.
 
-Law of this room: the order is one that people expect, nothing is taken twice, and what is wrong is told
+Invariant: the order is one that people expect, nothing is taken twice, and what is wrong is told
 at once, before anything is sent. What a run has written is never bought as a clip by the next.
 """
 
@@ -15,13 +15,13 @@ from typing import Any, Final
 
 from attrs import define, field
 
-from ..batch.collecting import FILES
 from ..batch.manifest import read_manifest
+from ..batch.output.collector import FILES
 from ..batch.sources import BatchItem
 from ..errors import InvalidRequest
 from ..protocol.request import AnalysisRequest
 from ..protocol.video_limits import CONTENT_TYPES, extension
-from .requests import Asked, refuse
+from .request_options import Asked, refuse
 
 __all__ = ["Found", "find"]
 

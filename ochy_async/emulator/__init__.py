@@ -1,10 +1,10 @@
 """A small Ochy for tests and tries: no sandbox exists, and every real try costs a credit.
 
-`Emulator` puts it on a port of this machine, `DirectTransport` plugs it into a session without one,
+`Emulator` puts it on a port of this machine, `InProcessTransport` plugs it into a session without one,
 and the fixture `ochy_emulator` is there in every pytest run. What it does is documented by the vendor
-or assumed: `BEHAVIOURS` tells which.
+or assumed: `BEHAVIORS` tells which.
 
-Law of this room: it never knows the client, so it can disagree with it. Names are loaded when they are
+Invariant: it never knows the client, so it can disagree with it. Names are loaded when they are
 asked for, so that importing this costs nothing.
 """
 
@@ -14,80 +14,93 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .behaviours import BEHAVIOURS, Behaviour
+    from .behaviors import BEHAVIORS, Behavior
     from .clips import sample_clip
-    from .direct import DirectStorage, DirectTransport
     from .faults import (
         Body,
-        Course,
         CutAfter,
         CutBefore,
         CutInside,
         Delay,
         Fault,
+        FaultEffect,
+        FaultPlan,
+        FaultRule,
         Faults,
         Html,
         NoConnection,
         Redirect,
+        Respond,
+        RespondAfter,
         RetryAfter,
-        Rule,
-        Script,
         Seeded,
         Slow,
-        Status,
-        StatusAfter,
         Truncated,
         gzip_bomb,
     )
+    from .in_process import InProcessStorage, InProcessTransport
     from .server import Emulator
-    from .service import Answer, Ask, Charge, Form, Seen, Service, Shapes, Video, World
+    from .service import Charge, EmulatorSettings, Form, Seen, Service, ServiceRequest, ServiceResponse, Shapes, Video
 
 __all__ = [
-    "BEHAVIOURS",
-    "Answer",
-    "Ask",
-    "Behaviour",
+    "BEHAVIORS",
+    "Behavior",
     "Body",
     "Charge",
-    "Course",
     "CutAfter",
     "CutBefore",
     "CutInside",
     "Delay",
-    "DirectStorage",
-    "DirectTransport",
     "Emulator",
+    "EmulatorSettings",
     "Fault",
+    "FaultEffect",
+    "FaultPlan",
+    "FaultRule",
     "Faults",
     "Form",
     "Html",
+    "InProcessStorage",
+    "InProcessTransport",
     "NoConnection",
     "Redirect",
+    "Respond",
+    "RespondAfter",
     "RetryAfter",
-    "Rule",
-    "Script",
     "Seeded",
     "Seen",
     "Service",
+    "ServiceRequest",
+    "ServiceResponse",
     "Shapes",
     "Slow",
-    "Status",
-    "StatusAfter",
     "Truncated",
     "Video",
-    "World",
     "gzip_bomb",
     "sample_clip",
 ]
 
 _ROOMS = {
-    "BEHAVIOURS": "behaviours",
-    "Behaviour": "behaviours",
-    "DirectStorage": "direct",
-    "DirectTransport": "direct",
+    "BEHAVIORS": "behaviors",
+    "Behavior": "behaviors",
+    "InProcessStorage": "in_process",
+    "InProcessTransport": "in_process",
     "Emulator": "server",
     "sample_clip": "clips",
-    **dict.fromkeys(("Answer", "Ask", "Charge", "Form", "Seen", "Service", "Shapes", "Video", "World"), "service"),
+    **dict.fromkeys(
+        (
+            "ServiceResponse",
+            "ServiceRequest",
+            "Charge",
+            "Form",
+            "Seen",
+            "Service",
+            "Shapes",
+            "Video",
+            "EmulatorSettings",
+        ),
+        "service",
+    ),
 }
 
 

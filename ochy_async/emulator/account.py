@@ -1,6 +1,6 @@
 """The one account of the emulated service: keys, credits, analyses, subjects, webhook.
 
-Law of this room: pure; it keeps the books and decides nothing about how an answer looks. A credit
+Invariant: pure; it keeps the books and decides nothing about how an answer looks. A credit
 is taken in one place only.
 """
 
@@ -9,16 +9,16 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING, Any
 
-from . import refusal
+from . import error_answers
 from .analysis import Analysis, Order, moment
-from .chance import digest, share, uuid_like
+from .seeded import digest, share, uuid_like
 from .storage import Storage
 from .values import Charge, Video
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .world import World
+    from .settings import EmulatorSettings
 
 __all__ = ["Account"]
 
@@ -26,7 +26,7 @@ __all__ = ["Account"]
 class Account:
     """The books. Not locked; what is handed out as a tuple is a snapshot."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: EmulatorSettings) -> None:
         self.world = world
         self.keys = dict.fromkeys(sorted(world.keys))
         """Accepted API keys, oldest first."""
@@ -45,9 +45,9 @@ class Account:
     def check_key(self, key: str | None) -> None:
         """Refuses a request without an accepted key."""
         if not key:
-            raise refusal.key_missing()
+            raise error_answers.key_missing()
         if key not in self.keys:
-            raise refusal.key_invalid()
+            raise error_answers.key_invalid()
 
     def credits(self, now: float) -> int:
         """Credits left."""
@@ -62,7 +62,7 @@ class Account:
     def accept(self, order: Order, now: float) -> Analysis:
         """Starts an analysis and charges it; refuses without credits."""
         if self.credits(now) < 1:
-            raise refusal.no_credits()
+            raise error_answers.no_credits()
         analysis = self._begun(order, now, fails=self._fails(order.video))
         self.charge(analysis.analysis_id, order, now)
         return analysis
@@ -97,7 +97,7 @@ class Account:
     def analysis(self, analysis_id: str) -> Analysis:
         """The analysis with this id; refuses an unknown one."""
         if analysis_id not in self.analyses:
-            raise refusal.not_found("Analysis")
+            raise error_answers.not_found("Analysis")
         return self.analyses[analysis_id]
 
     def listable(self, now: float) -> Iterable[Analysis]:
@@ -107,7 +107,7 @@ class Account:
     def subject(self, subject_id: str) -> dict[str, Any]:
         """The profile with this id; refuses an unknown and a deleted one."""
         if subject_id not in self.subjects:
-            raise refusal.not_found("Subject")
+            raise error_answers.not_found("Subject")
         return self.subjects[subject_id]
 
     def create_subject(self, profile: dict[str, Any], now: float) -> dict[str, Any]:

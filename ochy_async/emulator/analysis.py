@@ -1,6 +1,6 @@
 """One analysis of the emulated service, as a function of time.
 
-Law of this room: pure. When an analysis begins and ends is fixed at its start, so its state at any
+Invariant: pure. When an analysis begins and ends is fixed at its start, so its state at any
 moment is computed, never advanced.
 """
 
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from .assessments import back_view_results, side_view_results
-from .calculated import back_view_calculated, side_view_calculated
-from .camera import raw_data
-from .chance import share
-from .runner import Runner, runner_of
-from .shapes import Shapes, percentage_of, shaped_analysis, shaped_frames, with_others
+from .biomechanics.calculated import back_view_calculated, side_view_calculated
+from .biomechanics.camera import raw_data
+from .biomechanics.runner import Runner, runner_of
+from .response_shapes import Shapes, percentage_of, shaped_analysis, shaped_frames, with_others
+from .seeded import share
 
 if TYPE_CHECKING:
     from .values import Video
@@ -33,11 +33,11 @@ class Order:
     video: Video
     analysis_type: str
     height: float
-    """Metres."""
+    """Meters."""
     weight: float
     """Kilograms."""
     pace: str | None
-    """MM:SS per kilometre."""
+    """MM:SS per kilometer."""
     language: str
     treadmill: bool
     full_body: bool

@@ -1,6 +1,6 @@
 """Assessments: the scored results of a side view and of a back view.
 
-Law of this room: pure, and an assessment only judges: what it judges was measured, and how is in the tables of scores.
+Invariant: pure, and an assessment only judges: what it judges was measured, and how is in the tables of scores.
 """
 
 from __future__ import annotations
@@ -8,17 +8,17 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from .measures import SideMeasures, mean, side_measures
-from .runner import SIDES
-from .scores import BACK_PARTS, SIDE_PARTS
-from .wording import wording
+from .biomechanics.measures import SideMeasures, mean, side_measures
+from .biomechanics.runner import SIDES
+from .biomechanics.scores import BACK_PARTS, SIDE_PARTS
+from .texts import wording
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from .runner import Runner
-    from .scores import Part
-    from .wording import Wording
+    from .biomechanics.runner import Runner
+    from .biomechanics.scores import Part
+    from .texts import Wording
 
 __all__ = ["back_parts", "back_view_results", "side_assessment", "side_view_results"]
 

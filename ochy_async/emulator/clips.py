@@ -1,6 +1,6 @@
 """Small ready-made bytes that pass for videos, for demos and tests.
 
-Law of this room: pure; the same arguments give the same bytes, another seed another content.
+Invariant: pure; the same arguments give the same bytes, another seed another content.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the service keeps of a video: size, hash and a small head, taken chunk by chunk.
 
-Law of this room: pure, and its memory does not grow with the video.
+Invariant: pure, and its memory does not grow with the video.
 """
 
 from __future__ import annotations

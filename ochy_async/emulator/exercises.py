@@ -1,19 +1,19 @@
 """Exercises: what to train, found by the search keys that the texts of results hold.
 
-Law of this room: pure, and every search key that a result can name has its exercises.
+Invariant: pure, and every search key that a result can name has its exercises.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .scores import BACK_PARTS, SIDE_PARTS, VERDICTS
-from .wording import wording
+from .biomechanics.scores import BACK_PARTS, SIDE_PARTS, VERDICTS
+from .texts import wording
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from .wording import Wording
+    from .texts import Wording
 
 __all__ = ["EXERCISE_KEYS", "exercises"]
 

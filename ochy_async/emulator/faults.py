@@ -1,6 +1,6 @@
 """What can go wrong between client and service, as frozen values, and plans that say when.
 
-Law of this room: pure. A fault only says what happens, as a `Course`; the server and the direct
+Invariant: pure. A fault only says what happens, as a `FaultEffect`; the server and the direct
 transport play the same course, the one on a socket, the other without. Every number is bounded.
 """
 
@@ -15,28 +15,28 @@ from attrs import Factory, field, frozen
 from attrs.validators import and_, ge, in_, le, optional
 from attrs.validators import instance_of as a
 
-from .chance import share
-from .values import Answer
+from .seeded import share
+from .values import ServiceResponse
 
 __all__ = [
     "Body",
-    "Course",
     "CutAfter",
     "CutBefore",
     "CutInside",
     "Delay",
     "Fault",
+    "FaultEffect",
+    "FaultPlan",
+    "FaultRule",
     "Faults",
     "Html",
     "NoConnection",
     "Redirect",
+    "Respond",
+    "RespondAfter",
     "RetryAfter",
-    "Rule",
-    "Script",
     "Seeded",
     "Slow",
-    "Status",
-    "StatusAfter",
     "Truncated",
     "gzip_bomb",
 ]
@@ -45,12 +45,12 @@ DAY = 86_400
 GIGABYTE = 1_000_000_000
 
 
-def _same(answer: Answer) -> Answer:
+def _same(answer: ServiceResponse) -> ServiceResponse:
     return answer
 
 
 @frozen(kw_only=True)
-class Course:
+class FaultEffect:
     """What happens to one request, in the order of the fields."""
 
     connects: bool = True
@@ -71,7 +71,7 @@ class Course:
     wait_after: float = 0.0
     """Seconds between the deed and the answer."""
 
-    answer: Callable[[Answer], Answer] | None = _same
+    answer: Callable[[ServiceResponse], ServiceResponse] | None = _same
     """What becomes of the service's answer, or of an empty one if it does not act; None is no answer: a cut."""
 
     keep: int | None = None
@@ -84,7 +84,7 @@ class Course:
 class Fault(Protocol):
     """One thing that goes wrong with one request."""
 
-    def course(self) -> Course:
+    def effect(self) -> FaultEffect:
         """What happens."""
         ...
 
@@ -110,8 +110,8 @@ def _status(default: int | None = None) -> int:
     return field(validator=validator) if default is None else field(default=default, validator=validator)
 
 
-def _fixed(status: int, headers: Mapping[str, str], body: bytes) -> Callable[[Answer], Answer]:
-    return lambda _: Answer(status, {name.lower(): value for name, value in headers.items()}, body)
+def _fixed(status: int, headers: Mapping[str, str], body: bytes) -> Callable[[ServiceResponse], ServiceResponse]:
+    return lambda _: ServiceResponse(status, {name.lower(): value for name, value in headers.items()}, body)
 
 
 def _detail(status: int) -> bytes:
@@ -126,12 +126,12 @@ class Delay:
     after: bool = field(default=False, kw_only=True, validator=a(bool))
     """Whether the service acts before the wait, so that giving up comes too late."""
 
-    def course(self) -> Course:
-        return Course(wait_after=self.seconds) if self.after else Course(wait_before=self.seconds)
+    def effect(self) -> FaultEffect:
+        return FaultEffect(wait_after=self.seconds) if self.after else FaultEffect(wait_before=self.seconds)
 
 
 @frozen
-class Status:
+class Respond:
     """Another answer instead; the service never sees the request. Without a body it is a short JSON detail."""
 
     status: int = _status()
@@ -140,38 +140,38 @@ class Status:
     early: bool = field(default=False, kw_only=True, validator=a(bool))
     """Whether the answer comes before the request's body was read."""
 
-    def course(self) -> Course:
+    def effect(self) -> FaultEffect:
         body = _detail(self.status) if self.body is None else self.body
-        return Course(read=0 if self.early else None, acts=False, answer=_fixed(self.status, self.headers, body))
+        return FaultEffect(read=0 if self.early else None, acts=False, answer=_fixed(self.status, self.headers, body))
 
 
 @frozen
-class StatusAfter:
+class RespondAfter:
     """The service acts (and charges), and then this answer is sent instead of its own."""
 
     status: int = _status()
     body: bytes | None = None
     headers: Mapping[str, str] = Factory(lambda: {"content-type": "application/json"})
 
-    def course(self) -> Course:
+    def effect(self) -> FaultEffect:
         body = _detail(self.status) if self.body is None else self.body
-        return Course(answer=_fixed(self.status, self.headers, body))
+        return FaultEffect(answer=_fixed(self.status, self.headers, body))
 
 
 @frozen
 class NoConnection:
     """The connection is refused. On a server, which has accepted it already, the same as `CutBefore`."""
 
-    def course(self) -> Course:
-        return Course(connects=False, read=0, acts=False, answer=None)
+    def effect(self) -> FaultEffect:
+        return FaultEffect(connects=False, read=0, acts=False, answer=None)
 
 
 @frozen
 class CutBefore:
     """The connection breaks before the request's body is read."""
 
-    def course(self) -> Course:
-        return Course(read=0, acts=False, answer=None)
+    def effect(self) -> FaultEffect:
+        return FaultEffect(read=0, acts=False, answer=None)
 
 
 @frozen
@@ -180,8 +180,8 @@ class CutInside:
 
     after_bytes: int = _bytes()
 
-    def course(self) -> Course:
-        return Course(read=self.after_bytes, acts=False, answer=None)
+    def effect(self) -> FaultEffect:
+        return FaultEffect(read=self.after_bytes, acts=False, answer=None)
 
 
 @frozen
@@ -191,8 +191,8 @@ class CutAfter:
     charged: bool = field(default=True, validator=a(bool))
     """Whether the service acts (and charges) before the break: the client cannot tell."""
 
-    def course(self) -> Course:
-        return Course(acts=self.charged, answer=None)
+    def effect(self) -> FaultEffect:
+        return FaultEffect(acts=self.charged, answer=None)
 
 
 @frozen
@@ -201,8 +201,8 @@ class Truncated:
 
     keep_bytes: int = _bytes()
 
-    def course(self) -> Course:
-        return Course(keep=self.keep_bytes)
+    def effect(self) -> FaultEffect:
+        return FaultEffect(keep=self.keep_bytes)
 
 
 @frozen
@@ -211,9 +211,9 @@ class Html:
 
     status: int = _status(502)
 
-    def course(self) -> Course:
+    def effect(self) -> FaultEffect:
         page = f"<html><head><title>{self.status}</title></head><body><h1>{self.status}</h1></body></html>"
-        return Course(acts=False, answer=_fixed(self.status, {"content-type": "text/html"}, page.encode()))
+        return FaultEffect(acts=False, answer=_fixed(self.status, {"content-type": "text/html"}, page.encode()))
 
 
 @frozen
@@ -224,9 +224,9 @@ class RetryAfter:
     """The header as it is: seconds, an HTTP date, or nonsense."""
     status: int = _status(429)
 
-    def course(self) -> Course:
+    def effect(self) -> FaultEffect:
         headers = {"content-type": "application/json", "retry-after": self.value}
-        return Course(acts=False, answer=_fixed(self.status, headers, _detail(self.status)))
+        return FaultEffect(acts=False, answer=_fixed(self.status, headers, _detail(self.status)))
 
 
 @frozen
@@ -236,9 +236,9 @@ class Slow:
     bytes_per_second: float = field(validator=and_(ge(1), le(GIGABYTE)))
     side: Literal["answer", "upload"] = field(default="answer", kw_only=True, validator=in_(("answer", "upload")))
 
-    def course(self) -> Course:
+    def effect(self) -> FaultEffect:
         rate = self.bytes_per_second
-        return Course(answer_rate=rate) if self.side == "answer" else Course(upload_rate=rate)
+        return FaultEffect(answer_rate=rate) if self.side == "answer" else FaultEffect(upload_rate=rate)
 
 
 @frozen
@@ -252,13 +252,13 @@ class Body:
     headers: Mapping[str, str] = Factory(dict)
     """Added to those of the answer, or in their place."""
 
-    def course(self) -> Course:
-        return Course(answer=self._rewritten)
+    def effect(self) -> FaultEffect:
+        return FaultEffect(answer=self._rewritten)
 
-    def _rewritten(self, answer: Answer) -> Answer:
+    def _rewritten(self, answer: ServiceResponse) -> ServiceResponse:
         headers = {**answer.headers, **{name.lower(): value for name, value in self.headers.items()}}
         body = self.body(answer.body) if callable(self.body) else self.body
-        return Answer(answer.status, headers, answer.body if body is None else body)
+        return ServiceResponse(answer.status, headers, answer.body if body is None else body)
 
 
 @frozen
@@ -269,8 +269,8 @@ class Redirect:
     status: int = field(default=302, validator=in_((301, 302, 303, 307, 308)))
     acts: bool = field(default=False, kw_only=True, validator=a(bool))
 
-    def course(self) -> Course:
-        return Course(acts=self.acts, answer=_fixed(self.status, {"location": self.location}, b""))
+    def effect(self) -> FaultEffect:
+        return FaultEffect(acts=self.acts, answer=_fixed(self.status, {"location": self.location}, b""))
 
 
 def gzip_bomb(size: int = 200_000_000) -> Body:
@@ -287,8 +287,8 @@ def gzip_bomb(size: int = 200_000_000) -> Body:
 
 
 @frozen
-class Rule:
-    """One line of a `Script`: which requests meet which fault."""
+class FaultRule:
+    """One line of a `FaultPlan`: which requests meet which fault."""
 
     route: str = field(validator=a(str))
     """`POST /analysis/start`, or a pattern such as `GET *` (`*`, `?` as in file names)."""
@@ -302,16 +302,16 @@ class Rule:
     """For how many requests the line holds; with `occurrence` they are in a row."""
 
 
-class Script:
+class FaultPlan:
     """A plan that is used up: the first line that fits a request and is left gives the fault."""
 
-    def __init__(self, rules: Iterable[Rule] = ()) -> None:
+    def __init__(self, rules: Iterable[FaultRule] = ()) -> None:
         self._rules = tuple(rules)
         self._left = [rule.times for rule in self._rules]
         self._seen = [0] * len(self._rules)
 
     @property
-    def left(self) -> tuple[Rule, ...]:
+    def left(self) -> tuple[FaultRule, ...]:
         """The lines that are not used up; empty when everything planned has happened."""
         return tuple(rule for rule, left in zip(self._rules, self._left, strict=True) if left)
 
@@ -349,7 +349,7 @@ class Seeded:
     menu: tuple[Fault, ...] = field(converter=_many)
     """What is drawn from, evenly; not empty."""
     routes: str = "*"
-    """The routes that are meant, as in `Rule`."""
+    """The routes that are meant, as in `FaultRule`."""
 
     def __attrs_post_init__(self) -> None:
         if not self.menu:

@@ -1,6 +1,6 @@
 """Small films of a made-up runner, for demos and tests: real containers, real pictures, real clocks.
 
-Law of this room: what is asked for is what the file says. PyAV (extra `video`) is loaded when a film is
+Invariant: what is asked for is what the file says. PyAV (extra `video`) is loaded when a film is
 made; the pictures come from the same runner that the emulated service measures.
 """
 
@@ -13,8 +13,8 @@ from fractions import Fraction
 from hashlib import sha256
 from typing import Any, Final, Literal, get_args
 
-from .camera import raw_data
-from .runner import runner_of
+from .biomechanics.camera import raw_data
+from .biomechanics.runner import runner_of
 
 __all__ = ["Kind", "film"]
 

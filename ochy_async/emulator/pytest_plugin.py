@@ -1,6 +1,6 @@
 """The fixture `ochy_emulator`, which every pytest user has once the package is installed.
 
-Law of this room: it is loaded into every pytest run of every user, so it imports pytest and nothing
+Invariant: it is loaded into every pytest run of every user, so it imports pytest and nothing
 else until the fixture is asked for.
 """
 
@@ -30,9 +30,9 @@ def ochy_emulator() -> Iterator[Emulator]:
     from anyio.from_thread import start_blocking_portal
 
     from .server import Emulator
-    from .world import World
+    from .settings import EmulatorSettings
 
     # Short analyses instead of a fast clock: the service's time stays the test's time.
-    world = World(queueing=0.05, durations=(0.1, 0.2))
+    world = EmulatorSettings(queueing=0.05, durations=(0.1, 0.2))
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(Emulator(world)) as emulator:
         yield emulator

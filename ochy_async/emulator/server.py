@@ -1,6 +1,6 @@
 """The emulated service on a real port of this machine.
 
-Law of this room: loopback only, nothing is logged that could hold a key, and nothing outlives the
+Invariant: loopback only, nothing is logged that could hold a key, and nothing outlives the
 `async with`. What goes wrong is decided in `faults`; here it is only played on the socket.
 """
 
@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from anyio import CancelScope
 
-from .faults import Course
-from .forms import read_form
+from .faults import FaultEffect
+from .multipart import read_form
 from .service import Service, template_of
-from .values import Answer, Ask
-from .world import World
+from .settings import EmulatorSettings
+from .values import ServiceRequest, ServiceResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +59,7 @@ class Emulator:
 
     def __init__(
         self,
-        service: Service | World | None = None,
+        service: Service | EmulatorSettings | None = None,
         faults: Faults | None = None,
         *,
         host: str = "127.0.0.1",
@@ -134,24 +134,24 @@ class Emulator:
         self._counts[route] += 1
         fault = None if self.faults is None else self.faults.next(route, self._counts[route])
         try:
-            return await self._play(request, Course() if fault is None else fault.course())
+            return await self._play(request, FaultEffect() if fault is None else fault.effect())
         except (ConnectionError, web.RequestPayloadError):
             # The client went away: inside its request, so that the service has not seen it, or inside the answer.
             return _cut(request)
 
-    async def _play(self, request: web.BaseRequest, course: Course) -> web.StreamResponse:
-        await asyncio.sleep(course.wait_before)
-        if course.read is not None and course.answer is None:
-            await _skip(request.content, course.read)
+    async def _play(self, request: web.BaseRequest, effect: FaultEffect) -> web.StreamResponse:
+        await asyncio.sleep(effect.wait_before)
+        if effect.read is not None and effect.answer is None:
+            await _skip(request.content, effect.read)
             return _cut(request)
-        answer = Answer(200)
-        if course.read is None:
-            ask = await _ask(request, course.upload_rate)
-            answer = self.service.handle(ask, self.now) if course.acts else answer
-        await asyncio.sleep(course.wait_after)
-        if course.answer is None:
+        answer = ServiceResponse(200)
+        if effect.read is None:
+            ask = await _ask(request, effect.upload_rate)
+            answer = self.service.handle(ask, self.now) if effect.acts else answer
+        await asyncio.sleep(effect.wait_after)
+        if effect.answer is None:
             return _cut(request)
-        return await _send(request, course.answer(answer), course)
+        return await _send(request, effect.answer(answer), effect)
 
 
 def _log() -> logging.Logger:
@@ -181,9 +181,9 @@ def _loopback(host: str) -> str:
     raise ValueError(f"host: the emulator listens on a loopback address such as 127.0.0.1 only, not on {host!r}")
 
 
-async def _ask(request: web.BaseRequest, rate: float | None) -> Ask:
+async def _ask(request: web.BaseRequest, rate: float | None) -> ServiceRequest:
     multipart = request.content_type.startswith("multipart/")
-    return Ask(
+    return ServiceRequest(
         method=request.method,
         path=request.rel_url.raw_path,
         query=dict(request.query),
@@ -230,16 +230,16 @@ def _cut(request: web.BaseRequest) -> web.Response:
     return web.Response()
 
 
-async def _send(request: web.BaseRequest, answer: Answer, course: Course) -> web.StreamResponse:
-    if course.keep is None and course.answer_rate is None:
+async def _send(request: web.BaseRequest, answer: ServiceResponse, effect: FaultEffect) -> web.StreamResponse:
+    if effect.keep is None and effect.answer_rate is None:
         return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
-    body = answer.body if course.keep is None else answer.body[: course.keep]
+    body = answer.body if effect.keep is None else answer.body[: effect.keep]
     response = web.StreamResponse(status=answer.status, headers=answer.headers)
     # Where everything is to be kept, one byte more is promised: truncated is truncated.
-    response.content_length = len(answer.body) + (course.keep is not None and len(body) == len(answer.body))
+    response.content_length = len(answer.body) + (effect.keep is not None and len(body) == len(answer.body))
     await response.prepare(request)
-    await _trickle(response, body, course.answer_rate)
-    if course.keep is not None and request.transport is not None:
+    await _trickle(response, body, effect.answer_rate)
+    if effect.keep is not None and request.transport is not None:
         request.transport.close()
     return response
 

@@ -1,8 +1,8 @@
 """A small Ochy: one request and the time in, one answer out, credits counted.
 
-Law of this room: pure. Nothing here opens, waits, reads a clock or draws a number; and nothing
+Invariant: pure. Nothing here opens, waits, reads a clock or draws a number; and nothing
 is taken from the client, so the two can disagree. What is assumed and not documented stands in
-`behaviours`.
+`behaviors`.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from urllib.parse import unquote
 from attrs import evolve
 
 from .account import Account
-from .desks import DESKS, STORAGE, Case
-from .refusal import Refusal, json_answer
-from .shapes import Shapes, sprinkled
-from .values import Answer, Ask, Charge, Form, Seen, Video
-from .world import DEFAULT_KEY, World
+from .error_answers import Refusal, json_answer
+from .handlers import HANDLERS, STORAGE, RequestContext
+from .response_shapes import Shapes, sprinkled
+from .settings import DEFAULT_KEY, EmulatorSettings
+from .values import Charge, Form, Seen, ServiceRequest, ServiceResponse, Video
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
     "DEFAULT_KEY",
-    "Answer",
-    "Ask",
     "Charge",
+    "EmulatorSettings",
     "Form",
     "Seen",
     "Service",
+    "ServiceRequest",
+    "ServiceResponse",
     "Shapes",
     "Video",
-    "World",
     "template_of",
 ]
 
@@ -51,21 +51,21 @@ class Service:
     from another thread is fine, as each gives a snapshot.
     """
 
-    def __init__(self, world: World | None = None) -> None:
-        self.world = world or World()
+    def __init__(self, world: EmulatorSettings | None = None) -> None:
+        self.world = world or EmulatorSettings()
         self._account = Account(self.world)
         self._log: deque[Seen] = deque(maxlen=self.world.log_limit)
         self._counts: Counter[tuple[str, int]] = Counter()
-        self._kept: OrderedDict[str, Answer] = OrderedDict()
+        self._kept: OrderedDict[str, ServiceResponse] = OrderedDict()
         self._latest = 0.0
 
-    def handle(self, ask: Ask, now: float) -> Answer:
+    def handle(self, ask: ServiceRequest, now: float) -> ServiceResponse:
         """The answer to one request at `now` (seconds since the epoch, for whoever asks), with what follows of it."""
         now += self.world.clock_offset
         self._latest = max(self._latest, now)
         template, parts = _match(ask.path)
         try:
-            answer = self._served(ask, template, Case(self._account, ask, parts, now))
+            answer = self._served(ask, template, RequestContext(self._account, ask, parts, now))
         except Refusal as refused:
             answer = refused.answer(codes=self.world.shapes.error_codes)
         if self.world.shapes.extra_keys and template != STORAGE:
@@ -74,7 +74,7 @@ class Service:
         self._counts[f"{ask.method} {template}", answer.status] += 1
         return answer
 
-    def _served(self, ask: Ask, template: str, case: Case) -> Answer:
+    def _served(self, ask: ServiceRequest, template: str, case: RequestContext) -> ServiceResponse:
         allowed = METHODS.get(template)
         if allowed is None:
             raise Refusal(404, "Not Found")
@@ -82,11 +82,11 @@ class Service:
             raise Refusal(405, "Method Not Allowed", headers={"allow": ", ".join(allowed)})
         if template != STORAGE:
             self._account.check_key(ask.query.get("apiKey"))
-        return self._kept_or_made(ask.path, case) if template in KEPT_ROUTES else DESKS[ask.method, template](case)
+        return self._kept_or_made(ask.path, case) if template in KEPT_ROUTES else HANDLERS[ask.method, template](case)
 
-    def _kept_or_made(self, path: str, case: Case) -> Answer:
+    def _kept_or_made(self, path: str, case: RequestContext) -> ServiceResponse:
         # Only success is kept, and a success never changes.
-        answer = self._kept.pop(path, None) or DESKS["GET", _match(path)[0]](case)
+        answer = self._kept.pop(path, None) or HANDLERS["GET", _match(path)[0]](case)
         self._kept[path] = answer
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
@@ -115,7 +115,7 @@ class Service:
 
     @property
     def requests(self) -> tuple[Seen, ...]:
-        """The last requests, oldest first, without key, query and ids; at most `World.log_limit`."""
+        """The last requests, oldest first, without key, query and ids; at most `EmulatorSettings.log_limit`."""
         return tuple(self._log)
 
     @property
@@ -147,7 +147,7 @@ class Service:
 
 
 METHODS: Mapping[str, tuple[str, ...]] = {
-    template: tuple(method for method, told in DESKS if told == template) for _, template in DESKS
+    template: tuple(method for method, told in HANDLERS if told == template) for _, template in HANDLERS
 }
 PATTERNS = tuple((template, template.split("/")) for template in METHODS)
 

@@ -1,6 +1,6 @@
 """The storage behind the signed URLs: made-up bytes, real expiry, real ranges.
 
-Law of this room: pure; the signature covers the whole query, so an API key that strays into a
+Invariant: pure; the signature covers the whole query, so an API key that strays into a
 storage URL makes it invalid, as with the real thing.
 """
 
@@ -14,8 +14,8 @@ from urllib.parse import urlencode
 
 from attrs import field, frozen
 
-from .refusal import Refusal
-from .values import Answer
+from .error_answers import Refusal
+from .values import ServiceResponse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +55,7 @@ class Storage:
         if now >= int(expires):
             raise Refusal(403, "Request has expired")
 
-    def serve(self, sha256: str, name: str, wanted: str | None, same: str | None = None) -> Answer:
+    def serve(self, sha256: str, name: str, wanted: str | None, same: str | None = None) -> ServiceResponse:
         """The file made up for a clip, or the `wanted` range of it (a Range header).
 
         All of it where it is not the `same` any more (an If-Range header).
@@ -64,10 +64,10 @@ class Storage:
         headers = {"content-type": KINDS[name], "accept-ranges": "bytes", "etag": f'"{sha256[:16]}"'}
         span = _span(wanted, len(content)) if same in (None, headers["etag"]) else None
         if span is None:
-            return Answer(200, headers, content)
+            return ServiceResponse(200, headers, content)
         first, last = span
         headers["content-range"] = f"bytes {first}-{last}/{len(content)}"
-        return Answer(206, headers, content[first : last + 1])
+        return ServiceResponse(206, headers, content[first : last + 1])
 
     def _signature(self, analysis_id: str, name: str, expires: str) -> str:
         told = f"{analysis_id}\n{name}\n{expires}".encode()

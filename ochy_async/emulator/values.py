@@ -1,6 +1,6 @@
 """The nouns of the emulated service: what is asked, what is answered, what is charged.
 
-Law of this room: pure and frozen. Nothing here opens, waits, reads a clock or knows the client.
+Invariant: pure and frozen. Nothing here opens, waits, reads a clock or knows the client.
 Whatever may hold the API key or health data stays out of every repr.
 """
 
@@ -14,7 +14,7 @@ from attrs import field, frozen
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Answer", "Ask", "Charge", "Form", "Seen", "Video"]
+__all__ = ["Charge", "Form", "Seen", "ServiceRequest", "ServiceResponse", "Video"]
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -48,7 +48,7 @@ class Form:
 
 
 @frozen
-class Ask:
+class ServiceRequest:
     """One request, as it reaches the service."""
 
     method: str
@@ -71,7 +71,7 @@ class Ask:
 
 
 @frozen
-class Answer:
+class ServiceResponse:
     """One answer, whole."""
 
     status: int

@@ -1,9 +1,9 @@
 """An event loop with a time of its own: when nobody can run, it is at once the time of the next timer.
 
-For stories without sockets and threads, such as those over a `DirectTransport`: a ten-minute wait takes
+For stories without sockets and threads, such as those over a `InProcessTransport`: a ten-minute wait takes
 milliseconds and is exact.
 
-Law of this room: the time jumps only where the loop would have slept.
+Invariant: the time jumps only where the loop would have slept.
 """
 
 from __future__ import annotations

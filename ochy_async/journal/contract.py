@@ -1,6 +1,6 @@
 """The contract of a journal, and the values that it keeps.
 
-Law of this room: an entry holds neither key nor signed URL nor measures of a runner. The results that
+Invariant: an entry holds neither key nor signed URL nor measures of a runner. The results that
 were paid for lie apart, where only who asks for them by name sees them.
 """
 
@@ -13,7 +13,7 @@ from typing import Protocol, Self
 
 from attrs import field, frozen
 
-from ..policy.batching import State
+from ..policy.clip_states import State
 
 __all__ = ["Entry", "Journal", "Kept", "Past", "Tally"]
 
@@ -80,7 +80,7 @@ class Tally:
 
 
 class Journal(Protocol):
-    """Keeps entries; used as `async with journal:`. Every method raises `JournalTrouble` and its kinds only.
+    """Keeps entries; used as `async with journal:`. Every method raises `JournalError` and its kinds only.
 
     Cancelling a call never leaves it half done: `put`, `put_all` and `set_note` are shielded once they have begun.
     Against a task's own `cancel()` no shield holds; then the change is whole or not there, and only the journal knows
@@ -103,7 +103,7 @@ class Journal(Protocol):
         """Stores a changed entry, with what it brought along, in one durable step; gives it its next version.
 
         Only if the stored entry still has the version of `entry` (0: there is none); else `JournalConflict`.
-        Only along `policy.batching.MOVES`; else `JournalConflict` too. `kept` None leaves what is kept.
+        Only along `policy.clip_states.MOVES`; else `JournalConflict` too. `kept` None leaves what is kept.
         """
         ...
 

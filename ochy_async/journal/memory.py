@@ -1,6 +1,6 @@
 """A journal in memory: the contract without its durability.
 
-Law of this room: it lives as long as the object. For batches that may be forgotten, and for simulations,
+Invariant: it lives as long as the object. For batches that may be forgotten, and for simulations,
 which close it and open the same object again.
 """
 
@@ -14,9 +14,9 @@ from typing import Self
 from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint, checkpoint_if_cancelled
 
 from ..errors import JournalBusy, JournalUnusable
-from ..policy.batching import State
-from .changes import changed, past
+from ..policy.clip_states import State
 from .contract import Entry, Kept, Past, Tally
+from .transitions import changed, past
 
 __all__ = ["MemoryJournal"]
 

@@ -1,6 +1,6 @@
 """What makes two clips the same clip: paid for once, whatever the file is called.
 
-Law of this room: content, everything in the request that changes the answer, account and base URL.
+Invariant: content, everything in the request that changes the answer, account and base URL.
 Nothing else counts: not the name, not the time, not the upload lane.
 """
 

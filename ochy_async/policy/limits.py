@@ -1,6 +1,6 @@
 """How long and how large anything may be.
 
-Law of this room: everything that is waited for has a deadline, everything that is read has a cap.
+Invariant: everything that is waited for has a deadline, everything that is read has a cap.
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from __future__ import annotations
 from attrs import field, frozen
 from attrs.validators import optional
 
-from ..documented import documented
-from .checks import between
+from ..field_docs import documented
+from .validators import between
 
-__all__ = ["Bounds", "Limits"]
+__all__ = ["Concurrency", "Limits"]
 
 
 @documented
@@ -47,7 +47,7 @@ class Limits:
 
 @documented
 @frozen(kw_only=True)
-class Bounds:
+class Concurrency:
     """How many clips of a batch may be at each stage together. Raises `InvalidSettings` for nonsense."""
 
     checks: int = field(default=2, validator=between(1, 64, whole=True))
@@ -55,16 +55,16 @@ class Bounds:
     uploads: int | None = field(default=None, validator=optional(between(1, 256, whole=True)))
     """Being sent. None adapts: wider while all is well, narrower after trouble."""
     in_flight: int = field(default=128, validator=between(1, 2_000, whole=True))
-    """Being sent or analysed at the server. Up to 32 to begin with, more while it begins at once with what it gets."""
+    """Being sent or analyzed at the server. Up to 32 to begin with, more while it begins at once with what it gets."""
     collecting: int = field(default=4, validator=between(1, 64, whole=True))
     """Having their files fetched."""
 
     @property
     def room(self) -> int:
         """Clips that may be at any stage together: memory follows this number, not the length of the batch."""
-        return self.beside + self.in_flight
+        return self.extra_slots + self.in_flight
 
     @property
-    def beside(self) -> int:
+    def extra_slots(self) -> int:
         """Clips that may be at a stage of their own beside those in flight."""
         return self.checks + self.collecting

@@ -1,6 +1,6 @@
 """When to look at an analysis again, and when to stop.
 
-Law of this room: not being finished and failing to ask are different things, each with a patience of
+Invariant: not being finished and failing to ask are different things, each with a patience of
 its own. The vendor advises a look every 3 to 5 s (documented); most analyses take 10 to 30 s
 (documented), and no upper bound is.
 """
@@ -13,12 +13,12 @@ from typing import Final
 
 from attrs import Factory, define, field, frozen
 
-from ..documented import documented
 from ..errors import InvalidSettings, NotFound, OchyError, TryLater, UnreadableAnswer
-from .checks import between
-from .course import Course, Durations
+from ..field_docs import documented
+from .progress import DurationHistory, ProgressModel
+from .validators import between
 
-__all__ = ["Durations", "Pace", "Polling", "Watch", "worthwhile"]
+__all__ = ["DurationHistory", "PollRateLimit", "PollSchedule", "Polling", "worthwhile"]
 
 
 @documented
@@ -53,7 +53,7 @@ _LAG: Final = 30.0  # seconds in which an id that was just given may not be know
 
 
 @define
-class Watch:
+class PollSchedule:
     """The waiting for one analysis: fed with what each look showed, it says when to look next.
 
     All times are seconds on one clock; `started` is when the analysis was started, if that is known.
@@ -61,13 +61,13 @@ class Watch:
 
     polling: Polling
     started: float | None = None
-    _course: Course = field(default=Factory(lambda watch: Course(watch.started), takes_self=True))
-    _durations: Durations = field(factory=Durations)
+    _course: ProgressModel = field(default=Factory(lambda watch: ProgressModel(watch.started), takes_self=True))
+    _durations: DurationHistory = field(factory=DurationHistory)
     _delay: float = 0.0
     _failing_since: float | None = None
     _garbled: int = 0
 
-    def first(self, now: float, durations: Durations) -> float:
+    def first(self, now: float, durations: DurationHistory) -> float:
         """Seconds until the first look: at once, unless the analysis is known to be too young."""
         self._durations = durations
         if self.started is None:
@@ -150,7 +150,7 @@ def worthwhile(left: Sequence[float], price: float) -> float:
 
 
 @define
-class Pace:
+class PollRateLimit:
     """The ceiling on looks per second, shared by all waits of a session."""
 
     per_second: float

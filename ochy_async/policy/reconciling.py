@@ -1,6 +1,6 @@
 """Which analyses an uncertain start may have become.
 
-Law of this room: taken for the start is only what can be nothing else, and an empty list proves nothing
+Invariant: taken for the start is only what can be nothing else, and an empty list proves nothing
 for a while: how soon the vendor's lists show a new analysis is not documented.
 """
 
@@ -12,8 +12,8 @@ from typing import Final
 
 from attrs import frozen
 
-from ..documented import documented
 from ..errors import InvalidRequest, Problem, StartAttempt
+from ..field_docs import documented
 from ..protocol.analysis import AnalysisList, Calculated, ListedAnalysis, Results, Started
 
 __all__ = ["Reconciliation", "candidates_of", "pauses", "the_one_meant"]

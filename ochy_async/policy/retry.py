@@ -1,6 +1,6 @@
 """Again or not, and after how long.
 
-Law of this room: what may have happened is repeated only where repeating is harmless, and an outage
+Invariant: what may have happened is repeated only where repeating is harmless, and an outage
 is not multiplied: all retries of a session draw on one budget.
 """
 
@@ -13,9 +13,9 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from ..documented import documented
-from ..errors import ConnectionTrouble, OchyError, Phase, RateLimited, ServerTrouble
-from .checks import between
+from ..errors import ConnectionFailed, OchyError, Phase, RateLimited, ServerError
+from ..field_docs import documented
+from .validators import between
 
 __all__ = ["Retry", "RetryBudget", "may_repeat", "retry_after"]
 
@@ -80,11 +80,11 @@ def may_repeat(error: OchyError, repeatable: bool) -> bool:
     A request that creates or charges (`repeatable` False) only where it surely did not happen: it
     never left, it was cut short, or the server refused it for its rate alone.
     """
-    if isinstance(error, ConnectionTrouble):
+    if isinstance(error, ConnectionFailed):
         if error.status == _PROXY_WANTS_CREDENTIALS:  # the same ones again only get an account locked
             return False
         return repeatable or error.phase is not Phase.COMPLETE
-    return isinstance(error, RateLimited) or (repeatable and isinstance(error, ServerTrouble))
+    return isinstance(error, RateLimited) or (repeatable and isinstance(error, ServerError))
 
 
 _PROXY_WANTS_CREDENTIALS: Final = 407

@@ -1,6 +1,6 @@
 """How many uploads at once: more while all is well, half as many after trouble.
 
-Law of this room: additive increase, multiplicative decrease. One burst of trouble is one piece of
+Invariant: additive increase, multiplicative decrease. One burst of trouble is one piece of
 news: uploads that were under way together do not halve the width one after the other.
 """
 
@@ -12,14 +12,14 @@ from attrs import define, field
 
 from ..errors import OchyError, TryLater, UncertainStart
 
-__all__ = ["Window"]
+__all__ = ["UploadLimit"]
 
 REST: Final = 5.0
 """Seconds after a decrease in which no other follows."""
 
 
 @define
-class Window:
+class UploadLimit:
     """The width of the upload stage, between `least` and `most`; with both alike it never changes."""
 
     least: int
@@ -31,7 +31,7 @@ class Window:
         self._width = float(min(self.most, max(self.least, FIRST)))
 
     @classmethod
-    def of(cls, uploads: int | None) -> Window:
+    def of(cls, uploads: int | None) -> UploadLimit:
         """A fixed width, or one that adapts where `uploads` is None."""
         return cls(1, MOST) if uploads is None else cls(uploads, uploads)
 

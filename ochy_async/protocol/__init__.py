@@ -1,4 +1,4 @@
 """What Ochy says: requests and answers as values, and how one is read from the other.
 
-Law of this room: pure. No network, no clock, no chance, no file.
+Invariant: pure. No network, no clock, no chance, no file.
 """

@@ -1,6 +1,6 @@
 """The life of an analysis: started, looked at, finished, listed.
 
-Law of this room: a status that nobody knows is a state like any other, and a body with a `status`
+Invariant: a status that nobody knows is a state like any other, and a body with a `status`
 is a state whatever its HTTP status says.
 """
 
@@ -14,8 +14,9 @@ from typing import Any, Final, Generic, TypeVar, cast
 import orjson
 from attrs import field, frozen
 
-from ..documented import documented
 from ..errors import InvalidRequest, Problem
+from ..field_docs import documented
+from .answer import ID_KEYS, Answer, RawJson, answer, key
 from .back_view import BackView, BackViewCalculated, BackViewResults
 from .call import Call, is_state
 from .converter import structure
@@ -23,8 +24,7 @@ from .drift import at, misfit, note
 from .request import AnalysisRequest
 from .routes import CALCULATED_DATA, LIST_ANALYSES, LIST_SUBJECT_ANALYSES, RESULTS, START
 from .side_view import SideView, SideViewCalculated, SideViewResults
-from .summary import Summarized, listed, moment, number, shown, view_words
-from .values import ID_KEYS, Answer, RawJson, answer, key
+from .text_summary import Summarized, listed, moment, number, shown, view_words
 from .wire import Request, Upload
 
 __all__ = [

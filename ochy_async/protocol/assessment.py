@@ -1,6 +1,6 @@
 """What both views are made of: scores, ranges, words, running styles.
 
-Law of this room: the vendor's ranges and scores are passed on, never reinterpreted.
+Invariant: the vendor's ranges and scores are passed on, never reinterpreted.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from typing import Any, ClassVar, Final
 
 from attrs import field, frozen
 
-from ..documented import documented
+from ..field_docs import documented
+from .answer import ID_KEYS, Answer, SignedUrl, answer, key
 from .converter import converter
 from .drift import misfit
-from .summary import number, score, shown
-from .values import ID_KEYS, Answer, SignedUrl, answer, key
+from .text_summary import number, score, shown
 
 __all__ = ["AnalysisResults", "Assessment", "CalculatedData", "Ranges", "RunningStyle", "Texts"]
 

@@ -1,6 +1,6 @@
 """The back view: what is asked, what comes back, what is calculated.
 
-Law of this room: the vendor's documented sample is the shape; one leg, or all but the pronation,
+Invariant: the vendor's documented sample is the shape; one leg, or all but the pronation,
 may be missing.
 """
 
@@ -12,12 +12,12 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from ..documented import documented
 from ..errors import Problem
+from ..field_docs import documented
+from .answer import Answer, answer
 from .assessment import AnalysisResults, Assessment, CalculatedData, Ranges
 from .request import AnalysisRequest, flag
-from .summary import LINES, rows, score, shown
-from .values import Answer, answer
+from .text_summary import LINES, rows, score, shown
 
 __all__ = [
     "BackView",

@@ -1,6 +1,6 @@
 """A call: a request, how to read its answer, and whether it may be repeated.
 
-Law of this room: the body is read before the HTTP status, for `failed` is an HTTP 400 and so is a
+Invariant: the body is read before the HTTP status, for `failed` is an HTTP 400 and so is a
 refused upload.
 """
 
@@ -17,8 +17,8 @@ from attrs import field, frozen
 from ..errors import InvalidRequest, Problem
 from .converter import structure
 from .drift import DriftNote, Misfit, Reading, reading
-from .refusals import error_of, json_of, unreadable
-from .routes import ROUTES, START, Mark, Route
+from .error_mapping import error_of, json_of, unreadable
+from .routes import ROUTES, START, Provenance, Route
 from .wire import Request, Response
 
 __all__ = ["Call", "any_call", "call", "is_state"]
@@ -111,7 +111,7 @@ def any_call(method: str, path: str, query: tuple[tuple[str, str], ...], json: A
     if problems:
         raise InvalidRequest.of("request", problems)
     route = next((each for each in ROUTES if each.method == method and each.template == path), None)
-    request = Request(route or Route(method, path, Mark.INFERRED), path, query, json)
+    request = Request(route or Route(method, path, Provenance.INFERRED), path, query, json)
     repeatable = method in ("GET", "PUT")
     return Call(request, lambda body: body, "any", repeatable, _accepts_any)
 

@@ -1,6 +1,6 @@
 """One cattrs converter for every answer: strict about required facts, lenient and loud about the rest.
 
-Law of this room: nothing the server says is lost and nothing it says is trusted. A field typed
+Invariant: nothing the server says is lost and nothing it says is trusted. A field typed
 `X | None` is optional: absent, null or odd reads as None, and odd is noted as drift. Any other field
 is required: without it the answer is a `Misfit`.
 """
@@ -21,9 +21,9 @@ import attrs
 from attrs import frozen
 from cattrs.preconf.orjson import OrjsonConverter, make_converter
 
-from . import plain
+from . import fast_path
+from .answer import Answer, RawJson, SignedUrl
 from .drift import Misfit, at, misfit, note
-from .values import Answer, RawJson, SignedUrl
 
 __all__ = ["converter", "structure"]
 
@@ -84,7 +84,11 @@ def _texts(value: Any, _: Any) -> tuple[str, ...]:
     return tuple(item for item in items if isinstance(item, str))
 
 
-_PLAIN: Final[dict[Any, plain.Plain]] = {float: plain.number, str: plain.text, tuple[str, ...]: plain.texts}
+_PLAIN: Final[dict[Any, fast_path.Plain]] = {
+    float: fast_path.number,
+    str: fast_path.text,
+    tuple[str, ...]: fast_path.texts,
+}
 """The quick reading of each type; answers and what holds them are added as their hooks are made.
 
 What is not here has a hook that never notes anything, and so may read quickly itself.
@@ -115,10 +119,10 @@ class _Field:
         return at(key, self._lenient if self.optional else self.hook, value, self.type)
 
     @property
-    def part(self) -> plain.Part:
+    def part(self) -> fast_path.Part:
         """The field for the quick reading."""
         quick = _PLAIN.get(self.type, self.hook)
-        return plain.Part(self.name, (self.key, *self.others), self.exact, quick, self.optional)
+        return fast_path.Part(self.name, (self.key, *self.others), self.exact, quick, self.optional)
 
     def _lenient(self, value: Any, wanted: Any) -> Any:
         try:
@@ -151,7 +155,7 @@ def _answer_hook(cls: type[Answer], convert: OrjsonConverter) -> Hook:
     hints = typing.get_type_hints(cls)
     fields = [_field_of(a, hints[a.name], convert) for a in attrs.fields(cast("Any", cls)) if a.name != "raw"]
     known = cls.known_keys.union(*((each.key, *each.others) for each in fields))
-    quick = _PLAIN[cls] = plain.answer(cls, [each.part for each in fields], known)
+    quick = _PLAIN[cls] = fast_path.answer(cls, [each.part for each in fields], known)
 
     def read(value: Any, wanted: Any) -> Any:
         try:
@@ -165,8 +169,8 @@ def _answer_hook(cls: type[Answer], convert: OrjsonConverter) -> Hook:
         given: dict[str, Any] = {}
         for each in fields:
             found = value.get(each.key)
-            plain = type(found) is each.exact or (found is None and each.absent)
-            given[each.name] = found if plain else each.read(value)
+            fast_path = type(found) is each.exact or (found is None and each.absent)
+            given[each.name] = found if fast_path else each.read(value)
         if cls.layout_known and not value.keys() <= known:
             _note_unknown(value, known)
         return cls(raw=RawJson(value), **given)
@@ -183,7 +187,7 @@ def _answers_hook(wanted: Any, convert: OrjsonConverter) -> Hook:
     """For `tuple[SomeAnswer, ...]`: an array of objects, or a lone object."""
     cls = typing.get_args(wanted)[0]
     hook = convert.get_structure_hook(cls)
-    _PLAIN[wanted] = plain.answers(_PLAIN[cls])
+    _PLAIN[wanted] = fast_path.answers(_PLAIN[cls])
 
     def read(value: Any, _: Any) -> tuple[Any, ...]:
         if not isinstance(value, list | dict):
@@ -212,7 +216,7 @@ def _open_set(wanted: Any) -> type[enum.StrEnum] | None:
 
 def _open_set_hook(wanted: Any) -> Hook:
     members: Mapping[str, enum.StrEnum] = {member.value: member for member in _open_set(wanted) or ()}
-    _PLAIN[wanted] = plain.member(members)
+    _PLAIN[wanted] = fast_path.member(members)
 
     def read(value: Any, _: Any) -> str:
         text = _text(value, str)

@@ -1,6 +1,6 @@
 """Where answers differ from what the vendor documents.
 
-Law of this room: a note is a path and a type, never content. Noting never fails and never loses
+Invariant: a note is a path and a type, never content. Noting never fails and never loses
 anything: the untouched JSON stays beside every value.
 """
 

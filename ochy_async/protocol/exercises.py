@@ -1,6 +1,6 @@
 """Exercises that belong to the search keys of an assessment.
 
-Law of this room: the answer is a bare array; an unknown language falls back to English.
+Invariant: the answer is a bare array; an unknown language falls back to English.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..errors import InvalidRequest, Problem
+from .answer import Answer, answer
 from .call import Call
 from .converter import structure
 from .drift import misfit
 from .routes import EXERCISES
-from .summary import number, shown
-from .values import Answer, answer
+from .text_summary import number, shown
 from .wire import Request
 
 __all__ = ["EffortPerRep", "Exercise", "ExerciseMedia", "exercises_call"]

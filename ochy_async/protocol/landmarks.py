@@ -1,6 +1,6 @@
 """Raw data as columns: every landmark of every frame, one array per coordinate.
 
-Law of this room: a long recording is read in slices, so that whoever drives the reading can let
+Invariant: a long recording is read in slices, so that whoever drives the reading can let
 others go on in between. What the vendor leaves open (names, coordinates, gaps) is taken as it comes.
 
 Frames that differ from one another in numbers only, which is most of most recordings, are read in
@@ -20,17 +20,17 @@ from typing import Any, Final, cast
 
 from attrs import Factory, define, field, frozen
 
-from ..documented import documented
+from ..field_docs import documented
+from .answer import Answer, RawJson, answer, key
 from .call import Call
 from .converter import structure
 from .drift import DriftNote, Misfit, Reading, at, note, reading
+from .error_mapping import json_of, unreadable
+from .frame_blocks import Block, Template
 from .outline import safe_key
-from .refusals import json_of, unreadable
 from .routes import RAW_DATA
-from .summary import Summarized, shown
-from .summary import number as written
-from .template import Block, Template
-from .values import Answer, RawJson, answer, key
+from .text_summary import Summarized, shown
+from .text_summary import number as written
 from .wire import Request, Response
 
 __all__ = ["Grid", "Landmarks", "LandmarksReading", "VideoInformation", "landmarks_call", "landmarks_of"]

@@ -1,6 +1,6 @@
 """The shape of a JSON value without its content: what may be shown of an answer.
 
-Law of this room: keys that look like plain names, types and sizes; never a value. Answers are
+Invariant: keys that look like plain names, types and sizes; never a value. Answers are
 health data, and error answers may echo anything, the API key included.
 """
 

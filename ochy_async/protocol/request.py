@@ -1,7 +1,7 @@
 """What is asked of an analysis, whichever the view: validated when made, all problems told at once.
 
-Law of this room: a request that exists can be sent. Every value that the vendor would refuse, or
-take and misread (a height in centimetres), is refused here, where it costs nothing.
+Invariant: a request that exists can be sent. Every value that the vendor would refuse, or
+take and misread (a height in centimeters), is refused here, where it costs nothing.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import ClassVar, Final, Generic, TypeVar
 
 from attrs import field, frozen
 
-from ..documented import documented
 from ..errors import InvalidRequest, Problem
-from .values import Answer
+from ..field_docs import documented
+from .answer import Answer
 
 __all__ = ["LANGUAGES", "AnalysisRequest"]
 
@@ -26,7 +26,7 @@ C = TypeVar("C", bound=Answer, covariant=True)
 LANGUAGES: Final = ("en", "fr", "de", "zh", "ko", "pt", "es", "it", "ja")
 """The languages of the result texts (documented)."""
 
-HEIGHT_METRES: Final = (0.5, 2.8)
+HEIGHT_METERS: Final = (0.5, 2.8)
 """The vendor states no bounds; these only catch other units."""
 WEIGHT_KG: Final = (10.0, 400.0)
 """The vendor states no bounds; these only catch other units."""
@@ -36,7 +36,7 @@ _SHORT_PACE: Final = re.compile(r"\d:[0-5]\d", re.ASCII)
 
 
 def _pace(value: str | timedelta | None) -> str | None:
-    """A `timedelta` per kilometre, or `M:SS`, as the vendor's `MM:SS`; anything else as it is, for the check."""
+    """A `timedelta` per kilometer, or `M:SS`, as the vendor's `MM:SS`; anything else as it is, for the check."""
     if isinstance(value, str) and _SHORT_PACE.fullmatch(value):
         return f"0{value}"
     if not isinstance(value, timedelta):
@@ -60,11 +60,11 @@ class AnalysisRequest(Generic[R, C]):
     calculated_type: ClassVar[type[Answer]]
 
     height: float = field(default=1.7, repr=False)
-    """The runner's height in metres."""
+    """The runner's height in meters."""
     weight: float = field(default=70.0, repr=False)
     """The runner's weight in kilograms."""
     pace: str | None = field(default=None, converter=_pace, repr=False)
-    """Minutes and seconds per kilometre as `MM:SS` or `M:SS`, or a `timedelta`. Required on a treadmill."""
+    """Minutes and seconds per kilometer as `MM:SS` or `M:SS`, or a `timedelta`. Required on a treadmill."""
     treadmill: bool = False
     """Whether the runner is on a treadmill; it decides the orientation of the clip."""
     language: str = "en"
@@ -95,7 +95,7 @@ class AnalysisRequest(Generic[R, C]):
         )
 
     def _problems(self) -> Iterator[Problem]:
-        yield from measure("height", self.height, HEIGHT_METRES, "metres", 100, "centimetres")
+        yield from measure("height", self.height, HEIGHT_METERS, "meters", 100, "centimeters")
         yield from measure("weight", self.weight, WEIGHT_KG, "kilograms", 1000, "grams")
         yield from self._pace_problems()
         if self.language not in LANGUAGES:

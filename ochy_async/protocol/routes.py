@@ -14,12 +14,12 @@ from attrs import frozen
 
 from ..errors import InvalidRequest, Problem
 
-__all__ = ["ROUTES", "Mark", "Route"]
+__all__ = ["ROUTES", "Provenance", "Route"]
 
 _ID: Final = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]+")
 
 
-class Mark(enum.Enum):
+class Provenance(enum.Enum):
     """How a fact about the API is known."""
 
     DOCUMENTED = "documented by the vendor"
@@ -32,7 +32,7 @@ class Route:
 
     method: str
     template: str
-    mark: Mark = Mark.DOCUMENTED
+    mark: Provenance = Provenance.DOCUMENTED
 
     def __str__(self) -> str:
         return f"{self.method} {self.template}"
@@ -55,14 +55,14 @@ class Route:
 START = Route("POST", "/analysis/start")
 RESULTS = Route("GET", "/analysis/{analysis_id}/results")
 CALCULATED_DATA = Route("GET", "/analysis/{analysis_id}/results/calculated_data")
-RAW_DATA = Route("GET", "/analysis/{analysis_id}/results/raw_data", Mark.INFERRED)
+RAW_DATA = Route("GET", "/analysis/{analysis_id}/results/raw_data", Provenance.INFERRED)
 LIST_ANALYSES = Route("GET", "/analysis")
 LIST_SUBJECT_ANALYSES = Route("GET", "/analysis/subjects/{subject_id}")
 CREATE_SUBJECT = Route("POST", "/subjects")
 LIST_SUBJECTS = Route("GET", "/subjects")
 GET_SUBJECT = Route("GET", "/subjects/{subject_id}")
 UPDATE_SUBJECT = Route("PUT", "/subjects/{subject_id}")
-DELETE_SUBJECT = Route("POST", "/subjects/{subject_id}/delete", Mark.INFERRED)
+DELETE_SUBJECT = Route("POST", "/subjects/{subject_id}/delete", Provenance.INFERRED)
 GET_WEBHOOK = Route("GET", "/webhook")
 CONFIGURE_WEBHOOK = Route("PUT", "/webhook")
 EXERCISES = Route("POST", "/exercises")

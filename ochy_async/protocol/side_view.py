@@ -1,6 +1,6 @@
 """The side view: what is asked, what comes back, what is calculated.
 
-Law of this room: the vendor's documented sample is the shape; everything else is optional.
+Invariant: the vendor's documented sample is the shape; everything else is optional.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
-from ..documented import documented
+from ..field_docs import documented
+from .answer import Answer, answer, key
 from .assessment import AnalysisResults, Assessment, CalculatedData, RunningStyle
 from .request import AnalysisRequest
-from .summary import number, pace, rows, score, shown
-from .values import Answer, answer, key
+from .text_summary import number, pace, rows, score, shown
 
 __all__ = [
     "FootAssessment",
@@ -160,7 +160,7 @@ class Metrics(Answer):
 
     @property
     def pace(self) -> timedelta | None:
-        """Time per kilometre, derived from `speed`; None without a speed."""
+        """Time per kilometer, derived from `speed`; None without a speed."""
         return timedelta(seconds=1000 / self.speed) if self.speed and self.speed > 0 else None
 
     @property

@@ -1,6 +1,6 @@
 """Subjects: the runners that analyses can be linked to.
 
-Law of this room: omitted means unchanged, and deleting is soft.
+Invariant: omitted means unchanged, and deleting is soft.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 from attrs import field
 
 from ..errors import InvalidRequest, Problem
+from .answer import Answer, answer, key
 from .call import Call, call
-from .request import HEIGHT_METRES, WEIGHT_KG, is_text, measure
+from .request import HEIGHT_METERS, WEIGHT_KG, is_text, measure
 from .routes import CREATE_SUBJECT, DELETE_SUBJECT, GET_SUBJECT, LIST_SUBJECTS, UPDATE_SUBJECT
-from .summary import listed, moment, number, shown
-from .values import Answer, answer, key
+from .text_summary import listed, moment, number, shown
 
 __all__ = [
     "CreatedSubject",
@@ -132,6 +132,6 @@ def _problems(given: dict[str, Any]) -> Iterator[Problem]:
         if given[name] is not None and not is_text(given[name]):
             yield Problem(name, "must be a non-empty text or left out")
     if given["height"] is not None:
-        yield from measure("height", given["height"], HEIGHT_METRES, "metres", 100, "centimetres")
+        yield from measure("height", given["height"], HEIGHT_METERS, "meters", 100, "centimeters")
     if given["weight"] is not None:
         yield from measure("weight", given["weight"], WEIGHT_KG, "kilograms", 1000, "grams")

@@ -1,6 +1,6 @@
 """What the vendor takes: size, length, file types, pictures.
 
-Law of this room: hard limits are the documented ones, and where a unit is open the smaller is meant.
+Invariant: hard limits are the documented ones, and where a unit is open the smaller is meant.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The account's one webhook.
 
-Law of this room: a delivery is a hint to go and look, never a fact, for deliveries look unsigned.
+Invariant: a delivery is a hint to go and look, never a fact, for deliveries look unsigned.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 from attrs import field
 
 from ..errors import InvalidRequest, Problem
+from .answer import Answer, answer
 from .call import Call, call
 from .routes import CONFIGURE_WEBHOOK, GET_WEBHOOK
-from .values import Answer, answer
 
 __all__ = ["WebhookSettings", "configure_webhook_call", "get_webhook_call"]
 

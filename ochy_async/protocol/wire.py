@@ -1,6 +1,6 @@
 """The nouns that both ends of the wire share: requests and answers as plain values.
 
-Law of this room: nothing here opens, sends or waits. A `Request` never holds the API key: the
+Invariant: nothing here opens, sends or waits. A `Request` never holds the API key: the
 transport adds it below everything that can be seen.
 """
 

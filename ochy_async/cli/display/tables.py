@@ -1,0 +1,93 @@
+"""Results as sheets of text: a title, columns, rows. How a sheet looks on paper is not its matter.
+
+Invariant: pure; how numbers are written, `protocol.text_summary` says: what is missing is a dash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import PurePath
+from typing import Final
+
+from attrs import evolve, frozen
+
+from ...protocol.analysis import Calculated, Results
+from ...protocol.assessment import Assessment, RunningStyle
+from ...protocol.side_view import SideViewResults
+from ...protocol.text_summary import NOTHING, number, pace, score, view_words
+from .outcomes import Outcome
+from .terminal import clean
+
+__all__ = ["NOTHING", "Sheet", "clean", "filled", "line_about", "number", "pace", "score", "sheets_of", "view_words"]
+
+MOST_MEASURES: Final = 40
+
+
+@frozen
+class Sheet:
+    """A table that is not yet drawn."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+    """Lines below the table."""
+
+
+def filled(sheet: Sheet) -> Sheet:
+    """The sheet without the columns that hold nothing but dashes."""
+    kept = [index for index in range(len(sheet.columns)) if any(row[index] != NOTHING for row in sheet.rows)]
+    rows = tuple(tuple(row[index] for index in kept) for row in sheet.rows)
+    return evolve(sheet, columns=tuple(sheet.columns[index] for index in kept), rows=rows)
+
+
+def sheets_of(outcome: Outcome) -> tuple[Sheet, ...]:
+    """The sheets of an outcome: one for the results, one for the calculated data; none without results."""
+    if outcome.results is None:
+        return ()
+    who = PurePath(outcome.clip).name if outcome.clip else outcome.analysis_id
+    title = f"{who}: {view_words(outcome.view)}, total score {score(outcome.results.total_score)}"
+    results = Sheet(title, *_assessed(outcome.results), notes=_notes(outcome))
+    calculated = outcome.calculated
+    return (results,) if calculated is None else (results, _calculated(f"{who}: calculated data", calculated))
+
+
+def line_about(outcome: Outcome) -> str:
+    """The results in one line."""
+    total = score(outcome.results.total_score) if outcome.results is not None else NOTHING
+    known = filter(None, dict.fromkeys((outcome.clip, outcome.analysis_id)))
+    return "  ".join((total, view_words(outcome.view), *known))
+
+
+def _assessed(results: Results) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    if isinstance(results, SideViewResults):
+        parts: Iterable[tuple[str, Assessment]] = results.parts.items()
+    else:
+        parts = results.legs()
+    rows = tuple((name.replace("_", " "), *_assessment(part)) for name, part in parts)
+    return ("part", "score", "good", "okay", "position"), rows
+
+
+def _assessment(part: Assessment) -> tuple[str, ...]:
+    ranges = (NOTHING if each is None else str(each) for each in (part.range_good, part.range_okay))
+    return score(part.score_number), *ranges, part.position or NOTHING
+
+
+def _notes(outcome: Outcome) -> tuple[str, ...]:
+    results = outcome.results
+    side = (
+        (f"foot strike: {results.foot.foot_strike_pattern or NOTHING}", *map(_style, results.running_styles))
+        if isinstance(results, SideViewResults)
+        else ()
+    )
+    return (*side, f"analysis {outcome.analysis_id}")
+
+
+def _style(style: RunningStyle) -> str:
+    share = "" if style.share is None else f", {style.share:.0%}"
+    return f"running style: {style.title or style.animal or NOTHING}{share}"
+
+
+def _calculated(title: str, calculated: Calculated) -> Sheet:
+    return Sheet(title, ("measure", "value"), tuple(islice(calculated.described(), MOST_MEASURES)))

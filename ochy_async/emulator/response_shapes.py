@@ -1,0 +1,206 @@
+"""Every open shape of the API as a switch; the default is the vendor's own sample, or a guess where there is none.
+
+Invariant: pure. A switch changes how an answer looks, never what the service does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, get_args
+
+from attrs import field, frozen
+from attrs.validators import ge, in_, le, optional
+from attrs.validators import instance_of as a
+
+__all__ = ["Shapes"]
+
+IdKey = Literal["id", "video_id", "analysis_id"]
+Wrapper = Literal["bare", "analyses", "data"]
+Items = Literal["objects", "strings"]
+Styles = Literal["object", "array"]
+Scale = Literal["fraction", "percent"]
+Ranges = Literal["pair", "pairs"]
+Landmarks = Literal["xy", "pair", "xyz_score"]
+Gaps = Literal["none", "missing", "null", "frames"]
+Percentage = Literal["number", "absent", "null", "float", "over", "falling"]
+Others = Literal["absent", "null", "empty"]
+
+RANGE_KEYS = ("range_bad", "range_good", "range_okay")
+OTHER_JOINTS = ("knee_adduction", "pelvic_drop")
+UNKNOWN_KEY = "x_unknown"
+
+
+@frozen(kw_only=True)
+class Shapes:
+    """How the answers look where the documentation leaves it open (`?`) or has two samples."""
+
+    id_key: IdKey = field(default="video_id", validator=in_(get_args(IdKey)))
+    """The name of an analysis's id in the answers to a start and to results."""
+
+    list_id_key: IdKey = field(default="video_id", validator=in_(get_args(IdKey)))
+    """The name of an analysis's id in lists."""
+
+    lists: Wrapper = field(default="analyses", validator=in_(get_args(Wrapper)))
+    """Lists of analyses: bare, or under `analyses` or `data`."""
+
+    items: Items = field(default="objects", validator=in_(get_args(Items)))
+    """What `GET /analysis` lists."""
+
+    subject_items: Items = field(default="strings", validator=in_(get_args(Items)))
+    """What `GET /analysis/subjects/{subject_id}` lists."""
+
+    newest_first: bool = field(default=True, validator=a(bool))
+    """The order of lists of analyses."""
+
+    running_styles: Styles = field(default="object", validator=in_(get_args(Styles)))
+    """One running style as an object, or in an array of one."""
+
+    running_percentage: Scale = field(default="percent", validator=in_(get_args(Scale)))
+    """The running style's `percentage` as 0-1 or as 0-100."""
+
+    ranges: Ranges = field(default="pair", validator=in_(get_args(Ranges)))
+    """A range as `[lo, hi]` or as `[[lo, hi]]`."""
+
+    landmarks: Landmarks = field(default="xyz_score", validator=in_(get_args(Landmarks)))
+    """A landmark as `{x, y}`, `[x, y]` or `{x, y, z, score}`."""
+
+    first_frame: Literal[0, 1] = field(default=0, validator=in_((0, 1)))
+    """The number of the first frame."""
+
+    gaps: Gaps = field(default="none", validator=in_(get_args(Gaps)))
+    """Every fifth frame lacks a landmark, has one that is null, or is not there at all."""
+
+    percentage: Percentage = field(default="number", validator=in_(get_args(Percentage)))
+    """`absent` and `null` hold while pending, `over` passes 100, `falling` drops on the way."""
+
+    others: Others = field(default="absent", validator=in_(get_args(Others)))
+    """Knee adduction and pelvic drop in a back view asked for with `full_body=false`."""
+
+    extra_keys: bool = field(default=False, validator=a(bool))
+    """An unknown key in every object, but for frames and landmarks, whose keys are data."""
+
+    odd_status: str | None = field(default=None, validator=optional(a(str)))
+    """An unknown status, such as `queued_v2`, that is told first."""
+
+    odd_seconds: float = field(default=5.0, validator=[ge(0), le(86_400)])
+    """For how many seconds after the start `odd_status` is told, if the analysis lasts that long."""
+
+    strike_pattern: str | None = field(default=None, validator=optional(a(str)))
+    """Put in place of every foot strike pattern of results."""
+
+    error_codes: bool = field(default=True, validator=a(bool))
+    """Whether error bodies carry `code` where it is documented."""
+
+
+def percentage_of(shapes: Shapes, fraction: float | None, level: float) -> dict[str, Any]:
+    """The `percentage` of an unfinished analysis, or nothing at all.
+
+    `fraction` (0-1) is the share of its time that has passed, None while pending; `level` (0-100) is
+    where the curve sticks from 35 % to 65 % of that time.
+    """
+    if fraction is None and shapes.percentage in ("absent", "null"):
+        return {} if shapes.percentage == "absent" else {"percentage": None}
+    fraction = fraction or 0.0
+    return {"percentage": _PERCENTAGES[shapes.percentage](_curve(fraction, level), fraction)}
+
+
+def _curve(fraction: float, level: float) -> float:
+    if fraction < 0.35:
+        return level * fraction / 0.35
+    if fraction < 0.65:
+        return level
+    return level + (99 - level) * (fraction - 0.65) / 0.35
+
+
+_PERCENTAGES: Mapping[str, Callable[[float, float], float]] = {
+    "number": lambda value, _: int(value),
+    "absent": lambda value, _: int(value),
+    "null": lambda value, _: int(value),
+    "float": lambda value, _: round(value, 3),
+    "over": lambda value, _: int(value * 1.5),
+    "falling": lambda value, fraction: int(value if fraction < 0.5 else value / 2),
+}
+
+
+def shaped_analysis(shapes: Shapes, analysis: Mapping[str, Any]) -> dict[str, Any]:
+    """A `biomechanical_analysis`, or an object of calculated data, in the chosen shapes."""
+    shaped = {key: _shaped(shapes, key, value) for key, value in analysis.items()}
+    if "running_styles" in shaped:
+        shaped["running_styles"] = _styles(shapes, shaped["running_styles"])
+    return shaped
+
+
+def _shaped(shapes: Shapes, key: str, value: Any) -> Any:
+    if key in RANGE_KEYS and shapes.ranges == "pairs":
+        return [value]
+    if key == "foot_strike_pattern" and shapes.strike_pattern is not None:
+        return shapes.strike_pattern
+    if isinstance(value, Mapping):
+        return {inner: _shaped(shapes, inner, item) for inner, item in value.items()}
+    return value
+
+
+def _styles(shapes: Shapes, style: Any) -> Any:
+    if isinstance(style, Mapping) and shapes.running_percentage == "fraction" and "percentage" in style:
+        style = {**style, "percentage": style["percentage"] / 100}
+    return [style] if shapes.running_styles == "array" else style
+
+
+def with_others(shapes: Shapes, analysis: Mapping[str, Any]) -> dict[str, Any]:
+    """A back view asked for with `full_body=false`, with the two unasked joints as chosen."""
+    if shapes.others == "absent":
+        return dict(analysis)
+    filler: Any = None if shapes.others == "null" else {}
+    content = {**analysis["analysis_content"], **dict.fromkeys(OTHER_JOINTS, filler)}
+    return {**analysis, "analysis_content": content}
+
+
+def shaped_frames(shapes: Shapes, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Raw data in the chosen shapes: numbering, gaps and landmarks."""
+    ordered = [raw["frames"][key] for key in sorted(raw["frames"], key=int)]
+    frames = {
+        str(number): _frame(shapes, index, frame)
+        for index, (number, frame) in enumerate(enumerate(ordered, shapes.first_frame))
+        if not (shapes.gaps == "frames" and _gap(index))
+    }
+    return {**raw, "frames": frames}
+
+
+def _gap(index: int) -> bool:
+    return index % 5 == 4
+
+
+def _frame(shapes: Shapes, index: int, frame: Mapping[str, Any]) -> dict[str, Any]:
+    shape = _LANDMARKS[shapes.landmarks]
+    shaped: dict[str, Any] = {name: shape(point) for name, point in frame.items()}
+    if shaped and _gap(index):
+        hidden = list(shaped)[index % len(shaped)]
+        if shapes.gaps == "missing":
+            del shaped[hidden]
+        elif shapes.gaps == "null":
+            shaped[hidden] = None
+    return shaped
+
+
+_LANDMARKS: Mapping[str, Callable[[Mapping[str, float]], Any]] = {
+    "xy": lambda point: {"x": point["x"], "y": point["y"]},
+    "pair": lambda point: [point["x"], point["y"]],
+    "xyz_score": dict,
+}
+
+
+def listed(shapes: Shapes, items: Sequence[Mapping[str, Any]], form: Items) -> Any:
+    """Analyses, oldest first and with their id under `list_id_key`, as a list in the chosen shapes."""
+    ordered = list(reversed(items)) if shapes.newest_first else list(items)
+    told: list[Any] = [item[shapes.list_id_key] for item in ordered] if form == "strings" else ordered
+    return told if shapes.lists == "bare" else {shapes.lists: told}
+
+
+def sprinkled(value: Any) -> Any:
+    """The same JSON with an unknown key in every object but frames and what is in them."""
+    if isinstance(value, list):
+        return [sprinkled(item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    inner = {key: item if key == "frames" else sprinkled(item) for key, item in value.items()}
+    return {**inner, UNKNOWN_KEY: {"nested": [1, None, "?"]}}

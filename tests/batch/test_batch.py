@@ -1,0 +1,1038 @@
+"""Batches as stories: many clips over the emulator, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from anyio import CapacityLimiter, current_time
+
+from ochy_async import BackView, Clip, OchySession, SideView
+from ochy_async.batch.dry_run import Planned
+from ochy_async.batch.engine import Batch
+from ochy_async.batch.outcomes import Analyzed, Failed, Outcome, Refused, Uncertain, Unfinished
+from ochy_async.batch.report import Plan, Report
+from ochy_async.batch.resolve import release
+from ochy_async.batch.settings import BatchSettings
+from ochy_async.emulator import (
+    CutAfter,
+    CutInside,
+    Delay,
+    Emulator,
+    Fault,
+    FaultPlan,
+    FaultRule,
+    NoConnection,
+    Respond,
+    RetryAfter,
+    Service,
+    Video,
+    sample_clip,
+)
+from ochy_async.emulator.values import Form, ServiceRequest
+from ochy_async.errors import (
+    FixRequest,
+    InvalidRequest,
+    InvalidSettings,
+    JournalDamaged,
+    JournalFull,
+    JournalUnusable,
+    KeyRefused,
+    OchyError,
+)
+from ochy_async.events import AnalysisStarted, Event, StartLookedUp, StartUncertain
+from ochy_async.journal.contract import Entry, Kept
+from ochy_async.journal.memory import MemoryJournal
+from ochy_async.policy.clip_states import State
+from ochy_async.policy.limits import Concurrency
+from ochy_async.protocol.routes import LIST_ANALYSES, LIST_SUBJECT_ANALYSES, START
+from tests.conftest import Recorded, direct_session, loop_clock, real_session, world
+from tests.support.virtual_time import in_virtual_time
+
+Outcomes = list[Outcome[Any, Any]]
+
+
+def clip(number: int) -> bytes:
+    """Small and of its own content."""
+    return sample_clip(number, size=300)
+
+
+def clips(count: int) -> list[bytes]:
+    return [clip(number) for number in range(count)]
+
+
+def on_start(fault: Fault, times: int = 1, occurrence: int | None = None) -> Recorded:
+    """Starts that meet a fault; every request is remembered."""
+    return Recorded(FaultPlan([FaultRule(str(START), fault, occurrence=occurrence, times=times)]))
+
+
+async def batched(ochy: OchySession, source: Any, **settings: Any) -> Outcomes:
+    """All outcomes of one batch, in the order of the input."""
+    async with ochy, ochy.batch(settings.pop("request", SideView()), **settings) as batch:
+        return sorted([outcome async for outcome in batch.run(source)], key=lambda outcome: outcome.index)
+
+
+def words(outcomes: Outcomes) -> list[str]:
+    return [outcome.word for outcome in outcomes]
+
+
+def charges(service: Service) -> list[int]:
+    """How often each content was charged."""
+    return sorted(Counter(charge.sha256 for charge in service.ledger).values())
+
+
+async def states(journal: MemoryJournal) -> Counter[State]:
+    async with journal:
+        return Counter((await journal.tally()).entries)
+
+
+# --- the way ------------------------------------------------------------------------------------
+
+
+def test_every_clip_ends_with_its_results() -> None:
+    """Outcomes are tied to their clips, whatever the order in which they come."""
+    service = Service(world())
+    outcomes = in_virtual_time(batched(direct_session(service), clips(12)))
+    assert words(outcomes) == ["analyzed"] * 12
+    assert [outcome.clip for outcome in outcomes] == clips(12)
+    by_id = {charge.analysis_id: charge.sha256 for charge in service.ledger}
+    seen = {outcome.analysis_id: outcome.clip for outcome in outcomes}
+    assert {Video("", 0, by_id[str(key)]).sha256 for key in seen} == set(by_id.values())
+    assert len(seen) == 12
+
+
+def test_the_outcomes_can_be_matched() -> None:
+    """A `match` over the classes covers every end, and knows the clip and its results."""
+
+    async def story() -> list[str]:
+        found: list[str] = []
+        settings = world(failing_clips={"broken.mp4"}, too_long_clips={"long.mp4"})
+        names = ("0.mp4", "1.mp4", "notes.txt", "broken.mp4", "long.mp4")
+        source = [named(name, number) for number, name in enumerate(names)]
+        async with direct_session(settings) as ochy, ochy.batch(SideView()) as batch:
+            async for outcome in batch.run(source):
+                match outcome:
+                    case Analyzed(clip=clip, results=results):
+                        found.append(f"{clip.name} {0 <= results.total_score <= 1}")
+                    case Refused() | Failed() | Uncertain() | Unfinished():
+                        found.append(f"{outcome.label} {outcome.word} {bool(outcome.reason)}")
+        return sorted(found)
+
+    assert in_virtual_time(story()) == [
+        "0.mp4 True",
+        "1.mp4 True",
+        "broken.mp4 failed True",
+        "long.mp4 refused True",
+        "notes.txt refused True",
+    ]
+
+
+def named(name: str, number: int) -> Clip:
+    """A clip with a name of its own."""
+    return Clip.stream(lambda: _bytes(clip(number)), name=name, size=300)
+
+
+async def _bytes(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
+def test_one_upload_at_a_time_is_no_one_analysis_at_a_time() -> None:
+    """A slot for uploading is not held while waiting: twelve analyses of 20 s end together."""
+
+    async def story() -> float:
+        began = current_time()
+        settings = world(durations=(20.0, 20.0), slots=12)
+        await batched(direct_session(settings), clips(12), concurrency=Concurrency(uploads=1, in_flight=12))
+        return current_time() - began
+
+    assert in_virtual_time(story()) < 35
+
+
+def test_no_more_are_in_flight_than_the_bound_says() -> None:
+    """Four at a time: twelve analyses of 20 s take three rounds."""
+
+    async def story() -> float:
+        began = current_time()
+        settings = world(durations=(20.0, 20.0), slots=12)
+        await batched(direct_session(settings), clips(12), concurrency=Concurrency(in_flight=4))
+        return current_time() - began
+
+    assert 60 < in_virtual_time(story()) < 90
+
+
+def test_the_input_is_read_as_there_is_room() -> None:
+    """Of a thousand clips only as many are taken as the stages hold."""
+    concurrency = Concurrency(checks=1, in_flight=2, collecting=1)
+    taken: list[int] = []
+
+    async def endless() -> AsyncIterator[bytes]:
+        for number in range(1000):
+            taken.append(number)
+            yield clip(number)
+
+    async def story() -> int:
+        async with direct_session() as ochy, ochy.batch(SideView(), concurrency=concurrency) as batch:
+            await anext(batch.run(endless()))
+            return len(taken)
+
+    assert in_virtual_time(story()) <= concurrency.room + 2
+
+
+def test_each_clip_may_have_a_request_of_its_own() -> None:
+    """Pairs of clip and request: every runner has a height, a weight and a view."""
+    service = Service(world())
+    pairs = [(clip(0), SideView(height=1.6)), (clip(1), BackView(height=1.9)), clip(2)]
+    outcomes = in_virtual_time(batched(direct_session(service), pairs))
+    assert [outcome.request for outcome in outcomes] == [SideView(height=1.6), BackView(height=1.9), SideView()]
+    assert [type(o.results).__name__ for o in outcomes if isinstance(o, Analyzed)] == [
+        "SideViewResults",
+        "BackViewResults",
+        "SideViewResults",
+    ]
+
+
+def test_a_clip_without_a_request_is_told_at_once() -> None:
+    """Nothing is guessed: not even the view."""
+    service = Service(world())
+    with pytest.raises(InvalidRequest, match="clip 1: has no request"):
+        in_virtual_time(batched(direct_session(service), clips(3), request=None))
+    assert not service.ledger
+
+
+@pytest.mark.parametrize("clips", ["clips", Path("clips"), b"content"], ids=lambda clips: type(clips).__name__)
+def test_one_clip_is_not_taken_for_many(clips: Any) -> None:
+    """A text would else be walked letter by letter."""
+    service = Service(world())
+    with pytest.raises(InvalidRequest, match="must be an iterable of clips"):
+        in_virtual_time(batched(direct_session(service), clips))
+    assert not service.ledger
+
+
+def test_an_input_that_breaks_loses_nothing() -> None:
+    """What was taken comes to its end first; then the input's own error is raised."""
+    service = Service(world())
+
+    def broken() -> Iterator[bytes]:
+        yield from clips(3)
+        raise OSError("the folder is gone")
+
+    async def story() -> Outcomes:
+        async with direct_session(service) as ochy, ochy.batch(SideView()) as batch:
+            outcomes = batch.run(one_by_one(broken()))
+            found = [await anext(outcomes) for _ in range(3)]
+            with pytest.raises(OSError, match="the folder is gone"):
+                await anext(outcomes)
+        return found
+
+    assert words(in_virtual_time(story())) == ["analyzed"] * 3
+
+
+async def await_what_is_cancelled() -> None:
+    """Awaits a task that somebody else cancels."""
+    task = asyncio.ensure_future(asyncio.sleep(1_000))
+    asyncio.get_running_loop().call_later(1, task.cancel)
+    await task
+
+
+def test_an_input_that_awaits_what_somebody_else_cancels_is_an_error() -> None:
+    """Nobody has cancelled the batch: all clips that were taken are told, and then what happened to the input is."""
+
+    async def source() -> AsyncIterator[bytes]:
+        for each in clips(3):
+            yield each
+        await await_what_is_cancelled()
+
+    async def story() -> Outcomes:
+        async with direct_session() as ochy, ochy.batch(SideView()) as batch:
+            outcomes = batch.run(source())
+            found = [await anext(outcomes) for _ in range(3)]
+            with pytest.raises(FixRequest, match="cancelled elsewhere"):
+                await anext(outcomes)
+            with pytest.raises(FixRequest, match="cancelled elsewhere"):
+                await batch.plan(source())
+        return found
+
+    assert words(in_virtual_time(story())) == ["analyzed"] * 3
+
+
+def test_an_input_that_is_waited_for_can_be_cancelled() -> None:
+    """The caller's own cancellation, while the input keeps everybody waiting, stays what it is."""
+
+    async def source() -> AsyncIterator[bytes]:
+        yield clip(0)
+        await asyncio.sleep(1_000)
+
+    async def story() -> bool:
+        async with direct_session() as ochy:
+            with anyio.move_on_after(100) as scope:
+                async with ochy.batch(SideView()) as batch:
+                    assert words([outcome async for outcome in batch.run(source())]) == []
+            return scope.cancelled_caught
+
+    assert in_virtual_time(story())
+
+
+async def one_by_one(source: Iterator[bytes]) -> AsyncIterator[bytes]:
+    for each in source:
+        yield each
+
+
+# --- never paid twice ---------------------------------------------------------------------------
+
+
+def test_the_same_clip_twice_is_bought_once_and_told_twice() -> None:
+    """One content, one request, one credit; both places in the input get the results."""
+    service = Service(world())
+    outcomes = in_virtual_time(batched(direct_session(service), [clip(0), clip(1), clip(0), clip(0)]))
+    assert words(outcomes) == ["analyzed"] * 4
+    assert charges(service) == [1, 1]
+    assert sorted(o.bought for o in outcomes if isinstance(o, Analyzed)) == [False, False, True, True]
+
+
+def test_a_finished_batch_run_again_sends_no_request() -> None:
+    """The journal has everything: results too."""
+    service, journal, faults = Service(world(failing=0.3)), MemoryJournal(), Recorded()
+    first = in_virtual_time(batched(direct_session(service), clips(10), journal=journal))
+    second = in_virtual_time(batched(direct_session(service, faults), clips(10), journal=journal))
+    assert faults.routes == []
+    assert words(second) == words(first)
+    assert [analysis_of(outcome) for outcome in second] == [analysis_of(outcome) for outcome in first]
+
+
+def analysis_of(outcome: Outcome[Any, Any]) -> Any:
+    """What is kept of the results: all but the links, which die within the hour."""
+    return outcome.results.biomechanical_analysis if isinstance(outcome, Analyzed) else None
+
+
+def test_another_request_or_another_content_is_another_clip() -> None:
+    """What changes the answer makes it new; the webhook does not."""
+    service, journal = Service(world()), MemoryJournal()
+    for request in (SideView(), SideView(height=1.8), BackView(), SideView(notify_via_webhook=True)):
+        in_virtual_time(batched(direct_session(service), clips(1), journal=journal, request=request))
+    assert charges(service) == [3]
+
+
+def test_what_the_server_refused_is_not_sent_again_unasked() -> None:
+    """Whether a refused upload is charged is not documented, so the same content is not offered twice."""
+    settings = world(too_long_clips={"clip.mp4"}, charge_on_refused_upload=True)
+    service, journal = Service(settings), MemoryJournal()
+    for retry in (False, False, True):
+        outcomes = in_virtual_time(batched(direct_session(service), clips(1), journal=journal, retry_refused=retry))
+        assert words(outcomes) == ["refused"]
+    assert charges(service) == [2]
+
+
+def test_a_copy_of_what_was_just_refused_is_not_sent_again() -> None:
+    """`retry_refused` is for refusals of earlier runs: copies share the one new try."""
+    settings = world(too_long_clips={"clip.mp4"}, charge_on_refused_upload=True)
+    service, journal = Service(settings), MemoryJournal()
+    for _ in range(2):
+        source = [clip(0)] * 3
+        outcomes = in_virtual_time(batched(direct_session(service), source, journal=journal, retry_refused=True))
+        assert words(outcomes) == ["refused"] * 3
+    assert charges(service) == [2]
+
+
+def test_leaving_early_keeps_what_is_paid() -> None:
+    """Whoever leaves the block stops unpaid work; the next run collects the paid and buys the rest."""
+    service, journal = Service(world()), MemoryJournal()
+
+    async def story() -> int:
+        async with direct_session(service) as ochy:
+            async with ochy.batch(
+                SideView(), journal=journal, concurrency=Concurrency(uploads=1, in_flight=4)
+            ) as batch:
+                async for _ in batch.run(clips(20)):
+                    break
+            assert len(asyncio.all_tasks()) == 1
+        return len(service.ledger)
+
+    paid = in_virtual_time(story())
+    assert 1 <= paid < 20
+    found = in_virtual_time(states(journal))
+    assert found[State.STARTED] + found[State.ANALYZED] == paid
+    outcomes = in_virtual_time(batched(direct_session(service), clips(20), journal=journal))
+    assert words(outcomes) == ["analyzed"] * 20
+    assert charges(service) == [1] * 20
+
+
+def test_a_clip_that_changes_while_it_is_sent_is_never_completed() -> None:
+    """The content is hashed before the intent, and again on its way: the last chunk goes only if both agree."""
+    service, opened = Service(world()), [0]
+
+    def content() -> AsyncIterator[bytes]:
+        opened[0] += 1
+        return _bytes(clip(opened[0]))
+
+    source = [Clip.stream(content, name="growing.mp4", size=300)]
+    (outcome,) = in_virtual_time(batched(direct_session(service), source))
+    assert isinstance(outcome, Refused)
+    assert "its content changed" in outcome.reason
+    assert not service.ledger
+
+
+def test_a_stream_that_raises_is_one_refused_clip() -> None:
+    """One bad source among many is told like any other, and ends nothing else."""
+
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"begun"
+        raise RuntimeError("no more")
+
+    source = [clip(0), Clip.stream(broken, name="broken.mp4", size=300), clip(1)]
+    assert words(in_virtual_time(batched(direct_session(), source))) == ["analyzed", "refused", "analyzed"]
+
+
+@pytest.mark.parametrize("bare", [True, False], ids=["made by hand", "stream"])
+def test_a_stream_that_awaits_what_somebody_else_cancels_is_one_refused_clip(bare: bool) -> None:
+    """The clip is told, and all others too."""
+
+    async def broken() -> AsyncGenerator[bytes]:
+        yield b"begun"
+        await await_what_is_cancelled()
+
+    odd = Clip("odd.mp4", 300, broken) if bare else Clip.stream(broken, name="odd.mp4", size=300)
+    outcomes = in_virtual_time(batched(direct_session(), [clip(0), odd, clip(1)]))
+    assert words(outcomes) == ["analyzed", "refused", "analyzed"]
+    assert "was not sent whole" in outcomes[1].reason
+
+
+def test_a_journal_that_awaits_what_somebody_else_cancels_is_an_error() -> None:
+    """Whatever a clip needs on its way: a batch never ends in silence before its clips are told."""
+
+    class Odd(MemoryJournal):
+        async def get(self, key: str) -> Entry | None:
+            await await_what_is_cancelled()
+            return await super().get(key)
+
+    with pytest.raises(OchyError, match="cancelled elsewhere"):
+        in_virtual_time(batched(direct_session(), clips(2), journal=Odd()))
+
+
+# --- credits and keys ---------------------------------------------------------------------------
+
+
+def test_no_credits_stop_new_starts_and_nothing_else() -> None:
+    """402: what is paid is collected; what is not can go on in a later run."""
+    service, journal = Service(world(credits=3)), MemoryJournal()
+    first = in_virtual_time(batched(direct_session(service), clips(8), journal=journal))
+    assert Counter(words(first)) == {"analyzed": 3, "unfinished": 5}
+    service.add_credits(10)
+    second = in_virtual_time(batched(direct_session(service), clips(8), journal=journal))
+    assert words(second) == ["analyzed"] * 8
+    assert charges(service) == [1] * 8
+
+
+def test_starts_can_wait_for_credits() -> None:
+    """With patience an empty account pauses the starts; once credits are bought the batch goes on by itself."""
+    service, faults = Service(world(credits=3)), Recorded()
+
+    async def story() -> Outcomes:
+        found: Outcomes = []
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_buy_later, service)
+            found += await batched(direct_session(service, faults), clips(8), wait_for_credits=3600)
+        return found
+
+    assert words(in_virtual_time(story())) == ["analyzed"] * 8
+    assert faults.routes.count(str(START)) < 40  # one clip tries for all
+
+
+async def _buy_later(service: Service) -> None:
+    await anyio.sleep(600)
+    service.add_credits(10)
+
+
+def test_the_patience_for_credits_ends() -> None:
+    """Nobody buys any: the batch ends, and says why."""
+    outcomes = in_virtual_time(batched(direct_session(world(credits=1)), clips(4), wait_for_credits=300))
+    assert Counter(words(outcomes)) == {"analyzed": 1, "unfinished": 3}
+
+
+def test_a_refused_key_stops_new_starts() -> None:
+    """403 once: no further start is tried."""
+    faults = on_start(Respond(403), times=100)
+    outcomes = in_virtual_time(batched(direct_session(faults=faults), clips(30), concurrency=Concurrency(uploads=1)))
+    assert set(words(outcomes)) == {"unfinished"}
+    assert faults.routes.count(str(START)) == 1
+    assert any(isinstance(o, Unfinished) and isinstance(o.error, KeyRefused) for o in outcomes)
+
+
+def test_the_credit_guard_counts_over_all_runs() -> None:
+    """`max_credits` limits what the journal may have cost, earlier runs and doubts included."""
+    service, journal = Service(world()), MemoryJournal()
+    for _ in range(3):
+        outcomes = in_virtual_time(batched(direct_session(service), clips(9), journal=journal, max_credits=4))
+        assert Counter(words(outcomes)) == {"analyzed": 4, "unfinished": 5}
+    assert len(service.ledger) == 4
+
+
+def test_a_start_that_surely_did_not_happen_gives_its_credit_back() -> None:
+    """With one credit allowed, a clip that could not be sent leaves it to the next run."""
+    service, journal = Service(world()), MemoryJournal()
+    faults = on_start(CutInside(0), times=100)
+    first = in_virtual_time(batched(direct_session(service, faults), clips(1), journal=journal, max_credits=1))
+    assert words(first) == ["unfinished"]
+    second = in_virtual_time(batched(direct_session(service), clips(1), journal=journal, max_credits=1))
+    assert words(second) == ["analyzed"]
+    third = in_virtual_time(batched(direct_session(service), clips(2), journal=journal, max_credits=1))
+    assert words(third) == ["analyzed", "unfinished"]
+
+
+def test_a_credit_that_comes_back_serves_the_next_clip_of_the_run() -> None:
+    """The first of two cannot be sent; the one credit that is allowed is left for the second."""
+    settings: dict[str, Any] = {"max_credits": 1, "concurrency": Concurrency(uploads=1)}
+    outcomes = in_virtual_time(batched(direct_session(faults=on_start(CutInside(0), times=5)), clips(2), **settings))
+    assert sorted(words(outcomes)) == ["analyzed", "unfinished"]
+
+
+def test_a_lane_that_cannot_be_made_costs_no_credit() -> None:
+    """The subject for the first start is not made; the one credit that is allowed is left for the second."""
+    faults = Recorded(FaultPlan([FaultRule("POST /subjects", Respond(500))]))
+    settings: dict[str, Any] = {"max_credits": 1, "concurrency": Concurrency(uploads=1), "tag_starts": True}
+    outcomes = in_virtual_time(batched(direct_session(faults=faults), clips(2), **settings))
+    assert sorted(words(outcomes)) == ["analyzed", "unfinished"]
+
+
+def test_a_plan_buys_nothing_and_asks_nothing() -> None:
+    """A dry run: how many would be bought, are done, are refused."""
+    service, journal, faults = Service(world()), MemoryJournal(), Recorded()
+    in_virtual_time(batched(direct_session(service), clips(3), journal=journal))
+
+    async def story() -> Any:
+        async with direct_session(service, faults) as ochy, ochy.batch(SideView(), journal=journal) as batch:
+            return await batch.plan([*clips(5), clip(4), b""])
+
+    plan = in_virtual_time(story())
+    assert (plan.to_buy, plan.done, plan.duplicates, plan.refused) == (2, 3, 1, 1)
+    assert len(plan.refusals) == 1
+    assert faults.routes == []
+
+
+def test_a_dry_run_tells_each_clip_as_it_is_found() -> None:
+    """It takes the next clip when it is asked for it; the plan is the sum of it, and nothing is asked of the server."""
+    service, journal, faults, read = Service(world()), MemoryJournal(), Recorded(), list[int]()
+    in_virtual_time(batched(direct_session(service), clips(1), journal=journal))
+
+    def source() -> Iterator[bytes]:
+        for number, each in enumerate([*clips(2), clip(1), b""]):
+            read.append(number)
+            yield each
+
+    async def story() -> tuple[list[Planned], Plan]:
+        async with direct_session(service, faults) as ochy, ochy.batch(SideView(), journal=journal) as batch:
+            found = list[Planned]()
+            async for planned in batch.dry_run(source()):
+                found.append(planned)
+                assert read == [*range(len(found))]
+            return found, await batch.plan(source())
+
+    found, plan = in_virtual_time(story())
+    assert [each.word for each in found] == ["done", "to_buy", "duplicate", "refused"]
+    assert [each.label for each in found] == ["clip 1", "clip 2", "clip 3", "clip 4"]
+    assert (found[0].analysis_id, found[2].duplicate_of) == (service.ledger[0].analysis_id, "clip 2")
+    assert found[1].key == found[2].key
+    assert plan.refusals == (f"clip 4: {found[3].reason}",)
+    assert (plan.done, plan.to_buy, plan.duplicates, plan.refused) == (1, 1, 1, 1)
+    assert faults.routes == []
+
+
+def test_the_report_says_what_was_spent_uncertain_and_already_paid() -> None:
+    """The sum of a batch in credits."""
+
+    async def story() -> Any:
+        faults = on_start(CutAfter(charged=False), occurrence=2)
+        async with direct_session(faults=faults) as ochy, ochy.batch(SideView()) as batch:
+            async for _ in batch.run([*clips(4), clip(0)]):
+                pass
+            return batch.report
+
+    report = in_virtual_time(story())
+    assert (report.spent, report.uncertain, report.already_paid) == (3, 1, 1)
+    assert (report.committed, report.charged) == (4, 3)
+    assert report.outcomes == {"analyzed": 4, "uncertain": 1}
+
+
+def test_the_run_that_sent_a_start_has_spent_it() -> None:
+    """A doubt that a later run finds was not bought by that one: its report agrees with the ledger, run by run."""
+    service, journal, seen = Service(world(listing_lag=1000.0)), MemoryJournal(), list[tuple[int, ...]]()
+
+    async def story() -> None:
+        charged = on_start(CutAfter(charged=True))
+        for source in (clips(1), clips(2)):
+            before = len(service.ledger)
+            async with direct_session(service, charged) as ochy, ochy.batch(SideView(), journal=journal) as batch:
+                bought = sum([outcome.bought async for outcome in batch.run(source)])
+                report = batch.report
+            seen.append((len(service.ledger) - before, report.spent, bought, report.uncertain, report.already_paid))
+            assert report.committed == len(service.ledger)
+            await anyio.sleep(2000)
+
+    in_virtual_time(story())
+    assert seen == [(1, 0, 0, 1, 0), (1, 1, 1, 0, 1)]
+
+
+def test_a_limit_for_one_run_does_not_count_earlier_ones() -> None:
+    """Each run may spend so much; what all have spent is told apart from it."""
+    service, journal = Service(world()), MemoryJournal()
+
+    async def story() -> list[Report]:
+        reports: list[Report] = []
+        for _ in range(3):
+            limited: BatchSettings = {"journal": journal, "max_credits_per_run": 2}
+            async with direct_session(service) as ochy, ochy.batch(SideView(), **limited) as batch:
+                async for _ in batch.run(clips(5)):
+                    pass
+                reports.append(batch.report)
+        return reports
+
+    reports = in_virtual_time(story())
+    told = [(each.spent, each.committed, each.already_paid, each.held_back) for each in reports]
+    assert told == [(2, 2, 0, 3), (2, 4, 2, 1), (1, 5, 4, 0)]
+
+
+# --- doubts -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tagged", [True, False])
+def test_a_charged_doubt_is_found_and_collected(tagged: bool) -> None:
+    """The answer to a start is lost: one POST, and the list tells the id."""
+    service = Service(world(listing_lag=10.0))
+    faults = on_start(CutAfter(charged=True))
+    (outcome,) = in_virtual_time(batched(direct_session(service, faults), clips(1), tag_starts=tagged))
+    assert isinstance(outcome, Analyzed)
+    assert outcome.bought
+    assert faults.routes.count(str(START)) == 1
+
+
+@pytest.mark.parametrize("tagged", [True, False])
+def test_a_doubt_that_no_list_shows_is_never_bought_again(tagged: bool) -> None:
+    """An empty list proves nothing: it stays uncertain, in the next run too."""
+    service, journal = Service(world()), MemoryJournal()
+    faults = on_start(CutAfter(charged=False))
+    for _ in range(3):
+        (outcome,) = in_virtual_time(
+            batched(direct_session(service, faults), clips(1), journal=journal, tag_starts=tagged)
+        )
+        assert isinstance(outcome, Uncertain)
+        assert "is not bought again" in outcome.reason
+    assert faults.routes.count(str(START)) == 1
+
+
+def test_each_lookup_that_settles_nothing_is_told() -> None:
+    """Which one it was, when the next comes, how long they go on; the server may have been out of reach meanwhile."""
+    told: list[Event] = []
+    script = FaultPlan(
+        [FaultRule(str(START), CutAfter(charged=False)), FaultRule(str(LIST_ANALYSES), Respond(503), times=5)]
+    )
+    (outcome,) = in_virtual_time(batched(direct_session(faults=script, on_event=told.append), clips(1)))
+    looks = [each for each in told if isinstance(each, StartLookedUp)]
+    assert isinstance(outcome, Uncertain)
+    assert [look.attempt for look in looks] == list(range(1, len(looks) + 1))
+    assert [look.reached for look in looks] == [False] + [True] * (len(looks) - 1)
+    assert all(look.attempts == looks[-1].attempt for look in looks[1:])
+    assert all(look.left >= (look.next_in or 0) > 0 for look in looks[:-1])
+    assert (looks[-1].next_in, looks[-1].left, looks[-1].attempts) == (None, 0, len(looks))
+    assert {look.clip for look in looks} == {"clip 1"}
+
+
+def test_a_doubt_of_an_earlier_run_is_told_like_one_of_this_run() -> None:
+    """Once each, with what had happened, before it is looked up."""
+    journal, faults = MemoryJournal(), on_start(CutAfter(charged=False))
+    told: list[list[StartUncertain]] = []
+    for _ in range(2):
+        events: list[Event] = []
+        ochy = direct_session(faults=faults, on_event=events.append)
+        in_virtual_time(batched(ochy, clips(1), journal=journal))
+        told.append([each for each in events if isinstance(each, StartUncertain)])
+    assert [len(each) for each in told] == [1, 1]
+    assert told[0][0].start.earliest == told[1][0].start.earliest
+    assert told[0][0].reason == told[1][0].reason != ""
+
+
+def test_two_doubts_at_once_are_not_told_apart_without_lanes() -> None:
+    """Two starts are in doubt and the list shows one: it is nobody's until a person says so."""
+    service = Service(world())
+    faults = Recorded(
+        FaultPlan([FaultRule(str(START), CutAfter(charged=True)), FaultRule(str(START), CutAfter(charged=False))])
+    )
+    outcomes = in_virtual_time(batched(direct_session(service, faults), clips(2)))
+    assert words(outcomes) == ["uncertain", "uncertain"]
+    assert [len(o.candidates) for o in outcomes if isinstance(o, Uncertain)] == [1, 1]
+
+
+def test_an_uncertain_outcome_tells_all_that_is_known() -> None:
+    """The cause, what was sent and when, each candidate: as facts, and in words."""
+    service = Service(world())
+    faults = Recorded(
+        FaultPlan([FaultRule(str(START), CutAfter(charged=True)), FaultRule(str(START), CutAfter(charged=False))])
+    )
+    outcome = next(iter(in_virtual_time(batched(direct_session(service, faults), clips(2)))))
+    assert isinstance(outcome, Uncertain)
+    assert (outcome.size, outcome.start.view, outcome.reached) == (300, "side_view", True)
+    assert timedelta() <= outcome.start.latest - outcome.start.earliest < timedelta(seconds=30)
+    (candidate,) = outcome.candidates
+    facts = ("300 bytes", f"{outcome.start.earliest:%Y-%m-%d %H:%M:%S}", candidate.analysis_id, outcome.cause)
+    assert [fact for fact in facts if not fact or fact not in outcome.reason] == []
+
+
+def test_a_lookup_that_reaches_nobody_proves_nothing_and_says_so() -> None:
+    """The server is out of reach for all lookups: then no list was seen that could show it or not."""
+    script = FaultPlan(
+        [FaultRule(str(START), CutAfter(charged=True)), FaultRule(str(LIST_ANALYSES), NoConnection(), times=1000)]
+    )
+    (outcome,) = in_virtual_time(batched(direct_session(faults=script), clips(1)))
+    assert isinstance(outcome, Uncertain)
+    assert (outcome.reached, outcome.candidates, outcome.error is None) == (False, (), False)
+    assert "No lookup could be made" in outcome.reason
+    assert "no list shows it" not in outcome.reason
+
+
+class SlowToList(MemoryJournal):
+    """A journal that takes a second to tell its entries."""
+
+    async def entries(self, *states: State) -> AsyncGenerator[Entry]:
+        await anyio.sleep(1)
+        async for entry in super().entries(*states):
+            yield entry
+
+
+def test_an_answer_that_comes_during_a_lookup_is_not_adopted_by_another() -> None:
+    """A start of ours that is accepted while the journal is being asked stays a rival until its id is known."""
+    service = Service(world())
+    faults = Recorded(
+        FaultPlan([FaultRule(str(START), CutAfter(charged=False)), FaultRule(str(START), Delay(1.0, after=True))])
+    )
+    ochy = direct_session(service, faults)
+    outcomes = in_virtual_time(batched(ochy, clips(2), journal=SlowToList(), concurrency=Concurrency(uploads=2)))
+    assert sorted(words(outcomes)) == ["analyzed", "uncertain"]
+
+
+def test_lanes_tell_doubts_apart() -> None:
+    """With a subject for each lane, the charged one is found and the other stays in doubt."""
+    service = Service(world())
+    faults = Recorded(
+        FaultPlan([FaultRule(str(START), CutAfter(charged=True)), FaultRule(str(START), CutAfter(charged=False))])
+    )
+    outcomes = in_virtual_time(batched(direct_session(service, faults), clips(2), tag_starts=True))
+    assert sorted(words(outcomes)) == ["analyzed", "uncertain"]
+    found = next(outcome for outcome in outcomes if isinstance(outcome, Analyzed))
+    (charge,) = service.ledger
+    assert found.analysis_id == charge.analysis_id
+
+
+def test_a_lane_in_doubt_is_left_alone() -> None:
+    """A start whose fate is open keeps its subject to itself; later starts take another."""
+    service = Service(world())
+    faults = on_start(CutAfter(charged=False), times=2)
+    outcomes = in_virtual_time(
+        batched(direct_session(service, faults), clips(6), tag_starts=True, concurrency=Concurrency(uploads=1))
+    )
+    assert Counter(words(outcomes)) == {"uncertain": 2, "analyzed": 4}
+    assert len({charge.subject_id for charge in service.ledger}) == 1
+
+
+def test_lanes_serve_later_runs_too() -> None:
+    """Subjects are left behind at the vendor's: no more of them than there were starts at once."""
+    service, journal, faults = Service(world()), MemoryJournal(), Recorded()
+    for number in range(4):
+        source = [clip(number)]
+        in_virtual_time(batched(direct_session(service, faults), source, journal=journal, tag_starts=True))
+    assert faults.routes.count("POST /subjects") == 1
+
+
+def test_an_analysis_of_another_program_is_not_adopted_on_a_lane() -> None:
+    """Whoever else starts analyses on the account: they are not linked to our subject."""
+    service = Service(world())
+
+    class Foreign(Recorded):
+        def next(self, route: str, count: int) -> Fault | None:
+            if route == str(LIST_SUBJECT_ANALYSES):
+                form = Form({"analysis_type": "side_view"}, Video("other.mp4", 5, "ab" * 32))
+                ask = ServiceRequest("POST", "/analysis/start", {"apiKey": service.api_key}, form=form)
+                service.handle(ask, 1_767_225_600.0 + current_time())
+            return super().next(route, count)
+
+    faults = Foreign(FaultPlan([FaultRule(str(START), CutAfter(charged=False))]))
+    (outcome,) = in_virtual_time(batched(direct_session(service, faults), clips(1), tag_starts=True))
+    assert isinstance(outcome, Uncertain)
+    assert not outcome.candidates
+
+
+def test_what_a_released_start_became_is_nobody_elses() -> None:
+    """Its analysis turns up late, when another start is in doubt: it is not adopted for that one."""
+    service, journal = Service(world(listing_lag=400.0)), MemoryJournal()
+
+    async def story() -> Outcomes:
+        charged, lost = on_start(CutAfter(charged=True)), on_start(CutAfter(charged=False))
+        (doubt,) = await batched(direct_session(service, charged), [clip(0)], journal=journal)
+        async with journal:
+            await release(journal, str(doubt.key))
+        await batched(direct_session(service), [clip(0)], journal=journal)
+        await anyio.sleep(200)
+        return await batched(direct_session(service, lost), [clip(1)], journal=journal)
+
+    (outcome,) = in_virtual_time(story())
+    assert isinstance(outcome, Uncertain)
+    assert len(outcome.candidates) == 1
+
+
+class SlowToRead(MemoryJournal):
+    """A journal on a disk that takes its time."""
+
+    async def entries(self, *states: State) -> AsyncGenerator[Entry]:
+        await anyio.sleep(1)
+        async for entry in super().entries(*states):
+            yield entry
+
+
+def test_a_start_that_is_answered_during_a_lookup_keeps_its_analysis() -> None:
+    """It turns from a rival into a known id between two questions to the journal, and is one or the other to both."""
+    service = Service(world())
+    script = FaultPlan([FaultRule(str(START), CutAfter(charged=False)), FaultRule(str(START), Delay(0.5, after=True))])
+    outcomes = in_virtual_time(batched(direct_session(service, script), clips(2), journal=SlowToRead()))
+    assert sorted(words(outcomes)) == ["analyzed", "uncertain"]
+
+
+def test_a_clock_that_was_put_back_does_not_keep_lookups_going() -> None:
+    """A doubt that seems to lie in the future is looked up like a fresh one, and no longer."""
+    service, journal = Service(world()), MemoryJournal()
+    faults = on_start(CutAfter(charged=False))
+    ahead = direct_session(service, faults, clock=lambda: loop_clock() + timedelta(days=1))
+    in_virtual_time(batched(ahead, clips(1), journal=journal))
+    faults.routes.clear()
+    (outcome,) = in_virtual_time(batched(direct_session(service, faults), clips(1), journal=journal))
+    assert isinstance(outcome, Uncertain)
+    assert len(faults.routes) <= 10
+
+
+# --- when things go wrong -----------------------------------------------------------------------
+
+
+def test_trouble_narrows_the_uploads() -> None:
+    """Many 429s: fewer starts at once, and all clips come home."""
+    faults, widths = Recorded(FaultPlan([FaultRule(str(START), RetryAfter("1"), times=6)])), list[float]()
+    uploads: list[CapacityLimiter] = []
+
+    def seen(_: Event) -> None:
+        widths.extend(each.total_tokens for each in uploads)
+
+    async def story() -> Outcomes:
+        async with direct_session(faults=faults, on_event=seen) as ochy, ochy.batch(SideView()) as batch:
+            uploads.append(batch._ready()[0].context.uploads)  # pyright: ignore[reportPrivateUsage]
+            return [outcome async for outcome in batch.run(clips(12))]
+
+    assert words(in_virtual_time(story())) == ["analyzed"] * 12
+    assert (widths[0], min(widths)) == (3, 1)
+
+
+def test_stopping_finishes_what_is_in_the_air() -> None:
+    """`stop` takes no new clip and starts none; what is paid is collected."""
+    service, journal = Service(world()), MemoryJournal()
+
+    async def story() -> Outcomes:
+        found: Outcomes = []
+        async with direct_session(service) as ochy:
+            concurrency = Concurrency(uploads=1, in_flight=3)
+            async with ochy.batch(SideView(), journal=journal, concurrency=concurrency) as batch:
+                async for outcome in batch.run(clips(50)):
+                    found.append(outcome)
+                    batch.stop()
+        return found
+
+    found = in_virtual_time(story())
+    assert Counter(words(found))["analyzed"] == len(service.ledger) < 10
+    assert in_virtual_time(states(journal)).keys() == {State.ANALYZED}
+
+
+def test_an_analysis_that_takes_too_long_keeps_its_id() -> None:
+    """Its clip is unfinished, with the id; the next run goes on waiting and pays nothing."""
+    service, journal = Service(world(durations=(500.0, 500.0))), MemoryJournal()
+    (first,) = in_virtual_time(batched(direct_session(service), clips(1), journal=journal, timeout=60))
+    assert isinstance(first, Unfinished)
+    assert first.analysis_id == service.ledger[0].analysis_id
+    (second,) = in_virtual_time(batched(direct_session(service), clips(1), journal=journal))
+    assert isinstance(second, Analyzed)
+    assert not second.bought
+
+
+def test_a_long_queue_at_the_server_is_waited_out() -> None:
+    """Forty analyses one after the other take twenty minutes: who walked away comes back to all of them."""
+    outcomes = in_virtual_time(batched(direct_session(world(slots=1, durations=(30.0, 30.0))), clips(40)))
+    assert words(outcomes) == ["analyzed"] * 40
+
+
+class FullAfter(MemoryJournal):
+    """A journal whose disk is full after so many changes."""
+
+    def __init__(self, puts: int) -> None:
+        super().__init__()
+        self.left = puts
+
+    async def put(self, entry: Entry, kept: Kept | None = None) -> Entry:
+        self.left -= 1
+        if self.left < 0:
+            raise JournalFull("The disk is full.")
+        return await super().put(entry, kept)
+
+
+@pytest.mark.parametrize("puts", range(7))
+def test_a_journal_that_fails_stops_buying_and_loses_no_paid_result(puts: int) -> None:
+    """Whatever the moment at which the disk is full: no start without a written intent, no paid result dropped."""
+    service, journal = Service(world()), FullAfter(puts)
+    outcomes = in_virtual_time(
+        batched(direct_session(service), clips(6), journal=journal, concurrency=Concurrency(uploads=1))
+    )
+    paid = {charge.analysis_id for charge in service.ledger}
+    assert {o.analysis_id for o in outcomes if isinstance(o, Analyzed)} == paid
+    assert len(paid) <= puts
+    journal.left = 1000
+    again = in_virtual_time(batched(direct_session(service), clips(6), journal=journal))
+    assert max(charges(service)) == 1
+    assert set(words(again)) <= {"analyzed", "uncertain"}
+
+
+class Unreadable(MemoryJournal):
+    """A journal whose results cannot be read again."""
+
+    async def kept(self, key: str) -> Kept | None:
+        raise JournalDamaged(f"The row of {key} does not match its checksum.")
+
+
+def test_results_that_just_came_need_no_journal_to_be_handed_out() -> None:
+    """What is paid and here is told, even where the journal breaks at that moment."""
+    (outcome,) = in_virtual_time(batched(direct_session(), clips(1), journal=Unreadable()))
+    assert isinstance(outcome, Analyzed)
+
+
+def test_a_start_that_is_interrupted_once_it_was_accepted_is_not_bought_again() -> None:
+    """Ctrl-C may hit a listener: the id that came is written down all the same."""
+    service, journal = Service(world()), MemoryJournal()
+
+    def interrupted(event: Event) -> None:
+        if isinstance(event, AnalysisStarted):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        in_virtual_time(batched(direct_session(service, on_event=interrupted), clips(1), journal=journal))
+    assert in_virtual_time(states(journal)) == {State.STARTED: 1}
+    (outcome,) = in_virtual_time(batched(direct_session(service), clips(1), journal=journal))
+    assert isinstance(outcome, Analyzed)
+    assert charges(service) == [1]
+
+
+def test_a_key_that_is_refused_on_the_way_to_a_lane_stops_new_starts() -> None:
+    """With lanes the first request is one for a subject: its 401 counts like that of a start."""
+    faults = Recorded()
+    session = direct_session(faults=faults, api_key_in_use="wrong")
+    outcomes = in_virtual_time(batched(session, clips(20), tag_starts=True, concurrency=Concurrency(uploads=1)))
+    assert words(outcomes) == ["unfinished"] * 20
+    assert len(faults.routes) == 1
+
+
+def test_a_journal_of_another_key_is_refused() -> None:
+    """Another key is another identity for every clip: all would be bought again."""
+    service, journal = Service(world()), MemoryJournal()
+    in_virtual_time(batched(direct_session(service), clips(2), journal=journal))
+    service.rotate(service.api_key, "canary-key-4f1d9c/7e+3")
+
+    def rotated(**settings: Any) -> Outcomes:
+        ochy = direct_session(service, api_key_in_use="canary-key-4f1d9c/7e+3")
+        return in_virtual_time(batched(ochy, clips(3), journal=journal, **settings))
+
+    with pytest.raises(JournalUnusable, match="another API key"):
+        rotated()
+    assert words(rotated(same_account=True)) == ["analyzed"] * 3
+    assert words(rotated()) == ["analyzed"] * 3
+    assert charges(service) == [1, 1, 1]
+
+
+NONSENSE: list[dict[str, Any]] = [
+    {"max_credits": -1},
+    {"max_credits": True},
+    {"max_credits": 1.5},
+    {"wait_for_credits": -1},
+    {"wait_for_credits": float("nan")},
+    {"timeout": -5},
+    {"keep": "everything"},
+]
+
+
+@pytest.mark.parametrize("settings", NONSENSE, ids=str)
+def test_nonsense_is_refused_where_it_is_written(settings: dict[str, Any]) -> None:
+    """With the bound in the message, before anything is opened."""
+    with pytest.raises(InvalidSettings, match=next(iter(settings))):
+        direct_session().batch(SideView(), **settings)
+
+
+def test_a_setting_that_there_is_not_is_told() -> None:
+    """As Python does for any function."""
+    with pytest.raises(TypeError, match="max_credit"):
+        direct_session().batch(SideView(), max_credit=5)  # type: ignore[call-overload]
+
+
+def test_a_batch_is_used_inside_its_block() -> None:
+    """Outside there is no journal: nothing may be bought."""
+
+    async def story() -> None:
+        async with direct_session() as ochy:
+            batch: Batch[Any, Any] = ochy.batch(SideView())
+            with pytest.raises(InvalidSettings, match="not open"):
+                batch.stop()
+            async with batch:
+                pass
+            with pytest.raises(InvalidSettings, match="entered once"):
+                await batch.__aenter__()
+
+    in_virtual_time(story())
+
+
+# --- real files, real sockets -------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Six files, two of them the same."""
+    for number in range(6):
+        (tmp_path / f"{number}.mp4").write_bytes(clip(number % 5))
+    return tmp_path
+
+
+@pytest.mark.anyio
+async def test_a_folder_of_files_over_a_socket(emulator: Emulator, folder: Path) -> None:
+    """The headline: a glob of paths, a journal on the disk, one credit for each content."""
+    for _ in range(2):
+        paths = folder.glob("*.mp4")  # noqa: ASYNC240 - the batch reads it in a thread
+        outcomes = await batched(real_session(emulator), paths, journal=folder / "clips.journal", max_credits=500)
+        assert sorted(Path(str(outcome.clip)).name for outcome in outcomes) == [f"{n}.mp4" for n in range(6)]
+        assert words(outcomes) == ["analyzed"] * 6
+    assert charges(emulator.service) == [1] * 5
+
+
+ODD = ("gone.mp4", "folder.mp4", "fifo.mp4", "good.mp4", "empty.mp4", "loop.mp4", "notes.txt")
+
+
+@pytest.fixture
+def odd_files(tmp_path: Path) -> Path:
+    """One file that is a clip, among some that are none."""
+    (tmp_path / "good.mp4").write_bytes(clip(0))
+    (tmp_path / "folder.mp4").mkdir()
+    os.mkfifo(tmp_path / "fifo.mp4")
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "loop.mp4").symlink_to(tmp_path / "loop.mp4")
+    (tmp_path / "notes.txt").write_text("no video")
+    return tmp_path
+
+
+@pytest.mark.anyio
+async def test_files_that_cannot_be_read_are_refused_one_by_one(emulator: Emulator, odd_files: Path) -> None:
+    """Vanished, a folder, a FIFO, empty, a link to itself, a text: each is told, none stops the others."""
+    outcomes = await batched(real_session(emulator), [odd_files / name for name in ODD])
+    assert words(outcomes) == ["refused"] * 3 + ["analyzed"] + ["refused"] * 3
+    assert len(emulator.service.ledger) == 1

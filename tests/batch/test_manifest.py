@@ -1,0 +1,233 @@
+"""A manifest names clips with their requests; whatever is wrong with it is told at once, by its line."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ochy_async import BackView, SideView
+from ochy_async.batch.manifest import meant, read_manifest
+from ochy_async.errors import InvalidRequest
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with three clips and a folder."""
+    for name in ("a.mp4", "b.mp4", 'run, "fast" é.mp4'):
+        (tmp_path / name).write_bytes(b"clip")
+    (tmp_path / "d.mp4").mkdir()
+    return tmp_path
+
+
+def read(folder: Path, content: str | bytes, **defaults: Any) -> list[tuple[str, Any]]:
+    manifest = folder / "runners.csv"
+    manifest.write_bytes(content.encode() if isinstance(content, str) else content)
+    rows = read_manifest(manifest, **defaults)
+    paths = [Path(str(row.clip)) for row in rows]
+    assert all(path.parent == folder for path in paths)
+    return [(path.name, row.request) for path, row in zip(paths, rows, strict=True)]
+
+
+GOOD: dict[str, tuple[str, list[tuple[str, Any]]]] = {
+    "every column": (
+        "file,view,height,weight,pace,treadmill,language,full_body,subject_id,notify_via_webhook\n"
+        "a.mp4,back,1.81,66.5,05:30,yes,fr,no,s-1,TRUE\n",
+        [
+            (
+                "a.mp4",
+                BackView(
+                    height=1.81,
+                    weight=66.5,
+                    pace="05:30",
+                    treadmill=True,
+                    language="fr",
+                    full_body=False,
+                    subject_id="s-1",
+                    notify_via_webhook=True,
+                ),
+            )
+        ],
+    ),
+    "both views": ("file,view\na.mp4,side_view\nb.mp4,Back\n", [("a.mp4", SideView()), ("b.mp4", BackView())]),
+    "names as people write them": ("File, View ,Subject\r\na.mp4,side,x\r\n", [("a.mp4", SideView(subject_id="x"))]),
+    "semicolons and decimal commas": (
+        "file;view;height\na.mp4;side;1,75\n",
+        [("a.mp4", SideView(height=1.75))],
+    ),
+    "measures as people write them": (
+        "file;view;height;weight;pace\na.mp4;side;175 cm;150 lb;4:30\n",
+        [("a.mp4", SideView(height=1.75, weight=68.0388555, pace="04:30"))],
+    ),
+    "tabs": ("file\tview\na.mp4\tside\n", [("a.mp4", SideView())]),
+    "empty lines and rows": ("\nfile,view\n\n,\na.mp4,side\n\n", [("a.mp4", SideView())]),
+    "quotes": ('file,view\n"run, ""fast"" é.mp4",side\n', [('run, "fast" é.mp4', SideView())]),
+    "a file twice": (
+        "file,view,height\na.mp4,side,1.6\na.mp4,side,1.8\n",
+        [("a.mp4", SideView(height=1.6)), ("a.mp4", SideView(height=1.8))],
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "rows"), GOOD.values(), ids=GOOD)
+def test_what_a_manifest_says(folder: Path, content: str, rows: list[tuple[str, Any]]) -> None:
+    """Each row is a path beside the manifest and a request; a byte order mark changes nothing."""
+    assert read(folder, content) == rows
+    assert read(folder, codecs.BOM_UTF8 + content.encode()) == rows
+
+
+@pytest.mark.parametrize(
+    ("content", "defaults", "requests"),
+    [
+        ("file\na.mp4\n", {"view": "back", "full_body": False}, [BackView(full_body=False)]),
+        ("file,view\na.mp4,\nb.mp4,side\n", {"view": "back"}, [BackView(), SideView()]),
+        ("file,view\na.mp4,side\nb.mp4,back\n", {"full_body": False}, [SideView(), BackView(full_body=False)]),
+        ("file,pace\na.mp4,05:00\n", {"view": "side", "treadmill": True}, [SideView(treadmill=True, pace="05:00")]),
+        ("file,height\na.mp4,\nb.mp4,1.9\n", {"view": "side", "height": 1.6, "pace": None}, [1.6, 1.9]),
+    ],
+)
+def test_what_a_manifest_leaves_open(folder: Path, content: str, defaults: dict[str, Any], requests: list[Any]) -> None:
+    """Empty cells and missing columns take the defaults; those that are for one view leave the other alone."""
+    wanted = [SideView(height=each) if isinstance(each, float) else each for each in requests]
+    assert [request for _, request in read(folder, content, **defaults)] == wanted
+
+
+BAD: dict[str, tuple[str | bytes, list[str]]] = {
+    "nothing": ("", ["manifest: is empty"]),
+    "blanks": (" \r\n\n", ["manifest: is empty"]),
+    "a header only": ("file,view\n", ["manifest: names no clip"]),
+    "no column file": ("view\nside\n", ["line 1: the column 'file' is missing"]),
+    "unknown columns": (
+        "file,view,hight,\n",
+        ["line 1: the column 'hight' looks like 'height': rename it, or", "line 1: a column has no name"],
+    ),
+    "a column twice": ("file,view,View\n", ["line 1, view: is there twice"]),
+    "a column under both names": ("file,subject,subject_id\n", ["line 1, subject_id: is there twice"]),
+    "no view": ("file\na.mp4\n", ["line 2, view: is missing"]),
+    "a missing file": ("file,view\nc.mp4,side\n", ["line 2, file: "]),
+    "a folder": ("file,view\nd.mp4,side\n", ["line 2, file: "]),
+    "an impossible name": ("file,view\nx\0.mp4,side\n", ["line 2, file: "]),
+    "no name": ("file,view\n,side\n", ["line 2, file: is empty"]),
+    "too few cells": ("file,view,pace\na.mp4,side\n", ["line 2: has 2 cells where the header names 3"]),
+    "too many cells": ("file,view\na.mp4,side,1.7\n", ["line 2: has 3 cells where the header names 2"]),
+    "every cell": (
+        "file,view,height,weight,pace,treadmill,language,full_body,notify_via_webhook\n"
+        "a.mp4,side,175,x,5:3,perhaps,tlh,yes,2\n",
+        [
+            "line 2, weight: must be a number of kilograms",
+            "line 2, pace: must be minutes",
+            "line 2, treadmill: must be yes or no",
+            "line 2, notify_via_webhook: must be yes or no",
+            "line 2, full_body: is for the back view only",
+            "line 2, height: looks like centimeters",
+            "line 2, language: must be one of",
+        ],
+    ),
+    "every row": (
+        "file,view\nc.mp4,side\na.mp4,top\nb.mp4,side\n\n,back\n",
+        ["line 2, file: ", "line 3, view: must be side or back", "line 6, file: is empty"],
+    ),
+    "a row after one over several lines": (
+        'file,view,subject\na.mp4,side,"x\ny"\nc.mp4,side,\n',
+        ["line 4, file: "],
+    ),
+    "a column of one's own twice": ("file,view,x,x\n", ["line 1, x: is there twice"]),
+    "nan": ("file,view,height\na.mp4,side,nan\n", ["line 2, height: must be a number of meters"]),
+    "open quotes": ('file,view\na.mp4,side\n"b.mp4,side\n', ["line 3: its quotes make no sense"]),
+    "stray quotes": ('file,view\n"a".mp4,side\n', ["line 2: its quotes make no sense"]),
+    "latin-1": ("file,view\na.mp4,side\né.mp4,side\n".encode("latin-1"), ["line 3: is not UTF-8"]),
+    "utf-16": ("file,view\na.mp4,side\n".encode("utf-16"), ["manifest: is UTF-16"]),
+}
+
+
+@pytest.mark.parametrize(("content", "problems"), BAD.values(), ids=BAD)
+def test_what_is_wrong_with_a_manifest(folder: Path, content: str | bytes, problems: list[str]) -> None:
+    """Every problem is told, in one error, by its line and column."""
+    with pytest.raises(InvalidRequest) as caught:
+        read(folder, content)
+    told = [str(problem) for problem in caught.value.problems]
+    assert len(told) == len(problems), told
+    assert all(each.startswith(begin) for each, begin in zip(told, problems, strict=True)), told
+    assert "runners.csv" in str(caught.value)
+    assert all(each in str(caught.value) for each in told)
+
+
+def test_no_measure_of_a_runner_is_repeated(folder: Path) -> None:
+    """What stands in a cell may be health data: the error names the place, and the file has the rest."""
+    with pytest.raises(InvalidRequest) as caught:
+        read(folder, "file,view,height,weight,pace\na.mp4,side,181,72 kilos,4:31:7\n")
+    assert len(caught.value.problems) == 3
+    assert not [each for each in ("181", "72", "4:31") if each in str(caught.value)]
+
+
+def test_a_manifest_that_cannot_be_read(folder: Path) -> None:
+    """A missing file and a folder are told like anything else."""
+    for name in ("gone.csv", "d.mp4", "x\0"):
+        with pytest.raises(InvalidRequest, match="manifest: cannot be read"):
+            read_manifest(folder / name)
+
+
+OWN = (
+    "Note",
+    "age",
+    "sex",
+    "group",
+    "race",
+    "trial",
+    "speed",
+    "date",
+    "session",
+    "site",
+    "shoe size",
+    "name",
+    "id",
+    "x",
+)
+MEANT = {
+    **dict.fromkeys(
+        ("hieght", "heigth", "hight", "Height (cm)", "height_m", "height cm", "Größe", "body height"), "height"
+    ),
+    **dict.fromkeys(("weigth", "wieght", "weights", "weight kg", "Weight [lb]", "Gewicht", "body-mass"), "weight"),
+    **dict.fromkeys(("paces", "pace min/km"), "pace"),
+    **dict.fromkeys(("tredmill", "treadmil", "threadmill"), "treadmill"),
+    "subjects": "subject",
+    "subjectid": "subject_id",
+    "languages": "language",
+    "fullbody": "full_body",
+}
+
+
+@pytest.mark.parametrize(("heading", "known"), [*MEANT.items(), *((own, None) for own in OWN)])
+def test_which_columns_are_misspelt(heading: str, known: str | None) -> None:
+    """Those that cost a wrong analysis if nobody reads them; what a lab notes besides is its own."""
+    assert meant(heading) == known
+
+
+def test_further_columns_are_carried_through(folder: Path) -> None:
+    """As they are written, empty cells too; and each row knows where it stands."""
+    (folder / "runners.csv").write_text(
+        "file,Trial No,view,Größe in EU\na.mp4, 1 ,side,\nb.mp4,2,back,=wide\n", encoding="utf-8"
+    )
+    first, second = read_manifest(folder / "runners.csv")
+    assert (first.extra, second.extra) == (
+        {"Trial No": "1", "Größe in EU": ""},
+        {"Trial No": "2", "Größe in EU": "=wide"},
+    )
+    assert second.where == "runners.csv, line 3"
+    assert "wide" not in repr(second)
+
+
+def test_a_column_that_only_looks_misspelt_can_be_kept(folder: Path) -> None:
+    """Once its name was said; a known column that is said to be one's own is not read either."""
+    (folder / "runners.csv").write_text("file,view,place,height\na.mp4,side,3,cold\n")
+    (row,) = read_manifest(folder / "runners.csv", extra_columns=("place", "height"))
+    assert row.extra == {"place": "3", "height": "cold"}
+    assert row.request == SideView()
+
+
+def test_a_bare_number_of_centimeters_is_refused_with_the_forms_that_are_taken(folder: Path) -> None:
+    """175 may be anything; 175 cm is not."""
+    with pytest.raises(InvalidRequest, match=r"looks like centimeters.*'175 cm'"):
+        read(folder, "file,view,height\na.mp4,side,175\n")

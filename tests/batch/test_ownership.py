@@ -1,0 +1,175 @@
+"""One server, however its address is spelt: one identity, one journal, one charge."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ochy_async import OchySession, SideView
+from ochy_async.emulator import Emulator, sample_clip
+from ochy_async.errors import InvalidSettings, JournalUnusable
+from ochy_async.journal.memory import MemoryJournal
+from ochy_async.policy.clip_states import State
+from ochy_async.policy.identity import identity
+from ochy_async.policy.origins import normal
+from ochy_async.transport import ApiKey
+from tests.conftest import QUICK, world
+from tests.support.canary import API_KEY
+
+CLIP = sample_clip(1, size=300)
+USUAL = "https://partner-api.ochy-prod.com"
+
+
+@pytest.mark.parametrize(
+    ("spelt", "expected"),
+    [
+        (USUAL, USUAL),
+        ("HTTPS://Partner-API.Ochy-Prod.COM", USUAL),
+        (f"{USUAL}:443", USUAL),
+        (f"{USUAL}:0443/", USUAL),
+        (f"{USUAL}:/", USUAL),
+        (f"{USUAL}/", USUAL),
+        (f"{USUAL}/./", USUAL),
+        (f"{USUAL}/v1/../", USUAL),
+        (f"{USUAL}/%76%31/%7euser", f"{USUAL}/v1/~user"),
+        (f"{USUAL}/a%2fb", f"{USUAL}/a%2Fb"),
+        (f"{USUAL}/%2e%2e/v1", f"{USUAL}/v1"),
+        ("https://BÜCHER.example", "https://xn--bcher-kva.example"),
+        ("https://XN--BCHER-KVA.example", "https://xn--bcher-kva.example"),
+        ("http://[0:0::0:1]:80", "http://[::1]"),
+        ("http://LOCALHOST:8000", "http://localhost:8000"),
+    ],
+)
+def test_spellings_that_rfc_3986_makes_equal_are_one(spelt: str, expected: str) -> None:
+    """Scheme, host, port, dot segments, escapes and the slash at the end have one spelling each."""
+    assert normal(spelt) == expected
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("http://localhost", "http://127.0.0.1"),
+        ("http://127.0.0.1", "http://[::1]"),
+        (USUAL, f"{USUAL}."),
+        (USUAL, f"{USUAL}:8443"),
+        (USUAL, "http://partner-api.ochy-prod.com"),
+        (f"{USUAL}/v1", f"{USUAL}/V1"),
+        (f"{USUAL}/a%2Fb", f"{USUAL}/a/b"),
+    ],
+)
+def test_what_may_be_another_server_stays_another(one: str, other: str) -> None:
+    """Nobody can tell without asking; a journal refuses them until it is told."""
+    assert normal(one) != normal(other)
+
+
+PARTS = st.text("abcXYZ019._~-%é", min_size=1, max_size=8)
+
+
+@given(host=st.from_regex(r"\A[a-zA-Z][a-zA-Z0-9]{0,9}(\.[a-zA-Z][a-zA-Z0-9]{0,9}){0,2}\Z"), path=st.lists(PARTS))
+def test_the_one_spelling_is_its_own(host: str, path: list[str]) -> None:
+    """It changes no more, and the case of a host, a default port and dots never make another one of it."""
+    rest = "".join(f"/{part}" for part in path)
+    once = normal(f"https://{host}{rest}")
+    assert normal(once) == once
+    assert normal(f"HTTPS://{host.swapcase()}:443/./x/..{rest}/") == once
+
+
+@pytest.mark.parametrize("spelt", ["http://127.0.0.1@evil.example", "http://127.0.0.1\\@evil.example", "http://127.1"])
+def test_no_spelling_gets_past_the_rule_for_the_key(spelt: str) -> None:
+    """What is sent to must be as harmless as what was written."""
+    with pytest.raises(InvalidSettings):
+        OchySession(base_url=spelt)
+
+
+# --- journals -----------------------------------------------------------------------------------
+
+
+async def bought(base_url: str, journal: MemoryJournal, **settings: Any) -> bool:
+    """Whether a run with the clip bought it."""
+    async with (
+        OchySession(base_url=base_url, polling=QUICK) as ochy,
+        ochy.batch(SideView(), journal=journal, **settings) as batch,
+    ):
+        (outcome,) = [outcome async for outcome in batch.run([CLIP])]
+    assert outcome.word == "analyzed"
+    return bool(outcome.bought)
+
+
+def spellings(url: str) -> list[str]:
+    return [url, url.replace("http", "HTTP"), f"{url}/", f"{url}/./", f"{url}/%76/.."]
+
+
+@pytest.mark.anyio
+async def test_five_spellings_of_one_server_are_one_charge(emulator: Emulator) -> None:
+    """A clip that is paid for is paid for, however the base URL is written the next time."""
+    journal = MemoryJournal()
+    assert [await bought(url, journal) for url in spellings(emulator.url)] == [True] + [False] * 4
+    assert len(emulator.service.ledger) == 1
+
+
+@pytest.mark.anyio
+async def test_another_base_url_is_refused_until_it_is_said_to_be_the_same_server(emulator: Emulator) -> None:
+    """`localhost` may be another server than 127.0.0.1: the journal asks, and remembers the answer."""
+    journal, elsewhere = MemoryJournal(), emulator.url.replace("127.0.0.1", "localhost")
+    await bought(emulator.url, journal)
+    with pytest.raises(JournalUnusable, match=r"Nothing was sent.*same_origin=True \(--same-origin\)") as caught:
+        await bought(elsewhere, journal)
+    assert emulator.url in str(caught.value)
+    assert elsewhere in str(caught.value)
+    assert not await bought(elsewhere, journal, same_origin=True)
+    assert not await bought(elsewhere, journal)
+    assert len(emulator.service.ledger) == 1
+
+
+async def older(journal: MemoryJournal, *spelt: str) -> MemoryJournal:
+    """A journal from before base URLs were noted, in which the clip lies under these spellings."""
+    made, account = MemoryJournal(), ApiKey(API_KEY).digest()
+    async with journal:
+        (entry,) = [entry async for entry in journal.entries()]
+        kept = await journal.kept(entry.key)
+    async with made:
+        for spelling in spelt:
+            name = identity(hashlib.sha256(CLIP).hexdigest(), SideView(), account, spelling)
+            written = await made.put(evolve(entry, key=name, state=State.INTENDED, version=0))
+            written = await made.put(evolve(written, state=State.STARTED))
+            await made.put(evolve(written, state=State.ANALYZED), kept)
+    return made
+
+
+@pytest.mark.anyio
+async def test_an_older_journal_keeps_what_is_paid_under_the_spelling_it_was_made_with(emulator: Emulator) -> None:
+    """Identities were made of the base URL as it was given; what lies under that is found, now and later."""
+    journal, spelt = MemoryJournal(), emulator.url.replace("http", "HTTP")
+    await bought(emulator.url, journal)
+    before = await older(journal, spelt)
+    assert not await bought(spelt, before)
+    assert not await bought(emulator.url, before)
+    assert len(emulator.service.ledger) == 1
+
+
+@pytest.mark.anyio
+async def test_two_names_of_one_server_in_an_older_journal_are_both_found(emulator: Emulator) -> None:
+    """What was bought under the second of them is not bought again either, once they are said to be the same."""
+    journal, elsewhere = MemoryJournal(), emulator.url.replace("127.0.0.1", "localhost")
+    await bought(emulator.url, journal)
+    before = await older(journal, elsewhere)
+    async with before:
+        await before.set_note(f"origin:{emulator.url}", emulator.url)
+    assert not await bought(elsewhere, before, same_origin=True)
+    assert not await bought(emulator.url, before)
+    assert len(emulator.service.ledger) == 1
+
+
+@pytest.mark.anyio
+async def test_requests_go_to_the_one_spelling() -> None:
+    """What identities are made of is what is asked."""
+    async with Emulator(world(), speed=50) as emulator:
+        spelt = f"{emulator.url.replace('http', 'HTTP')}/v1/%2e%2e/"
+        async with OchySession(base_url=spelt) as ochy:
+            assert emulator.url in repr(ochy)
+            await ochy.get_webhook()

@@ -1,0 +1,184 @@
+"""How far a batch goes at once: stories over the emulator, in virtual time."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import AsyncIterator
+from typing import Any
+from weakref import ref
+
+import pytest
+from anyio import current_time, sleep
+
+from ochy_async import Clip, SideView
+from ochy_async.emulator import Service, sample_clip
+from ochy_async.emulator.values import ServiceRequest
+from ochy_async.policy.concurrency import FIRST, InFlightLimit
+from ochy_async.policy.limits import Concurrency
+from tests.conftest import direct_session, world
+from tests.support.virtual_time import in_virtual_time
+
+
+class Crowded(Service):
+    """Remembers how many analyses it had at most that were not ended."""
+
+    most = 0
+
+    def handle(self, ask: ServiceRequest, now: float) -> Any:
+        answer = super().handle(ask, now)
+        waiting = sum(each.ends_at > now for each in self._account.analyses.values())
+        self.most = max(self.most, waiting)
+        return answer
+
+
+def clips(count: int) -> list[bytes]:
+    return [sample_clip(number, size=300) for number in range(count)]
+
+
+async def taken(service: Service, count: int, **settings: Any) -> float:
+    """Seconds that a batch takes; all of it is analyzed, each clip charged once."""
+    async with direct_session(service) as ochy, ochy.batch(SideView(), **settings) as batch:
+        began = current_time()
+        words = [outcome.word async for outcome in batch.run(clips(count))]
+        assert words == ["analyzed"] * count
+        assert len({charge.sha256 for charge in service.ledger}) == len(service.ledger) == count
+        return current_time() - began
+
+
+# --- in flight ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("most", "looks", "width"),
+    [
+        (128, "", 32),
+        (128, "bb", 34),
+        (128, "bbq", 33),
+        (128, "qqq", 32),
+        (33, "bbbb", 33),
+        (8, "bb", 8),
+        (8, "qq", 8),
+    ],
+)
+def test_the_flight_widens_with_each_that_is_begun_at_once(most: int, looks: str, width: int) -> None:
+    """One more for one that was begun (b), one less for one that was queued (q), within its limits."""
+    flight = InFlightLimit(most)
+    for look in looks:
+        flight.first_look(queued=look == "q")
+    assert flight.width == width
+
+
+def test_an_idle_server_is_filled() -> None:
+    """Where a hundred are analyzed at once, more than the first few dozen are given to it, and the end comes sooner."""
+    narrow, wide = (Crowded(world(slots=100, durations=(30.0, 30.0))) for _ in range(2))
+    most = in_virtual_time(taken(narrow, 200, concurrency=Concurrency(in_flight=FIRST)))
+    assert in_virtual_time(taken(wide, 200)) < 0.75 * most
+    assert narrow.most <= FIRST < 2 * FIRST < wide.most <= Concurrency().in_flight
+
+
+def test_a_busy_server_gets_no_long_queue() -> None:
+    """Where four are analyzed at once, only what these four have promised waits behind the first few dozen."""
+    service = Crowded(world(slots=4, durations=(30.0, 30.0)))
+    in_virtual_time(taken(service, 80))
+    assert service.most <= FIRST + 4
+
+
+def test_the_bound_holds_however_idle_the_server_is() -> None:
+    """`in_flight` is a bound, and not only where the flight begins."""
+    service = Crowded(world(slots=100, durations=(30.0, 30.0)))
+    in_virtual_time(taken(service, 80, concurrency=Concurrency(in_flight=40)))
+    assert FIRST < service.most <= 40
+
+
+def test_the_room_grows_with_the_flight_only() -> None:
+    """While the server is busy no more clips are taken from the input than the first few dozen and their neighbors."""
+    concurrency, read = Concurrency(), 0
+
+    async def counted() -> AsyncIterator[bytes]:
+        nonlocal read
+        for each in clips(200):
+            read += 1
+            yield each
+
+    async def story() -> int:
+        settings = world(slots=1, durations=(30.0, 30.0))
+        async with direct_session(settings) as ochy, ochy.batch(SideView()) as batch:
+            await anext(batch.run(counted()))
+            return read
+
+    assert in_virtual_time(story()) <= FIRST + concurrency.extra_slots + 2 < concurrency.room
+
+
+# --- uploads --------------------------------------------------------------------------------------
+
+
+class Film:
+    """A clip whose bytes take their time once it is sent; it knows how many such are on their way, and were at most."""
+
+    under_way = most = 0
+
+    def __init__(self, number: int, seconds: float) -> None:
+        self._content, self._seconds, self._opened = sample_clip(number, size=300), seconds, 0
+
+    @property
+    def clip(self) -> Clip:
+        return Clip.stream(self._chunks, name="film.mp4", size=300)
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        self._opened += 1
+        if self._opened == 1:  # to be hashed
+            yield self._content
+            return
+        Film.under_way += 1
+        Film.most = max(Film.most, Film.under_way)
+        await sleep(self._seconds)
+        yield self._content
+        Film.under_way -= 1
+
+
+@pytest.mark.parametrize(("seconds", "least", "most"), [(10.0, 5, 16), (40.0, 3, 3)])
+def test_uploads_widen_only_while_each_is_quick(seconds: float, least: int, most: int) -> None:
+    """On a slow line more of them at once only make each take longer, up to its deadline and beyond."""
+    Film.most = 0
+
+    async def story() -> list[str]:
+        async with direct_session(world(slots=100)) as ochy, ochy.batch(SideView()) as batch:
+            films = [Film(number, seconds).clip for number in range(40)]
+            return [outcome.word async for outcome in batch.run(films)]
+
+    assert in_virtual_time(story()) == ["analyzed"] * 40
+    assert least <= Film.most <= most
+
+
+# --- memory ---------------------------------------------------------------------------------------
+
+
+def test_what_has_ended_is_let_go() -> None:
+    """Of the clips and outcomes of a long batch only those live that there is room for, however many have gone by."""
+    given: list[ref[Clip]] = []
+    ended: list[ref[Any]] = []
+    concurrency = Concurrency(in_flight=8)
+
+    async def fresh() -> AsyncIterator[Clip]:
+        for number in range(100):
+            given.append(ref(made := Film(number, 0.0).clip))
+            yield made
+            del made
+
+    async def story() -> tuple[int, int]:
+        async with direct_session(world(slots=100)) as ochy, ochy.batch(SideView(), concurrency=concurrency) as batch:
+            async for outcome in batch.run(fresh()):
+                ended.append(ref(outcome))
+                del outcome
+                if len(ended) == 80:
+                    gc.collect()
+                    return living(given), living(ended)
+        raise AssertionError("there were fewer than eighty")
+
+    clips_, outcomes = in_virtual_time(story())
+    assert clips_ <= concurrency.room + 1
+    assert outcomes <= 1
+
+
+def living(refs: list[ref[Any]]) -> int:
+    return sum(each() is not None for each in refs)

@@ -1,0 +1,133 @@
+"""Buying finished clips anew: by the user's word, all at once, and nothing that is in doubt or under way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+
+from ochy_async import OchySession, SideView
+from ochy_async.batch.reopen import Reopened
+from ochy_async.emulator import CutAfter, Service
+from ochy_async.errors import InvalidRequest
+from ochy_async.journal.memory import MemoryJournal
+from ochy_async.policy.clip_states import State
+from tests.batch.test_batch import Outcomes, charges, clip, clips, on_start, states, words
+from tests.conftest import Recorded, direct_session, world
+from tests.support.virtual_time import in_virtual_time
+
+
+async def again(ochy: OchySession, source: Any, **settings: Any) -> tuple[Reopened, Outcomes]:
+    """Opens the clips again, and runs them."""
+    async with ochy, ochy.batch(SideView(), **settings) as batch:
+        reopened = await batch.reopen(source)
+        return reopened, [outcome async for outcome in batch.run(source)]
+
+
+def bought(count: int, **settings: Any) -> tuple[Service, MemoryJournal]:
+    """A batch that is finished."""
+    service, journal = Service(world(**settings)), MemoryJournal()
+    in_virtual_time(again(direct_session(service), clips(count), journal=journal))
+    return service, journal
+
+
+def test_finished_clips_are_bought_anew() -> None:
+    """One credit more for each, with a new analysis; the history says why, and the former ids stay known."""
+    service, journal = bought(2)
+    reopened, outcomes = in_virtual_time(again(direct_session(service), clips(2), journal=journal))
+    assert (reopened.clips, words(outcomes), charges(service)) == (2, ["analyzed"] * 2, [2, 2])
+
+    async def remembered() -> tuple[frozenset[str], list[str]]:
+        async with journal:
+            return await journal.analysis_ids(), [each.reason for each in await journal.history(str(outcomes[0].key))]
+
+    known, reasons = in_virtual_time(remembered())
+    assert known == {charge.analysis_id for charge in service.ledger}
+    assert [reason for reason in reasons if "as the user said" in reason]
+
+
+def test_the_next_run_does_not_buy_them_once_more() -> None:
+    """The word counts once: without it a finished batch sends nothing, as ever."""
+    service, journal = bought(2)
+    in_virtual_time(again(direct_session(service), clips(2), journal=journal))
+    requests = Recorded()
+
+    async def run() -> Outcomes:
+        async with direct_session(service, requests) as ochy, ochy.batch(SideView(), journal=journal) as batch:
+            return [outcome async for outcome in batch.run(clips(2))]
+
+    assert words(in_virtual_time(run())) == ["analyzed"] * 2
+    assert requests.routes == []
+
+
+def test_a_doubt_holds_all_back() -> None:
+    """It is never opened, and nothing beside it either: what is unfinished comes first."""
+    service, journal = bought(1)
+    in_virtual_time(again(direct_session(service, on_start(CutAfter(charged=False))), [clip(1)], journal=journal))
+    reopened, outcomes = in_virtual_time(again(direct_session(service), clips(2), journal=journal))
+    assert (reopened.clips, reopened.unfinished) == (0, ("clip 2",))
+    assert (sorted(words(outcomes)), charges(service)) == (["analyzed", "uncertain"], [1])
+
+
+def test_what_was_opened_and_not_shown_is_not_opened_again() -> None:
+    """A process dies when all is analyzed and nothing was shown: repeated, the command shows it and buys nothing."""
+    service, journal = bought(2)
+
+    async def broken_off() -> None:
+        async with direct_session(service) as ochy, ochy.batch(SideView(), journal=journal) as batch:
+            await batch.reopen(clips(2))
+            async for _ in batch.run(clips(2)):
+                await anyio.sleep(1000)
+                return
+
+    in_virtual_time(broken_off())
+    assert in_virtual_time(states(journal)) == {State.ANALYZED: 2}
+    reopened, outcomes = in_virtual_time(again(direct_session(service), clips(2), journal=journal))
+    assert (reopened.clips, len(reopened.unfinished), words(outcomes)) == (0, 2, ["analyzed"] * 2)
+    assert charges(service) == [2, 2]
+    assert in_virtual_time(again(direct_session(service), clips(2), journal=journal))[0].clips == 2
+
+
+def test_a_limit_that_is_too_low_opens_nothing() -> None:
+    """Half of them opened would be neither here nor there."""
+    service, journal = bought(3)
+    with pytest.raises(InvalidRequest, match="leaves 2 credits; 3 clips"):
+        in_virtual_time(again(direct_session(service), clips(3), journal=journal, max_credits=5))
+    assert in_virtual_time(states(journal)) == {State.ANALYZED: 3}
+    assert charges(service) == [1, 1, 1]
+
+
+def test_a_clip_that_would_be_refused_now_keeps_its_results() -> None:
+    """A stricter check than the one that it was bought with: it is told, and stays as it is."""
+    service, journal = bought(1)
+    ochy = direct_session(service, preflight="errors")
+    reopened, outcomes = in_virtual_time(again(ochy, clips(1), journal=journal))
+    assert (reopened.clips, len(reopened.unfit)) in ((0, 1), (1, 0))  # without a decoder nothing speaks against it
+    assert words(outcomes) == ["analyzed"]
+
+
+def test_a_plan_says_what_would_be_bought_anew() -> None:
+    """It opens nothing."""
+    service, journal = bought(2)
+
+    async def plans() -> list[Any]:
+        async with direct_session(service) as ochy, ochy.batch(SideView(), journal=journal) as batch:
+            return [await batch.plan(clips(3)), await batch.plan(clips(3), reopened=True)]
+
+    plain, anew = in_virtual_time(plans())
+    assert ((plain.to_buy, plain.done), (anew.to_buy, anew.done)) == ((1, 2), (3, 0))
+    assert in_virtual_time(states(journal)) == {State.ANALYZED: 2}
+
+
+def test_a_stop_opens_nothing() -> None:
+    """Who breaks off while the clips are read has bought nothing."""
+    service, journal = bought(2)
+
+    async def stopped() -> Reopened:
+        async with direct_session(service) as ochy, ochy.batch(SideView(), journal=journal) as batch:
+            batch.stop()
+            return await batch.reopen(clips(2))
+
+    assert in_virtual_time(stopped()).clips == 0
+    assert in_virtual_time(states(journal)) == {State.ANALYZED: 2}

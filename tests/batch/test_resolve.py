@@ -1,0 +1,141 @@
+"""What is settled by hand: a doubt is adopted, or let go, and nothing else is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from ochy_async.batch.resolve import RELEASABLE, adopt, release
+from ochy_async.batch.tagging import PREFIX, RETIRED
+from ochy_async.errors import InvalidRequest
+from ochy_async.journal.contract import Entry, Journal
+from ochy_async.journal.memory import MemoryJournal
+from ochy_async.journal.sqlite.journal import SqliteJournal
+from ochy_async.policy.clip_states import State
+
+pytestmark = pytest.mark.anyio
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+WAYS: dict[State, tuple[State, ...]] = {
+    State.OPEN: (State.OPEN,),
+    State.INTENDED: (),
+    State.UNCERTAIN: (State.UNCERTAIN,),
+    State.REFUSED: (State.REFUSED,),
+    State.STARTED: (State.STARTED,),
+    State.ANALYZED: (State.STARTED, State.ANALYZED),
+    State.FAILED: (State.STARTED, State.FAILED),
+}
+"""How an entry that was intended gets into each state."""
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Journal:
+    """Each journal that there is, not yet open."""
+    return MemoryJournal() if request.param == "memory" else SqliteJournal(tmp_path / "clips.journal")
+
+
+async def led(journal: Journal, state: State, key: str = "k1", **facts: Any) -> Entry:
+    """A stored entry in a state; what was started is the analysis `id-` and its key."""
+    entry = Entry(key=key, state=State.INTENDED, at=NOW, clip=f"{key}.mp4", credits=1, **facts)
+    entry = await journal.put(entry)
+    for step in WAYS[state]:
+        analysis_id = f"id-{key}" if step is State.STARTED else entry.analysis_id
+        entry = await journal.put(evolve(entry, state=step, analysis_id=analysis_id))
+    return entry
+
+
+@pytest.mark.parametrize("state", [State.INTENDED, State.UNCERTAIN])
+async def test_a_doubt_is_adopted(journal: Journal, state: State) -> None:
+    """It is paid from then on, with the id that the user gave; what it may have cost stays counted."""
+    latest = NOW + timedelta(seconds=9)
+    async with journal:
+        await led(journal, state, latest=latest)
+        settled = await adopt(journal, "k1", "the-id")
+        assert settled == await journal.get("k1")
+        assert (settled.state, settled.analysis_id, settled.started_at) == (State.STARTED, "the-id", latest)
+        assert settled.credits == 1
+        assert (await journal.history("k1"))[-1].reason == "Adopted by hand."
+
+
+@pytest.mark.parametrize("state", sorted(set(State) - {State.INTENDED, State.UNCERTAIN}))
+async def test_only_doubts_are_adopted(journal: Journal, state: State) -> None:
+    """What is known is not overwritten by hand."""
+    async with journal:
+        before = await led(journal, state)
+        with pytest.raises(InvalidRequest, match="nothing to adopt"):
+            await adopt(journal, "k1", "the-id")
+        assert await journal.get("k1") == before
+
+
+@pytest.mark.parametrize("analysis_id", ["id-other", "id-failed", "", "two words", "a/b", "a?b", "\x1b[2J", "é"])
+async def test_an_analysis_belongs_to_one_clip(journal: Journal, analysis_id: str) -> None:
+    """Ids that any clip has or ever had are refused, and so is what can be no id."""
+    async with journal:
+        before = await led(journal, State.UNCERTAIN)
+        await led(journal, State.STARTED, "other")
+        await led(journal, State.FAILED, "failed")
+        await release(journal, "failed")
+        with pytest.raises(InvalidRequest, match="nothing was changed"):
+            await adopt(journal, "k1", analysis_id)
+        assert await journal.get("k1") == before
+
+
+@pytest.mark.parametrize("state", sorted(RELEASABLE))
+async def test_what_is_released_may_be_bought_again(journal: Journal, state: State) -> None:
+    """It is open, without an id; the credit that it may have cost stays counted."""
+    async with journal:
+        await led(journal, state)
+        settled = await release(journal, "k1")
+        assert settled == await journal.get("k1")
+        assert (settled.state, settled.analysis_id, settled.credits) == (State.OPEN, None, 1)
+        assert str(state) in settled.reason
+
+
+@pytest.mark.parametrize("state", sorted(set(State) - RELEASABLE))
+async def test_what_is_paid_is_not_released(journal: Journal, state: State) -> None:
+    """What is under way, done or open already stays as it is."""
+    async with journal:
+        before = await led(journal, state)
+        with pytest.raises(InvalidRequest, match="nothing to release"):
+            await release(journal, "k1")
+        assert await journal.get("k1") == before
+
+
+@pytest.mark.parametrize("state", sorted(RELEASABLE))
+async def test_the_lane_of_a_doubt_is_never_used_again(journal: Journal, state: State) -> None:
+    """What became of a start in doubt may yet appear on its lane; elsewhere the lane is free."""
+    async with journal:
+        await journal.set_note(f"{PREFIX}lane-1", "")
+        await led(journal, state, subject_id="lane-1")
+        await release(journal, "k1")
+        doubt = state in (State.INTENDED, State.UNCERTAIN)
+        assert (await journal.notes(PREFIX))[f"{PREFIX}lane-1"] == (RETIRED if doubt else "")
+
+
+async def test_a_subject_of_the_users_own_is_no_lane(journal: Journal) -> None:
+    """Releasing leaves it alone."""
+    async with journal:
+        await led(journal, State.UNCERTAIN, subject_id="runner-7")
+        await release(journal, "k1")
+        assert not await journal.notes(PREFIX)
+
+
+async def test_unknown_keys_are_told(journal: Journal) -> None:
+    """Nothing is made up for a key that the journal does not know."""
+    async with journal:
+        for settle in (adopt(journal, "gone", "the-id"), release(journal, "gone")):
+            with pytest.raises(InvalidRequest, match="not known"):
+                await settle
+
+
+async def test_the_lane_of_an_adopted_start_is_never_used_again(journal: Journal) -> None:
+    """A lookup could not settle it, so something unknown may be linked to that lane, or be yet."""
+    async with journal:
+        await journal.set_note(f"{PREFIX}lane-1", "")
+        await led(journal, State.UNCERTAIN, subject_id="lane-1")
+        await adopt(journal, "k1", "the-id")
+        assert await journal.notes(PREFIX) == {f"{PREFIX}lane-1": RETIRED}

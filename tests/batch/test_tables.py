@@ -1,0 +1,445 @@
+"""The tables over a batch: in the order of the input, with all numbers, as far as a run has come, harmless to open."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from ochy_async import BackView, SideView
+from ochy_async.batch.outcomes import Analyzed, Outcome, Unfinished
+from ochy_async.batch.output import tables as tables_module
+from ochy_async.batch.output.columns import COLUMNS, Columns
+from ochy_async.batch.output.measures import KNOWN, MOST_FURTHER, measures_of
+from ochy_async.batch.output.records import SCHEMA, json_line, record, record_of
+from ochy_async.batch.output.tables import Tables
+from ochy_async.batch.sources import BatchItem
+from ochy_async.emulator import Service, sample_clip
+from ochy_async.emulator.assessments import side_view_results
+from ochy_async.emulator.biomechanics.calculated import back_view_calculated, side_view_calculated
+from ochy_async.errors import AnalysisFailed
+from ochy_async.journal.memory import MemoryJournal
+from ochy_async.protocol.analysis import calculated_call, results_call
+from ochy_async.protocol.wire import Response
+from tests.conftest import direct_session, world
+from tests.support.athletes import a_runner
+from tests.support.virtual_time import in_virtual_time
+
+Records = list[dict[str, Any]]
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    path = tmp_path / "out"
+    path.mkdir()
+    return path
+
+
+def rows(out: Path) -> list[dict[str, str]]:
+    with (out / "results.csv").open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def records(out: Path) -> Records:
+    return [json.loads(line) for line in (out / "results.jsonl").read_text(encoding="ascii").splitlines()]
+
+
+def ended(index: int, clip: str = "", **facts: Any) -> dict[str, Any]:
+    """A record of a clip."""
+    clip = clip or f"{index}.mp4"
+    return record(
+        outcome="analyzed", index=index, clip=clip, key=f"key of {clip}", analysis_id=f"id of {clip}", **facts
+    )
+
+
+def made(out: Path, told: Records, *, whole: bool) -> None:
+    """Tables of a run that has told so much."""
+    tables = Tables(out)
+    tables.begin()
+    for each in told:
+        tables.add(each)
+    tables.finish(whole=whole)
+    tables.close()
+
+
+# --- columns --------------------------------------------------------------------------------------
+
+HEADER = (
+    "index,file,view,outcome,analysis_id,subject,subject_id,height_m,weight_kg,requested_pace_per_km,treadmill,"
+    "total_score,cadence_steps_per_min,speed_m_per_s,pace_per_km,step_length_m,"
+    "ground_contact_time_ms,flight_time_ms,duty_factor,overstride_angle_deg,overstride_score,foot_strike_pattern,"
+    "landings_rearfoot,landings_midfoot,landings_forefoot,running_style,running_style_share,"
+    "arm_score,back_cycle_score,foot_score,forward_cycle_score,head_score,trunk_score,pronation_left_score,"
+    "pronation_right_score,knee_adduction_left_score,knee_adduction_right_score,pelvic_drop_left_score,"
+    "pelvic_drop_right_score,reason"
+)
+
+
+def test_the_columns_that_every_table_has() -> None:
+    """Programs read them: they are always there and in this order, whatever an answer brings beside them."""
+    assert ",".join(COLUMNS) == HEADER
+
+
+def test_what_was_asked_and_what_the_user_added_stand_in_the_table(out: Path) -> None:
+    """Subject, height, weight, pace, treadmill; the columns of the input last, by the names that the user gave them."""
+    request = SideView(height=1.81, weight=66.5, pace="05:30", treadmill=True, subject_id="s-1")
+    item = BatchItem(sample_clip(1), request, extra={"Group": "A", "index": "7", "Note": "left\nknee; =1+1"})
+    outcomes = batched([item, (sample_clip(2), BackView())], out=out)
+    first, second = rows(out)
+    asked = ("subject", "subject_id", "height_m", "weight_kg", "requested_pace_per_km", "treadmill")
+    assert [first[name] for name in asked] == ["s-1", "s-1", "1.81", "66.5", "05:30", "true"]
+    assert [second[name] for name in asked] == ["", "", "1.7", "70.0", "", "false"]
+    assert list(first)[-3:] == ["Group", "input_index", "Note"]
+    assert (first["Group"], first["input_index"], first["Note"]) == ("A", "7", "left knee; '=1+1")
+    assert (second["Group"], second["index"]) == ("", "1")
+    assert outcomes[0].extra == item.extra
+    assert records(out)[0]["extra"] == {"Group": "A", "index": "7", "Note": "left\nknee; =1+1"}
+
+
+def batched(source: Any, service: Service | None = None, **settings: Any) -> list[Outcome[Any, Any]]:
+    """The outcomes of a batch, in the order of the input."""
+
+    async def story() -> list[Outcome[Any, Any]]:
+        async with direct_session(service or world()) as ochy, ochy.batch(SideView(), **settings) as batch:
+            return sorted([each async for each in batch.run(source)], key=lambda outcome: outcome.index)
+
+    return in_virtual_time(story())
+
+
+def test_every_number_of_the_vendor_is_a_column(out: Path) -> None:
+    """Joint angles, landings, the overstride's score, and the stance means of a back view, with their units."""
+    batched([sample_clip(1), (sample_clip(2), BackView())], out=out)
+    side, back = rows(out)
+    told = {each["view"]: each["calculated"] for each in records(out)}
+    assert float(side["knee_left_min_deg"]) == told["side_view"]["joint_angles"]["knee"]["left"]["min"]
+    assert side["overstride_score"].startswith("score_")
+    assert sum(int(side[f"landings_{name}"]) for name in ("rearfoot", "midfoot", "forefoot")) == 12
+    stance = told["back_view"]["gait_cycle"]["left"]["stance_mean"]
+    assert float(back["left_stance_mean_pronation_deg"]) == stance["pronation"]
+    assert not side["left_stance_mean_pronation_deg"]
+    assert list(side).index("knee_left_min_deg") < list(side).index("reason")
+
+
+ODD: dict[str, tuple[Any, dict[str, Any]]] = {
+    "angles by side": (
+        {"joint_angles": {"knee": {"left": 1.5, "right": 2}}},
+        {"knee_left_deg": 1.5, "knee_right_deg": 2},
+    ),
+    "one angle": ({"joint_angles": {"knee": 140}}, {"knee_deg": 140}),
+    "angles that say so": ({"joint_angles": {"knee_max_degrees": 140}}, {"knee_max_degrees": 140}),
+    "moments": ({"joint_angles": {"knee": {"time_ms": 140}}}, {"knee_time_ms": 140}),
+    "courses": ({"joint_angles": {"knee": [1, 2, 3]}}, {}),
+    "no angles": ({"joint_angles": None}, {}),
+    "words for angles": ({"joint_angles": {"knee": "140", "hip": True}}, {}),
+    "a new metric": ({"metrics": {"vertical_oscillation_cm": 8.5}}, {"vertical_oscillation_cm": 8.5}),
+    "a new group": ({"asymmetry": {"Left/Right": 0.1}}, {"asymmetry_left_right": 0.1}),
+    "landings by step": (
+        {"foot_landing": [{"step": 1, "landing": "Rearfoot"}, "rearfoot", {"x": ["midfoot"]}]},
+        {"landings_rearfoot": 2, "landings_midfoot": 1, "landings_forefoot": 0},
+    ),
+    "landings counted": (
+        {"foot_landing": {"rearfoot": 7, "forefoot": 10**12}},
+        {"landings_rearfoot": 7, "landings_midfoot": 0, "landings_forefoot": 1000},
+    ),
+    "landings in per cent": ({"foot_landing": {"rearfoot": 66.7}}, {"foot_landing_rearfoot": 66.7}),
+    "landings of no known kind": ({"foot_landing": {"1": "heel"}}, {}),
+    "a link for a name": ({"x": {"https://host/secret": 1}}, {"x_link": 1}),
+}
+
+
+@pytest.mark.parametrize(("body", "wanted"), ODD.values(), ids=ODD)
+def test_numbers_of_any_layout(body: Any, wanted: dict[str, Any]) -> None:
+    """What is a number gets a name by its way; what is none is left out and costs nothing."""
+    assert measures_of(None, calculated(body)) == wanted
+
+
+def test_a_new_number_in_the_results_is_a_column() -> None:
+    """Such as the measured value, which the vendor's sample does not have; scores are told once."""
+    analysis = side_view_results(a_runner(), language="en")
+    analysis["analysis_content"]["arm"]["measured"] = 81.5
+    body = {"video_id": "x", "status": "success", "biomechanical_analysis": analysis}
+    results = results_call("x").outcome(Response(200, {}, json.dumps(body).encode()))[0].results
+    told = measures_of(results, None)
+    assert told.pop("arm_measured") == 81.5
+    assert told.keys() <= KNOWN.keys()
+    assert len([name for name in told if name.endswith("_score")]) == 7
+
+
+def calculated(body: Any) -> Any:
+    return calculated_call("id").outcome(Response(200, {}, json.dumps(body).encode()))[0]
+
+
+def test_an_answer_makes_no_table_of_any_width() -> None:
+    """A hundred numbers beside the known ones, and names of bounded length."""
+    told = measures_of(None, calculated({"joint_angles": {f"{n}{'x' * 500}": n for n in range(1000)}}))
+    assert len(told) == MOST_FURTHER
+    assert max(map(len, told)) < 100
+
+
+@pytest.mark.parametrize("body", [side_view_calculated(a_runner()), back_view_calculated(a_runner(), full_body=True)])
+def test_the_names_of_measures_are_plain(body: Any) -> None:
+    """Lower case, digits and underscores, so that every program can use them as they are."""
+    told = measures_of(None, calculated(body))
+    assert len(told) >= 6
+    assert all(name.replace("_", "").isalnum() and name == name.lower() for name in told)
+
+
+# --- cells ----------------------------------------------------------------------------------------
+
+NAMES = {
+    "=1+1": "'=1+1",
+    "+cmd": "'+cmd",
+    "-1+2": "'-1+2",
+    "@x": "'@x",
+    "\tx": " x",
+    " =1": " '=1",
+    "\r=x": " '=x",
+    "＝1": "'＝1",
+    "a;=1": "a;'=1",
+    'a; "=1': "a; \"'=1",
+    "a\t=1": "a =1",
+    'a"b,c': 'a"b,c',
+    "a-b": "a-b",
+    "a\r\nb\u2028c\vd": "a b c d",
+    "\x00": " ",
+    "\udcff.mp4": "\\udcff.mp4",
+    "-3.5": "-3.5",
+    "+1,75": "+1,75",
+    "1e-3": "1e-3",
+}
+
+
+@pytest.mark.parametrize(("name", "cell"), NAMES.items(), ids=map(ascii, NAMES))
+def test_names_survive_and_run_nothing(name: str, cell: str, out: Path) -> None:
+    """No cell or heading is a formula or has two lines, every row is one record, and the JSON has all as it was."""
+    outcome = Unfinished(
+        clip=name, index=-1, label=name, request=SideView(), reason="=cmd", extra={name: name, "x": "y"}
+    )
+    made(out, [record_of(outcome)], whole=True)
+    (row,) = rows(out)
+    assert row["file"] == cell
+    assert row[cell] == cell
+    assert (row["reason"], row["index"], row["x"]) == ("'=cmd", "-1", "y")
+    (told,) = records(out)
+    assert (told["clip"], told["extra"]) == (name, {name: name, "x": "y"})
+
+
+def test_columns_of_one_name_are_told_apart() -> None:
+    """The input's get a word before theirs, whatever their capitals; nothing is lost and nothing overwritten."""
+    columns = Columns(("new_deg",), ("Outcome", "input_outcome", "new_deg", "outcome"))
+    heading = columns.header().strip().split(",")[-4:]
+    assert heading == ["input_Outcome", "input_input_outcome", "input_new_deg", "input_input_input_outcome"]
+
+
+def test_the_table_is_marked_as_utf8(out: Path) -> None:
+    """Excel takes it for another encoding without the mark; there is one, at the very beginning."""
+    made(out, [ended(0, "läufer.mp4")], whole=True)
+    content = (out / "results.csv").read_bytes()
+    assert content.startswith(b"\xef\xbb\xbfindex,file,")
+    assert content.count(b"\xef\xbb\xbf") == 1
+    assert rows(out)[0]["file"] == "läufer.mp4"
+
+
+def test_pandas_reads_the_table(out: Path) -> None:
+    """Numbers as numbers, truth as truth, what is not known as missing, without a single argument."""
+    pandas = pytest.importorskip("pandas", reason="pandas is not needed by the package")
+    batched([BatchItem(sample_clip(1), extra={"Größe": "=1"}), b"no video"], out=out)
+    table = pandas.read_csv(out / "results.csv")
+    assert list(table.columns[:2]) == ["index", "file"]
+    assert table["height_m"].dtype == float
+    assert table["treadmill"].dtype == bool
+    assert table["cadence_steps_per_min"].isna().tolist() == [False, True]
+    assert table["Größe"].tolist()[0] == "'=1"
+
+
+# --- order ----------------------------------------------------------------------------------------
+
+
+def test_rows_are_in_the_order_of_the_input(out: Path) -> None:
+    """However they came; numbers are sorted as numbers."""
+    made(out, [ended(10), ended(9), ended(0), ended(2)], whole=True)
+    assert [each["index"] for each in records(out)] == [0, 2, 9, 10]
+    assert [row["index"] for row in rows(out)] == ["0", "2", "9", "10"]
+
+
+def test_long_lines_are_put_in_order_too(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines longer than what is read at a time."""
+    monkeypatch.setattr(tables_module, "PIECE", 100)
+    made(out, [ended(n, reason=f"{n}" * 1000 * (n % 3)) for n in (3, 1, 2, 0)], whole=True)
+    assert [(each["index"], len(each["reason"])) for each in records(out)] == [(0, 0), (1, 1000), (2, 2000), (3, 0)]
+
+
+def test_copies_of_a_clip_have_a_row_each(out: Path) -> None:
+    """They are one analysis, and two rows of the input."""
+    batched([BatchItem(sample_clip(1), extra={"trial": n}) for n in "abc"], out=out)
+    assert [row["trial"] for row in rows(out)] == ["a", "b", "c"]
+    assert len({row["analysis_id"] for row in rows(out)}) == 1
+
+
+# --- interruptions --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["stop", "break", "raise"])
+def test_a_batch_that_ends_early_leaves_tables_as_far_as_it_came(out: Path, how: str) -> None:
+    """Under their own names, and nothing else beside them."""
+
+    def source() -> Iterator[bytes]:
+        yield sample_clip(1)
+        if how == "raise":
+            raise KeyError("input")
+        for number in range(2, 90):
+            yield sample_clip(number)
+
+    async def story() -> list[Outcome[Any, Any]]:
+        shown: list[Outcome[Any, Any]] = []
+        async with direct_session(world()) as ochy, ochy.batch(SideView(), out=out, keep=()) as batch:
+            try:
+                async for outcome in (running := batch.run(source())):
+                    shown.append(outcome)
+                    if how == "stop":
+                        batch.stop()
+                    elif how == "break":
+                        break
+                await running.aclose()
+            except KeyError:
+                pass
+        return shown
+
+    shown = in_virtual_time(story())
+    assert {each["index"] for each in records(out)} == {each.index for each in shown}
+    assert {row["index"] for row in rows(out)} == {str(each.index) for each in shown}
+    assert {each.name for each in out.iterdir() if not each.name.startswith("clip_")} == {
+        "results.csv",
+        "results.jsonl",
+    }
+
+
+def test_tables_stand_while_a_run_goes_on(out: Path) -> None:
+    """Whoever is killed, or looks meanwhile, finds tables that are some seconds old; and no file is left over."""
+    now = [0.0]
+    tables = Tables(out, clock=lambda: now[0])
+    tables.begin()
+    seen: list[int] = []
+    for index in range(4):
+        tables.add(ended(index))
+        seen.append(len(rows(out)))
+        now[0] += 3.0
+    assert seen == [1, 1, 3, 3]
+    assert sorted(path.name for path in out.iterdir()) == ["results.csv", "results.jsonl"]
+    tables.close()
+
+
+def test_an_interrupted_run_takes_nothing_from_the_tables(out: Path) -> None:
+    """Rows that it did not come to stay, rows that it did are new, and the order is that of the input."""
+    made(out, [ended(0), ended(1, reason="old"), ended(2)], whole=True)
+    made(out, [ended(3), ended(1, reason="new")], whole=False)
+    assert [(each["index"], each["reason"]) for each in records(out)] == [(0, ""), (1, "new"), (2, ""), (3, "")]
+    made(out, [ended(1)], whole=False)
+    assert len(rows(out)) == 4
+
+
+def test_a_whole_run_replaces_the_tables(out: Path) -> None:
+    """They are those of its input, and no other."""
+    made(out, [ended(0), ended(1), ended(2)], whole=True)
+    made(out, [ended(0, "other.mp4")], whole=True)
+    assert [row["file"] for row in rows(out)] == ["other.mp4"]
+
+
+def test_an_interrupted_run_that_has_come_to_nothing_leaves_the_tables(out: Path) -> None:
+    """As they are, to the byte."""
+    made(out, [ended(0)], whole=True)
+    before = (out / "results.csv").stat()
+    made(out, [], whole=False)
+    assert (out / "results.csv").stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_a_clip_that_could_not_be_read_is_no_second_row_once_it_could(out: Path) -> None:
+    """Without an identity it is known by its name."""
+    unread = {**ended(0), "key": None, "analysis_id": None}
+    made(out, [unread, ended(1)], whole=True)
+    made(out, [ended(0)], whole=False)
+    assert [each["key"] for each in records(out)] == ["key of 0.mp4", "key of 1.mp4"]
+
+
+@pytest.mark.parametrize("name", ["results.csv", "results.jsonl"])
+def test_tables_of_another_make_stand_until_a_run_is_whole(out: Path, name: str) -> None:
+    """Nobody knows what they hold, so nothing is added to them."""
+    (out / name).write_text('{"index": 0}\n')
+    made(out, [ended(0)], whole=False)
+    assert (out / name).read_text() == '{"index": 0}\n'
+    made(out, [ended(0)], whole=True)
+    assert [row["file"] for row in rows(out)] == ["0.mp4"]
+
+
+def test_what_is_known_by_its_id_only_is_completed(out: Path) -> None:
+    """An analysis that `ochy wait` collects is a row of the batch that started it, with its clip's facts."""
+    facts: dict[str, Any] = {"request": SideView(height=1.6), "extra": {"group": "A"}, "view": "side_view"}
+    unfinished = {**ended(1, **facts), "outcome": "unfinished", "reason": "It took too long."}
+    made(out, [ended(0, **facts), unfinished], whole=True)
+    waited = record(outcome="analyzed", analysis_id="id of 1.mp4", results=None, files=["x"])
+    made(out, [record(outcome="analyzed", analysis_id="unknown"), waited], whole=False)
+    first, second, third = records(out)
+    assert (first["clip"], third["clip"], third["analysis_id"]) == ("0.mp4", None, "unknown")
+    assert (second["index"], second["clip"], second["outcome"], second["height_m"]) == (1, "1.mp4", "analyzed", 1.6)
+    assert (second["extra"], second["files"], second["reason"]) == ({"group": "A"}, ["x"], "")
+
+
+def test_a_finished_batch_run_again_makes_the_same_tables(out: Path) -> None:
+    """From the journal, but for whether a credit was spent by it."""
+    service, journal = Service(world()), MemoryJournal()
+    source = [sample_clip(n) for n in range(3)]
+    batched(source, service, out=out, journal=journal)
+    before = (out / "results.csv").read_bytes()
+    batched(source, service, out=out, journal=journal)
+    assert (out / "results.csv").read_bytes() == before
+
+
+# --- the schema -----------------------------------------------------------------------------------
+
+FORM = json.loads((files("ochy_async.batch") / "results.schema.json").read_text(encoding="utf-8"))
+DOCS = Path(__file__).parents[2] / "docs" / "results-schema.md"
+
+
+def test_what_is_written_down_is_what_is_written(out: Path) -> None:
+    """Every end and both views fit the schema that is shipped; a field that is not in it fits none."""
+    jsonschema = pytest.importorskip("jsonschema", reason="the extra `dev` brings it")
+    batched([BatchItem(sample_clip(1), extra={"a": "b"}), (sample_clip(2), BackView()), b"no video"], out=out)
+    check = jsonschema.Draft202012Validator(FORM)
+    check.check_schema(FORM)
+    bare = record(outcome="failed", analysis_id="x", error=AnalysisFailed("It failed.", status=400))
+    for told in (*records(out), json.loads(json_line(bare))):
+        check.validate(told)
+    with pytest.raises(jsonschema.ValidationError):
+        check.validate({**bare, "new": 1})
+
+
+def test_every_field_and_measure_is_written_down() -> None:
+    """In the schema, and in the page for people, under the same version."""
+    assert list(FORM["properties"]) == list(record(outcome="analyzed")) == FORM["required"]
+    assert FORM["properties"]["schema"] == {"const": SCHEMA, "description": FORM["properties"]["schema"]["description"]}
+    assert list(FORM["properties"]["measures"]["properties"]) == list(KNOWN)
+    if DOCS.exists():  # an installed package has no docs
+        page = DOCS.read_text(encoding="utf-8")
+        assert not [name for name in (*FORM["properties"], *KNOWN) if f"`{name}`" not in page]
+        assert f"version {SCHEMA}" in page
+
+
+def test_every_field_is_there_whatever_the_end() -> None:
+    """A program need not ask whether a key exists, and the version is the first."""
+    outcome = Unfinished(clip="x", index=0, label="x", request=SideView(), reason="r")
+    (analyzed,) = batched([sample_clip(1)], keep=("calculated",))
+    assert isinstance(analyzed, Analyzed)
+    told = [
+        json.loads(json_line(record_of(each))) for each in (outcome, analyzed, evolve(analyzed, reason="https://x"))
+    ]
+    assert len({tuple(each) for each in told}) == 1
+    assert next(iter(told[0].items())) == ("schema", SCHEMA)
+    assert told[2]["reason"] == "[link]"
+    assert "://" not in json.dumps(told)
+    assert set(told[1]["measures"]) > {name for name in KNOWN if name.endswith("_ms")}

@@ -1,0 +1,204 @@
+"""What a batch owes its journal, and lanes that are gone: no paid id is lost to a moment of trouble."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import anyio
+import pytest
+
+from ochy_async import SideView
+from ochy_async.batch.outcomes import Uncertain
+from ochy_async.emulator import CutAfter, Fault, FaultPlan, FaultRule, Service, Shapes, Video, in_process
+from ochy_async.emulator.values import Form, ServiceRequest
+from ochy_async.errors import JournalFull
+from ochy_async.journal.contract import Entry, Kept
+from ochy_async.journal.memory import MemoryJournal
+from ochy_async.policy.clip_states import State
+from ochy_async.policy.limits import Concurrency
+from ochy_async.protocol.routes import START
+from tests.batch.test_batch import batched, charges, clip, clips, named, states, words
+from tests.conftest import Recorded, direct_session, world
+from tests.support.virtual_time import in_virtual_time
+
+
+class FullFor(MemoryJournal):
+    """A journal whose disk is full for some changes to a state, and then no more."""
+
+    def __init__(self, state: State, times: int) -> None:
+        super().__init__()
+        self.state, self.times = state, times
+
+    async def put(self, entry: Entry, kept: Kept | None = None) -> Entry:
+        if entry.state is self.state and self.times > 0:
+            self.times -= 1
+            raise JournalFull("The disk is full.")
+        return await super().put(entry, kept)
+
+
+def test_a_paid_id_is_stored_as_soon_as_there_is_room() -> None:
+    """Refused when the start was accepted, taken before the next change of the clip: no later run is in doubt."""
+    service, journal = Service(world()), FullFor(State.STARTED, 1)
+    assert words(in_virtual_time(batched(direct_session(service), clips(1), journal=journal))) == ["analyzed"]
+    assert in_virtual_time(states(journal)) == {State.ANALYZED: 1}
+    (again,) = in_virtual_time(batched(direct_session(service), clips(1), journal=journal))
+    assert (again.word, charges(service)) == ("analyzed", [1])
+
+
+def test_a_paid_id_is_stored_at_last_when_the_batch_is_left() -> None:
+    """Nothing else of the clip could be stored: its id still is, and the next run only collects."""
+    service = Service(world(durations=(500.0, 500.0)))
+    journal = FullFor(State.STARTED, 1)
+    (first,) = in_virtual_time(batched(direct_session(service), clips(1), journal=journal, timeout=5))
+    assert first.word == "unfinished"
+    assert in_virtual_time(states(journal)) == {State.STARTED: 1}
+    (again,) = in_virtual_time(batched(direct_session(service), clips(1), journal=journal))
+    assert (again.word, charges(service)) == ("analyzed", [1])
+
+
+def test_a_paid_id_that_is_never_stored_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """The disk stays full: the log names the analysis, since nobody else knows it."""
+    service, journal = Service(world()), FullFor(State.STARTED, 100)
+    in_virtual_time(batched(direct_session(service), clips(1), journal=journal))
+    (charge,) = service.ledger
+    assert f"has not stored the paid analysis {charge.analysis_id}" in caplog.text
+
+
+def asked(service: Service, method: str, path: str) -> Any:
+    """What the vendor answers to somebody else."""
+    answer = service.handle(ServiceRequest(method, path, {"apiKey": service.api_key}), 1_767_225_600.0)
+    assert answer.status == 200
+    return json.loads(answer.body)
+
+
+def delete_subjects(service: Service) -> None:
+    """Deletes all subjects at the vendor's."""
+    for subject in asked(service, "GET", "/subjects")["subjects"]:
+        asked(service, "POST", f"/subjects/{subject['id']}/delete")
+
+
+def test_a_lane_that_was_deleted_costs_no_clip() -> None:
+    """Each lane of an earlier run is given up once; the clip goes on to the next, or to a new one."""
+    service, journal = Service(world()), MemoryJournal()
+    first = batched(
+        direct_session(service), clips(2), journal=journal, tag_starts=True, concurrency=Concurrency(uploads=2)
+    )
+    assert words(in_virtual_time(first)) == ["analyzed"] * 2
+    assert len({charge.subject_id for charge in service.ledger}) == 2
+    delete_subjects(service)
+    second = batched(direct_session(service), [clip(8), clip(9)], journal=journal, tag_starts=True)
+    assert words(in_virtual_time(second)) == ["analyzed"] * 2
+    assert charges(service) == [1] * 4
+    faults = Recorded()
+    third = batched(direct_session(service, faults), [clip(7)], journal=journal, tag_starts=True)
+    assert words(in_virtual_time(third)) == ["analyzed"]
+    assert faults.routes.count(str(START)) == 1
+
+
+def test_a_subject_that_is_never_there_ends_the_clip() -> None:
+    """A lane made in this run whose start finds no subject: the clip is unfinished, and nothing goes round for ever."""
+    service = Service(world())
+
+    class Forgetting(Recorded):
+        def next(self, route: str, count: int) -> Fault | None:
+            if route == str(START):
+                delete_subjects(service)
+            return super().next(route, count)
+
+    faults = Forgetting()
+    (outcome,) = in_virtual_time(batched(direct_session(service, faults), clips(1), tag_starts=True))
+    assert outcome.word == "unfinished"
+    assert faults.routes.count(str(START)) == 1
+
+
+# --- what a refused upload leaves, and a clock that is off ------------------------------------------
+
+
+class FullForReleases(MemoryJournal):
+    """A journal whose disk has no room for the note of a start that nobody looks up any more."""
+
+    async def set_note(self, name: str, value: str) -> None:
+        if name.startswith("released:"):
+            raise JournalFull("The disk is full.")
+        await super().set_note(name, value)
+
+
+LEAVING = world(keep_refused_uploads=True, too_long_clips={"long.mp4"})
+LOST = FaultRule(str(START), CutAfter(charged=False), occurrence=2)
+
+
+@pytest.mark.parametrize("tagged", [True, False], ids=["on lanes", "without"])
+@pytest.mark.parametrize("runs", [1, 2], ids=["in the same run", "in the next run"])
+def test_what_a_refused_upload_left_is_nobody_elses(tagged: bool, runs: int) -> None:
+    """The start after it is lost: the analysis that the refused upload may have left is not taken for that one."""
+    service, journal, faults = Service(LEAVING), MemoryJournal(), Recorded(FaultPlan([LOST]))
+    settings: dict[str, Any] = {"journal": journal, "tag_starts": tagged, "concurrency": Concurrency(uploads=1)}
+    source = [named("long.mp4", 0), named("short.mp4", 1)]
+    if runs == 2:
+        in_virtual_time(batched(direct_session(service, faults), source[:1], **settings))
+    outcomes = in_virtual_time(batched(direct_session(service, faults), source, **settings))
+    assert words(outcomes) == ["refused", "uncertain"]
+    assert faults.routes.count(str(START)) == 2
+
+
+def test_a_refusal_that_cannot_be_remembered_stays_a_doubt() -> None:
+    """Without the note that its lane proves nothing any more the refusal is not written down either."""
+    service, journal = Service(LEAVING), FullForReleases()
+    settings: dict[str, Any] = {"journal": journal, "tag_starts": True}
+    (refused,) = in_virtual_time(batched(direct_session(service), [named("long.mp4", 0)], **settings))
+    assert refused.word == "refused"
+    assert in_virtual_time(states(journal)) == {State.INTENDED: 1}
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_a_doubt_on_a_lane_is_found_whatever_the_vendors_clock_says(hours: int) -> None:
+    """What is linked to the lane is the start, though it seem to have been made long before or after."""
+    service = Service(world(clock_offset=hours * 3600.0, shapes=Shapes(subject_items="objects")))
+    faults = Recorded(FaultPlan([FaultRule(str(START), CutAfter(charged=True))]))
+    (outcome,) = in_virtual_time(batched(direct_session(service, faults), clips(1), tag_starts=True))
+    assert (outcome.word, charges(service)) == ("analyzed", [1])
+
+
+# --- what a lookup may take for a start ---------------------------------------------------------------
+
+
+def started_elsewhere(service: Service) -> None:
+    """Another program of the account starts an analysis now."""
+    form = Form({"analysis_type": "side_view"}, Video("other.mp4", 5, "ab" * 32))
+    ask = ServiceRequest("POST", "/analysis/start", {"apiKey": service.api_key}, form=form)
+    assert service.handle(ask, in_process.loop_clock()).status == 202
+
+
+def test_a_process_that_died_had_ended_at_its_deadline() -> None:
+    """What another program starts hours after the intent of a dead process is no candidate for its start."""
+    service, journal = Service(world()), FullFor(State.UNCERTAIN, 5)
+    faults = Recorded(FaultPlan([FaultRule(str(START), CutAfter(charged=False))]))
+
+    async def story() -> Any:
+        await batched(direct_session(service, faults), clips(1), journal=journal)
+        assert await states(journal) == {State.INTENDED: 1}
+        journal.times = 0
+        await anyio.sleep(3 * 3600)
+        started_elsewhere(service)
+        return await batched(direct_session(service), clips(1), journal=journal)
+
+    (outcome,) = in_virtual_time(story())
+    assert isinstance(outcome, Uncertain)
+    assert not outcome.candidates
+
+
+def test_what_this_session_started_by_itself_is_no_candidate() -> None:
+    """The only other analysis of the account is one that the session knows, though the journal does not."""
+    service = Service(world())
+    faults = Recorded(FaultPlan([FaultRule(str(START), CutAfter(charged=False), occurrence=2)]))
+
+    async def story() -> Any:
+        async with direct_session(service, faults) as ochy:
+            await ochy.start(clip(5), SideView())
+            async with ochy.batch(SideView()) as batch:
+                return [outcome async for outcome in batch.run(clips(1))]
+
+    (outcome,) = in_virtual_time(story())
+    assert isinstance(outcome, Uncertain)
+    assert not outcome.candidates

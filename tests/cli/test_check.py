@@ -1,0 +1,148 @@
+"""`ochy check`, and what `ochy analyze` does with what it finds."""
+
+# What hinders a look is remembered for the life of a process, so tests make it forget.
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ochy_async.preflight import prober
+from tests.conftest import CLIP, world
+from tests.support.cli_harness import Shop, lines, opened, run
+from tests.support.videos import video
+
+SIDE = ("--view", "side")
+BACK = ("--view", "back")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A landscape, a portrait, one that is too long, and a text."""
+    (tmp_path / "1 across.mp4").write_bytes(video())
+    (tmp_path / "2 upright.mov").write_bytes(video("mov", (108, 192)))
+    (tmp_path / "3 long.webm").write_bytes(video("webm", (64, 36), frames=360))
+    (tmp_path / "4 text.mp4").write_text("hello, I am a text")
+    return tmp_path
+
+
+@pytest.fixture
+def shop(folder: Path) -> Iterator[Shop]:
+    """An emulator beside the folder."""
+    with opened(world(queueing=0, durations=(0.1, 0.1)), folder) as shop:
+        yield shop
+
+
+def test_a_folder_is_checked_clip_by_clip(folder: Path) -> None:
+    """A table with a verdict each, and below it what is wrong and what to do."""
+    told = run("check", str(folder), *SIDE)
+    assert told.exit_code == 1
+    assert told.stdout.startswith("1 of 4 fit; nothing was sent or spent\n")
+    rows = {line.split("/")[-1].split("  ")[0]: line for line in told.stdout.splitlines()[2:6]}
+    assert "  fits  " in rows["1 across.mp4"]
+    assert "192x108  " in rows["1 across.mp4"]
+    assert "may not fit   108x192" in rows["2 upright.mov"]
+    assert "does not fit  64x36" in rows["3 long.webm"]
+    assert "does not fit  –" in rows["4 text.mp4"]
+    assert "(side view): warning: picture: 108x192 is portrait" in told.stdout
+    assert f"mend it with: ffmpeg -ss 0 -i '{folder}/3 long.webm' -t 10 -c copy" in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("1 across.mp4", *SIDE), 0),
+        (("1 across.mp4", *SIDE, "--strict"), 0),
+        (("1 across.mp4", *BACK), 0),
+        (("1 across.mp4", *BACK, "--strict"), 1),
+        (("2 upright.mov", *BACK, "--strict"), 0),
+        (("2 upright.mov", *SIDE, "--strict"), 1),
+        (("2 upright.mov", *SIDE, "--treadmill", "--strict"), 0),
+        (("3 long.webm", *SIDE), 1),
+        (("4 text.mp4", *SIDE), 1),
+        (("gone.mp4", *SIDE), 1),
+        (("1 across.mp4",), 2),
+        (("1 across.mp4", "--view", "top"), 2),
+        (("*.avi", *SIDE), 2),
+        ((), 2),
+    ],
+)
+def test_the_exit_code_is_the_verdict(
+    words: tuple[str, ...], code: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0: all fit; 1: some do not; 2: wrong usage. Warnings count with --strict only."""
+    monkeypatch.chdir(folder)
+    assert run("check", *words).exit_code == code
+
+
+def test_neither_key_nor_network_is_needed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is sent, whatever the environment says."""
+
+    def no_network(*_: Any) -> None:
+        raise AssertionError("a connection was made")
+
+    monkeypatch.setattr(socket.socket, "connect", no_network)
+    told = run("check", str(folder / "1 across.mp4"), *SIDE, OCHY_API_KEY=None, OCHY_PREFLIGHT="nonsense")
+    assert told.exit_code == 0
+
+
+def test_json_tells_all_of_it(folder: Path) -> None:
+    """One object a line, in the order of the input."""
+    first, second, third, text = lines(run("check", str(folder), *SIDE, "--json"))
+    assert (first["verdict"], first["findings"], first["facts"]["frames"]) == ("fits", [], 30)
+    assert (second["verdict"], second["view"]) == ("may not fit", "side_view")
+    assert [(each["code"], each["severity"]) for each in second["findings"]] == [("orientation", "warning")]
+    (long,) = third["findings"]
+    assert (long["code"], long["severity"], long["fix_command"].split()[0]) == ("too_long", "error", "ffmpeg")
+    assert (text["facts"]["readable"], text["findings"][0]["code"]) == (False, "unreadable")
+
+
+def test_a_manifest_tells_view_and_treadmill(folder: Path) -> None:
+    """Each row is judged by its own."""
+    manifest = folder / "runners.csv"
+    manifest.write_text("file,view,treadmill,pace\n1 across.mp4,side,,\n2 upright.mov,side,yes,05:30\n")
+    told = run("check", str(manifest), "--strict", "--json")
+    assert (told.exit_code, [each["verdict"] for each in lines(told)]) == (0, ["fits", "fits"])
+
+
+def test_without_the_extra_the_command_to_install_it_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was not checked is no error, and no praise either."""
+    monkeypatch.setattr(prober, "find_spec", lambda _: None)
+    prober.hindrance_here.cache_clear()
+    try:
+        told = run("check", str(folder / "1 across.mp4"), *SIDE)
+    finally:
+        prober.hindrance_here.cache_clear()
+    assert told.exit_code == 0
+    assert "may not fit" in told.stdout
+    assert "Not known: length, picture size, frame rate" in told.stdout
+    assert "pip install 'ochy-async[video]'" in told.stderr
+
+
+# --- analyze -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("check", "paid", "code"), [((), 2, 1), (("--preflight", "warnings"), 1, 1), (("--preflight", "errors"), 2, 1)]
+)
+def test_analyze_buys_only_what_fits(check: tuple[str, ...], paid: int, code: int, shop: Shop) -> None:
+    """Errors stop a clip by default; the reason is told, and what does not stop it too."""
+    told = shop.analyze(str(shop.folder), *SIDE, *check, OCHY_PREFLIGHT=None)
+    assert (told.exit_code, shop.starts) == (code, paid)
+    assert "12.0 s are more than the 10 s" in told.stderr
+    assert "108x192 is portrait" in told.stderr
+
+
+def test_analyze_sends_anything_if_told_to(shop: Shop) -> None:
+    """The server decides then."""
+    path = shop.folder / "5 noise.mp4"
+    path.write_bytes(CLIP)
+    assert shop.analyze(str(path), *SIDE, OCHY_PREFLIGHT=None).exit_code == 1
+    assert shop.starts == 0
+    assert shop.analyze(str(path), *SIDE, "--preflight", "off", OCHY_PREFLIGHT=None).exit_code == 0
+    assert shop.starts == 1

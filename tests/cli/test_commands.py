@@ -1,0 +1,452 @@
+"""The command line against a real emulator: what it prints, sends and returns. No output holds a secret."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ochy_async.emulator import Html, Respond, ServiceRequest
+from ochy_async.preflight import prober
+from ochy_async.preflight.prober import hindrance_here
+from tests.conftest import CLIP, world
+from tests.support.canary import API_KEY, PROXY_PASSWORD, leaks
+from tests.support.cli_harness import QUICK, START, Result, Shop, click, eventually, lines, opened, process, run
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Generator[Shop]:
+    """A shop whose analyses take a fraction of a second."""
+    with opened(world(queueing=0.05, durations=(0.1, 0.2)), tmp_path) as it:
+        yield it
+
+
+@pytest.fixture
+def slow_shop(tmp_path: Path) -> Generator[Shop]:
+    """A shop whose analyses take a day."""
+    with opened(world(durations=(86_400, 86_400)), tmp_path) as it:
+        yield it
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    """A folder for the output of a process."""
+    path = tmp_path / "output"
+    path.mkdir()
+    return path
+
+
+# --- analyze --------------------------------------------------------------------------------------
+
+
+def test_analyze_shows_scores_and_metrics(shop: Shop) -> None:
+    """Without a terminal the results are plain lines, and stderr names the id that nothing else keeps."""
+    result = shop.analyze(*shop.clips("anna.mp4"), "--view", "side", "--calculated", "--no-journal")
+    assert result.exit_code == 0, result.output
+    for words in ("anna.mp4: side view, total score 0.", "forward cycle", "foot strike:", "ground contact time"):
+        assert words in result.stdout
+    assert f"anna.mp4: started and paid for, analysis {shop.ids[0]}" in result.stderr
+
+
+def test_analyze_shows_both_legs(shop: Shop) -> None:
+    """A back view is shown by leg, its calculated data by their way through the JSON."""
+    result = shop.analyze(*shop.clips("anna.mp4"), "--view", "back", "--calculated")
+    assert result.exit_code == 0, result.output
+    for words in ("pronation, left", "pronation, right", "pelvic drop, right", "left stance mean pronation"):
+        assert words in result.stdout
+
+
+def test_analyze_writes_a_line_of_json_for_each_clip(shop: Shop) -> None:
+    """`--json` gives one object a line, the raw results without the signed URLs."""
+    result = shop.analyze(*shop.clips("a.mp4", "b.mov"), "--view", "side", "--json")
+    told = lines(result)
+    assert result.exit_code == 0
+    assert {Path(each["clip"]).name for each in told} == {"a.mp4", "b.mov"}
+    assert {each["analysis_id"] for each in told} == set(shop.ids)
+    for each in told:
+        assert (each["outcome"], each["view"], each["error"]) == ("analyzed", "side_view", None)
+        assert each["bought"] is True
+        assert each["results"]["biomechanical_analysis"]["total_score"] > 0
+        assert not {"thumbnail", "output_video"} & each["results"].keys()
+    assert "://" not in result.stdout
+
+
+SENT = {
+    ("--view", "back"): ("analysis_type", "back_view"),
+    ("--height", "1.81"): ("height", "1.81"),
+    ("--weight", "66.5"): ("weight", "66.5"),
+    ("--pace", "04:45"): ("pace", "04:45"),
+    ("--treadmill",): ("treadmill", "true"),
+    ("--language", "fr"): ("language", "fr"),
+    ("--no-full-body",): ("full_body", "false"),
+    ("--subject-id", "SUBJECT"): ("subject_id", "SUBJECT"),
+    ("--notify-via-webhook",): ("notify_via_webhook", "true"),
+}
+
+
+def test_every_flag_reaches_the_server(shop: Shop) -> None:
+    """Each field of the form carries what its flag says."""
+    subject = shop.service.handle(ServiceRequest("POST", "/subjects", {"apiKey": API_KEY}, body=b"{}"), time.time())
+    subject_id = json.loads(subject.body)["subject_id"]
+    flags = [word.replace("SUBJECT", subject_id) for flag in SENT for word in flag]
+    result = shop.analyze(*shop.clips("a.mp4"), *flags)
+    assert result.exit_code == 0, result.output
+    wanted = {name: value.replace("SUBJECT", subject_id) for name, value in SENT.values()}
+    assert shop.service.forms == [wanted]
+
+
+def test_defaults_are_the_documented_ones(shop: Shop) -> None:
+    """Without flags the form holds what the vendor documents as the defaults."""
+    assert shop.analyze(*shop.clips("a.mp4"), "--view", "side").exit_code == 0
+    form = shop.service.forms[0]
+    assert (float(form["height"]), float(form["weight"])) == (1.7, 70)
+    assert (form["language"], form["treadmill"], form["notify_via_webhook"]) == ("en", "false", "false")
+
+
+def test_wrong_requests_are_told_whole_and_nothing_is_sent(shop: Shop) -> None:
+    """Every problem is named by its flag, exit code 2, before anything is sent."""
+    (clip,) = shop.clips("a.mp4")
+    flags = ("--view", "side", "--height", "175", "--treadmill", "--language", "tlh", "--full-body")
+    result = shop.analyze(clip, *flags)
+    assert result.exit_code == 2
+    for words in (
+        "Nothing was sent",
+        "--height: looks like centimeters",
+        "--pace: is required",
+        "--language:",
+        "--full-body:",
+    ):
+        assert words in result.stderr
+    assert shop.service.requests == ()
+
+
+def test_a_bad_clip_does_not_stop_the_others(shop: Shop) -> None:
+    """What cannot be sent is refused by itself, and the exit code says that something failed."""
+    good = shop.clips("a.mp4", "b.mp4")
+    result = shop.analyze(str(shop.folder / "gone.mp4"), *good, *shop.clips("notes.txt"), "--view", "side", "--json")
+    ends = {Path(each["clip"]).name: each["outcome"] for each in lines(result)}
+    assert ends == {"gone.mp4": "refused", "a.mp4": "analyzed", "b.mp4": "analyzed", "notes.txt": "refused"}
+    assert (result.exit_code, len(shop.ids)) == (1, 2)
+    assert "gone.mp4: refused: " in result.stderr
+
+
+def test_a_failed_analysis_is_told(tmp_path: Path) -> None:
+    """An analysis that ends as failed is an outcome with its id and a reason."""
+    with opened(world(queueing=0, durations=(0.1, 0.1), failing=1), tmp_path) as shop:
+        result = shop.analyze(*shop.clips("a.mp4"), "--view", "side", "--json")
+        (told,) = lines(result)
+    assert (result.exit_code, told["outcome"]) == (1, "failed")
+    assert "the credit is gone" in told["reason"]
+    assert told["analysis_id"] == shop.ids[0]
+
+
+def test_a_missing_key_is_told(shop: Shop) -> None:
+    """Without a key nothing is sent, the exit code is 3, and the way to set one is named."""
+    result = shop.analyze(*shop.clips("a.mp4"), "--view", "side", OCHY_API_KEY=None)
+    assert (result.exit_code, shop.service.requests) == (3, ())
+    assert "OCHY_API_KEY" in result.stderr
+    assert "--key-file" in result.stderr
+
+
+def test_a_refused_key_stops_new_starts(shop: Shop) -> None:
+    """After the first refusal of the key the other clips are reported as not started."""
+    clips = shop.clips("a.mp4", "b.mp4", "c.mp4")
+    result = shop.analyze(*clips, "--view", "side", "--json", "--in-flight", "1", OCHY_API_KEY="4f1d-wrong-key")
+    assert [each["outcome"] for each in lines(result)] == ["unfinished", "unfinished", "unfinished"]
+    assert (result.exit_code, shop.service.count(START)) == (3, 1)
+    assert "4f1d-wrong-key" not in result.output
+
+
+def test_missing_credits_stop_new_starts(tmp_path: Path) -> None:
+    """What was paid for is brought home, the rest is not started, and the exit code is 4."""
+    with opened(world(queueing=0, durations=(0.1, 0.1), credits=1), tmp_path) as shop:
+        clips = shop.clips("a.mp4", "b.mp4", "c.mp4")
+        result = shop.analyze(*clips, "--view", "side", "--json", "--in-flight", "1")
+    assert [each["outcome"] for each in lines(result)] == ["analyzed", "unfinished", "unfinished"]
+    assert (result.exit_code, shop.service.count(START)) == (4, 2)
+
+
+def test_what_was_not_waited_for_can_be_collected(slow_shop: Shop) -> None:
+    """A timeout leaves the id and the command that collects it; that command then does so."""
+    result = slow_shop.analyze(
+        *slow_shop.clips("a.mp4"), "--view", "back", "--timeout", "0.3", "--json", "--no-journal"
+    )
+    (told,) = lines(result)
+    assert (result.exit_code, told["outcome"], told["analysis_id"]) == (1, "unfinished", slow_shop.ids[0])
+    assert f"ochy wait --view back {slow_shop.ids[0]}" in result.stderr
+    slow_shop.skipped[0] = 100_000
+    collected = slow_shop.ochy("wait", *QUICK, slow_shop.ids[0], "--json", "--calculated")
+    (told,) = lines(collected)
+    assert (collected.exit_code, told["outcome"], told["view"], told["clip"]) == (0, "analyzed", "back_view", None)
+    assert len(slow_shop.ids) == 1
+
+
+def test_wait_tells_unknown_ids(shop: Shop) -> None:
+    """An id that the server does not know is refused, with the server's words."""
+    result = shop.ochy("wait", "no-such-id", "--view", "side", "--json")
+    (told,) = lines(result)
+    assert (result.exit_code, told["outcome"], told["error"]["status"]) == (1, "refused", 404)
+
+
+def test_results_stay_when_the_calculated_data_fail(shop: Shop) -> None:
+    """The results are told, with the error beside them, and the exit code is 1."""
+    assert shop.analyze(*shop.clips("a.mp4"), "--view", "side").exit_code == 0
+    shop.faults("GET */calculated_data", Respond(418), times=20)
+    result = shop.ochy("wait", *QUICK, *shop.ids, "--calculated", "--json")
+    (told,) = lines(result)
+    assert (result.exit_code, told["outcome"], told["calculated"]) == (1, "analyzed", None)
+    assert told["results"] is not None
+    assert told["error"]["status"] == 418
+    assert told["missing"] == ["calculated"]
+
+
+def test_analyze_with_an_emulator_needs_no_key(tmp_path: Path) -> None:
+    """`--emulator` works without key and says that the numbers are made up."""
+    clip = tmp_path / "a.webm"
+    clip.write_bytes(CLIP)
+    result = run("analyze", str(clip), "--view", "side", "--emulator", "--json", OCHY_API_KEY=None)
+    assert ([each["outcome"] for each in lines(result)], result.exit_code) == (["analyzed"], 0)
+    assert "made up" in result.stderr
+    assert "paid" not in result.stderr
+
+
+def test_the_key_comes_from_a_file(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """`--key-file` goes before the environment, which may name a file too; only the first line counts."""
+    path = tmp_path_factory.mktemp("key") / "key.txt"
+    path.write_text(f"\N{ZERO WIDTH NO-BREAK SPACE}{API_KEY} \r\nnot the key\n", encoding="utf-8")
+    clips = shop.clips("a.mp4", "b.mp4")
+    by_flag = shop.analyze(clips[0], "--view", "side", "--key-file", str(path), OCHY_API_KEY="wrong-key-1234")
+    by_name = shop.analyze(clips[1], "--view", "side", OCHY_API_KEY=None, OCHY_API_KEY_FILE=str(path))
+    path.unlink()
+    assert (by_flag.exit_code, by_name.exit_code) == (0, 0)
+    gone = shop.analyze(clips[0], "--view", "side", "--key-file", str(path))
+    assert (gone.exit_code, "cannot be read" in gone.stderr) == (3, True)
+
+
+# --- doctor ---------------------------------------------------------------------------------------
+
+
+def report(result: Any) -> list[dict[str, Any]]:
+    """The checks as JSON."""
+    checks: list[dict[str, Any]] = json.loads(result.stdout)["checks"]
+    return checks
+
+
+def states(result: Result) -> dict[str, str]:
+    return {each["check"]: each["state"] for each in json.loads(result.stdout)["checks"]}
+
+
+def test_doctor_finds_all_well(shop: Shop) -> None:
+    """With everything in place the exit code is 0, nothing is spent, and of the webhook only the host is shown."""
+    hook = b'{"url": "https://hooks.example.org/private-path?token=private", "enabled": true}'
+    shop.service.handle(ServiceRequest("PUT", "/webhook", {"apiKey": API_KEY}, body=hook), time.time())
+    result = shop.ochy("doctor")
+    assert (result.exit_code, shop.ids) == (0, []), result.output
+    assert "spends nothing" in result.stderr
+    assert "enabled, to hooks.example.org" in result.stdout
+    assert "private" not in result.output
+    assert set(states(shop.ochy("doctor", "--json")).values()) == {"ok", "unknown"}
+
+
+def test_doctor_tries_the_decoder(shop: Shop) -> None:
+    """With the versions of what reads clips, and no clip of the user's."""
+    pytest.importorskip("av", reason="needs the extra video: PyAV is not installed")
+    (decoder,) = (each for each in report(shop.ochy("doctor", "--json")) if each["check"] == "decoder")
+    assert decoder["state"] == "ok"
+    assert re.fullmatch(r"PyAV [\d.]+, FFmpeg [\w.-]+; it reads its proof clip right", decoder["found"])
+
+
+def test_doctor_finds_a_broken_decoder(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what it said, line by line, and what is to be done."""
+    (tmp_path / "av.py").write_text(
+        "import sys\nprint('libx: not found', file=sys.stderr)\nraise ImportError('libx')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    hindrance_here.cache_clear()
+    told = shop.ochy("doctor")
+    hindrance_here.cache_clear()
+    assert told.exit_code == 1
+    assert re.search(
+        r"^failed   decoder: PyAV[\d. ]* is not usable here: ImportError: libx\n         \| libx: not found$",
+        told.stdout,
+        re.MULTILINE,
+    )
+    assert "         -> Clips are sent after" in told.stdout
+
+
+def test_doctor_says_how_to_get_a_decoder(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the extra nothing has failed."""
+    monkeypatch.setattr(prober, "find_spec", lambda _: None)
+    hindrance_here.cache_clear()
+    told = shop.ochy("doctor", "--json")
+    hindrance_here.cache_clear()
+    (decoder,) = (each for each in report(told) if each["check"] == "decoder")
+    assert (told.exit_code, decoder["state"]) == (0, "unknown")
+    assert "pip install 'ochy-async[video]'" in decoder["advice"]
+
+
+def test_doctor_finds_a_refused_key(shop: Shop) -> None:
+    """A wrong key is told apart from an unreachable host; exit code 3."""
+    result = shop.ochy("doctor", "--json", OCHY_API_KEY="4f1d-wrong-key")
+    found = states(result)
+    assert (result.exit_code, found["host"], found["key"], found["key accepted"]) == (3, "ok", "ok", "failed")
+
+
+def test_doctor_finds_a_missing_key(shop: Shop) -> None:
+    """Without a key nothing is asked, and nothing is said to be well that was not seen."""
+    result = shop.ochy("doctor", "--json", OCHY_API_KEY=None)
+    found = states(result)
+    assert (result.exit_code, found["key"], found["host"], shop.service.requests) == (3, "failed", "unknown", ())
+
+
+def test_doctor_finds_an_unreachable_host(shop: Shop) -> None:
+    """Where nobody listens the exit code is 1 and the key is not blamed."""
+    result = shop.ochy("doctor", "--json", "--base-url", "http://127.0.0.1:1")
+    found = states(result)
+    assert (result.exit_code, found["host"], found["key accepted"]) == (1, "failed", "unknown")
+
+
+def proxy_of(result: Result) -> str:
+    """What doctor says of the proxy."""
+    (found,) = [each["found"] for each in json.loads(result.stdout)["checks"] if each["check"] == "proxy"]
+    return str(found)
+
+
+def test_doctor_names_the_proxy_without_its_credentials(shop: Shop) -> None:
+    """Host and port, and whether the base URL is reached through it; the password is in no output."""
+    secret = f"http://runner:{PROXY_PASSWORD.replace('/', '%2F')}@127.0.0.1:9"
+    assert proxy_of(shop.ochy("doctor", "--json")) == "none"
+    near = proxy_of(shop.ochy("doctor", "--json", OCHY_PROXY=secret))
+    assert near == "http://127.0.0.1:9, but the base URL is reached without it"
+    far = shop.ochy("doctor", "--json", "--base-url", "https://ochy.example", OCHY_PROXY=secret)
+    assert (far.exit_code, proxy_of(far)[:20]) == (1, "http://127.0.0.1:9; ")
+    assert "connection to the proxy" in far.stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "why"), [(f"http://runner:{PROXY_PASSWORD}@h", "OCHY_PROXY"), ("socks5://h", "SOCKS")]
+)
+def test_a_proxy_flag_takes_no_password(shop: Shop, given: str, why: str) -> None:
+    """Every process of the machine can read arguments, so credentials come from the environment."""
+    result = shop.ochy("wait", "a1b2c3d4", "--proxy", given)
+    assert (result.exit_code, why in result.stderr, shop.service.requests) == (2, True, ())
+
+
+def test_the_proxy_flag_comes_before_the_environment(shop: Shop) -> None:
+    """As the other flags do; `none` turns it off."""
+    command = ("doctor", "--json", "--base-url", "https://ochy.example:1", "--proxy")
+    assert (
+        proxy_of(shop.ochy(*command, "http://127.0.0.1:9", OCHY_PROXY="http://127.0.0.1:8"))[:18]
+        == "http://127.0.0.1:9"
+    )
+    assert proxy_of(shop.ochy(*command, "none", OCHY_PROXY="http://127.0.0.1:8")) == "none"
+
+
+def test_doctor_finds_a_bad_address(shop: Shop) -> None:
+    """A base URL without TLS is refused before anything is sent."""
+    result = shop.ochy("doctor", "--json", "--base-url", "http://ochy.example.org")
+    assert (result.exit_code, states(result)["base URL"], shop.service.requests) == (1, "failed", ())
+
+
+def test_doctor_finds_a_proxy_in_trouble(shop: Shop) -> None:
+    """A host that answers with an error page is reached, but the key is neither good nor bad."""
+    shop.faults("GET /webhook", Html(502))
+    result = shop.ochy("doctor", "--json")
+    found = states(result)
+    assert (result.exit_code, found["host"], found["key accepted"], found["webhook"]) == (1, "ok", "unknown", "failed")
+
+
+# --- processes ------------------------------------------------------------------------------------
+
+
+def test_a_reader_that_leaves_loses_nothing_that_is_paid(shop: Shop) -> None:
+    """When stdout is closed the run ends without a traceback and names what was paid for and not shown."""
+    words = ("analyze", *QUICK, *shop.clips("a.mp4"), "--view", "side", "--no-journal")
+    command = [sys.executable, "-m", "ochy_async.cli", *words]
+    env = shop.environment()
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)  # noqa: S603
+    assert child.stdout is not None
+    child.stdout.close()
+    assert child.stderr is not None
+    with child, child.stderr:
+        told = child.stderr.read()
+    assert child.returncode == 1
+    assert f"ochy wait --view side {shop.ids[0]}" in told
+    assert "Traceback" not in told
+    assert not leaks(told)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_bars_stay_off_stdout(shop: Shop, output: Path) -> None:
+    """With stderr on a terminal there are bars, and stdout in a file is clean JSON all the same."""
+    import pty
+
+    outer, inner = pty.openpty()
+    command = [sys.executable, "-m", "ochy_async.cli", "analyze", *QUICK, *shop.clips("a.mp4"), "--view", "side"]
+    env = shop.environment(TERM="xterm")
+    with (output / "stdout").open("w") as out:
+        child = subprocess.Popen([*command, "--json"], stdout=out, stderr=inner, env=env)  # noqa: S603
+        os.close(inner)
+        told = b"".join(iter(lambda: _read(outer), b"")).decode()
+        code = child.wait(10)
+    os.close(outer)
+    assert (code, json.loads((output / "stdout").read_text())["outcome"]) == (0, "analyzed")
+    assert "\x1b[" in told
+    assert "analyzed, score 0." in click.unstyle(told)
+    assert not leaks(told)
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 4096)
+    except OSError:  # so Linux tells that the other side is closed
+        return b""
+
+
+def test_the_emulator_serves_until_it_is_interrupted(output: Path) -> None:
+    """It prints what another shell needs, tells what is assumed, and its ledger at the end; exit code 0."""
+    with process("emulator", "--port", "0", "--behaviors", "--credits", "7", folder=output, env={}) as child:
+        eventually(lambda: "export " in (output / "stdout").read_text())
+        text = (output / "stdout").read_text()
+        (export,) = (line for line in text.splitlines() if line.startswith("export "))
+        env = dict(word.split("=", 1) for word in export.split()[1:])
+        result = run("doctor", **env)
+        child.send_signal(signal.SIGINT)
+        code = child.wait(10)
+    assert (result.exit_code, code) == (0, 0), result.output
+    assert "assumed" in text
+    assert "documented" in text
+    assert "0 credits spent on 0 clips, 7 left" in (output / "stdout").read_text()
+
+
+def test_the_emulator_tells_when_its_port_is_taken(shop: Shop) -> None:
+    """A port in use is a sentence, not a traceback."""
+    port = shop.emulator.url.rpartition(":")[2]
+    result = run("emulator", "--port", port)
+    assert (result.exit_code, "cannot listen" in result.stderr) == (1, True)
+
+
+def test_the_demo_kills_a_batch_and_pays_once(output: Path) -> None:
+    """No key, no terminal, no network: a kill with doubts, a credit for each clip, and plainly nothing of it real."""
+    begun = time.monotonic()
+    with process("demo", folder=output, env={}) as child:
+        code = child.wait(20)
+    text = (output / "stdout").read_text()
+    assert (code, time.monotonic() - begun < 20) == (0, True), (output / "stderr").read_text()
+    assert (text.count("\n  started "), text.count("\n  intended ")) == (4, 2)
+    for name in ("morning-run.mp4", "club-400m.mov", "belt-behind.webm", "belt-tempo.mp4", "trail-climb.avi"):
+        assert len(re.findall(rf"\n  {name} +(side|back) view  0", text)) == 1
+        assert len(re.findall(rf"\n  {name} +[0-9a-f]{{12}}  1\n", text)) == 1
+    assert "10 credits spent on 10 clips" in text
+    assert "requests sent for this table: 0" in text
+    assert text.startswith("Simulated results")
+    assert text.rstrip().endswith("no credit is spent.")

@@ -1,0 +1,465 @@
+"""What the command line decides without a network: exit codes, outcomes, sheets, and what is loaded when."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.cli_harness import CliRunner, click
+
+# isort: split
+from rich.cells import cell_len
+from rich.console import Console
+
+from ochy_async import __version__, errors
+from ochy_async.cli.app import COMMANDS, ochy
+from ochy_async.cli.display.outcomes import WORDS, Outcome, line_of, word_of
+from ochy_async.cli.display.progress import Bars, cells, shortened
+from ochy_async.cli.display.reporter import Paper, as_table
+from ochy_async.cli.display.tables import Sheet, clean, number, pace
+from ochy_async.cli.exit_codes import MEANINGS, Exit, exit_of, worst
+from ochy_async.cli.quoting import Command, command_line
+from ochy_async.events import StartLookedUp
+from ochy_async.protocol.side_view import SideViewCalculated
+
+LATE = ("aiohttp", "anyio", "rich", "ochy_async.session", "ochy_async.emulator.server")
+
+
+def python(code: str, *args: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-c", code, *args]
+    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)  # noqa: S603
+
+
+# --- loading --------------------------------------------------------------------------------------
+
+HELPED = f"""
+import sys
+from ochy_async.cli import main
+try:
+    main()
+except SystemExit:
+    print([name for name in {LATE!r} if name in sys.modules], file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("flag", ["--help", "--version"])
+def test_help_loads_nothing_heavy(flag: str) -> None:
+    """The help of the group and the version need no network and no terminal library."""
+    done = python(HELPED, flag)
+    assert (done.returncode, done.stderr) == (0, "[]\n")
+    assert done.stdout
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_of_the_table_exists(name: str) -> None:
+    """Each line of the table leads to a command that can tell its own help."""
+    result = CliRunner().invoke(ochy, [name, "--help"])
+    assert (result.exit_code, f"{name} [OPTIONS]" in result.output) == (0, True)
+
+
+def test_the_help_names_commands_and_exit_codes() -> None:
+    """The two tables are what the help shows."""
+    told = CliRunner().invoke(ochy, ["--help"]).output
+    assert all(f"  {name} " in told for name in COMMANDS)
+    assert all(f"  {int(code)} " in told for code in MEANINGS)
+    assert __version__ in CliRunner().invoke(ochy, ["--version"]).output
+
+
+BLOCKED = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == {0!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Missing())
+from ochy_async.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("package", ["click", "platformdirs", "rich"])
+def test_a_missing_extra_is_named_with_its_install_command(package: str) -> None:
+    """Without click or rich the exact install command is told, exit code 2."""
+    done = python(BLOCKED.format(package), "demo")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "pip install 'ochy-async[cli]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_core_package_is_no_matter_of_the_extra() -> None:
+    """A broken installation is not covered up by the hint."""
+    done = python(BLOCKED.format("attrs"), "demo")
+    assert done.returncode == 1
+    assert "ochy-async[cli]" not in done.stderr
+
+
+def test_the_module_can_be_run() -> None:
+    """`python -m ochy_async.cli` is the same program."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ochy_async.cli", "--version"],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+        env=dict(os.environ),
+    )
+    assert done.stdout == f"ochy {__version__}\n"
+
+
+# --- exit codes and outcomes ----------------------------------------------------------------------
+
+
+def all_errors() -> list[type[errors.OchyError]]:
+    found = [errors.OchyError]
+    for kind in found:
+        found += kind.__subclasses__()
+    return found
+
+
+@pytest.mark.parametrize("kind", all_errors())
+def test_every_error_has_an_exit_code_and_a_kind(kind: type[errors.OchyError]) -> None:
+    """No error falls through the tables, and none is taken for a success."""
+    error = kind("it went wrong")
+    assert exit_of(error) is not Exit.OK
+    assert word_of(error) in WORDS[1:]
+
+
+@pytest.mark.parametrize(
+    ("codes", "code"),
+    [
+        ([], 0),
+        ([0, 0], 0),
+        ([0, 1], 1),
+        ([1, 5, 0], 5),
+        ([5, 4, 1], 4),
+        ([4, 3, 5], 3),
+        ([3, 130, 4], 130),
+    ],
+)
+def test_the_weightiest_code_wins(codes: list[int], code: int) -> None:
+    """130 before 3 before 4 before 5 before 1."""
+    assert worst(map(Exit, codes)) == code
+
+
+@pytest.mark.parametrize(
+    ("error", "word"),
+    [
+        (errors.AnalysisFailed(), "failed"),
+        (errors.WaitTimeout(), "unfinished"),
+        (errors.ServerError(), "unfinished"),
+        (errors.KeyRefused(), "unfinished"),
+        (errors.UnreadableAnswer(), "unfinished"),
+        (errors.NotFound(), "refused"),
+    ],
+)
+def test_what_an_error_means_for_what_is_paid(error: errors.OchyError, word: str) -> None:
+    """What is paid goes on at the server, unless it failed there or is not known there."""
+    assert word_of(error) == word
+
+
+@pytest.mark.parametrize(
+    ("facts", "code"),
+    [
+        ({"word": "analyzed"}, 0),
+        ({"word": "analyzed", "missing": ("calculated",)}, 1),
+        ({"word": "refused"}, 1),
+        ({"word": "refused", "error": errors.ClipUnusable()}, 1),
+        ({"word": "failed"}, 1),
+        ({"word": "unfinished"}, 1),
+        ({"word": "unfinished", "error": errors.KeyRefused()}, 3),
+        ({"word": "unfinished", "error": errors.BuyCredits()}, 4),
+        ({"word": "uncertain"}, 5),
+        ({"word": "uncertain", "error": errors.ServerError()}, 5),
+    ],
+)
+def test_what_an_outcome_is_for_a_script(facts: dict[str, Any], code: int) -> None:
+    """Whatever is not complete is no success, and what is in doubt always says so."""
+    assert Outcome(**facts).exit == code
+
+
+def test_links_stay_out_of_the_json() -> None:
+    """Links under names that nobody foresaw are masked too."""
+    calculated = SideViewCalculated()
+    calculated.raw.update({"a": [{"later": "https://store/x?signature=1"}], "output_video": "https://store/y", "b": 1})
+    line = line_of(Outcome(word="analyzed", calculated=calculated))
+    assert json.loads(line)["calculated"] == {"a": [{"later": "[link]"}], "b": 1}
+
+
+@pytest.mark.parametrize("percentage", [None, -5.0, 45.0, 100.0, 250.0, float("nan")])
+def test_bars_take_any_percentage(percentage: float | None) -> None:
+    """Percentages are missing, fall and exceed 100; ids may be unknown, and endings come twice."""
+    bars = Bars(3)
+    bars.overall(5, "5 credits spent")
+    bars.uploading("a.mp4", 5, 10)
+    bars.watched("a.mp4", "id-1")
+    bars.analyzing("id-1", "analyzing", percentage)
+    bars.analyzing("unknown", "analyzing", percentage)
+    bars.forget("a.mp4", "id-1")
+    bars.forget("a.mp4", "id-1")
+
+
+@pytest.mark.parametrize(
+    ("name", "most", "shown"),
+    [
+        ("short.mp4", 20, "short.mp4"),
+        ("a-very-long-name.mp4", 12, "a-very…e.mp4"),
+        ("日本語の名前.mp4", 10, "日本….mp4"),
+        ("e\u0301e\u0301e\u0301e\u0301e\u0301e\u0301", 5, "e\u0301e\u0301…e\u0301e\u0301"),
+        ("🏃🏽🏃🏽🏃🏽", 7, "🏃🏽🏃…"),
+        ("name", 1, "…"),
+        ("name", 0, ""),
+    ],
+)
+def test_names_are_cut_in_the_middle(name: str, most: int, shown: str) -> None:
+    """By the cells that they take, an accent with its letter, and never wider than there is room."""
+    assert shortened(name, most) == shown
+    assert cells(shown) <= most
+
+
+@pytest.mark.parametrize("width", [1, 5, 20, 40, 60, 80, 200])
+@pytest.mark.parametrize("most", [1, 2, 3, 12, 50])
+def test_rows_fit_any_terminal(width: int, most: int) -> None:
+    """However narrow or low it is; from 40 cells on a percentage and a waiting time are whole."""
+    bars = Bars(30)
+    bars.overall(3, "12 credits spent, 1 uncertain")
+    bars.passing("POST /analysis/start: attempt 1 failed (ServerError); again in 3.0 s", 60)
+    for each in range(20):
+        bars.watched(f"clip {each:02} 日本語🏃🏽.mp4", f"id-{each}")
+    bars.analyzing("id-3", "analyzing", 61)
+    bars.doubted("clip 04 日本語🏃🏽.mp4", "lookup 3 of 7", 48)
+    console = Console(width=width, height=2 * most, force_terminal=True, color_system=None, file=io.StringIO())
+    with console.capture() as drawn:
+        console.print(bars)
+    rows = drawn.get().splitlines()
+    assert len(rows) <= most
+    assert max(map(cell_len, rows)) <= width
+    if width >= 40 and most == 50:
+        assert len([row for row in rows if row.rstrip().endswith(("61 %", "waiting 0:00"))]) == 19
+        assert any("lookup 3 of 7, 48 s left" in row for row in rows) or width < 60
+
+
+def test_nothing_is_estimated_from_nothing() -> None:
+    """A time left is shown once a clip was seen through; clips that an earlier run did say nothing of it."""
+    bars = Bars(4)
+    bars.overall(1, "")
+    bars.forget("done before.mp4", "id-0")
+    assert "left" not in row_of(bars)
+    bars.watched("a.mp4", "id-1")
+    bars.forget("a.mp4", "id-1")
+    bars.overall(2, "")
+    assert row_of(bars).endswith("0:00, 1 s left")
+
+
+def row_of(bars: Bars) -> str:
+    console = Console(width=80, height=24, color_system=None, file=io.StringIO())
+    with console.capture() as drawn:
+        console.print(bars)
+    return drawn.get().splitlines()[0].rstrip()
+
+
+def every_command(group: click.Group, *above: str) -> Iterator[tuple[str, ...]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        yield (*above, name)
+        if isinstance(command, click.Group):
+            yield from every_command(command, *above, name)
+
+
+@pytest.mark.parametrize("words", [*every_command(ochy)], ids=" ".join)
+def test_every_command_says_how_much_it_tells(words: tuple[str, ...]) -> None:
+    """Whatever command there is or will be, and whatever is below it, takes the four options, once."""
+    told = CliRunner().invoke(ochy, [*words, "--help"]).output
+    for option in ("-q, --quiet", "--no-progress", "-v, --verbose", "--debug"):
+        assert len(re.findall(rf"^  {option} ", told, re.MULTILINE)) == 1, told
+
+
+@pytest.mark.parametrize(
+    ("words", "env", "told"),
+    [
+        (["--quiet", "doctor", "--debug"], {}, "--quiet does not go together"),
+        (["doctor"], {"OCHY_LOG": "loud"}, "OCHY_LOG must be one of"),
+    ],
+)
+def test_amounts_that_make_no_sense(words: list[str], env: dict[str, str], told: str) -> None:
+    """Wrong usage is told, exit code 2."""
+    result = CliRunner().invoke(ochy, words, env=env)
+    assert (result.exit_code, told in result.output) == (2, True), result.output
+
+
+# --- tables ---------------------------------------------------------------------------------------
+
+ID = "3f0c9b6e-5d0f-4f5e-9d5e-0123456789ab"
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("columns", [("clip", "analysis"), ("state", "clip", "analysis", "key", "reason")])
+def test_ids_in_tables_are_whole(columns: tuple[str, ...], width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names and reasons are folded, ids and keys never; where that cannot be, each row is a record."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    cells_ = {"clip": "日本語の" * 9 + ".mp4", "analysis": ID, "key": "0a1b2c3d4e5f", "state": "started"}
+    row = tuple(
+        cells_.get(name, "It was cut off in the midst of an answer, and nobody knows more.") for name in columns
+    )
+    (drawn,) = as_table(Sheet("Table", columns, (row, row)))
+    assert drawn.count(ID) == 2
+    assert drawn.count("0a1b2c3d4e5f") == 2 * ("key" in columns)
+    assert max(map(cell_len, drawn.splitlines())) <= width or "┃" not in drawn
+
+
+def test_more_clips_than_lines_are_no_matter() -> None:
+    """A batch has more under way than a terminal has lines: the others take their turn."""
+    bars = Bars(100)
+    for clip in range(50):
+        bars.uploading(f"{clip}.mp4", 1, 2)
+        bars.watched(f"{clip}.mp4", f"id-{clip}")
+    for clip in range(50):
+        bars.forget(f"{clip}.mp4", f"id-{clip}")
+
+
+def test_what_has_ended_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a terminal each end is one line, whatever the clip is called."""
+    with Paper(total=2) as paper:
+        paper.ended(Outcome(word="analyzed", clip="a.mp4"))
+        paper.ended(Outcome(word="refused", clip="b\x1b[2J\n.mp4", reason="It is empty."))
+    told = capsys.readouterr()
+    assert told.err == "1 of 2, a.mp4: analyzed\n2 of 2, b\ufffd[2J\ufffd.mp4: refused: It is empty.\n"
+    assert told.out == ""
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({"attempt": 3, "left": 48.2, "reached": True}, "a.mp4: lookup 3 of 7, 48 s left; Ctrl-C is safe\n"),
+        (
+            {"attempt": 1, "left": 120.0, "reached": False},
+            "a.mp4: lookup 1 of 7, the server could not be reached, 2:00 left; Ctrl-C is safe\n",
+        ),
+        ({"attempt": 7, "left": 0.0, "next_in": None, "reached": True}, "a.mp4: lookup 7 of 7; Ctrl-C is safe\n"),
+    ],
+)
+def test_lookups_are_told(facts: dict[str, Any], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a terminal each lookup of a doubt is a line."""
+    usual: dict[str, Any] = {"clip": "a.mp4", "attempts": 7, "next_in": 5.0}
+    event = StartLookedUp(**{**usual, **facts})
+    with Paper() as paper:
+        paper.listen(event)
+    assert capsys.readouterr().err == told
+
+
+# --- words ----------------------------------------------------------------------------------------
+
+
+def test_nothing_drives_the_terminal() -> None:
+    """Whatever a server or a file name says, the terminal is not made to obey."""
+    assert clean("ab\x1b[2J\r\nc\x07") == "ab\ufffd[2J\ufffd\ufffdc\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (number(None, "ms"), "–"),
+        (number(279.6, "ms"), "280 ms"),
+        (number(0.372, digits=2), "0.37"),
+        (pace(None), "–"),
+        (pace(timedelta(seconds=471.03)), "7:51 /km"),
+        (pace(timedelta(seconds=359.7)), "6:00 /km"),
+    ],
+)
+def test_how_numbers_are_written(text: str, words: str) -> None:
+    """What is missing is a dash; seconds never reach sixty."""
+    assert text == words
+
+
+@pytest.mark.parametrize(
+    ("operands", "told"),
+    [
+        (["clips.journal", "a.mp4"], "ochy journal show clips.journal a.mp4"),
+        (["my clips/a b.mp4"], "ochy journal show 'my clips/a b.mp4'"),
+        (["it's.mp4", '"q".mp4'], """ochy journal show 'it'"'"'s.mp4' '"q".mp4'"""),
+        (["$(reboot).mp4"], "ochy journal show '$(reboot).mp4'"),
+        (["-x.mp4"], "ochy journal show -- -x.mp4"),
+        (["line\nbreak's.mp4"], "ochy journal show $'line\\x0abreak\\x27s.mp4'"),
+        (["\udcff.mp4"], "ochy journal show $'\\xff.mp4'"),
+    ],
+)
+def test_commands_can_be_pasted(operands: list[str], told: str) -> None:
+    """Every name comes through a shell as it is."""
+    assert command_line("ochy", "journal", "show", operands=operands) == told
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
+@pytest.mark.parametrize("name", ["a b", "it's", '"', "$HOME `x` \\", "\n", "\t\x1b[2J", "\udcff\udc80", "é\u200b", ""])
+def test_a_shell_reads_commands_back(name: str) -> None:
+    """What bash makes of a told command is the very name that was meant."""
+    script = command_line("printf", "%s\\0", operands=[name])
+    done = subprocess.run(["bash", "-c", os.fsencode(script)], capture_output=True, check=True)  # noqa: S603, S607
+    assert done.stdout == os.fsencode(name) + b"\0"
+
+
+VALUED = frozenset({"--max-credits", "--journal"})
+TYPED = Command(
+    ("ochy", "analyze"), ("a.mp4", "--max-credits", "3", "--again", "--journal", "--again", "--", "--again"), VALUED
+)
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (TYPED, "a.mp4 --max-credits 3 --again --journal --again -- --again"),
+        (TYPED.without("--again"), "a.mp4 --max-credits 3 --journal --again -- --again"),
+        (TYPED.without("--max-credits"), "a.mp4 --again --journal --again -- --again"),
+        (TYPED.with_value("--max-credits", "5"), "a.mp4 --max-credits 5 --again --journal --again -- --again"),
+        (TYPED.with_value("--out", "a b"), "--out 'a b' a.mp4 --max-credits 3 --again --journal --again -- --again"),
+        (Command(("ochy",), ("--max-credits=3", "a")).with_value("--max-credits", "5"), "--max-credits 5 a"),
+        (Command(("ochy",), ("a",)).with_flag("--again"), "--again a"),
+    ],
+)
+def test_a_command_is_told_again_with_a_change(command: Command, words: str) -> None:
+    """Options are told from their values, and from what stands behind a `--`."""
+    assert str(command) == f"{' '.join(command.name)} {words}"
+
+
+# --- what a terminal would obey ---------------------------------------------------------------------
+
+RED = "\x1b[31m"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(("analyze", f"m{RED}.csv"), id="manifest"),
+        pytest.param(("check", f"m{RED}.csv"), id="manifest, checked"),
+        pytest.param(("check", f"m{RED}.csv", "--json"), id="manifest, as JSON"),
+        pytest.param(("analyze", f"none{RED}.mp4"), id="clip"),
+        pytest.param((f"analyze{RED}",), id="command"),
+        pytest.param(("analyze", f"--out{RED}"), id="option"),
+        pytest.param(("analyze", "a.mp4", "--view", f"side{RED}"), id="choice"),
+        pytest.param(("analyze", "a.mp4", "--height", f"1{RED}"), id="number"),
+        pytest.param(("journal", f"show{RED}"), id="command of a group"),
+        pytest.param(("journal", "show", f"{RED}.journal"), id="journal"),
+        pytest.param(("exercises", "--from", f"{RED}.json"), id="file"),
+        pytest.param(("wait", f"{RED}id", "--key-file", f"key{RED}"), id="key file"),
+    ],
+)
+def test_no_name_reaches_the_terminal_as_a_command(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a file, an option or a manifest is called, it can neither color nor move nor retitle anything."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / f"m{RED}.csv").write_text(f"file,view,{RED}\na{RED}.mp4,nope{RED},1\n")
+    result = CliRunner().invoke(ochy, words, color=True, prog_name="ochy")
+    assert result.exit_code != 0
+    assert result.output
+    assert RED not in result.output

@@ -1,0 +1,79 @@
+"""The calculated data of a made-up runner agree with each other and with the results."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ochy_async.emulator.assessments import side_view_results
+from ochy_async.emulator.biomechanics.calculated import back_view_calculated, side_view_calculated
+from ochy_async.emulator.biomechanics.runner import Runner
+from tests.support.athletes import SIDES, a_runner, any_runner, runners, some
+
+
+@pytest.mark.parametrize(
+    ("speed", "packed"), [(2.123, 7.511), (1000 / 330, 5.3), (1000 / 300, 5.0), (1000 / 299.95, 5.0), (4.0, 4.1)]
+)
+def test_pace_is_packed_as_minutes_and_seconds(speed: float, packed: float) -> None:
+    """7 min 51.1 s per km is the number 7.511, as in the vendor's sample."""
+    runner = attrs.evolve(a_runner(), speed=speed)
+    assert side_view_calculated(runner)["metrics"]["pace_min_per_km"] == packed
+
+
+@some
+@given(st.integers(2, 9), st.integers(0, 59))
+def test_pace_handed_in_comes_back(minutes: int, seconds: int) -> None:
+    """What was said to be the pace is the pace of the answer."""
+    metrics = side_view_calculated(a_runner(pace=f"{minutes:02}:{seconds:02}"))["metrics"]
+    assert metrics["pace_min_per_km"] == pytest.approx(minutes + seconds / 100)
+
+
+@some
+@given(runners)
+def test_metrics_agree_after_rounding(runner: Runner) -> None:
+    """Contact and flight make a step within 1 ms; speed and cadence make a step length within 1 cm."""
+    metrics = side_view_calculated(runner)["metrics"]
+    step = 60_000 / metrics["step_frequency_steps_per_min"]
+    assert metrics["ground_contact_time_ms"] + metrics["time_of_flight_ms"] == pytest.approx(step, abs=1)
+    assert metrics["speed_meter_per_second"] * step / 1000 == pytest.approx(metrics["step_length_meter"], abs=0.01)
+
+
+@any_runner
+def test_results_and_calculated_data_tell_one_story(runner: Runner) -> None:
+    """The total score, the style and the overstride are the same in both answers."""
+    results, calculated = side_view_results(runner, language="en"), side_view_calculated(runner)
+    assert results["total_score"] == calculated["total_score"]
+    assert results["running_styles"] == calculated["running_styles"]
+    letters = {"score_good": "FootG", "score_okay": "FootO", "score_bad": "FootB"}
+    key = results["analysis_content"]["foot"]["texts"]["search_key"]
+    assert letters[calculated["overstride"]["score"]] == key
+
+
+def test_joint_angles_are_inner_angles_of_both_sides() -> None:
+    """Five joints, two sides, and no angle beyond the straight one."""
+    angles = side_view_calculated(a_runner())["joint_angles"]
+    assert set(angles) == {"ankle", "knee", "hip", "shoulder", "elbow"}
+    for sides in angles.values():
+        assert tuple(sides) == SIDES
+        assert all(0 <= angle["min"] <= angle["mean"] <= angle["max"] <= 180 for angle in sides.values())
+
+
+def test_feet_land_in_turn() -> None:
+    """Landings are told step by step, left and right in turn."""
+    landings = side_view_calculated(a_runner())["foot_landing"]
+    assert [landing["step"] for landing in landings] == list(range(1, len(landings) + 1))
+    assert all(one["side"] != other["side"] for one, other in pairwise(landings))
+    assert {landing["landing"] for landing in landings} <= {"rearfoot", "midfoot", "forefoot"}
+
+
+@any_runner
+def test_stance_mean_is_the_mean_of_the_steps(runner: Runner) -> None:
+    """Step-by-step data average to the stance mean that stands beside them."""
+    for leg in back_view_calculated(runner, full_body=True)["gait_cycle"].values():
+        for part, mean in leg["stance_mean"].items():
+            steps = [step[part] for step in leg["steps"]]
+            assert sum(steps) / len(steps) == pytest.approx(mean, abs=0.011)

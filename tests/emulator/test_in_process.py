@@ -1,0 +1,367 @@
+"""The emulated service as a transport: requests of the client, virtual time, no socket."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+
+from ochy_async.emulator import (
+    Body,
+    CutAfter,
+    CutBefore,
+    CutInside,
+    Delay,
+    EmulatorSettings,
+    FaultPlan,
+    FaultRule,
+    Html,
+    InProcessTransport,
+    NoConnection,
+    Redirect,
+    Respond,
+    RespondAfter,
+    RetryAfter,
+    Service,
+    Slow,
+    Truncated,
+    gzip_bomb,
+)
+from ochy_async.errors import ConnectionFailed, Phase, UnreadableAnswer
+from ochy_async.protocol import routes
+from ochy_async.protocol.wire import Request, Upload
+from tests.support.virtual_time import in_virtual_time
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from ochy_async.emulator import Fault
+    from ochy_async.protocol.wire import Response
+
+CLIP = bytes(range(250)) * 400
+SHA256 = hashlib.sha256(CLIP).hexdigest()
+
+
+class Film:
+    """A clip in ten chunks that knows how much of it was taken and whether it was closed."""
+
+    def __init__(self, content: bytes = CLIP) -> None:
+        self.content = content
+        self.taken = 0
+        self.closed = False
+        self.opened: list[AsyncGenerator[bytes]] = []
+
+    def chunks(self) -> AsyncGenerator[bytes]:
+        # Held on to, so that the collector cannot close what the transport forgot.
+        self.opened.append(self._chunks())
+        return self.opened[-1]
+
+    async def _chunks(self) -> AsyncGenerator[bytes]:
+        try:
+            for first in range(0, len(self.content), 10_000):
+                chunk = self.content[first : first + 10_000]
+                self.taken += len(chunk)
+                yield chunk
+        finally:
+            self.closed = True
+
+    def request(self, size: int = len(CLIP), **fields: str) -> Request:
+        upload = Upload(tuple(fields.items()), "video", "run.mp4", "video/mp4", size, self.chunks)
+        return Request(routes.START, routes.START.path(), upload=upload)
+
+
+def planned(fault: Fault) -> FaultPlan:
+    return FaultPlan([FaultRule("*", fault)])
+
+
+def asked(transport: InProcessTransport, request: Request | None = None) -> Response:
+    return in_virtual_time(transport.send(request or Film().request()))
+
+
+def get(route: routes.Route, **parts: str) -> Request:
+    return Request(route, route.path(**parts))
+
+
+def trouble(fault: Fault, request: Request) -> ConnectionFailed:
+    with pytest.raises(ConnectionFailed) as caught:
+        asked(InProcessTransport(faults=planned(fault)), request)
+    return caught.value
+
+
+# Without faults
+
+
+def test_a_clip_goes_in_whole_and_is_hashed() -> None:
+    """The service sees every byte, the fields and the name; the key is added here."""
+    service = Service()
+    film = Film()
+    response = asked(InProcessTransport(service), film.request(height="1.8"))
+    assert (response.status, response.request_complete) == (202, True)
+    assert (service.charges_of(SHA256), film.taken, film.closed) == (1, len(CLIP), True)
+
+
+def test_an_analysis_passes_in_virtual_time() -> None:
+    """Half a minute of the service's time is half a minute of the loop's, and takes no time."""
+
+    async def story() -> list[str]:
+        transport = InProcessTransport()
+        started = json.loads((await transport.send(Film().request())).body)
+        told: list[str] = []
+        for _ in range(3):
+            response = await transport.send(get(routes.RESULTS, analysis_id=started["video_id"]))
+            told.append(json.loads(response.body)["status"])
+            await anyio.sleep(15.5)
+        return told
+
+    assert in_virtual_time(story()) == ["pending", "analyzing", "success"]
+
+
+def test_json_goes_in_and_out() -> None:
+    """Bodies are JSON both ways, and header names are lower-case."""
+    transport = InProcessTransport()
+    response = asked(transport, Request(routes.CREATE_SUBJECT, "/subjects", json={"name": "Zoë"}))
+    assert (response.status, response.headers["content-type"]) == (201, "application/json")
+    subject_id = json.loads(response.body)["subject_id"]
+    profile = json.loads(asked(transport, get(routes.GET_SUBJECT, subject_id=subject_id)).body)
+    assert profile["name"] == "Zoë"
+
+
+def test_a_query_of_the_request_is_kept() -> None:
+    """What the client asks beside the key reaches the service, and cannot replace the key."""
+    request = Request(routes.GET_WEBHOOK, "/webhook", query=(("page", "2"), ("apiKey", "mine")))
+    assert asked(InProcessTransport(), request).status == 200
+
+
+@pytest.mark.parametrize(("key", "status"), [(None, 200), ("guessed", 403), ("", 401)])
+def test_the_key_is_the_services_or_ones_own(key: str | None, status: int) -> None:
+    """Without a key it uses one that is accepted."""
+    assert asked(InProcessTransport(EmulatorSettings(), api_key=key), get(routes.GET_WEBHOOK)).status == status
+
+
+def test_time_can_be_handed_in() -> None:
+    """The clock gives seconds since the epoch."""
+    service = Service()
+    asked(InProcessTransport(service, clock=lambda: 12.0))
+    assert service.ledger[0].at == 12.0
+
+
+@pytest.mark.parametrize("latency", [3.0, lambda: 3.0])
+def test_latency_passes_before_and_after_the_deed(latency: Any) -> None:
+    """Half on the way there, half on the way back."""
+
+    async def story() -> tuple[float, float]:
+        transport = InProcessTransport(latency=latency, clock=anyio.current_time)
+        begun = anyio.current_time()
+        await transport.send(Film().request())
+        return transport.service.ledger[0].at - begun, anyio.current_time() - begun
+
+    assert in_virtual_time(story()) == (1.5, 3.0)
+
+
+@pytest.mark.parametrize("size", [len(CLIP) - 1, len(CLIP) + 1])
+def test_an_upload_of_another_size_than_declared_never_arrives(size: int) -> None:
+    """A form that is too short or too long for its declared length is no whole request."""
+    service, film = Service(), Film()
+    with pytest.raises(ConnectionFailed) as caught:
+        asked(InProcessTransport(service), film.request(size))
+    assert (caught.value.phase, service.ledger, film.closed) == (Phase.INCOMPLETE, (), True)
+
+
+def test_an_empty_upload_is_an_upload() -> None:
+    """No bytes are what was declared."""
+    assert asked(InProcessTransport(), Film(b"").request(0)).status == 202
+
+
+def test_the_callers_own_error_comes_through() -> None:
+    """What the clip raises is not the network's fault, and nothing is charged."""
+
+    async def broken() -> AsyncGenerator[bytes]:
+        yield CLIP[:10]
+        raise OSError("the disk is gone")
+
+    upload = Upload((), "video", "run.mp4", "video/mp4", 100, broken)
+    service = Service()
+    with pytest.raises(OSError, match="the disk"):
+        asked(InProcessTransport(service), Request(routes.START, "/analysis/start", upload=upload))
+    assert service.requests == ()
+
+
+def test_a_closed_transport_is_closed() -> None:
+    """After `aclose` nothing is sent."""
+
+    async def story() -> None:
+        transport = InProcessTransport()
+        await transport.aclose()
+        await transport.aclose()
+        await transport.send(get(routes.GET_WEBHOOK))
+
+    with pytest.raises(RuntimeError, match="closed"):
+        in_virtual_time(story())
+
+
+# Faults
+
+
+@pytest.mark.parametrize(
+    ("fault", "phase", "charged", "taken"),
+    [
+        (NoConnection(), Phase.NOT_SENT, 0, 0),
+        (CutBefore(), Phase.INCOMPLETE, 0, 0),
+        (CutInside(25_000), Phase.INCOMPLETE, 0, 30_000),
+        (CutInside(len(CLIP)), Phase.COMPLETE, 0, len(CLIP)),
+        (CutAfter(charged=False), Phase.COMPLETE, 0, len(CLIP)),
+        (CutAfter(), Phase.COMPLETE, 1, len(CLIP)),
+        (Truncated(5), Phase.COMPLETE, 1, len(CLIP)),
+    ],
+    ids=repr,
+)
+def test_a_cut_start_tells_how_far_it_got(fault: Fault, phase: Phase, charged: int, taken: int) -> None:
+    """The phase is what a network lets the client know; the ledger is the truth."""
+    service, film = Service(), Film()
+    with pytest.raises(ConnectionFailed) as caught:
+        asked(InProcessTransport(service, planned(fault)), film.request())
+    assert (caught.value.phase, caught.value.route) == (phase, "POST /analysis/start")
+    assert (len(service.ledger), film.taken) == (charged, taken)
+    assert film.closed or not film.taken
+
+
+@pytest.mark.parametrize("fault", [CutInside(25_000), Slow(1000, side="upload")], ids=repr)
+def test_a_clip_is_closed_before_the_call_ends(fault: Fault) -> None:
+    """Cut or cancelled: not later, and not by the collector."""
+    film = Film()
+
+    async def story() -> bool:
+        with anyio.move_on_after(35), suppress(ConnectionFailed):
+            await InProcessTransport(faults=planned(fault)).send(film.request())
+        return film.closed
+
+    assert in_virtual_time(story())
+
+
+@pytest.mark.parametrize("fault", [CutBefore(), CutInside(5), CutAfter(), Truncated(0)], ids=repr)
+@pytest.mark.parametrize(
+    "request_",
+    [get(routes.GET_WEBHOOK), Request(routes.CREATE_SUBJECT, "/subjects", json={})],
+    ids=["GET", "JSON"],
+)
+def test_a_cut_request_without_an_upload_was_complete(fault: Fault, request_: Request) -> None:
+    """Headers and a small body leave at once: nobody knows whether they arrived."""
+    assert trouble(fault, request_).phase is Phase.COMPLETE
+
+
+def test_no_connection_is_no_connection_for_reads_too() -> None:
+    """Nothing was sent, whatever it was."""
+    assert trouble(NoConnection(), get(routes.GET_WEBHOOK)).phase is Phase.NOT_SENT
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "charged", "complete"),
+    [
+        (Respond(503), 503, 0, True),
+        (Respond(413, early=True), 413, 0, False),
+        (RespondAfter(500), 500, 1, True),
+        (Html(502), 502, 0, True),
+        (RetryAfter("1"), 429, 0, True),
+        (Redirect("https://example.com/"), 302, 0, True),
+        (Redirect("https://example.com/", acts=True), 302, 1, True),
+        (Body(b"not json"), 202, 1, True),
+        (Delay(600), 202, 1, True),
+        (Slow(1), 202, 1, True),
+    ],
+    ids=repr,
+)
+def test_a_fault_answers_and_charges_as_planned(fault: Fault, status: int, charged: int, complete: bool) -> None:
+    """The same rows as over a socket, and minutes pass in no time."""
+    service = Service()
+    response = asked(InProcessTransport(service, planned(fault)))
+    assert (response.status, response.request_complete) == (status, complete)
+    assert service.charges_of(SHA256) == charged
+
+
+@pytest.mark.parametrize(
+    ("fault", "seconds"),
+    [(Delay(60), 60), (Delay(60, after=True), 60), (Slow(2), 1), (Slow(1000, side="upload"), 100)],
+    ids=repr,
+)
+def test_waits_are_exact_in_virtual_time(fault: Fault, seconds: float) -> None:
+    """A minute is a minute; trickling takes bytes over rate."""
+
+    async def story() -> float:
+        transport = InProcessTransport(faults=planned(fault))
+        begun = anyio.current_time()
+        request = Film().request() if fault == Slow(1000, side="upload") else get(routes.GET_WEBHOOK)
+        await transport.send(request)
+        return anyio.current_time() - begun
+
+    assert in_virtual_time(story()) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(("fault", "charged"), [(Delay(60), 0), (Delay(60, after=True), 1)], ids=repr)
+def test_giving_up_on_a_late_answer_is_safe_or_too_late(fault: Fault, charged: int) -> None:
+    """A cancelled start is charged if the service had acted before the wait, and its clip is closed."""
+    service, film = Service(), Film()
+
+    async def story() -> None:
+        with anyio.move_on_after(30):
+            await InProcessTransport(service, planned(fault)).send(film.request())
+
+    in_virtual_time(story())
+    assert len(service.ledger) == charged
+    assert film.closed == bool(charged)
+
+
+def test_packed_answers_are_unpacked() -> None:
+    """As a real transport does, before anybody sees the body."""
+    response = asked(InProcessTransport(faults=planned(gzip_bomb(1_000_000))), get(routes.GET_WEBHOOK))
+    assert (len(response.body), "content-encoding" in response.headers) == (1_000_000, False)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (gzip_bomb(70_000_000), UnreadableAnswer),
+        (Body(bytes(65 * 2**20)), UnreadableAnswer),
+        (Body(b"no gzip", {"Content-Encoding": "gzip"}), ConnectionFailed),
+        (Body(b"\x1f\x8b", {"Content-Encoding": "gzip"}), ConnectionFailed),
+    ],
+    ids=["bomb", "large", "garbled", "short"],
+)
+def test_answers_that_no_transport_would_take(fault: Fault, error: type[Exception]) -> None:
+    """Too large after decompression, or not to be decompressed at all."""
+    with pytest.raises(error):
+        asked(InProcessTransport(faults=planned(fault)), get(routes.GET_WEBHOOK))
+
+
+def test_a_plan_counts_each_route_by_itself() -> None:
+    """What a plan is told: the route's template and the how-manieth request to it this is."""
+    told: list[tuple[str, int]] = []
+
+    class Plan:
+        def next(self, route: str, count: int) -> Fault | None:
+            told.append((route, count))
+            return None
+
+    transport = InProcessTransport(faults=Plan())
+    for request in (
+        get(routes.GET_WEBHOOK),
+        get(routes.RESULTS, analysis_id="a"),
+        get(routes.RESULTS, analysis_id="b"),
+    ):
+        asked(transport, request)
+    results = "GET /analysis/{analysis_id}/results"
+    assert told == [("GET /webhook", 1), (results, 1), (results, 2)]
+
+
+def test_every_route_of_the_client_is_known_to_the_service() -> None:
+    """The two were written apart from one sheet: no call may end as unknown path or method."""
+    transport = InProcessTransport()
+    parts = {"analysis_id": "a", "subject_id": "s"}
+    for route in routes.ROUTES:
+        names = {name: value for name, value in parts.items() if f"{{{name}}}" in route.template}
+        asked(transport, get(route, **names))
+    assert [f"{it.method} {it.template}" for it in transport.service.requests] == [str(it) for it in routes.ROUTES]
+    assert all(it.status != 405 for it in transport.service.requests)

@@ -1,0 +1,425 @@
+"""Opening and leaving a journal: whatever breaks in upon it, what was answered is there, and nothing is left open."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+from anyio import to_thread
+from attrs import evolve
+
+from ochy_async.errors import JournalError, JournalUnusable
+from ochy_async.journal.sqlite import store
+from ochy_async.journal.sqlite.joining import joined
+from ochy_async.journal.sqlite.journal import SqliteJournal
+from ochy_async.policy.clip_states import State
+from tests.journal.test_files import connection_of, fill_up, held_by_us, small_disk, until_full
+from tests.journal.test_journal import led, listed, new
+
+__all__ = ["small_disk"]
+
+pytestmark = pytest.mark.anyio
+
+TURNS = range(40)
+"""At which turns of the loop something breaks in: a dozen of them pass before the thread is all that is waited for."""
+ENTRIES = 3
+
+Leaving = Callable[[], None]
+"""Says that the block is about to be left."""
+
+
+# --- what breaks in -------------------------------------------------------------------------------
+
+
+async def left(path: Path, leaving: Leaving) -> None:
+    """Writes into a journal and leaves it."""
+    async with SqliteJournal(path) as journal:
+        for number in range(ENTRIES):
+            await led(journal, State.STARTED, str(number), analysis_id=f"id-{number}")
+        leaving()
+
+
+async def after(turns: int, begun: asyncio.Event, deed: Callable[[], object]) -> None:
+    """Does something some turns of the loop after something else has begun."""
+    await begun.wait()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    deed()
+
+
+async def by_a_timeout(path: Path, turns: int) -> None:
+    """The time of the whole block runs out."""
+    begun, loop = asyncio.Event(), asyncio.get_running_loop()
+    async with asyncio.timeout(None) as scope:
+
+        def out_of_time() -> None:
+            if not scope.expired():
+                scope.reschedule(loop.time())
+
+        clock = asyncio.ensure_future(after(turns, begun, out_of_time))
+        try:
+            await left(path, begun.set)
+        finally:
+            clock.cancel()
+
+
+async def by_a_sibling(path: Path, turns: int) -> None:
+    """Another task of its group fails."""
+    begun = asyncio.Event()
+
+    def fail() -> None:
+        raise LookupError
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(left(path, begun.set))
+        group.create_task(after(turns, begun, fail))
+
+
+async def by_hand(path: Path, turns: int, times: int = 1) -> None:
+    """The task is cancelled, once or several times in a row."""
+    begun = asyncio.Event()
+    task = asyncio.ensure_future(left(path, begun.set))
+    await after(turns, begun, lambda: None)
+    for _ in range(times):
+        task.cancel()
+        await asyncio.sleep(0)
+    await task
+
+
+async def by_hand_twice(path: Path, turns: int) -> None:
+    """Somebody is in a hurry."""
+    await by_hand(path, turns, times=2)
+
+
+async def by_hand_for_long(path: Path, turns: int) -> None:
+    """Somebody cancels in every turn, as a cancel scope does."""
+    await by_hand(path, turns, times=50)
+
+
+BREAKS: list[Callable[[Path, int], Coroutine[Any, Any, None]]] = [
+    by_a_timeout,
+    by_a_sibling,
+    by_hand,
+    by_hand_twice,
+    by_hand_for_long,
+]
+
+
+# --- what is there afterwards ---------------------------------------------------------------------
+
+
+async def lost(path: Path) -> str:
+    """What is wrong with a journal that was left: "" if nothing is."""
+    threads = [each.name for each in threading.enumerate() if "journal" in each.name]
+    held = held_by_us(path)
+    gc.collect()
+    try:
+        async with SqliteJournal(path) as journal:
+            there = len(await listed(journal, State.STARTED))
+    except JournalError as trouble:
+        return f"{type(trouble).__name__}: {trouble}"
+    wrong = [f"{there} of {ENTRIES} entries"] if there != ENTRIES else []
+    wrong += ["threads left"] if threads else []
+    wrong += ["handles left"] if held else []
+    return ", ".join(wrong)
+
+
+async def swallowed(work: Awaitable[None]) -> None:
+    """Waits for something, whatever it ends with."""
+    with suppress(asyncio.CancelledError, TimeoutError, LookupError, ExceptionGroup):
+        await work
+
+
+@pytest.mark.parametrize("break_in", BREAKS)
+async def test_a_journal_may_be_broken_off_at_any_turn(
+    tmp_path: Path, break_in: Callable[[Path, int], Coroutine[Any, Any, None]]
+) -> None:
+    """While it is left: all that was answered is there at once, and no handle nor thread is left."""
+    wrong: dict[int, str] = {}
+    for turns in TURNS:
+        path = tmp_path / f"{turns}.journal"
+        await swallowed(break_in(path, turns))
+        if found := await lost(path):
+            wrong[turns] = found
+    assert wrong == {}
+
+
+async def opened(path: Path, entering: Leaving) -> None:
+    """Opens a journal, and stays in it for a while."""
+    entering()
+    async with SqliteJournal(path):
+        await asyncio.sleep(0.001)
+
+
+async def test_a_journal_may_be_broken_off_while_it_is_opened(tmp_path: Path) -> None:
+    """At any turn: what was in it is there at once, and no handle nor thread is left."""
+    wrong: dict[int, str] = {}
+    for turns in TURNS:
+        path = tmp_path / f"{turns}.journal"
+        await left(path, lambda: None)
+        begun = asyncio.Event()
+        task = asyncio.ensure_future(opened(path, begun.set))
+        await after(turns, begun, task.cancel)
+        await swallowed(task)
+        if found := await lost(path):
+            wrong[turns] = found
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("times", [1, 2, 20])
+async def test_closing_comes_back_after_its_thread(times: int) -> None:
+    """However often it is cancelled: the cancellation is raised once the work has ended, and the loop went on."""
+    done = threading.Event()
+
+    def work() -> None:
+        time.sleep(0.05)
+        done.set()
+
+    task = asyncio.ensure_future(joined(work))
+    for _ in range(times):
+        await asyncio.sleep(0)
+        task.cancel()
+    began = time.monotonic()
+    await asyncio.sleep(0)
+    assert time.monotonic() - began < 0.04, "the loop was held"
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert done.is_set()
+    assert "ochy-journal" not in [thread.name for thread in threading.enumerate()]
+
+
+# --- every line -----------------------------------------------------------------------------------
+
+
+def raised_at(line: int, work: Callable[[], None]) -> bool:
+    """Does the work, with an exit at a line event of this thread. Whether it had so many."""
+    left = line
+
+    def step(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal left
+        if "ochy_async/journal/" not in frame.f_code.co_filename.replace(os.sep, "/"):
+            return None
+        if event == "line":
+            left -= 1
+            if left == 0:
+                raise SystemExit
+        return step
+
+    before = sys.gettrace()
+    sys.settrace(step)
+    try:
+        work()
+    except SystemExit:
+        return True
+    finally:
+        sys.settrace(before)
+    return left <= 0
+
+
+def closed_at_a_line(path: Path, line: int) -> bool:
+    """Opens a journal, writes, and leaves it, with an exit at a line of what is done on the loop for leaving it."""
+    found = False
+
+    async def main() -> None:
+        nonlocal found
+        journal = await SqliteJournal(path).__aenter__()
+        for number in range(ENTRIES):
+            await led(journal, State.STARTED, str(number), analysis_id=f"id-{number}")
+        closing = journal.__aexit__(None, None, None)
+
+        def once() -> None:
+            with suppress(StopIteration):
+                closing.send(None)
+
+        found = raised_at(line, once)
+        closing.close()
+
+    asyncio.run(main())
+    forget()
+    return found
+
+
+def forget() -> None:
+    """Waits for the threads of a loop that has ended, as an interpreter does, and drops what nobody holds."""
+    for thread in threading.enumerate():
+        if thread.name in ("ochy-journal", "AnyIO worker thread"):
+            thread.join()
+    gc.collect()
+
+
+@pytest.mark.filterwarnings(
+    "ignore:unclosed database:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+def test_an_exit_at_any_line_of_leaving_it(tmp_path: Path) -> None:
+    """As from a handler of a signal: the log stays unless all is in the file, so nothing is lost."""
+    wrong: dict[int, str] = {}
+    line = 1
+    while closed_at_a_line(path := tmp_path / f"{line}.journal", line):
+        if found := asyncio.run(lost(path)):
+            wrong[line] = found
+        line += 1
+    assert wrong == {}
+    assert line > 10
+
+
+@pytest.mark.filterwarnings(
+    "ignore:unclosed database:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+def test_a_journal_that_nobody_leaves_keeps_its_log(tmp_path: Path) -> None:
+    """Forgotten by its owner, as by a framework that never comes back to it: the next one goes on from the log."""
+    path = tmp_path / "clips.journal"
+
+    async def forgetful() -> None:
+        journal = await SqliteJournal(path).__aenter__()
+        for number in range(ENTRIES):
+            await led(journal, State.STARTED, str(number), analysis_id=f"id-{number}")
+
+    asyncio.run(forgetful())
+    forget()
+    assert path.with_name(f"{path.name}-wal").stat().st_size
+    assert not asyncio.run(lost(path))
+
+
+# --- full disks -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("entries", [1, 5, 25])
+@pytest.mark.parametrize("room", [0, 1, 2, 3, 6, 12])
+async def test_a_disk_that_is_full_when_it_is_left(small_disk: Path, entries: int, room: int) -> None:
+    """With any number of free pages: all that was answered is there once there is room again."""
+    path, ballast = small_disk / "clips.journal", small_disk / "ballast"
+    ballast.write_bytes(bytes(4096 * room))
+    async with SqliteJournal(path) as journal:
+        for number in range(entries):
+            await led(journal, State.STARTED, str(number))
+        fill_up(small_disk / "more")
+        ballast.unlink()
+    (small_disk / "more").unlink()
+    async with SqliteJournal(path) as journal:
+        assert len(await listed(journal)) == entries
+
+
+async def test_a_disk_that_its_journal_has_filled(small_disk: Path) -> None:
+    """Nothing of what was answered is lost, and nothing needs to be repaired."""
+    path, ballast = small_disk / "clips.journal", small_disk / "ballast"
+    ballast.write_bytes(bytes(900_000))
+    async with SqliteJournal(path) as journal:
+        stored = await until_full(journal)
+    ballast.unlink()
+    async with SqliteJournal(path) as journal:
+        assert len(await listed(journal)) == stored
+
+
+async def test_what_cannot_be_tidied_up_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A log that has to stay beside the journal is named."""
+    path = tmp_path / "clips.journal"
+    async with SqliteJournal(path) as journal:
+        await journal.put(new())
+        connection_of(journal).execute("PRAGMA query_only = ON")
+    assert "clips.journal-wal stays beside it" in caplog.text
+    async with SqliteJournal(path) as journal:
+        assert await journal.get("a") is not None
+
+
+# --- one process ----------------------------------------------------------------------------------
+
+
+FORKS = """
+import os, sys, warnings
+sys.path.append(sys.argv[2])
+warnings.simplefilter("ignore", DeprecationWarning)  # forking while there are threads: that is what is tried
+import anyio, asyncio, threading
+from tests.journal.test_journal import new
+from ochy_async.errors import JournalError
+from ochy_async.journal.sqlite.joining import joined
+from ochy_async.journal.sqlite.journal import SqliteJournal
+
+async def tried():
+    for deed in (journal.get("a"), journal.put(new("c")), journal.__aenter__(), SqliteJournal(path).__aenter__()):
+        try:
+            await deed
+        except JournalError as trouble:
+            print(trouble, flush=True)
+    await journal.__aexit__(None, None, None)
+
+path = sys.argv[1]
+loop = asyncio.new_event_loop()
+threading.Thread(target=loop.run_forever, daemon=True).start()
+journal = SqliteJournal(path)
+
+def awaited(deed):
+    return asyncio.run_coroutine_threadsafe(deed, loop).result(30)
+
+awaited(journal.__aenter__())
+awaited(journal.put(new("a")))
+child = os.fork()
+if not child:
+    anyio.run(tried)
+    sys.exit(7)  # as a program ends that knows of nothing: with all its objects
+print("child", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+print("log", os.path.getsize(path + "-wal") > 0, flush=True)
+awaited(journal.put(new("b")))
+awaited(journal.__aexit__(None, None, None))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked there")
+async def test_a_forked_child_leaves_the_journal_of_its_parent_alone(tmp_path: Path) -> None:
+    """It is told so when it uses it, it cannot open another on the same file, and its end changes nothing."""
+    path = tmp_path / "clips.journal"
+    command = [sys.executable, "-c", FORKS, str(path), str(Path(__file__).parents[2])]
+    done = await to_thread.run_sync(partial(subprocess.run, command, capture_output=True, text=True, timeout=60))
+    told = done.stdout.splitlines()
+    assert [line for line in told if "from which this one was forked" in line] == told[:3], done.stderr
+    assert "is open elsewhere" in told[3]
+    assert told[4:] == ["child 7", "log True"], done.stderr
+    async with SqliteJournal(path) as journal:
+        assert [entry.key for entry in await listed(journal)] == ["a", "b"]
+
+
+def moved(path: Path) -> None:
+    """Another name for the file."""
+    path.rename(path.with_name("elsewhere"))
+
+
+def replaced(path: Path) -> None:
+    """Another journal by its name."""
+    path.rename(path.with_name("elsewhere"))
+    path.with_name(f"{path.name}-wal").rename(path.with_name("elsewhere-wal"))
+    store.open_store(path).close()
+
+
+def deleted(path: Path) -> None:
+    """No file by its name any more, nor its log."""
+    path.unlink()
+    without_its_log(path)
+
+
+def without_its_log(path: Path) -> None:
+    """The file alone, as somebody leaves it who tidies up."""
+    path.with_name(f"{path.name}-wal").unlink()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="an open file cannot be moved there")
+@pytest.mark.parametrize("fate", [moved, replaced, deleted, without_its_log])
+async def test_a_journal_that_is_taken_away_intends_nothing(tmp_path: Path, fate: Callable[[Path], None]) -> None:
+    """While it is open: nothing is bought that nobody else would find; what is paid for is still written down."""
+    path = tmp_path / "clips.journal"
+    async with SqliteJournal(path) as journal:
+        entry = await journal.put(new())
+        fate(path)
+        with pytest.raises(JournalUnusable, match="deleted, moved or replaced while it was open"):
+            await journal.put(new("b"))
+        await journal.put(evolve(entry, state=State.STARTED, analysis_id="paid"))

@@ -1,0 +1,769 @@
+"""Files and disks: what is no journal, what was damaged, who else has it, and what a full disk or a kill leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import random
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from anyio import create_task_group, to_thread
+from attrs import evolve
+
+from ochy_async.errors import (
+    JournalBusy,
+    JournalDamaged,
+    JournalError,
+    JournalFull,
+    JournalUnusable,
+)
+from ochy_async.journal.contract import Entry, Kept
+from ochy_async.journal.sqlite import connection, files, mounts, store
+from ochy_async.journal.sqlite.errors import of_sqlite, of_system
+from ochy_async.journal.sqlite.journal import SqliteJournal
+from ochy_async.policy.clip_states import State
+from tests.journal.test_journal import led, listed, new
+
+pytestmark = pytest.mark.anyio
+
+KEPT = Kept(results=b'{"cadence": 171}' * 40, calculated=b"{}" * 3000)
+POSIX = pytest.mark.skipif(os.name != "posix", reason="there are no such files here")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a journal may be made."""
+    return tmp_path / "clips.journal"
+
+
+async def written(path: Path) -> list[object]:
+    """A closed journal with something of everything, and what it tells."""
+    async with SqliteJournal(path) as journal:
+        for number, state in enumerate([*State, *State]):
+            await led(journal, state, f"{number:02}", clip=f"clip-{number}.mp4", analysis_id=f"id-{number}", credits=1)
+        entry = await journal.get("04")
+        assert entry is not None
+        await journal.put(evolve(entry, state=State.ANALYZED), KEPT)
+        await journal.set_note("account", "digest")
+        return await told(journal)
+
+
+async def told(journal: SqliteJournal) -> list[object]:
+    """All that a journal tells."""
+    entries = await listed(journal)
+    about = [(await journal.get(e.key), await journal.history(e.key), await journal.kept(e.key)) for e in entries]
+    return [entries, about, await journal.tally(), await journal.analysis_ids(), await journal.notes("")]
+
+
+async def read(path: Path) -> list[object]:
+    """What the journal in a file tells."""
+    async with SqliteJournal(path) as journal:
+        return await told(journal)
+
+
+async def refusal(path: Path, kind: type[JournalError]) -> str:
+    """Why a file is refused: of this kind exactly, naming the place, without SQLite's error behind it."""
+    with pytest.raises(JournalError) as caught:
+        await SqliteJournal(path).__aenter__()
+    error = caught.value
+    assert type(error) is kind, error
+    assert repr(str(path)) in str(error)
+    assert not isinstance(error.__context__, sqlite3.Error)
+    return str(error)
+
+
+def data(path: Path) -> bytes:
+    """All bytes of a file."""
+    return path.read_bytes()
+
+
+def write(path: Path, whole: bytes) -> None:
+    """Gives a file other bytes."""
+    path.write_bytes(whole)
+
+
+def connection_of(journal: SqliteJournal) -> sqlite3.Connection:
+    """What an open journal uses."""
+    assert journal._store is not None  # pyright: ignore[reportPrivateUsage]
+    return journal._store.connection  # pyright: ignore[reportPrivateUsage]
+
+
+def held_by_us(path: Path) -> list[str]:
+    """The files of a journal that this process has open, where the system tells."""
+    handles = Path("/proc/self/fd")
+    names = [os.path.realpath(handle) for handle in handles.iterdir()] if handles.is_dir() else []
+    return [name for name in names if name.startswith(str(path))]
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every regular file of a folder."""
+    return {file.name: file.read_bytes() for file in sorted(folder.iterdir()) if file.is_file()}
+
+
+# --- a new file -----------------------------------------------------------------------------------
+
+
+async def test_a_new_journal_is_a_file_of_the_users_own(path: Path) -> None:
+    """Nobody else may read it, nor what lies beside it, and once closed it is one file."""
+    async with SqliteJournal(path) as journal:
+        await journal.put(new())
+        assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
+        assert sorted(content(path.parent)) == [path.name, f"{path.name}-wal"]
+    assert sorted(content(path.parent)) == [path.name]
+
+
+async def test_a_link_leads_to_the_journal(path: Path) -> None:
+    """The same file by another name is the same journal, and open once."""
+    there = await written(path)
+    link = path.with_name("link")
+    link.symlink_to(path.name)
+    async with SqliteJournal(link) as journal:
+        assert await told(journal) == there
+        await refusal(path, JournalBusy)
+
+
+@pytest.mark.parametrize("at", ["write_empty", "sync", "publish"])
+async def test_a_crash_while_it_is_made_leaves_no_half(path: Path, at: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever step does not come to its end, the name stays free and the next try succeeds."""
+
+    def crash(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store if at == "write_empty" else files, at, crash)
+        await refusal(path, JournalFull)
+        assert not content(path.parent)
+    assert (await written(path))[0]
+
+
+async def test_where_there_are_no_hard_links(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is made all the same; whoever comes second finds the name taken."""
+
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    assert await read(path)
+    assert sorted(content(path.parent)) == [path.name]
+    draft = path.with_name("draft")
+    draft.write_bytes(b"draft")
+    before = data(path)
+    with pytest.raises(FileExistsError):
+        files.publish(draft, path)
+    assert data(path) == before
+
+
+async def test_of_two_who_make_it_at_once_the_first_wins(path: Path) -> None:
+    """The second opens what the first has made."""
+
+    def slow(draft: Path) -> None:
+        files.find_or_make(path, store.write_empty)
+        store.write_empty(draft)
+
+    files.find_or_make(path, slow)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM marks").fetchone() == (2,)
+    assert sorted(content(path.parent)) == [path.name]
+
+
+# --- what is no journal ---------------------------------------------------------------------------
+
+
+def _text(path: Path) -> None:
+    path.write_text("file,view,height\n" * 500, encoding="utf-8")
+
+
+def _foreign(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE photos (name)")
+
+
+def _newer(path: Path) -> None:
+    files.find_or_make(path, store.write_empty)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA user_version = {store.SCHEMA + 1}")
+
+
+def _loop(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def _dangling(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+def _half_gone(path: Path) -> None:
+    path.with_name(f"{path.name}-wal").write_bytes(b"\x37\x7f\x06\x82" * 100)
+
+
+STRANGE: list[tuple[str, Callable[[Path], object], type[JournalError], str]] = [
+    ("text", _text, JournalUnusable, "no SQLite database"),
+    ("foreign", _foreign, JournalUnusable, "another program"),
+    ("newer", _newer, JournalUnusable, "Update ochy_async"),
+    ("empty", Path.touch, JournalDamaged, "is empty"),
+    ("half gone", _half_gone, JournalDamaged, "the file is gone"),
+    ("folder", Path.mkdir, JournalUnusable, "is a folder"),
+    pytest.param("fifo", lambda path: os.mkfifo(path), JournalUnusable, "not a regular file", marks=POSIX),  # type: ignore[list-item]
+    pytest.param("loop", _loop, JournalUnusable, "symbolic links", marks=POSIX),  # type: ignore[list-item]
+    pytest.param("dangling", _dangling, JournalUnusable, "No such file", marks=POSIX),  # type: ignore[list-item]
+]
+
+
+@pytest.mark.parametrize(("name", "make", "kind", "why"), STRANGE)
+async def test_what_is_no_journal_is_left_alone(
+    path: Path, name: str, make: Callable[[Path], object], kind: type[JournalError], why: str
+) -> None:
+    """It is refused with the reason, and nothing of it is changed nor made new."""
+    make(path)
+    before = content(path.parent)
+    assert why in await refusal(path, kind)
+    assert content(path.parent) == before
+
+
+@pytest.mark.parametrize("name", ["nowhere/clips.journal", "a\x00b", "x" * 300, "file/clips.journal"])
+async def test_a_place_where_no_file_can_be(tmp_path: Path, name: str) -> None:
+    """No folder, a file for a folder, a NUL or too long a name: refused, and no folder is made."""
+    (tmp_path / "file").touch()
+    await refusal(tmp_path / name, JournalUnusable)
+    assert list(content(tmp_path)) == ["file"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such permissions here")
+@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.parametrize("what", ["file", "folder"])
+async def test_what_may_not_be_written(path: Path, what: str) -> None:
+    """A file or a folder without the right to write is refused when it is opened."""
+    await written(path)
+    place = path if what == "file" else path.parent
+    place.chmod(0o500)
+    try:
+        await refusal(path, JournalUnusable)
+    finally:
+        place.chmod(0o700)
+
+
+async def test_a_file_that_says_it_is_read_only(path: Path) -> None:
+    """SQLite's own mark for it, in the header, works for root too: found by the first line that is written."""
+    await written(path)
+    flip(path, 18, 0x02 ^ 0x03)
+    await refusal(path, JournalUnusable)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("SQLITE_BUSY", JournalBusy),
+        ("SQLITE_BUSY_RECOVERY", JournalBusy),
+        ("SQLITE_FULL", JournalFull),
+        ("SQLITE_READONLY", JournalUnusable),
+        ("SQLITE_READONLY_DIRECTORY", JournalUnusable),
+        ("SQLITE_CANTOPEN_ISDIR", JournalUnusable),
+        ("SQLITE_NOTADB", JournalUnusable),
+        ("SQLITE_CORRUPT_INDEX", JournalDamaged),
+        ("SQLITE_IOERR_FSYNC", JournalError),
+        ("SQLITE_IOERR_LOCK", JournalUnusable),
+        ("SQLITE_NOLFS", JournalError),
+        (None, JournalError),
+    ],
+)
+def test_sqlites_words_are_translated(path: Path, name: str | None, kind: type[JournalError]) -> None:
+    """By the name of the code; its text, which may quote the content, is not passed on."""
+    error = sqlite3.OperationalError("secret")
+    if name is not None:
+        error.sqlite_errorname = name
+    trouble = of_sqlite(error, path)
+    assert type(trouble) is kind
+    assert "secret" not in str(trouble)
+    assert name is None or name in str(trouble)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (errno.ENOSPC, JournalFull),
+        (errno.EDQUOT, JournalFull),
+        (errno.EROFS, JournalUnusable),
+        (errno.EACCES, JournalUnusable),
+    ],
+)
+def test_the_systems_words_are_translated(path: Path, code: int, kind: type[JournalError]) -> None:
+    """A full disk and a forbidden one are different things to do."""
+    assert type(of_system(OSError(code, os.strerror(code)), path)) is kind
+
+
+# --- network file systems -------------------------------------------------------------------------
+
+MOUNTS = r"""
+22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+30 22 0:40 / /home/runner/clips rw - nfs4 server:/clips rw
+31 30 8:2 / /home/runner/clips/local rw master:3 - xfs /dev/sdb1 rw
+32 22 0:41 / /mnt/my\040share rw shared:2 - cifs //server/share rw
+33 22 0:42 / /mnt/twice rw - nfs server:/a rw
+34 33 8:3 / /mnt/twice rw - ext4 /dev/sdc1 rw
+35 22 0:43 / /mnt/ssh rw - fuse.sshfs user@server: rw
+36 22 0:44 / /mnt/usb rw - fuseblk /dev/sdd1 rw
+37 22 0:45 / /mnt/host rw - virtiofs host rw
+38 22 0:46 / /mnt/desktop rw - fuse.grpcfuse grpcfuse rw
+39 22 0:47 / /mnt/mac rw - osxfs osxfs rw
+a line that is cut
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/home/runner/a.journal", None),
+        ("/home/runner/clips/a.journal", "nfs4"),
+        ("/home/runner/clips2/a.journal", None),
+        ("/home/runner/clips/local/a.journal", None),
+        ("/mnt/my share/deep/a.journal", "cifs"),
+        ("/mnt/twice/a.journal", None),
+        ("/mnt/ssh/a.journal", "fuse.sshfs"),
+        ("/mnt/usb/a.journal", None),
+        ("/mnt/my share", "cifs"),
+        ("/mnt/host/a.journal", "virtiofs"),
+        ("/mnt/desktop/a.journal", "fuse.grpcfuse"),
+        ("/mnt/mac/a.journal", "osxfs"),
+        ("/", None),
+    ],
+)
+def test_network_mounts(path: str, kind: str | None) -> None:
+    """The longest mount point counts, of whole names; of two on one place the later."""
+    assert mounts.network_mount(MOUNTS, path) == kind
+
+
+@pytest.mark.parametrize(
+    ("path", "drive_type", "kind"),
+    [
+        (r"C:\clips\a.journal", 3, None),
+        (r"Z:\clips\a.journal", 4, "network drive"),
+        (r"\\server\share\a.journal", 1, "UNC share"),
+        (r"\\?\UNC\server\share\a.journal", 1, "UNC share"),
+        (r"\\?\C:\clips\a.journal", 3, None),
+    ],
+)
+def test_network_drives(path: str, drive_type: int, kind: str | None) -> None:
+    """Shares by their name, drives by what Windows says of them."""
+    assert mounts.network_drive(path, drive_type) == kind
+
+
+async def test_a_network_file_system_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is made there."""
+    monkeypatch.setattr(files, "_network", lambda _: "nfs4")
+    assert "file system (nfs4)" in await refusal(path, JournalUnusable)
+    assert not content(path.parent)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("ext4", None),
+        ("fuseblk", None),
+        ("fuse.mergerfs", None),
+        (None, None),
+        ("tmpfs", "lost when the machine restarts"),
+        ("ramfs", "lost when the machine restarts"),
+        ("fuse", "not known whether"),
+        ("fuse.something-new", "not known whether"),
+    ],
+)
+def test_doubtful_places(kind: str | None, words: str | None) -> None:
+    """Memory is lost at the next start, and of an unknown program nobody knows what it keeps: used, and said."""
+    doubt = mounts.doubt_about(kind)
+    assert doubt is None if words is None else words in str(doubt)
+
+
+async def test_a_journal_in_memory_is_said_to_be_one(small_disk: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Each time that it is opened; and it serves."""
+    assert (await written(small_disk / "clips.journal"))[0]
+    assert "lies in memory (tmpfs)" in caplog.text
+
+
+# --- damage ---------------------------------------------------------------------------------------
+
+
+def flip(path: Path, offset: int, bits: int) -> None:
+    """Changes some bits of one byte."""
+    data = bytearray(path.read_bytes())
+    data[offset] ^= bits
+    path.write_bytes(data)
+
+
+async def outcome(path: Path, there: list[object]) -> str:
+    """Whether a damaged journal tells the truth, or that it is damaged. Anything else fails the test."""
+    try:
+        assert await read(path) == there
+    except (JournalDamaged, JournalUnusable):
+        return "detected"
+    return "harmless"
+
+
+async def test_no_flipped_byte_tells_a_lie(path: Path) -> None:
+    """At offsets all over the file, in the header densely: found when it is opened, or without any effect."""
+    there = await written(path)
+    whole, chance = data(path), random.Random(1)
+    offsets = [*range(100), *chance.sample(range(100, len(whole)), 200)]
+    outcomes: list[str] = []
+    for offset in offsets:
+        write(path, whole)
+        flip(path, offset, 1 << chance.randrange(8))
+        outcomes.append(await outcome(path, there))
+    assert outcomes.count("detected") > len(offsets) // 10
+
+
+async def test_a_damage_that_sqlite_cannot_even_put_into_words(path: Path) -> None:
+    """A broken byte in the names of the tables ends up in SQLite's message, where Python cannot read it."""
+    await written(path)
+    flip(path, data(path).index(b"CREATE TABLE history") + 2, 0x80)
+    await refusal(path, JournalDamaged)
+
+
+async def test_every_byte_of_a_row_counts(path: Path) -> None:
+    """A change anywhere in what was stored is found: a state, a version, an id, a digit of the results."""
+    await written(path)
+    whole = data(path)
+    for piece in (b"clip-3.mp4", b"id-5", b"cadence", b"analyzed", b"digest", b"account", b'"version": 3'):
+        places_of_it = [at for at in range(len(whole)) if whole.startswith(piece, at)]
+        assert places_of_it
+        for at in places_of_it[:3]:
+            write(path, whole)
+            flip(path, at + len(piece) // 2, 0x01)
+            await refusal(path, JournalDamaged)
+
+
+async def test_no_truncated_file_tells_a_lie(path: Path) -> None:
+    """Cut at any page, and in the midst of one."""
+    there = await written(path)
+    whole = data(path)
+    for length in [1, 50, 100, 511, *range(512, len(whole), 4096 * 2 + 100)]:
+        write(path, whole[:length])
+        assert await outcome(path, there) == "detected", length
+
+
+SURGERY = [
+    "DELETE FROM entries WHERE key = '03'",
+    "DELETE FROM history WHERE seq = (SELECT max(seq) FROM history)",
+    "DELETE FROM results",
+    "DELETE FROM notes",
+    "DELETE FROM marks WHERE name = 'seals'",
+    "DELETE FROM marks WHERE name = 'open'",
+    "DROP TABLE notes",
+    "UPDATE entries SET state = 'open' WHERE key = '02'",
+    "UPDATE entries SET credits = 0",
+    "UPDATE entries SET checksum = NULL WHERE key = '02'",
+    "UPDATE history SET seq = seq + 1000, version = version + 9 WHERE key = '02'",
+    "UPDATE results SET calculated = NULL",
+    "UPDATE results SET key = '03'",
+    "UPDATE notes SET value = 'another'",
+    "UPDATE marks SET value = 'no ' WHERE name = 'open'",
+    "INSERT INTO notes SELECT 99, 'b', value, checksum FROM notes",
+]
+
+
+@pytest.mark.parametrize("sql", SURGERY)
+async def test_no_row_can_be_changed_or_lost(path: Path, sql: str) -> None:
+    """What another program, or a page that went back to what it was, makes of it is found when it is opened."""
+    await written(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(sql)
+        connection.commit()
+    await refusal(path, JournalDamaged)
+
+
+async def test_a_row_is_checked_whenever_it_is_read(path: Path) -> None:
+    """Damage that comes after opening is told, by every question that would see it; the rest goes on."""
+    await written(path)
+    async with SqliteJournal(path) as journal:
+        connection = connection_of(journal)
+        connection.execute("UPDATE entries SET credits = 7 WHERE key = '02'")
+        connection.execute("UPDATE history SET version = 9 WHERE key = '03' AND version = 2")
+        connection.execute("UPDATE results SET results = x'00'")
+        connection.execute("UPDATE notes SET value = 'another'")
+        entry = await journal.get("04")
+        assert entry is not None
+        for ask in (
+            lambda: journal.get("02"),
+            lambda: listed(journal),
+            lambda: journal.tally(),
+            lambda: journal.history("03"),
+            lambda: journal.analysis_ids(),
+            lambda: journal.kept("04"),
+            lambda: journal.notes("acc"),
+            lambda: journal.put(new("02")),
+        ):
+            with pytest.raises(JournalDamaged):
+                await ask()
+        assert (await journal.put(evolve(entry, state=State.ANALYZED))).version == entry.version + 1
+
+
+# --- full disks -----------------------------------------------------------------------------------
+
+
+async def test_a_full_disk_is_told_and_loses_nothing(path: Path) -> None:
+    """A change that has no room is refused whole; small ones go on where they fit; the rest is as it was."""
+    async with SqliteJournal(path) as journal:
+        await led(journal, State.STARTED, "a")
+        entry = await led(journal, State.STARTED, "b")
+        connection = connection_of(journal)
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count = {pages + 1}")
+        before = await told(journal)
+        large = evolve(entry, state=State.ANALYZED), Kept(results=bytes(100_000))
+        with pytest.raises(JournalFull) as caught:
+            await journal.put(*large)
+        assert not isinstance(caught.value.__context__, sqlite3.Error)
+        assert await told(journal) == before
+        together = [journal.put(*large), journal.set_note("small", "fits"), journal.put(*large)]
+        answers = await asyncio.gather(*together, return_exceptions=True)
+        assert [type(answer) for answer in answers] == [JournalFull, type(None), JournalFull]
+        assert (await journal.put(evolve(entry, state=State.FAILED))).version == 3
+    async with SqliteJournal(path) as journal:
+        assert len(await journal.history("b")) == 3
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Generator[Path]:
+    """A disk of a few pages, where one can be made."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
+    if sys.platform != "linux" or os.geteuid() != 0 or subprocess.run(mount, check=False).returncode:  # noqa: S603
+        pytest.skip("no disk can be mounted here")
+    yield place
+    subprocess.run(["umount", place], check=True)  # noqa: S603, S607
+
+
+async def test_a_disk_that_runs_full(small_disk: Path) -> None:
+    """What was answered is there; opening it on the full disk is refused; with room again all goes on."""
+    path, ballast = small_disk / "clips.journal", small_disk / "ballast"
+    write(ballast, bytes(1_600_000))
+    async with SqliteJournal(path) as journal:
+        stored = await until_full(journal)
+    assert stored > 5
+    fill_up(small_disk / "more")
+    await refusal(path, JournalFull)
+    await refusal(small_disk / "other.journal", JournalFull)
+    ballast.unlink()
+    async with SqliteJournal(path) as journal:
+        assert len(await listed(journal)) == stored
+        assert not [entry for entry in await listed(journal) if await journal.kept(entry.key) != KEPT]
+        await led(journal, State.STARTED, "more")
+
+
+async def test_a_disk_that_may_not_be_written(small_disk: Path) -> None:
+    """Refused before anything is bought, root or not, whether there is a journal or none."""
+    path = small_disk / "clips.journal"
+    there = await written(path)
+    remount(small_disk, "ro")
+    await refusal(path, JournalUnusable)
+    await refusal(small_disk / "other.journal", JournalUnusable)
+    remount(small_disk, "rw")
+    assert await read(path) == there
+
+
+def remount(disk: Path, how: str) -> None:
+    """Changes whether a disk may be written."""
+    subprocess.run(["mount", "-o", f"remount,{how}", str(disk)], check=True)  # noqa: S603, S607
+
+
+async def until_full(journal: SqliteJournal) -> int:
+    """How many results a journal stores until there is no room."""
+    for stored in range(1000):
+        try:
+            await journal.put(new(str(stored)), KEPT)
+        except JournalFull:
+            return stored
+    raise AssertionError("the disk is too large")
+
+
+def fill_up(path: Path) -> None:
+    """Leaves no room on a disk."""
+    with path.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(b"x" * 4096):
+            pass
+
+
+# --- other processes ------------------------------------------------------------------------------
+
+CHILD = """
+import sys, anyio
+sys.path.append(sys.argv[2])
+from attrs import evolve
+from tests.journal.test_journal import new
+from ochy_async.journal.contract import Entry, Kept
+from ochy_async.journal.sqlite.journal import SqliteJournal
+from ochy_async.policy.clip_states import State
+
+async def write(journal, lane):
+    for number in range(100_000):
+        key = f"{lane}-{number}"
+        entry = await journal.put(new(key))
+        await journal.put(evolve(entry, state=State.STARTED, analysis_id=key), Kept(results=key.encode()))
+        print(key, flush=True)
+
+async def main():
+    async with SqliteJournal(sys.argv[1]) as journal, anyio.create_task_group() as group:
+        print("open", flush=True)
+        for lane in range(4):
+            group.start_soon(write, journal, lane)
+
+anyio.run(main)
+"""
+
+
+@contextmanager
+def child(path: Path) -> Generator[subprocess.Popen[str]]:
+    """Another process that writes into the journal and says what it was answered."""
+    tests = str(Path(__file__).parents[2])
+    command = [sys.executable, "-c", CHILD, str(path), tests]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+async def test_a_killed_process_takes_nothing_with_it(path: Path) -> None:
+    """While it lives nobody else gets in; killed in the midst of writing, all that it was answered is there."""
+    for kill in range(4):
+        path, answered = path.with_name(f"{kill}.journal"), set[str]()
+        with child(path) as process:
+            await refusal(path, JournalBusy)
+            assert process.stdout is not None
+            for _ in range(20 + 35 * kill):
+                answered.add(process.stdout.readline().strip())
+            process.send_signal(signal.SIGKILL if sys.platform != "win32" else signal.SIGTERM)
+            answered.update(process.stdout.read().split())
+        async with SqliteJournal(path) as journal:
+            for key in answered:
+                kept = await journal.kept(key)
+                assert kept is not None
+                assert kept.results == key.encode()
+                assert len(await journal.history(key)) == 2
+
+
+async def test_after_a_crash_the_write_ahead_log_is_missed(path: Path) -> None:
+    """A copy of the file without the changes beside it is refused; with them it is whole."""
+    with child(path) as process:
+        assert process.stdout is not None
+        key = process.stdout.readline().strip()
+    log, aside = path.with_name(f"{path.name}-wal"), path.with_name("aside")
+    assert log.stat().st_size
+    log.rename(aside)
+    assert f"{log.name} beside it, are gone" in await refusal(path, JournalDamaged)
+    aside.rename(log)
+    async with SqliteJournal(path) as journal:
+        assert await journal.get(key) is not None
+
+
+async def test_nothing_is_left_running(path: Path) -> None:
+    """Closed, it holds no file and no lock: another connection may have it at once."""
+    await written(path)
+
+    def take() -> None:
+        with closing(sqlite3.connect(path, timeout=0)) as connection:
+            connection.execute("BEGIN EXCLUSIVE")
+
+    await to_thread.run_sync(take)
+    assert not held_by_us(path)
+
+
+def test_a_change_that_breaks_off_leaves_no_trace(path: Path) -> None:
+    """What it had written is taken back, its neighbors stay, and the file is sound."""
+
+    def break_off(used: store.Store) -> None:
+        used.set_note("half", "done")
+        raise LookupError
+
+    with closing(store.open_store(path)) as opened:
+        answers = opened.commit([lambda used: used.put(new(), None), break_off, lambda used: used.set_note("b", "c")])
+        assert [type(answer) for answer in answers] == [Entry, LookupError, type(None)]
+    with closing(store.open_store(path)) as opened:
+        assert opened.notes("") == {"b": "c"}
+        assert opened.get("a") is not None
+
+
+# --- the worker -----------------------------------------------------------------------------------
+
+
+async def test_no_sql_runs_on_the_loop(path: Path) -> None:
+    """Every statement, of a question or of a change, is another thread's work."""
+    threads: set[int] = set()
+    async with SqliteJournal(path) as journal:
+        connection_of(journal).set_trace_callback(lambda _: threads.add(threading.get_ident()))
+        await led(journal, State.ANALYZED)
+        await told(journal)
+    assert threads
+    assert threading.get_ident() not in threads
+
+
+async def test_a_thread_that_is_left_behind_is_waited_for(path: Path) -> None:
+    """A task's own `cancel()` does not stop its thread; the next change comes after it, not in its midst."""
+    midst = threading.Event()
+
+    def linger(sql: str) -> None:
+        if sql.startswith("INSERT") and not midst.is_set():
+            midst.set()
+            time.sleep(0.1)
+
+    async with SqliteJournal(path) as journal:
+        connection_of(journal).set_trace_callback(linger)
+        left = asyncio.ensure_future(journal.put(new("left")))
+        await to_thread.run_sync(midst.wait)
+        left.cancel()
+        await journal.put(new("next"))
+        assert left.cancelled()
+        assert [entry.key for entry in await listed(journal)] == ["left", "next"]
+
+
+async def test_changes_that_wait_share_a_commit(path: Path) -> None:
+    """One goes ahead, the others wait for the disk together; nobody waits for more than two commits."""
+    said: list[str] = []
+    async with SqliteJournal(path) as journal:
+        connection_of(journal).set_trace_callback(said.append)
+        async with create_task_group() as group:
+            for number in range(50):
+                group.start_soon(journal.put, new(str(number)))
+        assert 1 <= said.count("COMMIT") <= 2
+        assert len(await listed(journal)) == 50
+
+
+# --- what a journal depends on ----------------------------------------------------------------------
+
+ANSWERS: dict[str, object] = {
+    "journal_mode": "wal",
+    "synchronous": 2,
+    "locking_mode": "exclusive",
+    "fullfsync": 1,
+    "checkpoint_fullfsync": 1,
+    "cell_size_check": 1,
+    "trusted_schema": 0,
+}
+"""What SQLite answers of an open journal: without the first five a change that was answered may be forgotten."""
+
+
+@pytest.mark.parametrize(("name", "answer"), ANSWERS.items())
+async def test_what_sqlite_is_told(path: Path, name: str, answer: object) -> None:
+    """By an open journal, and by one that was just made."""
+    async with SqliteJournal(path) as journal:
+        assert connection_of(journal).execute(f"PRAGMA {name}").fetchone() == (answer,)
+
+
+async def test_a_setting_that_does_not_hold_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What SQLite does not answer as it was told, nothing is built upon."""
+    await written(path)
+    monkeypatch.setattr(connection, "DURABLE", {"synchronous": ("NORMAL", 2)})
+    assert "synchronous is not NORMAL" in await refusal(path, JournalUnusable)

@@ -1,0 +1,444 @@
+"""One contract, every journal: what is stored, what is refused, and what a cancellation leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import tempfile
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from anyio import CancelScope, create_task_group
+from attrs import evolve
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ochy_async.errors import JournalBusy, JournalConflict, JournalUnusable
+from ochy_async.journal.contract import Entry, Journal, Kept, Past, Tally
+from ochy_async.journal.memory import MemoryJournal
+from ochy_async.journal.sqlite.journal import SqliteJournal
+from ochy_async.journal.sqlite.store import PAGE
+from ochy_async.policy.clip_states import MOVES, State
+
+pytestmark = pytest.mark.anyio
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+WAY: dict[State, tuple[State, ...]] = {
+    State.INTENDED: (State.INTENDED,),
+    State.OPEN: (State.INTENDED, State.OPEN),
+    State.UNCERTAIN: (State.INTENDED, State.UNCERTAIN),
+    State.REFUSED: (State.INTENDED, State.REFUSED),
+    State.STARTED: (State.INTENDED, State.STARTED),
+    State.ANALYZED: (State.INTENDED, State.STARTED, State.ANALYZED),
+    State.FAILED: (State.INTENDED, State.STARTED, State.FAILED),
+}
+"""How an entry gets into each state."""
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Journal:
+    """Each journal that there is, not yet open."""
+    return MemoryJournal() if request.param == "memory" else SqliteJournal(tmp_path / "clips.journal")
+
+
+def new(key: str = "a", **facts: Any) -> Entry:
+    """An entry that was not stored yet."""
+    given: dict[str, Any] = {"key": key, "state": State.INTENDED, "at": NOW, **facts}
+    return Entry(**given)
+
+
+async def led(journal: Journal, state: State, key: str = "a", **facts: Any) -> Entry:
+    """A stored entry that went all the way into a state."""
+    entry = new(key, **facts)
+    for step in WAY[state]:
+        entry = await journal.put(evolve(entry, state=step))
+    return entry
+
+
+async def listed(journal: Journal, *states: State) -> list[Entry]:
+    """All entries in some states."""
+    return [entry async for entry in journal.entries(*states)]
+
+
+# --- what is stored -------------------------------------------------------------------------------
+
+
+async def test_a_new_journal_remembers_nothing(journal: Journal) -> None:
+    """Every question has an empty answer."""
+    async with journal:
+        assert await journal.get("a") is None
+        assert await journal.kept("a") is None
+        assert await journal.history("a") == ()
+        assert await listed(journal) == []
+        assert await journal.tally() == Tally(entries={}, credits=0)
+        assert await journal.analysis_ids() == frozenset()
+        assert await journal.notes("") == {}
+
+
+async def test_an_entry_comes_back_as_it_was(journal: Journal) -> None:
+    """With every field, and one version further."""
+    entry = new(
+        credits=2,
+        clip="clips/Läufer \U0001f3c3.mp4",
+        name="runner.mp4",
+        view="side_view",
+        subject_id="subject-1",
+        earliest=NOW - timedelta(seconds=5),
+        latest=NOW.astimezone(timezone(timedelta(hours=5, minutes=30))),
+        analysis_id="analysis-1",
+        started_at=NOW + timedelta(microseconds=1),
+        reason='line\nbreak, \x00 and "quotes" \' \\',
+    )
+    async with journal:
+        stored = await journal.put(entry)
+        assert stored == evolve(entry, version=1)
+        assert await journal.get("a") == stored
+    async with journal:
+        assert await journal.get("a") == stored
+
+
+@pytest.mark.parametrize(
+    "name", [os.fsdecode(b"clip-\xff\xfe.mp4"), "a\x00b", "", "'; DROP TABLE entries; --", "ß\u2028%_"]
+)
+async def test_no_name_is_too_hostile(journal: Journal, name: str) -> None:
+    """Broken encodings, NUL, quotes and wildcards come back as they were, as key, clip and note."""
+    async with journal:
+        await journal.put(new(key=name, clip=name, reason=name))
+        await journal.set_note(name, name)
+    async with journal:
+        entry = await journal.get(name)
+        assert entry is not None
+        assert (entry.key, entry.clip, entry.reason) == (name, name, name)
+        assert await journal.notes(name) == {name: name}
+
+
+async def test_many_changes_are_one_step(journal: Journal) -> None:
+    """All of them, each with its line of history; or none, where one is a conflict."""
+    async with journal:
+        stored = [await journal.put(new(key)) for key in ("k1", "k2")]
+        open_again = [evolve(each, state=State.OPEN, reason="again") for each in stored]
+        with pytest.raises(JournalConflict):
+            await journal.put_all([open_again[0], evolve(open_again[1], version=7)])
+        assert [await journal.get(each.key) for each in stored] == stored
+        await journal.put_all(open_again)
+        assert [(await journal.history(each.key))[-1].reason for each in stored] == ["again", "again"]
+        assert (await journal.tally()).entries == {State.OPEN: 2}
+
+
+async def test_results_are_kept_apart(journal: Journal) -> None:
+    """They stay when the entry changes without them, and are replaced as a whole."""
+    first, second = Kept(results=b'{"a": 1}', calculated=b"\x00\xff" * 5000), Kept(results=b"{}")
+    async with journal:
+        entry = await led(journal, State.STARTED)
+        assert await journal.kept("a") is None
+        entry = await journal.put(evolve(entry, state=State.ANALYZED), first)
+        entry = await journal.put(evolve(entry, reason="looked again"))
+        assert await journal.kept("a") == first
+        await journal.put(entry, second)
+    async with journal:
+        assert await journal.kept("a") == second
+        assert await journal.kept("b") is None
+
+
+async def test_history_tells_every_change(journal: Journal) -> None:
+    """In order, with what was known then; of this entry only."""
+    async with journal:
+        entry = await journal.put(new(reason="first try"))
+        await journal.put(new("b"))
+        entry = await journal.put(evolve(entry, state=State.OPEN, reason="not sent", at=NOW + timedelta(seconds=1)))
+        entry = await journal.put(evolve(entry, state=State.INTENDED, reason=""))
+        await journal.put(evolve(entry, state=State.STARTED, analysis_id="x"))
+    async with journal:
+        assert await journal.history("a") == (
+            Past(version=1, state=State.INTENDED, at=NOW, reason="first try"),
+            Past(version=2, state=State.OPEN, at=NOW + timedelta(seconds=1), reason="not sent"),
+            Past(version=3, state=State.INTENDED, at=NOW + timedelta(seconds=1)),
+            Past(version=4, state=State.STARTED, at=NOW + timedelta(seconds=1), analysis_id="x"),
+        )
+
+
+async def test_the_tally_counts_states_and_credits(journal: Journal) -> None:
+    """Of what is, not of what was."""
+    async with journal:
+        for key, state in enumerate([State.STARTED, State.STARTED, State.FAILED, State.OPEN]):
+            await led(journal, state, str(key), credits=int(state is not State.OPEN))
+        assert await journal.tally() == Tally(entries={State.STARTED: 2, State.FAILED: 1, State.OPEN: 1}, credits=3)
+
+
+async def test_no_analysis_id_is_forgotten(journal: Journal) -> None:
+    """The id of an earlier start counts as known even after the clip was started anew."""
+    async with journal:
+        entry = await led(journal, State.FAILED, analysis_id="old")
+        entry = await journal.put(evolve(entry, state=State.OPEN, analysis_id=None))
+        entry = await journal.put(evolve(entry, state=State.INTENDED))
+        await journal.put(evolve(entry, state=State.STARTED, analysis_id="new"))
+        assert await journal.analysis_ids() == {"old", "new"}
+
+
+async def test_notes_are_found_by_their_beginning(journal: Journal) -> None:
+    """A later value takes the place of the former; wildcards mean themselves."""
+    async with journal:
+        for name, value in [("lane/1", "a"), ("lane/2", "b"), ("lane0", "c"), ("l_ne/1", "d"), ("lane/2", "e")]:
+            await journal.set_note(name, value)
+        await journal.set_note("lane/\U0001f3c3", "f")
+        assert await journal.notes("lane/") == {"lane/1": "a", "lane/2": "e", "lane/\U0001f3c3": "f"}
+        assert await journal.notes("l_") == {"l_ne/1": "d"}
+        assert len(await journal.notes("")) == 5
+
+
+async def test_entries_come_oldest_first_in_pages(journal: Journal) -> None:
+    """By when they came, not by when they were changed; over the edge of a page; filtered by state."""
+    keys = [f"{(key * 7919) % 1000:03}" for key in range(PAGE + 3)]
+    async with journal:
+        async with create_task_group() as group:
+            for key in keys:
+                group.start_soon(led, journal, State.INTENDED, key)
+        order = [entry.key for entry in await listed(journal)]
+        assert sorted(order) == sorted(keys)
+        first = await journal.get(order[0])
+        assert first is not None
+        await journal.put(evolve(first, state=State.STARTED))
+        assert [entry.key for entry in await listed(journal)] == order
+        assert [entry.key for entry in await listed(journal, State.STARTED)] == order[:1]
+        assert len(await listed(journal, State.STARTED, State.INTENDED)) == len(keys)
+        assert await listed(journal, State.FAILED) == []
+
+
+async def test_entries_may_be_changed_while_they_are_listed(journal: Journal) -> None:
+    """None is seen twice, and none that stays is left out."""
+    async with journal:
+        for key in range(5):
+            await journal.put(new(str(key)))
+        seen: list[str] = []
+        async for entry in journal.entries(State.INTENDED):
+            seen.append(entry.key)
+            await journal.put(evolve(entry, state=State.UNCERTAIN))
+        assert seen == ["0", "1", "2", "3", "4"]
+
+
+# --- what is refused ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wanted", list(State))
+@pytest.mark.parametrize("state", [None, *State])
+async def test_only_the_moves_that_there_are(state: State | None, wanted: State) -> None:
+    """Every pair of states, in memory: the file shares the rule."""
+    async with MemoryJournal() as journal:
+        entry = new() if state is None else await led(journal, state)
+        if wanted in MOVES[state]:
+            assert (await journal.put(evolve(entry, state=wanted))).state is wanted
+        else:
+            with pytest.raises(JournalConflict, match=f"cannot become {wanted}"):
+                await journal.put(evolve(entry, state=wanted))
+
+
+async def test_an_unknown_move_stores_nothing(journal: Journal) -> None:
+    """Neither the entry, nor what it brought along, nor a line of history."""
+    async with journal:
+        entry = await led(journal, State.ANALYZED)
+        with pytest.raises(JournalConflict):
+            await journal.put(evolve(entry, state=State.INTENDED), Kept(results=b"{}"))
+        assert await journal.get("a") == entry
+        assert await journal.kept("a") is None
+        assert len(await journal.history("a")) == 3
+
+
+@pytest.mark.parametrize("version", [0, 1, 3])
+async def test_a_change_of_something_else_is_a_conflict(journal: Journal, version: int) -> None:
+    """An entry of another version than the stored one, older or newer, changes nothing."""
+    async with journal:
+        entry = await led(journal, State.STARTED)
+        with pytest.raises(JournalConflict, match="changed by somebody else"):
+            await journal.put(evolve(entry, state=State.ANALYZED, version=version))
+        assert await journal.get("a") == entry
+
+
+async def test_what_is_not_there_cannot_be_changed(journal: Journal) -> None:
+    """A version of an entry that the journal does not know is a conflict."""
+    async with journal:
+        with pytest.raises(JournalConflict):
+            await journal.put(new(version=1))
+        assert await journal.get("a") is None
+
+
+async def test_of_many_who_change_one_entry_one_wins(journal: Journal) -> None:
+    """All read the same version; the others are told, and the history has one line for it."""
+    outcomes: list[str] = []
+
+    async def change(entry: Entry, reason: str) -> None:
+        try:
+            await journal.put(evolve(entry, state=State.STARTED, reason=reason))
+        except JournalConflict:
+            outcomes.append("conflict")
+        else:
+            outcomes.append("won")
+
+    async with journal:
+        entry = await journal.put(new())
+        async with create_task_group() as group:
+            for worker in range(20):
+                group.start_soon(change, entry, str(worker))
+        assert sorted(outcomes) == ["conflict"] * 19 + ["won"]
+        assert len(await journal.history("a")) == 2
+
+
+async def test_a_conflict_does_not_spoil_its_neighbors(journal: Journal) -> None:
+    """Changes that share a commit succeed or fail each for itself."""
+    async with journal:
+        stored = [await journal.put(new(str(key))) for key in range(10)]
+        for entry in stored[::2]:
+            await journal.put(evolve(entry, state=State.OPEN))
+        changes = [journal.put(evolve(entry, state=State.UNCERTAIN)) for entry in stored]
+        outcomes = await asyncio.gather(*changes, return_exceptions=True)
+        assert [isinstance(outcome, JournalConflict) for outcome in outcomes] == [True, False] * 5
+        assert len(await listed(journal, State.UNCERTAIN)) == 5
+
+
+ASKED: list[Callable[[Journal], Awaitable[object]]] = [
+    lambda journal: journal.get("a"),
+    lambda journal: journal.put(new()),
+    lambda journal: journal.kept("a"),
+    lambda journal: journal.history("a"),
+    lambda journal: journal.tally(),
+    lambda journal: journal.analysis_ids(),
+    lambda journal: journal.notes(""),
+    lambda journal: journal.set_note("a", "b"),
+    lambda journal: listed(journal),
+]
+
+
+@pytest.mark.parametrize("ask", ASKED)
+async def test_a_closed_journal_says_so(journal: Journal, ask: Callable[[Journal], Awaitable[object]]) -> None:
+    """Before it is opened and after it was closed."""
+    with pytest.raises(JournalUnusable, match="not open"):
+        await ask(journal)
+    async with journal:
+        pass
+    with pytest.raises(JournalUnusable, match="not open"):
+        await ask(journal)
+
+
+async def test_a_journal_is_open_once(journal: Journal) -> None:
+    """The second batch is refused and the first goes on; closed, it can be opened again."""
+    async with journal:
+        with pytest.raises(JournalBusy):
+            await journal.__aenter__()
+        await journal.put(new())
+    async with journal:
+        assert await journal.get("a") is not None
+
+
+# --- what a cancellation leaves -------------------------------------------------------------------
+
+
+async def test_nothing_begins_once_cancelled(journal: Journal) -> None:
+    """A change that is asked for in a cancelled scope is not made."""
+    async with journal:
+        with CancelScope() as scope:
+            scope.cancel()
+            await journal.put(new())
+        assert scope.cancelled_caught
+        assert await journal.get("a") is None
+
+
+async def test_what_has_begun_is_done(journal: Journal) -> None:
+    """Changes in the air when their scope is cancelled are stored, each of them whole."""
+    async with journal:
+        async with create_task_group() as group:
+            for key in range(20):
+                group.start_soon(journal.put, new(str(key)), Kept(results=b"{}"))
+            group.start_soon(journal.set_note, "note", "set")
+            await asyncio.sleep(0)
+            group.cancel_scope.cancel()
+        assert [len(await journal.history(str(key))) for key in range(20)] == [1] * 20
+        assert await journal.notes("") == {"note": "set"}
+    async with journal:
+        assert len(await listed(journal)) == 20
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_task_that_is_cancelled_by_hand_leaves_no_half(journal: Journal, turns: int) -> None:
+    """No shield holds against a task's own `cancel()`: the change is whole or not there, and the others go on."""
+    async with journal:
+        async with create_task_group() as group:
+            changes = [asyncio.ensure_future(journal.put(new(str(key)), Kept(results=b"{}"))) for key in range(5)]
+            group.start_soon(journal.put, new("other"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            for change in changes[:3]:
+                change.cancel()
+            await asyncio.gather(*changes, return_exceptions=True)
+        for key in ("3", "4", "other"):
+            assert await journal.get(key) is not None
+        for key in map(str, range(5)):
+            there = await journal.get(key) is not None
+            assert len(await journal.history(key)) == there
+            assert (await journal.kept(key) is not None) == there
+
+
+async def test_closing_under_cancellation_closes(journal: Journal) -> None:
+    """What was stored is there for whoever opens it next."""
+    with CancelScope() as scope:
+        async with journal:
+            await journal.put(new())
+            scope.cancel()
+            await asyncio.sleep(1)
+    async with journal:
+        assert await journal.get("a") is not None
+
+
+# --- side by side ---------------------------------------------------------------------------------
+
+
+async def told(journal: Journal, work: Callable[[Journal], Awaitable[object]]) -> object:
+    """What a journal answers, a refusal included."""
+    try:
+        return await work(journal)
+    except JournalConflict as refused:
+        return str(refused)
+
+
+async def everything(journal: Journal) -> list[object]:
+    """All that a journal tells."""
+    entries = await listed(journal)
+    about = [(await journal.history(entry.key), await journal.kept(entry.key)) for entry in entries]
+    return [entries, about, await journal.tally(), await journal.analysis_ids(), await journal.notes("")]
+
+
+def step(chance: random.Random) -> Callable[[Journal], Awaitable[object]]:
+    """Something to do with a journal; at times something that is refused."""
+    key, version, analysis_id = chance.choice("abcd"), chance.randrange(6), chance.choice([None, "x", "y"])
+    sane, any_state, place = chance.random() < 0.8, chance.choice(list(State)), chance.random()
+    kept = chance.choice([None, Kept(results=bytes(chance.randrange(40)), calculated=chance.choice([None, b"", b"c"]))])
+
+    async def put(journal: Journal) -> object:
+        stored = await journal.get(key)
+        moves = sorted(MOVES[None if stored is None else stored.state])
+        state = moves[int(place * len(moves))] if sane else any_state
+        known = 0 if stored is None else stored.version
+        entry = new(key, state=state, version=known if sane else version, analysis_id=analysis_id, credits=version)
+        return await journal.put(entry, kept)
+
+    async def note(journal: Journal) -> object:
+        await journal.set_note(key * version, str(any_state))
+        return None
+
+    return note if chance.random() < 0.15 else put
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(min_value=0, max_value=2**32))
+async def test_the_file_does_what_the_memory_does(tmp_path: Path, seed: int) -> None:
+    """A random walk over both: the same answers, the same refusals, the same content after opening again."""
+    chance, memory = random.Random(seed), MemoryJournal()
+    file = SqliteJournal(Path(tempfile.mkdtemp(dir=tmp_path)) / "clips.journal")
+    for _ in range(2):
+        async with memory, file:
+            for _ in range(chance.randrange(30)):
+                work = step(chance)
+                assert await told(file, work) == await told(memory, work)
+            assert await everything(file) == await everything(memory)

@@ -1,0 +1,157 @@
+"""A batch of three clips, and the power goes at any moment of it: nothing that is paid for is forgotten."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ochy_async import SideView
+from ochy_async.batch.outcomes import Analyzed
+from ochy_async.emulator import sample_clip
+from ochy_async.errors import JournalError
+from ochy_async.journal.contract import Entry, Kept
+from ochy_async.journal.sqlite import store
+from ochy_async.journal.sqlite.errors import SQLITE_ERRORS
+from ochy_async.journal.sqlite.journal import SqliteJournal
+from ochy_async.policy.clip_states import NEXT, Step
+from ochy_async.protocol.routes import START
+from ochy_async.protocol.wire import Request, Response
+from tests.conftest import QUICK, direct_session, world
+from tests.support.power_loss import Delete, Disk, Files, Left, Mark, Record, RecordedConnection, Sync, Write
+
+pytestmark = pytest.mark.anyio
+
+CLIPS = 3
+VARIANTS = 12
+"""In how many ways what was not synced is lost in part, for each moment."""
+NAME = "clips.journal"
+
+
+class Sent(str):
+    """The name of a clip whose start may have been charged from now on."""
+
+
+class Told(SqliteJournal):
+    """A journal that notes what it has answered."""
+
+    def __init__(self, path: Path, record: Record) -> None:
+        super().__init__(path)
+        self.record = record
+
+    async def put(self, entry: Entry, kept: Kept | None = None) -> Entry:
+        stored = await super().put(entry, kept)
+        self.record.mark((stored, kept))
+        return stored
+
+
+async def recorded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Files, Record]:
+    """The file of a new journal, and all that happened to it in a batch."""
+    path, record = folder / NAME, Record()
+    store.open_store(path).close()
+    before = {NAME: path.read_bytes()}
+    disk = Disk(record)
+    monkeypatch.setattr(store, "Connection", RecordedConnection)
+    clips = []
+    for number in range(CLIPS):
+        clips.append(folder / f"{number}.mp4")
+        clips[-1].write_bytes(sample_clip(number, size=400))
+    ochy = direct_session(world(durations=(0.0, 0.1)), polling=QUICK)
+    transport: Any = ochy._core.transport  # pyright: ignore[reportPrivateUsage]
+    send = transport.send
+
+    async def watched(request: Request) -> Response:
+        if request.route == START and request.upload is not None:
+            record.mark(Sent(request.upload.filename))
+        answer: Response = await send(request)
+        return answer
+
+    transport.send = watched
+    async with ochy, ochy.batch(SideView(), journal=Told(path, record)) as batch:
+        outcomes = [outcome async for outcome in batch.run(clips)]
+    assert [type(each) for each in outcomes] == [Analyzed] * CLIPS
+    disk.unregister()
+    monkeypatch.undo()
+    return before, record
+
+
+def moments(before: Files, record: Record, chance: random.Random) -> Iterator[tuple[int, Files]]:
+    """Each moment at which the power may go, with what may be found then; the same files only once."""
+    left, seen = Left(dict(before)), set[bytes]()
+    for moment, what in enumerate([Mark(None), *record.happened]):
+        left.happen(what)
+        if isinstance(what, Mark):
+            seen.clear()  # more must be known from here on
+        for files in left.after_a_cut(chance, VARIANTS):
+            digest = hashlib.sha256(repr(sorted(files.items())).encode()).digest()
+            if digest not in seen:
+                seen.add(digest)
+                yield moment, files
+
+
+def forgotten(path: Path, marks: list[Any]) -> str:
+    """What a journal has forgotten of what must be known: "" if nothing, and what it says where it cannot be opened."""
+    try:
+        opened = store.open_store(path)
+    except (JournalError, *SQLITE_ERRORS) as trouble:
+        return f"{type(trouble).__name__}: {trouble}"
+    try:
+        return " ".join(_forgotten(opened, marks))
+    finally:
+        opened.connection.close()
+
+
+def _forgotten(opened: store.Store, marks: list[Any]) -> Iterator[str]:
+    names = {entry.name: entry for _, entry in opened.entries((), 0)}
+    for mark in marks:
+        if isinstance(mark, Sent):
+            if mark not in names or NEXT[names[mark].state] is Step.START:
+                yield f"{mark} would be bought again."
+        elif mark is not None:
+            stored, kept = mark
+            found = opened.get(stored.key)
+            if found is None or found.version < stored.version:
+                yield f"{stored.clip} is not {stored.state} any more."
+            elif found.analysis_id != stored.analysis_id and found.version == stored.version:
+                yield f"{stored.clip} has lost its id."
+            elif kept is not None and opened.kept(stored.key) != kept:
+                yield f"{stored.clip} has lost its results."
+
+
+def found_by_the_next(folder: Path, files: Files) -> None:
+    """Puts these files into a folder, and nothing else."""
+    for old in folder.iterdir():
+        old.unlink()
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+
+
+@pytest.fixture
+def disk() -> Iterator[Path]:
+    """A folder in memory, where there is one: thousands of journals are opened in it."""
+    memory = Path("/dev/shm")  # noqa: S108 - a folder of our own in it
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        yield Path(folder)
+
+
+async def test_the_power_may_go_at_any_moment(disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the disk has kept: the journal opens, knows every id that it confirmed, and buys nothing again."""
+    before, record = await recorded(tmp_path, monkeypatch)
+    wrong: dict[int, str] = {}
+    replays = 0
+    for moment, files in moments(before, record, random.Random(1)):
+        found_by_the_next(disk, files)
+        marks = [each.what for each in record.happened[:moment] if isinstance(each, Mark)]
+        if lost := forgotten(disk / NAME, marks):
+            wrong[moment] = lost
+        replays += 1
+    assert wrong == {}
+    assert replays > 500
+    assert sum(isinstance(each, Sync) for each in record.happened) > 4 * CLIPS
+    assert any(isinstance(each, Write) and each.file == NAME for each in record.happened)
+    assert record.happened[-1] == Delete(f"{NAME}-wal")

@@ -1,0 +1,261 @@
+"""What a refusal means: one class from status, code and route, and a text that is fit to be shown."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ochy_async.errors import (
+    BuyCredits,
+    ClipRefused,
+    KeyRefused,
+    NotFound,
+    NotReady,
+    OchyError,
+    RateLimited,
+    RequestRefused,
+    ServerError,
+    UnreadableAnswer,
+)
+from ochy_async.policy.retry import retry_after
+from ochy_async.protocol.error_mapping import error_of, words
+from ochy_async.protocol.routes import CALCULATED_DATA, GET_SUBJECT, LIST_SUBJECTS, RAW_DATA, RESULTS, START, Route
+from ochy_async.protocol.wire import Response
+
+
+def refused(route: Route, status: int, body: Any = None) -> OchyError:
+    """The error that an answer means; the body is JSON, or bytes as they are."""
+    sent = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return error_of(route, Response(status, {}, sent), "a1")
+
+
+DOCUMENTED: list[tuple[Route, int, str | None, str, type[OchyError], str]] = [
+    (LIST_SUBJECTS, 401, None, "API Key is missing", KeyRefused, "OCHY_API_KEY"),
+    (LIST_SUBJECTS, 403, None, "Invalid API Key", KeyRefused, "OCHY_API_KEY"),
+    (START, 403, None, "Invalid API Key", KeyRefused, "OCHY_API_KEY"),
+    (START, 402, "insufficient_credits", "Insufficient credits to perform analysis", BuyCredits, "Buy credits"),
+    (START, 402, None, "Insufficient credits to perform analysis", BuyCredits, "Buy credits"),
+    (START, 413, "file_too_large", "too large", ClipRefused, "30 MB"),
+    (START, 413, None, "too large", ClipRefused, "30 MB"),
+    (START, 400, "invalid_file_type", "bad type", ClipRefused, "MP4, MOV, AVI or WEBM"),
+    (START, 400, None, "Video longer than 10 s", ClipRefused, "10 s"),
+    (CALCULATED_DATA, 400, None, "not ready", NotReady, "Wait for it"),
+    (RAW_DATA, 400, None, "not ready", NotReady, "Wait for it"),
+    (RESULTS, 404, None, "not found", NotFound, "Check the id"),
+    (GET_SUBJECT, 404, None, "not found", NotFound, "deleted subject"),
+]
+
+
+@pytest.mark.parametrize(("route", "status", "code", "detail", "error", "advice"), DOCUMENTED)
+def test_every_documented_refusal_has_its_class(
+    route: Route, status: int, code: str | None, detail: str, error: type[OchyError], advice: str
+) -> None:
+    """The class says what can be done, the text says it in words, the facts are beside it."""
+    found = refused(route, status, {"detail": detail} | ({"code": code} if code else {}))
+    assert type(found) is error
+    assert (found.status, found.code, found.detail) == (status, code, detail)
+    assert (found.route, found.analysis_id) == (str(route), "a1")
+    assert detail in str(found)
+    assert advice in str(found)
+
+
+@pytest.mark.parametrize(
+    ("route", "status", "body", "error"),
+    [
+        (RESULTS, 400, {"detail": "no"}, RequestRefused),
+        (LIST_SUBJECTS, 405, {"detail": "no"}, RequestRefused),
+        (LIST_SUBJECTS, 409, {}, RequestRefused),
+        (LIST_SUBJECTS, 422, {"detail": []}, RequestRefused),
+        (LIST_SUBJECTS, 429, {}, RateLimited),
+        (LIST_SUBJECTS, 408, {}, ServerError),
+        (LIST_SUBJECTS, 500, {}, ServerError),
+        (LIST_SUBJECTS, 502, b"<html>Bad Gateway</html>", ServerError),
+        (LIST_SUBJECTS, 503, b"", ServerError),
+        (LIST_SUBJECTS, 599, None, ServerError),
+        (LIST_SUBJECTS, 403, b"<html>Forbidden</html>", KeyRefused),
+        (LIST_SUBJECTS, 301, b"", UnreadableAnswer),
+        (LIST_SUBJECTS, 307, {"detail": "moved"}, UnreadableAnswer),
+        (LIST_SUBJECTS, 304, b"", UnreadableAnswer),
+        (LIST_SUBJECTS, 199, b"", UnreadableAnswer),
+        (LIST_SUBJECTS, 999, b"", UnreadableAnswer),
+        (RESULTS, 422, {"code": "insufficient_credits"}, BuyCredits),
+        (START, 422, {"code": "file_too_large"}, ClipRefused),
+        (START, 500, {"code": "insufficient_credits"}, ServerError),
+        (START, 413, b"<html>413 Request Entity Too Large</html>", ClipRefused),
+        (START, 400, {"code": 7, "detail": {"a": 1}}, ClipRefused),
+        (START, 404, {"detail": "subject not found"}, NotFound),
+    ],
+)
+def test_every_other_answer_has_a_class_too(route: Route, status: int, body: Any, error: type[OchyError]) -> None:
+    """A code tells more than a status, a 5xx is never the request's fault, a redirect is never followed."""
+    assert type(refused(route, status, body)) is error
+
+
+def test_a_redirect_says_why_it_is_not_followed() -> None:
+    """Every URL carries the key, so a redirect would hand it to somebody else."""
+    found = refused(LIST_SUBJECTS, 302, b"")
+    assert "never followed" in str(found)
+    assert "Check the base URL" in str(found)
+
+
+def test_an_html_page_is_shown_by_its_kind_only() -> None:
+    """The page of a proxy may echo anything, so only its kind and size are told."""
+    found = refused(LIST_SUBJECTS, 302, b"<!DOCTYPE html><p>secret</p>")
+    assert isinstance(found, UnreadableAnswer)
+    assert found.excerpt == "HTML, 28 bytes"
+    assert "secret" not in str(found)
+
+
+@pytest.mark.parametrize("name", ["video_id", "analysis_id", "id"])
+def test_the_id_in_a_refusal_is_kept(name: str) -> None:
+    """A refusal that names an analysis is about that one, unless the call knows better."""
+    body = json.dumps({"detail": "no", name: "a7"}).encode()
+    assert error_of(START, Response(400, {}, body)).analysis_id == "a7"
+    assert error_of(START, Response(400, {}, body), "a1").analysis_id == "a1"
+
+
+# --- the vendor's words ------------------------------------------------------------------------------
+
+
+def test_a_list_of_complaints_is_told_without_the_input() -> None:
+    """The usual validation answer: places and messages are shown, what was sent never is."""
+    detail = [
+        {"loc": ["body", "height"], "msg": "Input should be a number", "input": "SENTVALUE", "ctx": {"x": "SENTVALUE"}},
+        {"loc": ["body", "Ada L."], "msg": "Field required"},
+        {"loc": "body", "msg": "Bad"},
+        {"msg": 7},
+        "SENTVALUE",
+        None,
+    ]
+    found = refused(LIST_SUBJECTS, 422, {"detail": detail})
+    assert found.detail == "body.height: Input should be a number; body.…: Field required; Bad"
+    assert "SENTVALUE" not in str(found) + repr(vars(found))
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("see https://partner.example/x?apiKey=K1 now", "see [link] now"),
+        ("GET http://h/?apiKey=K1", "GET [link]"),
+        ("s3://bucket/a.mp4 is gone", "[link] is gone"),
+        ("query apiKey=K1&x=2 is wrong", "query [link] is wrong"),
+        ("?APIKEY=K1", "[link]"),
+        ("token=K1", "[link]"),
+        ("X-Amz-Signature=K1", "[link]"),
+        ("ada@example.com is taken", "[address] is taken"),
+        ("<ada@example.com>", "[address]"),
+        ("two\nlines\r\n  and\ttabs", "two lines and tabs"),
+        ("  ", None),
+        ("", None),
+        (None, None),
+        (7, None),
+        ({"msg": "x"}, None),
+        ([], None),
+        ([{"input": "x"}], None),
+    ],
+)
+def test_the_vendors_words_are_masked(said: Any, shown: str | None) -> None:
+    """Links, keys and addresses are masked, line breaks go, and what is no text is dropped."""
+    assert words(said) == shown
+
+
+def test_long_words_are_cut() -> None:
+    """Nobody wants a page in a log."""
+    shown = words("word " * 10_000)
+    assert shown is not None
+    assert len(shown) <= 201
+    assert shown.endswith("…")
+
+
+@given(st.text(), st.sampled_from(["apiKey=K1K1K1", "https://h.example/K1K1K1", "K1K1K1@example.com"]), st.text())
+@settings(max_examples=100, deadline=None)
+def test_a_secret_is_masked_wherever_it_stands(before: str, secret: str, after: str) -> None:
+    """Whatever is around it, a key, a link or an address does not come through."""
+    said = f"{before.replace('K1', '')} {secret} {after.replace('K1', '')}"
+    assert "K1K1K1" not in (words(said) or "")
+
+
+@pytest.mark.parametrize("detail", [["x"] * 5_000, [{"msg": "m" * 5_000}] * 50, "x" * 10**6, {"a": {"b": 1}}])
+def test_a_refusal_has_a_short_text_whatever_was_said(detail: Any) -> None:
+    """The text of an error is bounded."""
+    assert len(str(refused(LIST_SUBJECTS, 422, {"detail": detail, "code": "c" * 10_000}))) < 600
+
+
+# --- Retry-After ---------------------------------------------------------------------------------------
+
+NOW = datetime(2025, 1, 1, 12, 0, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("3", 3),
+        ("0", 0),
+        (" 3 ", 3),
+        ("1.5", 1.5),
+        ("Wed, 01 Jan 2025 12:00:30 GMT", 30),
+        ("Wed, 01 Jan 2025 14:00:30 +0200", 30),
+        ("Wed, 01 Jan 2025 12:00:30 -0000", 30),
+        ("Wed, 01 Jan 2025 11:00:00 GMT", 0),
+        ("-5", None),
+        ("", None),
+        (".", None),
+        ("soon", None),
+        ("1e3", None),
+        ("inf", None),
+        ("nan", None),
+        ("٣", None),
+        ("3 s", None),
+        ("Wed, 32 Jan 2025 12:00:30 GMT", None),
+        ("Wed, 01 Jan 2025 99:00:30 GMT", None),
+        ("Wed, 01 Jan 99999999999999999999 12:00:00 GMT", None),
+        ("Wed, 01 Jan 2025 12:00:30 +99999999999999999999", None),
+    ],
+)
+def test_a_pause_is_seconds_or_a_date(said: str, seconds: float | None) -> None:
+    """Whole and decimal seconds, a date in any zone; a date in the past is no pause, garbage is none said."""
+    assert retry_after({"retry-after": said}, NOW) == seconds
+
+
+def test_a_date_is_measured_against_the_servers_own_clock() -> None:
+    """The answer's `Date` tells what the server thinks the time is; ours may be wrong."""
+    headers = {"retry-after": "Wed, 01 Jan 2025 13:00:10 GMT", "date": "Wed, 01 Jan 2025 13:00:00 GMT"}
+    assert retry_after(headers, NOW) == 10
+    assert retry_after({**headers, "date": "yesterday"}, NOW) == 3610
+
+
+@pytest.mark.parametrize("said", ["9" * 30, "9" * 400, "1" + "0" * 5_000, "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_huge_pause_is_still_a_number(said: str) -> None:
+    """However much is asked for, it is finite and long."""
+    seconds = retry_after({"retry-after": said}, NOW)
+    assert seconds is not None
+    assert 3600 < seconds < 1e12
+
+
+def test_no_pause_is_none() -> None:
+    """Most answers ask for none."""
+    assert retry_after({}, NOW) is None
+
+
+dates = st.builds(
+    "{}, {} {} {} {} {}".format,
+    st.sampled_from(["Wed", "Xxx"]),
+    st.integers(-1, 40),
+    st.sampled_from(["Jan", "Feb", "Foo"]),
+    st.integers(-1, 10**12),
+    st.from_regex(r"[0-9]{1,3}:[0-9]{2}(:[0-9]{2})?", fullmatch=True),
+    st.sampled_from(["GMT", "-0000", "+2500", "EST", "x", "", "+" + "9" * 12]),
+)
+
+
+@given(st.text(max_size=30) | dates, st.text(max_size=30) | dates)
+@settings(max_examples=80, deadline=None)
+def test_any_header_is_a_pause_or_none(said: str, date: str) -> None:
+    """Nothing a server can write into its headers is an error."""
+    seconds = retry_after({"retry-after": said, "date": date}, NOW)
+    assert seconds is None or 0 <= seconds < 1e12

@@ -1,0 +1,624 @@
+"""Does the judge see what it is there for? One-line faults, planted in a copy of the library, each found by its worlds.
+
+The worlds are those of `test_simulation`, which the library passes as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ochy_async
+
+HOUSE = Path(ochy_async.__file__).parent
+TESTS = Path(__file__).parents[1]
+WORLDS = 600
+
+Edit = tuple[str, str, str]
+"""A file, what stands there, and what stands there instead."""
+
+NO_COMPARE: Edit = ("journal/transitions.py", "if entry.version != version:", "if False:")
+RIVALS: Edit = (
+    "policy/reconciling.py",
+    "if fits and not any(_possible(rival, only, known) for rival in rivals)",
+    "if fits",
+)
+PLANTED: dict[str, list[Edit]] = {
+    "a start in doubt is sent again": [
+        ("policy/clip_states.py", "State.UNCERTAIN: Step.LOOK_UP", "State.UNCERTAIN: Step.START"),
+        ("policy/clip_states.py", "frozenset({State.STARTED, State.OPEN})", "frozenset({State.INTENDED})"),
+    ],
+    "an intent of a dead process counts as nothing": [
+        ("policy/clip_states.py", "State.INTENDED: Step.LOOK_UP", "State.INTENDED: Step.START"),
+        ("policy/clip_states.py", "State.INTENDED: frozenset({", "State.INTENDED: frozenset({State.INTENDED, "),
+    ],
+    "a cut after the last byte counts as not sent": [
+        (
+            "policy/start_fate.py",
+            "Fate.UNCERTAIN if phase is Phase.COMPLETE else Fate.NOT_HAPPENED",
+            "Fate.NOT_HAPPENED",
+        ),
+    ],
+    "a 5xx counts as not started": [
+        (
+            "policy/start_fate.py",
+            "Fate.UNCERTAIN if response.request_complete else Fate.NOT_HAPPENED",
+            "Fate.NOT_HAPPENED",
+        ),
+    ],
+    "a success without an id counts as refused": [
+        ("policy/start_fate.py", "Fate.ACCEPTED if _is_id(named) else Fate.UNCERTAIN", "Fate.REFUSED"),
+    ],
+    "the intent is not written": [
+        (
+            "batch/recorder.py",
+            "return await self.journal.put(entry)",
+            "return evolve(entry, version=entry.version + 1)",
+        ),
+    ],
+    "the id is not written before the first look": [
+        (
+            "batch/submit.py",
+            "job.entry = await job.context.recorder.record(\n        job.known, State.STARTED",
+            "job.entry = _unwritten(\n        job.known, State.STARTED",
+        ),
+        (
+            "batch/submit.py",
+            "def _on_a_lane(",
+            "def _unwritten(entry: Any, state: State, **facts: Any) -> Any:\n"
+            "    return evolve(entry, state=state, **facts)\n\n\ndef _on_a_lane(",
+        ),
+    ],
+    "the results are not written before the outcome": [
+        (
+            "batch/watch.py",
+            "await context.recorder.record(job.known, State.ANALYZED, kept_of(state))",
+            "__import__('attrs').evolve(job.known, state=State.ANALYZED)",
+        ),
+    ],
+    "the first of two candidates is adopted": [
+        ("policy/reconciling.py", "if len(found.candidates) != 1:", "if not found.candidates:"),
+        ("policy/reconciling.py", "(only,) = found.candidates", "only = found.candidates[0]"),
+        RIVALS,
+    ],
+    "rivals do not matter": [RIVALS],
+    "what is known already is a candidate": [
+        ("policy/reconciling.py", "each.analysis_id not in known and", "True and"),
+    ],
+    "an empty list is proof": [
+        (
+            "batch/reconcile.py",
+            "return _open(job, seen, look.trouble)",
+            "job.entry = await job.context.recorder.give_up(job.known, ''); return None",
+        ),
+    ],
+    "a lookup without lanes asks nobody whether the start was on one": [
+        ("batch/reconcile.py", "on_a_lane = context.subject_pool.has(entry.subject_id)", "on_a_lane = True"),
+        ("batch/reconcile.py", "list_call(entry.subject_id if on_a_lane else None)", "list_call()"),
+    ],
+    "no credits stop nothing": [
+        ("policy/credit_guard.py", "if self._next_try - self._empty_since > self.patience:", "if False:"),
+    ],
+    "a refused key stops nothing": [
+        ("policy/credit_guard.py", "if isinstance(error, KeyRefused):", "if False:"),
+        ("policy/credit_guard.py", "(error, BuyCredits | KeyRefused)", "(error, BuyCredits)"),
+    ],
+    "credits are not counted before they are spent": [
+        ("policy/credit_guard.py", "self.spent += 1\n        return 0.0", "return 0.0"),
+        ("policy/credit_guard.py", "self.spent -= 1", "pass"),
+    ],
+    "a doubt gives its credit back": [
+        (
+            "batch/submit.py",
+            "latest=latest, reason=reason)",
+            "latest=latest, reason=reason, credits=job.known.credits - 1); job.context.recorder.guard.give_back()",
+        ),
+    ],
+    "earlier runs do not count": [
+        ("batch/recorder.py", "self.guard.earlier = tally.credits", "pass"),
+    ],
+    "two starts share a lane": [
+        (
+            "batch/tagging.py",
+            "if self._free:\n            return self._free.pop()",
+            "if self._all:\n            return min(self._all)",
+        ),
+    ],
+    "a lane with an open doubt is used again": [
+        ("batch/tagging.py", "sorted(self._all - self._retired - doubtful)", "sorted(self._all - self._retired)"),
+    ],
+    "the lane of a refused upload is used again": [
+        ("batch/submit.py", "await context.subject_pool.retire(", "context.subject_pool.give("),
+    ],
+    "a clock that is off hides what is on a lane": [
+        ("policy/reconciling.py", "possible = _linked if own_subject else _possible", "possible = _possible"),
+    ],
+    "the request is no part of the identity": [
+        ("policy/identity.py", "[_FORM, content, fields, account, origin]", "[_FORM, content, account, origin]"),
+    ],
+    "clips of one identity go at once, without compare-and-set": [
+        ("batch/pipeline.py", "async with turn.lock:", "if turn.lock:"),
+        NO_COMPARE,
+        ("journal/transitions.py", "if entry.state not in MOVES[before]:", "if False:"),
+    ],
+    "an upload slot is no bound": [
+        ("batch/submit.py", "async with context.uploads:", "if context.uploads:"),
+    ],
+    "a slot in flight is no bound": [
+        ("batch/pipeline.py", "async with self.context.in_flight:", "if self.context.in_flight:"),
+    ],
+    "a clip in doubt is bought anew with the finished ones": [
+        ("policy/clip_states.py", "FINISHED: Final = frozenset({", "FINISHED: Final = frozenset({State.UNCERTAIN, "),
+    ],
+    "finished clips are bought anew beside unfinished ones": [
+        ("batch/reopen.py", "return {} if self.unfinished else self.finished", "return self.finished"),
+        ("batch/reopen.py", "or earlier.get(entry.key, entry.version) != entry.version", ""),
+    ],
+    "each repetition of a command buys anew": [
+        ("batch/reopen.py", "or earlier.get(entry.key, entry.version) != entry.version", ""),
+    ],
+    "a pass counts as done before its clips were shown": [
+        ("batch/engine.py", "opened = set(await passes(pipeline.context.recorder.journal))", "opened = set[str]()"),
+        (
+            "batch/reopen.py",
+            "await journal.put_all([",
+            "await journal.set_note(NOTE + name, '{}')\n    await journal.put_all([",
+        ),
+    ],
+    "what is bought anew is forgotten": [
+        ("batch/recorder.py", "state=State.OPEN, analysis_id=None, started_at=None", "state=State.OPEN"),
+    ],
+    "what the server refused is sent again": [
+        ("policy/clip_states.py", "State.REFUSED: Step.NOTHING", "State.REFUSED: Step.START"),
+        ("policy/clip_states.py", "State.REFUSED: frozenset({", "State.REFUSED: frozenset({State.INTENDED, "),
+    ],
+}
+
+
+LOOKUPS = ("batch/test_unresolved.py", "batch/test_batch.py")
+UNSEEN: dict[str, tuple[list[Edit], tuple[str, ...]]] = {
+    "the window of a dead process ends now": (
+        [("batch/reconcile.py", "latest=min(context.recorder.clock(), deadline)", "latest=context.recorder.clock()")],
+        LOOKUPS,
+    ),
+    "ids that this session started are candidates": (
+        [
+            (
+                "batch/reconcile.py",
+                "await context.recorder.journal.analysis_ids() | context.core.started",
+                "await context.recorder.journal.analysis_ids()",
+            )
+        ],
+        LOOKUPS,
+    ),
+    "what a refused upload left is no rival": (
+        [
+            (
+                "batch/submit.py",
+                "await remember_release(context.recorder.journal, job.known, context.recorder.clock())",
+                "pass",
+            )
+        ],
+        LOOKUPS,
+    ),
+    "a start counts as not sent until its answer is understood": (
+        [
+            (
+                "starting.py",
+                "core = self.core\n        started:",
+                "core, self.fate = self.core, Fate.NOT_HAPPENED\n        started:",
+            )
+        ],
+        ("robustness/test_step_walk.py",),
+    ),
+    "the last chunk leaves without being counted": (
+        [("starting.py", "if sent >= self.clip.size:", "if False:")],
+        ("robustness/test_step_walk.py",),
+    ),
+}
+"""Faults that no world shows: the programs, accidents or moments that they take are not among them. Other tests see
+each of them."""
+
+
+def planted(folder: Path, edits: list[Edit]) -> None:
+    """A copy of the library with its faults."""
+    shutil.copytree(HOUSE, folder / "ochy_async", ignore=shutil.ignore_patterns("__pycache__"))
+    for name, right, wrong in edits:
+        path = folder / "ochy_async" / name
+        text = path.read_text(encoding="utf-8")
+        assert text.count(right) == 1, f"{name} has no such line any more, or several: {right}"
+        path.write_text(text.replace(right, wrong), encoding="utf-8")
+
+
+def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join((str(folder), str(TESTS.parent))),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    return subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, *command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("edits", PLANTED.values(), ids=PLANTED)
+def test_a_planted_fault_is_found(edits: list[Edit], tmp_path: Path) -> None:
+    """Some world goes wrong, and the judge says how."""
+    planted(tmp_path, edits)
+    found = run(tmp_path, "-m", "tests.support.simulation", "--worlds", str(WORLDS), "--once")
+    assert found.returncode == 1, found.stdout + found.stderr[-2000:]
+    assert ": " in found.stdout.splitlines()[-1], found.stderr[-2000:]
+
+
+PYTEST = ("-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider")
+"""In one process: several that stop at a first failure end with a code of their own.
+
+The line that counts failures may be missing: a fault that leaves something open also raises while pytest ends."""
+FORGOTTEN: Edit = (
+    "cli/commands/analyze.py",
+    "        journal=path,\n        in_state=True,",
+    "        in_state=False,",
+)
+ALL_OF_ALL_TIME: Edit = (
+    "cli/commands/analyze.py",
+    '"max_credits": None, "max_credits_per_run": options["max_credits"]',
+    '"max_credits": options["max_credits"]',
+)
+ANY_KEY: Edit = ("cli/default_journal.py", "if not others or same is False:", "if not same:")
+
+
+@pytest.mark.parametrize("edit", [FORGOTTEN, ALL_OF_ALL_TIME, ANY_KEY], ids=["forgotten", "limit", "any key"])
+def test_a_command_line_that_pays_twice_is_found(edit: Edit, tmp_path: Path) -> None:
+    """The journal of the state folder is not used, counts for all time, or is an empty one for a rotated key."""
+    planted(tmp_path, [edit])
+    found = run(tmp_path, *PYTEST, str(TESTS / "cli/test_default_journal.py"))
+    assert found.returncode == 1, found.stdout[-2000:]
+    assert "= FAILURES =" in found.stdout
+
+
+@pytest.mark.parametrize(("edits", "suite"), UNSEEN.values(), ids=UNSEEN)
+def test_a_planted_fault_that_no_world_shows_is_found_by_a_test(
+    edits: list[Edit], suite: tuple[str, ...], tmp_path: Path
+) -> None:
+    """The suite that is named passes on the library as it is, and fails on this."""
+    planted(tmp_path, edits)
+    tests = [str(TESTS / name) for name in suite]
+    found = run(tmp_path, *PYTEST, *tests)
+    assert found.returncode == 1, found.stdout[-2000:]
+    assert "= FAILURES =" in found.stdout
+
+
+def test_a_journal_that_does_not_compare_is_found_by_its_contract(tmp_path: Path) -> None:
+    """A single process that minds its turns never needs it; the suite of the contract asks for it."""
+    planted(tmp_path, [NO_COMPARE])
+    found = run(tmp_path, *PYTEST, str(TESTS / "journal/test_journal.py"))
+    assert found.returncode == 1, found.stdout[-2000:]
+    assert "= FAILURES =" in found.stdout
+
+
+WIRE: dict[str, tuple[str, str, Edit]] = {
+    "a start rides on the connection of another": (
+        "test_transport.py",
+        "connection_of_its_own",
+        ("transport.py", "force_close=upload", "force_close=False"),
+    ),
+    "the spelling of the base URL counts": (
+        "batch/test_ownership.py",
+        "five_spellings",
+        ("policy/origins.py", 'return str(url).rstrip("/")', 'return base_url.rstrip("/")'),
+    ),
+    "a journal takes any server for its own": (
+        "batch/test_ownership.py",
+        "another_base_url",
+        ("batch/ownership.py", "if await _is_new(journal, ORIGIN + server) and not same:", "if False:"),
+    ),
+    "a clip of an older journal is looked for under one spelling only": (
+        "batch/test_ownership.py",
+        "older",
+        ("batch/pipeline.py", "for key in keys if len(keys) > 1 else ():", "for key in ():"),
+    ),
+    "an answer is read in one turn of the loop": (
+        "test_transport.py",
+        "every_piece_of_an_answer",
+        ("transport.py", "                await checkpoint()\n        packing.finish()", "        packing.finish()"),
+    ),
+    "what is packed is unpacked at a stroke": (
+        "protocol/test_compression.py",
+        "bounded_pieces or bomb",
+        ("protocol/compression.py", "member.decompress(packed, PIECE)", "member.decompress(packed)"),
+    ),
+    "a cut answer is taken for a short one": (
+        "protocol/test_compression.py",
+        "cut_answer",
+        ("protocol/compression.py", "if self._member is not None and not self._member.eof:", "if False:"),
+    ),
+    "answers are asked for in any encoding": (
+        "test_transport.py",
+        "encodings_that_can_be_stopped",
+        ("protocol/compression.py", '"gzip, deflate"', '"gzip, deflate, br"'),
+    ),
+    "a link is known by its scheme only": (
+        "protocol/test_redaction.py",
+        "every_spelling",
+        ("protocol/redaction.py", "_ADDRESS.search(each) or _SIGN.search(each)", '"://" in each'),
+    ),
+    "escapes hide a link": (
+        "protocol/test_redaction.py",
+        "every_spelling",
+        ("protocol/redaction.py", "        text = plainer\n", "        return\n"),
+    ),
+    "raw data are looked through for one spelling only": (
+        "protocol/test_redaction.py",
+        "no_file_of_a_batch",
+        ("batch/output/collector.py", "if not may_hold_links(body):", "if b'://' not in body:"),
+    ),
+    "a pickle holds the untouched JSON": (
+        "protocol/test_redaction.py",
+        "pickle",
+        ("protocol/answer.py", "(without_signed_links(dict(self)),)", "(dict(self),)"),
+    ),
+    "any server's links lead to this machine": (
+        "test_storage.py",
+        "server_elsewhere",
+        ("storage.py", "return loopback and parts.scheme in", "return parts.scheme in"),
+    ),
+    "what is wrapped around the client sees the key": (
+        "test_transport.py",
+        "put_over_the_client",
+        (
+            "network.py",
+            'unwrap(getattr(client, "_request", client.request))',
+            "lambda http, *a, **k: http.request(*a, **k)",
+        ),
+    ),
+    "middlewares see the key": (
+        "test_transport.py",
+        "middlewares",
+        ("network.py", "allow_redirects=False, middlewares=(), **how", "allow_redirects=False, **how"),
+    ),
+    "click's words reach the terminal as they are": (
+        "cli/test_inputs_and_texts.py",
+        "as_a_command",
+        ("cli/app.py", 'vars(error)["message"] = cleaned(error.message)', "pass"),
+    ),
+    "a cancelled closing ends no decoder": (
+        "preflight/test_prober.py",
+        "cancelled_closing",
+        ("preflight/process.py", "                struck = cancelled\n", "                raise\n"),
+    ),
+    "a decoder is given the whole environment": (
+        "preflight/test_prober.py",
+        "nothing_of_its_parent",
+        ("preflight/process.py", "env=needed(os.environ)", "env=dict(os.environ)"),
+    ),
+    "a decoder may gain rights": (
+        "preflight/test_prober.py",
+        "gain_no_rights",
+        ("preflight/child.py", "    _renounce()\n    _alarm", "    _alarm"),
+    ),
+    "a device of Windows is a file name": (
+        "batch/test_output.py",
+        "ids_that",
+        ("batch/output/folder.py", " and not _RESERVED.fullmatch(analysis_id)", ""),
+    ),
+    "a credit that comes back comes back twice": (
+        "batch/test_clip_states.py",
+        "counts_intents",
+        ("policy/credit_guard.py", "self.spent -= 1", "self.spent -= 2"),
+    ),
+    "what was accepted is forgotten by who is interrupted": (
+        "batch/test_batch.py",
+        "interrupted_once",
+        ("starting.py", "        self.accepted, self.fate = started, Fate.ACCEPTED\n", ""),
+    ),
+    "a runner of the user's own becomes a lane": (
+        "batch/test_subjects.py",
+        "never_tags",
+        ("batch/tagging.py", "if subject_id in self._all - self._retired and subject_id not", "if subject_id not"),
+    ),
+    "a clip that is tried again costs less than nothing": (
+        "batch/test_batch.py",
+        "surely_did_not_happen",
+        ("batch/recorder.py", "credits=before.credits + 1", "credits=before.credits - 1"),
+    ),
+    "any kind of loop will do": (
+        "test_transport.py",
+        "another_kind_of_loop",
+        ("session.py", "        check_loop()\n", ""),
+    ),
+}
+"""What no world can see: a fault, and the tests that see it, by their file and a part of their names."""
+
+
+@pytest.mark.parametrize(("file", "tests", "edit"), WIRE.values(), ids=WIRE)
+def test_a_fault_beyond_the_worlds_is_found(file: str, tests: str, edit: Edit, tmp_path: Path) -> None:
+    """The tests that are there for it fail, and not because they cannot run."""
+    planted(tmp_path, [edit])
+    found = run(tmp_path, *PYTEST, str(TESTS / file), "-k", tests)
+    assert found.returncode == 1, found.stdout[-2000:] + found.stderr[-2000:]
+    assert "= FAILURES =" in found.stdout
+
+
+SETTINGS = {
+    "journal_mode": ('("WAL", "wal")', '("DELETE", "delete")'),
+    "synchronous": ('("FULL", 2)', '("OFF", 0)'),
+    "locking_mode": ('("EXCLUSIVE", "exclusive")', '("NORMAL", "normal")'),
+    "fullfsync": ('("ON", 1)', '("OFF", 0)'),
+    "checkpoint_fullfsync": ('("ON", 1)', '("OFF", 0)'),
+    "cell_size_check": ('("ON", 1)', '("OFF", 0)'),
+    "trusted_schema": ('("OFF", 0)', '("ON", 1)'),
+}
+"""Each setting of a journal's connection: as it is, and as it must not be."""
+
+
+def setting(name: str, instead: str) -> Edit:
+    return ("journal/sqlite/connection.py", f'    "{name}": {SETTINGS[name][0]}', f'    "{name}": {instead}')
+
+
+CLOSING, FILES, REPAIR = "journal/test_closing.py", "journal/test_files.py", "journal/test_repair.py"
+JOURNAL_FAULTS: dict[str, tuple[Edit, str, str]] = {
+    **{f"{name} is not set": (setting(name, wrong), FILES, "sqlite_is_told") for name, (_, wrong) in SETTINGS.items()},
+    "the log goes with a journal that was not closed": (
+        (
+            "journal/sqlite/store.py",
+            "        finally:\n            self.connection.close()\n\n    def _seal_of",
+            "        finally:\n            self.connection.release()\n            self.connection.close()\n\n"
+            "    def _seal_of",
+        ),
+        CLOSING,
+        "tidied_up",
+    ),
+    "the log goes with a connection that nobody closes": (
+        ("journal/sqlite/connection.py", "        self._keeps_log(True)\n", "        self.release()\n"),
+        CLOSING,
+        "nobody_leaves",
+    ),
+    "a cancellation keeps the closing from running": (
+        (
+            "journal/sqlite/journal.py",
+            "_raised(await joined(partial(self._translated, self._shut)))",
+            "await self._threaded(self._shut)",
+        ),
+        CLOSING,
+        "by_hand_twice",
+    ),
+    "the thread that closes is not waited for": (
+        ("journal/sqlite/joining.py", "                cancelled = error\n", "                return error\n"),
+        CLOSING,
+        "comes_back_after",
+    ),
+    "a journal that was taken away is bought into": (
+        (
+            "journal/sqlite/store.py",
+            "        if entry.state is State.INTENDED:\n",
+            "        if entry.state is State.OPEN:\n",
+        ),
+        CLOSING,
+        "taken_away",
+    ),
+    "the log is taken away unseen": (
+        (
+            "journal/sqlite/store.py",
+            'store.watch(path.absolute(), beside(real, "-wal"))',
+            "store.watch(path.absolute())",
+        ),
+        CLOSING,
+        "without_its_log",
+    ),
+    "a child uses the journal of its parent": (
+        ("journal/sqlite/journal.py", "        if self._process != os.getpid():\n", "        if False:\n"),
+        CLOSING,
+        "forked",
+    ),
+    "rows that are not proven are repaired": (
+        ("journal/sqlite/repair.py", "        store.prove()\n", ""),
+        REPAIR,
+        "really_damaged",
+    ),
+    "rows that nobody wrote look whole": (
+        ("journal/sqlite/repair.py", "sealed=found == proven and seal == whole", "sealed=seal == whole"),
+        REPAIR,
+        "really_damaged",
+    ),
+    "a repair leaves intents as they were": (
+        ("batch/recovery.py", "            if becomes_doubt(entry):", "            if entry.state is State.OPEN:"),
+        REPAIR,
+        "can_be_repaired",
+    ),
+    "a repair lets free clips be bought": (
+        ("batch/recovery.py", "            if becomes_doubt(entry):", "            if entry.state is State.INTENDED:"),
+        REPAIR,
+        "can_be_repaired",
+    ),
+    "what was lost is no rival": (
+        ("batch/recovery.py", ', latest, now, "", None))', ', now, now, "", None))'),
+        REPAIR,
+        "anything_that_was_lost",
+    ),
+    "lanes live on after a repair": (
+        ("batch/recovery.py", "store.set_note(lane, RETIRED)", 'store.set_note(lane, "")'),
+        REPAIR,
+        "anything_that_was_lost",
+    ),
+    "no copy is made": (
+        ("journal/sqlite/repair.py", "    store.connection.copy_to(copy)\n", ""),
+        REPAIR,
+        "copy_is_made",
+    ),
+    "memory is a disk": (("journal/sqlite/mounts.py", '{"ramfs", "tmpfs"}', '{"ramfs"}'), FILES, "doubtful_places"),
+    "a shared folder is a disk": (("journal/sqlite/mounts.py", ', "virtiofs"}', "}"), FILES, "network_mounts"),
+}
+
+
+@pytest.mark.parametrize(("edit", "suite", "which"), JOURNAL_FAULTS.values(), ids=JOURNAL_FAULTS)
+def test_a_fault_of_the_journal_is_found(edit: Edit, suite: str, which: str, tmp_path: Path) -> None:
+    """The tests that are named for it fail."""
+    if which.startswith("without_its_log") and os.name != "posix":
+        pytest.skip("an open file cannot be taken away there")
+    planted(tmp_path, [edit])
+    found = run(
+        tmp_path, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider", "-k", which, str(TESTS / suite)
+    )
+    assert found.returncode == 1, found.stdout[-2000:]
+    assert "= FAILURES =" in found.stdout
+
+
+@pytest.mark.parametrize("wrong", ['("OFF", 0)', '("NORMAL", 1)'])
+def test_a_journal_that_does_not_sync_is_found_by_a_loss_of_power(wrong: str, tmp_path: Path) -> None:
+    """Not only by its word: clips that were paid for are forgotten."""
+    pytest.importorskip("apsw", reason="needs the extra dev: apsw records what SQLite writes")
+    planted(tmp_path, [setting("synchronous", wrong)])
+    found = run(tmp_path, "-m", "pytest", "-q", "-x", "-n", "0", str(TESTS / "journal/test_power_loss.py"))
+    assert found.returncode == 1, found.stdout[-2000:]
+    assert "= FAILURES =" in found.stdout
+
+
+CAMPAIGNS: dict[str, tuple[list[Edit], str]] = {
+    "whatever is in doubt is sent again": (
+        [
+            *PLANTED["a start in doubt is sent again"],
+            *PLANTED["a cut after the last byte counts as not sent"],
+            *PLANTED["a 5xx counts as not started"],
+        ],
+        "credits for one clip",
+    ),
+    "two processes may have a journal open": (
+        [
+            setting("locking_mode", SETTINGS["locking_mode"][1]),
+            ("journal/sqlite/store.py", 'pragma(connection, "locking_mode = EXCLUSIVE")', "pass"),
+        ],
+        "a second batch was not refused",
+    ),
+    "the key is logged": (
+        [
+            (
+                "transport.py",
+                "        way, url = request.route.method, self._url(request)\n",
+                "        way, url = request.route.method, self._url(request)\n        print(url)\n",
+            )
+        ],
+        "a secret in",
+    ),
+}
+"""Faults with what a campaign of kills and stops says of them."""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="processes are not stopped there")
+@pytest.mark.parametrize(("edits", "said"), CAMPAIGNS.values(), ids=CAMPAIGNS)
+def test_a_planted_fault_is_found_by_a_campaign(edits: list[Edit], said: str, tmp_path: Path) -> None:
+    """Real processes, signals and broken connections show it too."""
+    planted(tmp_path, edits)
+    found = run(tmp_path, str(TESTS / "support/kills.py"), "--campaigns", "4", "--once")
+    assert found.returncode == 1, found.stdout + found.stderr[-2000:]
+    assert said in found.stdout

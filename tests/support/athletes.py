@@ -1,0 +1,66 @@
+"""Made-up runners for the tests of whatever the emulator says about them, and all that it can say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from ochy_async.emulator.assessments import back_view_results, side_view_results
+from ochy_async.emulator.biomechanics.calculated import back_view_calculated, side_view_calculated
+from ochy_async.emulator.biomechanics.camera import raw_data
+from ochy_async.emulator.biomechanics.runner import Runner, runner_of
+
+SIDES = ("left", "right")
+FPS = 240.0
+WIDTH, HEIGHT = 1080, 1920
+
+paces = st.tuples(st.integers(2, 9), st.integers(0, 59)).map(lambda pair: f"{pair[0]:02}:{pair[1]:02}")
+runners = st.builds(
+    runner_of,
+    st.binary(max_size=16),
+    height=st.floats(1.2, 2.2),
+    weight=st.floats(30, 150),
+    pace=st.none() | paces,
+)
+some = settings(max_examples=20, deadline=None)
+"""For what measures a whole stride, which takes some milliseconds."""
+
+any_runner = pytest.mark.parametrize(
+    "runner", [runner_of(bytes([n]), height=1.6 + n / 20, weight=70, pace=None) for n in (0, 3, 5)]
+)
+
+
+def a_runner(seed: bytes = b"seed", pace: str | None = "05:00") -> Runner:
+    return runner_of(seed, height=1.75, weight=70, pace=pace)
+
+
+def film(runner: Runner, view: str = "side_view", *, fps: float = FPS, seconds: float = 2.0) -> dict[str, Any]:
+    return raw_data(runner, view=view, frames_per_second=fps, seconds=seconds, width=WIDTH, height=HEIGHT)
+
+
+@cache
+def clip(runner: Runner, view: str = "side_view") -> dict[str, Any]:
+    """Four strides; many tests look at the same."""
+    return film(runner, view, seconds=4 * 120 / runner.cadence)
+
+
+def scored(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every scored item of a side or a back view."""
+    items = answer["analysis_content"].values()
+    return [leaf for item in items for leaf in ([item] if "texts" in item else item.values())]
+
+
+ANSWERS: dict[str, Callable[[Runner], Any]] = {
+    "side results": lambda runner: side_view_results(runner, language="en"),
+    "back results": lambda runner: back_view_results(runner, language="en", full_body=True),
+    "side calculated": side_view_calculated,
+    "back calculated": lambda runner: back_view_calculated(runner, full_body=True),
+    "side raw data": lambda runner: film(runner, "side_view", seconds=0.1),
+    "back raw data": lambda runner: film(runner, "back_view", seconds=0.1),
+}
+every_answer = pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)

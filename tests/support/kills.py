@@ -1,0 +1,400 @@
+"""Real kills: batches in child processes against an emulator on a real socket, killed at random moments.
+
+Each campaign is a folder of clips, one journal and one emulator with faults; a batch is started, killed with
+SIGKILL, started again, until one comes to its end. Then the emulator's ledger says what was paid. With chaos a
+batch is also stopped with SIGSTOP and goes on later, sometimes after a second batch was started beside it, and
+reaches the emulator through the proxy of `chaos`.
+
+`python -m tests.support.kills --kills 2000` does it for as long as one likes, and
+`python -m tests.support.kills --campaigns 30` prints a table of campaigns with chaos; the suite does both with fewer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from datetime import UTC, datetime
+from itertools import count, islice
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
+from typing import Any, Final
+
+from anyio.from_thread import start_blocking_portal
+from attrs import define, field, fields
+
+from ochy_async import Concurrency, Limits, OchySession, Retry, SideView
+from ochy_async.emulator import (
+    Body,
+    CutAfter,
+    CutBefore,
+    CutInside,
+    Delay,
+    Emulator,
+    EmulatorSettings,
+    Fault,
+    Respond,
+    RespondAfter,
+    RetryAfter,
+    Seeded,
+    Slow,
+    sample_clip,
+)
+from ochy_async.protocol.routes import START
+from tests.support.chaos import ChaosProxy, chaos_proxy
+from tests.support.virtual_time import HURRY, hurried
+
+CLIPS: Final = 12
+TWICE: Final = 2
+"""Clips that are in the folder a second time, under another name."""
+LARGE: Final = 4_000_000
+"""Bytes of every other clip with chaos: more than the kernel takes at once, so that an upload can break within."""
+BORN: Final = 1_767_225_600.0
+"""2026-01-01T00:00:00Z: where hurried time begins, for all processes alike."""
+KEY: Final = "kills-key-8d21c6"
+FAULTS: Final[tuple[Fault, ...]] = (
+    CutBefore(),
+    CutInside(30_000),
+    CutAfter(charged=True),
+    CutAfter(charged=False),
+    Respond(503),
+    RespondAfter(500),
+    RetryAfter("0"),
+    Body(lambda body: body[: len(body) // 2]),
+    Slow(800_000, side="upload"),
+)
+LATE: Final = (Delay(0.2, after=True), Delay(0.4, after=True))
+"""Starts that are charged some time before they are answered: moments at which a kill would cost a credit."""
+RATE: Final = 0.15
+MOST_RUNS: Final = 200
+"""A campaign that does not come to its end is a fault of its own."""
+PAUSES: Final = {False: 1.5, True: 0.6}
+"""Seconds between two interruptions at most, without and with chaos."""
+KILLED: Final = 0.4
+"""The share of interruptions that are kills, where the others are stops."""
+STOPS: Final = (*[0.02, 0.05, 0.1, 0.2, 0.4] * 2, 2.5)
+"""Seconds; the last are more than `Limits.stall` in a hurry."""
+REFUSED_WITHIN: Final = 20.0
+UNDISTURBED: Final = 120.0
+"""Seconds that the last batch of a campaign has."""
+
+
+@define
+class Record:
+    """What a campaign has come to, in the order of the table's columns."""
+
+    seed: int
+    clips: int
+    distinct: int
+    kills: int = 0
+    stops: int = 0
+    beside: int = 0
+    """Batches that were started beside a stopped one, and refused."""
+    cuts: int = 0
+    """Connections that the proxy broke, and times at which it accepted none."""
+    charges: int = 0
+    most: int = 0
+    """Charges for one clip."""
+    analyzed: int = 0
+    failed: int = 0
+    uncertain: int = 0
+    starts: int = 0
+    """Of the batch."""
+    seconds: float = 0.0
+    faults: Counter[str] = field(factory=Counter)
+    """The cuts, by their kind."""
+    wrong: list[str] = field(factory=list)
+    """What must never be."""
+
+    def plus(self, other: Record) -> Record:
+        """Both together."""
+        columns: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in COLUMNS}
+        columns["most"] = max(self.most, other.most)
+        return Record(self.seed, **columns, faults=self.faults + other.faults, wrong=self.wrong + other.wrong)
+
+
+COLUMNS: Final = tuple(each.name for each in fields(Record) if each.name not in ("seed", "faults", "wrong"))
+
+
+class Plan:
+    """Faults on every route, and on many starts an answer that comes late."""
+
+    def __init__(self, seed: int) -> None:
+        self._late = Seeded(seed, 0.4, LATE, str(START))
+        self._other = Seeded(seed, RATE, FAULTS)
+
+    def next(self, route: str, count: int) -> Fault | None:
+        return self._late.next(route, count) or self._other.next(route, count)
+
+
+# --- the child ----------------------------------------------------------------------------------
+
+
+def child(url: str, folder: str, run: str) -> None:
+    """One batch over the folder, to its end if nobody kills it. Its outcomes are written at that end only."""
+    with Path(f"{run}.log").open("wb") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    logging.basicConfig(level=logging.DEBUG)
+    hurried(_batch(url, Path(folder), Path(run)))
+
+
+def _clock() -> datetime:
+    """The time of day, as much in a hurry as the loop is."""
+    return datetime.fromtimestamp(BORN + (time.time() - BORN) * HURRY, UTC)
+
+
+async def _batch(url: str, folder: Path, run: Path) -> None:
+    retry, limits = Retry(budget=1000), Limits(stall=40, call=120)
+    paths = sorted(folder.glob("*.mp4"))  # noqa: ASYNC240 - a dozen small files
+    concurrency = Concurrency(uploads=3, in_flight=6)
+    async with (
+        OchySession(KEY, base_url=url, retry=retry, limits=limits, clock=_clock, preflight="off") as ochy,
+        ochy.batch(SideView(), journal=folder / "clips.journal", tag_starts=True, concurrency=concurrency) as batch,
+    ):
+        run.with_suffix(".open").touch()
+        outcomes = [outcome async for outcome in batch.run(paths)]
+        run.with_suffix(".open").unlink()
+    lines = [f"{Path(each.label).name} {each.word} {each.analysis_id}" for each in outcomes]
+    run.with_suffix(".told").write_text("\n".join(lines))
+
+
+# --- the campaign -------------------------------------------------------------------------------
+
+
+@define
+class Campaign:
+    """One folder, whose batch is interrupted again and again until it is done."""
+
+    record: Record
+    processes: ForkServerContext
+    folder: Path
+    emulator: Emulator
+    proxy: ChaosProxy | None
+    chance: random.Random
+    told: Path = Path()
+    """The outcomes of the latest run that came to its end."""
+
+    def run(self) -> None:
+        """Interrupts the batch until it comes to its end, with chaos runs it once more without any, and judges.
+
+        Ends as soon as anything is wrong.
+        """
+        began = time.monotonic()
+        for number in range(self.record.clips):
+            content = number % self.record.distinct
+            size = LARGE if self.proxy is not None and content % 2 else 40_000
+            (self.folder / f"{number:02}.mp4").write_bytes(sample_clip(1000 * self.record.seed + content, size=size))
+        any(self._attempt() or self.record.wrong for _ in range(MOST_RUNS))
+        if self.proxy is not None and not self.record.wrong:
+            self._finish(self.proxy)
+        if not self.record.wrong:
+            self._judge()
+        self.record.seconds = time.monotonic() - began
+
+    def _report(self, wrong: str) -> None:
+        """Notes what must never be, once."""
+        note = f"seed {self.record.seed}: {wrong}"
+        if note not in self.record.wrong:
+            self.record.wrong.append(note)
+
+    def _start(self) -> tuple[ForkServerProcess, Path]:
+        run = self.folder / f"run-{self.record.starts}-{self.record.beside}"
+        url = self.emulator.url if self.proxy is None else self.proxy.url
+        process = self.processes.Process(target=child, args=(url, str(self.folder), str(run)))
+        process.start()
+        return process, run
+
+    def _attempt(self, *, undisturbed: bool = False) -> bool:
+        """Starts the batch and interrupts it until it is dead or at its end. Whether nothing is left to do."""
+        self.record.starts += 1
+        process, run = self._start()
+        while process.is_alive():
+            process.join(UNDISTURBED if undisturbed else self.chance.uniform(0.0, PAUSES[self.proxy is not None]))
+            if process.is_alive():
+                self._interrupt(process, run)
+        if process.exitcode not in (0, -signal.SIGKILL):
+            self._report(f"a batch ended with an error, {_last_line(run)}")
+        process.close()
+        self._check()
+        self.told = run.with_suffix(".told")
+        return self.told.exists() and " unfinished " not in self.told.read_text()
+
+    def _interrupt(self, process: ForkServerProcess, run: Path) -> None:
+        if self.proxy is None or self.chance.random() < KILLED:
+            process.kill()
+            process.join()
+            self.record.kills += 1
+        else:
+            self._stop(process, run)
+
+    def _stop(self, process: ForkServerProcess, run: Path) -> None:
+        """Stops the process for a while, sometimes until its connections have timed out."""
+        assert process.pid is not None
+        with suppress(ProcessLookupError):  # it came to its end just now
+            os.kill(process.pid, signal.SIGSTOP)
+            self.record.stops += 1
+            try:
+                time.sleep(self.chance.choice(STOPS))
+                if run.with_suffix(".open").exists() and self.chance.random() < 0.4:
+                    self._start_beside()
+            finally:
+                os.kill(process.pid, signal.SIGCONT)
+
+    def _start_beside(self) -> None:
+        """A second batch on the journal of a stopped one: it must be refused."""
+        self.record.beside += 1
+        process, run = self._start()
+        process.join(REFUSED_WITHIN)
+        if process.is_alive() or "JournalBusy" not in _last_line(run):
+            self._report(f"a second batch was not refused beside a stopped one, {_last_line(run)}")
+        process.kill()
+        process.join()
+        process.close()
+
+    def _finish(self, proxy: ChaosProxy) -> None:
+        """Without faults, and once nothing is under way: the last run settles whatever a lookup can settle."""
+        self.emulator.faults, proxy.transparent = None, True
+        while proxy.open:  # a start that is on its way may be charged yet
+            time.sleep(0.05)
+        self._attempt(undisturbed=True)
+
+    def _check(self) -> None:
+        """What must hold at any moment: one charge for a clip, no secret in what was written, no process left."""
+        charges = Counter(charge.sha256 for charge in self.emulator.service.ledger)
+        self.record.charges, self.record.most = charges.total(), max(charges.values(), default=0)
+        if self.record.most > 1:
+            self._report(f"{self.record.most} credits for one clip")
+        for path in (*self.folder.glob("*.log"), *self.folder.glob("clips.journal*")):
+            if _has_secret(path.read_bytes()):
+                self._report(f"a secret in {path.name}")
+        if self.proxy is not None:
+            self.record.faults, self.record.cuts = self.proxy.faults, self.proxy.faults.total()
+            if any(map(_has_secret, self.proxy.said)):
+                self._report("a client said a secret outside of a URL")
+        if holders := _holders(self.folder):
+            self._report(f"{len(holders)} processes were left behind")
+
+    def _judge(self) -> None:
+        """What must hold at the end: an outcome for each clip, and all that was paid for has come home."""
+        record = self.record
+        outcomes = [line.split() for line in self.told.read_text().splitlines()] if self.told.exists() else []
+        words = Counter(word for _, word, _ in outcomes)
+        record.analyzed, record.failed, record.uncertain = words["analyzed"], words["failed"], words["uncertain"]
+        ids = {analysis_id for _, word, analysis_id in outcomes if word == "analyzed"}
+        paid = {charge.analysis_id for charge in self.emulator.service.ledger}
+        if not outcomes:
+            self._report("did not come to its end")
+        elif ids != paid:
+            self._report(f"{len(paid - ids)} paid results lost, {len(ids - paid)} of nobody")
+        elif len(outcomes) != record.clips or words.keys() - {"analyzed", "uncertain"}:
+            self._report(f"ended as {dict(words)}")
+
+
+def _last_line(run: Path) -> str:
+    log = run.with_suffix(".log")
+    lines = log.read_text().splitlines() if log.exists() else []
+    return lines[-1] if lines else "which wrote nothing"
+
+
+def _has_secret(content: bytes) -> bool:
+    """The key, or the mark of a signed link."""
+    return KEY.encode() in content or b"signature=" in content
+
+
+def _holders(folder: Path) -> set[str]:
+    """The ids of the processes that have a file below the folder open, where the system tells."""
+    held: set[str] = set()
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):
+            if link.readlink().is_relative_to(folder):
+                held.add(link.parts[2])
+    return held
+
+
+def campaigns(first_seed: int = 0, *, clips: int = CLIPS, chaos: bool = False) -> Iterator[Record]:
+    """Campaign after campaign, without end."""
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["kills"])
+    for seed in count(first_seed):
+        yield _campaign(Record(seed, clips, clips - TWICE), processes, chaos=chaos)
+
+
+def _campaign(record: Record, processes: ForkServerContext, *, chaos: bool) -> Record:
+    seed = record.seed
+    settings = EmulatorSettings(keys={KEY}, seed=seed, slots=1 if chaos else 4, queueing=0.5, listing_lag=5.0)
+    emulator = Emulator(settings, Plan(seed), speed=HURRY)
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ochy-kills-"))
+        portal = stack.enter_context(start_blocking_portal())
+        stack.enter_context(portal.wrap_async_context_manager(emulator))
+        proxy = None
+        if chaos:
+            port = int(emulator.url.rpartition(":")[2])
+            proxy = stack.enter_context(portal.wrap_async_context_manager(chaos_proxy(port, seed)))
+        Campaign(record, processes, Path(folder), emulator, proxy, random.Random(seed)).run()
+    return record
+
+
+def interrupted(number: int, first_seed: int = 0, *, clips: int = CLIPS, chaos: bool = False) -> Record:
+    """Campaigns until there were so many kills, and with chaos so many stops, all together."""
+    found = Record(first_seed, 0, 0)
+    for record in campaigns(first_seed, clips=clips, chaos=chaos):
+        found = found.plus(record)
+        if found.wrong or (found.kills >= number and (found.stops >= number or not chaos)):
+            break
+    return found
+
+
+def _print_line(seed: int | str, record: Record) -> None:
+    values = (f"{getattr(record, name):{len(name)}.0f}" for name in COLUMNS)
+    print(f"{seed:>4}", *values, "; ".join(record.wrong) or "-", flush=True)
+
+
+def _print_table(number: int, first_seed: int, *, once: bool) -> Record:
+    print("seed", *COLUMNS, "wrong")
+    total = Record(first_seed, 0, 0)
+    for record in islice(campaigns(first_seed, chaos=True), number):
+        _print_line(record.seed, record)
+        total = total.plus(record)
+        if once and total.wrong:
+            break
+    _print_line("all", total)
+    print("The proxy:", ", ".join(f"{number} × {kind}" for kind, number in total.faults.most_common()))
+    return total
+
+
+def _print_kills(kills: int, first_seed: int) -> Record:
+    found = interrupted(kills, first_seed)
+    print(
+        f"{found.kills} kills in {found.clips // CLIPS} campaigns, {found.seconds:.0f} s: {found.charges} credits "
+        f"for {found.distinct} distinct clips, {found.uncertain} outcomes left uncertain"
+    )
+    return found
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--campaigns", type=int, help="So many, with chaos, as a table.")
+    parser.add_argument("--once", action="store_true", help="Ends with the first of them that goes wrong.")
+    parser.add_argument("--seed", type=int, default=0, help="Of the first campaign.")
+    given = parser.parse_args()
+    if given.campaigns is None:
+        found = _print_kills(given.kills, given.seed)
+    else:
+        found = _print_table(given.campaigns, given.seed, once=given.once)
+    print(
+        "\n".join(found.wrong)
+        or "No clip was charged twice, no paid result was lost: what is uncertain was not charged."
+    )
+    sys.exit(bool(found.wrong))
