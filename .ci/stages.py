@@ -28,7 +28,7 @@ VENVS = ROOT / ".venvs"
 BIN, EXE = ("Scripts", ".exe") if os.name == "nt" else ("bin", "")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 SUPPORTED = re.findall(r"Python :: (3\.\d+)'", str(PROJECT["classifiers"]))
-DECODER_TESTS = ("tests/preflight/test_prober.py", "tests/emulator/test_films.py")
+DECODER_TESTS = ("tests/preflight/test_prober.py", "tests/emulator/test_video_rendering.py")
 WITHOUT_PLANTED = ("--deselect", "tests/robustness/test_mutations.py")
 """Whether planted faults are found depends on the code and not on the versions below it: the README's command has asked
 that once, and it takes minutes."""

@@ -22,7 +22,7 @@ from ochy_async import OchySession, SideView
 from ochy_async.clips import Clip
 from ochy_async.emulator import EmulatorSettings, Service, sample_clip
 from ochy_async.emulator.in_process import loop_clock
-from ochy_async.emulator.seeded import share
+from ochy_async.emulator.seeded_random import uniform
 from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.protocol.routes import RESULTS
 
@@ -77,7 +77,7 @@ class Scene:
     def durations(self) -> list[float]:
         """Seconds that each analysis takes, as the server will draw them."""
         (shortest, longest), seed = self.world.durations, self.seed
-        drawn = [share(seed, "duration", sha256(content).hexdigest()) for content in self.contents]
+        drawn = [uniform(seed, "duration", sha256(content).hexdigest()) for content in self.contents]
         return [shortest + (longest - shortest) * each for each in drawn]
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from ochy_async import Limits, OchySession, Polling, Retry
 from ochy_async.core import SessionCore
-from ochy_async.emulator import Emulator, EmulatorSettings, Fault, Faults, InProcessTransport, Service, in_process
+from ochy_async.emulator import Emulator, EmulatorSettings, Fault, FaultSource, InProcessTransport, Service, in_process
 from ochy_async.errors import OchyError
 from ochy_async.events import Event
 from tests.support import canary
@@ -105,7 +105,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 class Recorded:
     """Faults that also remember every request that arrived, the ones that the service never saw too."""
 
-    def __init__(self, faults: Faults | None = None) -> None:
+    def __init__(self, faults: FaultSource | None = None) -> None:
         self.routes: list[str] = []
         self._faults = faults
 
@@ -146,7 +146,7 @@ def real_session(emulator: Emulator, **settings: Any) -> OchySession:
 
 
 def direct_session(
-    service: Service | EmulatorSettings | None = None, faults: Faults | None = None, **settings: Any
+    service: Service | EmulatorSettings | None = None, faults: FaultSource | None = None, **settings: Any
 ) -> OchySession:
     """A session plugged into the emulator without a socket, for virtual time. Chance is always one half."""
     key = settings.pop("api_key_in_use", API_KEY)

@@ -13,7 +13,17 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from ochy_async import BackView, Limits, OchySession, SideView, Started, Status
-from ochy_async.emulator import Body, CutBefore, Delay, Emulator, FaultPlan, FaultRule, Respond, RetryAfter, Shapes
+from ochy_async.emulator import (
+    Delay,
+    DisconnectBefore,
+    Emulator,
+    FaultPlan,
+    FaultRule,
+    ReplaceBody,
+    Respond,
+    ResponseShapes,
+    RetryAfter,
+)
 from ochy_async.errors import (
     ConnectionFailed,
     DeadlinePassed,
@@ -65,7 +75,7 @@ async def test_calculated_data_of_both_views(ochy: OchySession) -> None:
 @pytest.mark.parametrize("landmarks", ["xy", "pair", "xyz_score"])
 async def test_landmarks_come_as_columns(landmarks: str) -> None:
     """Raw data in any of the likely shapes gives one array per coordinate."""
-    shapes = Shapes(landmarks=landmarks)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    shapes = ResponseShapes(landmarks=landmarks)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     async with Emulator(world(shapes=shapes), speed=50) as emulator, real_session(emulator) as ochy:
         started = await ochy.start(CLIP, SideView())
         await ochy.wait(started)
@@ -117,7 +127,7 @@ async def test_the_life_of_a_subject(ochy: OchySession) -> None:
 @pytest.mark.parametrize("items", ["objects", "strings"])
 async def test_lists_are_read_in_every_likely_shape(lists: str, items: str) -> None:
     """Bare or wrapped, objects or ids: the ids come out."""
-    shapes = Shapes(lists=lists, items=items, subject_items=items)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    shapes = ResponseShapes(lists=lists, items=items, subject_items=items)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     async with Emulator(world(shapes=shapes), speed=50) as emulator, real_session(emulator) as ochy:
         subject_id = (await ochy.create_subject(name="Ada")).subject_id
         alone = await ochy.start(CLIP, SideView())
@@ -182,7 +192,7 @@ async def test_the_escape_hatch_is_no_hole_in_the_wall(ochy: OchySession) -> Non
 @pytest.mark.anyio
 async def test_new_keys_everywhere_are_kept_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
     """Unknown keys parse, stay reachable, and each is listed and logged once, without its value."""
-    shapes = Shapes(extra_keys=True, strike_pattern="tiptoe")
+    shapes = ResponseShapes(extra_keys=True, strike_pattern="tiptoe")
     async with Emulator(world(shapes=shapes), speed=50) as emulator, real_session(emulator) as ochy:
         await ochy.analyze(CLIP, SideView())
         results = await ochy.analyze(CLIP, SideView())
@@ -198,7 +208,7 @@ async def test_new_keys_everywhere_are_kept_and_told_once(caplog: pytest.LogCapt
 
 @pytest.mark.parametrize(
     "fault",
-    [Respond(408), Respond(500), Respond(503), RetryAfter("1"), RetryAfter("garbage"), CutBefore()],
+    [Respond(408), Respond(500), Respond(503), RetryAfter("1"), RetryAfter("garbage"), DisconnectBefore()],
     ids=["408", "500", "503", "429", "429 with garbage", "cut"],
 )
 def test_a_question_is_repeated_until_it_is_answered(fault: Respond) -> None:
@@ -244,7 +254,7 @@ def test_a_creation_is_repeated_only_if_it_surely_did_not_happen() -> None:
     """A subject is not created twice: a 503 or a cut ends it, a 429 does not."""
 
     async def story() -> None:
-        for fault, sent in ((Respond(503), 1), (CutBefore(), 1), (RetryAfter("1"), 2)):
+        for fault, sent in ((Respond(503), 1), (DisconnectBefore(), 1), (RetryAfter("1"), 2)):
             faults = Recorded(FaultPlan([FaultRule("POST /subjects", fault)]))
             async with direct_session(faults=faults) as ochy:
                 with suppress(ServerError, ConnectionFailed):
@@ -305,7 +315,7 @@ def test_an_answer_that_makes_no_sense_is_unreadable(body: bytes) -> None:
     """The error names route and status and shows an outline without values."""
 
     async def story() -> None:
-        async with direct_session(faults=FaultPlan([FaultRule("*", Body(body))])) as ochy:
+        async with direct_session(faults=FaultPlan([FaultRule("*", ReplaceBody(body))])) as ochy:
             with pytest.raises(UnreadableAnswer, match="GET /subjects: HTTP 200") as caught:
                 await ochy.list_subjects()
         assert caught.value.excerpt

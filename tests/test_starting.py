@@ -17,24 +17,24 @@ from attrs import frozen
 from ochy_async import BackView, Clip, Limits, OchySession, Retry, SideView, Started, UncertainStart
 from ochy_async.batch.outcomes import Uncertain
 from ochy_async.emulator import (
-    CutAfter,
-    CutBefore,
-    CutInside,
     Delay,
+    DisconnectAfter,
+    DisconnectBefore,
+    DisconnectDuring,
     Emulator,
     Fault,
     FaultEffect,
     FaultPlan,
     FaultRule,
-    Html,
-    NoConnection,
     Redirect,
+    RefuseConnection,
     Respond,
     RespondAfter,
+    RespondHtml,
     RetryAfter,
     Service,
     ServiceResponse,
-    Truncated,
+    TruncateBody,
 )
 from ochy_async.errors import (
     BuyCredits,
@@ -70,8 +70,8 @@ def starts(faults: Recorded) -> int:
 
 
 UNCERTAIN: list[tuple[str, Fault]] = [
-    ("closed after the last byte, charged", CutAfter(charged=True)),
-    ("closed after the last byte, not charged", CutAfter(charged=False)),
+    ("closed after the last byte, charged", DisconnectAfter(charged=True)),
+    ("closed after the last byte, not charged", DisconnectAfter(charged=False)),
     ("500 after acting", RespondAfter(500)),
     ("500 instead", Respond(500)),
     ("502", RespondAfter(502)),
@@ -84,8 +84,8 @@ UNCERTAIN: list[tuple[str, Fault]] = [
     ("202 with an empty id", RespondAfter(202, b'{"video_id": ""}')),
     ("202 that is no JSON", RespondAfter(202, b"<html>ok</html>")),
     ("200 with an empty body", RespondAfter(200, b"")),
-    ("answer cut in its body", Truncated(10)),
-    ("an HTML page with 502", Html(502)),
+    ("answer cut in its body", TruncateBody(10)),
+    ("an HTML page with 502", RespondHtml(502)),
     ("a 4xx that nobody documents", Respond(409, b'{"detail": "conflict"}')),
     ("a 422 that is not the vendor's", Respond(422, b"<html>no</html>")),
 ]
@@ -118,8 +118,8 @@ async def test_a_start_that_may_have_been_charged_is_sent_once(fault: Fault) -> 
 @pytest.mark.parametrize(
     "fault",
     [
-        pytest.param(CutInside(3_000), id="cut in mid-body"),
-        pytest.param(CutBefore(), id="cut before the body"),
+        pytest.param(DisconnectDuring(3_000), id="cut in mid-body"),
+        pytest.param(DisconnectBefore(), id="cut before the body"),
         pytest.param(RetryAfter("0"), id="429"),
     ],
 )
@@ -228,7 +228,9 @@ def test_a_start_that_never_left_ends_within_its_deadline() -> None:
 
     async def story() -> None:
         async with direct_session(
-            faults=on_start(NoConnection(), times=100), limits=Limits(call=5), retry=Retry(attempts=20, first_delay=4)
+            faults=on_start(RefuseConnection(), times=100),
+            limits=Limits(call=5),
+            retry=Retry(attempts=20, first_delay=4),
         ) as ochy:
             with pytest.raises(ConnectionFailed) as caught, anyio.fail_after(6):
                 await ochy.start(CLIP, SideView())
@@ -275,7 +277,7 @@ async def test_a_stream_that_can_be_opened_again_is_sent_again() -> None:
 
     content = CLIP * 2_500
     for source, again in ((stream, True), (stream(), False)):
-        faults = on_start(CutInside(3_000))
+        faults = on_start(DisconnectDuring(3_000))
         async with Emulator(world(), faults) as emulator, real_session(emulator) as ochy:
             clip = Clip.stream(source, name="runner.mp4", size=len(content))
             if again:
@@ -410,7 +412,7 @@ def test_an_uncertain_start_is_looked_up_and_adopted_only_on_request() -> None:
         async with direct_session(service) as ochy:
             subject = (await ochy.create_subject(name="lane 1")).subject_id
             await ochy.start(CLIP + b"earlier", SideView(subject_id=subject))
-        async with direct_session(service, on_start(CutAfter(charged=True))) as ochy:
+        async with direct_session(service, on_start(DisconnectAfter(charged=True))) as ochy:
             known = (await ochy.list_analyses()).ids
             with pytest.raises(UncertainStart) as caught:
                 await ochy.start(CLIP, SideView(subject_id=subject))

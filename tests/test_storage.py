@@ -12,7 +12,6 @@ from attrs import define, field
 
 from ochy_async import Limits, OchySession, Retry, SideView
 from ochy_async.emulator import (
-    Body,
     Emulator,
     Fault,
     FaultEffect,
@@ -21,8 +20,9 @@ from ochy_async.emulator import (
     InProcessStorage,
     InProcessTransport,
     Redirect,
+    ReplaceBody,
     Service,
-    Slow,
+    Throttle,
     sample_clip,
 )
 from ochy_async.errors import ConnectionFailed, NotFound, OchyError, RequestRefused, UnreadableAnswer
@@ -215,7 +215,7 @@ async def test_what_the_sink_raises_comes_as_it_is(storage: HttpStorage, video: 
 @anyio_test
 async def test_it_may_be_cancelled_anywhere(emulator: Emulator, storage: HttpStorage, video: SignedUrl) -> None:
     """Nothing of it goes on, and the next transfer is served."""
-    emulator.faults = on_storage(Slow(1000))
+    emulator.faults = on_storage(Throttle(1000))
     with move_on_after(0.1) as scope:
         await fetched(storage, video)
     assert scope.cancelled_caught
@@ -225,7 +225,7 @@ async def test_it_may_be_cancelled_anywhere(emulator: Emulator, storage: HttpSto
 @anyio_test
 async def test_silence_ends(emulator: Emulator, video: SignedUrl) -> None:
     """A storage from which nothing comes is given up after `Limits.stall`."""
-    emulator.faults = on_storage(Slow(1, side="answer"))
+    emulator.faults = on_storage(Throttle(1, side="answer"))
     impatient = HttpStorage(Limits(stall=0.1), loopback=True)
     with pytest.raises(ConnectionFailed, match="nothing moved"):
         await fetched(impatient, video)
@@ -320,7 +320,7 @@ def test_its_storage_breaks_when_told() -> None:
         in_virtual_time(direct(Service(world()), on_storage(Cut(9000, rate=100)), bucket))
     assert len(bucket.content) == 9000
     with pytest.raises(UnreadableAnswer, match="compressed"):
-        in_virtual_time(direct(Service(world()), on_storage(Body(headers={"content-encoding": "gzip"}))))
+        in_virtual_time(direct(Service(world()), on_storage(ReplaceBody(headers={"content-encoding": "gzip"}))))
 
 
 def test_the_session_closes_its_storage() -> None:

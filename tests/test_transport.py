@@ -25,16 +25,16 @@ import trustme
 from ochy_async import BackView, Clip, Limits, OchySession, Retry, SideView, transport
 from ochy_async.clips import CHUNK
 from ochy_async.emulator import (
-    CutAfter,
-    CutBefore,
     Delay,
+    DisconnectAfter,
+    DisconnectBefore,
     Emulator,
     FaultPlan,
     FaultRule,
-    Html,
     Redirect,
     Respond,
-    Truncated,
+    RespondHtml,
+    TruncateBody,
 )
 from ochy_async.errors import (
     ConnectionFailed,
@@ -367,10 +367,10 @@ async def test_the_key_is_found_across_the_edge_of_a_slice(spelt: str) -> None:
 
 
 TROUBLES = [
-    pytest.param(CutBefore(), id="cut before"),
-    pytest.param(CutAfter(), id="cut after"),
-    pytest.param(Truncated(5), id="truncated"),
-    pytest.param(Html(502), id="html"),
+    pytest.param(DisconnectBefore(), id="cut before"),
+    pytest.param(DisconnectAfter(), id="cut after"),
+    pytest.param(TruncateBody(5), id="truncated"),
+    pytest.param(RespondHtml(502), id="html"),
 ]
 
 
@@ -614,7 +614,7 @@ async def test_a_packed_answer_is_read(pack: Callable[[bytes], bytes]) -> None:
 async def test_a_broken_answer_has_the_status_that_it_came_with() -> None:
     """Also where nothing else of it can be used."""
     async with (
-        Emulator(world(), FaultPlan([FaultRule("*", Truncated(5), times=9)])) as emulator,
+        Emulator(world(), FaultPlan([FaultRule("*", TruncateBody(5), times=9)])) as emulator,
         once(emulator.url) as ochy,
     ):
         with pytest.raises(ConnectionFailed, match="cut short") as looked:

@@ -13,20 +13,20 @@ import pytest
 
 from ochy_async import AnalysisFailed, OchySession, Polling, SideView, SideViewResults, Status, WaitTimeout
 from ochy_async.emulator import (
-    Body,
-    CutBefore,
+    DisconnectBefore,
     Fault,
     FaultPlan,
     FaultRule,
-    Html,
-    NoConnection,
+    RandomFaults,
+    RefuseConnection,
+    ReplaceBody,
     Respond,
+    RespondHtml,
+    ResponseShapes,
     RetryAfter,
-    Seeded,
     Service,
-    Shapes,
-    Slow,
-    Truncated,
+    Throttle,
+    TruncateBody,
 )
 from ochy_async.errors import ConnectionFailed, KeyRefused, NotFound, ServerError, TryLater
 from ochy_async.events import AnalysisProgress, Event
@@ -106,14 +106,14 @@ def test_a_failed_analysis_is_a_state_to_look_at_and_an_error_to_wait_for() -> N
 
 TROUBLES: list[tuple[str, Fault]] = [
     ("500", Respond(500)),
-    ("a proxy's page", Html(200)),
-    ("half an answer", Body(b'{"status": "analy')),
+    ("a proxy's page", RespondHtml(200)),
+    ("half an answer", ReplaceBody(b'{"status": "analy')),
     ("503", Respond(503)),
-    ("HTML from a proxy", Html(502)),
+    ("HTML from a proxy", RespondHtml(502)),
     ("429", RetryAfter("7")),
-    ("cut", CutBefore()),
-    ("not reachable", NoConnection()),
-    ("truncated", Truncated(20)),
+    ("cut", DisconnectBefore()),
+    ("not reachable", RefuseConnection()),
+    ("truncated", TruncateBody(20)),
 ]
 
 
@@ -217,7 +217,7 @@ def test_an_unknown_status_waits_on_and_warns_once(caplog: pytest.LogCaptureFixt
     """A status that nobody knows is a state like any other; at the deadline the id is in the error."""
 
     async def story() -> None:
-        shapes = Shapes(odd_status="queued_v2", odd_seconds=80_000)
+        shapes = ResponseShapes(odd_status="queued_v2", odd_seconds=80_000)
         async with direct_session(world(durations=(3000.0, 3000.0), shapes=shapes)) as ochy:
             started = await ochy.start(CLIP, SideView())
             assert (await ochy.status(started)).status == "queued_v2"
@@ -234,7 +234,7 @@ def test_a_hanging_look_ends_with_the_deadline() -> None:
     """A look that never gets its answer cannot outlive the wait."""
 
     async def story() -> None:
-        async with direct_session(faults=on_look(Slow(1), times=10)) as ochy:
+        async with direct_session(faults=on_look(Throttle(1), times=10)) as ochy:
             with pytest.raises(WaitTimeout):
                 await ochy.analyze(CLIP, SideView(), timeout=20)
 
@@ -297,7 +297,7 @@ def test_a_third_of_all_looks_may_fail(seed: int) -> None:
     async def story() -> None:
         menu = tuple(fault for _, fault in TROUBLES)
         service = Service(world(slots=20, seed=seed))
-        storm = _OnLooks(Seeded(seed=seed, rate=0.33, menu=menu))
+        storm = _OnLooks(RandomFaults(seed=seed, rate=0.33, menu=menu))
         done: list[SideViewResults] = []
 
         async def one(n: int) -> None:
@@ -354,7 +354,7 @@ def test_an_odd_percentage_does_not_disturb_the_wait(percentage: str) -> None:
     """Whatever the percentage does, the analysis is collected soon after it is done."""
 
     async def story() -> None:
-        shapes = Shapes(percentage=percentage)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        shapes = ResponseShapes(percentage=percentage)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         async with direct_session(world(durations=(25.0, 25.0), shapes=shapes)) as ochy:
             began = anyio.current_time()
             await ochy.analyze(CLIP, SideView())

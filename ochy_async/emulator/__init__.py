@@ -15,99 +15,98 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .behaviors import BEHAVIORS, Behavior
-    from .clips import sample_clip
     from .faults import (
-        Body,
-        CutAfter,
-        CutBefore,
-        CutInside,
         Delay,
+        DisconnectAfter,
+        DisconnectBefore,
+        DisconnectDuring,
         Fault,
         FaultEffect,
         FaultPlan,
         FaultRule,
-        Faults,
-        Html,
-        NoConnection,
+        FaultSource,
+        RandomFaults,
         Redirect,
+        RefuseConnection,
+        ReplaceBody,
         Respond,
         RespondAfter,
+        RespondHtml,
         RetryAfter,
-        Seeded,
-        Slow,
-        Truncated,
+        Throttle,
+        TruncateBody,
         gzip_bomb,
     )
     from .in_process import InProcessStorage, InProcessTransport
+    from .messages import Charge, Form, LoggedRequest, ServiceRequest, ServiceResponse, UploadedVideo
+    from .response_shapes import ResponseShapes
+    from .sample_clips import sample_clip
     from .server import Emulator
-    from .service import Charge, EmulatorSettings, Form, Seen, Service, ServiceRequest, ServiceResponse, Shapes, Video
+    from .service import Service
+    from .settings import EmulatorSettings
 
 __all__ = [
     "BEHAVIORS",
     "Behavior",
-    "Body",
     "Charge",
-    "CutAfter",
-    "CutBefore",
-    "CutInside",
     "Delay",
+    "DisconnectAfter",
+    "DisconnectBefore",
+    "DisconnectDuring",
     "Emulator",
     "EmulatorSettings",
     "Fault",
     "FaultEffect",
     "FaultPlan",
     "FaultRule",
-    "Faults",
+    "FaultSource",
     "Form",
-    "Html",
     "InProcessStorage",
     "InProcessTransport",
-    "NoConnection",
+    "LoggedRequest",
+    "RandomFaults",
     "Redirect",
+    "RefuseConnection",
+    "ReplaceBody",
     "Respond",
     "RespondAfter",
+    "RespondHtml",
+    "ResponseShapes",
     "RetryAfter",
-    "Seeded",
-    "Seen",
     "Service",
     "ServiceRequest",
     "ServiceResponse",
-    "Shapes",
-    "Slow",
-    "Truncated",
-    "Video",
+    "Throttle",
+    "TruncateBody",
+    "UploadedVideo",
     "gzip_bomb",
     "sample_clip",
 ]
 
-_ROOMS = {
+_MODULES = {
     "BEHAVIORS": "behaviors",
     "Behavior": "behaviors",
+    "Charge": "messages",
+    "Emulator": "server",
+    "EmulatorSettings": "settings",
+    "Form": "messages",
     "InProcessStorage": "in_process",
     "InProcessTransport": "in_process",
-    "Emulator": "server",
-    "sample_clip": "clips",
-    **dict.fromkeys(
-        (
-            "ServiceResponse",
-            "ServiceRequest",
-            "Charge",
-            "Form",
-            "Seen",
-            "Service",
-            "Shapes",
-            "Video",
-            "EmulatorSettings",
-        ),
-        "service",
-    ),
+    "LoggedRequest": "messages",
+    "ResponseShapes": "response_shapes",
+    "Service": "service",
+    "ServiceRequest": "messages",
+    "ServiceResponse": "messages",
+    "UploadedVideo": "messages",
+    "sample_clip": "sample_clips",
 }
+"""The module of each name; all other names are in `faults`."""
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_ROOMS.get(name, 'faults')}", __name__), name)
+    value = getattr(import_module(f".{_MODULES.get(name, 'faults')}", __name__), name)
     globals()[name] = value
     return value
 

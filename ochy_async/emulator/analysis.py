@@ -12,25 +12,25 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from .assessments import back_view_results, side_view_results
-from .biomechanics.calculated import back_view_calculated, side_view_calculated
 from .biomechanics.camera import raw_data
 from .biomechanics.runner import Runner, runner_of
-from .response_shapes import Shapes, percentage_of, shaped_analysis, shaped_frames, with_others
-from .seeded import share
+from .calculated_data import back_view_calculated, side_view_calculated
+from .response_shapes import ResponseShapes, percentage_field, shape_analysis, shape_frames, with_unrequested_joints
+from .seeded_random import uniform
 
 if TYPE_CHECKING:
-    from .values import Video
+    from .messages import UploadedVideo
 
-__all__ = ["Analysis", "Order", "moment", "seconds_of"]
+__all__ = ["Analysis", "StartParameters", "timestamp", "video_seconds"]
 
 HTTP_OF = {"success": 200, "failed": 400, "pending": 200, "analyzing": 202}
 
 
 @frozen
-class Order:
+class StartParameters:
     """What a start asked for, after every check."""
 
-    video: Video
+    video: UploadedVideo
     analysis_type: str
     height: float
     """Meters."""
@@ -50,14 +50,14 @@ class Analysis:
     """An accepted start; all times in seconds since the epoch."""
 
     analysis_id: str
-    order: Order = field(repr=False)
+    order: StartParameters = field(repr=False)
     created_at: float
     begins_at: float
     """When it leaves the queue."""
     ends_at: float
     fails: bool
 
-    def status(self, now: float, shapes: Shapes) -> str:
+    def status(self, now: float, shapes: ResponseShapes) -> str:
         """`pending`, `analyzing`, `success`, `failed`, or the odd status that was asked for."""
         if now >= self.ends_at:
             return "failed" if self.fails else "success"
@@ -73,7 +73,7 @@ class Analysis:
         """Whether it has ended without results."""
         return now >= self.ends_at and self.fails
 
-    def state(self, now: float, shapes: Shapes) -> tuple[int, dict[str, Any]]:
+    def state(self, now: float, shapes: ResponseShapes) -> tuple[int, dict[str, Any]]:
         """The HTTP status and the body of results, but for what only `success` has."""
         status = self.status(now, shapes)
         body: dict[str, Any] = {shapes.id_key: self.analysis_id, "status": status}
@@ -81,34 +81,34 @@ class Analysis:
             body["percentage"] = 100
         elif status != "failed":
             fraction = (now - self.begins_at) / (self.ends_at - self.begins_at) if now >= self.begins_at else None
-            body |= percentage_of(shapes, fraction, 40 + 40 * share("level", self.order.video.sha256))
+            body |= percentage_field(shapes, fraction, 40 + 40 * uniform("level", self.order.video.sha256))
         return HTTP_OF.get(status, 200), body
 
-    def listed(self, now: float, shapes: Shapes) -> dict[str, Any]:
+    def listed(self, now: float, shapes: ResponseShapes) -> dict[str, Any]:
         """The analysis as an item of a list; `subject_id` only when linked."""
         item: dict[str, Any] = {
             shapes.list_id_key: self.analysis_id,
             "status": self.status(now, shapes),
             "analysis_type": self.order.analysis_type,
-            "created_at": moment(self.created_at),
+            "created_at": timestamp(self.created_at),
         }
         return item if self.order.subject_id is None else {**item, "subject_id": self.order.subject_id}
 
-    def results(self, shapes: Shapes) -> dict[str, Any]:
+    def results(self, shapes: ResponseShapes) -> dict[str, Any]:
         """The `biomechanical_analysis` object."""
         order, who = self.order, self._runner()
         if order.analysis_type == "side_view":
-            return shaped_analysis(shapes, side_view_results(who, language=order.language))
+            return shape_analysis(shapes, side_view_results(who, language=order.language))
         told = back_view_results(who, language=order.language, full_body=order.full_body)
-        return shaped_analysis(shapes, told if order.full_body else with_others(shapes, told))
+        return shape_analysis(shapes, told if order.full_body else with_unrequested_joints(shapes, told))
 
-    def calculated(self, shapes: Shapes) -> dict[str, Any]:
+    def calculated(self, shapes: ResponseShapes) -> dict[str, Any]:
         """The calculated data."""
         if self.order.analysis_type == "side_view":
-            return shaped_analysis(shapes, side_view_calculated(self._runner()))
-        return shaped_analysis(shapes, back_view_calculated(self._runner(), full_body=self.order.full_body))
+            return shape_analysis(shapes, side_view_calculated(self._runner()))
+        return shape_analysis(shapes, back_view_calculated(self._runner(), full_body=self.order.full_body))
 
-    def raw(self, shapes: Shapes, *, frames_per_second: float, seconds: float) -> dict[str, Any]:
+    def raw(self, shapes: ResponseShapes, *, frames_per_second: float, seconds: float) -> dict[str, Any]:
         """The raw data; landscape for a side view overground, portrait otherwise."""
         order = self.order
         landscape = order.analysis_type == "side_view" and not order.treadmill
@@ -117,11 +117,11 @@ class Analysis:
             self._runner(),
             view=order.analysis_type,
             frames_per_second=frames_per_second,
-            seconds=seconds_of(order.video.head) or seconds,
+            seconds=video_seconds(order.video.head) or seconds,
             width=width,
             height=height,
         )
-        return shaped_frames(shapes, told)
+        return shape_frames(shapes, told)
 
     def _runner(self) -> Runner:
         order = self.order
@@ -129,12 +129,12 @@ class Analysis:
         return runner_of(seed, height=order.height, weight=order.weight, pace=order.pace)
 
 
-def moment(at: float) -> str:
+def timestamp(at: float) -> str:
     """Seconds since the epoch as ISO 8601 UTC with `Z`, such as `2025-01-31T08:00:00.000Z`."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def seconds_of(head: bytes) -> float | None:
+def video_seconds(head: bytes) -> float | None:
     """The length of an MP4 or MOV in seconds, if its movie header is within `head` and tells it."""
     at = head.find(b"mvhd")
     if at < 0:

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from .biomechanics.measures import SideMeasures, mean, side_measures
 from .biomechanics.runner import SIDES
-from .biomechanics.scores import BACK_PARTS, SIDE_PARTS
-from .texts import wording
+from .scores import BACK_PARTS, SIDE_PARTS
+from .texts import texts_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from .biomechanics.runner import Runner
-    from .biomechanics.scores import Part
-    from .texts import Wording
+    from .scores import ScoredPart
+    from .texts import ResultTexts
 
 __all__ = ["back_parts", "back_view_results", "side_assessment", "side_view_results"]
 
@@ -33,7 +33,7 @@ def side_view_results(runner: Runner, *, language: str) -> dict[str, Any]:
 
 def side_assessment(measures: SideMeasures, *, language: str) -> dict[str, Any]:
     """The same for a runner that is measured already."""
-    runner, words = measures.runner, wording(language)
+    runner, words = measures.runner, texts_for(language)
     content = {name: _side_item(name, value, words) for name, value in measures.parts.items()}
     content["foot"]["foot_strike_pattern"] = runner.strike_pattern
     content["foot"]["texts"]["overstride_title"] = words.overstride
@@ -46,7 +46,7 @@ def side_assessment(measures: SideMeasures, *, language: str) -> dict[str, Any]:
 
 def back_view_results(runner: Runner, *, language: str, full_body: bool) -> dict[str, Any]:
     """The `biomechanical_analysis` of a back view; without `full_body` only pronation."""
-    words = wording(language)
+    words = texts_for(language)
     content = {
         name: {side.name: _back_item(name, getattr(side.leg(runner), name), side.name, words) for side in SIDES}
         for name in back_parts(full_body)
@@ -66,7 +66,7 @@ def _total(items: Iterable[Mapping[str, Any]]) -> float:
     return round(mean(item["score_number"] for item in items), 3)
 
 
-def _side_item(name: str, value: float, words: Wording) -> dict[str, Any]:
+def _side_item(name: str, value: float, words: ResultTexts) -> dict[str, Any]:
     part = SIDE_PARTS[name]
     verdict = part.verdict(value)
     return {
@@ -81,7 +81,7 @@ def _side_item(name: str, value: float, words: Wording) -> dict[str, Any]:
     }
 
 
-def _back_item(name: str, value: float, side: str, words: Wording) -> dict[str, Any]:
+def _back_item(name: str, value: float, side: str, words: ResultTexts) -> dict[str, Any]:
     part = BACK_PARTS[name]
     verdict = part.verdict(value)
     return {
@@ -98,7 +98,7 @@ def _back_item(name: str, value: float, side: str, words: Wording) -> dict[str, 
     }
 
 
-def _scored(part: Part, value: float) -> dict[str, Any]:
+def _scored(part: ScoredPart, value: float) -> dict[str, Any]:
     return {
         "score_number": round(part.score(value), 3),
         "range_good": list(part.good),
@@ -106,7 +106,7 @@ def _scored(part: Part, value: float) -> dict[str, Any]:
     }
 
 
-def _running_style(runner: Runner, words: Wording) -> dict[str, Any]:
+def _running_style(runner: Runner, words: ResultTexts) -> dict[str, Any]:
     duty = runner.duty_factor
     typical, animal = next((typical, animal) for limit, typical, animal in _STYLES if duty < limit)
     title, summary = words.styles[animal]

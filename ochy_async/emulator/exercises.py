@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .biomechanics.scores import BACK_PARTS, SIDE_PARTS, VERDICTS
-from .texts import wording
+from .scores import BACK_PARTS, SIDE_PARTS, VERDICTS
+from .texts import texts_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from .texts import Wording
+    from .texts import ResultTexts
 
 __all__ = ["EXERCISE_KEYS", "exercises"]
 
@@ -55,10 +55,10 @@ def exercises(search_keys: Sequence[str], *, language: str) -> list[dict[str, An
     One for a good key, two for the others, none for an unknown one. A language without texts is answered in English.
     """
     names = dict.fromkeys(name for key in search_keys for name in _EXERCISES_FOR.get(key, ()))
-    return [_exercise(name, wording(language)) for name in names]
+    return [_exercise(name, texts_for(language)) for name in names]
 
 
-def _exercise(name: str, words: Wording) -> dict[str, Any]:
+def _exercise(name: str, words: ResultTexts) -> dict[str, Any]:
     difficulty, series, form, amount = _EFFORTS[name]
     effort: Mapping[str, Mapping[str, Any]] = {
         "duration": {"effort_per_rep": {"min_ms": 1000 * amount, "max_ms": 1500 * amount}},

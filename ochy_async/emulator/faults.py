@@ -15,29 +15,29 @@ from attrs import Factory, field, frozen
 from attrs.validators import and_, ge, in_, le, optional
 from attrs.validators import instance_of as a
 
-from .seeded import share
-from .values import ServiceResponse
+from .messages import ServiceResponse
+from .seeded_random import uniform
 
 __all__ = [
-    "Body",
-    "CutAfter",
-    "CutBefore",
-    "CutInside",
     "Delay",
+    "DisconnectAfter",
+    "DisconnectBefore",
+    "DisconnectDuring",
     "Fault",
     "FaultEffect",
     "FaultPlan",
     "FaultRule",
-    "Faults",
-    "Html",
-    "NoConnection",
+    "FaultSource",
+    "RandomFaults",
     "Redirect",
+    "RefuseConnection",
+    "ReplaceBody",
     "Respond",
     "RespondAfter",
+    "RespondHtml",
     "RetryAfter",
-    "Seeded",
-    "Slow",
-    "Truncated",
+    "Throttle",
+    "TruncateBody",
     "gzip_bomb",
 ]
 
@@ -89,7 +89,7 @@ class Fault(Protocol):
         ...
 
 
-class Faults(Protocol):
+class FaultSource(Protocol):
     """A plan: asked once for every request, in the order of their coming."""
 
     def next(self, route: str, count: int) -> Fault | None:
@@ -159,15 +159,15 @@ class RespondAfter:
 
 
 @frozen
-class NoConnection:
-    """The connection is refused. On a server, which has accepted it already, the same as `CutBefore`."""
+class RefuseConnection:
+    """The connection is refused. On a server, which has accepted it already, the same as `DisconnectBefore`."""
 
     def effect(self) -> FaultEffect:
         return FaultEffect(connects=False, read=0, acts=False, answer=None)
 
 
 @frozen
-class CutBefore:
+class DisconnectBefore:
     """The connection breaks before the request's body is read."""
 
     def effect(self) -> FaultEffect:
@@ -175,7 +175,7 @@ class CutBefore:
 
 
 @frozen
-class CutInside:
+class DisconnectDuring:
     """The connection breaks while the request's body is read."""
 
     after_bytes: int = _bytes()
@@ -185,7 +185,7 @@ class CutInside:
 
 
 @frozen
-class CutAfter:
+class DisconnectAfter:
     """The whole request is read, then the connection breaks without an answer."""
 
     charged: bool = field(default=True, validator=a(bool))
@@ -196,7 +196,7 @@ class CutAfter:
 
 
 @frozen
-class Truncated:
+class TruncateBody:
     """The service acts; of its answer's body only the first bytes come, then the connection breaks."""
 
     keep_bytes: int = _bytes()
@@ -206,7 +206,7 @@ class Truncated:
 
 
 @frozen
-class Html:
+class RespondHtml:
     """A proxy's error page instead; the service never sees the request."""
 
     status: int = _status(502)
@@ -230,7 +230,7 @@ class RetryAfter:
 
 
 @frozen
-class Slow:
+class Throttle:
     """Bytes trickle: of the answer, or of the upload."""
 
     bytes_per_second: float = field(validator=and_(ge(1), le(GIGABYTE)))
@@ -242,7 +242,7 @@ class Slow:
 
 
 @frozen
-class Body:
+class ReplaceBody:
     """The service acts; its answer keeps its status but gets another body, other headers, or both.
 
     `body` is the bytes themselves or makes them from the service's own; None leaves them.
@@ -273,7 +273,7 @@ class Redirect:
         return FaultEffect(acts=self.acts, answer=_fixed(self.status, {"location": self.location}, b""))
 
 
-def gzip_bomb(size: int = 200_000_000) -> Body:
+def gzip_bomb(size: int = 200_000_000) -> ReplaceBody:
     """A compressed body that unfolds to `size` bytes of blanks, at most 1 GB; it is a thousandth on the wire."""
     if not 0 < size <= GIGABYTE:
         raise ValueError(f"size: 1 to {GIGABYTE} bytes, not {size}")
@@ -283,7 +283,7 @@ def gzip_bomb(size: int = 200_000_000) -> Body:
         blanks, (full, rest) = b" " * 1_000_000, divmod(size, 1_000_000)
         return b"".join([*(press.compress(blanks) for _ in range(full)), press.compress(blanks[:rest]), press.flush()])
 
-    return Body(packed, {"content-encoding": "gzip"})
+    return ReplaceBody(packed, {"content-encoding": "gzip"})
 
 
 @frozen
@@ -340,7 +340,7 @@ def _many(faults: Iterable[Fault]) -> tuple[Fault, ...]:
 
 
 @frozen
-class Seeded:
+class RandomFaults:
     """A plan by hashes: the same seed gives the n-th request to a route the same fault in every run."""
 
     seed: int
@@ -356,6 +356,6 @@ class Seeded:
             raise ValueError("menu: at least one fault is needed")
 
     def next(self, route: str, count: int) -> Fault | None:
-        if not _fits(self.routes, route) or share(self.seed, "whether", route, count) >= self.rate:
+        if not _fits(self.routes, route) or uniform(self.seed, "whether", route, count) >= self.rate:
             return None
-        return self.menu[int(share(self.seed, "which", route, count) * len(self.menu))]
+        return self.menu[int(uniform(self.seed, "which", route, count) * len(self.menu))]

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from . import error_answers
+from . import error_responses
 from . import exercises as training
-from .analysis import moment
-from .error_answers import Refusal, json_answer
-from .response_shapes import listed
-from .storage import KINDS
-from .validation import judged_video, order_of, profile_of, search_of, webhook_of
+from .analysis import timestamp
+from .error_responses import HttpError, json_response
+from .file_store import CONTENT_TYPES
+from .response_shapes import shape_list
+from .validation import exercise_search, start_parameters, subject_profile, video_error, webhook_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .account import Account
-    from .values import ServiceRequest, ServiceResponse
+    from .messages import ServiceRequest, ServiceResponse
 
 __all__ = ["HANDLERS", "STORAGE", "RequestContext"]
 
@@ -31,123 +31,129 @@ class RequestContext:
     """One request at a desk."""
 
     account: Account
-    ask: ServiceRequest
-    parts: Mapping[str, str] = field(repr=False)
+    request: ServiceRequest
+    path_parameters: Mapping[str, str] = field(repr=False)
     """What fills the template of the path, decoded."""
     now: float
 
 
-def start(case: RequestContext) -> ServiceResponse:
+def start(context: RequestContext) -> ServiceResponse:
     """Judges everything before the credit is taken."""
-    account, order = case.account, order_of(case.ask.form)
-    refused = judged_video(order.video, account.world)
+    account, order = context.account, start_parameters(context.request.form)
+    refused = video_error(order.video, account.world)
     if refused is not None:
-        account.refuse(order, case.now)
+        account.refuse(order, context.now)
         raise refused
     if order.subject_id is not None:
         account.subject(order.subject_id)
-    analysis_id = account.accept(order, case.now).analysis_id
-    return json_answer(202, {"message": "Analysis started successfully", account.world.shapes.id_key: analysis_id})
+    analysis_id = account.accept(order, context.now).analysis_id
+    return json_response(202, {"message": "Analysis started successfully", account.world.shapes.id_key: analysis_id})
 
 
-def results(case: RequestContext) -> ServiceResponse:
+def results(context: RequestContext) -> ServiceResponse:
     """The state, and on success fresh signed URLs and the analysis."""
-    account, shapes = case.account, case.account.world.shapes
-    analysis = account.analysis(case.parts["analysis_id"])
-    status, body = analysis.state(case.now, shapes)
-    if analysis.succeeded(case.now):
+    account, shapes = context.account, context.account.world.shapes
+    analysis = account.analysis(context.path_parameters["analysis_id"])
+    status, body = analysis.state(context.now, shapes)
+    if analysis.succeeded(context.now):
         for key, name in (("thumbnail", "thumbnail.jpg"), ("output_video", "output_video.mp4")):
-            body[key] = account.storage.url(account.storage_url, analysis.analysis_id, name, case.now)
+            body[key] = account.storage.url(account.storage_url, analysis.analysis_id, name, context.now)
         body["biomechanical_analysis"] = analysis.results(shapes)
-    return json_answer(status, body)
+    return json_response(status, body)
 
 
-def calculated_data(case: RequestContext) -> ServiceResponse:
+def calculated_data(context: RequestContext) -> ServiceResponse:
     """The calculated data of a successful analysis."""
-    analysis = case.account.analysis(case.parts["analysis_id"])
-    if not analysis.succeeded(case.now):
-        raise error_answers.not_ready()
-    return json_answer(200, analysis.calculated(case.account.world.shapes))
+    analysis = context.account.analysis(context.path_parameters["analysis_id"])
+    if not analysis.succeeded(context.now):
+        raise error_responses.not_ready()
+    return json_response(200, analysis.calculated(context.account.world.shapes))
 
 
-def raw_data(case: RequestContext) -> ServiceResponse:
+def raw_data(context: RequestContext) -> ServiceResponse:
     """The raw data of a successful analysis."""
-    world, analysis = case.account.world, case.account.analysis(case.parts["analysis_id"])
-    if not analysis.succeeded(case.now):
-        raise error_answers.not_ready()
+    world, analysis = context.account.world, context.account.analysis(context.path_parameters["analysis_id"])
+    if not analysis.succeeded(context.now):
+        raise error_responses.not_ready()
     raw = analysis.raw(world.shapes, frames_per_second=world.frames_per_second, seconds=world.seconds)
-    return json_answer(200, raw)
+    return json_response(200, raw)
 
 
-def list_analyses(case: RequestContext) -> ServiceResponse:
+def list_analyses(context: RequestContext) -> ServiceResponse:
     """All analyses of the account."""
-    shapes = case.account.world.shapes
-    items = [it.listed(case.now, shapes) for it in case.account.listable(case.now)]
-    return json_answer(200, listed(shapes, items, shapes.items))
+    shapes = context.account.world.shapes
+    items = [it.listed(context.now, shapes) for it in context.account.listable(context.now)]
+    return json_response(200, shape_list(shapes, items, shapes.items))
 
 
-def list_of_subject(case: RequestContext) -> ServiceResponse:
+def list_of_subject(context: RequestContext) -> ServiceResponse:
     """The analyses linked to one subject."""
-    shapes, subject_id = case.account.world.shapes, case.parts["subject_id"]
-    case.account.subject(subject_id)
-    linked = [it for it in case.account.listable(case.now) if it.order.subject_id == subject_id]
-    return json_answer(200, listed(shapes, [it.listed(case.now, shapes) for it in linked], shapes.subject_items))
+    shapes, subject_id = context.account.world.shapes, context.path_parameters["subject_id"]
+    context.account.subject(subject_id)
+    linked = [it for it in context.account.listable(context.now) if it.order.subject_id == subject_id]
+    return json_response(
+        200, shape_list(shapes, [it.listed(context.now, shapes) for it in linked], shapes.subject_items)
+    )
 
 
-def create_subject(case: RequestContext) -> ServiceResponse:
+def create_subject(context: RequestContext) -> ServiceResponse:
     """Answers with id and time only."""
-    subject = case.account.create_subject(profile_of(case.ask.body), case.now)
-    return json_answer(201, {"subject_id": subject["id"], "created_at": subject["created_at"]})
+    subject = context.account.create_subject(subject_profile(context.request.body), context.now)
+    return json_response(201, {"subject_id": subject["id"], "created_at": subject["created_at"]})
 
 
-def list_subjects(case: RequestContext) -> ServiceResponse:
+def list_subjects(context: RequestContext) -> ServiceResponse:
     """All that are not deleted."""
-    return json_answer(200, {"subjects": list(case.account.subjects.values())})
+    return json_response(200, {"subjects": list(context.account.subjects.values())})
 
 
-def get_subject(case: RequestContext) -> ServiceResponse:
+def get_subject(context: RequestContext) -> ServiceResponse:
     """The bare profile."""
-    return json_answer(200, case.account.subject(case.parts["subject_id"]))
+    return json_response(200, context.account.subject(context.path_parameters["subject_id"]))
 
 
-def update_subject(case: RequestContext) -> ServiceResponse:
+def update_subject(context: RequestContext) -> ServiceResponse:
     """Changes what is given, leaves the rest."""
-    case.account.subject(case.parts["subject_id"]).update(profile_of(case.ask.body))
-    return json_answer(200, {"message": "Subject updated successfully"})
+    context.account.subject(context.path_parameters["subject_id"]).update(subject_profile(context.request.body))
+    return json_response(200, {"message": "Subject updated successfully"})
 
 
-def delete_subject(case: RequestContext) -> ServiceResponse:
+def delete_subject(context: RequestContext) -> ServiceResponse:
     """Soft: the analyses linked to it stay."""
-    case.account.subject(case.parts["subject_id"])
-    del case.account.subjects[case.parts["subject_id"]]
-    return json_answer(200, {"message": "Subject deleted successfully"})
+    context.account.subject(context.path_parameters["subject_id"])
+    del context.account.subjects[context.path_parameters["subject_id"]]
+    return json_response(200, {"message": "Subject deleted successfully"})
 
 
-def get_webhook(case: RequestContext) -> ServiceResponse:
+def get_webhook(context: RequestContext) -> ServiceResponse:
     """`{}` when none is stored."""
-    return json_answer(200, case.account.webhook)
+    return json_response(200, context.account.webhook)
 
 
-def put_webhook(case: RequestContext) -> ServiceResponse:
+def put_webhook(context: RequestContext) -> ServiceResponse:
     """Replaces the one webhook of the account."""
-    case.account.webhook = {**webhook_of(case.ask.body), "updated_at": moment(case.now)}
-    return json_answer(200, case.account.webhook)
+    context.account.webhook = {**webhook_settings(context.request.body), "updated_at": timestamp(context.now)}
+    return json_response(200, context.account.webhook)
 
 
-def exercises(case: RequestContext) -> ServiceResponse:
+def exercises(context: RequestContext) -> ServiceResponse:
     """A bare array."""
-    keys, language = search_of(case.ask.body)
-    return json_answer(200, training.exercises(keys, language=language))
+    keys, language = exercise_search(context.request.body)
+    return json_response(200, training.exercises(keys, language=language))
 
 
-def stored(case: RequestContext) -> ServiceResponse:
+def stored(context: RequestContext) -> ServiceResponse:
     """A file behind a signed URL; no key is needed or wanted."""
-    account, analysis_id, name = case.account, case.parts["analysis_id"], case.parts["name"]
-    if name not in KINDS:
-        raise Refusal(404, "NoSuchKey")
-    account.storage.check(analysis_id, name, case.ask.query, case.now)
+    account, analysis_id, name = (
+        context.account,
+        context.path_parameters["analysis_id"],
+        context.path_parameters["name"],
+    )
+    if name not in CONTENT_TYPES:
+        raise HttpError(404, "NoSuchKey")
+    account.storage.check(analysis_id, name, context.request.query, context.now)
     video = account.analysis(analysis_id).order.video
-    headers = case.ask.headers
+    headers = context.request.headers
     return account.storage.serve(video.sha256, name, headers.get("range"), headers.get("if-range"))
 
 

@@ -19,17 +19,17 @@ import anyio
 from .. import errors
 from ..errors import Phase
 from ..protocol import wire
-from .digest import Digester
 from .faults import FaultEffect
 from .handlers import STORAGE
+from .messages import Form, ServiceRequest, ServiceResponse
 from .service import Service
 from .settings import EmulatorSettings
-from .values import Form, ServiceRequest, ServiceResponse
+from .video_hash import VideoHasher
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-    from .faults import Faults
+    from .faults import FaultSource
     from .settings import EmulatorSettings
 
 __all__ = ["EPOCH", "InProcessStorage", "InProcessTransport"]
@@ -61,7 +61,7 @@ class InProcessTransport:
     def __init__(
         self,
         service: Service | EmulatorSettings | None = None,
-        faults: Faults | None = None,
+        faults: FaultSource | None = None,
         *,
         api_key: str | None = None,
         clock: Callable[[], float] = loop_clock,
@@ -148,7 +148,7 @@ class InProcessStorage:
     def __init__(
         self,
         service: Service,
-        faults: Faults | None = None,
+        faults: FaultSource | None = None,
         *,
         clock: Callable[[], float] = loop_clock,
         latency: float = 0.0,
@@ -218,9 +218,9 @@ async def _uploaded(request: wire.Request, effect: FaultEffect) -> tuple[Form | 
     return Form(dict(upload.fields), video), True
 
 
-async def _digested(upload: wire.Upload, most: int, rate: float | None) -> Digester:
+async def _digested(upload: wire.Upload, most: int, rate: float | None) -> VideoHasher:
     """Reads until `most` bytes have come or there are no more."""
-    digester = Digester()
+    digester = VideoHasher()
     chunks = upload.chunks()
     try:
         while digester.size < most and (chunk := await anext(chunks, None)) is not None:

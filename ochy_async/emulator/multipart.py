@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import BodyPartReader, MultipartReader
 
-from .digest import Digester
-from .values import Form, Video
+from .messages import Form, UploadedVideo
+from .video_hash import VideoHasher
 
 try:
     from aiohttp.http_exceptions import BadHttpMessage
@@ -49,7 +49,7 @@ async def read_form(headers: Mapping[str, str], content: StreamReader, pause: Pa
 
 async def _parts(reader: MultipartReader, pause: Pause | None) -> Form:
     fields: dict[str, str] = {}
-    video: Video | None = None
+    video: UploadedVideo | None = None
     for _ in range(MOST_PARTS):
         part = await reader.next()
         if part is None:
@@ -74,8 +74,8 @@ async def _text(part: BodyPartReader) -> str:
     return told.decode()
 
 
-async def _video(part: BodyPartReader, filename: str, pause: Pause | None) -> Video:
-    digester = Digester()
+async def _video(part: BodyPartReader, filename: str, pause: Pause | None) -> UploadedVideo:
+    digester = VideoHasher()
     while chunk := await part.read_chunk(CHUNK_BYTES):
         digester.feed(chunk)
         if pause is not None:

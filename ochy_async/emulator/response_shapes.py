@@ -12,7 +12,7 @@ from attrs import field, frozen
 from attrs.validators import ge, in_, le, optional
 from attrs.validators import instance_of as a
 
-__all__ = ["Shapes"]
+__all__ = ["ResponseShapes"]
 
 IdKey = Literal["id", "video_id", "analysis_id"]
 Wrapper = Literal["bare", "analyses", "data"]
@@ -31,7 +31,7 @@ UNKNOWN_KEY = "x_unknown"
 
 
 @frozen(kw_only=True)
-class Shapes:
+class ResponseShapes:
     """How the answers look where the documentation leaves it open (`?`) or has two samples."""
 
     id_key: IdKey = field(default="video_id", validator=in_(get_args(IdKey)))
@@ -92,7 +92,7 @@ class Shapes:
     """Whether error bodies carry `code` where it is documented."""
 
 
-def percentage_of(shapes: Shapes, fraction: float | None, level: float) -> dict[str, Any]:
+def percentage_field(shapes: ResponseShapes, fraction: float | None, level: float) -> dict[str, Any]:
     """The `percentage` of an unfinished analysis, or nothing at all.
 
     `fraction` (0-1) is the share of its time that has passed, None while pending; `level` (0-100) is
@@ -122,7 +122,7 @@ _PERCENTAGES: Mapping[str, Callable[[float, float], float]] = {
 }
 
 
-def shaped_analysis(shapes: Shapes, analysis: Mapping[str, Any]) -> dict[str, Any]:
+def shape_analysis(shapes: ResponseShapes, analysis: Mapping[str, Any]) -> dict[str, Any]:
     """A `biomechanical_analysis`, or an object of calculated data, in the chosen shapes."""
     shaped = {key: _shaped(shapes, key, value) for key, value in analysis.items()}
     if "running_styles" in shaped:
@@ -130,7 +130,7 @@ def shaped_analysis(shapes: Shapes, analysis: Mapping[str, Any]) -> dict[str, An
     return shaped
 
 
-def _shaped(shapes: Shapes, key: str, value: Any) -> Any:
+def _shaped(shapes: ResponseShapes, key: str, value: Any) -> Any:
     if key in RANGE_KEYS and shapes.ranges == "pairs":
         return [value]
     if key == "foot_strike_pattern" and shapes.strike_pattern is not None:
@@ -140,13 +140,13 @@ def _shaped(shapes: Shapes, key: str, value: Any) -> Any:
     return value
 
 
-def _styles(shapes: Shapes, style: Any) -> Any:
+def _styles(shapes: ResponseShapes, style: Any) -> Any:
     if isinstance(style, Mapping) and shapes.running_percentage == "fraction" and "percentage" in style:
         style = {**style, "percentage": style["percentage"] / 100}
     return [style] if shapes.running_styles == "array" else style
 
 
-def with_others(shapes: Shapes, analysis: Mapping[str, Any]) -> dict[str, Any]:
+def with_unrequested_joints(shapes: ResponseShapes, analysis: Mapping[str, Any]) -> dict[str, Any]:
     """A back view asked for with `full_body=false`, with the two unasked joints as chosen."""
     if shapes.others == "absent":
         return dict(analysis)
@@ -155,7 +155,7 @@ def with_others(shapes: Shapes, analysis: Mapping[str, Any]) -> dict[str, Any]:
     return {**analysis, "analysis_content": content}
 
 
-def shaped_frames(shapes: Shapes, raw: Mapping[str, Any]) -> dict[str, Any]:
+def shape_frames(shapes: ResponseShapes, raw: Mapping[str, Any]) -> dict[str, Any]:
     """Raw data in the chosen shapes: numbering, gaps and landmarks."""
     ordered = [raw["frames"][key] for key in sorted(raw["frames"], key=int)]
     frames = {
@@ -170,7 +170,7 @@ def _gap(index: int) -> bool:
     return index % 5 == 4
 
 
-def _frame(shapes: Shapes, index: int, frame: Mapping[str, Any]) -> dict[str, Any]:
+def _frame(shapes: ResponseShapes, index: int, frame: Mapping[str, Any]) -> dict[str, Any]:
     shape = _LANDMARKS[shapes.landmarks]
     shaped: dict[str, Any] = {name: shape(point) for name, point in frame.items()}
     if shaped and _gap(index):
@@ -189,18 +189,18 @@ _LANDMARKS: Mapping[str, Callable[[Mapping[str, float]], Any]] = {
 }
 
 
-def listed(shapes: Shapes, items: Sequence[Mapping[str, Any]], form: Items) -> Any:
+def shape_list(shapes: ResponseShapes, items: Sequence[Mapping[str, Any]], form: Items) -> Any:
     """Analyses, oldest first and with their id under `list_id_key`, as a list in the chosen shapes."""
     ordered = list(reversed(items)) if shapes.newest_first else list(items)
     told: list[Any] = [item[shapes.list_id_key] for item in ordered] if form == "strings" else ordered
     return told if shapes.lists == "bare" else {shapes.lists: told}
 
 
-def sprinkled(value: Any) -> Any:
+def with_unknown_keys(value: Any) -> Any:
     """The same JSON with an unknown key in every object but frames and what is in them."""
     if isinstance(value, list):
-        return [sprinkled(item) for item in value]
+        return [with_unknown_keys(item) for item in value]
     if not isinstance(value, Mapping):
         return value
-    inner = {key: item if key == "frames" else sprinkled(item) for key, item in value.items()}
+    inner = {key: item if key == "frames" else with_unknown_keys(item) for key, item in value.items()}
     return {**inner, UNKNOWN_KEY: {"nested": [1, None, "?"]}}

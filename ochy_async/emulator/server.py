@@ -21,10 +21,10 @@ from aiohttp import web
 from anyio import CancelScope
 
 from .faults import FaultEffect
+from .messages import ServiceRequest, ServiceResponse
 from .multipart import read_form
 from .service import Service, template_of
 from .settings import EmulatorSettings
-from .values import ServiceRequest, ServiceResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from aiohttp import StreamReader
 
-    from .faults import Faults
-    from .values import Form
+    from .faults import FaultSource
+    from .messages import Form
 
 __all__ = ["Emulator"]
 
@@ -60,7 +60,7 @@ class Emulator:
     def __init__(
         self,
         service: Service | EmulatorSettings | None = None,
-        faults: Faults | None = None,
+        faults: FaultSource | None = None,
         *,
         host: str = "127.0.0.1",
         port: int = 0,

@@ -15,28 +15,16 @@ from urllib.parse import unquote
 from attrs import evolve
 
 from .account import Account
-from .error_answers import Refusal, json_answer
+from .error_responses import HttpError, json_response
 from .handlers import HANDLERS, STORAGE, RequestContext
-from .response_shapes import Shapes, sprinkled
-from .settings import DEFAULT_KEY, EmulatorSettings
-from .values import Charge, Form, Seen, ServiceRequest, ServiceResponse, Video
+from .messages import Charge, LoggedRequest, ServiceRequest, ServiceResponse
+from .response_shapes import with_unknown_keys
+from .settings import EmulatorSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "DEFAULT_KEY",
-    "Charge",
-    "EmulatorSettings",
-    "Form",
-    "Seen",
-    "Service",
-    "ServiceRequest",
-    "ServiceResponse",
-    "Shapes",
-    "Video",
-    "template_of",
-]
+__all__ = ["Service", "template_of"]
 
 # Raw data of 10 s at 60 frames a second is some megabytes, and what is asked for twice is asked
 # for twice in a row.
@@ -54,7 +42,7 @@ class Service:
     def __init__(self, world: EmulatorSettings | None = None) -> None:
         self.world = world or EmulatorSettings()
         self._account = Account(self.world)
-        self._log: deque[Seen] = deque(maxlen=self.world.log_limit)
+        self._log: deque[LoggedRequest] = deque(maxlen=self.world.log_limit)
         self._counts: Counter[tuple[str, int]] = Counter()
         self._kept: OrderedDict[str, ServiceResponse] = OrderedDict()
         self._latest = 0.0
@@ -66,20 +54,20 @@ class Service:
         template, parts = _match(ask.path)
         try:
             answer = self._served(ask, template, RequestContext(self._account, ask, parts, now))
-        except Refusal as refused:
+        except HttpError as refused:
             answer = refused.answer(codes=self.world.shapes.error_codes)
         if self.world.shapes.extra_keys and template != STORAGE:
-            answer = evolve(answer, body=json_answer(0, sprinkled(json.loads(answer.body))).body)
-        self._log.append(Seen(ask.method, template, answer.status, now))
+            answer = evolve(answer, body=json_response(0, with_unknown_keys(json.loads(answer.body))).body)
+        self._log.append(LoggedRequest(ask.method, template, answer.status, now))
         self._counts[f"{ask.method} {template}", answer.status] += 1
         return answer
 
     def _served(self, ask: ServiceRequest, template: str, case: RequestContext) -> ServiceResponse:
         allowed = METHODS.get(template)
         if allowed is None:
-            raise Refusal(404, "Not Found")
+            raise HttpError(404, "Not Found")
         if ask.method not in allowed:
-            raise Refusal(405, "Method Not Allowed", headers={"allow": ", ".join(allowed)})
+            raise HttpError(405, "Method Not Allowed", headers={"allow": ", ".join(allowed)})
         if template != STORAGE:
             self._account.check_key(ask.query.get("apiKey"))
         return self._kept_or_made(ask.path, case) if template in KEPT_ROUTES else HANDLERS[ask.method, template](case)
@@ -114,7 +102,7 @@ class Service:
         return tuple(self._account.ledger)
 
     @property
-    def requests(self) -> tuple[Seen, ...]:
+    def requests(self) -> tuple[LoggedRequest, ...]:
         """The last requests, oldest first, without key, query and ids; at most `EmulatorSettings.log_limit`."""
         return tuple(self._log)
 

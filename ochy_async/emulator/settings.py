@@ -12,7 +12,7 @@ from attrs import field, frozen
 from attrs.validators import ge, gt, in_, le
 from attrs.validators import instance_of as a
 
-from .response_shapes import Shapes
+from .response_shapes import ResponseShapes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -108,7 +108,7 @@ class EmulatorSettings:
     seconds: float = field(default=4.0, validator=[gt(0), le(10)])
     """Length of a clip whose header does not tell it, as far as raw data tells."""
 
-    shapes: Shapes = field(factory=Shapes, validator=a(Shapes))
+    shapes: ResponseShapes = field(factory=ResponseShapes, validator=a(ResponseShapes))
     """How the answers look where that is open."""
 
     seed: int = field(default=0, validator=a(int))

@@ -13,11 +13,11 @@ from attrs import frozen
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Wording", "wording"]
+__all__ = ["ResultTexts", "texts_for"]
 
 
 @frozen
-class Wording:
+class ResultTexts:
     """All texts of one language."""
 
     overstride: str
@@ -36,12 +36,12 @@ class Wording:
         return self.parts[part][1 + place]
 
 
-def wording(language: str) -> Wording:
+def texts_for(language: str) -> ResultTexts:
     """The texts of a language, such as `fr`."""
     return _WORDINGS.get(language, _ENGLISH)
 
 
-_ENGLISH = Wording(
+_ENGLISH = ResultTexts(
     overstride="Overstride",
     parts={
         "arm": ("Arms", "Elbows bent tightly", "Elbows bent well", "Elbows rather open"),
@@ -91,7 +91,7 @@ _ENGLISH = Wording(
     },
 )
 
-_FRENCH = Wording(
+_FRENCH = ResultTexts(
     overstride="Attaque trop en avant",
     parts={
         "arm": ("Bras", "Coudes trop fermés", "Coudes bien fléchis", "Coudes plutôt ouverts"),
@@ -141,4 +141,4 @@ _FRENCH = Wording(
     },
 )
 
-_WORDINGS: Mapping[str, Wording] = {"en": _ENGLISH, "fr": _FRENCH}
+_WORDINGS: Mapping[str, ResultTexts] = {"en": _ENGLISH, "fr": _FRENCH}

@@ -10,17 +10,17 @@ import re
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from . import error_answers
-from .analysis import Order, seconds_of
-from .error_answers import Refusal, unprocessable
+from . import error_responses
+from .analysis import StartParameters, video_seconds
+from .error_responses import HttpError, unprocessable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from .messages import Form, UploadedVideo
     from .settings import EmulatorSettings
-    from .values import Form, Video
 
-__all__ = ["json_object", "judged_video", "order_of", "profile_of", "search_of", "webhook_of"]
+__all__ = ["exercise_search", "json_object", "start_parameters", "subject_profile", "video_error", "webhook_settings"]
 
 VIEWS = ("side_view", "back_view")
 LANGUAGES = ("en", "fr", "de", "zh", "ko", "pt", "es", "it", "ja")
@@ -34,13 +34,13 @@ TALLEST_METERS = 3.0
 HEAVIEST_KILOGRAMS = 500.0
 
 
-def order_of(form: Form | None) -> Order:
+def start_parameters(form: Form | None) -> StartParameters:
     """What the form asks for, with the documented defaults filled in."""
     if form is None or form.file is None:
         raise unprocessable("video", "Field required", None)
     fields = form.fields
     treadmill = _boolean(fields, "treadmill", default=False)
-    return Order(
+    return StartParameters(
         video=form.file,
         analysis_type=_choice(fields, "analysis_type", VIEWS),
         height=_number("height", fields.get("height", "1.7"), TALLEST_METERS),
@@ -54,15 +54,15 @@ def order_of(form: Form | None) -> Order:
     )
 
 
-def judged_video(video: Video, world: EmulatorSettings) -> Refusal | None:
+def video_error(video: UploadedVideo, world: EmulatorSettings) -> HttpError | None:
     """Why the video is refused, judged by what really arrived; None if it is taken."""
     if video.size > world.upload_limit:
-        return error_answers.too_large()
+        return error_responses.too_large()
     if not video.filename.lower().endswith(EXTENSIONS):
-        return error_answers.wrong_type()
+        return error_responses.wrong_type()
     named = {video.sha256, video.filename} & world.too_long_clips
-    if named or (seconds_of(video.head) or 0) > world.seconds_limit:
-        return error_answers.too_long()
+    if named or (video_seconds(video.head) or 0) > world.seconds_limit:
+        return error_responses.too_long()
     return None
 
 
@@ -82,9 +82,9 @@ def _boolean(fields: Mapping[str, str], name: str, *, default: bool) -> bool:
 
 def _pace(value: str | None, *, treadmill: bool) -> str | None:
     if value is None and treadmill:
-        raise error_answers.pace_missing()
+        raise error_responses.pace_missing()
     if value is not None and not PACE.fullmatch(value):
-        raise error_answers.bad_pace()
+        raise error_responses.bad_pace()
     return value
 
 
@@ -123,13 +123,13 @@ _PROFILE: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
-def profile_of(body: bytes) -> dict[str, Any]:
+def subject_profile(body: bytes) -> dict[str, Any]:
     """The known fields of a subject that `body` gives; null clears one, unknown ones are ignored."""
     told = json_object(body)
     return {name: None if told[name] is None else check(told[name]) for name, check in _PROFILE.items() if name in told}
 
 
-def webhook_of(body: bytes) -> dict[str, Any]:
+def webhook_settings(body: bytes) -> dict[str, Any]:
     """`url` and `enabled`; both are needed and the URL is https."""
     told = json_object(body)
     url, enabled = told.get("url"), told.get("enabled")
@@ -140,7 +140,7 @@ def webhook_of(body: bytes) -> dict[str, Any]:
     return {"url": url, "enabled": enabled}
 
 
-def search_of(body: bytes) -> tuple[tuple[str, ...], str]:
+def exercise_search(body: bytes) -> tuple[tuple[str, ...], str]:
     """Search keys and language; an unknown language falls back to English (documented)."""
     told = json_object(body)
     keys, language = told.get("search_keys"), told.get("language", "en")

@@ -22,21 +22,21 @@ from ochy_async.batch.report import Plan, Report
 from ochy_async.batch.resolve import release
 from ochy_async.batch.settings import BatchSettings
 from ochy_async.emulator import (
-    CutAfter,
-    CutInside,
     Delay,
+    DisconnectAfter,
+    DisconnectDuring,
     Emulator,
     Fault,
     FaultPlan,
     FaultRule,
-    NoConnection,
+    RefuseConnection,
     Respond,
     RetryAfter,
     Service,
-    Video,
+    UploadedVideo,
     sample_clip,
 )
-from ochy_async.emulator.values import Form, ServiceRequest
+from ochy_async.emulator.messages import Form, ServiceRequest
 from ochy_async.errors import (
     FixRequest,
     InvalidRequest,
@@ -104,7 +104,7 @@ def test_every_clip_ends_with_its_results() -> None:
     assert [outcome.clip for outcome in outcomes] == clips(12)
     by_id = {charge.analysis_id: charge.sha256 for charge in service.ledger}
     seen = {outcome.analysis_id: outcome.clip for outcome in outcomes}
-    assert {Video("", 0, by_id[str(key)]).sha256 for key in seen} == set(by_id.values())
+    assert {UploadedVideo("", 0, by_id[str(key)]).sha256 for key in seen} == set(by_id.values())
     assert len(seen) == 12
 
 
@@ -476,7 +476,7 @@ def test_the_credit_guard_counts_over_all_runs() -> None:
 def test_a_start_that_surely_did_not_happen_gives_its_credit_back() -> None:
     """With one credit allowed, a clip that could not be sent leaves it to the next run."""
     service, journal = Service(world()), MemoryJournal()
-    faults = on_start(CutInside(0), times=100)
+    faults = on_start(DisconnectDuring(0), times=100)
     first = in_virtual_time(batched(direct_session(service, faults), clips(1), journal=journal, max_credits=1))
     assert words(first) == ["unfinished"]
     second = in_virtual_time(batched(direct_session(service), clips(1), journal=journal, max_credits=1))
@@ -488,7 +488,9 @@ def test_a_start_that_surely_did_not_happen_gives_its_credit_back() -> None:
 def test_a_credit_that_comes_back_serves_the_next_clip_of_the_run() -> None:
     """The first of two cannot be sent; the one credit that is allowed is left for the second."""
     settings: dict[str, Any] = {"max_credits": 1, "concurrency": Concurrency(uploads=1)}
-    outcomes = in_virtual_time(batched(direct_session(faults=on_start(CutInside(0), times=5)), clips(2), **settings))
+    outcomes = in_virtual_time(
+        batched(direct_session(faults=on_start(DisconnectDuring(0), times=5)), clips(2), **settings)
+    )
     assert sorted(words(outcomes)) == ["analyzed", "unfinished"]
 
 
@@ -547,7 +549,7 @@ def test_the_report_says_what_was_spent_uncertain_and_already_paid() -> None:
     """The sum of a batch in credits."""
 
     async def story() -> Any:
-        faults = on_start(CutAfter(charged=False), occurrence=2)
+        faults = on_start(DisconnectAfter(charged=False), occurrence=2)
         async with direct_session(faults=faults) as ochy, ochy.batch(SideView()) as batch:
             async for _ in batch.run([*clips(4), clip(0)]):
                 pass
@@ -564,7 +566,7 @@ def test_the_run_that_sent_a_start_has_spent_it() -> None:
     service, journal, seen = Service(world(listing_lag=1000.0)), MemoryJournal(), list[tuple[int, ...]]()
 
     async def story() -> None:
-        charged = on_start(CutAfter(charged=True))
+        charged = on_start(DisconnectAfter(charged=True))
         for source in (clips(1), clips(2)):
             before = len(service.ledger)
             async with direct_session(service, charged) as ochy, ochy.batch(SideView(), journal=journal) as batch:
@@ -604,7 +606,7 @@ def test_a_limit_for_one_run_does_not_count_earlier_ones() -> None:
 def test_a_charged_doubt_is_found_and_collected(tagged: bool) -> None:
     """The answer to a start is lost: one POST, and the list tells the id."""
     service = Service(world(listing_lag=10.0))
-    faults = on_start(CutAfter(charged=True))
+    faults = on_start(DisconnectAfter(charged=True))
     (outcome,) = in_virtual_time(batched(direct_session(service, faults), clips(1), tag_starts=tagged))
     assert isinstance(outcome, Analyzed)
     assert outcome.bought
@@ -615,7 +617,7 @@ def test_a_charged_doubt_is_found_and_collected(tagged: bool) -> None:
 def test_a_doubt_that_no_list_shows_is_never_bought_again(tagged: bool) -> None:
     """An empty list proves nothing: it stays uncertain, in the next run too."""
     service, journal = Service(world()), MemoryJournal()
-    faults = on_start(CutAfter(charged=False))
+    faults = on_start(DisconnectAfter(charged=False))
     for _ in range(3):
         (outcome,) = in_virtual_time(
             batched(direct_session(service, faults), clips(1), journal=journal, tag_starts=tagged)
@@ -629,7 +631,7 @@ def test_each_lookup_that_settles_nothing_is_told() -> None:
     """Which one it was, when the next comes, how long they go on; the server may have been out of reach meanwhile."""
     told: list[Event] = []
     script = FaultPlan(
-        [FaultRule(str(START), CutAfter(charged=False)), FaultRule(str(LIST_ANALYSES), Respond(503), times=5)]
+        [FaultRule(str(START), DisconnectAfter(charged=False)), FaultRule(str(LIST_ANALYSES), Respond(503), times=5)]
     )
     (outcome,) = in_virtual_time(batched(direct_session(faults=script, on_event=told.append), clips(1)))
     looks = [each for each in told if isinstance(each, StartLookedUp)]
@@ -644,7 +646,7 @@ def test_each_lookup_that_settles_nothing_is_told() -> None:
 
 def test_a_doubt_of_an_earlier_run_is_told_like_one_of_this_run() -> None:
     """Once each, with what had happened, before it is looked up."""
-    journal, faults = MemoryJournal(), on_start(CutAfter(charged=False))
+    journal, faults = MemoryJournal(), on_start(DisconnectAfter(charged=False))
     told: list[list[StartUncertain]] = []
     for _ in range(2):
         events: list[Event] = []
@@ -660,7 +662,12 @@ def test_two_doubts_at_once_are_not_told_apart_without_lanes() -> None:
     """Two starts are in doubt and the list shows one: it is nobody's until a person says so."""
     service = Service(world())
     faults = Recorded(
-        FaultPlan([FaultRule(str(START), CutAfter(charged=True)), FaultRule(str(START), CutAfter(charged=False))])
+        FaultPlan(
+            [
+                FaultRule(str(START), DisconnectAfter(charged=True)),
+                FaultRule(str(START), DisconnectAfter(charged=False)),
+            ]
+        )
     )
     outcomes = in_virtual_time(batched(direct_session(service, faults), clips(2)))
     assert words(outcomes) == ["uncertain", "uncertain"]
@@ -671,7 +678,12 @@ def test_an_uncertain_outcome_tells_all_that_is_known() -> None:
     """The cause, what was sent and when, each candidate: as facts, and in words."""
     service = Service(world())
     faults = Recorded(
-        FaultPlan([FaultRule(str(START), CutAfter(charged=True)), FaultRule(str(START), CutAfter(charged=False))])
+        FaultPlan(
+            [
+                FaultRule(str(START), DisconnectAfter(charged=True)),
+                FaultRule(str(START), DisconnectAfter(charged=False)),
+            ]
+        )
     )
     outcome = next(iter(in_virtual_time(batched(direct_session(service, faults), clips(2)))))
     assert isinstance(outcome, Uncertain)
@@ -685,7 +697,10 @@ def test_an_uncertain_outcome_tells_all_that_is_known() -> None:
 def test_a_lookup_that_reaches_nobody_proves_nothing_and_says_so() -> None:
     """The server is out of reach for all lookups: then no list was seen that could show it or not."""
     script = FaultPlan(
-        [FaultRule(str(START), CutAfter(charged=True)), FaultRule(str(LIST_ANALYSES), NoConnection(), times=1000)]
+        [
+            FaultRule(str(START), DisconnectAfter(charged=True)),
+            FaultRule(str(LIST_ANALYSES), RefuseConnection(), times=1000),
+        ]
     )
     (outcome,) = in_virtual_time(batched(direct_session(faults=script), clips(1)))
     assert isinstance(outcome, Uncertain)
@@ -707,7 +722,9 @@ def test_an_answer_that_comes_during_a_lookup_is_not_adopted_by_another() -> Non
     """A start of ours that is accepted while the journal is being asked stays a rival until its id is known."""
     service = Service(world())
     faults = Recorded(
-        FaultPlan([FaultRule(str(START), CutAfter(charged=False)), FaultRule(str(START), Delay(1.0, after=True))])
+        FaultPlan(
+            [FaultRule(str(START), DisconnectAfter(charged=False)), FaultRule(str(START), Delay(1.0, after=True))]
+        )
     )
     ochy = direct_session(service, faults)
     outcomes = in_virtual_time(batched(ochy, clips(2), journal=SlowToList(), concurrency=Concurrency(uploads=2)))
@@ -718,7 +735,12 @@ def test_lanes_tell_doubts_apart() -> None:
     """With a subject for each lane, the charged one is found and the other stays in doubt."""
     service = Service(world())
     faults = Recorded(
-        FaultPlan([FaultRule(str(START), CutAfter(charged=True)), FaultRule(str(START), CutAfter(charged=False))])
+        FaultPlan(
+            [
+                FaultRule(str(START), DisconnectAfter(charged=True)),
+                FaultRule(str(START), DisconnectAfter(charged=False)),
+            ]
+        )
     )
     outcomes = in_virtual_time(batched(direct_session(service, faults), clips(2), tag_starts=True))
     assert sorted(words(outcomes)) == ["analyzed", "uncertain"]
@@ -730,7 +752,7 @@ def test_lanes_tell_doubts_apart() -> None:
 def test_a_lane_in_doubt_is_left_alone() -> None:
     """A start whose fate is open keeps its subject to itself; later starts take another."""
     service = Service(world())
-    faults = on_start(CutAfter(charged=False), times=2)
+    faults = on_start(DisconnectAfter(charged=False), times=2)
     outcomes = in_virtual_time(
         batched(direct_session(service, faults), clips(6), tag_starts=True, concurrency=Concurrency(uploads=1))
     )
@@ -754,12 +776,12 @@ def test_an_analysis_of_another_program_is_not_adopted_on_a_lane() -> None:
     class Foreign(Recorded):
         def next(self, route: str, count: int) -> Fault | None:
             if route == str(LIST_SUBJECT_ANALYSES):
-                form = Form({"analysis_type": "side_view"}, Video("other.mp4", 5, "ab" * 32))
+                form = Form({"analysis_type": "side_view"}, UploadedVideo("other.mp4", 5, "ab" * 32))
                 ask = ServiceRequest("POST", "/analysis/start", {"apiKey": service.api_key}, form=form)
                 service.handle(ask, 1_767_225_600.0 + current_time())
             return super().next(route, count)
 
-    faults = Foreign(FaultPlan([FaultRule(str(START), CutAfter(charged=False))]))
+    faults = Foreign(FaultPlan([FaultRule(str(START), DisconnectAfter(charged=False))]))
     (outcome,) = in_virtual_time(batched(direct_session(service, faults), clips(1), tag_starts=True))
     assert isinstance(outcome, Uncertain)
     assert not outcome.candidates
@@ -770,7 +792,7 @@ def test_what_a_released_start_became_is_nobody_elses() -> None:
     service, journal = Service(world(listing_lag=400.0)), MemoryJournal()
 
     async def story() -> Outcomes:
-        charged, lost = on_start(CutAfter(charged=True)), on_start(CutAfter(charged=False))
+        charged, lost = on_start(DisconnectAfter(charged=True)), on_start(DisconnectAfter(charged=False))
         (doubt,) = await batched(direct_session(service, charged), [clip(0)], journal=journal)
         async with journal:
             await release(journal, str(doubt.key))
@@ -795,7 +817,9 @@ class SlowToRead(MemoryJournal):
 def test_a_start_that_is_answered_during_a_lookup_keeps_its_analysis() -> None:
     """It turns from a rival into a known id between two questions to the journal, and is one or the other to both."""
     service = Service(world())
-    script = FaultPlan([FaultRule(str(START), CutAfter(charged=False)), FaultRule(str(START), Delay(0.5, after=True))])
+    script = FaultPlan(
+        [FaultRule(str(START), DisconnectAfter(charged=False)), FaultRule(str(START), Delay(0.5, after=True))]
+    )
     outcomes = in_virtual_time(batched(direct_session(service, script), clips(2), journal=SlowToRead()))
     assert sorted(words(outcomes)) == ["analyzed", "uncertain"]
 
@@ -803,7 +827,7 @@ def test_a_start_that_is_answered_during_a_lookup_keeps_its_analysis() -> None:
 def test_a_clock_that_was_put_back_does_not_keep_lookups_going() -> None:
     """A doubt that seems to lie in the future is looked up like a fresh one, and no longer."""
     service, journal = Service(world()), MemoryJournal()
-    faults = on_start(CutAfter(charged=False))
+    faults = on_start(DisconnectAfter(charged=False))
     ahead = direct_session(service, faults, clock=lambda: loop_clock() + timedelta(days=1))
     in_virtual_time(batched(ahead, clips(1), journal=journal))
     faults.routes.clear()

@@ -12,7 +12,7 @@ from anyio import create_task_group, fail_after, run_process, sleep, to_thread
 from attrs import evolve
 
 from ochy_async import BackView, Limits, OchySession, Retry, SideView, SideViewResults, Started
-from ochy_async.emulator import Body, Emulator, Fault, Html, Redirect, Respond, Slow
+from ochy_async.emulator import Emulator, Fault, Redirect, ReplaceBody, Respond, RespondHtml, Throttle
 from ochy_async.errors import (
     AnalysisFailed,
     ConnectionFailed,
@@ -167,12 +167,12 @@ async def test_an_analysis_without_results_has_no_file(path: Path) -> None:
         with pytest.raises(NotReady) as early:
             await ochy.download(started, path)
         assert early.value.analysis_id == started.analysis_id
-        emulator.faults = faulty(str(RESULTS), Body(b'{"video_id": "x", "status": "failed"}'))
+        emulator.faults = faulty(str(RESULTS), ReplaceBody(b'{"video_id": "x", "status": "failed"}'))
         with pytest.raises(AnalysisFailed):
             await ochy.download(started, path)
         emulator.faults = faulty(
             str(RESULTS),
-            Body(
+            ReplaceBody(
                 b'{"video_id": "x", "status": "success", '
                 b'"biomechanical_analysis": {"analysis_content": {}, "total_score": 0.5}}'
             ),
@@ -287,9 +287,9 @@ async def test_a_link_that_stays_dead_is_given_up(emulator: Emulator, path: Path
 
 BAD = {
     "redirect": (Redirect("http://127.0.0.1:1/x"), "redirect"),
-    "oversize": (Body(b"x" * 10_001), "larger than 10,000 bytes.*media_bytes"),
-    "empty": (Body(b""), "empty"),
-    "compressed": (Body(headers={"content-encoding": "gzip"}), "compressed"),
+    "oversize": (ReplaceBody(b"x" * 10_001), "larger than 10,000 bytes.*media_bytes"),
+    "empty": (ReplaceBody(b""), "empty"),
+    "compressed": (ReplaceBody(headers={"content-encoding": "gzip"}), "compressed"),
 }
 
 
@@ -320,7 +320,7 @@ async def test_a_storage_in_trouble_is_asked_again(emulator: Emulator, path: Pat
     """By the retry policy, like every call."""
     async with real_session(emulator) as ochy:
         results = await analyzed(ochy)
-        emulator.faults = faulty(STORED, Html(502), Respond(503), Respond(429))
+        emulator.faults = faulty(STORED, RespondHtml(502), Respond(503), Respond(429))
         await ochy.download(results, path)
     assert names(path) == [path.name]
 
@@ -329,7 +329,7 @@ async def test_a_transfer_that_stalls_ends_within_its_deadline(emulator: Emulato
     """What came stays for the next call."""
     async with real_session(emulator) as ochy:
         results = await analyzed(ochy)
-    emulator.faults = faulty(STORED, Slow(2_000))
+    emulator.faults = faulty(STORED, Throttle(2_000))
     limits = Limits(stall=5, call=0.3, upload_rate=1e6)
     async with real_session(emulator, retry=ONCE, limits=limits) as ochy:
         with fail_after(5), pytest.raises(OchyError, match="deadline"):
@@ -343,7 +343,7 @@ async def test_a_cancelled_transfer_leaves_no_open_file(emulator: Emulator, path
     seen = ranges(emulator)
     async with real_session(emulator) as ochy:
         results = await analyzed(ochy)
-        emulator.faults = faulty(STORED, Slow(20_000))
+        emulator.faults = faulty(STORED, Throttle(20_000))
         part = path.with_name("run.mp4.part")
         async with create_task_group() as tasks:
             tasks.start_soon(ochy.download, results, path)
@@ -361,7 +361,7 @@ async def test_two_downloads_never_write_one_file(emulator: Emulator, path: Path
     """The second says so at once; the first comes to its end."""
     async with real_session(emulator) as ochy:
         results = await analyzed(ochy)
-        emulator.faults = faulty(STORED, Slow(60_000))
+        emulator.faults = faulty(STORED, Throttle(60_000))
         part = path.with_name("run.mp4.part")
         async with create_task_group() as tasks:
             tasks.start_soon(ochy.download, results, path)

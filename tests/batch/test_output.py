@@ -24,17 +24,17 @@ from ochy_async.batch.output.collector import FILES
 from ochy_async.batch.output.folder import Folder, safe, stem_of
 from ochy_async.batch.output.records import record
 from ochy_async.emulator import (
-    Body,
     Emulator,
     Fault,
     FaultEffect,
     FaultPlan,
     FaultRule,
     Redirect,
+    ReplaceBody,
     Respond,
     Service,
     ServiceResponse,
-    Slow,
+    Throttle,
     sample_clip,
 )
 from ochy_async.emulator.assessments import side_view_results
@@ -214,7 +214,7 @@ async def test_a_cut_download_is_taken_up_by_range(emulator: Emulator, out: Path
 async def test_leaving_in_mid_download_keeps_what_came(emulator: Emulator, out: Path) -> None:
     """Nothing goes on behind the block; the next run takes it up."""
     journal, seen = MemoryJournal(), ranges(emulator)
-    emulator.faults = faulty(STORED, Slow(20_000))
+    emulator.faults = faulty(STORED, Throttle(20_000))
     settings: dict[str, Any] = {"journal": journal, "out": out, "keep": ("output_video",)}
     async with (
         real_session(emulator) as ochy,
@@ -330,10 +330,10 @@ async def test_a_link_that_has_expired_is_renewed(out: Path) -> None:
 
 BAD = {
     "redirect": (Redirect("http://127.0.0.1:1/x"), "redirect"),
-    "oversize": (Body(b"x" * 10_001), "larger than 10,000 bytes.*media_bytes"),
-    "empty": (Body(b""), "empty"),
+    "oversize": (ReplaceBody(b"x" * 10_001), "larger than 10,000 bytes.*media_bytes"),
+    "empty": (ReplaceBody(b""), "empty"),
     "dead for good": (Respond(410), "410"),
-    "compressed": (Body(headers={"content-encoding": "gzip"}), "compressed"),
+    "compressed": (ReplaceBody(headers={"content-encoding": "gzip"}), "compressed"),
 }
 
 
@@ -364,7 +364,9 @@ async def test_a_file_of_the_wrong_length_is_no_file(emulator: Emulator, out: Pa
 async def test_links_in_raw_data_are_masked(emulator: Emulator, out: Path) -> None:
     """Everything else stays, byte for byte where there is none; a proxy's page is no raw data."""
     page, linked = b"<html>", b'{"video": "https://x/?signature=1", "frames": {"1": 0.10}}'
-    emulator.faults = faulty(str(RAW_DATA), Body(page), Body(linked), Body(b'{"frames": {"1": 0.10}} '))
+    emulator.faults = faulty(
+        str(RAW_DATA), ReplaceBody(page), ReplaceBody(linked), ReplaceBody(b'{"frames": {"1": 0.10}} ')
+    )
     settings: dict[str, Any] = {"journal": MemoryJournal(), "out": out, "keep": ("raw_data",)}
     assert (await one(real_session(emulator), **settings)).missing == ("raw_data",)
     masked = await one(real_session(emulator), **settings)

@@ -12,7 +12,7 @@ from anyio import current_time, sleep
 
 from ochy_async import Clip, SideView
 from ochy_async.emulator import Service, sample_clip
-from ochy_async.emulator.values import ServiceRequest
+from ochy_async.emulator.messages import ServiceRequest
 from ochy_async.policy.concurrency import FIRST, InFlightLimit
 from ochy_async.policy.limits import Concurrency
 from tests.conftest import direct_session, world

@@ -9,7 +9,7 @@ import pytest
 
 from ochy_async import OchySession, SideView
 from ochy_async.batch.reopen import Reopened
-from ochy_async.emulator import CutAfter, Service
+from ochy_async.emulator import DisconnectAfter, Service
 from ochy_async.errors import InvalidRequest
 from ochy_async.journal.memory import MemoryJournal
 from ochy_async.policy.clip_states import State
@@ -64,7 +64,9 @@ def test_the_next_run_does_not_buy_them_once_more() -> None:
 def test_a_doubt_holds_all_back() -> None:
     """It is never opened, and nothing beside it either: what is unfinished comes first."""
     service, journal = bought(1)
-    in_virtual_time(again(direct_session(service, on_start(CutAfter(charged=False))), [clip(1)], journal=journal))
+    in_virtual_time(
+        again(direct_session(service, on_start(DisconnectAfter(charged=False))), [clip(1)], journal=journal)
+    )
     reopened, outcomes = in_virtual_time(again(direct_session(service), clips(2), journal=journal))
     assert (reopened.clips, reopened.unfinished) == (0, ("clip 2",))
     assert (sorted(words(outcomes)), charges(service)) == (["analyzed", "uncertain"], [1])

@@ -11,7 +11,7 @@ import pytest
 
 from ochy_async import BatchItem, OchySession, SideView
 from ochy_async.batch.outcomes import Outcome
-from ochy_async.emulator import Body, CutAfter, FaultPlan, FaultRule, Respond, Service, sample_clip
+from ochy_async.emulator import DisconnectAfter, FaultPlan, FaultRule, ReplaceBody, Respond, Service, sample_clip
 from ochy_async.errors import ConnectionFailed, InvalidRequest, OchyError
 from ochy_async.events import SubjectCreated
 from ochy_async.journal.memory import MemoryJournal
@@ -101,7 +101,7 @@ def test_ids_that_do_not_exist_are_told_with_their_lines() -> None:
 def test_a_list_that_does_not_show_a_subject_proves_nothing() -> None:
     """The vendor may page its lists: what is not in it is asked for alone."""
     service, ids = service_of("Anna", "Ben")
-    faults = Recorded(FaultPlan([FaultRule(LIST, Body(b'{"subjects": []}'))]))
+    faults = Recorded(FaultPlan([FaultRule(LIST, ReplaceBody(b'{"subjects": []}'))]))
     assert [each.word for each in run(service, items_of(*ids), faults)] == ["analyzed"] * 2
     assert faults.routes.count(GET) == 2
 
@@ -187,7 +187,7 @@ def test_a_creation_is_not_repeated_on_a_doubt_and_found_by_the_next_run() -> No
     service, _ = service_of()
     journal = MemoryJournal()
     with pytest.raises(ConnectionFailed):
-        run(service, items_of("Ben"), FaultPlan([FaultRule(CREATE, CutAfter())]), create=True, journal=journal)
+        run(service, items_of("Ben"), FaultPlan([FaultRule(CREATE, DisconnectAfter())]), create=True, journal=journal)
     assert names_of(service) == ["Ben"]
     run(service, items_of("Ben"), create=True, journal=journal)
     assert names_of(service) == ["Ben"]

@@ -22,7 +22,7 @@ from ochy_async.batch.output.tables import Tables
 from ochy_async.batch.sources import BatchItem
 from ochy_async.emulator import Service, sample_clip
 from ochy_async.emulator.assessments import side_view_results
-from ochy_async.emulator.biomechanics.calculated import back_view_calculated, side_view_calculated
+from ochy_async.emulator.calculated_data import back_view_calculated, side_view_calculated
 from ochy_async.errors import AnalysisFailed
 from ochy_async.journal.memory import MemoryJournal
 from ochy_async.protocol.analysis import calculated_call, results_call

@@ -10,8 +10,17 @@ import pytest
 
 from ochy_async import SideView
 from ochy_async.batch.outcomes import Uncertain
-from ochy_async.emulator import CutAfter, Fault, FaultPlan, FaultRule, Service, Shapes, Video, in_process
-from ochy_async.emulator.values import Form, ServiceRequest
+from ochy_async.emulator import (
+    DisconnectAfter,
+    Fault,
+    FaultPlan,
+    FaultRule,
+    ResponseShapes,
+    Service,
+    UploadedVideo,
+    in_process,
+)
+from ochy_async.emulator.messages import Form, ServiceRequest
 from ochy_async.errors import JournalFull
 from ochy_async.journal.contract import Entry, Kept
 from ochy_async.journal.memory import MemoryJournal
@@ -125,7 +134,7 @@ class FullForReleases(MemoryJournal):
 
 
 LEAVING = world(keep_refused_uploads=True, too_long_clips={"long.mp4"})
-LOST = FaultRule(str(START), CutAfter(charged=False), occurrence=2)
+LOST = FaultRule(str(START), DisconnectAfter(charged=False), occurrence=2)
 
 
 @pytest.mark.parametrize("tagged", [True, False], ids=["on lanes", "without"])
@@ -154,8 +163,8 @@ def test_a_refusal_that_cannot_be_remembered_stays_a_doubt() -> None:
 @pytest.mark.parametrize("hours", [-2, 2])
 def test_a_doubt_on_a_lane_is_found_whatever_the_vendors_clock_says(hours: int) -> None:
     """What is linked to the lane is the start, though it seem to have been made long before or after."""
-    service = Service(world(clock_offset=hours * 3600.0, shapes=Shapes(subject_items="objects")))
-    faults = Recorded(FaultPlan([FaultRule(str(START), CutAfter(charged=True))]))
+    service = Service(world(clock_offset=hours * 3600.0, shapes=ResponseShapes(subject_items="objects")))
+    faults = Recorded(FaultPlan([FaultRule(str(START), DisconnectAfter(charged=True))]))
     (outcome,) = in_virtual_time(batched(direct_session(service, faults), clips(1), tag_starts=True))
     assert (outcome.word, charges(service)) == ("analyzed", [1])
 
@@ -165,7 +174,7 @@ def test_a_doubt_on_a_lane_is_found_whatever_the_vendors_clock_says(hours: int) 
 
 def started_elsewhere(service: Service) -> None:
     """Another program of the account starts an analysis now."""
-    form = Form({"analysis_type": "side_view"}, Video("other.mp4", 5, "ab" * 32))
+    form = Form({"analysis_type": "side_view"}, UploadedVideo("other.mp4", 5, "ab" * 32))
     ask = ServiceRequest("POST", "/analysis/start", {"apiKey": service.api_key}, form=form)
     assert service.handle(ask, in_process.loop_clock()).status == 202
 
@@ -173,7 +182,7 @@ def started_elsewhere(service: Service) -> None:
 def test_a_process_that_died_had_ended_at_its_deadline() -> None:
     """What another program starts hours after the intent of a dead process is no candidate for its start."""
     service, journal = Service(world()), FullFor(State.UNCERTAIN, 5)
-    faults = Recorded(FaultPlan([FaultRule(str(START), CutAfter(charged=False))]))
+    faults = Recorded(FaultPlan([FaultRule(str(START), DisconnectAfter(charged=False))]))
 
     async def story() -> Any:
         await batched(direct_session(service, faults), clips(1), journal=journal)
@@ -191,7 +200,7 @@ def test_a_process_that_died_had_ended_at_its_deadline() -> None:
 def test_what_this_session_started_by_itself_is_no_candidate() -> None:
     """The only other analysis of the account is one that the session knows, though the journal does not."""
     service = Service(world())
-    faults = Recorded(FaultPlan([FaultRule(str(START), CutAfter(charged=False), occurrence=2)]))
+    faults = Recorded(FaultPlan([FaultRule(str(START), DisconnectAfter(charged=False), occurrence=2)]))
 
     async def story() -> Any:
         async with direct_session(service, faults) as ochy:

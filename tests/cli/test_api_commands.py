@@ -14,7 +14,7 @@ import pytest
 
 from ochy_async.cli.app import COMMANDS, ochy
 from ochy_async.cli.commands.webhook import HIDDEN
-from ochy_async.emulator import Body, CutAfter, Delay, Fault, Html, Respond, ServiceRequest
+from ochy_async.emulator import Delay, DisconnectAfter, Fault, ReplaceBody, Respond, RespondHtml, ServiceRequest
 from tests.conftest import world
 from tests.support.canary import API_KEY
 from tests.support.cli_harness import CliRunner, Shop, eventually, lines, opened, process, run
@@ -80,7 +80,7 @@ def test_unknown_keys_are_kept_and_links_masked(shop: Shop) -> None:
     subject_id = created(shop)
     subject = {"id": "s1", "name": "A\x1b[2J", "age": 41, "photo": "https://store/x?signature=1", "email": None}
     shop.faults(
-        "GET /subjects/{subject_id}", Body(json.dumps(subject).encode(), {"content-type": "application/json"}), 2
+        "GET /subjects/{subject_id}", ReplaceBody(json.dumps(subject).encode(), {"content-type": "application/json"}), 2
     )
     (told,) = lines(shop.ochy("subjects", "show", subject_id, "--json"))
     assert (told["subject_id"], told["age"], told["photo"]) == ("s1", 41, "[link]")
@@ -117,7 +117,9 @@ def test_wrong_words_are_refused_before_anything_is_sent(shop: Shop, words: tupl
     assert told in result.stderr
 
 
-@pytest.mark.parametrize("fault", [Respond(503), Html(502), Body(b"<html>"), CutAfter(charged=False)])
+@pytest.mark.parametrize(
+    "fault", [Respond(503), RespondHtml(502), ReplaceBody(b"<html>"), DisconnectAfter(charged=False)]
+)
 def test_a_subject_is_not_created_twice_on_a_doubt(shop: Shop, fault: Fault) -> None:
     """The server may have created it: one request, and the command that shows whether it did."""
     shop.faults(CREATE, fault)
@@ -211,7 +213,7 @@ def test_status_looks_once(tmp_path: Path) -> None:
         clips = shop.clips("a.mp4", "b.mp4")
         assert shop.analyze(*clips, "--view", "side", "--timeout", "0.5").exit_code == 1
         shop.skipped[0] = 3 * 86_400.0
-        shop.faults("GET /analysis/{analysis_id}/results", Body(b'{"video_id": "x", "status": "failed"}'))
+        shop.faults("GET /analysis/{analysis_id}/results", ReplaceBody(b'{"video_id": "x", "status": "failed"}'))
         result = shop.ochy("status", *shop.ids, "--json")
         assert result.exit_code == 0, result.output
         keys = ["analysis_id", "status", "percentage", "finished"]
@@ -299,7 +301,7 @@ def test_exercises_as_json_hold_the_links_that_cannot_be_signed(shop: Shop) -> N
     """A plain address is what one asked for; one with a query may hold a signature."""
     media = {"image": "https://cdn.example.org/a.jpg", "video": "https://cdn.example.org/a.mp4?signature=1"}
     body = json.dumps([{"title": "Plank", "media": {**media, "more": "https://x/y"}, "tip": "http://z"}]).encode()
-    shop.faults("POST /exercises", Body(body))
+    shop.faults("POST /exercises", ReplaceBody(body))
     (told,) = lines(shop.ochy("exercises", "HeadB", "--json"))
     assert told["title"] == "Plank"
     assert told["media"] == {**media, "video": "[link]", "video_portrait": None, "more": "[link]"}
@@ -388,7 +390,7 @@ def test_a_url_that_is_no_webhook_is_refused(shop: Shop, words: tuple[str, ...])
 def test_what_nobody_knows_of_a_webhook_is_hidden(shop: Shop) -> None:
     """An unknown key may hold a secret: only numbers and booleans of it are shown."""
     settings = {"url": HOOK, "enabled": True, "secret": "private", "retries": 3, "more": {"a": "private"}}
-    shop.faults("GET /webhook", Body(json.dumps(settings).encode()))
+    shop.faults("GET /webhook", ReplaceBody(json.dumps(settings).encode()))
     result = shop.ochy("webhook", "show", "--json")
     (told,) = lines(result)
     assert (told["secret"], told["retries"], told["more"]) == (HIDDEN, 3, HIDDEN)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ochy_async.emulator import Html, Respond, ServiceRequest
+from ochy_async.emulator import Respond, RespondHtml, ServiceRequest
 from ochy_async.preflight import prober
 from ochy_async.preflight.prober import hindrance_here
 from tests.conftest import CLIP, world
@@ -359,7 +359,7 @@ def test_doctor_finds_a_bad_address(shop: Shop) -> None:
 
 def test_doctor_finds_a_proxy_in_trouble(shop: Shop) -> None:
     """A host that answers with an error page is reached, but the key is neither good nor bad."""
-    shop.faults("GET /webhook", Html(502))
+    shop.faults("GET /webhook", RespondHtml(502))
     result = shop.ochy("doctor", "--json")
     found = states(result)
     assert (result.exit_code, found["host"], found["key accepted"], found["webhook"]) == (1, "ok", "unknown", "failed")

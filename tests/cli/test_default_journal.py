@@ -15,7 +15,7 @@ from attrs import evolve
 from ochy_async.batch.report import Report, credits_note, credits_told
 from ochy_async.cli import batch_run as cli_run
 from ochy_async.cli import default_journal
-from ochy_async.emulator import CutAfter, Delay, FaultPlan, FaultRule
+from ochy_async.emulator import Delay, DisconnectAfter, FaultPlan, FaultRule
 from ochy_async.errors import JournalFull
 from ochy_async.journal.sqlite.journal import SqliteJournal
 from tests.conftest import world
@@ -86,7 +86,7 @@ def test_a_killed_command_is_resumed_without_a_flag(shop: Shop, output: Path) ->
 def test_a_doubt_of_one_clip_is_told_whole(shop: Shop) -> None:
     """What happened, what was sent and when, and the commands of each way out, which find the journal by themselves."""
     (clip,) = shop.clips("a.mp4")
-    shop.faults(START, CutAfter(charged=False))
+    shop.faults(START, DisconnectAfter(charged=False))
     result = quick_lookups(shop, clip, *SIDE, "--json")
     (told,) = lines(result)
     assert (result.exit_code, told["outcome"]) == (5, "uncertain")

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ochy_async.emulator import CutAfter, FaultPlan, FaultRule, Slow
+from ochy_async.emulator import DisconnectAfter, FaultPlan, FaultRule, Throttle
 from tests.conftest import CLIP, world
 from tests.support.cli_harness import QUICK, START, Shop, opened
 
@@ -42,7 +42,7 @@ def shop(tmp_path: Path) -> Generator[Shop]:
     folder.mkdir()
     settings = world(queueing=0.2, durations=(0.3, 0.8), slots=6, failing_clips={"clip-01.mp4"})
     with opened(settings, folder) as it:
-        it.emulator.faults = FaultPlan([FaultRule(START, Slow(40_000, side="upload"), times=100)])
+        it.emulator.faults = FaultPlan([FaultRule(START, Throttle(40_000, side="upload"), times=100)])
         yield it
 
 
@@ -336,7 +336,7 @@ def test_rows_fit_the_screen(columns: int, lines: int, slow_shop: Shop, said: Pa
 
 def test_a_doubt_is_shown_while_it_is_looked_up(slow_shop: Shop, said: Path) -> None:
     """Which lookup of how many, how long it may take, and that one may leave; what lasts says it once."""
-    slow_shop.faults(START, CutAfter(charged=True))
+    slow_shop.faults(START, DisconnectAfter(charged=True))
     slow_shop.clips("doubt.mp4")
     with terminal(80, 24, said) as it:
         with analyzing(slow_shop, it, str(slow_shop.folder), "--out", str(slow_shop.folder / "out")) as child:
@@ -349,7 +349,7 @@ def test_a_doubt_is_shown_while_it_is_looked_up(slow_shop: Shop, said: Path) -> 
 
 def test_uploads_have_a_speed(slow_shop: Shop, said: Path) -> None:
     """Per cent and bytes per second are whole."""
-    slow_shop.faults(START, Slow(3_000_000, side="upload"))
+    slow_shop.faults(START, Throttle(3_000_000, side="upload"))
     (slow_shop.folder / "large.mp4").write_bytes(CLIP + bytes(20_000_000))
     with terminal(80, 24, said) as it, analyzing(slow_shop, it, str(slow_shop.folder)) as child:
         it.until(lambda: re.search(r"large.mp4 +uploading +━+╺?╸?━* +\d+ %  \d+(\.\d+)? [kM]B/s", it.on_screen))

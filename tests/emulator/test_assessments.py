@@ -8,8 +8,8 @@ from hypothesis import given
 
 from ochy_async.emulator import BEHAVIORS
 from ochy_async.emulator.assessments import back_view_results, side_view_results
-from ochy_async.emulator.biomechanics.calculated import back_view_calculated
 from ochy_async.emulator.biomechanics.runner import Runner
+from ochy_async.emulator.calculated_data import back_view_calculated
 from ochy_async.emulator.exercises import EXERCISE_KEYS, exercises
 from tests.support.athletes import SIDES, a_runner, runners, scored, some
 

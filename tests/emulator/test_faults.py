@@ -8,25 +8,25 @@ from typing import Any
 import pytest
 
 from ochy_async.emulator import (
-    Body,
-    CutAfter,
-    CutBefore,
-    CutInside,
     Delay,
+    DisconnectAfter,
+    DisconnectBefore,
+    DisconnectDuring,
     Fault,
     FaultEffect,
     FaultPlan,
     FaultRule,
-    Html,
-    NoConnection,
+    RandomFaults,
     Redirect,
+    RefuseConnection,
+    ReplaceBody,
     Respond,
     RespondAfter,
+    RespondHtml,
     RetryAfter,
-    Seeded,
     ServiceResponse,
-    Slow,
-    Truncated,
+    Throttle,
+    TruncateBody,
     gzip_bomb,
 )
 
@@ -42,16 +42,16 @@ OWN = ServiceResponse(202, {"content-type": "application/json"}, b'{"video_id":"
         (Respond(503), False, None, True),
         (Respond(413, early=True), False, 0, True),
         (RespondAfter(500), True, None, True),
-        (NoConnection(), False, 0, False),
-        (CutBefore(), False, 0, False),
-        (CutInside(1000), False, 1000, False),
-        (CutAfter(), True, None, False),
-        (CutAfter(charged=False), False, None, False),
-        (Truncated(3), True, None, True),
-        (Html(502), False, None, True),
+        (RefuseConnection(), False, 0, False),
+        (DisconnectBefore(), False, 0, False),
+        (DisconnectDuring(1000), False, 1000, False),
+        (DisconnectAfter(), True, None, False),
+        (DisconnectAfter(charged=False), False, None, False),
+        (TruncateBody(3), True, None, True),
+        (RespondHtml(502), False, None, True),
         (RetryAfter("7"), False, None, True),
-        (Slow(100), True, None, True),
-        (Body(b"?"), True, None, True),
+        (Throttle(100), True, None, True),
+        (ReplaceBody(b"?"), True, None, True),
         (Redirect("https://example.com"), False, None, True),
         (Redirect("https://example.com", acts=True), True, None, True),
     ],
@@ -98,8 +98,11 @@ def answered(fault: Fault) -> ServiceResponse:
             ),
         ),
         (Redirect("/x", 307), ServiceResponse(307, {"location": "/x"}, b"")),
-        (Body(b"?"), ServiceResponse(202, OWN.headers, b"?")),
-        (Body(lambda own: own[:5], {"X-Odd": "1"}), ServiceResponse(202, {**OWN.headers, "x-odd": "1"}, OWN.body[:5])),
+        (ReplaceBody(b"?"), ServiceResponse(202, OWN.headers, b"?")),
+        (
+            ReplaceBody(lambda own: own[:5], {"X-Odd": "1"}),
+            ServiceResponse(202, {**OWN.headers, "x-odd": "1"}, OWN.body[:5]),
+        ),
     ],
 )
 def test_a_fault_rewrites_the_answer(fault: Fault, answer: ServiceResponse) -> None:
@@ -109,7 +112,7 @@ def test_a_fault_rewrites_the_answer(fault: Fault, answer: ServiceResponse) -> N
 
 def test_a_proxys_page_is_html() -> None:
     """No JSON where JSON is promised."""
-    answer = answered(Html(504))
+    answer = answered(RespondHtml(504))
     assert (answer.status, answer.headers["content-type"]) == (504, "text/html")
     assert answer.body.startswith(b"<html>")
 
@@ -122,8 +125,11 @@ def test_a_delay_falls_before_or_after_the_deed() -> None:
 
 def test_slow_has_two_sides() -> None:
     """Either the answer trickles or the upload is read slowly."""
-    assert (Slow(9).effect().answer_rate, Slow(9).effect().upload_rate) == (9, None)
-    assert (Slow(9, side="upload").effect().answer_rate, Slow(9, side="upload").effect().upload_rate) == (None, 9)
+    assert (Throttle(9).effect().answer_rate, Throttle(9).effect().upload_rate) == (9, None)
+    assert (Throttle(9, side="upload").effect().answer_rate, Throttle(9, side="upload").effect().upload_rate) == (
+        None,
+        9,
+    )
 
 
 def test_a_gzip_bomb_is_small_until_it_is_opened() -> None:
@@ -141,16 +147,16 @@ def test_a_gzip_bomb_is_small_until_it_is_opened() -> None:
         lambda: Delay(86_401),
         lambda: Respond(99),
         lambda: Respond(600),
-        lambda: CutInside(-1),
-        lambda: Truncated(2_000_000_000),
-        lambda: Slow(0),
-        lambda: Slow(5, side="both"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        lambda: DisconnectDuring(-1),
+        lambda: TruncateBody(2_000_000_000),
+        lambda: Throttle(0),
+        lambda: Throttle(5, side="both"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         lambda: Redirect("/x", 200),
         lambda: gzip_bomb(2_000_000_000),
-        lambda: FaultRule(START, CutBefore(), occurrence=0),
-        lambda: FaultRule(START, CutBefore(), times=0),
-        lambda: Seeded(1, 1.5, (CutBefore(),)),
-        lambda: Seeded(1, 0.5, ()),
+        lambda: FaultRule(START, DisconnectBefore(), occurrence=0),
+        lambda: FaultRule(START, DisconnectBefore(), times=0),
+        lambda: RandomFaults(1, 1.5, (DisconnectBefore(),)),
+        lambda: RandomFaults(1, 0.5, ()),
     ],
 )
 def test_unbounded_and_nonsense_faults_are_refused(make: Any) -> None:
@@ -159,39 +165,43 @@ def test_unbounded_and_nonsense_faults_are_refused(make: Any) -> None:
         make()
 
 
-def played(plan: FaultPlan | Seeded, *routes: str) -> list[Fault | None]:
+def played(plan: FaultPlan | RandomFaults, *routes: str) -> list[Fault | None]:
     return [plan.next(route, 1 + routes[:index].count(route)) for index, route in enumerate(routes)]
 
 
 def test_a_script_is_used_up_line_by_line() -> None:
     """Two lines for one route hit the first and the second request, and then all is well."""
-    script = FaultPlan([FaultRule(START, CutBefore()), FaultRule(START, CutAfter())])
-    assert played(script, START, START, START) == [CutBefore(), CutAfter(), None]
+    script = FaultPlan([FaultRule(START, DisconnectBefore()), FaultRule(START, DisconnectAfter())])
+    assert played(script, START, START, START) == [DisconnectBefore(), DisconnectAfter(), None]
     assert script.left == ()
 
 
 def test_a_line_may_wait_for_its_nth_request() -> None:
     """`occurrence` counts the requests that fit, whatever other lines do with them."""
-    script = FaultPlan([FaultRule(START, CutBefore()), FaultRule(RESULTS, Html(), occurrence=2)])
-    assert played(script, RESULTS, START, RESULTS, RESULTS) == [None, CutBefore(), Html(), None]
+    script = FaultPlan([FaultRule(START, DisconnectBefore()), FaultRule(RESULTS, RespondHtml(), occurrence=2)])
+    assert played(script, RESULTS, START, RESULTS, RESULTS) == [None, DisconnectBefore(), RespondHtml(), None]
 
 
 def test_a_line_may_hold_for_several_requests() -> None:
     """`times` in a row, from the first or from the n-th."""
-    assert played(FaultPlan([FaultRule(START, Html(), times=2)]), START, START, START) == [Html(), Html(), None]
-    late = FaultPlan([FaultRule(START, Html(), occurrence=2, times=2)])
-    assert played(late, START, START, START, START) == [None, Html(), Html(), None]
+    assert played(FaultPlan([FaultRule(START, RespondHtml(), times=2)]), START, START, START) == [
+        RespondHtml(),
+        RespondHtml(),
+        None,
+    ]
+    late = FaultPlan([FaultRule(START, RespondHtml(), occurrence=2, times=2)])
+    assert played(late, START, START, START, START) == [None, RespondHtml(), RespondHtml(), None]
 
 
 def test_a_route_may_be_a_pattern() -> None:
     """Patterns are those of file names; templates are taken literally."""
-    assert played(FaultPlan([FaultRule("GET *", Html())]), START, RESULTS) == [None, Html()]
-    assert played(FaultPlan([FaultRule(RESULTS, Html())]), RESULTS) == [Html()]
+    assert played(FaultPlan([FaultRule("GET *", RespondHtml())]), START, RESULTS) == [None, RespondHtml()]
+    assert played(FaultPlan([FaultRule(RESULTS, RespondHtml())]), RESULTS) == [RespondHtml()]
 
 
 def test_a_script_tells_what_has_not_happened() -> None:
     """A test can assert that everything planned was met."""
-    rule = FaultRule(START, Html())
+    rule = FaultRule(START, RespondHtml())
     script = FaultPlan([rule])
     assert played(script, RESULTS) == [None]
     assert script.left == (rule,)
@@ -199,8 +209,8 @@ def test_a_script_tells_what_has_not_happened() -> None:
 
 def test_a_seeded_plan_is_the_same_in_every_run() -> None:
     """The seed decides; the share is about what was asked for; all of the menu is used."""
-    menu = (CutBefore(), Html(), RetryAfter("1"))
-    first, again, other = (played(Seeded(seed, 0.3, menu), *[START] * 400) for seed in (1, 1, 2))
+    menu = (DisconnectBefore(), RespondHtml(), RetryAfter("1"))
+    first, again, other = (played(RandomFaults(seed, 0.3, menu), *[START] * 400) for seed in (1, 1, 2))
     assert first == again != other
     assert 80 < sum(fault is not None for fault in first) < 160
     assert {repr(fault) for fault in first if fault is not None} == {repr(fault) for fault in menu}
@@ -208,5 +218,5 @@ def test_a_seeded_plan_is_the_same_in_every_run() -> None:
 
 def test_a_seeded_plan_keeps_to_its_routes() -> None:
     """Reads can be troubled while starts are left alone."""
-    plan = Seeded(1, 1.0, (Html(),), routes="GET *")
-    assert played(plan, START, RESULTS) == [None, Html()]
+    plan = RandomFaults(1, 1.0, (RespondHtml(),), routes="GET *")
+    assert played(plan, START, RESULTS) == [None, RespondHtml()]

@@ -11,24 +11,24 @@ import anyio
 import pytest
 
 from ochy_async.emulator import (
-    Body,
-    CutAfter,
-    CutBefore,
-    CutInside,
     Delay,
+    DisconnectAfter,
+    DisconnectBefore,
+    DisconnectDuring,
     EmulatorSettings,
     FaultPlan,
     FaultRule,
-    Html,
     InProcessTransport,
-    NoConnection,
     Redirect,
+    RefuseConnection,
+    ReplaceBody,
     Respond,
     RespondAfter,
+    RespondHtml,
     RetryAfter,
     Service,
-    Slow,
-    Truncated,
+    Throttle,
+    TruncateBody,
     gzip_bomb,
 )
 from ochy_async.errors import ConnectionFailed, Phase, UnreadableAnswer
@@ -209,13 +209,13 @@ def test_a_closed_transport_is_closed() -> None:
 @pytest.mark.parametrize(
     ("fault", "phase", "charged", "taken"),
     [
-        (NoConnection(), Phase.NOT_SENT, 0, 0),
-        (CutBefore(), Phase.INCOMPLETE, 0, 0),
-        (CutInside(25_000), Phase.INCOMPLETE, 0, 30_000),
-        (CutInside(len(CLIP)), Phase.COMPLETE, 0, len(CLIP)),
-        (CutAfter(charged=False), Phase.COMPLETE, 0, len(CLIP)),
-        (CutAfter(), Phase.COMPLETE, 1, len(CLIP)),
-        (Truncated(5), Phase.COMPLETE, 1, len(CLIP)),
+        (RefuseConnection(), Phase.NOT_SENT, 0, 0),
+        (DisconnectBefore(), Phase.INCOMPLETE, 0, 0),
+        (DisconnectDuring(25_000), Phase.INCOMPLETE, 0, 30_000),
+        (DisconnectDuring(len(CLIP)), Phase.COMPLETE, 0, len(CLIP)),
+        (DisconnectAfter(charged=False), Phase.COMPLETE, 0, len(CLIP)),
+        (DisconnectAfter(), Phase.COMPLETE, 1, len(CLIP)),
+        (TruncateBody(5), Phase.COMPLETE, 1, len(CLIP)),
     ],
     ids=repr,
 )
@@ -229,7 +229,7 @@ def test_a_cut_start_tells_how_far_it_got(fault: Fault, phase: Phase, charged: i
     assert film.closed or not film.taken
 
 
-@pytest.mark.parametrize("fault", [CutInside(25_000), Slow(1000, side="upload")], ids=repr)
+@pytest.mark.parametrize("fault", [DisconnectDuring(25_000), Throttle(1000, side="upload")], ids=repr)
 def test_a_clip_is_closed_before_the_call_ends(fault: Fault) -> None:
     """Cut or cancelled: not later, and not by the collector."""
     film = Film()
@@ -242,7 +242,9 @@ def test_a_clip_is_closed_before_the_call_ends(fault: Fault) -> None:
     assert in_virtual_time(story())
 
 
-@pytest.mark.parametrize("fault", [CutBefore(), CutInside(5), CutAfter(), Truncated(0)], ids=repr)
+@pytest.mark.parametrize(
+    "fault", [DisconnectBefore(), DisconnectDuring(5), DisconnectAfter(), TruncateBody(0)], ids=repr
+)
 @pytest.mark.parametrize(
     "request_",
     [get(routes.GET_WEBHOOK), Request(routes.CREATE_SUBJECT, "/subjects", json={})],
@@ -255,7 +257,7 @@ def test_a_cut_request_without_an_upload_was_complete(fault: Fault, request_: Re
 
 def test_no_connection_is_no_connection_for_reads_too() -> None:
     """Nothing was sent, whatever it was."""
-    assert trouble(NoConnection(), get(routes.GET_WEBHOOK)).phase is Phase.NOT_SENT
+    assert trouble(RefuseConnection(), get(routes.GET_WEBHOOK)).phase is Phase.NOT_SENT
 
 
 @pytest.mark.parametrize(
@@ -264,13 +266,13 @@ def test_no_connection_is_no_connection_for_reads_too() -> None:
         (Respond(503), 503, 0, True),
         (Respond(413, early=True), 413, 0, False),
         (RespondAfter(500), 500, 1, True),
-        (Html(502), 502, 0, True),
+        (RespondHtml(502), 502, 0, True),
         (RetryAfter("1"), 429, 0, True),
         (Redirect("https://example.com/"), 302, 0, True),
         (Redirect("https://example.com/", acts=True), 302, 1, True),
-        (Body(b"not json"), 202, 1, True),
+        (ReplaceBody(b"not json"), 202, 1, True),
         (Delay(600), 202, 1, True),
-        (Slow(1), 202, 1, True),
+        (Throttle(1), 202, 1, True),
     ],
     ids=repr,
 )
@@ -284,7 +286,7 @@ def test_a_fault_answers_and_charges_as_planned(fault: Fault, status: int, charg
 
 @pytest.mark.parametrize(
     ("fault", "seconds"),
-    [(Delay(60), 60), (Delay(60, after=True), 60), (Slow(2), 1), (Slow(1000, side="upload"), 100)],
+    [(Delay(60), 60), (Delay(60, after=True), 60), (Throttle(2), 1), (Throttle(1000, side="upload"), 100)],
     ids=repr,
 )
 def test_waits_are_exact_in_virtual_time(fault: Fault, seconds: float) -> None:
@@ -293,7 +295,7 @@ def test_waits_are_exact_in_virtual_time(fault: Fault, seconds: float) -> None:
     async def story() -> float:
         transport = InProcessTransport(faults=planned(fault))
         begun = anyio.current_time()
-        request = Film().request() if fault == Slow(1000, side="upload") else get(routes.GET_WEBHOOK)
+        request = Film().request() if fault == Throttle(1000, side="upload") else get(routes.GET_WEBHOOK)
         await transport.send(request)
         return anyio.current_time() - begun
 
@@ -324,9 +326,9 @@ def test_packed_answers_are_unpacked() -> None:
     ("fault", "error"),
     [
         (gzip_bomb(70_000_000), UnreadableAnswer),
-        (Body(bytes(65 * 2**20)), UnreadableAnswer),
-        (Body(b"no gzip", {"Content-Encoding": "gzip"}), ConnectionFailed),
-        (Body(b"\x1f\x8b", {"Content-Encoding": "gzip"}), ConnectionFailed),
+        (ReplaceBody(bytes(65 * 2**20)), UnreadableAnswer),
+        (ReplaceBody(b"no gzip", {"Content-Encoding": "gzip"}), ConnectionFailed),
+        (ReplaceBody(b"\x1f\x8b", {"Content-Encoding": "gzip"}), ConnectionFailed),
     ],
     ids=["bomb", "large", "garbled", "short"],
 )

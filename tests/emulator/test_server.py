@@ -19,24 +19,24 @@ import aiohttp
 import pytest
 
 from ochy_async.emulator import (
-    Body,
-    CutAfter,
-    CutBefore,
-    CutInside,
     Delay,
+    DisconnectAfter,
+    DisconnectBefore,
+    DisconnectDuring,
     Emulator,
     EmulatorSettings,
     FaultPlan,
     FaultRule,
-    Html,
-    NoConnection,
     Redirect,
+    RefuseConnection,
+    ReplaceBody,
     Respond,
     RespondAfter,
+    RespondHtml,
     RetryAfter,
     Service,
-    Slow,
-    Truncated,
+    Throttle,
+    TruncateBody,
     gzip_bomb,
     sample_clip,
     server,
@@ -206,13 +206,13 @@ async def test_a_client_that_leaves_inside_its_upload_is_not_charged(caplog: pyt
 @pytest.mark.parametrize(
     ("fault", "charged"),
     [
-        (CutBefore(), 0),
-        (NoConnection(), 0),
-        (CutInside(1000), 0),
-        (CutAfter(charged=False), 0),
-        (CutAfter(), 1),
-        (Truncated(5), 1),
-        (Truncated(10_000), 1),
+        (DisconnectBefore(), 0),
+        (RefuseConnection(), 0),
+        (DisconnectDuring(1000), 0),
+        (DisconnectAfter(charged=False), 0),
+        (DisconnectAfter(), 1),
+        (TruncateBody(5), 1),
+        (TruncateBody(10_000), 1),
     ],
     ids=repr,
 )
@@ -230,14 +230,14 @@ async def test_a_cut_is_a_broken_connection_and_charged_as_planned(fault: Fault,
         (Respond(503), 503, 0),
         (Respond(413, early=True), 413, 0),
         (RespondAfter(500), 500, 1),
-        (Html(502), 502, 0),
+        (RespondHtml(502), 502, 0),
         (RetryAfter("1"), 429, 0),
         (Redirect("https://example.com/"), 302, 0),
         (Redirect("https://example.com/", 307, acts=True), 307, 1),
-        (Body(b"not json", {"content-type": "text/plain"}), 202, 1),
+        (ReplaceBody(b"not json", {"content-type": "text/plain"}), 202, 1),
         (Delay(0.02), 202, 1),
-        (Slow(2_000), 202, 1),
-        (Slow(10_000_000, side="upload"), 202, 1),
+        (Throttle(2_000), 202, 1),
+        (Throttle(10_000_000, side="upload"), 202, 1),
     ],
     ids=repr,
 )
@@ -297,7 +297,7 @@ async def test_faults_can_be_replaced_while_it_runs() -> None:
     async with Emulator() as emulator, aiohttp.ClientSession() as http:
         customer = Customer(emulator, http)
         seen = [(await customer.ask("GET", "/webhook"))[0]]
-        emulator.faults = planned(Html(502))
+        emulator.faults = planned(RespondHtml(502))
         seen += [(await customer.ask("GET", "/webhook"))[0] for _ in range(2)]
         assert seen == [200, 502, 200]
 
@@ -333,7 +333,9 @@ async def raw_start(emulator: Emulator, clip: bytes) -> bytes | type[Exception]:
         writer.transport.abort()
 
 
-@pytest.mark.parametrize("fault", [CutBefore(), CutInside(10), CutAfter(), CutAfter(charged=False)], ids=repr)
+@pytest.mark.parametrize(
+    "fault", [DisconnectBefore(), DisconnectDuring(10), DisconnectAfter(), DisconnectAfter(charged=False)], ids=repr
+)
 async def test_a_cut_resets_the_connection_without_a_byte(fault: Fault) -> None:
     """The peer sees a reset, not a tidy end."""
     async with Emulator(faults=planned(fault)) as emulator:
@@ -342,7 +344,7 @@ async def test_a_cut_resets_the_connection_without_a_byte(fault: Fault) -> None:
 
 async def test_a_cut_inside_a_large_upload_stops_it() -> None:
     """The client cannot hand over its last byte: the server has stopped reading."""
-    async with Emulator(faults=planned(CutInside(100_000))) as emulator:
+    async with Emulator(faults=planned(DisconnectDuring(100_000))) as emulator:
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(emulator))
         writer.write(head_of_a_start(emulator, 50_000_000) + OPENING)
         with pytest.raises(ConnectionError):
@@ -359,7 +361,7 @@ async def poured(writer: asyncio.StreamWriter, size: int) -> None:
 
 async def test_a_truncated_answer_promises_more_than_it_sends() -> None:
     """The declared length is that of the whole answer."""
-    async with Emulator(faults=planned(Truncated(7))) as emulator:
+    async with Emulator(faults=planned(TruncateBody(7))) as emulator:
         told = await raw_start(emulator, b"clip")
         assert isinstance(told, bytes)
         head, body = told.split(b"\r\n\r\n")
@@ -369,7 +371,7 @@ async def test_a_truncated_answer_promises_more_than_it_sends() -> None:
 
 async def test_a_slow_answer_trickles() -> None:
     """The first bytes come long before the last."""
-    async with Emulator(faults=planned(Slow(400))) as emulator:
+    async with Emulator(faults=planned(Throttle(400))) as emulator:
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(emulator))
         writer.write(b"GET /webhook HTTP/1.1\r\nHost: x\r\n\r\n")
         await reader.readuntil(b"\r\n\r\n")
@@ -427,7 +429,7 @@ async def test_it_runs_inside_its_context_only() -> None:
 async def test_the_end_is_quick_whatever_hangs() -> None:
     """Idle connections, waits and half-sent uploads are closed at once, and no task is left."""
     before = asyncio.all_tasks()
-    plan = FaultPlan([FaultRule("GET /webhook", Delay(1000)), FaultRule("GET /subjects", Slow(1))])
+    plan = FaultPlan([FaultRule("GET /webhook", Delay(1000)), FaultRule("GET /subjects", Throttle(1))])
     async with Emulator(faults=plan) as emulator:
         asked = b"GET /webhook HTTP/1.1\r\nHost: x\r\n\r\n"
         writers: list[asyncio.StreamWriter] = []
@@ -447,7 +449,7 @@ async def test_the_end_is_quick_whatever_hangs() -> None:
 async def test_the_key_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
     """Not even at the lowest level, and not when connections break."""
     caplog.set_level(logging.DEBUG)
-    async with Emulator(faults=planned(CutAfter(), START)) as emulator, aiohttp.ClientSession() as http:
+    async with Emulator(faults=planned(DisconnectAfter(), START)) as emulator, aiohttp.ClientSession() as http:
         customer = Customer(emulator, http)
         with pytest.raises(aiohttp.ClientError):
             await customer.start()

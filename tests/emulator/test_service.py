@@ -17,11 +17,11 @@ from ochy_async.emulator import (
     BEHAVIORS,
     EmulatorSettings,
     Form,
+    ResponseShapes,
     Service,
     ServiceRequest,
     ServiceResponse,
-    Shapes,
-    Video,
+    UploadedVideo,
     sample_clip,
 )
 
@@ -49,7 +49,7 @@ class Customer:
         return json.loads(self.ask("POST", path, body).body)
 
     def send(self, clip: bytes = b"clip", /, filename: str = "run.mp4", **fields: str) -> ServiceResponse:
-        form = Form(fields, Video(filename, len(clip), hashlib.sha256(clip).hexdigest(), clip[:65_536]))
+        form = Form(fields, UploadedVideo(filename, len(clip), hashlib.sha256(clip).hexdigest(), clip[:65_536]))
         return self.ask("POST", "/analysis/start", form=form)
 
     def start(self, clip: bytes = b"clip", /, filename: str = "run.mp4", **fields: str) -> str:
@@ -200,7 +200,7 @@ def test_a_start_without_a_video_is_a_422() -> None:
 def test_the_video_is_judged_by_size_and_name(size: int, filename: str, status: int, code: str | None) -> None:
     """30 MB that really arrived, and four extensions."""
     customer = Customer()
-    answer = customer.ask("POST", "/analysis/start", form=Form({}, Video(filename, size, "00" * 32)))
+    answer = customer.ask("POST", "/analysis/start", form=Form({}, UploadedVideo(filename, size, "00" * 32)))
     assert (answer.status, json.loads(answer.body).get("code")) == (status, code)
 
 
@@ -607,7 +607,7 @@ def test_no_repr_shows_a_key_or_health_data() -> None:
 
 
 def shaped(clip: bytes = b"clip", fields: dict[str, str] | None = None, **shapes: Any) -> tuple[Customer, str]:
-    customer = Customer(shapes=Shapes(**shapes))
+    customer = Customer(shapes=ResponseShapes(**shapes))
     customer.now = NOW
     answer = customer.send(clip, **(fields or {}))
     body = json.loads(answer.body)
@@ -639,7 +639,7 @@ def test_lists_come_bare_or_wrapped(lists: Any, items: Any, outline: Any) -> Non
 
 def test_a_subjects_list_may_have_objects() -> None:
     """Bare ids are a guess; objects are the other one."""
-    customer = Customer(shapes=Shapes(subject_items="objects"))
+    customer = Customer(shapes=ResponseShapes(subject_items="objects"))
     subject_id = customer.post("/subjects", {})["subject_id"]
     customer.start(subject_id=subject_id)
     assert customer.get(f"/analysis/subjects/{subject_id}")["analyses"][0]["subject_id"] == subject_id
@@ -714,7 +714,7 @@ def test_raw_data_may_have_gaps(gaps: Any, frame: str) -> None:
 )
 def test_percentages_have_every_oddity(shape: Any, while_pending: list[Any], oddity: Any) -> None:
     """Absent, null, fractional, over 100 and falling percentages can all be had."""
-    customer = Customer(shapes=Shapes(percentage=shape))
+    customer = Customer(shapes=ResponseShapes(percentage=shape))
     analysis_id = customer.start()
     told: dict[str, list[Any]] = {"pending": [], "analyzing": [], "success": []}
     while customer.now < NOW + 40:
@@ -748,7 +748,7 @@ def test_unknown_keys_can_be_everywhere() -> None:
 
 def test_an_unknown_status_may_come_first() -> None:
     """The odd status is told for its time and then the known ones follow."""
-    customer = Customer(shapes=Shapes(odd_status="queued_v2", odd_seconds=3))
+    customer = Customer(shapes=ResponseShapes(odd_status="queued_v2", odd_seconds=3))
     analysis_id = customer.start()
     told: list[str] = []
     for later in (0, 2.9, 3.1, 100):
@@ -766,7 +766,7 @@ def test_an_unknown_strike_pattern_can_be_put_in() -> None:
 
 def test_errors_may_come_without_their_code() -> None:
     """`code` is optional even where it is documented."""
-    customer = Customer(credits=0, shapes=Shapes(error_codes=False))
+    customer = Customer(credits=0, shapes=ResponseShapes(error_codes=False))
     assert set(json.loads(customer.send().body)) == {"detail"}
 
 
@@ -807,7 +807,7 @@ def test_one_text_is_no_set_of_keys() -> None:
 def test_a_nonsense_shape_is_refused(wrong: dict[str, Any]) -> None:
     """So are the shapes."""
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        Shapes(**wrong)
+        ResponseShapes(**wrong)
 
 
 def test_credits_are_bought_one_by_one_at_least() -> None:

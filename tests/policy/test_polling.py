@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ochy_async import Polling, SideView, Status
-from ochy_async.emulator import Service, Shapes
+from ochy_async.emulator import ResponseShapes, Service
 from ochy_async.policy.polling import PollSchedule, worthwhile
 from ochy_async.policy.progress import DurationHistory, ProgressModel
 from ochy_async.protocol.routes import RESULTS
@@ -372,7 +372,7 @@ def test_a_session_learns_from_its_waits() -> None:
 
     async def story() -> None:
         looks = Recorded()
-        service = Service(world(durations=(20.0, 20.0), shapes=Shapes(percentage="absent")))
+        service = Service(world(durations=(20.0, 20.0), shapes=ResponseShapes(percentage="absent")))
         counts = list[int]()
         async with direct_session(service, looks) as ochy:
             for n in range(12):

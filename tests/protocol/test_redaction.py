@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from ochy_async import SideView
 from ochy_async.batch.outcomes import Analyzed
 from ochy_async.batch.recorder import Recorder
-from ochy_async.emulator import Body, Emulator, FaultPlan, FaultRule
+from ochy_async.emulator import Emulator, FaultPlan, FaultRule, ReplaceBody
 from ochy_async.journal.memory import MemoryJournal
 from ochy_async.journal.sqlite.journal import SqliteJournal
 from ochy_async.policy.clip_states import State
@@ -175,9 +175,9 @@ def answers(emulator: Emulator) -> None:
     raw = {"video_input_information": list(ODD), "frames": {"1": {}}}
     emulator.faults = FaultPlan(
         [
-            FaultRule(str(RESULTS), Body(linked), times=99),
-            FaultRule(str(CALCULATED_DATA), Body(orjson.dumps(calculated)), times=9),
-            FaultRule(str(RAW_DATA), Body(orjson.dumps(raw)), times=9),
+            FaultRule(str(RESULTS), ReplaceBody(linked), times=99),
+            FaultRule(str(CALCULATED_DATA), ReplaceBody(orjson.dumps(calculated)), times=9),
+            FaultRule(str(RAW_DATA), ReplaceBody(orjson.dumps(raw)), times=9),
         ]
     )
 
@@ -220,7 +220,7 @@ async def test_a_status_that_is_a_link_is_not_shown(emulator: Emulator) -> None:
     """Unknown statuses pass through to whoever asks in Python; not to a terminal or a file."""
     pytest.importorskip("click", reason="needs the extra cli: click is not installed")
     state = b'{"video_id": "a1b2", "status": "%s", "percentage": 1}' % ODD[1].encode()
-    emulator.faults = FaultPlan([FaultRule(str(RESULTS), Body(state), times=9)])
+    emulator.faults = FaultPlan([FaultRule(str(RESULTS), ReplaceBody(state), times=9)])
     async with real_session(emulator) as ochy:
         started = await ochy.start(CLIP, SideView())
     for more in ("--json",), ():

@@ -18,7 +18,7 @@ import pytest
 from ochy_async import Analyzed, OchySession, Refused, SideView
 from ochy_async.clips import prepare
 from ochy_async.emulator import Emulator
-from ochy_async.emulator.films import film
+from ochy_async.emulator.video_rendering import render_video
 from ochy_async.errors import ClipUnusable
 from ochy_async.preflight.facts import ClipFacts
 from ochy_async.preflight.prober import Prober
@@ -58,7 +58,7 @@ async def test_looks_need_no_memory_of_ours() -> None:
 @pytest.mark.anyio
 async def test_a_decoder_that_is_killed_is_replaced() -> None:
     """Whatever it dies of: the next clip finds another."""
-    content = film(1, width=64, height=36, seconds=0.3)
+    content = render_video(1, width=64, height=36, seconds=0.3)
 
     async def chunks() -> AsyncGenerator[bytes]:
         yield content
@@ -76,7 +76,7 @@ async def test_a_decoder_that_is_killed_is_replaced() -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One film among what is none; not where the canary reads every file, as one has a terabyte."""
     tmp_path = tmp_path_factory.mktemp("hostile")
-    (tmp_path / "good.mp4").write_bytes(film(1, width=320, height=180, seconds=0.5))
+    (tmp_path / "good.mp4").write_bytes(render_video(1, width=320, height=180, seconds=0.5))
     (tmp_path / "notes.mp4").write_text("not a video at all\n" * 100)
     (tmp_path / "zeros.mp4").write_bytes(bytes(5_000))
     (tmp_path / "empty.mp4").touch()
@@ -85,8 +85,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (tmp_path / "loop.mp4").symlink_to(tmp_path / "loop.mp4")
     with (tmp_path / "sparse.mp4").open("wb") as file:
         file.truncate(1 << 40)
-    (tmp_path / "cut.mp4").write_bytes(film(2, keep=0.3))
-    (tmp_path / "long.mp4").write_bytes(film(3, width=64, height=36, fps=24, seconds=12))
+    (tmp_path / "cut.mp4").write_bytes(render_video(2, keep=0.3))
+    (tmp_path / "long.mp4").write_bytes(render_video(3, width=64, height=36, fps=24, seconds=12))
     return tmp_path
 
 
@@ -97,7 +97,7 @@ async def test_a_film_with_a_terabyte_of_nothing_behind_it_takes_no_time(
 ) -> None:
     """Decoders search a damaged file for a sequel to its very end; a look reads no more than could be sent."""
     path = tmp_path_factory.mktemp("sparse") / f"film.{kind}"
-    path.write_bytes(film(1, kind=kind, width=64, height=36, seconds=0.3))
+    path.write_bytes(render_video(1, kind=kind, width=64, height=36, seconds=0.3))
     os.truncate(path, 1 << 40)
 
     async def chunks() -> AsyncGenerator[bytes]:
@@ -113,7 +113,7 @@ async def test_a_film_with_a_terabyte_of_nothing_behind_it_takes_no_time(
 async def test_a_file_that_became_a_pipe_hangs_nobody(tmp_path: Path) -> None:
     """Between the first look at it and its upload: opening it waits for no writer."""
     path = tmp_path / "clip.mp4"
-    path.write_bytes(film(1, width=64, height=36, seconds=0.3))
+    path.write_bytes(render_video(1, width=64, height=36, seconds=0.3))
     clip = await prepare(path)
     path.unlink()
     os.mkfifo(path)

@@ -19,7 +19,7 @@ import anyio
 from anyio import CapacityLimiter
 from attrs import define, field
 
-from ochy_async.emulator.films import CODECS, film
+from ochy_async.emulator.video_rendering import CODECS, render_video
 from ochy_async.preflight.facts import ClipFacts
 from ochy_async.preflight.prober import Prober
 from ochy_async.preflight.rules import judge
@@ -33,9 +33,9 @@ AT_ONCE: Final = 4
 @cache
 def seeds() -> tuple[tuple[str, bytes], ...]:
     """Small films of every container, whole and cut."""
-    films = [(kind, film(1, kind=kind, width=64, height=36, fps=30, seconds=0.5)) for kind in CODECS]
-    turned = film(2, width=64, height=36, seconds=0.3, rotation=90)
-    return (*films, ("mp4", turned), ("mp4", film(3, width=64, height=36, seconds=0.5, varying=True)))
+    films = [(kind, render_video(1, kind=kind, width=64, height=36, fps=30, seconds=0.5)) for kind in CODECS]
+    turned = render_video(2, width=64, height=36, seconds=0.3, rotation=90)
+    return (*films, ("mp4", turned), ("mp4", render_video(3, width=64, height=36, seconds=0.5, varying=True)))
 
 
 # --- mutations ----------------------------------------------------------------------------------

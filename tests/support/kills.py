@@ -34,19 +34,19 @@ from attrs import define, field, fields
 
 from ochy_async import Concurrency, Limits, OchySession, Retry, SideView
 from ochy_async.emulator import (
-    Body,
-    CutAfter,
-    CutBefore,
-    CutInside,
     Delay,
+    DisconnectAfter,
+    DisconnectBefore,
+    DisconnectDuring,
     Emulator,
     EmulatorSettings,
     Fault,
+    RandomFaults,
+    ReplaceBody,
     Respond,
     RespondAfter,
     RetryAfter,
-    Seeded,
-    Slow,
+    Throttle,
     sample_clip,
 )
 from ochy_async.protocol.routes import START
@@ -62,15 +62,15 @@ BORN: Final = 1_767_225_600.0
 """2026-01-01T00:00:00Z: where hurried time begins, for all processes alike."""
 KEY: Final = "kills-key-8d21c6"
 FAULTS: Final[tuple[Fault, ...]] = (
-    CutBefore(),
-    CutInside(30_000),
-    CutAfter(charged=True),
-    CutAfter(charged=False),
+    DisconnectBefore(),
+    DisconnectDuring(30_000),
+    DisconnectAfter(charged=True),
+    DisconnectAfter(charged=False),
     Respond(503),
     RespondAfter(500),
     RetryAfter("0"),
-    Body(lambda body: body[: len(body) // 2]),
-    Slow(800_000, side="upload"),
+    ReplaceBody(lambda body: body[: len(body) // 2]),
+    Throttle(800_000, side="upload"),
 )
 LATE: Final = (Delay(0.2, after=True), Delay(0.4, after=True))
 """Starts that are charged some time before they are answered: moments at which a kill would cost a credit."""
@@ -129,8 +129,8 @@ class Plan:
     """Faults on every route, and on many starts an answer that comes late."""
 
     def __init__(self, seed: int) -> None:
-        self._late = Seeded(seed, 0.4, LATE, str(START))
-        self._other = Seeded(seed, RATE, FAULTS)
+        self._late = RandomFaults(seed, 0.4, LATE, str(START))
+        self._other = RandomFaults(seed, RATE, FAULTS)
 
     def next(self, route: str, count: int) -> Fault | None:
         return self._late.next(route, count) or self._other.next(route, count)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import sys
 
-from ochy_async.emulator.films import film
+from ochy_async.emulator.video_rendering import render_video
 from ochy_async.preflight.child import PROOF
 
 
 def drawn() -> bytes:
     """H.264 in MP4, stored across and shown upright, as telephones do it. Its facts are `child.PROVEN`."""
-    return film(9, kind="mp4", width=64, height=36, fps=30, seconds=0.4, rotation=90)
+    return render_video(9, kind="mp4", width=64, height=36, fps=30, seconds=0.4, rotation=90)
 
 
 if __name__ == "__main__":

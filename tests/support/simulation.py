@@ -31,28 +31,28 @@ from attrs import define, evolve, field, frozen
 from ochy_async import BackView, Clip, Concurrency, OchySession, SideView
 from ochy_async.batch.outcomes import Analyzed, Failed, Outcome, Refused, Uncertain
 from ochy_async.emulator import (
-    Body,
-    CutAfter,
-    CutBefore,
-    CutInside,
     Delay,
+    DisconnectAfter,
+    DisconnectBefore,
+    DisconnectDuring,
     EmulatorSettings,
     Fault,
     FaultEffect,
-    Html,
     InProcessTransport,
-    NoConnection,
+    RandomFaults,
     Redirect,
+    RefuseConnection,
+    ReplaceBody,
     Respond,
     RespondAfter,
+    RespondHtml,
+    ResponseShapes,
     RetryAfter,
-    Seeded,
     Service,
-    Shapes,
     in_process,
     sample_clip,
 )
-from ochy_async.emulator.values import Form, ServiceRequest, Video
+from ochy_async.emulator.messages import Form, ServiceRequest, UploadedVideo
 from ochy_async.errors import ConnectionFailed, InvalidRequest, Phase
 from ochy_async.journal.contract import Entry, Kept, Past, Tally
 from ochy_async.journal.memory import MemoryJournal
@@ -65,11 +65,11 @@ from tests.support.virtual_time import in_virtual_time
 
 CLIP_BYTES: Final = 200
 MENU: Final[tuple[Fault, ...]] = (
-    NoConnection(),
-    CutBefore(),
-    CutInside(100),
-    CutAfter(charged=True),
-    CutAfter(charged=False),
+    RefuseConnection(),
+    DisconnectBefore(),
+    DisconnectDuring(100),
+    DisconnectAfter(charged=True),
+    DisconnectAfter(charged=False),
     Delay(2.0),
     Delay(3.0, after=True),
     Respond(429),
@@ -80,15 +80,15 @@ MENU: Final[tuple[Fault, ...]] = (
     Respond(503),
     RespondAfter(504),
     Redirect("/elsewhere", acts=True),
-    Html(502),
-    Body(b'{"message": "started"}'),
+    RespondHtml(502),
+    ReplaceBody(b'{"message": "started"}'),
 )
 WEATHERS: Final[Mapping[str, tuple[float, Sequence[Fault], str]]] = {
     "calm": (0.0, MENU, "*"),
     "showers": (0.1, MENU, "*"),
     "rain": (0.3, MENU, "*"),
     "storm": (0.6, MENU, "*"),
-    "fog": (0.6, (CutAfter(charged=True), CutAfter(charged=False)), str(START)),
+    "fog": (0.6, (DisconnectAfter(charged=True), DisconnectAfter(charged=False)), str(START)),
     "locked": (1.0, (Respond(403),), "*"),
 }
 """The share of requests that meet a fault, the faults, and the routes that are meant."""
@@ -218,7 +218,7 @@ def _odd(world: EmulatorSettings, chance: random.Random) -> EmulatorSettings:
         world,
         keep_refused_uploads=chance.random() < 0.5,
         clock_offset=chance.choice((0.0, 0.0, -7200.0, 7200.0)),
-        shapes=Shapes(subject_items=chance.choice(("strings", "objects"))),
+        shapes=ResponseShapes(subject_items=chance.choice(("strings", "objects"))),
     )
 
 
@@ -471,7 +471,7 @@ class Life:
         """One process: it comes to its end, or dies."""
         self.tell(f"--- a process, {weather}, dies at {fuse.left}")
         rate, menu, routes = WEATHERS[weather]
-        faults = Seeded(self.chance.randrange(10**6), rate, menu, routes)
+        faults = RandomFaults(self.chance.randrange(10**6), rate, menu, routes)
         transport = InProcessTransport(self.service, faults, latency=0.05)
         wire, journal = Wire(transport, fuse, self), Watched(self.journal, fuse, self)
         found: list[Outcome[Any, Any]] = []
@@ -505,7 +505,7 @@ class Life:
 
     def _foreigner(self) -> None:
         if self.scene.foreign:
-            form = Form({"analysis_type": "side_view"}, Video("foreign.mp4", 9, "ab" * 32))
+            form = Form({"analysis_type": "side_view"}, UploadedVideo("foreign.mp4", 9, "ab" * 32))
             ask = ServiceRequest("POST", "/analysis/start", {"apiKey": self.service.api_key}, form=form)
             self.service.handle(ask, in_process.loop_clock())
 

@@ -19,7 +19,7 @@ import av
 import av.video
 import numpy as np
 
-from ochy_async.emulator.films import turned
+from ochy_async.emulator.video_rendering import rotate_track
 
 Container = Literal["mp4", "mov", "avi", "webm", "matroska", "mpegts"]
 
@@ -47,7 +47,7 @@ def video(
             return path.read_bytes()
     file = io.BytesIO()
     _draw(file, {}, container, size, fps, times or range(frames), TICKS if times else None, metadata or {})
-    return turned(file.getvalue(), 360 - rotation) if rotation else file.getvalue()
+    return rotate_track(file.getvalue(), 360 - rotation) if rotation else file.getvalue()
 
 
 def _draw(

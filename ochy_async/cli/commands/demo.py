@@ -23,9 +23,9 @@ from attrs import define
 
 from ...batch.engine import Batch
 from ...batch.manifest import read_manifest
-from ...emulator import Delay, Emulator, FaultPlan, FaultRule, Slow, sample_clip
-from ...emulator.clips import Kind as Container
-from ...emulator.films import film
+from ...emulator import Delay, Emulator, FaultPlan, FaultRule, Throttle, sample_clip
+from ...emulator.sample_clips import Kind as Container
+from ...emulator.video_rendering import render_video
 from ...journal.sqlite.journal import SqliteJournal
 from ...preflight.rules import PreflightLevel
 from ...protocol.analysis import Results
@@ -90,7 +90,7 @@ def command() -> None:
 
 def _emulator() -> Emulator:
     """The first starts are answered; then as many as go at once are charged and get no answer."""
-    start, slow = "POST /analysis/start", Slow(UPLOAD_RATE, side="upload")
+    start, slow = "POST /analysis/start", Throttle(UPLOAD_RATE, side="upload")
     silence = FaultRule(start, Delay(2 * PATIENCE, after=True), times=LANES)
     rest = len(_RUNNERS) - ANSWERED - LANES
     return Emulator(
@@ -105,7 +105,7 @@ def _clip(seed: int, name: str, *, upright: bool) -> bytes:
     if not _FILMS:
         return sample_clip(seed, kind=kind, size=CLIP_BYTES)
     width, height = (180, 320) if upright else (320, 180)
-    return film(seed, kind=kind, view="back_view" if upright else "side_view", width=width, height=height)
+    return render_video(seed, kind=kind, view="back_view" if upright else "side_view", width=width, height=height)
 
 
 @define(eq=False)

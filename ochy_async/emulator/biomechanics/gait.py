@@ -16,7 +16,7 @@ from .geometry import Plane, along, eased, turned, two_links
 if TYPE_CHECKING:
     from .runner import Runner, Side
 
-__all__ = ["Gait", "Joints", "gait_of"]
+__all__ = ["Gait", "LegAngles", "gait_of"]
 
 _PUSH = math.radians(62)  # foot against the ground at toe-off, heel up
 _FLAT, _HEEL_OFF = 0.2, 0.45  # shares of the contact: the foot is flat from, until
@@ -24,7 +24,7 @@ _GRAVITY = 9.81  # m/s²
 
 
 @frozen
-class Body:
+class SegmentLengths:
     """Lengths of a body, m. The defaults are those of a body of 1 m: shares of the height, near Winter's table."""
 
     thigh: float = 0.245
@@ -41,14 +41,14 @@ class Body:
     shoulder: float = 0.11  # beside the middle line
     track: float = 0.016  # footprint beside the middle line
 
-    def leg(self, hip: float, joints: Joints) -> tuple[Plane, Plane]:
+    def leg(self, hip: float, joints: LegAngles) -> tuple[Plane, Plane]:
         """Where the knee and the ankle are beneath a hip of this height."""
         knee = along((0.0, hip), self.thigh, joints.thigh)
         return knee, along(knee, self.shank, joints.shin)
 
 
 @frozen
-class Joints:
+class LegAngles:
     """A leg's joints, rad: the thigh forward of the vertical, the knee's flexion, the toes' lift against the shin."""
 
     thigh: float
@@ -71,7 +71,7 @@ class Gait:
     """A runner with what follows from it for the whole stride: m and rad."""
 
     runner: Runner
-    body: Body
+    body: SegmentLengths
     duty: float
     contact_length: float  # way of the planted foot
     hip_height: float  # mean
@@ -92,16 +92,16 @@ class Gait:
         other_drop = side.other(self.runner).pelvic_drop * self.loading(other)
         return self.hips(phase) + self.body.hip * math.sin(math.radians(own_drop - other_drop))
 
-    def stance(self, side: Side, phase: float) -> Joints:
+    def stance(self, side: Side, phase: float) -> LegAngles:
         """Joints that keep the foot where the belt carries it."""
         strike, share = math.radians(side.leg(self.runner).strike_angle), phase / self.duty
         foot = _planted_pitch(strike, share)
         return self.leg_to(self._planted_ankle(foot, share), self.hip(side, phase), foot)
 
-    def leg_to(self, ankle: Plane, hip: float, foot: float) -> Joints:
+    def leg_to(self, ankle: Plane, hip: float, foot: float) -> LegAngles:
         """Joints that bring the ankle there, beneath a hip of this height, with this pitch of the foot."""
         thigh, knee = two_links(self.body.thigh, self.body.shank, (ankle[0], ankle[1] - hip))
-        return Joints(thigh, knee, foot - thigh + knee)
+        return LegAngles(thigh, knee, foot - thigh + knee)
 
     def _planted_ankle(self, foot: float, share: float) -> Plane:
         """The ankle of a foot that turns about its heel (toes up) or its toes (heel up), which lie on the belt."""
@@ -112,7 +112,7 @@ class Gait:
 
 def gait_of(runner: Runner) -> Gait:
     """How a runner moves: knees that are bent as told at touchdown set how high the hips ride."""
-    body = Body(*(runner.height * share for share in astuple(Body())))
+    body = SegmentLengths(*(runner.height * share for share in astuple(SegmentLengths())))
     duty = runner.duty_factor
     contact_length = runner.speed * runner.contact_time / 1000
     # A body that flies freely falls with g; a sine that peaks with g is the simplest bob that knows it.

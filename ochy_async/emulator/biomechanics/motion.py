@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from .gait import Gait, Joints, gait_of
+from .gait import Gait, LegAngles, gait_of
 from .geometry import Knot, curve
 from .runner import SIDES
 
@@ -34,7 +34,7 @@ class Motion:
     gait: Gait
     swings: Mapping[str, _Swing]
 
-    def joints(self, side: Side, left_phase: float) -> Joints:
+    def joints(self, side: Side, left_phase: float) -> LegAngles:
         """A leg's joints when the left foot is at this phase."""
         gait, phase = self.gait, side.phase(left_phase)
         if phase < gait.duty:
@@ -58,9 +58,9 @@ class _Swing:
     knee: tuple[Knot, ...]
     ankle: tuple[Knot, ...]
 
-    def at(self, share: float) -> Joints:
+    def at(self, share: float) -> LegAngles:
         """Joints at a share of the swing; a knee never bends backwards."""
-        return Joints(curve(self.thigh, share), max(0.02, curve(self.knee, share)), curve(self.ankle, share))
+        return LegAngles(curve(self.thigh, share), max(0.02, curve(self.knee, share)), curve(self.ankle, share))
 
 
 def _swing(gait: Gait, side: Side) -> _Swing:
@@ -79,7 +79,7 @@ def _swing(gait: Gait, side: Side) -> _Swing:
     )
 
 
-def _cleared(gait: Gait, hip: float, joints: Joints, clearance: float) -> Joints:
+def _cleared(gait: Gait, hip: float, joints: LegAngles, clearance: float) -> LegAngles:
     """The same leg, lifted where the sole of its swinging foot would come nearer to the belt than this."""
     body = gait.body
     _, ankle = body.leg(hip, joints)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from ..seeded import bell, share
+from ..seeded_random import bounded_normal, uniform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -132,7 +132,7 @@ def runner_of(seed: bytes, *, height: float, weight: float, pace: str | None) ->
     """
     if not (height > 0 and weight > 0):
         raise ValueError(f"height (m) and weight (kg) must be above 0, not {height} and {weight}")
-    speed = 2.4 + 2.1 * share("speed", seed) if pace is None else _speed_at(pace)
+    speed = 2.4 + 2.1 * uniform("speed", seed) if pace is None else _speed_at(pace)
     cadence = _cadence(seed, height, speed)
     return Runner(
         seed=seed,
@@ -141,17 +141,17 @@ def runner_of(seed: bytes, *, height: float, weight: float, pace: str | None) ->
         speed=speed,
         cadence=cadence,
         contact_time=_contact_time(seed, height, weight, speed, cadence),
-        knee_fold=min(125.0, 76 + 6 * speed + 8 * bell("knee_fold", seed)),
-        start_phase=share("start_phase", seed),
+        knee_fold=min(125.0, 76 + 6 * speed + 8 * bounded_normal("knee_fold", seed)),
+        start_phase=uniform("start_phase", seed),
         left=_leg(seed, "left"),
         right=_leg(seed, "right"),
-        **{name: mean + spread * bell(name, seed) for name, (mean, spread) in _POSTURE.items()},
+        **{name: mean + spread * bounded_normal(name, seed) for name, (mean, spread) in _POSTURE.items()},
     )
 
 
 def _leg(seed: bytes, side: str) -> Leg:
     def draw(name: str, mean: float, spread: float) -> float:
-        shared, own = bell(name, seed), bell(f"{side}_{name}", seed)
+        shared, own = bounded_normal(name, seed), bounded_normal(f"{side}_{name}", seed)
         return mean + spread * ((1 - _OWN_SHARE) * shared + _OWN_SHARE * own)
 
     return Leg(**{name: draw(name, *spec) for name, spec in _LEG.items()})
@@ -159,14 +159,14 @@ def _leg(seed: bytes, side: str) -> Leg:
 
 def _cadence(seed: bytes, height: float, speed: float) -> float:
     """Faster and shorter runners take more steps: legs swing like pendulums, so the square root of their length."""
-    natural = (134 + 11 * min(speed, 8.0) + 5 * bell("cadence", seed)) * math.sqrt(1.75 / height)
+    natural = (134 + 11 * min(speed, 8.0) + 5 * bounded_normal("cadence", seed)) * math.sqrt(1.75 / height)
     return float(round(max(100, min(240, natural))))
 
 
 def _contact_time(seed: bytes, height: float, weight: float, speed: float, cadence: float) -> float:
     """Heavier and slower runners stay longer on the ground, and nobody longer than the legs reach."""
     stoutness = weight / height**2 - 22  # kg/m²
-    duty = 0.47 - 0.036 * speed + 0.001 * stoutness + 0.009 * bell("duty", seed)
+    duty = 0.47 - 0.036 * speed + 0.001 * stoutness + 0.009 * bounded_normal("duty", seed)
     stride_time = 120_000 / cadence
     longest = 1000 * _GROUND_COVERED * height / speed
     return float(max(1, round(min(max(0.2, min(0.46, duty)) * stride_time, longest))))

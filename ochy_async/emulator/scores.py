@@ -12,7 +12,7 @@ from attrs import frozen
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["BACK_PARTS", "SIDE_PARTS", "VERDICTS", "Part", "Verdict"]
+__all__ = ["BACK_PARTS", "SIDE_PARTS", "VERDICTS", "ScoredPart", "Verdict"]
 
 Range = tuple[float, float]
 
@@ -32,7 +32,7 @@ VERDICTS = (Verdict("good", 0.75, "G", 1), Verdict("okay", 0.5, "O", 2), Verdict
 
 
 @frozen
-class Part:
+class ScoredPart:
     """One scored part: its name in search keys, its ranges in degrees, its exercises."""
 
     key: str
@@ -77,16 +77,16 @@ class Part:
 
 
 # `arm` and `back_cycle` have the ranges of the vendor's sample: okay may enclose good or only adjoin it.
-SIDE_PARTS: Mapping[str, Part] = {
-    "arm": Part("Arm", (78, 88), (74, 92), ("bi_reinforcement", "arm_swing_seated")),
-    "back_cycle": Part("BackCycle", (0, 98), (98, 107), ("heel_flicks", "hamstring_bridge")),
-    "foot": Part("Foot", (-2, 8), (8, 13), ("quick_feet", "calf_raise")),
-    "forward_cycle": Part("ForwardCycle", (36, 60), (32, 36), ("high_knees", "hip_flexor_march")),
-    "head": Part("Head", (0, 10), (-5, 15), ("chin_tuck", "gaze_run")),
-    "trunk": Part("Trunk", (4, 10), (2, 13), ("plank", "wall_lean")),
+SIDE_PARTS: Mapping[str, ScoredPart] = {
+    "arm": ScoredPart("Arm", (78, 88), (74, 92), ("bi_reinforcement", "arm_swing_seated")),
+    "back_cycle": ScoredPart("BackCycle", (0, 98), (98, 107), ("heel_flicks", "hamstring_bridge")),
+    "foot": ScoredPart("Foot", (-2, 8), (8, 13), ("quick_feet", "calf_raise")),
+    "forward_cycle": ScoredPart("ForwardCycle", (36, 60), (32, 36), ("high_knees", "hip_flexor_march")),
+    "head": ScoredPart("Head", (0, 10), (-5, 15), ("chin_tuck", "gaze_run")),
+    "trunk": ScoredPart("Trunk", (4, 10), (2, 13), ("plank", "wall_lean")),
 }
-BACK_PARTS: Mapping[str, Part] = {
-    "knee_adduction": Part("Knee", (0, 3.5), (3.5, 4.5), ("side_lying_lift", "single_leg_squat")),
-    "pelvic_drop": Part("Pelvic", (0, 3), (3, 4), ("hip_hike", "side_plank")),
-    "pronation": Part("Pronation", (0, 5.5), (5.5, 7.5), ("short_foot", "towel_curl")),
+BACK_PARTS: Mapping[str, ScoredPart] = {
+    "knee_adduction": ScoredPart("Knee", (0, 3.5), (3.5, 4.5), ("side_lying_lift", "single_leg_squat")),
+    "pelvic_drop": ScoredPart("Pelvic", (0, 3), (3, 4), ("hip_hike", "side_plank")),
+    "pronation": ScoredPart("Pronation", (0, 5.5), (5.5, 7.5), ("short_foot", "towel_curl")),
 }

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import hashlib
 
-from .values import Video
+from .messages import UploadedVideo
 
-__all__ = ["HEAD_BYTES", "Digester"]
+__all__ = ["HEAD_BYTES", "VideoHasher"]
 
 HEAD_BYTES = 65_536
 
 
-class Digester:
-    """Takes the chunks of a video and leaves a `Video`."""
+class VideoHasher:
+    """Takes the chunks of a video and leaves a `UploadedVideo`."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -29,6 +29,6 @@ class Digester:
         self._hash.update(chunk)
         self._head += bytes(chunk[: HEAD_BYTES - len(self._head)])
 
-    def video(self, filename: str) -> Video:
+    def video(self, filename: str) -> UploadedVideo:
         """What has been fed, under this name."""
-        return Video(filename, self.size, self._hash.hexdigest(), self._head)
+        return UploadedVideo(filename, self.size, self._hash.hexdigest(), self._head)

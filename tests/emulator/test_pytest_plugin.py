@@ -18,7 +18,7 @@ import urllib.request
 
 import pytest
 
-from ochy_async.emulator import FaultPlan, FaultRule, Html
+from ochy_async.emulator import FaultPlan, FaultRule, RespondHtml
 
 
 def fetched(emulator, path, key=None):
@@ -31,7 +31,7 @@ def test_plain(ochy_emulator):
 
 
 def test_faults(ochy_emulator):
-    ochy_emulator.faults = FaultPlan([FaultRule("GET /webhook", Html(502))])
+    ochy_emulator.faults = FaultPlan([FaultRule("GET /webhook", RespondHtml(502))])
     with pytest.raises(urllib.error.HTTPError, match="502"):
         fetched(ochy_emulator, "/webhook")
     assert ochy_emulator.faults.left == ()

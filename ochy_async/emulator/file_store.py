@@ -14,15 +14,15 @@ from urllib.parse import urlencode
 
 from attrs import field, frozen
 
-from .error_answers import Refusal
-from .values import ServiceResponse
+from .error_responses import HttpError
+from .messages import ServiceResponse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Storage"]
+__all__ = ["FileStore"]
 
-KINDS: Mapping[str, str] = {"thumbnail.jpg": "image/jpeg", "output_video.mp4": "video/mp4"}
+CONTENT_TYPES: Mapping[str, str] = {"thumbnail.jpg": "image/jpeg", "output_video.mp4": "video/mp4"}
 RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 JPEG_HEAD = bytes.fromhex("ffd8ffe000104a46494600010100000100010000")
 JPEG_TAIL = bytes.fromhex("ffd9")
@@ -30,7 +30,7 @@ MP4_HEAD = bytes.fromhex("0000001866747970") + b"isom" + bytes(4) + b"isommp42"
 
 
 @frozen
-class Storage:
+class FileStore:
     """Signs, checks and serves."""
 
     secret: bytes = field(repr=False)
@@ -51,9 +51,9 @@ class Storage:
         if set(query) != {"expires", "signature"} or not hmac.compare_digest(
             query["signature"].encode(), right.encode()
         ):
-            raise Refusal(403, "SignatureDoesNotMatch")
+            raise HttpError(403, "SignatureDoesNotMatch")
         if now >= int(expires):
-            raise Refusal(403, "Request has expired")
+            raise HttpError(403, "Request has expired")
 
     def serve(self, sha256: str, name: str, wanted: str | None, same: str | None = None) -> ServiceResponse:
         """The file made up for a clip, or the `wanted` range of it (a Range header).
@@ -61,7 +61,7 @@ class Storage:
         All of it where it is not the `same` any more (an If-Range header).
         """
         content = _content(sha256, name)
-        headers = {"content-type": KINDS[name], "accept-ranges": "bytes", "etag": f'"{sha256[:16]}"'}
+        headers = {"content-type": CONTENT_TYPES[name], "accept-ranges": "bytes", "etag": f'"{sha256[:16]}"'}
         span = _span(wanted, len(content)) if same in (None, headers["etag"]) else None
         if span is None:
             return ServiceResponse(200, headers, content)
@@ -82,7 +82,7 @@ def _span(wanted: str | None, size: int) -> tuple[int, int] | None:
     first, last = found[1], found[2]
     span = (int(first), min(int(last or size), size - 1)) if first else (max(0, size - int(last)), size - 1)
     if span[0] > span[1]:
-        raise Refusal(416, "Range not satisfiable", headers={"content-range": f"bytes */{size}"})
+        raise HttpError(416, "Range not satisfiable", headers={"content-range": f"bytes */{size}"})
     return span
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, get_args
 from .biomechanics.camera import raw_data
 from .biomechanics.runner import runner_of
 
-__all__ = ["Kind", "film"]
+__all__ = ["Kind", "render_video"]
 
 Kind = Literal["mp4", "mov", "avi", "webm"]
 View = Literal["side_view", "back_view"]
@@ -42,7 +42,7 @@ SKY, FIELD, LINE, BODY = 200, 110, 60, 16
 """Brightness."""
 
 
-def film(
+def render_video(
     seed: int,
     *,
     kind: Kind = "mp4",
@@ -64,7 +64,7 @@ def film(
     _check(kind, width, height, fps, seconds, rotation, keep)
     content = _muxed(_frames(seed, view, width, height, fps, seconds), kind, width, height, fps, varying)
     if rotation:
-        content = turned(content, rotation)
+        content = rotate_track(content, rotation)
     return content[: max(1, round(len(content) * keep))]
 
 
@@ -170,7 +170,7 @@ _TO_MATRIX: Final = 44
 """Bytes from the name of a track's header (version 0) to its matrix."""
 
 
-def turned(content: bytes, rotation: int) -> bytes:
+def rotate_track(content: bytes, rotation: int) -> bytes:
     """The same MP4 or MOV with its track's matrix turned by 90, 180 or 270 degrees clockwise, which players obey."""
     at = content.index(b"tkhd") + _TO_MATRIX
     a, b, c, d = (value * 0x10000 for value in _TURNS[rotation])

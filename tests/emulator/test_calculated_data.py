@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ochy_async.emulator.assessments import side_view_results
-from ochy_async.emulator.biomechanics.calculated import back_view_calculated, side_view_calculated
 from ochy_async.emulator.biomechanics.runner import Runner
+from ochy_async.emulator.calculated_data import back_view_calculated, side_view_calculated
 from tests.support.athletes import SIDES, a_runner, any_runner, runners, some
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 
-__all__ = ["bell", "digest", "share", "uuid_like"]
+__all__ = ["bounded_normal", "digest", "seeded_uuid", "uniform"]
 
 
 def digest(*parts: object) -> bytes:
@@ -17,18 +17,18 @@ def digest(*parts: object) -> bytes:
     return hashlib.sha256(b"\x00".join(told)).digest()
 
 
-def share(*parts: object) -> float:
+def uniform(*parts: object) -> float:
     """A number from 0 up to but not including 1."""
     return _share(digest(*parts), 0)
 
 
-def bell(*parts: object) -> float:
+def bounded_normal(*parts: object) -> float:
     """Bell-shaped about 0 with deviation 1, and never beyond 3: the sum of three even draws."""
     drawn = digest(*parts)
     return 2 * sum(_share(drawn, at) for at in (0, 6, 12)) - 3
 
 
-def uuid_like(*parts: object) -> str:
+def seeded_uuid(*parts: object) -> str:
     """An id that looks like a random UUID (version 4)."""
     text = digest(*parts).hex()
     return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:32]}"

@@ -8,17 +8,17 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from .values import ServiceResponse
+from .messages import ServiceResponse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Refusal", "json_answer", "unprocessable"]
+__all__ = ["HttpError", "json_response", "unprocessable"]
 
 JSON = {"content-type": "application/json"}
 
 
-class Refusal(Exception):
+class HttpError(Exception):
     """A request that is not served. It never leaves `Service.handle`."""
 
     def __init__(
@@ -35,65 +35,65 @@ class Refusal(Exception):
         body = {"detail": self.detail}
         if codes and self.code is not None:
             body["code"] = self.code
-        return json_answer(self.status, body, self.headers)
+        return json_response(self.status, body, self.headers)
 
 
-def json_answer(status: int, body: Any, headers: Mapping[str, str] | None = None) -> ServiceResponse:
+def json_response(status: int, body: Any, headers: Mapping[str, str] | None = None) -> ServiceResponse:
     """`body` as JSON."""
     told = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
     return ServiceResponse(status, {**JSON, **(headers or {})}, told)
 
 
-def unprocessable(field: str, problem: str, value: object) -> Refusal:
+def unprocessable(field: str, problem: str, value: object) -> HttpError:
     """A 422 as FastAPI words it, with a list in `detail`. Inferred."""
-    return Refusal(422, [{"type": "value_error", "loc": ["body", field], "msg": problem, "input": value}])
+    return HttpError(422, [{"type": "value_error", "loc": ["body", field], "msg": problem, "input": value}])
 
 
-def key_missing() -> Refusal:
+def key_missing() -> HttpError:
     """Documented."""
-    return Refusal(401, "API Key is missing")
+    return HttpError(401, "API Key is missing")
 
 
-def key_invalid() -> Refusal:
+def key_invalid() -> HttpError:
     """Documented."""
-    return Refusal(403, "Invalid API Key")
+    return HttpError(403, "Invalid API Key")
 
 
-def no_credits() -> Refusal:
+def no_credits() -> HttpError:
     """Documented."""
-    return Refusal(402, "Insufficient credits to perform analysis", code="insufficient_credits")
+    return HttpError(402, "Insufficient credits to perform analysis", code="insufficient_credits")
 
 
-def too_large() -> Refusal:
+def too_large() -> HttpError:
     """Documented but for its words."""
-    return Refusal(413, "Video file is too large", code="file_too_large")
+    return HttpError(413, "Video file is too large", code="file_too_large")
 
 
-def wrong_type() -> Refusal:
+def wrong_type() -> HttpError:
     """Documented but for its words."""
-    return Refusal(400, "Invalid file type. Allowed types are mp4, mov, avi and webm", code="invalid_file_type")
+    return HttpError(400, "Invalid file type. Allowed types are mp4, mov, avi and webm", code="invalid_file_type")
 
 
-def too_long() -> Refusal:
+def too_long() -> HttpError:
     """Documented but for its words."""
-    return Refusal(400, "Video is longer than 10 seconds")
+    return HttpError(400, "Video is longer than 10 seconds")
 
 
-def bad_pace() -> Refusal:
+def bad_pace() -> HttpError:
     """Assumed."""
-    return Refusal(400, "pace must be given as MM:SS")
+    return HttpError(400, "pace must be given as MM:SS")
 
 
-def pace_missing() -> Refusal:
+def pace_missing() -> HttpError:
     """Assumed."""
-    return Refusal(400, "pace is required when treadmill is true")
+    return HttpError(400, "pace is required when treadmill is true")
 
 
-def not_found(what: str) -> Refusal:
+def not_found(what: str) -> HttpError:
     """Documented but for its words."""
-    return Refusal(404, f"{what} not found")
+    return HttpError(404, f"{what} not found")
 
 
-def not_ready() -> Refusal:
+def not_ready() -> HttpError:
     """Documented but for its words."""
-    return Refusal(400, "Analysis is not completed")
+    return HttpError(400, "Analysis is not completed")

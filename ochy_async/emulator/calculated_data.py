@@ -8,16 +8,16 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from ..assessments import back_parts, side_assessment
-from ..seeded import bell
-from .measures import mean, side_measures
-from .runner import SIDES, strike_pattern
+from .assessments import back_parts, side_assessment
+from .biomechanics.measures import mean, side_measures
+from .biomechanics.runner import SIDES, strike_pattern
 from .scores import SIDE_PARTS
+from .seeded_random import bounded_normal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .runner import Runner, Side
+    from .biomechanics.runner import Runner, Side
 
 __all__ = ["back_view_calculated", "side_view_calculated"]
 
@@ -93,6 +93,6 @@ def _leg_cycle(runner: Runner, side: Side, parts: Sequence[str]) -> dict[str, An
 
 def _around(middle: float, spread: float, seed: bytes, name: str) -> list[float]:
     """Values of successive steps whose mean is `middle`."""
-    wobble = [spread * bell(f"{name}_{step}", seed) for step in range(_STEPS)]
+    wobble = [spread * bounded_normal(f"{name}_{step}", seed) for step in range(_STEPS)]
     drift = mean(wobble)
     return [middle + value - drift for value in wobble]

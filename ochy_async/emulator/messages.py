@@ -14,13 +14,13 @@ from attrs import field, frozen
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Charge", "Form", "Seen", "ServiceRequest", "ServiceResponse", "Video"]
+__all__ = ["Charge", "Form", "LoggedRequest", "ServiceRequest", "ServiceResponse", "UploadedVideo"]
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @frozen
-class Video:
+class UploadedVideo:
     """The file part of a form, as the service remembers it: never the content itself."""
 
     filename: str
@@ -43,7 +43,7 @@ class Form:
     fields: Mapping[str, str] = field(repr=False)
     """Text fields; of a repeated field the last one counts."""
 
-    file: Video | None = None
+    file: UploadedVideo | None = None
     """The part named `video`, if there was one."""
 
 
@@ -105,7 +105,7 @@ class Charge:
 
 
 @frozen
-class Seen:
+class LoggedRequest:
     """One request that was answered: a line of the request log, without key, query and path."""
 
     method: str
