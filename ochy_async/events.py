@@ -1,8 +1,6 @@
-"""What happens, as frozen values: for logs, progress bars and traces.
+"""Events: frozen values that report what the library does, for logs, progress bars and traces.
 
-Invariant: an event holds no secret and no health data. Listeners are called on the event
-loop and must return at once. `clip` is the label given to `OchySession.start`, else the name that was
-sent.
+Invariant: an event holds no secret and no health data.
 """
 
 from __future__ import annotations
@@ -17,22 +15,24 @@ from .protocol.drift import DriftNote
 __all__ = [
     "AnalysisProgress",
     "AnalysisStarted",
-    "AnalysisWatched",
     "BytesSent",
-    "ClipDoubted",
-    "DriftSeen",
+    "ClipFlagged",
+    "DriftDetected",
     "Event",
     "Listener",
+    "ReconciliationAttempted",
     "Retried",
-    "StartLookedUp",
     "StartUncertain",
     "SubjectCreated",
+    "WatchStarted",
 ]
+
+# The field `clip` of an event is the label that was given to `OchySession.start`, else the file name that is sent.
 
 
 @frozen
-class ClipDoubted:
-    """A clip goes on although it may not fit: what was found did not stop it."""
+class ClipFlagged:
+    """The preflight check found something wrong with a clip, but nothing that stops it."""
 
     clip: str
     findings: tuple[Finding, ...]
@@ -40,7 +40,7 @@ class ClipDoubted:
 
 @frozen
 class BytesSent:
-    """Bytes of a clip were handed to the network. `sent` goes back to 0 when an attempt begins anew."""
+    """Bytes of a clip were handed to the network. `sent` returns to 0 when a new attempt begins."""
 
     clip: str
     sent: int
@@ -56,8 +56,8 @@ class AnalysisStarted:
 
 
 @frozen
-class AnalysisWatched:
-    """A batch waits for an analysis that is paid for, by this run or an earlier one: whose the id is."""
+class WatchStarted:
+    """A batch began to wait for a paid analysis, which this run or an earlier one started."""
 
     clip: str
     analysis_id: str
@@ -67,45 +67,45 @@ class AnalysisWatched:
 class StartUncertain:
     """A start may or may not have been charged, and is not sent again.
 
-    `start` is what a lookup with `OchySession.reconcile` needs: kept here because a start that is
-    cancelled has no error to carry it.
+    `start` is what `OchySession.reconcile` needs to look it up. The event carries it because a start that is
+    cancelled raises no `UncertainStart` that could.
     """
 
     clip: str
     start: StartAttempt
     reason: str = ""
-    """What happened, in words for people."""
+    """What happened, as text for people."""
 
 
 @frozen
-class StartLookedUp:
-    """A lookup of an uncertain start ended without settling it."""
+class ReconciliationAttempted:
+    """A batch looked up an uncertain start, and the lookup did not resolve it."""
 
     clip: str
     attempt: int
     """1 is the first lookup of this run."""
-    attempts: int
-    """How many lookups this run makes at most."""
+    max_attempts: int
+    """The most lookups that this run makes."""
     next_in: float | None
-    """Seconds until the next one; None: this was the last."""
-    left: float
-    """Seconds until the last one of this run."""
-    reached: bool
-    """Whether the server answered; False: it could not be reached, so the lookup says nothing."""
+    """Seconds until the next lookup; None after the last one."""
+    seconds_left: float
+    """Seconds until the last lookup of this run."""
+    server_answered: bool
+    """False: the server could not be reached, so the lookup proves nothing."""
 
 
 @frozen
 class SubjectCreated:
-    """A batch made a subject of a name that nobody had."""
+    """A batch created a subject for a name that no existing subject had."""
 
     clip: str
-    """The first clip that it is for, or where that was named."""
+    """The first clip that the subject is for, or the place that names it."""
     subject_id: str
 
 
 @frozen
 class AnalysisProgress:
-    """A look at an analysis showed this."""
+    """A poll returned this state of an analysis."""
 
     analysis_id: str
     status: str
@@ -114,33 +114,34 @@ class AnalysisProgress:
 
 @frozen
 class Retried:
-    """An attempt failed and another follows after `delay` seconds."""
+    """An attempt failed, and the next one follows after `delay` seconds."""
 
     route: str
     attempt: int
     """The attempt that failed; the first is 1."""
     delay: float
     reason: str
-    """The class of the error."""
+    """The name of the error's class."""
 
 
 @frozen
-class DriftSeen:
-    """An answer differs from what the vendor documents; told once for each difference."""
+class DriftDetected:
+    """An answer differs from the vendor's documentation. Emitted once per session for each difference."""
 
     note: DriftNote
 
 
 Event = (
-    ClipDoubted
+    ClipFlagged
     | BytesSent
     | AnalysisStarted
-    | AnalysisWatched
+    | WatchStarted
     | StartUncertain
     | SubjectCreated
-    | StartLookedUp
+    | ReconciliationAttempted
     | AnalysisProgress
     | Retried
-    | DriftSeen
+    | DriftDetected
 )
 Listener = Callable[[Event], None]
+"""Called with each event, on the event loop: it must return at once."""

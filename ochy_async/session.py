@@ -66,11 +66,10 @@ from .protocol.subjects import (
     update_subject_call,
 )
 from .protocol.webhooks import WebhookSettings, configure_webhook_call, get_webhook_call
-from .protocol.wire import Request
 from .proxies import Proxy
 from .storage import HttpStorage, Storage
 from .transport import ApiKey, BaseUrl, HttpTransport, Transport
-from .waiting import Scheduler, failed, too_late
+from .waiting import PollScheduler, analysis_failed, wait_timeout
 
 __all__ = ["BASE_URL", "OchySession"]
 
@@ -144,7 +143,7 @@ class OchySession:
             raise InvalidSettings("A transport takes the place of the network, so it takes no proxy. Leave out one.")
         clock, chance = clock or _now, chance or random.random
         self._core = SessionCore(transport, retry or Retry(), limits, clock, chance, on_event, storage)
-        self._scheduler = Scheduler(self._core, polling or Polling())
+        self._scheduler = PollScheduler(self._core, polling or Polling())
         stops = preflight_level(preflight or os.environ.get("OCHY_PREFLIGHT") or "errors")
         self._checker = Checker(self._core, Prober(limits.look), stops)
 
@@ -207,7 +206,7 @@ class OchySession:
         `clip` is a path, bytes, an open binary file (read from its position, never closed) or
         `Clip.stream(…)`; `name` overrides the file name that is sent, and `label` is what events, logs
         and errors call the clip. `preflight` is what stops it, that of the session when left out; what is found
-        and does not stop it is told as `ClipDoubted`. What comes back can be stored as JSON and waited for by any
+        and does not stop it is told as `ClipFlagged`. What comes back can be stored as JSON and waited for by any
         process.
 
         Raises `ClipUnusable` before anything is sent, `ClipRefused`, `BuyCredits`, `KeyRefused`, or
@@ -217,12 +216,10 @@ class OchySession:
         core = self._ready()
         if not isinstance(request, AnalysisRequest):
             raise InvalidRequest.of("start", (Problem("request", "must be a SideView or a BackView"),))
-        checker, ready = self._checked_by(preflight), None
-        with move_on_after(core.limits.call) as scope:  # a file system may hang as a network does
+        checker = self._checked_by(preflight)
+        with core.deadline(START):  # a file system may hang as a network does
             ready = await prepare(clip, name)
             await checker.check(ready, request, label or ready.name)
-        if ready is None or scope.cancelled_caught:
-            raise core.deadline_passed(Request(START, START.path()), 1, core.limits.call)
         return await starting.start(core, ready, request, label)
 
     @overload
@@ -261,7 +258,7 @@ class OchySession:
                 with move_on_after(until - current_time()) as scope:
                     state = await anext(states, None)
                 if scope.cancelled_caught:
-                    raise too_late(started, seconds)
+                    raise wait_timeout(started, seconds)
                 if state is None:
                     return
                 yield state
@@ -287,7 +284,7 @@ class OchySession:
         seconds = _patience(timeout, self._scheduler.polling.timeout)
         state = await self._scheduler.finished(started, seconds)
         if state.status == Status.FAILED:
-            raise failed(state)
+            raise analysis_failed(state)
         return cast("R", state.results)  # there on success
 
     @overload
@@ -308,12 +305,11 @@ class OchySession:
         core = self._ready()
         call = landmarks_call(_id(started))
         reading = await core.perform(call)
-        with move_on_after(core.limits.call):
+        with core.deadline(call.request.route, call.analysis_id):
             while not reading.advance():
                 await checkpoint()
-            core.note(reading.notes)
-            return reading.result()
-        raise core.deadline_passed(call.request, 1, core.limits.call, call.analysis_id)
+        core.record_drift(reading.notes)
+        return reading.result()
 
     async def download(
         self, source: MediaSource, path: str | os.PathLike[str], *, file: Media = "output_video"
@@ -358,7 +354,7 @@ class OchySession:
             raise InvalidRequest.of("reconcile", (Problem("uncertain", "does not say which start it is about"),))
         core = self._ready()
         listed = await core.perform(list_call(start.subject_id))
-        return candidates_of(start, listed, core.started.union(known))
+        return candidates_of(start, listed, core.started_ids.union(known))
 
     @overload
     def batch(self, request: AnalysisRequest[R, C], **settings: Unpack[BatchSettings]) -> Batch[R, C]: ...

@@ -1,8 +1,7 @@
-"""Starting an analysis: the one request that costs money.
+"""Starting an analysis: the one request that costs a credit.
 
-Invariant: sent again only if it surely did not happen; on any doubt an `UncertainStart` that
-holds what a lookup needs. What is known of the upload is known here, whatever the wire says later: `Sending.fate`
-is set before the step that it describes, and "not happened" only where that is known.
+Invariant: a start is sent again only if it surely did not happen; a start that may have happened raises
+`UncertainStart`, with what a lookup needs.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from anyio import move_on_after
 from attrs import define, field
 
 from .clips import Clip
-from .core import SessionCore
+from .core import SessionCore, deadline_passed
 from .errors import ConnectionFailed, OchyError, Phase, StartAttempt, UncertainStart
 from .events import AnalysisStarted, BytesSent, StartUncertain
 from .policy.retry import may_repeat
@@ -29,7 +28,7 @@ from .protocol.routes import START
 from .protocol.text_summary import clean
 from .protocol.wire import Upload
 
-__all__ = ["Sending", "start"]
+__all__ = ["StartTransaction", "start"]
 
 R = TypeVar("R", bound=Answer)
 C = TypeVar("C", bound=Answer)
@@ -41,55 +40,58 @@ def _ignore(_: OchyError) -> None:
 
 
 @define(eq=False)
-class Sending(Generic[R, C]):
-    """One start on its way, over all its attempts."""
+class StartTransaction(Generic[R, C]):
+    """One start with all its attempts, and what is known of its fate at any moment."""
 
     core: SessionCore
     clip: Clip
     request: AnalysisRequest[R, C]
     label: str
-    """What events, logs and errors call the clip."""
-    on_trouble: Callable[[OchyError], None] = _ignore
-    """Told of each attempt that failed, those that are followed by another too."""
+    """The name of the clip in events, logs and errors."""
+    on_failure: Callable[[OchyError], None] = _ignore
+    """Called with the error of each failed attempt, also when another attempt follows."""
     earliest: datetime = field(init=False)
     fate: Fate = field(default=Fate.NOT_HAPPENED, init=False)
-    """How far the start got, at any moment, whatever breaks it off then: uncertain from before the last chunk of an
-    attempt leaves until something else is known. Not happened and refused are knowledge, never a guess."""
-    doubt: StartAttempt | None = field(default=None, init=False)
-    """What a lookup needs, once the start may have been charged; a cancelled start has no error to carry it."""
-    accepted: Started[R, C] | None = field(default=None, init=False)
-    """The analysis, once there is one: whatever happens from then on, such as Ctrl-C in a listener, it is paid."""
+    """What is known of the start, whenever and by whatever it is interrupted. It is set before the step that it
+    describes: uncertain before the last chunk of an attempt leaves, until an answer or an error says otherwise. "Not
+    happened" and "refused" are set only where they are known to be true."""
+    uncertain_start: StartAttempt | None = field(default=None, init=False)
+    """What a lookup needs, once the start may have been charged. A cancelled start raises no error that could hold
+    it."""
+    started: Started[R, C] | None = field(default=None, init=False)
+    """The analysis, once the server accepted the start. It is paid whatever happens next, such as Ctrl-C in a
+    listener."""
 
     def __attrs_post_init__(self) -> None:
         self.earliest = self.core.clock()
 
-    async def started(self) -> Started[R, C]:
+    async def run(self) -> Started[R, C]:
         """Sends the start and spends a credit. Raises what `start` raises."""
         try:
-            return await self._sent()
+            return await self._send_with_retries()
         except BaseException:
-            # Cancelled or killed from outside: the answer, if any comes, is lost with whoever waited for it.
-            if self.fate is Fate.UNCERTAIN and self.doubt is None:
-                self.tell_uncertain("It was broken off before its answer came.")
+            # Cancelled or interrupted: if an answer still comes, nobody is left to receive it.
+            if self.fate is Fate.UNCERTAIN and self.uncertain_start is None:
+                self._report_uncertain("It was interrupted before its answer came.")
             raise
 
-    async def _sent(self) -> Started[R, C]:
+    async def _send_with_retries(self) -> Started[R, C]:
         core, number = self.core, 1
         seconds = core.limits.upload(self.clip.size)
         with move_on_after(seconds):
             while True:
                 try:
-                    return await self.attempt(number)
+                    return await self._attempt(number)
                 except OchyError as error:
                     failure = error
-                self.on_trouble(failure)
-                if not may_repeat(failure, repeatable=False) or not await core.pause(failure, number):
+                self.on_failure(failure)
+                if not may_repeat(failure, repeatable=False) or not await core.back_off(failure, number):
                     raise failure
                 number += 1
-        late = core.deadline_passed(start_call(self.upload()).request, number, seconds)
-        raise self.uncertain(late, number) if self.fate is Fate.UNCERTAIN else late
+        late = deadline_passed(START, seconds, number)
+        raise self._uncertain_error(late, number) if self.fate is Fate.UNCERTAIN else late
 
-    def upload(self) -> Upload:
+    def _upload(self) -> Upload:
         return Upload(
             fields=self.request.fields(),
             part="video",
@@ -101,47 +103,47 @@ class Sending(Generic[R, C]):
         )
 
     async def _chunks(self) -> AsyncGenerator[bytes]:
-        """The clip's bytes, counted and told as they go."""
+        """Yields the clip's bytes, counts them, and emits the progress."""
         sent = 0
-        self.core.tell(BytesSent(self.label, 0, self.clip.size))
+        self.core.emit(BytesSent(self.label, 0, self.clip.size))
         async with aclosing(self.clip.chunks()) as chunks:
             async for chunk in chunks:
                 sent += len(chunk)
                 if sent >= self.clip.size:
                     self.fate = Fate.UNCERTAIN  # the server may charge from here on
                 yield chunk
-                self.core.tell(BytesSent(self.label, sent, self.clip.size))
+                self.core.emit(BytesSent(self.label, sent, self.clip.size))
 
     def _answered(self, status: int) -> None:
-        """A success that comes before the clip was whole makes no sense, so it proves nothing: it may be charged."""
+        """A success that comes before the complete clip was sent makes no sense, so the start may have been charged."""
         if 200 <= status < 300:
             self.fate = Fate.UNCERTAIN
 
-    async def attempt(self, number: int) -> Started[R, C]:
+    async def _attempt(self, number: int) -> Started[R, C]:
         """Sends the start once. Raises `UncertainStart` where it may have happened."""
-        call = start_call(self.upload())
+        call = start_call(self._upload())
         try:
             response = await self.core.send(call.request)
-        except OchyError as trouble:
-            failure = trouble
-            phase = trouble.phase if isinstance(trouble, ConnectionFailed) else self._phase()
+        except OchyError as error:
+            failure = error
+            phase = error.phase if isinstance(error, ConnectionFailed) else self._phase()
             fate = fate_of_trouble(phase)
         else:
             try:
-                return self._accepted(self.core.read(call, response))
+                return self._accept(self.core.read(call, response))
             except OchyError as refusal:
                 fate = fate_of_answer(response)
-                failure = _cut_short(refusal) if fate is Fate.NOT_HAPPENED else refusal
+                failure = _as_incomplete(refusal) if fate is Fate.NOT_HAPPENED else refusal
         failure.attempt = number
-        # Accepted and yet not readable: charged, without an id to wait for.
+        # Accepted, but the answer cannot be read: charged, without an id to wait for.
         self.fate = Fate.UNCERTAIN if fate is Fate.ACCEPTED else fate
-        raise self.uncertain(failure, number) if self.fate is Fate.UNCERTAIN else failure
+        raise self._uncertain_error(failure, number) if self.fate is Fate.UNCERTAIN else failure
 
     def _phase(self) -> Phase:
         return Phase.COMPLETE if self.fate is Fate.UNCERTAIN else Phase.INCOMPLETE
 
-    def _accepted(self, answer: StartAnswer) -> Started[R, C]:
-        """The paid analysis: known before anybody is told of it."""
+    def _accept(self, answer: StartAnswer) -> Started[R, C]:
+        """Stores the paid analysis on this object before any listener or log sees it."""
         core = self.core
         started: Started[R, C] = Started(
             analysis_id=answer.video_id,
@@ -150,14 +152,14 @@ class Sending(Generic[R, C]):
             clip=self.clip.name,
             subject_id=self.request.subject_id,
         )
-        self.accepted, self.fate = started, Fate.ACCEPTED
-        core.started.add(answer.video_id)
+        self.started, self.fate = started, Fate.ACCEPTED
+        core.started_ids.add(answer.video_id)
         core.budget.earn()
         logger.info("started analysis %s of %s", clean(answer.video_id), clean(self.label))
-        core.tell(AnalysisStarted(self.label, answer.video_id))
+        core.emit(AnalysisStarted(self.label, answer.video_id))
         return started
 
-    def uncertain(self, cause: OchyError, number: int) -> UncertainStart:
+    def _uncertain_error(self, cause: OchyError, number: int) -> UncertainStart:
         """The error for a start that may have been charged."""
         why = str(cause).partition(" Try again")[0]  # the advice of its cause would cost a second credit
         error = UncertainStart(
@@ -170,11 +172,11 @@ class Sending(Generic[R, C]):
             attempt=number,
             analysis_id=cause.analysis_id,
         )
-        error.start, error.why = self.tell_uncertain(why), why
+        error.start, error.why = self._report_uncertain(why), why
         return error
 
-    def tell_uncertain(self, reason: str) -> StartAttempt:
-        """Tells that the start may have been charged; gives what a lookup needs."""
+    def _report_uncertain(self, reason: str) -> StartAttempt:
+        """Logs and emits that the start may have been charged. Returns what a lookup needs."""
         start = StartAttempt(
             clip=self.clip.name,
             view=self.request.view,
@@ -182,14 +184,15 @@ class Sending(Generic[R, C]):
             latest=self.core.clock(),
             subject_id=self.request.subject_id,
         )
-        self.doubt = start
+        self.uncertain_start = start
         logger.warning("the start of %s may or may not have been charged; it is not sent again", clean(self.label))
-        self.core.tell(StartUncertain(self.label, start, reason))
+        self.core.emit(StartUncertain(self.label, start, reason))
         return start
 
 
-def _cut_short(failure: OchyError) -> ConnectionFailed:
-    """An answer without a meaning of its own that came before our body was whole: as if cut short."""
+def _as_incomplete(failure: OchyError) -> ConnectionFailed:
+    """The error for an answer that proves nothing and came before the complete body was sent: the request was cut
+    short."""
     return ConnectionFailed(
         str(failure),
         phase=Phase.INCOMPLETE,
@@ -206,6 +209,6 @@ async def start(
 ) -> Started[R, C]:
     """Starts an analysis of `clip` and spends a credit.
 
-    Raises `UncertainStart` where it may have been charged, else the error that it surely ended with.
+    Raises `UncertainStart` where the credit may have been spent, else the error for which the start surely failed.
     """
-    return await Sending(core, clip, request, label or clip.name).started()
+    return await StartTransaction(core, clip, request, label or clip.name).run()

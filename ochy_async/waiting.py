@@ -23,14 +23,14 @@ from .protocol.analysis import AnalysisState, Started, Status, results_call
 from .protocol.answer import Answer
 from .protocol.routes import RESULTS
 
-__all__ = ["Scheduler", "failed", "too_late"]
+__all__ = ["PollScheduler", "analysis_failed", "wait_timeout"]
 
 R = TypeVar("R", bound=Answer)
 logger = logging.getLogger("ochy_async")
 
 
 @define(eq=False)
-class Scheduler:
+class PollScheduler:
     """Gives out the moments at which the waits of a session may look."""
 
     core: SessionCore
@@ -54,7 +54,7 @@ class Scheduler:
         while True:
             await self._turn(delay)
             try:
-                state = await self.core.once(look)
+                state = await self.core.perform_once(look)
             except OchyError as trouble:
                 delay = self._after_trouble(watch, trouble)
                 continue
@@ -74,7 +74,7 @@ class Scheduler:
                 async for state in states:
                     if state.finished:
                         return state
-        raise too_late(started, seconds)
+        raise wait_timeout(started, seconds)
 
     def _after_trouble(self, watch: PollSchedule, trouble: OchyError) -> float:
         """Seconds until the next look after one that failed. Raises its error where there is none."""
@@ -104,13 +104,13 @@ class Scheduler:
         return current_time() - max(0.0, age)
 
     def _told(self, state: AnalysisState[R]) -> None:
-        self.core.tell(AnalysisProgress(state.analysis_id, str(state.status), state.percentage))
+        self.core.emit(AnalysisProgress(state.analysis_id, str(state.status), state.percentage))
         if not isinstance(state.status, Status) and state.status not in self._strange:
             self._strange.add(state.status)
             logger.warning("an analysis has a status that this version does not know; waiting on")
 
 
-def too_late(started: Started[Any, Any] | str, seconds: float) -> WaitTimeout:
+def wait_timeout(started: Started[Any, Any] | str, seconds: float) -> WaitTimeout:
     """The error for an analysis that did not finish in time."""
     analysis_id = started if isinstance(started, str) else started.analysis_id
     return WaitTimeout(
@@ -121,7 +121,7 @@ def too_late(started: Started[Any, Any] | str, seconds: float) -> WaitTimeout:
     )
 
 
-def failed(state: AnalysisState[Any]) -> AnalysisFailed:
+def analysis_failed(state: AnalysisState[Any]) -> AnalysisFailed:
     """The error for an analysis that ended as `failed`."""
     return AnalysisFailed(
         f"The analysis {state.analysis_id} failed. The vendor gives no reason; check the clip's "

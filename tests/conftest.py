@@ -58,7 +58,7 @@ def _no_secret_escapes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Gener
     errors: list[OchyError] = []
     events: list[Event] = []
     sessions: list[None] = []
-    make, tell, open_session = OchyError.__init__, SessionCore.tell, OchySession.__init__
+    make, emit, open_session = OchyError.__init__, SessionCore.emit, OchySession.__init__
 
     def remember_error(self: OchyError, *args: Any, **kwargs: Any) -> None:
         make(self, *args, **kwargs)
@@ -66,7 +66,7 @@ def _no_secret_escapes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Gener
 
     def remember_event(self: SessionCore, event: Event) -> None:
         events.append(event)
-        tell(self, event)
+        emit(self, event)
 
     def remember_session(self: OchySession, *args: Any, **kwargs: Any) -> None:
         sessions.append(None)
@@ -74,7 +74,7 @@ def _no_secret_escapes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Gener
 
     monkeypatch.setattr(OchySession, "__init__", remember_session)
     monkeypatch.setattr(OchyError, "__init__", remember_error)
-    monkeypatch.setattr(SessionCore, "tell", remember_event)
+    monkeypatch.setattr(SessionCore, "emit", remember_event)
     records, root = _Records(), logging.getLogger()
     level = root.level
     root.addHandler(records)

@@ -19,7 +19,7 @@ from ..policy.clip_states import State
 from ..policy.concurrency import InFlightLimit
 from ..policy.uploading import UploadLimit
 from ..protocol.analysis import AnalysisState, Status
-from ..waiting import Scheduler
+from ..waiting import PollScheduler
 from .recorder import Recorder
 from .tagging import SubjectPool
 
@@ -31,7 +31,7 @@ class BatchContext:
     """What all clips of a batch share on their way: bounds, books, wire."""
 
     core: SessionCore
-    scheduler: Scheduler
+    scheduler: PollScheduler
     recorder: Recorder
     upload_limit: UploadLimit
     in_flight_limit: InFlightLimit

@@ -27,7 +27,7 @@ from ..policy.credit_guard import StopReason
 from ..policy.uploading import UploadLimit
 from ..protocol.answer import Answer
 from ..protocol.request import AnalysisRequest
-from ..waiting import Scheduler
+from ..waiting import PollScheduler
 from .context import BatchContext
 from .dry_run import Planned, dry_run, planned
 from .outcomes import Analyzed, Outcome
@@ -56,7 +56,7 @@ class Batch(Generic[R, C]):
     """
 
     _core: SessionCore
-    _scheduler: Scheduler
+    _scheduler: PollScheduler
     _settings: Settings
     _request: AnalysisRequest[R, C] | None = None
     _words: Counter[str] = field(factory=Counter, init=False)

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from anyio import CapacityLimiter, Lock, move_on_after
+from anyio import CapacityLimiter, Lock
 from attrs import define, field
 
 from ..clips import Clip, digest, prepare
@@ -23,7 +23,7 @@ from ..preflight.checker import Checker
 from ..protocol.analysis import results_call
 from ..protocol.answer import Answer
 from ..protocol.routes import START
-from ..protocol.wire import Request, Response
+from ..protocol.wire import Response
 from .clip_job import ClipJob, NotAnalyzed
 from .context import BatchContext
 from .outcomes import Analyzed, Failed, Outcome, Refused, Unfinished
@@ -133,12 +133,8 @@ class Pipeline:
         return keys[0]
 
     async def _prepared(self, item: Item) -> Clip:
-        core, clip = self.context.core, None
-        with move_on_after(core.limits.call):  # a file system may hang as a network does
-            clip = await prepare(item.clip)
-        if clip is None:
-            raise core.deadline_passed(Request(START, START.path()), 1, core.limits.call)
-        return clip
+        with self.context.core.deadline(START):  # a file system may hang as a network does
+            return await prepare(item.clip)
 
     @asynccontextmanager
     async def _turn(self, key: str) -> AsyncGenerator[None]:

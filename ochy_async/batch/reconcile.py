@@ -13,7 +13,7 @@ from anyio import current_time
 from attrs import frozen
 
 from ..errors import OchyError, StartAttempt
-from ..events import StartLookedUp, StartUncertain
+from ..events import ReconciliationAttempted, StartUncertain
 from ..journal.contract import Entry
 from ..policy.clip_states import State
 from ..policy.reconciling import candidates_of, pauses, the_one_meant
@@ -32,7 +32,7 @@ async def look_up(job: ClipJob) -> NotAnalyzed | None:
         await _doubted(job)
     job.context.doubts.setdefault(job.key, False)
     if not job.told:
-        job.context.core.tell(StartUncertain(job.item.label, _attempt(job), job.known.reason))
+        job.context.core.emit(StartUncertain(job.item.label, _attempt(job), job.known.reason))
     began, attempt, seen = current_time(), 0, None
     while True:
         look = await _look(job)
@@ -43,16 +43,16 @@ async def look_up(job: ClipJob) -> NotAnalyzed | None:
             return None
         age = max(_age(job), current_time() - began)
         ahead = () if job.context.stopping.is_set() else tuple(pauses(age))
-        job.context.core.tell(_looked_up(job.item.label, attempt, ahead, reached=look.trouble is None))
+        job.context.core.emit(_looked_up(job.item.label, attempt, ahead, reached=look.trouble is None))
         if not ahead:
             return _open(job, seen, look.trouble)
         await job.context.wait_or_stop(ahead[0])
 
 
-def _looked_up(clip: str, attempt: int, ahead: Sequence[float], *, reached: bool) -> StartLookedUp:
+def _looked_up(clip: str, attempt: int, ahead: Sequence[float], *, reached: bool) -> ReconciliationAttempted:
     """The event after a lookup that did not settle it; `ahead` are the pauses before those to come."""
     next_in = ahead[0] if ahead else None
-    return StartLookedUp(clip, attempt, attempt + len(ahead), next_in, sum(ahead), reached)
+    return ReconciliationAttempted(clip, attempt, attempt + len(ahead), next_in, sum(ahead), reached)
 
 
 async def _doubted(job: ClipJob) -> None:
@@ -95,7 +95,7 @@ async def _look(job: ClipJob) -> _Look:
         # In this order: a start whose answer comes meanwhile is a rival, or its id is known, or both.
         rivals = [attempt_of(each, context.recorder.clock()) async for each in _others(job)]
         rivals += await released_starts(context.recorder.journal)
-        known = await context.recorder.journal.analysis_ids() | context.core.started
+        known = await context.recorder.journal.analysis_ids() | context.core.started_ids
     except OchyError as error:
         context.recorder.guard.refused(error, current_time())
         return _Look(trouble=error)

@@ -121,7 +121,7 @@ class Subjects:
         """A new subject. Never repeated on a doubt: the next run finds it by its name, if it was made."""
         call = create_subject_call(email=None, name=name, height=None, weight=None)
         subject_id = (await self.core.perform(call)).subject_id
-        self.core.tell(SubjectCreated(item.told, subject_id))
+        self.core.emit(SubjectCreated(item.told, subject_id))
         logger.info("created the subject %s for %s", clean(subject_id), clean(item.told))
         return subject_id
 

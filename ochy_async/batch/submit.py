@@ -1,7 +1,7 @@
 """Spending a credit on a clip: guard, lane, intent, deed, and what the deed has come to.
 
 Invariant: the intent is durable before the first byte leaves, and a credit is given back only
-where it is known that the start did not happen (`Sending.fate`): what cleans up infers nothing.
+where it is known that the start did not happen (`StartTransaction.fate`): what cleans up infers nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ..policy.credit_guard import StopReason
 from ..policy.start_fate import Fate
 from ..protocol.analysis import Started
 from ..protocol.request import AnalysisRequest
-from ..starting import Sending
+from ..starting import StartTransaction
 from .clip_job import ClipJob, NotAnalyzed
 from .outcomes import Refused, Unfinished
 from .recorder import remember_release
@@ -58,7 +58,9 @@ async def _spend(job: ClipJob) -> NotAnalyzed | None:
     context = job.context
     try:
         request = await _tagged(job)
-        sending = Sending(context.core, pinned(job.clip, job.content), request, job.item.label, context.trouble)
+        sending = StartTransaction(
+            context.core, pinned(job.clip, job.content), request, job.item.label, context.trouble
+        )
         job.entry = await context.recorder.intend(job.entry, **_intent(job, request))
     except OchyError as error:
         context.recorder.guard.give_back()
@@ -91,9 +93,9 @@ def _intent(job: ClipJob, request: AnalysisRequest[Any, Any]) -> dict[str, Any]:
     }
 
 
-async def _sent(job: ClipJob, sending: Sending[Any, Any]) -> NotAnalyzed | None:
+async def _sent(job: ClipJob, sending: StartTransaction[Any, Any]) -> NotAnalyzed | None:
     try:
-        await _accepted(job, await sending.started())
+        await _accepted(job, await sending.run())
     except OchyError as error:
         return await _not_started(job, sending, error)
     except BaseException:
@@ -117,7 +119,7 @@ def _seconds(begin: datetime | None, end: datetime | None) -> float:
     return (end - begin).total_seconds() if begin is not None and end is not None else 0.0
 
 
-async def _not_started(job: ClipJob, sending: Sending[Any, Any], error: OchyError) -> NotAnalyzed | None:
+async def _not_started(job: ClipJob, sending: StartTransaction[Any, Any], error: OchyError) -> NotAnalyzed | None:
     """What an error of a start means: for this clip, and for those to come. None where its way goes on."""
     context, reason = job.context, error.why if isinstance(error, UncertainStart) else str(error)
     for_account = context.recorder.guard.refused(
@@ -157,16 +159,16 @@ async def _left_behind(job: ClipJob) -> bool:
     return True
 
 
-async def _broken_off(job: ClipJob, sending: Sending[Any, Any], reason: str) -> None:
+async def _broken_off(job: ClipJob, sending: StartTransaction[Any, Any], reason: str) -> None:
     """Writes down whether a start that did not come to its end may have been charged."""
     with CancelScope(shield=True):
-        if sending.accepted is not None:
-            await _accepted(job, sending.accepted)
+        if sending.started is not None:
+            await _accepted(job, sending.started)
         elif sending.fate in (Fate.NOT_HAPPENED, Fate.REFUSED):
             job.entry = await job.context.recorder.give_up(job.known, reason)
             job.context.subject_pool.give(job.known.subject_id)
         else:
-            await _doubted(job, sending.doubt, reason)
+            await _doubted(job, sending.uncertain_start, reason)
 
 
 async def _doubted(job: ClipJob, doubt: StartAttempt | None, reason: str) -> None:

@@ -12,12 +12,12 @@ import orjson
 from anyio import current_time, move_on_after
 
 from ..errors import OchyError
-from ..events import AnalysisWatched
+from ..events import WatchStarted
 from ..journal.contract import Kept
 from ..policy.clip_states import State
 from ..protocol.analysis import AnalysisState, Status
 from ..protocol.redaction import without_links
-from ..waiting import too_late
+from ..waiting import wait_timeout
 from .clip_job import ClipJob, NotAnalyzed
 from .outcomes import Unfinished
 
@@ -27,7 +27,7 @@ __all__ = ["kept_of", "watch"]
 async def watch(job: ClipJob) -> NotAnalyzed | None:
     """Waits for the analysis within the batch's patience. None once it has ended, failed or not."""
     context = job.context
-    context.core.tell(AnalysisWatched(job.item.label, job.started.analysis_id))
+    context.core.emit(WatchStarted(job.item.label, job.started.analysis_id))
     try:
         job.state = state = await _finished(job)
     except OchyError as error:
@@ -52,7 +52,7 @@ async def _finished(job: ClipJob) -> AnalysisState[Any]:
                 if state.finished:
                     return state
                 first = False
-    raise too_late(job.started, context.timeout)
+    raise wait_timeout(job.started, context.timeout)
 
 
 def kept_of(state: AnalysisState[Any]) -> Kept:

@@ -15,7 +15,7 @@ from attrs import define, evolve, field
 from ..clips import Clip
 from ..core import SessionCore
 from ..errors import Finding
-from ..events import ClipDoubted
+from ..events import ClipFlagged
 from ..protocol.containers import HEAD, container_of
 from ..protocol.request import AnalysisRequest
 from ..protocol.text_summary import clean
@@ -75,7 +75,7 @@ class Checker:
         for each in new:
             logger.warning("%s: %s", clean(label), each)
         if new:
-            self.core.tell(ClipDoubted(label, new))
+            self.core.emit(ClipFlagged(label, new))
 
     def _news(self, why: str) -> bool:
         """Whether it was asked for a look, and why there was none was not yet told."""

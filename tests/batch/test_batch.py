@@ -47,7 +47,7 @@ from ochy_async.errors import (
     KeyRefused,
     OchyError,
 )
-from ochy_async.events import AnalysisStarted, Event, StartLookedUp, StartUncertain
+from ochy_async.events import AnalysisStarted, Event, ReconciliationAttempted, StartUncertain
 from ochy_async.journal.contract import Entry, Kept
 from ochy_async.journal.memory import MemoryJournal
 from ochy_async.policy.clip_states import State
@@ -634,13 +634,13 @@ def test_each_lookup_that_settles_nothing_is_told() -> None:
         [FaultRule(str(START), DisconnectAfter(charged=False)), FaultRule(str(LIST_ANALYSES), Respond(503), times=5)]
     )
     (outcome,) = in_virtual_time(batched(direct_session(faults=script, on_event=told.append), clips(1)))
-    looks = [each for each in told if isinstance(each, StartLookedUp)]
+    looks = [each for each in told if isinstance(each, ReconciliationAttempted)]
     assert isinstance(outcome, Uncertain)
     assert [look.attempt for look in looks] == list(range(1, len(looks) + 1))
-    assert [look.reached for look in looks] == [False] + [True] * (len(looks) - 1)
-    assert all(look.attempts == looks[-1].attempt for look in looks[1:])
-    assert all(look.left >= (look.next_in or 0) > 0 for look in looks[:-1])
-    assert (looks[-1].next_in, looks[-1].left, looks[-1].attempts) == (None, 0, len(looks))
+    assert [look.server_answered for look in looks] == [False] + [True] * (len(looks) - 1)
+    assert all(look.max_attempts == looks[-1].attempt for look in looks[1:])
+    assert all(look.seconds_left >= (look.next_in or 0) > 0 for look in looks[:-1])
+    assert (looks[-1].next_in, looks[-1].seconds_left, looks[-1].max_attempts) == (None, 0, len(looks))
     assert {look.clip for look in looks} == {"clip 1"}
 
 

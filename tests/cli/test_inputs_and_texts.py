@@ -30,7 +30,7 @@ from ochy_async.cli.display.reporter import Paper, as_table
 from ochy_async.cli.display.tables import Sheet, clean, number, pace
 from ochy_async.cli.exit_codes import MEANINGS, Exit, exit_of, worst
 from ochy_async.cli.quoting import Command, command_line
-from ochy_async.events import StartLookedUp
+from ochy_async.events import ReconciliationAttempted
 from ochy_async.protocol.side_view import SideViewCalculated
 
 LATE = ("aiohttp", "anyio", "rich", "ochy_async.session", "ochy_async.emulator.server")
@@ -341,18 +341,24 @@ def test_what_has_ended_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("facts", "told"),
     [
-        ({"attempt": 3, "left": 48.2, "reached": True}, "a.mp4: lookup 3 of 7, 48 s left; Ctrl-C is safe\n"),
         (
-            {"attempt": 1, "left": 120.0, "reached": False},
+            {"attempt": 3, "seconds_left": 48.2, "server_answered": True},
+            "a.mp4: lookup 3 of 7, 48 s left; Ctrl-C is safe\n",
+        ),
+        (
+            {"attempt": 1, "seconds_left": 120.0, "server_answered": False},
             "a.mp4: lookup 1 of 7, the server could not be reached, 2:00 left; Ctrl-C is safe\n",
         ),
-        ({"attempt": 7, "left": 0.0, "next_in": None, "reached": True}, "a.mp4: lookup 7 of 7; Ctrl-C is safe\n"),
+        (
+            {"attempt": 7, "seconds_left": 0.0, "next_in": None, "server_answered": True},
+            "a.mp4: lookup 7 of 7; Ctrl-C is safe\n",
+        ),
     ],
 )
 def test_lookups_are_told(facts: dict[str, Any], told: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Without a terminal each lookup of a doubt is a line."""
-    usual: dict[str, Any] = {"clip": "a.mp4", "attempts": 7, "next_in": 5.0}
-    event = StartLookedUp(**{**usual, **facts})
+    usual: dict[str, Any] = {"clip": "a.mp4", "max_attempts": 7, "next_in": 5.0}
+    event = ReconciliationAttempted(**{**usual, **facts})
     with Paper() as paper:
         paper.listen(event)
     assert capsys.readouterr().err == told

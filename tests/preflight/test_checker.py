@@ -14,7 +14,7 @@ from ochy_async import BackView, Clip, OchySession, Refused, SideView
 from ochy_async.batch.outcomes import Analyzed
 from ochy_async.emulator import Emulator
 from ochy_async.errors import ClipUnusable, Finding, InvalidSettings
-from ochy_async.events import ClipDoubted, Event
+from ochy_async.events import ClipFlagged, Event
 from ochy_async.journal.memory import MemoryJournal
 from ochy_async.preflight.prober import INSTALL, Prober
 from ochy_async.preflight.rules import PreflightLevel
@@ -50,7 +50,7 @@ async def ochy(emulator: Emulator, events: list[Event]) -> AsyncGenerator[OchySe
 
 def doubts(events: list[Event]) -> list[tuple[str, set[str]]]:
     """Which clips were let pass with warnings."""
-    return [(each.clip, codes(each.findings)) for each in events if isinstance(each, ClipDoubted)]
+    return [(each.clip, codes(each.findings)) for each in events if isinstance(each, ClipFlagged)]
 
 
 # --- one clip ------------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ async def test_a_decoder_that_is_not_usable_is_told_once_and_stops_nothing(
     monkeypatch.syspath_prepend(tmp_path)
     found = await outcomes(ochy, [ACROSS, UPRIGHT, video(frames=20)])
     assert [type(each) for each in found] == [Analyzed] * 3
-    ((_, told),) = [(each.clip, each.findings) for each in events if isinstance(each, ClipDoubted)]
+    ((_, told),) = [(each.clip, each.findings) for each in events if isinstance(each, ClipFlagged)]
     assert re.search(r"not looked into: PyAV[ \d.]* is not usable here: ImportError: made for another", str(told[0]))
     assert len(emulator.service.ledger) == 3
 

@@ -190,7 +190,7 @@ UNSEEN: dict[str, tuple[list[Edit], tuple[str, ...]]] = {
         [
             (
                 "batch/reconcile.py",
-                "await context.recorder.journal.analysis_ids() | context.core.started",
+                "await context.recorder.journal.analysis_ids() | context.core.started_ids",
                 "await context.recorder.journal.analysis_ids()",
             )
         ],
@@ -420,7 +420,7 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
     "what was accepted is forgotten by who is interrupted": (
         "batch/test_batch.py",
         "interrupted_once",
-        ("starting.py", "        self.accepted, self.fate = started, Fate.ACCEPTED\n", ""),
+        ("starting.py", "        self.started, self.fate = started, Fate.ACCEPTED\n", ""),
     ),
     "a runner of the user's own becomes a lane": (
         "batch/test_subjects.py",

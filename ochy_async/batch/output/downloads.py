@@ -69,7 +69,7 @@ async def download(
             renewals -= 1
         elif _does_not_fit(failure, partial):
             await to_thread.run_sync(partial.discard)
-        elif may_repeat(failure, repeatable=True) and await core.pause(failure, attempt):
+        elif may_repeat(failure, repeatable=True) and await core.back_off(failure, attempt):
             attempt += 1
         else:
             raise failure

@@ -14,7 +14,7 @@ from ...errors import NotReady, UnreadableAnswer
 from ...protocol.analysis import Started, Status, results_call
 from ...protocol.answer import Answer, SignedUrl
 from ...protocol.routes import RESULTS
-from ...waiting import failed
+from ...waiting import analysis_failed
 
 __all__ = ["Links"]
 
@@ -51,7 +51,7 @@ class Links:
     async def _looked_up(self, analysis: Started[Any, Any] | str) -> Answer:
         state = await self.core.perform(results_call(analysis))
         if state.status == Status.FAILED:
-            raise failed(state)
+            raise analysis_failed(state)
         if state.results is None:
             raise NotReady(
                 f"The analysis {state.analysis_id} has not succeeded yet, so it has no files. Wait for it with `wait`, "

@@ -25,14 +25,14 @@ from ...batch.uncertain_text import lookup_told
 from ...events import (
     AnalysisProgress,
     AnalysisStarted,
-    AnalysisWatched,
     BytesSent,
-    ClipDoubted,
-    DriftSeen,
+    ClipFlagged,
+    DriftDetected,
     Event,
+    ReconciliationAttempted,
     Retried,
-    StartLookedUp,
     StartUncertain,
+    WatchStarted,
 )
 from .outcomes import WORDS, Outcome
 from .progress import Bars, seconds_left
@@ -186,9 +186,9 @@ class Paper:
         match event:
             case StartUncertain(clip):
                 self.doubtful.add(clip)
-            case AnalysisWatched(clip):
+            case WatchStarted(clip):
                 self.doubtful.discard(clip)
-            case DriftSeen():
+            case DriftDetected():
                 self.differences += 1
             case _:
                 pass
@@ -202,13 +202,13 @@ class Paper:
         match event:
             case StartUncertain(clip, _, reason):
                 self.note(f"{clip}: {reason} It may have been charged, and is not bought again. It is being looked up.")
-            case StartLookedUp(clip):
-                left = "" if event.next_in is None else f", {seconds_left(event.left)} left"
+            case ReconciliationAttempted(clip):
+                left = "" if event.next_in is None else f", {seconds_left(event.seconds_left)} left"
                 routine(f"{clip}: {_looked_up(event)}{left}; Ctrl-C is safe")
             case AnalysisStarted(clip, analysis_id):
                 words = f"{clip}: started{'' if self.made_up else ' and paid for'}, analysis {analysis_id}"
                 (detail if self.kept else inform)(words)
-            case ClipDoubted(clip, findings):
+            case ClipFlagged(clip, findings):
                 inform("\n".join(f"{clip}: {each.severity}: {each}" for each in findings))
             case Retried(_, _, delay):
                 (inform if delay >= LONG_PAUSE else routine)(_again(event))
@@ -258,14 +258,14 @@ def _move(bars: Bars, event: Event) -> None:
     match event:
         case BytesSent(clip, sent, total):
             bars.uploading(clip, sent, total)
-        case AnalysisStarted(clip, analysis_id) | AnalysisWatched(clip, analysis_id):
+        case AnalysisStarted(clip, analysis_id) | WatchStarted(clip, analysis_id):
             bars.watched(clip, analysis_id)
         case AnalysisProgress(analysis_id, status, percentage):
             bars.analyzing(analysis_id, status, percentage)
         case StartUncertain(clip):
             bars.doubted(clip, "was it charged?")
-        case StartLookedUp(clip):
-            bars.doubted(clip, _looked_up(event), None if event.next_in is None else event.left)
+        case ReconciliationAttempted(clip):
+            bars.doubted(clip, _looked_up(event), None if event.next_in is None else event.seconds_left)
         case Retried(_, _, delay):
             bars.passing(_again(event), delay)
         case _:
@@ -276,9 +276,9 @@ def _again(event: Retried) -> str:
     return f"{event.route}: attempt {event.attempt} failed ({event.reason}); again in {event.delay:.1f} s"
 
 
-def _looked_up(event: StartLookedUp) -> str:
-    found = "" if event.reached else ", the server could not be reached"
-    return f"lookup {event.attempt} of {event.attempts}{found}"
+def _looked_up(event: ReconciliationAttempted) -> str:
+    found = "" if event.server_answered else ", the server could not be reached"
+    return f"lookup {event.attempt} of {event.max_attempts}{found}"
 
 
 def _told(outcome: Outcome, total: str) -> str:
