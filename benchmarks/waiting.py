@@ -15,7 +15,8 @@ from statistics import fmean
 from attrs import evolve, frozen
 
 from ochy_async import Polling
-from ochy_async.policy.polling import DurationHistory, PollSchedule
+from ochy_async.policy.polling import PollSchedule
+from ochy_async.policy.progress import DurationHistory
 from ochy_async.protocol.analysis import Status
 
 from .race import LEAST_ROUNDS, OURS, Figure, Table
@@ -176,10 +177,10 @@ def ours(chance: random.Random, *, learned: bool) -> Session:
 
         def again(seen: Seen, age: float) -> float:
             pending = seen.status == Status.PENDING
-            return watch.after_look(seen.percentage, started + age, chance.random(), pending=pending)
+            return watch.after_poll(seen.percentage, started + age, chance.random(), pending=pending)
 
-        first = watch.first(started, known if learned else DurationHistory())
-        return Wait(first, again, lambda age: watch.ended(started + age))
+        first = watch.first_delay(started, known if learned else DurationHistory())
+        return Wait(first, again, lambda age: watch.succeeded(started + age))
 
     return session
 

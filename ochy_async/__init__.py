@@ -53,9 +53,10 @@ if TYPE_CHECKING:
     )
     from .events import Event
     from .loaders import KeptRecord, load_calculated, load_landmarks, load_records, load_results
-    from .policy.limits import Concurrency, Limits
+    from .policy.concurrency import Concurrency
+    from .policy.limits import Limits
     from .policy.polling import Polling
-    from .policy.reconciling import Reconciliation
+    from .policy.reconciliation import Reconciliation
     from .policy.retry import Retry
     from .protocol.analysis import AnalysisState, Started, Status
     from .protocol.back_view import BackView, BackViewCalculated, BackViewResults
@@ -171,12 +172,10 @@ _HOMES = {
         "load_records",
         "load_results",
     ),
-    "policy.limits": (
-        "Concurrency",
-        "Limits",
-    ),
+    "policy.concurrency": ("Concurrency",),
+    "policy.limits": ("Limits",),
     "policy.polling": ("Polling",),
-    "policy.reconciling": ("Reconciliation",),
+    "policy.reconciliation": ("Reconciliation",),
     "policy.retry": ("Retry",),
     "protocol.analysis": (
         "AnalysisState",

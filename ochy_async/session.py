@@ -31,7 +31,7 @@ from .events import Listener
 from .network import check_loop
 from .policy.limits import Limits
 from .policy.polling import Polling
-from .policy.reconciling import Reconciliation, candidates_of
+from .policy.reconciliation import Reconciliation, candidates_of
 from .policy.retry import Retry
 from .preflight.checker import Checker
 from .preflight.prober import Prober
@@ -145,7 +145,7 @@ class OchySession:
         self._core = SessionCore(transport, retry or Retry(), limits, clock, chance, on_event, storage)
         self._scheduler = PollScheduler(self._core, polling or Polling())
         stops = preflight_level(preflight or os.environ.get("OCHY_PREFLIGHT") or "errors")
-        self._checker = Checker(self._core, Prober(limits.look), stops)
+        self._checker = Checker(self._core, Prober(limits.probe), stops)
 
     async def __aenter__(self) -> Self:
         check_loop()

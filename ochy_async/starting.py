@@ -20,7 +20,7 @@ from .core import SessionCore, deadline_passed
 from .errors import ConnectionFailed, OchyError, Phase, StartAttempt, UncertainStart
 from .events import AnalysisStarted, BytesSent, StartUncertain
 from .policy.retry import may_repeat
-from .policy.start_fate import Fate, fate_of_answer, fate_of_trouble
+from .policy.start_fate import Fate, fate_of_answer, fate_without_answer
 from .protocol.analysis import StartAnswer, Started, start_call
 from .protocol.answer import Answer
 from .protocol.request import AnalysisRequest
@@ -77,7 +77,7 @@ class StartTransaction(Generic[R, C]):
 
     async def _send_with_retries(self) -> Started[R, C]:
         core, number = self.core, 1
-        seconds = core.limits.upload(self.clip.size)
+        seconds = core.limits.transfer(self.clip.size)
         with move_on_after(seconds):
             while True:
                 try:
@@ -127,7 +127,7 @@ class StartTransaction(Generic[R, C]):
         except OchyError as error:
             failure = error
             phase = error.phase if isinstance(error, ConnectionFailed) else self._phase()
-            fate = fate_of_trouble(phase)
+            fate = fate_without_answer(phase)
         else:
             try:
                 return self._accept(self.core.read(call, response))

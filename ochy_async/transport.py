@@ -29,7 +29,7 @@ from yarl import URL
 from .errors import ConnectionFailed, InvalidSettings, KeyRefused, OchyError, Phase, UnreadableAnswer
 from .network import Connecting, TooLarge, ask, forget, is_loopback, plain_client, proxy_status, told, unconnected
 from .policy.limits import Limits
-from .policy.origins import normal
+from .policy.origins import normalized
 from .protocol.compression import ENCODINGS, unpacking
 from .protocol.routes import RAW_DATA
 from .protocol.wire import Request, Response, Upload
@@ -154,7 +154,7 @@ class BaseUrl:
     @cached_property
     def text(self) -> str:
         """The one spelling of it: what requests are sent to, and identities are made of."""
-        return normal(self.given)
+        return normalized(self.given)
 
 
 def _base_url_problem(text: str) -> str | None:

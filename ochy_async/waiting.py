@@ -18,7 +18,8 @@ from attrs import define, field
 from .core import SessionCore
 from .errors import AnalysisFailed, OchyError, WaitTimeout
 from .events import AnalysisProgress
-from .policy.polling import DurationHistory, Polling, PollRateLimit, PollSchedule
+from .policy.polling import Polling, PollRateLimit, PollSchedule
+from .policy.progress import DurationHistory
 from .protocol.analysis import AnalysisState, Started, Status, results_call
 from .protocol.answer import Answer
 from .protocol.routes import RESULTS
@@ -50,7 +51,7 @@ class PollScheduler:
         """
         look = results_call(started)
         watch = PollSchedule(self.polling, self._began(started))
-        delay = watch.first(current_time(), self.durations)
+        delay = watch.first_delay(current_time(), self.durations)
         while True:
             await self._turn(delay)
             try:
@@ -60,12 +61,12 @@ class PollScheduler:
                 continue
             self._told(state)
             if state.status == Status.SUCCESS:
-                watch.ended(current_time())
+                watch.succeeded(current_time())
             yield state
             if state.finished:
                 return
             pending = state.status == Status.PENDING
-            delay = watch.after_look(state.percentage, current_time(), self.core.chance(), pending=pending)
+            delay = watch.after_poll(state.percentage, current_time(), self.core.chance(), pending=pending)
 
     async def finished(self, started: Started[R, Answer] | str, seconds: float) -> AnalysisState[R]:
         """The state that an analysis ends with, failed or not. Raises `WaitTimeout`, and what `watch` raises."""
@@ -79,13 +80,13 @@ class PollScheduler:
     def _after_trouble(self, watch: PollSchedule, trouble: OchyError) -> float:
         """Seconds until the next look after one that failed. Raises its error where there is none."""
         now = current_time()
-        delay = watch.after_trouble(trouble, now, self.core.chance())
+        delay = watch.after_error(trouble, now, self.core.chance())
         if delay is None:
             raise trouble
         logger.info("%s: a look failed (%s), waiting on", trouble.route, type(trouble).__name__)
         asked = getattr(trouble, "retry_after", None)
         if asked is not None:
-            self.pace.hold(now + asked)
+            self.pace.pause_until(now + asked)
         return delay
 
     async def _turn(self, delay: float) -> None:

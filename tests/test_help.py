@@ -82,7 +82,7 @@ def test_units_are_told() -> None:
     """Meters, kilograms, seconds, bytes."""
     assert "height: float = 1.7\n    The runner's height in meters." in (inspect.getdoc(SideView) or "")
     assert "weight: float = 70.0\n    The runner's weight in kilograms." in (inspect.getdoc(BackView) or "")
-    assert "connect: float = 15.0\n    Seconds to connect, TLS included." in (inspect.getdoc(Limits) or "")
+    assert "connect: float = 15.0\n    Seconds to connect, including TLS." in (inspect.getdoc(Limits) or "")
     assert "    The annotated MP4;" in (inspect.getdoc(SideViewResults) or "")
 
 

@@ -12,7 +12,7 @@ from attrs import define
 from ..clips import Clip
 from ..errors import OchyError
 from ..journal.contract import Entry
-from ..policy.clip_states import NEXT, Step
+from ..policy.clip_states import NEXT_STEP, Step
 from ..protocol.analysis import AnalysisState, Started
 from .context import BatchContext
 from .outcomes import Failed, Refused, Uncertain, Unfinished
@@ -46,7 +46,7 @@ class ClipJob:
 
     def step(self) -> Step:
         """What is to be done for it now."""
-        return NEXT[self.entry.state if self.entry is not None else None]
+        return NEXT_STEP[self.entry.state if self.entry is not None else None]
 
     @property
     def known(self) -> Entry:

@@ -16,8 +16,7 @@ from ..core import SessionCore
 from ..errors import OchyError
 from ..journal.contract import Entry
 from ..policy.clip_states import State
-from ..policy.concurrency import InFlightLimit
-from ..policy.uploading import UploadLimit
+from ..policy.concurrency import InFlightLimit, UploadLimit
 from ..protocol.analysis import AnalysisState, Status
 from ..waiting import PollScheduler
 from .recorder import Recorder
@@ -58,8 +57,8 @@ class BatchContext:
     """Set once waiting for what may yet turn up is over: the user wants to go."""
 
     def __attrs_post_init__(self) -> None:
-        self.uploads = CapacityLimiter(self.upload_limit.width)
-        self.in_flight = CapacityLimiter(self.in_flight_limit.width)
+        self.uploads = CapacityLimiter(self.upload_limit.slots)
+        self.in_flight = CapacityLimiter(self.in_flight_limit.slots)
 
     async def wait_or_stop(self, seconds: float) -> None:
         """Sleeps, or less once there is a hurry."""
@@ -68,20 +67,20 @@ class BatchContext:
 
     def trouble(self, error: OchyError) -> None:
         """An attempt to start failed: fewer uploads at once, if the line is to blame."""
-        self.upload_limit.trouble(error, current_time())
-        self.uploads.total_tokens = self.upload_limit.width
+        self.upload_limit.failed(error, current_time())
+        self.uploads.total_tokens = self.upload_limit.slots
 
     def first_look(self, state: AnalysisState[Any]) -> None:
         """What the first look at an analysis shows: whether the server has room for more."""
-        self.in_flight_limit.first_look(queued=state.status == Status.PENDING)
-        self.in_flight.total_tokens = self.in_flight_limit.width
+        self.in_flight_limit.first_poll(queued=state.status == Status.PENDING)
+        self.in_flight.total_tokens = self.in_flight_limit.slots
         for room in self._rooms:
-            room.total_tokens = self.in_flight_limit.width + self.extra_slots
+            room.total_tokens = self.in_flight_limit.slots + self.extra_slots
 
     @contextmanager
     def room(self) -> Generator[CapacityLimiter]:
         """Room for the clips of one run, at any stage; it grows with the flight."""
-        room = CapacityLimiter(self.in_flight_limit.width + self.extra_slots)
+        room = CapacityLimiter(self.in_flight_limit.slots + self.extra_slots)
         self._rooms.append(room)
         try:
             yield room
@@ -104,5 +103,5 @@ class BatchContext:
         self.spent += 1
         self.recorder.charged += 1
         self.recorder.guard.accepted()
-        self.upload_limit.went_well(seconds)
-        self.uploads.total_tokens = self.upload_limit.width
+        self.upload_limit.succeeded(seconds)
+        self.uploads.total_tokens = self.upload_limit.slots

@@ -22,9 +22,8 @@ from attrs import define, evolve, field
 from ..cancellation import cancelled_elsewhere
 from ..core import SessionCore
 from ..errors import InvalidSettings, JournalError, OchyError
-from ..policy.concurrency import InFlightLimit
+from ..policy.concurrency import InFlightLimit, UploadLimit
 from ..policy.credit_guard import StopReason
-from ..policy.uploading import UploadLimit
 from ..protocol.answer import Answer
 from ..protocol.request import AnalysisRequest
 from ..waiting import PollScheduler
@@ -198,7 +197,7 @@ class Batch(Generic[R, C]):
     def stop(self, reason: str = "The batch was asked to stop.") -> None:
         """No new clip is taken or started; what is under way goes on to its end."""
         pipeline, _ = self._ready()
-        pipeline.context.recorder.guard.close(StopReason(reason))
+        pipeline.context.recorder.guard.stop(StopReason(reason))
         pipeline.context.stopping.set()
 
     @property
@@ -214,7 +213,7 @@ class Batch(Generic[R, C]):
             committed=guard.committed,
             charged=context.recorder.charged,
             held_back=len(context.held_back),
-            stopped=guard.closed.reason if guard.closed is not None else "",
+            stopped=guard.stopped.reason if guard.stopped is not None else "",
         )
 
     def _ready(self) -> tuple[Pipeline, TaskGroup]:

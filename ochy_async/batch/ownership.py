@@ -10,7 +10,7 @@ from typing import Final
 
 from ..errors import InvalidSettings, JournalUnusable
 from ..journal.contract import Journal
-from ..policy.origins import normal
+from ..policy.origins import normalized
 
 __all__ = ["account_of", "origins_of"]
 
@@ -41,7 +41,7 @@ async def origins_of(journal: Journal, origin: str, spelling: str, *, same: bool
     `spelling` is the base URL as it was given: identities were once made of it. Raises `JournalUnusable` where the
     journal knows other base URLs only, unless `same` says that this one leads to the same server.
     """
-    server = normal(origin)
+    server = normalized(origin)
     if await _is_new(journal, ORIGIN + server) and not same:
         known = ", ".join(sorted(name.removeprefix(ORIGIN) for name in await journal.notes(ORIGIN)))
         raise JournalUnusable(

@@ -17,8 +17,8 @@ from ..clips import Clip, digest, prepare
 from ..errors import ClipUnusable, OchyError
 from ..journal.contract import Kept
 from ..policy.clip_states import State, Step
+from ..policy.concurrency import Concurrency
 from ..policy.identity import identity
-from ..policy.limits import Concurrency
 from ..preflight.checker import Checker
 from ..protocol.analysis import results_call
 from ..protocol.answer import Answer
@@ -179,7 +179,7 @@ class Pipeline:
 
 _STEPS: Final[Mapping[Step, Callable[[ClipJob], Awaitable[NotAnalyzed | None]]]] = {
     Step.START: start,
-    Step.LOOK_UP: look_up,
+    Step.RECONCILE: look_up,
     Step.WATCH: watch,
 }
 _ENDS: Final[Mapping[State, type[Refused | Failed]]] = {State.REFUSED: Refused, State.FAILED: Failed}

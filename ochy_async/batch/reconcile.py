@@ -16,7 +16,7 @@ from ..errors import OchyError, StartAttempt
 from ..events import ReconciliationAttempted, StartUncertain
 from ..journal.contract import Entry
 from ..policy.clip_states import State
-from ..policy.reconciling import candidates_of, pauses, the_one_meant
+from ..policy.reconciliation import candidates_of, lookup_delays, unambiguous_match
 from ..protocol.analysis import ListedAnalysis, list_call
 from .clip_job import ClipJob, NotAnalyzed
 from .outcomes import Uncertain
@@ -42,7 +42,7 @@ async def look_up(job: ClipJob) -> NotAnalyzed | None:
             await _adopt(job, look.found)
             return None
         age = max(_age(job), current_time() - began)
-        ahead = () if job.context.stopping.is_set() else tuple(pauses(age))
+        ahead = () if job.context.stopping.is_set() else tuple(lookup_delays(age))
         job.context.core.emit(_looked_up(job.item.label, attempt, ahead, reached=look.trouble is None))
         if not ahead:
             return _open(job, seen, look.trouble)
@@ -58,7 +58,7 @@ def _looked_up(clip: str, attempt: int, ahead: Sequence[float], *, reached: bool
 async def _doubted(job: ClipJob) -> None:
     """An intent that another process left behind is a doubt; that process had an end, at the latest its deadline."""
     context, entry = job.context, job.known
-    deadline = (entry.earliest or entry.at) + timedelta(seconds=context.core.limits.upload(job.clip.size))
+    deadline = (entry.earliest or entry.at) + timedelta(seconds=context.core.limits.transfer(job.clip.size))
     job.entry = await context.recorder.record(
         entry,
         State.UNCERTAIN,
@@ -100,7 +100,7 @@ async def _look(job: ClipJob) -> _Look:
         context.recorder.guard.refused(error, current_time())
         return _Look(trouble=error)
     reconciliation = candidates_of(_attempt(job), listed, known, own_subject=on_a_lane)
-    found = the_one_meant(reconciliation, known, rivals, own_subject=on_a_lane)
+    found = unambiguous_match(reconciliation, known, rivals, own_subject=on_a_lane)
     return _Look(found, reconciliation.candidates)
 
 

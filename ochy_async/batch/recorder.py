@@ -46,7 +46,7 @@ class Recorder:
     async def open(self) -> None:
         """Counts what earlier runs have spent, and what they may have."""
         tally = await self.journal.tally()
-        self.guard.earlier = tally.credits
+        self.guard.spent_earlier = tally.credits
         self.charged = sum(tally.entries.get(state, 0) for state in PAID)
         if self.charged != tally.credits:  # doubts, refusals, clips that were paid more than once
             self.charged = len(await self.journal.analysis_ids())
@@ -120,13 +120,13 @@ class Recorder:
 
     async def give_up(self, entry: Entry, reason: str) -> Entry:
         """The start surely did not happen: its credit is free again."""
-        self.guard.give_back()
+        self.guard.release_credit()
         return await self.record(entry, State.OPEN, reason=reason, credits=entry.credits - 1)
 
     def fails(self, trouble: JournalError) -> None:
         """The journal has failed: nothing new is bought."""
         logger.error("the journal fails, so nothing new is bought: %s", trouble)
-        self.guard.close(StopReason(f"Nothing new is bought while the journal fails. {trouble}", trouble))
+        self.guard.stop(StopReason(f"Nothing new is bought while the journal fails. {trouble}", trouble))
 
 
 def opened(entry: Entry, reason: str, at: datetime) -> Entry:

@@ -14,7 +14,7 @@ from attrs import evolve
 
 from ..journal.contract import Entry
 from ..journal.sqlite.store import Store
-from ..policy.clip_states import NEXT, State, Step
+from ..policy.clip_states import NEXT_STEP, State, Step
 from ..policy.limits import Limits
 from ..protocol.video_limits import MAX_BYTES
 from .recorder import note_of_release
@@ -22,14 +22,14 @@ from .tagging import PREFIX, RETIRED
 
 __all__ = ["becomes_doubt", "doubting"]
 
-_LONGEST: Final = timedelta(seconds=Limits().upload(MAX_BYTES))
+_LONGEST: Final = timedelta(seconds=Limits().transfer(MAX_BYTES))
 """For as long a start may have been under way."""
 _UNKNOWN: Final = "The journal lost its latest changes, and with them what became of it."
 
 
 def becomes_doubt(entry: Entry) -> bool:
     """Whether a lost change may have started it, or told what became of its start."""
-    return NEXT[entry.state] in (Step.START, Step.LOOK_UP) and entry.state is not State.UNCERTAIN
+    return NEXT_STEP[entry.state] in (Step.START, Step.RECONCILE) and entry.state is not State.UNCERTAIN
 
 
 def doubting(now: datetime) -> Callable[[Store], None]:
@@ -54,7 +54,7 @@ def doubting(now: datetime) -> Callable[[Store], None]:
 
 def _doubt(store: Store, entry: Entry, latest: datetime, now: datetime) -> None:
     changes: dict[str, Any] = {"subject_id": None, "reason": _UNKNOWN, "at": now}
-    if NEXT[entry.state] is Step.LOOK_UP:
+    if NEXT_STEP[entry.state] is Step.RECONCILE:
         end = min(now, (entry.earliest or entry.at) + _LONGEST)
     else:  # it may have been started at any time since
         again = evolve(entry, state=State.INTENDED, credits=entry.credits + 1, earliest=latest, **changes)

@@ -86,7 +86,7 @@ async def reopen(pipeline: Pipeline, clips: Clips, request: AnalysisRequest[Any,
     """See `Batch.reopen`."""
     found = await survey(pipeline, clips, request)
     entries = () if pipeline.context.stopping.is_set() else tuple(found.openable.values())
-    left = pipeline.context.recorder.guard.left
+    left = pipeline.context.recorder.guard.remaining
     if left is not None and left < len(entries):
         raise _too_many(len(entries), left)
     if entries:

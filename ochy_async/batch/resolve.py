@@ -1,7 +1,7 @@
 """Settling by hand what a batch left open: the user's word, written down like everything else.
 
 Invariant: an analysis belongs to one clip only, and what is let go may cost a second credit, so
-nothing here is done unasked. Each change is a compare-and-set along `MOVES`.
+nothing here is done unasked. Each change is a compare-and-set along `TRANSITIONS`.
 """
 
 from __future__ import annotations

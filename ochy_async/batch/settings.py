@@ -16,8 +16,8 @@ from ..errors import InvalidSettings
 from ..journal.contract import Journal
 from ..journal.memory import MemoryJournal
 from ..journal.sqlite.journal import SqliteJournal
+from ..policy.concurrency import Concurrency
 from ..policy.credit_guard import CreditGuard
-from ..policy.limits import Concurrency
 from ..preflight.checker import Checker
 from ..preflight.rules import PreflightLevel
 from ..storage import Storage
@@ -127,8 +127,8 @@ def settings_of(given: BatchSettings, *, timeout: float, storage: Storage | None
         concurrency=given.get("concurrency") or Concurrency(),
         timeout=_seconds("timeout", max(timeout, PATIENCE) if wanted is None else wanted),
         guard=CreditGuard(
-            most=_credits("max_credits", given.get("max_credits")),
-            most_per_run=_credits("max_credits_per_run", given.get("max_credits_per_run")),
+            limit=_credits("max_credits", given.get("max_credits")),
+            limit_per_run=_credits("max_credits_per_run", given.get("max_credits_per_run")),
             patience=_seconds("wait_for_credits", given.get("wait_for_credits", 0.0)),
         ),
         checker=checker,

@@ -44,7 +44,7 @@ async def start(job: ClipJob) -> NotAnalyzed | None:
     async with context.uploads:
         admitted = context.recorder.guard.admit(current_time())
         if isinstance(admitted, StopReason):
-            if context.recorder.guard.left == 0:
+            if context.recorder.guard.remaining == 0:
                 context.held_back.add(job.key)
             return job.end(Unfinished, admitted.reason, admitted.error)
         if admitted == 0:
@@ -63,11 +63,11 @@ async def _spend(job: ClipJob) -> NotAnalyzed | None:
         )
         job.entry = await context.recorder.intend(job.entry, **_intent(job, request))
     except OchyError as error:
-        context.recorder.guard.give_back()
+        context.recorder.guard.release_credit()
         context.recorder.guard.refused(error, current_time())  # making a lane may be refused for the account, too
         return job.end(Unfinished, str(error), error)
     except BaseException:
-        context.recorder.guard.give_back()
+        context.recorder.guard.release_credit()
         raise
     return await _sent(job, sending)
 
@@ -135,7 +135,7 @@ async def _not_started(job: ClipJob, sending: StartTransaction[Any, Any], error:
     await _broken_off(job, sending, reason)
     if sending.fate in (Fate.UNCERTAIN, Fate.ACCEPTED):
         return None
-    if for_account and context.recorder.guard.closed is None:
+    if for_account and context.recorder.guard.stopped is None:
         return None  # starts are paused: it takes its turn again
     if isinstance(error, NotFound) and _on_a_lane(job):
         if await context.subject_pool.drop(job.known.subject_id):

@@ -103,7 +103,7 @@ class Journal(Protocol):
         """Stores a changed entry, with what it brought along, in one durable step; gives it its next version.
 
         Only if the stored entry still has the version of `entry` (0: there is none); else `JournalConflict`.
-        Only along `policy.clip_states.MOVES`; else `JournalConflict` too. `kept` None leaves what is kept.
+        Only along `policy.clip_states.TRANSITIONS`; else `JournalConflict` too. `kept` None leaves what is kept.
         """
         ...
 

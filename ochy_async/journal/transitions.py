@@ -1,6 +1,6 @@
 """What may become of an entry: the rules that every journal enforces in the same words.
 
-Invariant: pure. A change is made from what is stored, along `MOVES`, or it is a conflict.
+Invariant: pure. A change is made from what is stored, along `TRANSITIONS`, or it is a conflict.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from attrs import evolve
 
 from ..errors import JournalConflict
-from ..policy.clip_states import MOVES
+from ..policy.clip_states import TRANSITIONS
 from .contract import Entry, Past
 
 __all__ = ["changed", "past"]
@@ -24,7 +24,7 @@ def changed(stored: Entry | None, entry: Entry) -> Entry:
             analysis_id=entry.analysis_id,
         )
     before = None if stored is None else stored.state
-    if entry.state not in MOVES[before]:
+    if entry.state not in TRANSITIONS[before]:
         raise JournalConflict(
             f"The entry of {_called(entry)} cannot become {entry.state}: it is {before or 'unknown so far'}; "
             f"nothing was stored. Read it again and decide anew.",

@@ -1,4 +1,4 @@
-"""What we decide: again or not, when to look, whether a start happened.
+"""Decisions: whether to retry, when to poll, whether a start happened.
 
-Invariant: pure. Time and chance are handed in, so a ten-minute wait is tested in microseconds.
+Invariant: this package is pure. Time and randomness are passed in, so a ten-minute wait is tested in microseconds.
 """

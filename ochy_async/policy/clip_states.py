@@ -1,7 +1,6 @@
-"""What a clip needs next, from what the journal remembers of it.
+"""The states of a clip, the transitions between them, and the next step in each state.
 
-Invariant: two tables, and nothing is ever bought on a doubt. Everything else that a batch
-decides (how wide, how far, for how much) has a room of its own beside this one.
+Invariant: an uncertain start is never sent again unless the user says so.
 """
 
 from __future__ import annotations
@@ -10,50 +9,51 @@ import enum
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["FINISHED", "MOVES", "NEXT", "State", "Step"]
+__all__ = ["FINISHED", "NEXT_STEP", "TRANSITIONS", "State", "Step"]
 
 
 class State(enum.StrEnum):
-    """What the journal knows of a clip."""
+    """What the journal knows about a clip."""
 
     OPEN = "open"
-    """Surely not started: may be started, and was tried before."""
+    """Certainly not started: it may be started. An earlier attempt did not happen, or the user released the clip."""
     INTENDED = "intended"
-    """A start was about to be sent. Found by another process, it is a doubt like any other."""
+    """A start was about to be sent. If another process finds this state, the start is uncertain."""
     UNCERTAIN = "uncertain"
-    """It may have been started and charged: to be looked up, never bought again unasked."""
+    """The clip may have been started and charged. The start is reconciled, never sent again unless the user says so."""
     STARTED = "started"
-    """Paid, and its id is known: to be watched."""
+    """The analysis is paid for and its id is known."""
     ANALYZED = "analyzed"
-    """The results are kept."""
+    """The results are stored."""
     FAILED = "failed"
-    """The vendor's analysis ended without results; the credit is gone."""
+    """The vendor's analysis finished without results; the credit is spent."""
     REFUSED = "refused"
-    """The server refused this very content. Whether that was charged is not documented, so it is not sent again."""
+    """The server refused this content. Whether that was charged is not documented, so the clip is not sent again."""
 
 
 class Step(enum.Enum):
-    """What is done next for a clip."""
+    """What a batch does next with a clip."""
 
     START = "start"
-    LOOK_UP = "look up"
+    RECONCILE = "reconcile"
     WATCH = "watch"
     NOTHING = "nothing"
 
 
-NEXT: Final[Mapping[State | None, Step]] = {
+NEXT_STEP: Final[Mapping[State | None, Step]] = {
     None: Step.START,
     State.OPEN: Step.START,
-    State.INTENDED: Step.LOOK_UP,
-    State.UNCERTAIN: Step.LOOK_UP,
+    State.INTENDED: Step.RECONCILE,
+    State.UNCERTAIN: Step.RECONCILE,
     State.STARTED: Step.WATCH,
     State.ANALYZED: Step.NOTHING,
     State.FAILED: Step.NOTHING,
     State.REFUSED: Step.NOTHING,
 }
-"""What the journal remembers (None: nothing) → what is done."""
+"""The next step for each state; None is a clip that the journal does not know. The functions that carry the steps out
+are in `batch.pipeline.STAGES`."""
 
-MOVES: Final[Mapping[State | None, frozenset[State]]] = {
+TRANSITIONS: Final[Mapping[State | None, frozenset[State]]] = {
     None: frozenset({State.INTENDED}),
     State.OPEN: frozenset({State.INTENDED}),
     State.INTENDED: frozenset({State.OPEN, State.REFUSED, State.STARTED, State.UNCERTAIN}),
@@ -63,8 +63,8 @@ MOVES: Final[Mapping[State | None, frozenset[State]]] = {
     State.FAILED: frozenset({State.OPEN}),
     State.REFUSED: frozenset({State.OPEN}),
 }
-"""Every change of a state that there is. Those of a doubt, a failure, a refusal or an analysis to `OPEN` are made by
-the user's word only; `ANALYZED` to itself adds what was collected later."""
+"""Every allowed change of state. Only the user moves an uncertain, failed, refused or analyzed clip to `OPEN`.
+`ANALYZED` to itself adds data that was collected later."""
 
 FINISHED: Final = frozenset({State.ANALYZED, State.FAILED, State.REFUSED})
-"""Nothing of it is under way or in doubt: what may be bought anew as a whole, if the user says so."""
+"""Nothing of the clip is under way or uncertain: the user may have it bought again."""

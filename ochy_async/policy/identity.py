@@ -1,7 +1,7 @@
-"""What makes two clips the same clip: paid for once, whatever the file is called.
+"""What identifies a clip in a journal, whatever its file is called.
 
-Invariant: content, everything in the request that changes the answer, account and base URL.
-Nothing else counts: not the name, not the time, not the upload lane.
+Invariant: the identity is made of the content, everything in the request that changes the answer, the account and the
+base URL. Name, time and tagging subject do not count.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from ..protocol.request import AnalysisRequest
 
 __all__ = ["identity"]
 
-_FORM: Final = 1
-"""Counts up if the identity is ever made of other things: what was paid for would else be bought again."""
-_NO_MATTER: Final = frozenset({"notify_via_webhook"})
-"""Form fields that change no answer."""
+_VERSION: Final = 1
+"""Must change whenever the identity is made of other things. Journals would then buy every clip again."""
+_IGNORED_FIELDS: Final = frozenset({"notify_via_webhook"})
+"""Form fields that do not change the answer."""
 
 
 def identity(content: str, request: AnalysisRequest[Any, Any], account: str, origin: str) -> str:
     """The key of a clip in a journal: 64 hex digits.
 
-    `content` is the SHA-256 of the clip in hex, `account` tells accounts apart, `origin` is the base
-    URL. A subject of the user's own counts, since the analysis is linked to it.
+    `content` is the SHA-256 of the clip in hex, `account` identifies the account, and `origin` is the base URL. The
+    user's own subject counts, because the analysis is linked to it.
     """
-    fields = sorted((name, value) for name, value in request.fields() if name not in _NO_MATTER)
-    return hashlib.sha256(orjson.dumps([_FORM, content, fields, account, origin])).hexdigest()
+    fields = sorted((name, value) for name, value in request.fields() if name not in _IGNORED_FIELDS)
+    return hashlib.sha256(orjson.dumps([_VERSION, content, fields, account, origin])).hexdigest()

@@ -1,20 +1,20 @@
-"""Which base URLs surely are one server: those that RFC 3986 makes equal, and no others.
+"""Which base URLs certainly lead to the same server: those that RFC 3986 makes equivalent.
 
-Invariant: pure, and no look at the network. `localhost` and `127.0.0.1` may be two servers, and so may two names of
-one address: whoever knows better says so.
+Invariant: pure; no name is resolved. `localhost` and `127.0.0.1` may be two servers, and so may two names of one
+address: the user can say otherwise.
 """
 
 from __future__ import annotations
 
 from yarl import URL
 
-__all__ = ["normal"]
+__all__ = ["normalized"]
 
 
-def normal(base_url: str) -> str:
-    """The one spelling of a base URL: case, default port, dot segments, escapes, IDNA, and no slash at its end.
+def normalized(base_url: str) -> str:
+    """The canonical spelling of a base URL: case, default port, dot segments, escapes, IDNA, and no trailing slash.
 
-    What is no http address comes back as it is.
+    Returns anything that is not an http address unchanged.
     """
     try:
         url = URL(base_url)

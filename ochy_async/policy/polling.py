@@ -1,8 +1,7 @@
-"""When to look at an analysis again, and when to stop.
+"""When to poll an analysis again, and when to stop.
 
-Invariant: not being finished and failing to ask are different things, each with a patience of
-its own. The vendor advises a look every 3 to 5 s (documented); most analyses take 10 to 30 s
-(documented), and no upper bound is.
+Invariant: an unfinished analysis and a failed poll are different things, each with a patience of its own. The vendor
+advises polling every 3 to 5 s, and most analyses take 10 to 30 s (both documented); no upper bound is documented.
 """
 
 from __future__ import annotations
@@ -18,150 +17,152 @@ from ..field_docs import documented
 from .progress import DurationHistory, ProgressModel
 from .validators import between
 
-__all__ = ["DurationHistory", "PollRateLimit", "PollSchedule", "Polling", "worthwhile"]
+__all__ = ["PollRateLimit", "PollSchedule", "Polling", "poll_delay"]
 
 
 @documented
 @frozen(kw_only=True)
 class Polling:
-    """How an analysis is waited for. Raises `InvalidSettings` for nonsense."""
+    """How to wait for an analysis. Raises `InvalidSettings` for invalid values."""
 
     interval: float = field(default=3.0, validator=between(0.01, 300))
-    """Seconds between looks while nothing better is known (the vendor advises 3 to 5)."""
+    """Seconds between polls until the session has learned better (the vendor advises 3 to 5)."""
     shortest: float = field(default=1.0, validator=between(0.01, 300))
-    """Seconds (give or take the jitter): never look sooner, however likely an answer is; a shorter
+    """The shortest time between polls in seconds, give or take the jitter, however likely an answer is. A shorter
     `interval` lowers it."""
     longest: float = field(default=10.0, validator=between(0.01, 600))
-    """Seconds (give or take the jitter): never look later."""
+    """The longest time between polls in seconds, give or take the jitter."""
     timeout: float = field(default=600.0, validator=between(0.01, 86_400))
-    """Seconds until a wait ends with `WaitTimeout`, unless the call says otherwise."""
+    """Seconds until a wait raises `WaitTimeout`, unless the call has a timeout of its own."""
     patience: float = field(default=120.0, validator=between(0, 86_400))
-    """Seconds for which every look may fail before the wait ends with that error."""
+    """Seconds for which every poll may fail before the wait raises the error of the last one."""
     requests_per_second: float = field(default=10.0, validator=between(0.01, 1000))
-    """The ceiling on looks for all waits of the session together."""
+    """The maximum rate of polls for all waits of the session together."""
 
     def __attrs_post_init__(self) -> None:
         if self.shortest > self.longest:
             raise InvalidSettings(f"Polling.shortest must be at most Polling.longest, {self.longest:g}")
 
 
-_PRICE: Final = (1 / 45, 1 / 6)  # of the time waited so far, and of the interval at least: the lateness worth a request
-_UNSEEN: Final = 0.5  # of the time waited so far: what earlier ones took is no promise, so no pause is longer
-_AHEAD: Final = 0.8  # of what a percentage promises, as long as nothing is known of such promises
-_GARBLED: Final = 3  # answers in a row that make no sense: one or two may be some proxy's
-_LAG: Final = 30.0  # seconds in which an id that was just given may not be known everywhere yet
+_LATENESS_BY_AGE: Final = 1 / 45  # seconds of lateness that are accepted, per second waited so far
+_LATENESS_BY_INTERVAL: Final = 1 / 6  # and at least, per second of the interval
+_MAX_DELAY_BY_AGE: Final = 0.5  # per second waited so far: earlier durations promise nothing, so no delay is longer
+_PREDICTION_SHARE: Final = 0.8  # of the predicted remaining time, until the session has compared such predictions
+_MAX_UNREADABLE: Final = 3  # unreadable answers in a row; one or two may come from a proxy
+_ID_LAG: Final = 30.0  # seconds in which a new id may be unknown to some of the vendor's servers (not documented)
 
 
 @define
 class PollSchedule:
-    """The waiting for one analysis: fed with what each look showed, it says when to look next.
+    """Decides when to poll one analysis, from what each poll showed.
 
-    All times are seconds on one clock; `started` is when the analysis was started, if that is known.
+    All times are seconds on one clock. `started` is when the analysis was started, or None if that is unknown.
     """
 
     polling: Polling
     started: float | None = None
-    _course: ProgressModel = field(default=Factory(lambda watch: ProgressModel(watch.started), takes_self=True))
+    _progress: ProgressModel = field(default=Factory(lambda self: ProgressModel(self.started), takes_self=True))
     _durations: DurationHistory = field(factory=DurationHistory)
     _delay: float = 0.0
     _failing_since: float | None = None
-    _garbled: int = 0
+    _unreadable: int = 0
 
-    def first(self, now: float, durations: DurationHistory) -> float:
-        """Seconds until the first look: at once, unless the analysis is known to be too young."""
+    def first_delay(self, now: float, durations: DurationHistory) -> float:
+        """Seconds until the first poll: 0, unless the analysis is known to be too young to be finished."""
         self._durations = durations
         if self.started is None:
             return 0.0
-        expected = durations.early()
+        expected = durations.first_decile()
         wanted = self.polling.interval if expected is None else min(expected, 3 * self.polling.longest)
         delay = min(wanted, max(0.0, self.started + wanted - now))
-        self._course.unfinished = self.started if delay else None
+        self._progress.last_unfinished = self.started if delay else None
         return delay
 
-    def after_look(self, percentage: float | None, now: float, chance: float, *, pending: bool = False) -> float:
-        """Seconds until the next look, after one that showed `percentage` or that it is `pending`.
+    def after_poll(self, percentage: float | None, now: float, chance: float, *, pending: bool = False) -> float:
+        """Seconds until the next poll, after one that showed `percentage`, or that the analysis is `pending`.
 
-        Looks again when an end is likely enough, judged by earlier analyses, but at least after half as long
-        as it took so far; while none are known, after most of the time that the percentage says is left. On a
-        plateau, and in the queue, less and less often. Jitter of up to a tenth keeps waits that began together
-        from asking together.
+        Once the session knows the durations of earlier analyses, it polls when an answer is likely enough, but at the
+        latest after half the time that the analysis took so far. Until then it polls after most of the time that the
+        percentage predicts. While the percentage does not rise, or the analysis is queued, the delay grows. Jitter of
+        up to a tenth keeps waits that began together from polling together; `chance` is from 0 to 1.
         """
-        self._failing_since, self._garbled = None, 0
-        guess = self._queued(now) if pending else self._running(percentage, now)
-        self._delay = min(self.polling.longest, max(self._shortest, guess))
+        self._failing_since, self._unreadable = None, 0
+        delay = self._queued_delay(now) if pending else self._running_delay(percentage, now)
+        self._delay = min(self.polling.longest, max(self._shortest, delay))
         return self._delay * (0.95 + 0.1 * chance)
 
-    def ended(self, now: float) -> None:
-        """A look showed success: what can be learned from this analysis, the next ones know."""
-        self._course.ended(now, self._durations)
+    def succeeded(self, now: float) -> None:
+        """Adds what this analysis took to the history of the session, after a poll that showed success."""
+        self._progress.succeeded(now, self._durations)
 
     @property
     def _shortest(self) -> float:
         return min(self.polling.shortest, self.polling.interval)
 
-    def _price(self, now: float) -> float:
-        """Seconds of lateness that are worth a request: the longer it took already, the more."""
-        of_age, of_interval = _PRICE
-        return max(of_age * self._course.age(now), of_interval * self.polling.interval)
+    def _accepted_lateness(self, now: float) -> float:
+        """Seconds by which an answer may be noticed late to save a poll: more the longer the analysis takes."""
+        return max(_LATENESS_BY_AGE * self._progress.age(now), _LATENESS_BY_INTERVAL * self.polling.interval)
 
-    def _queued(self, now: float) -> float:
-        """What has not begun cannot be finished sooner than the quickest are."""
-        self._course.waits(now)
-        return self._durations.early() or self._delay * 1.25 or self.polling.interval
+    def _queued_delay(self, now: float) -> float:
+        """An analysis that has not begun cannot finish sooner than the fastest ones do."""
+        self._progress.add_queued(now)
+        return self._durations.first_decile() or self._delay * 1.25 or self.polling.interval
 
-    def _running(self, percentage: float | None, now: float) -> float:
-        mark = self._course.runs(percentage, now)
-        left = self._course.left(now, self._durations)
-        if left:
-            most = max(self.polling.interval, _UNSEEN * self._course.age(now))
-            return min(most, worthwhile(left, self._price(now)))
-        if mark is not None:
-            ahead = _AHEAD * mark.promised
-            return ahead if mark.promised - ahead >= self._shortest else mark.promised
+    def _running_delay(self, percentage: float | None, now: float) -> float:
+        sample = self._progress.add_running(percentage, now)
+        remaining = self._progress.remaining(now, self._durations)
+        if remaining:
+            longest = max(self.polling.interval, _MAX_DELAY_BY_AGE * self._progress.age(now))
+            return min(longest, poll_delay(remaining, self._accepted_lateness(now)))
+        if sample is not None:
+            early = _PREDICTION_SHARE * sample.predicted
+            return early if sample.predicted - early >= self._shortest else sample.predicted
         if percentage is None or not 0 < percentage < 100:
             return self.polling.interval
         return self._delay * 1.25 or self.polling.interval
 
-    def after_trouble(self, error: OchyError, now: float, chance: float) -> float | None:
-        """Seconds until the next look, after one that failed; None where looking on is of no use."""
-        self._garbled = self._garbled + 1 if isinstance(error, UnreadableAnswer) else 0
-        if not (isinstance(error, TryLater) or self._too_young(error, now) or 0 < self._garbled < _GARBLED):
+    def after_error(self, error: OchyError, now: float, chance: float) -> float | None:
+        """Seconds until the next poll, after one that failed; None if polling again cannot help."""
+        self._unreadable = self._unreadable + 1 if isinstance(error, UnreadableAnswer) else 0
+        if not (isinstance(error, TryLater) or self._is_new(error, now) or 0 < self._unreadable < _MAX_UNREADABLE):
             return None
         if self._failing_since is None:
             self._failing_since = now
-        pause = max(self.polling.interval * (1 + chance), getattr(error, "retry_after", None) or 0.0)
-        return pause if now + pause - self._failing_since <= self.polling.patience else None
+        delay = max(self.polling.interval * (1 + chance), getattr(error, "retry_after", None) or 0.0)
+        return delay if now + delay - self._failing_since <= self.polling.patience else None
 
-    def _too_young(self, error: OchyError, now: float) -> bool:
-        return isinstance(error, NotFound) and self.started is not None and now - self.started < _LAG
+    def _is_new(self, error: OchyError, now: float) -> bool:
+        """Whether the id may be unknown only because the analysis was started a moment ago."""
+        return isinstance(error, NotFound) and self.started is not None and now - self.started < _ID_LAG
 
 
-def worthwhile(left: Sequence[float], price: float) -> float:
-    """The first delay at which *delay × share of the ends before it* reaches `price`, all in seconds.
+def poll_delay(remaining: Sequence[float], lateness: float) -> float:
+    """The first delay at which *delay × share of `remaining` before it* reaches `lateness`. All values are seconds.
 
-    So looks are dense where an end is likely and rare where it is not. `left` is sorted: the ends that may come.
+    So polls are frequent when an answer is likely and rare when it is not. `remaining` holds the possible remaining
+    times, sorted.
     """
     soonest = math.inf
-    for n, end in enumerate(left, 1):
-        if end * n >= price * len(left):
-            return min(soonest, end)
-        soonest = price * len(left) / n
+    for count, seconds in enumerate(remaining, 1):
+        if seconds * count >= lateness * len(remaining):
+            return min(soonest, seconds)
+        soonest = lateness * len(remaining) / count
     return soonest
 
 
 @define
 class PollRateLimit:
-    """The ceiling on looks per second, shared by all waits of a session."""
+    """The maximum rate of polls, shared by all waits of a session."""
 
     per_second: float
-    _free: float = 0.0
+    _next_free: float = 0.0
 
     def reserve(self, now: float) -> float:
-        """The moment at which the caller may look; each moment is given out once."""
-        at = max(now, self._free)
-        self._free = at + 1 / self.per_second
+        """Returns when the caller may poll; no other caller gets the same time."""
+        at = max(now, self._next_free)
+        self._next_free = at + 1 / self.per_second
         return at
 
-    def hold(self, until: float) -> None:
-        """The server asked for a pause: nobody looks before `until`."""
-        self._free = max(self._free, until)
+    def pause_until(self, until: float) -> None:
+        """Allows no poll before `until`, because the server asked for a pause."""
+        self._next_free = max(self._next_free, until)

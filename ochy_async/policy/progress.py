@@ -1,7 +1,7 @@
-"""What the looks at one analysis say about its end, in the light of what earlier analyses took.
+"""What the polls of one analysis show about its remaining time, compared with earlier analyses.
 
-Invariant: a percentage is a promise, worth what came of such promises before. Nobody sees an
-analysis begin or end: both lie somewhere between two looks.
+Invariant: a percentage counts only as much as earlier predictions from such percentages were right. No poll shows the
+moment at which an analysis begins or finishes: both lie between two polls.
 """
 
 from __future__ import annotations
@@ -14,120 +14,126 @@ from attrs import define, field, frozen
 
 __all__ = ["DurationHistory", "ProgressModel", "Sample"]
 
-_ENOUGH: Final = 5
-_ALIKE: Final = 10  # percentages of the same ten teach one another
+_MIN_RECORDS: Final = 5
+_BUCKET_WIDTH: Final = 10  # percentages of the same ten are compared with each other
 
 
 @define
 class DurationHistory:
-    """How long the last analyses of the session took: the best guess for the next."""
+    """How long the latest analyses of the session took, and how right the predictions were."""
 
-    _seen: dict[int, deque[float]] = field(factory=dict)
+    _ratios: dict[int, deque[float]] = field(factory=dict)
 
-    def learn(self, seconds: float, percentage: float = 0, promised: float = 1) -> None:
-        """Books what a finished analysis took, all of it or from a percentage on that promised so many seconds."""
-        self._seen.setdefault(_kind(percentage), deque(maxlen=64)).append(seconds / promised)
+    def add(self, seconds: float, percentage: float = 0, predicted: float = 1) -> None:
+        """Adds the seconds that a finished analysis took from a percentage on, and how many had been predicted there.
 
-    def after(self, percentage: float) -> Sequence[float]:
-        """How many times what such a percentage promised it took from there, after 0 in seconds; empty if unknown."""
-        known = self._seen.get(_kind(percentage), ())
-        return known if len(known) >= _ENOUGH else ()
+        Percentage 0 is the beginning: nothing is predicted there, so its ratio is the duration in seconds.
+        """
+        self._ratios.setdefault(_bucket(percentage), deque(maxlen=64)).append(seconds / predicted)
 
-    def early(self) -> float | None:
-        """Seconds by which one in ten was finished; None while too few are known."""
-        known = sorted(self.after(0))
+    def ratios(self, percentage: float) -> Sequence[float]:
+        """Ratios of actual to predicted remaining time at this percentage (at 0 %: seconds); empty if unknown."""
+        known = self._ratios.get(_bucket(percentage), ())
+        return known if len(known) >= _MIN_RECORDS else ()
+
+    def first_decile(self) -> float | None:
+        """Seconds after which one analysis in ten was finished; None while too few are known."""
+        known = sorted(self.ratios(0))
         return known[len(known) // 10] if known else None
 
 
-def _kind(percentage: float) -> int:
-    return int(percentage // _ALIKE) if percentage else -1
+def _bucket(percentage: float) -> int:
+    return int(percentage // _BUCKET_WIDTH) if percentage else -1
 
 
 @frozen
 class Sample:
-    """A moment at which the percentage rose, and how many seconds it promised; the beginning promises nothing."""
+    """A time at which the percentage rose, and the remaining seconds that it predicts; the beginning predicts none."""
 
     at: float
     percentage: float = 0
-    promised: float = 1
+    predicted: float = 1
 
 
 @define
 class ProgressModel:
-    """What the looks at one analysis showed. All times are seconds on one clock.
+    """What the polls of one analysis showed. All times are seconds on one clock.
 
-    `unfinished` is the last moment at which it was surely not finished, if one is known.
+    `last_unfinished` is the last time at which the analysis was certainly not finished, or None.
     """
 
     started: float | None = None
-    unfinished: float | None = None
-    _queued: bool = False
-    _origin: Sample | None = None  # what speed is measured from
+    last_unfinished: float | None = None
+    _was_queued: bool = False
+    _origin: Sample | None = None  # where the measurement of speed begins
     _last: Sample | None = None
-    _marks: dict[int, Sample] = field(factory=dict)  # the last of each kind
+    _samples: dict[int, Sample] = field(factory=dict)  # the last one of each bucket
 
     def age(self, now: float) -> float:
-        """Seconds since it was started, or begun, or first seen to move, whatever is known."""
+        """Seconds since the analysis was started, or began, or first made progress, whichever is known."""
         began = self.started if self.started is not None else self._origin.at if self._origin else now
         return max(0.0, now - began)
 
-    def waits(self, now: float) -> None:
-        """Books a look that showed it in the queue: all that is to be learned of it begins later."""
+    def add_queued(self, now: float) -> None:
+        """Adds a poll that showed the analysis in the queue: only what comes after it tells about durations."""
         self._origin = self._last = None
-        self._marks.clear()
-        self.unfinished, self._queued = now, True
+        self._samples.clear()
+        self.last_unfinished, self._was_queued = now, True
 
-    def runs(self, percentage: float | None, now: float) -> Sample | None:
-        """Books a look that showed it at work; the mark that it made, if the percentage rose."""
+    def add_running(self, percentage: float | None, now: float) -> Sample | None:
+        """Adds a poll that showed the analysis running. Returns a sample if the percentage rose."""
         if self._origin is None:
             self._begin(now)
-        mark = self._mark(percentage, now) if percentage is not None and 0 < percentage < 100 else None
-        if mark:
-            self._put(mark)
-        self.unfinished = now
-        return mark
+        sample = self._sample(percentage, now) if percentage is not None and 0 < percentage < 100 else None
+        if sample:
+            self._store(sample)
+        self.last_unfinished = now
+        return sample
 
-    def _put(self, mark: Sample) -> None:
-        self._last = self._marks[_kind(mark.percentage)] = mark
+    def _store(self, sample: Sample) -> None:
+        self._last = self._samples[_bucket(sample.percentage)] = sample
 
     def _begin(self, now: float) -> None:
-        begun = self.started
-        if self._queued and self.unfinished is not None:
-            begun = (self.unfinished + now) / 2
-        if begun is not None:
-            self._origin = Sample(begun)
-            self._put(self._origin)
+        began = self.started
+        if self._was_queued and self.last_unfinished is not None:
+            began = (self.last_unfinished + now) / 2
+        if began is not None:
+            self._origin = Sample(began)
+            self._store(self._origin)
 
-    def _mark(self, percentage: float, now: float) -> Sample | None:
+    def _sample(self, percentage: float, now: float) -> Sample | None:
         self._origin = origin = self._origin or Sample(now, percentage)
         if now <= origin.at or percentage <= (self._last or origin).percentage:
             return None
-        promised = (now - origin.at) * (100 - percentage) / (percentage - origin.percentage)
-        return Sample(now, percentage, promised)
+        predicted = (now - origin.at) * (100 - percentage) / (percentage - origin.percentage)
+        return Sample(now, percentage, predicted)
 
-    def left(self, now: float, durations: DurationHistory) -> list[float]:
-        """Seconds, sorted, in which it would end if it went on like this or that earlier one; empty if unknown."""
-        mark = self._last
-        if mark is None:
+    def remaining(self, now: float, durations: DurationHistory) -> list[float]:
+        """The remaining seconds, sorted, if the analysis goes on like each of the earlier ones; empty if unknown."""
+        last = self._last
+        if last is None:
             return []
-        passed = now - mark.at
-        ends = [times * mark.promised - passed for times in durations.after(mark.percentage)]
-        return sorted([end for end in ends if end > 0])
+        passed = now - last.at
+        remaining = [ratio * last.predicted - passed for ratio in durations.ratios(last.percentage)]
+        return sorted([seconds for seconds in remaining if seconds > 0])
 
-    def ended(self, now: float, durations: DurationHistory) -> None:
-        """Teaches what a look that showed the end says; nothing where the end may be long ago."""
-        if self.unfinished is None:
+    def succeeded(self, now: float, durations: DurationHistory) -> None:
+        """Adds what the analysis took to `durations`, after a poll that showed success.
+
+        Adds nothing if it may have finished long before that poll.
+        """
+        if self.last_unfinished is None:
             return
-        begun = [Sample(self.unfinished)] if self._queued or self.started is not None else []
-        end = self._end(now, self.unfinished)
-        for mark in self._marks.values() or begun:
-            durations.learn(max(0.0, end - mark.at), mark.percentage, mark.promised)
+        whole = [Sample(self.last_unfinished)] if self._was_queued or self.started is not None else []
+        finished = self._finished(now, self.last_unfinished)
+        for sample in self._samples.values() or whole:
+            durations.add(max(0.0, finished - sample.at), sample.percentage, sample.predicted)
 
-    def _end(self, now: float, before: float) -> float:
-        """The middle between two looks, as long as the percentage does not promise a moment between them.
+    def _finished(self, now: float, before: float) -> float:
+        """When it finished: the time that the percentage predicts, if between the last two polls, else their middle.
 
-        The moment of the look itself would not do: each would teach the next to look later.
+        The time of the poll itself would teach each following session to poll later.
         """
         last = self._last
-        promised = last.at + last.promised if last and last.percentage else now
-        return promised if before < promised < now else (before + now) / 2
+        predicted = last.at + last.predicted if last and last.percentage else now
+        return predicted if before < predicted < now else (before + now) / 2

@@ -1,7 +1,7 @@
-"""Again or not, and after how long.
+"""Whether to retry a request, and after what delay.
 
-Invariant: what may have happened is repeated only where repeating is harmless, and an outage
-is not multiplied: all retries of a session draw on one budget.
+Invariant: a request that may have been executed is repeated only if repeating it is harmless. All retries of a session
+draw on one budget, so that retries do not multiply the load of an outage.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ __all__ = ["Retry", "RetryBudget", "may_repeat", "retry_after"]
 @documented
 @frozen(kw_only=True)
 class Retry:
-    """How often and how patiently a request is repeated. Raises `InvalidSettings` for nonsense."""
+    """How often and after what delays a request is repeated. Raises `InvalidSettings` for invalid values."""
 
     attempts: int = field(default=5, validator=between(1, 20, whole=True))
-    """All attempts of one request, the first included."""
+    """The number of attempts of one request, including the first."""
     first_delay: float = field(default=0.5, validator=between(0, 60))
-    """Seconds; doubles with each attempt. The real delay is drawn from 0 to this (full jitter)."""
+    """Seconds; doubles with each attempt. The actual delay is drawn between 0 and this value (full jitter)."""
     longest_delay: float = field(default=20.0, validator=between(0, 600))
-    """Seconds: where the doubling ends."""
+    """Seconds; the delay does not grow beyond this."""
     longest_retry_after: float = field(default=60.0, validator=between(0, 3600))
-    """Seconds. A server that asks for more gets no sleep: the call ends with its error at once."""
+    """Seconds. If a server asks for a longer pause, the call raises the error at once."""
     budget: float = field(default=20.0, validator=between(0, 10_000))
-    """Retries that the whole session may make in a row; `earned` of one comes back with each success."""
+    """Retries that the whole session may make in a row; each success gives `earned` of one back."""
     earned: float = field(default=0.2, validator=between(0, 1))
-    """How much of a retry each success gives back to the budget."""
+    """The share of a retry that each success gives back to the budget."""
 
     def delay(self, error: OchyError, attempt: int, chance: float) -> float | None:
-        """Seconds until the next attempt after `attempt` ended with `error`; None to give up.
+        """Seconds until the next attempt, after attempt number `attempt` raised `error`; None if there is none.
 
-        `chance` is from 0 to 1. A `Retry-After` is the least that is waited, jitter comes on top.
+        `chance` is from 0 to 1. `Retry-After` is the minimum; jitter is added to it.
         """
         if attempt >= self.attempts:
             return None
@@ -54,7 +54,7 @@ class Retry:
 
 @define
 class RetryBudget:
-    """What is left for retries in a session: spent by each, earned back by successes."""
+    """The retries that a session may still make: each retry spends one, each success earns a part of one."""
 
     settings: Retry
     left: float = field(init=False)
@@ -63,43 +63,43 @@ class RetryBudget:
         self.left = self.settings.budget
 
     def spend(self) -> bool:
-        """Takes one retry; False where none is left."""
+        """Takes one retry from the budget. Returns False if none is left."""
         if self.left < 1:
             return False
         self.left -= 1
         return True
 
     def earn(self) -> None:
-        """Books a success."""
+        """Adds what a success earns."""
         self.left = min(self.settings.budget, self.left + self.settings.earned)
 
 
 def may_repeat(error: OchyError, repeatable: bool) -> bool:
-    """Whether a request that ended with `error` may be sent again.
+    """Whether a request that raised `error` may be sent again.
 
-    A request that creates or charges (`repeatable` False) only where it surely did not happen: it
-    never left, it was cut short, or the server refused it for its rate alone.
+    A request that creates or charges something (`repeatable` False) may be repeated only if it certainly did not
+    happen: it was never sent, it was cut short, or the server refused it because of its rate alone.
     """
     if isinstance(error, ConnectionFailed):
-        if error.status == _PROXY_WANTS_CREDENTIALS:  # the same ones again only get an account locked
+        if error.status == _PROXY_AUTH_REQUIRED:  # repeating wrong credentials may lock the account
             return False
         return repeatable or error.phase is not Phase.COMPLETE
     return isinstance(error, RateLimited) or (repeatable and isinstance(error, ServerError))
 
 
-_PROXY_WANTS_CREDENTIALS: Final = 407
-_FUTURE: Final = 10.0 * 365 * 86400
+_PROXY_AUTH_REQUIRED: Final = 407
+_TEN_YEARS: Final = 10.0 * 365 * 86400
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """The seconds that a `Retry-After` header asks for: a number, a date, or None for garbage.
+    """The seconds that a `Retry-After` header asks for, as a number or a date; None if it holds neither.
 
-    A date is measured against the answer's own `Date`, else against `now` (UTC).
+    A date is compared with the answer's own `Date`, or else with `now` (UTC).
     """
-    said = headers.get("retry-after", "").strip()
-    if said.replace(".", "", 1).isdecimal() and said.isascii():
-        return min(float(said), _FUTURE)
-    until = _date(said)
+    value = headers.get("retry-after", "").strip()
+    if value.replace(".", "", 1).isdecimal() and value.isascii():
+        return min(float(value), _TEN_YEARS)
+    until = _date(value)
     if until is None:
         return None
     return max(0.0, (until - (_date(headers.get("date", "")) or now)).total_seconds())

@@ -1,7 +1,6 @@
-"""What became of a start: the one request that costs money and has no idempotency key.
+"""Whether a start happened: the one request that costs a credit and has no idempotency key.
 
-Invariant: uncertain unless it is known. Only a start that surely did not happen may be sent
-again; nothing is ever bought twice on a guess.
+Invariant: a start is uncertain unless its fate is known. Only a start that certainly did not happen may be sent again.
 """
 
 from __future__ import annotations
@@ -14,41 +13,42 @@ from ..protocol.answer import ID_KEYS
 from ..protocol.error_mapping import json_of
 from ..protocol.wire import Response
 
-__all__ = ["Fate", "fate_of_answer", "fate_of_trouble"]
+__all__ = ["Fate", "fate_of_answer", "fate_without_answer"]
 
 
 class Fate(enum.Enum):
-    """What is known of a start."""
+    """What is known about a start."""
 
     ACCEPTED = "accepted"
-    """The server gave an id: charged, and never to be sent again."""
+    """The server returned an id: the start is charged, and never sent again."""
     REFUSED = "refused"
-    """The server refused it by a documented answer: not started."""
+    """The server refused the start with a documented answer: nothing was started."""
     NOT_HAPPENED = "not happened"
-    """It cannot have reached the server whole: may be sent again."""
+    """The complete request cannot have reached the server: the start may be sent again."""
     UNCERTAIN = "uncertain"
-    """It may have been charged: to be looked up, never sent again."""
+    """The start may have been charged: it is reconciled, never sent again."""
 
 
 REFUSALS: Final = frozenset({400, 401, 402, 403, 404, 413, 429})
-"""The documented refusals, and 429, which by its meaning is one. 422 counts only in the vendor's own form."""
+"""The documented refusals, and 429, which means a refusal by its definition. 422 counts only with the vendor's own JSON
+(inferred, not documented)."""
 
 
-def fate_of_trouble(phase: Phase) -> Fate:
+def fate_without_answer(phase: Phase) -> Fate:
     """The fate of a start that got no answer."""
     return Fate.UNCERTAIN if phase is Phase.COMPLETE else Fate.NOT_HAPPENED
 
 
 def fate_of_answer(response: Response) -> Fate:
-    """The fate of a start that got this answer. An id settles it, whatever else is odd.
+    """The fate of a start that got this answer. An id decides, whatever else the answer says.
 
-    The id is looked for as the reader of the answer does: under the first key that holds something.
+    The id is found as `StartAnswer` finds it: under the first key that has a value.
     """
     body = _body(response)
-    named = next((body[key] for key in ID_KEYS if body.get(key) not in (None, "")), None)
+    analysis_id = next((body[key] for key in ID_KEYS if body.get(key) not in (None, "")), None)
     if 200 <= response.status < 300:
-        return Fate.ACCEPTED if _is_id(named) else Fate.UNCERTAIN
-    if named is not None:
+        return Fate.ACCEPTED if _is_id(analysis_id) else Fate.UNCERTAIN
+    if analysis_id is not None:
         return Fate.UNCERTAIN  # an analysis exists, whatever the status says
     if response.status in REFUSALS or (response.status == 422 and "detail" in body):
         return Fate.REFUSED

@@ -1,6 +1,6 @@
-"""Refusing nonsense where it is written: bounds for settings, told with the bound.
+"""Bounds for settings, checked when a setting is created.
 
-Invariant: a setting that exists is sane.
+Invariant: a settings object that exists is valid.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ __all__ = ["between"]
 
 
 def between(low: float, high: float, *, whole: bool = False) -> Callable[[Any, Attribute[Any], Any], None]:
-    """An attrs validator for a number from `low` to `high`, `whole` or not. Raises `InvalidSettings`."""
+    """An attrs validator for a number from `low` to `high`, an integer if `whole`. Raises `InvalidSettings`."""
     kinds: Any = int if whole else (int, float)
 
     def check(owner: Any, attribute: Attribute[Any], value: Any) -> None:
-        number = isinstance(value, kinds) and not isinstance(value, bool)
-        if not number or not low <= value <= high:  # NaN is in no range
+        is_number = isinstance(value, kinds) and not isinstance(value, bool)
+        if not is_number or not low <= value <= high:  # NaN is never in range
             where = f"{type(owner).__name__}.{attribute.name}"
             raise InvalidSettings(
                 f"{where} must be a {'whole ' if whole else ''}number from {low:g} to {high:g}, not {value!r}"

@@ -51,7 +51,7 @@ from ochy_async.events import AnalysisStarted, Event, ReconciliationAttempted, S
 from ochy_async.journal.contract import Entry, Kept
 from ochy_async.journal.memory import MemoryJournal
 from ochy_async.policy.clip_states import State
-from ochy_async.policy.limits import Concurrency
+from ochy_async.policy.concurrency import Concurrency
 from ochy_async.protocol.routes import LIST_ANALYSES, LIST_SUBJECT_ANALYSES, START
 from tests.conftest import Recorded, direct_session, loop_clock, real_session, world
 from tests.support.virtual_time import in_virtual_time
@@ -182,7 +182,7 @@ def test_the_input_is_read_as_there_is_room() -> None:
             await anext(batch.run(endless()))
             return len(taken)
 
-    assert in_virtual_time(story()) <= concurrency.room + 2
+    assert in_virtual_time(story()) <= concurrency.total + 2
 
 
 def test_each_clip_may_have_a_request_of_its_own() -> None:

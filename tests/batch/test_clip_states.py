@@ -22,12 +22,11 @@ from ochy_async.errors import (
     StartAttempt,
     UncertainStart,
 )
-from ochy_async.policy.clip_states import FINISHED, MOVES, NEXT, State, Step
+from ochy_async.policy.clip_states import FINISHED, NEXT_STEP, TRANSITIONS, State, Step
+from ochy_async.policy.concurrency import Concurrency, UploadLimit
 from ochy_async.policy.credit_guard import CreditGuard, StopReason
 from ochy_async.policy.identity import identity
-from ochy_async.policy.limits import Concurrency
-from ochy_async.policy.reconciling import candidates_of, pauses, the_one_meant
-from ochy_async.policy.uploading import UploadLimit
+from ochy_async.policy.reconciliation import candidates_of, lookup_delays, unambiguous_match
 from ochy_async.protocol.analysis import AnalysisList, ListedAnalysis
 
 # --- states -------------------------------------------------------------------------------------
@@ -35,17 +34,17 @@ from ochy_async.protocol.analysis import AnalysisList, ListedAnalysis
 
 def test_every_state_has_a_next_step_and_its_moves() -> None:
     """No clip can be anywhere where nobody knows what to do."""
-    assert NEXT.keys() == MOVES.keys() == {None, *State}
+    assert NEXT_STEP.keys() == TRANSITIONS.keys() == {None, *State}
 
 
 def test_only_what_surely_did_not_happen_is_bought() -> None:
     """The one table that spends money."""
-    assert {state for state, step in NEXT.items() if step is Step.START} == {None, State.OPEN}
+    assert {state for state, step in NEXT_STEP.items() if step is Step.START} == {None, State.OPEN}
 
 
 def test_a_start_is_intended_before_anything_else() -> None:
     """Nothing becomes started, refused or uncertain but by way of an intent."""
-    before = {after: {state for state, moves in MOVES.items() if after in moves} for after in State}
+    before = {after: {state for state, moves in TRANSITIONS.items() if after in moves} for after in State}
     assert before[State.INTENDED] == {None, State.OPEN}
     assert before[State.REFUSED] == before[State.UNCERTAIN] == {State.INTENDED}
     assert before[State.STARTED] == {State.INTENDED, State.UNCERTAIN}
@@ -54,8 +53,8 @@ def test_a_start_is_intended_before_anything_else() -> None:
 
 def test_results_are_given_up_by_the_users_word_only() -> None:
     """What is analyzed stays analyzed, or is opened to be bought anew; a batch by itself takes no step from it."""
-    assert MOVES[State.ANALYZED] == {State.ANALYZED, State.OPEN}
-    assert {NEXT[state] for state in FINISHED} == {Step.NOTHING}
+    assert TRANSITIONS[State.ANALYZED] == {State.ANALYZED, State.OPEN}
+    assert {NEXT_STEP[state] for state in FINISHED} == {Step.NOTHING}
 
 
 def test_only_what_is_finished_may_be_bought_anew() -> None:
@@ -113,10 +112,10 @@ def widths(*news: OchyError | None, every: float = 10.0) -> list[int]:
     window, found = UploadLimit.of(None), []
     for moment, error in enumerate(news):
         if error is None:
-            window.went_well(1.0)
+            window.succeeded(1.0)
         else:
-            window.trouble(error, moment * every)
-        found.append(window.width)
+            window.failed(error, moment * every)
+        found.append(window.slots)
     return found
 
 
@@ -138,11 +137,11 @@ def test_one_burst_of_trouble_is_one_piece_of_news() -> None:
     """Uploads that were under way together do not halve the width one after the other."""
     window = UploadLimit.of(None)
     for _ in range(100):
-        window.went_well(1.0)
-    wide = window.width
+        window.succeeded(1.0)
+    wide = window.slots
     for _ in range(10):
-        window.trouble(RateLimited(), 1.0)
-    assert window.width == wide // 2
+        window.failed(RateLimited(), 1.0)
+    assert window.slots == wide // 2
 
 
 @pytest.mark.parametrize("error", [ClipRefused(), BuyCredits(), KeyRefused()], ids=lambda error: type(error).__name__)
@@ -154,9 +153,9 @@ def test_what_the_line_is_not_to_blame_for_changes_nothing(error: OchyError) -> 
 def test_a_width_that_was_asked_for_is_kept() -> None:
     """Only where it is left to the library does it adapt."""
     window = UploadLimit.of(5)
-    window.went_well(1.0)
-    window.trouble(RateLimited(), 0.0)
-    assert window.width == 5
+    window.succeeded(1.0)
+    window.failed(RateLimited(), 0.0)
+    assert window.slots == 5
 
 
 @pytest.mark.parametrize("bad", [{"uploads": 0}, {"in_flight": 0}, {"checks": 1.5}, {"collecting": True}], ids=str)
@@ -174,25 +173,25 @@ def test_the_guard_counts_intents() -> None:
     guard = CreditGuard(2)
     assert (guard.admit(0), guard.admit(0)) == (0, 0)
     assert isinstance(guard.admit(0), StopReason)
-    guard.give_back()
+    guard.release_credit()
     assert guard.admit(0) == 0
     assert isinstance(guard.admit(0), StopReason)
 
 
 def test_what_was_spent_before_counts() -> None:
     """Earlier runs of the same journal."""
-    assert isinstance(CreditGuard(5, earlier=5).admit(0), StopReason)
+    assert isinstance(CreditGuard(5, spent_earlier=5).admit(0), StopReason)
 
 
 def test_each_limit_counts_down_and_is_told() -> None:
     """The nearer of the two says how much is left; the one that is reached says why nothing more is."""
-    guard = CreditGuard(most=9, most_per_run=2, earlier=6)
-    assert (guard.left, guard.admit(0), guard.left, guard.admit(0), guard.left) == (2, 0, 1, 0, 0)
+    guard = CreditGuard(limit=9, limit_per_run=2, spent_earlier=6)
+    assert (guard.remaining, guard.admit(0), guard.remaining, guard.admit(0), guard.remaining) == (2, 0, 1, 0, 0)
     closed = guard.admit(0)
     assert isinstance(closed, StopReason)
     assert "2 credits for one run" in closed.reason
-    guard.earlier = 7
-    assert guard.left == 0
+    guard.spent_earlier = 7
+    assert guard.remaining == 0
     closed = guard.admit(0)
     assert isinstance(closed, StopReason)
     assert "limit of 9 credits is reached" in closed.reason
@@ -200,8 +199,8 @@ def test_each_limit_counts_down_and_is_told() -> None:
 
 def test_a_limit_that_was_exceeded_leaves_nothing() -> None:
     """Earlier runs had a higher one: what is left is nothing, and not a number below it."""
-    guard = CreditGuard(most=3, earlier=5)
-    assert guard.left == 0
+    guard = CreditGuard(limit=3, spent_earlier=5)
+    assert guard.remaining == 0
     assert isinstance(guard.admit(0), StopReason)
 
 
@@ -283,13 +282,13 @@ def test_only_what_can_be_nothing_else_is_adopted(
     """One candidate on a lane of its own; without a lane, one that fits and that nobody else can claim."""
     known = {"known"}
     found = candidates_of(DOUBT, AnalysisList(tuple(items)), known)
-    only = the_one_meant(found, known, rivals, own_subject=own)
+    only = unambiguous_match(found, known, rivals, own_subject=own)
     assert (only and only.analysis_id) == meant, what
 
 
 def test_lookups_come_less_and_less_often_and_end() -> None:
     """At once, then after 3 s, then at twice the age each; a doubt of yesterday is looked up once."""
-    assert list(accumulate(pauses(0.0))) == [3, 6, 12, 24, 48, 96]
-    assert list(pauses(20.0)) == [20, 40]
-    assert not list(pauses(60.0))
-    assert not list(pauses(86_400))
+    assert list(accumulate(lookup_delays(0.0))) == [3, 6, 12, 24, 48, 96]
+    assert list(lookup_delays(20.0)) == [20, 40]
+    assert not list(lookup_delays(60.0))
+    assert not list(lookup_delays(86_400))

@@ -16,7 +16,7 @@ from ochy_async.errors import InvalidSettings, JournalUnusable
 from ochy_async.journal.memory import MemoryJournal
 from ochy_async.policy.clip_states import State
 from ochy_async.policy.identity import identity
-from ochy_async.policy.origins import normal
+from ochy_async.policy.origins import normalized
 from ochy_async.transport import ApiKey
 from tests.conftest import QUICK, world
 from tests.support.canary import API_KEY
@@ -47,7 +47,7 @@ USUAL = "https://partner-api.ochy-prod.com"
 )
 def test_spellings_that_rfc_3986_makes_equal_are_one(spelt: str, expected: str) -> None:
     """Scheme, host, port, dot segments, escapes and the slash at the end have one spelling each."""
-    assert normal(spelt) == expected
+    assert normalized(spelt) == expected
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_spellings_that_rfc_3986_makes_equal_are_one(spelt: str, expected: str) 
 )
 def test_what_may_be_another_server_stays_another(one: str, other: str) -> None:
     """Nobody can tell without asking; a journal refuses them until it is told."""
-    assert normal(one) != normal(other)
+    assert normalized(one) != normalized(other)
 
 
 PARTS = st.text("abcXYZ019._~-%é", min_size=1, max_size=8)
@@ -74,9 +74,9 @@ PARTS = st.text("abcXYZ019._~-%é", min_size=1, max_size=8)
 def test_the_one_spelling_is_its_own(host: str, path: list[str]) -> None:
     """It changes no more, and the case of a host, a default port and dots never make another one of it."""
     rest = "".join(f"/{part}" for part in path)
-    once = normal(f"https://{host}{rest}")
-    assert normal(once) == once
-    assert normal(f"HTTPS://{host.swapcase()}:443/./x/..{rest}/") == once
+    once = normalized(f"https://{host}{rest}")
+    assert normalized(once) == once
+    assert normalized(f"HTTPS://{host.swapcase()}:443/./x/..{rest}/") == once
 
 
 @pytest.mark.parametrize("spelt", ["http://127.0.0.1@evil.example", "http://127.0.0.1\\@evil.example", "http://127.1"])

@@ -13,8 +13,7 @@ from anyio import current_time, sleep
 from ochy_async import Clip, SideView
 from ochy_async.emulator import Service, sample_clip
 from ochy_async.emulator.messages import ServiceRequest
-from ochy_async.policy.concurrency import FIRST, InFlightLimit
-from ochy_async.policy.limits import Concurrency
+from ochy_async.policy.concurrency import INITIAL_IN_FLIGHT, Concurrency, InFlightLimit
 from tests.conftest import direct_session, world
 from tests.support.virtual_time import in_virtual_time
 
@@ -64,30 +63,30 @@ def test_the_flight_widens_with_each_that_is_begun_at_once(most: int, looks: str
     """One more for one that was begun (b), one less for one that was queued (q), within its limits."""
     flight = InFlightLimit(most)
     for look in looks:
-        flight.first_look(queued=look == "q")
-    assert flight.width == width
+        flight.first_poll(queued=look == "q")
+    assert flight.slots == width
 
 
 def test_an_idle_server_is_filled() -> None:
     """Where a hundred are analyzed at once, more than the first few dozen are given to it, and the end comes sooner."""
     narrow, wide = (Crowded(world(slots=100, durations=(30.0, 30.0))) for _ in range(2))
-    most = in_virtual_time(taken(narrow, 200, concurrency=Concurrency(in_flight=FIRST)))
+    most = in_virtual_time(taken(narrow, 200, concurrency=Concurrency(in_flight=INITIAL_IN_FLIGHT)))
     assert in_virtual_time(taken(wide, 200)) < 0.75 * most
-    assert narrow.most <= FIRST < 2 * FIRST < wide.most <= Concurrency().in_flight
+    assert narrow.most <= INITIAL_IN_FLIGHT < 2 * INITIAL_IN_FLIGHT < wide.most <= Concurrency().in_flight
 
 
 def test_a_busy_server_gets_no_long_queue() -> None:
     """Where four are analyzed at once, only what these four have promised waits behind the first few dozen."""
     service = Crowded(world(slots=4, durations=(30.0, 30.0)))
     in_virtual_time(taken(service, 80))
-    assert service.most <= FIRST + 4
+    assert service.most <= INITIAL_IN_FLIGHT + 4
 
 
 def test_the_bound_holds_however_idle_the_server_is() -> None:
     """`in_flight` is a bound, and not only where the flight begins."""
     service = Crowded(world(slots=100, durations=(30.0, 30.0)))
     in_virtual_time(taken(service, 80, concurrency=Concurrency(in_flight=40)))
-    assert FIRST < service.most <= 40
+    assert INITIAL_IN_FLIGHT < service.most <= 40
 
 
 def test_the_room_grows_with_the_flight_only() -> None:
@@ -106,7 +105,7 @@ def test_the_room_grows_with_the_flight_only() -> None:
             await anext(batch.run(counted()))
             return read
 
-    assert in_virtual_time(story()) <= FIRST + concurrency.extra_slots + 2 < concurrency.room
+    assert in_virtual_time(story()) <= INITIAL_IN_FLIGHT + concurrency.extra_slots + 2 < concurrency.total
 
 
 # --- uploads --------------------------------------------------------------------------------------
@@ -176,7 +175,7 @@ def test_what_has_ended_is_let_go() -> None:
         raise AssertionError("there were fewer than eighty")
 
     clips_, outcomes = in_virtual_time(story())
-    assert clips_ <= concurrency.room + 1
+    assert clips_ <= concurrency.total + 1
     assert outcomes <= 1
 
 

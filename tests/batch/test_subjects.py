@@ -15,7 +15,7 @@ from ochy_async.emulator import DisconnectAfter, FaultPlan, FaultRule, ReplaceBo
 from ochy_async.errors import ConnectionFailed, InvalidRequest, OchyError
 from ochy_async.events import SubjectCreated
 from ochy_async.journal.memory import MemoryJournal
-from ochy_async.policy.limits import Concurrency
+from ochy_async.policy.concurrency import Concurrency
 from ochy_async.protocol.routes import CREATE_SUBJECT, GET_SUBJECT, LIST_SUBJECTS, START
 from tests.conftest import Recorded, direct_session, world
 from tests.support.virtual_time import in_virtual_time

@@ -25,7 +25,7 @@ from ochy_async.errors import JournalFull
 from ochy_async.journal.contract import Entry, Kept
 from ochy_async.journal.memory import MemoryJournal
 from ochy_async.policy.clip_states import State
-from ochy_async.policy.limits import Concurrency
+from ochy_async.policy.concurrency import Concurrency
 from ochy_async.protocol.routes import START
 from tests.batch.test_batch import batched, charges, clip, clips, named, states, words
 from tests.conftest import Recorded, direct_session, world

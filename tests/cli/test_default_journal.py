@@ -104,7 +104,7 @@ def test_a_doubt_of_one_clip_is_told_whole(shop: Shop) -> None:
 def quick_lookups(shop: Shop, *args: str) -> Result:
     """Lookups that do not go on for two minutes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ochy_async.policy.reconciling._LAG", 0.0)
+        patch.setattr("ochy_async.policy.reconciliation._LISTING_LAG", 0.0)
         return shop.analyze(*args)
 
 

@@ -22,7 +22,7 @@ from ochy_async.journal.contract import Entry, Journal, Kept, Past, Tally
 from ochy_async.journal.memory import MemoryJournal
 from ochy_async.journal.sqlite.journal import SqliteJournal
 from ochy_async.journal.sqlite.store import PAGE
-from ochy_async.policy.clip_states import MOVES, State
+from ochy_async.policy.clip_states import TRANSITIONS, State
 
 pytestmark = pytest.mark.anyio
 
@@ -229,7 +229,7 @@ async def test_only_the_moves_that_there_are(state: State | None, wanted: State)
     """Every pair of states, in memory: the file shares the rule."""
     async with MemoryJournal() as journal:
         entry = new() if state is None else await led(journal, state)
-        if wanted in MOVES[state]:
+        if wanted in TRANSITIONS[state]:
             assert (await journal.put(evolve(entry, state=wanted))).state is wanted
         else:
             with pytest.raises(JournalConflict, match=f"cannot become {wanted}"):
@@ -417,7 +417,7 @@ def step(chance: random.Random) -> Callable[[Journal], Awaitable[object]]:
 
     async def put(journal: Journal) -> object:
         stored = await journal.get(key)
-        moves = sorted(MOVES[None if stored is None else stored.state])
+        moves = sorted(TRANSITIONS[None if stored is None else stored.state])
         state = moves[int(place * len(moves))] if sane else any_state
         known = 0 if stored is None else stored.version
         entry = new(key, state=state, version=known if sane else version, analysis_id=analysis_id, credits=version)

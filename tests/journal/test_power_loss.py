@@ -19,7 +19,7 @@ from ochy_async.journal.contract import Entry, Kept
 from ochy_async.journal.sqlite import store
 from ochy_async.journal.sqlite.errors import SQLITE_ERRORS
 from ochy_async.journal.sqlite.journal import SqliteJournal
-from ochy_async.policy.clip_states import NEXT, Step
+from ochy_async.policy.clip_states import NEXT_STEP, Step
 from ochy_async.protocol.routes import START
 from ochy_async.protocol.wire import Request, Response
 from tests.conftest import QUICK, direct_session, world
@@ -110,7 +110,7 @@ def _forgotten(opened: store.Store, marks: list[Any]) -> Iterator[str]:
     names = {entry.name: entry for _, entry in opened.entries((), 0)}
     for mark in marks:
         if isinstance(mark, Sent):
-            if mark not in names or NEXT[names[mark].state] is Step.START:
+            if mark not in names or NEXT_STEP[names[mark].state] is Step.START:
                 yield f"{mark} would be bought again."
         elif mark is not None:
             stored, kept = mark

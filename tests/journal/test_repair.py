@@ -30,7 +30,7 @@ from ochy_async.errors import JournalBusy, JournalDamaged, JournalUnusable
 from ochy_async.journal.sqlite import store
 from ochy_async.journal.sqlite.journal import SqliteJournal
 from ochy_async.journal.sqlite.repair import examine, repair
-from ochy_async.policy.clip_states import NEXT, State, Step
+from ochy_async.policy.clip_states import NEXT_STEP, State, Step
 
 pytestmark = pytest.mark.anyio
 
@@ -64,7 +64,7 @@ async def test_a_journal_without_its_log_can_be_repaired(path: Path) -> None:
     repair(path, doubting(LATER))
     async with SqliteJournal(path) as journal:
         states = {entry.key: entry.state async for entry in journal.entries()}
-        assert Step.START not in {NEXT[state] for state in states.values()}
+        assert Step.START not in {NEXT_STEP[state] for state in states.values()}
         assert State.INTENDED not in states.values()
         assert len(states) == 2 * len(State)
         assert {state for state in State if list(states.values()).count(state) == 2} >= {State.FAILED, State.REFUSED}

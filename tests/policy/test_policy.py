@@ -30,10 +30,11 @@ from ochy_async.errors import (
     StartAttempt,
     UnreadableAnswer,
 )
-from ochy_async.policy.polling import DurationHistory, PollRateLimit, PollSchedule
-from ochy_async.policy.reconciling import candidates_of
+from ochy_async.policy.polling import PollRateLimit, PollSchedule
+from ochy_async.policy.progress import DurationHistory
+from ochy_async.policy.reconciliation import candidates_of
 from ochy_async.policy.retry import RetryBudget, may_repeat
-from ochy_async.policy.start_fate import Fate, fate_of_answer, fate_of_trouble
+from ochy_async.policy.start_fate import Fate, fate_of_answer, fate_without_answer
 from ochy_async.protocol.analysis import AnalysisList, ListedAnalysis, start_call
 from ochy_async.protocol.wire import Response, Upload
 
@@ -155,7 +156,7 @@ def test_only_a_pause_or_a_server_in_trouble_is_asked_again(cls: type[OchyError]
 )
 def test_a_start_without_an_answer_is_uncertain_once_it_was_whole(phase: Phase, fate: Fate) -> None:
     """Not sent and cut short are surely nothing; after the last byte nobody knows."""
-    assert fate_of_trouble(phase) is fate
+    assert fate_without_answer(phase) is fate
 
 
 ID: dict[str, Any] = {"message": "Analysis started", "video_id": "a1"}
@@ -242,36 +243,36 @@ def durations(*seconds: float) -> DurationHistory:
     """What was learned from analyses that took so long."""
     learned = DurationHistory()
     for each in seconds:
-        learned.learn(each)
+        learned.add(each)
     return learned
 
 
 def test_an_analysis_of_unknown_age_is_looked_at_at_once() -> None:
     """It may be finished for hours."""
-    assert PollSchedule(Polling()).first(1000, DurationHistory()) == 0
+    assert PollSchedule(Polling()).first_delay(1000, DurationHistory()) == 0
 
 
 @pytest.mark.parametrize(("age", "delay"), [(0, 3), (1, 2), (3, 0), (500, 0), (-50, 3)])
 def test_a_young_analysis_is_given_its_interval(age: float, delay: float) -> None:
     """An analysis that was just started cannot be finished; a clock that is ahead delays by no more."""
-    assert PollSchedule(Polling(interval=3), started=1000 - age).first(1000, DurationHistory()) == delay
+    assert PollSchedule(Polling(interval=3), started=1000 - age).first_delay(1000, DurationHistory()) == delay
 
 
 def test_the_first_look_learns_from_earlier_analyses() -> None:
     """Once some have finished, the first look comes when one in ten would be."""
     watch = PollSchedule(Polling(interval=3, longest=10), started=1000)
-    assert watch.first(1000, durations(12, 14, 16, 18)) == 3
-    assert watch.first(1000, durations(12, 14, 16, 18, 20)) == 12
-    assert watch.first(1005, durations(12, 14, 16, 18, 20)) == 7
-    assert watch.first(1000, durations(*[400] * 9)) == 30
+    assert watch.first_delay(1000, durations(12, 14, 16, 18)) == 3
+    assert watch.first_delay(1000, durations(12, 14, 16, 18, 20)) == 12
+    assert watch.first_delay(1005, durations(12, 14, 16, 18, 20)) == 7
+    assert watch.first_delay(1000, durations(*[400] * 9)) == 30
 
 
 def test_durations_forget() -> None:
     """Only the latest analyses count: the vendor may be faster tomorrow."""
     learned = durations(*[100] * 64, *[10] * 64)
-    assert learned.early() == 10
-    assert durations(*range(10, 20)).early() == 11
-    assert durations(1, 2, 3, 4).early() is None
+    assert learned.first_decile() == 10
+    assert durations(*range(10, 20)).first_decile() == 11
+    assert durations(1, 2, 3, 4).first_decile() is None
 
 
 percentages = st.none() | st.floats(-50, 200) | st.sampled_from([0.0, 45.0, 99.9, 100.0])
@@ -298,7 +299,7 @@ def test_a_look_is_never_too_soon_and_never_too_late(
     watch, now = PollSchedule(polling, started), 1000.0
     for percentage, passed, chance in looks:
         now += passed
-        delay = watch.after_look(percentage, now, chance)
+        delay = watch.after_poll(percentage, now, chance)
         assert shortest * 0.95 - 1e-9 <= delay <= polling.longest * 1.05 + 1e-9
 
 
@@ -306,20 +307,20 @@ def test_a_look_is_never_too_soon_and_never_too_late(
 def test_without_a_usable_percentage_the_interval_is_kept(percentage: float | None) -> None:
     """Absent, zero, or past the end: the vendor's advice is all there is."""
     watch = PollSchedule(Polling(interval=3), started=1000)
-    assert [watch.after_look(percentage, 1010 + n, 0.5) for n in range(3)] == pytest.approx([3, 3, 3])
+    assert [watch.after_poll(percentage, 1010 + n, 0.5) for n in range(3)] == pytest.approx([3, 3, 3])
 
 
 def test_the_percentage_says_when_to_look() -> None:
     """Half done after 10 s: another look after most of the other 10 s."""
     watch = PollSchedule(Polling(interval=3, longest=60), started=1000)
-    assert watch.after_look(50, 1010, 0.5) == pytest.approx(8)
-    assert watch.after_look(90, 1018, 0.5) == pytest.approx(2)
+    assert watch.after_poll(50, 1010, 0.5) == pytest.approx(8)
+    assert watch.after_poll(90, 1018, 0.5) == pytest.approx(2)
 
 
 def test_a_plateau_is_looked_at_less_and_less_often() -> None:
     """A percentage that does not move, or falls, backs off to the longest delay."""
     watch = PollSchedule(Polling(interval=3, longest=10), started=990)
-    delays = [watch.after_look(percentage, 1000 + n, 0.5) for n, percentage in enumerate([70, 70, 60, 70, 70, 70, 70])]
+    delays = [watch.after_poll(percentage, 1000 + n, 0.5) for n, percentage in enumerate([70, 70, 60, 70, 70, 70, 70])]
     assert delays == sorted(delays)
     assert delays[1] == pytest.approx(delays[0] * 1.25)
     assert delays[-1] == pytest.approx(10)
@@ -327,7 +328,7 @@ def test_a_plateau_is_looked_at_less_and_less_often() -> None:
 
 def test_waits_that_began_together_drift_apart() -> None:
     """Jitter of up to a tenth."""
-    delays = [PollSchedule(Polling(), started=1000).after_look(None, 1010, chance) for chance in (0.0, 0.5, 1.0)]
+    delays = [PollSchedule(Polling(), started=1000).after_poll(None, 1010, chance) for chance in (0.0, 0.5, 1.0)]
     assert delays == pytest.approx([2.85, 3, 3.15])
 
 
@@ -335,49 +336,49 @@ def test_failing_looks_have_a_patience_of_their_own() -> None:
     """Failing to ask is not being unfinished: it goes on for `patience` seconds, then ends."""
     watch, now = PollSchedule(Polling(interval=10, patience=60), started=0), 1000.0
     for _ in range(6):
-        delay = watch.after_trouble(ServerError(), now, 0.0)
+        delay = watch.after_error(ServerError(), now, 0.0)
         assert delay == 10
         now += delay
-    assert watch.after_trouble(ServerError(), now, 0.0) is None
+    assert watch.after_error(ServerError(), now, 0.0) is None
 
 
 def test_a_look_that_succeeds_renews_the_patience() -> None:
     """Only an unbroken row of failures ends a wait."""
     watch = PollSchedule(Polling(interval=10, patience=15), started=0)
     for now in range(1000, 2000, 20):
-        assert watch.after_trouble(ConnectionFailed(), now, 0.0) == 10
-        watch.after_look(50, now + 10, 0.5)
+        assert watch.after_error(ConnectionFailed(), now, 0.0) == 10
+        watch.after_poll(50, now + 10, 0.5)
 
 
 def test_without_patience_the_first_failure_ends_the_wait() -> None:
     """`patience=0` is a way to say so."""
-    assert PollSchedule(Polling(patience=0), started=0).after_trouble(ServerError(), 1000, 0) is None
+    assert PollSchedule(Polling(patience=0), started=0).after_error(ServerError(), 1000, 0) is None
 
 
 @pytest.mark.parametrize("error", [KeyRefused(), BuyCredits(), UncertainStart()], ids=repr)
 def test_a_refusal_ends_the_wait_at_once(error: OchyError) -> None:
     """Looking on is of no use where the answer cannot change."""
-    assert PollSchedule(Polling(), started=1000).after_trouble(error, 1000, 0.5) is None
+    assert PollSchedule(Polling(), started=1000).after_error(error, 1000, 0.5) is None
 
 
 def test_a_garbled_answer_is_asked_for_again_but_not_for_long() -> None:
     """One or two may be some proxy's; the third in a row is what the API says now."""
     watch = PollSchedule(Polling(interval=3), started=0)
-    assert [watch.after_trouble(UnreadableAnswer(), 1000 + now, 0.0) for now in range(3)] == [3, 3, None]
+    assert [watch.after_error(UnreadableAnswer(), 1000 + now, 0.0) for now in range(3)] == [3, 3, None]
 
 
 def test_a_look_that_can_be_read_forgives_the_garbled() -> None:
     """Only a row of them ends the wait."""
     watch = PollSchedule(Polling(interval=3), started=0)
     for now in range(1000, 1010):
-        assert watch.after_trouble(UnreadableAnswer(), now, 0.0) == 3
-        watch.after_look(50, now, 0.5)
+        assert watch.after_error(UnreadableAnswer(), now, 0.0) == 3
+        watch.after_poll(50, now, 0.5)
 
 
 @pytest.mark.parametrize("error", [ServerError(), ConnectionFailed(), RateLimited(), DeadlinePassed()], ids=repr)
 def test_trouble_on_the_way_does_not_end_the_wait(error: OchyError) -> None:
     """The analysis is paid and goes on, whatever the network does."""
-    delay = PollSchedule(Polling(interval=3)).after_trouble(error, 1000, 0.5)
+    delay = PollSchedule(Polling(interval=3)).after_error(error, 1000, 0.5)
     assert delay is not None
     assert 3 <= delay <= 6
 
@@ -385,14 +386,14 @@ def test_trouble_on_the_way_does_not_end_the_wait(error: OchyError) -> None:
 def test_a_pause_that_was_asked_for_is_kept() -> None:
     """A server that says how long gets that long, unless patience ends before."""
     watch = PollSchedule(Polling(interval=3, patience=60))
-    assert watch.after_trouble(asking(RateLimited, 45), 1000, 0.5) == 45
-    assert watch.after_trouble(asking(RateLimited, 45), 1045, 0.5) is None
+    assert watch.after_error(asking(RateLimited, 45), 1000, 0.5) == 45
+    assert watch.after_error(asking(RateLimited, 45), 1045, 0.5) is None
 
 
 @pytest.mark.parametrize(("started", "age", "waits"), [(1000, 5, True), (1000, 300, False), (None, 0, False)])
 def test_an_unknown_id_is_tolerated_only_just_after_the_start(started: float | None, age: float, waits: bool) -> None:
     """An id that was just given may not be known everywhere yet; later it never will be."""
-    delay = PollSchedule(Polling(), started).after_trouble(NotFound(), 1000 + age, 0.5)
+    delay = PollSchedule(Polling(), started).after_error(NotFound(), 1000 + age, 0.5)
     assert (delay is not None) is waits
 
 
@@ -412,8 +413,8 @@ def test_each_moment_is_given_out_once(pauses: list[float], rate: float) -> None
 def test_a_pause_holds_everybody() -> None:
     """When the server asks for a pause, nobody looks before its end, and never sooner for a shorter one."""
     pace = PollRateLimit(10)
-    pace.hold(1060)
-    pace.hold(1030)
+    pace.pause_until(1060)
+    pace.pause_until(1030)
     assert [pace.reserve(1000), pace.reserve(1000)] == pytest.approx([1060, 1060.1])
     assert pace.reserve(2000) == 2000
 
@@ -468,7 +469,7 @@ def test_settings_are_frozen(make: Callable[..., Any]) -> None:
 
 def test_an_upload_has_time_for_its_size() -> None:
     """The deadline of an upload grows with the clip."""
-    assert Limits(call=60, upload_rate=1_000).upload(30_000) == 90
+    assert Limits(call=60, upload_rate=1_000).transfer(30_000) == 90
 
 
 # --- looking up an uncertain start ------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from ochy_async import Polling, SideView, Status
 from ochy_async.emulator import ResponseShapes, Service
-from ochy_async.policy.polling import PollSchedule, worthwhile
+from ochy_async.policy.polling import PollSchedule, poll_delay
 from ochy_async.policy.progress import DurationHistory, ProgressModel
 from ochy_async.protocol.routes import RESULTS
 from tests.conftest import CLIP, Recorded, direct_session, world
@@ -40,11 +40,11 @@ def smooth(share: float) -> float:
 def waited(known: DurationHistory, took: float, shown: Percentage = absent, chance: float = 0.5) -> tuple[float, int]:
     """Waits for an analysis: how late its end was noticed, and with how many looks."""
     watch, now, looks = PollSchedule(Polling(), 1000.0), 1000.0, 1
-    now += watch.first(now, known)
+    now += watch.first_delay(now, known)
     while now < 1000 + took:
-        now += watch.after_look(shown((now - 1000) / took), now, chance)
+        now += watch.after_poll(shown((now - 1000) / took), now, chance)
         looks += 1
-    watch.ended(now)
+    watch.succeeded(now)
     return now - 1000 - took, looks
 
 
@@ -52,14 +52,14 @@ def taught(*seconds: float) -> DurationHistory:
     """What analyses that took so long have taught."""
     known = DurationHistory()
     for each in seconds:
-        known.learn(each)
+        known.add(each)
     return known
 
 
 def watching(known: DurationHistory, started: float | None = 1000.0, polling: Polling = PATIENT) -> PollSchedule:
     """A watch that knows what was learned before."""
     watch = PollSchedule(polling, started)
-    watch.first(1000, known)
+    watch.first_delay(1000, known)
     return watch
 
 
@@ -81,7 +81,7 @@ def test_a_look_comes_when_lateness_times_chance_reaches_its_price(
     left: list[float], price: float, delay: float
 ) -> None:
     """Dense where an end is likely, rare where it is not."""
-    assert worthwhile(left, price) == pytest.approx(delay)
+    assert poll_delay(left, price) == pytest.approx(delay)
 
 
 @given(st.lists(st.floats(0.01, 100), min_size=1, max_size=64), st.floats(0.01, 10))
@@ -89,7 +89,7 @@ def test_a_look_comes_when_lateness_times_chance_reaches_its_price(
 def test_the_first_worthwhile_delay_is_the_first(left: list[float], price: float) -> None:
     """At that delay the price is reached, and a moment before it was not."""
     left.sort()
-    delay = worthwhile(left, price)
+    delay = poll_delay(left, price)
 
     def share(at: float) -> float:
         return sum(end <= at for end in left) / len(left)
@@ -100,12 +100,12 @@ def test_the_first_worthwhile_delay_is_the_first(left: list[float], price: float
 
 def test_without_a_percentage_the_looks_are_where_ends_are_likely() -> None:
     """After 14 of the 20 s that it always takes: one look at the end, none before."""
-    assert watching(taught(*[20] * 9)).after_look(None, 1014, 0.5) == pytest.approx(6)
+    assert watching(taught(*[20] * 9)).after_poll(None, 1014, 0.5) == pytest.approx(6)
 
 
 def test_an_analysis_that_outlasts_all_others_is_looked_at_as_if_nothing_were_known() -> None:
     """Earlier analyses say nothing about one that takes longer than any of them: the interval is kept."""
-    assert watching(taught(*[20] * 9)).after_look(None, 1021, 0.5) == pytest.approx(3)
+    assert watching(taught(*[20] * 9)).after_poll(None, 1021, 0.5) == pytest.approx(3)
 
 
 @pytest.mark.parametrize(("interval", "started", "delay"), [(3, 1000, 5), (3, 920, 20), (30, 910, 50)])
@@ -113,7 +113,7 @@ def test_a_look_is_dearer_to_the_patient_and_after_a_long_time(interval: float, 
     """A sixth of the interval, or a 45th of the time waited: so late may an end be noticed for one look less."""
     known = taught(*[1010.1 - started] + [2000] * 9)  # one in ten ends at once, the others much later
     watch = watching(known, started, Polling(interval=interval, longest=600))
-    assert watch.after_look(None, 1010, 0.5) == pytest.approx(delay)
+    assert watch.after_poll(None, 1010, 0.5) == pytest.approx(delay)
 
 
 # --- what a percentage is worth ----------------------------------------------------------------------------
@@ -122,29 +122,29 @@ def test_a_look_is_dearer_to_the_patient_and_after_a_long_time(interval: float, 
 def test_nobody_is_left_alone_for_longer_than_half_of_the_time_waited() -> None:
     """Five slow ones are all that is known: a quick one is looked at all the same, while they all last."""
     watch = watching(taught(100, 101, 102, 103, 104))
-    assert watch.after_look(None, 1020, 0.5) == pytest.approx(10)
-    assert watch.after_look(None, 1002, 0.5) == pytest.approx(3)
+    assert watch.after_poll(None, 1020, 0.5) == pytest.approx(10)
+    assert watch.after_poll(None, 1002, 0.5) == pytest.approx(3)
 
 
 def test_a_percentage_is_worth_what_came_of_it_before() -> None:
     """Where 90 % has always been followed by four times what it promised, that is waited for."""
     known = DurationHistory()
     for _ in range(5):
-        known.learn(8, percentage=92, promised=2)
+        known.add(8, percentage=92, predicted=2)
     watch = watching(known)
-    assert watch.after_look(90, 1018, 0.5) == pytest.approx(8)  # it promises 2 s
-    assert watch.after_look(90, 1022, 0.5) == pytest.approx(4)
+    assert watch.after_poll(90, 1018, 0.5) == pytest.approx(8)  # it promises 2 s
+    assert watch.after_poll(90, 1022, 0.5) == pytest.approx(4)
 
 
 def test_a_percentage_does_not_speak_for_others() -> None:
     """What comes after 90 % says nothing about what comes after 50 %."""
     known = DurationHistory()
     for _ in range(9):
-        known.learn(10, percentage=90, promised=2)
-    assert watching(known).after_look(50, 1010, 0.5) == pytest.approx(8)
+        known.add(10, percentage=90, predicted=2)
+    assert watching(known).after_poll(50, 1010, 0.5) == pytest.approx(8)
 
 
-def test_a_percentage_that_sticks_is_seen_through() -> None:
+def test_a_percentage_that_sticks_is_ratios_through() -> None:
     """A session learns that 95 % is not the end: few looks, and the end is noticed soon."""
     known = DurationHistory()
 
@@ -161,15 +161,15 @@ def test_a_percentage_that_sticks_is_seen_through() -> None:
 def test_the_last_stretch_is_waited_for_in_one() -> None:
     """Where no other look would fit before the promised end, the next one comes at that end."""
     watch = PollSchedule(Polling(shortest=1, longest=60), started=1000)
-    assert watch.after_look(80, 1016, 0.5) == pytest.approx(4)  # 0.8 of it would leave less than a second
-    assert PollSchedule(Polling(shortest=1, longest=60), started=1000).after_look(80, 1040, 0.5) == pytest.approx(8)
+    assert watch.after_poll(80, 1016, 0.5) == pytest.approx(4)  # 0.8 of it would leave less than a second
+    assert PollSchedule(Polling(shortest=1, longest=60), started=1000).after_poll(80, 1040, 0.5) == pytest.approx(8)
 
 
-def test_the_speed_of_an_analysis_of_unknown_age_is_seen_in_two_looks() -> None:
+def test_the_speed_of_an_analysis_of_unknown_age_is_ratios_in_two_looks() -> None:
     """20 % more in 10 s: the 60 % that are left take 30 s more, whenever it was started."""
     watch = PollSchedule(PATIENT)
-    assert watch.after_look(20, 1000, 0.5) == pytest.approx(3)
-    assert watch.after_look(40, 1010, 0.5) == pytest.approx(24)
+    assert watch.after_poll(20, 1000, 0.5) == pytest.approx(3)
+    assert watch.after_poll(40, 1010, 0.5) == pytest.approx(24)
 
 
 # --- in the queue --------------------------------------------------------------------------------------------
@@ -177,13 +177,13 @@ def test_the_speed_of_an_analysis_of_unknown_age_is_seen_in_two_looks() -> None:
 
 def test_what_is_not_begun_is_given_the_time_of_the_quickest() -> None:
     """Nothing that is still pending can be finished sooner than one in ten is."""
-    assert watching(taught(*range(12, 22))).after_look(0, 1005, 0.5, pending=True) == pytest.approx(13)
+    assert watching(taught(*range(12, 22))).after_poll(0, 1005, 0.5, pending=True) == pytest.approx(13)
 
 
 def test_a_queue_of_which_nothing_is_known_is_looked_at_less_and_less_often() -> None:
     """From the interval on to the longest delay."""
     watch = PollSchedule(Polling(), 1000)
-    delays = [watch.after_look(None, 1003 + n, 0.5, pending=True) for n in range(8)]
+    delays = [watch.after_poll(None, 1003 + n, 0.5, pending=True) for n in range(8)]
     assert delays[:2] == pytest.approx([3, 3.75])
     assert delays == sorted(delays)
     assert delays[-1] == pytest.approx(10)
@@ -192,8 +192,8 @@ def test_a_queue_of_which_nothing_is_known_is_looked_at_less_and_less_often() ->
 def test_time_in_the_queue_does_not_count_as_work() -> None:
     """It was begun between the last look at the queue and the first after: 25 % in 5 s, so 15 s are left."""
     watch = PollSchedule(PATIENT, 0)
-    watch.after_look(0, 990, 0.5, pending=True)
-    assert watch.after_look(25, 1000, 0.5) == pytest.approx(0.8 * 15)
+    watch.after_poll(0, 990, 0.5, pending=True)
+    assert watch.after_poll(25, 1000, 0.5) == pytest.approx(0.8 * 15)
 
 
 def test_time_in_the_queue_is_not_learned_as_work() -> None:
@@ -201,10 +201,10 @@ def test_time_in_the_queue_is_not_learned_as_work() -> None:
     known = DurationHistory()
     for _ in range(5):
         watch = watching(known, 1000)
-        watch.after_look(0, 1490, 0.5, pending=True)
-        watch.after_look(None, 1500, 0.5)
-        watch.ended(1510)
-    assert known.early() == pytest.approx(10)
+        watch.after_poll(0, 1490, 0.5, pending=True)
+        watch.after_poll(None, 1500, 0.5)
+        watch.succeeded(1510)
+    assert known.first_decile() == pytest.approx(10)
 
 
 def test_one_that_was_begun_and_finished_between_two_looks_took_no_longer() -> None:
@@ -212,9 +212,9 @@ def test_one_that_was_begun_and_finished_between_two_looks_took_no_longer() -> N
     known = DurationHistory()
     for _ in range(5):
         watch = watching(known, 1000)
-        watch.after_look(0, 1490, 0.5, pending=True)
-        watch.ended(1500)
-    assert known.early() == pytest.approx(5)
+        watch.after_poll(0, 1490, 0.5, pending=True)
+        watch.succeeded(1500)
+    assert known.first_decile() == pytest.approx(5)
 
 
 def test_one_that_is_put_back_into_the_queue_begins_anew() -> None:
@@ -222,18 +222,18 @@ def test_one_that_is_put_back_into_the_queue_begins_anew() -> None:
     known = DurationHistory()
     for _ in range(5):
         watch = watching(known, 1000)
-        watch.after_look(50, 1010, 0.5)
-        watch.after_look(0, 1100, 0.5, pending=True)
-        assert watch.after_look(25, 1110, 0.5) == pytest.approx(0.8 * 15)
-        watch.ended(1130)
-    assert list(known.after(25)) == pytest.approx([1] * 5)
-    assert list(known.after(50)) == []
+        watch.after_poll(50, 1010, 0.5)
+        watch.after_poll(0, 1100, 0.5, pending=True)
+        assert watch.after_poll(25, 1110, 0.5) == pytest.approx(0.8 * 15)
+        watch.succeeded(1130)
+    assert list(known.ratios(25)) == pytest.approx([1] * 5)
+    assert list(known.ratios(50)) == []
     for _ in range(64):
         watch = watching(known, 1000)
-        watch.after_look(50, 1010, 0.5)  # promises 1020
-        watch.after_look(0, 1015, 0.5, pending=True)
-        watch.ended(1030)
-    assert known.early() == pytest.approx(7.5)
+        watch.after_poll(50, 1010, 0.5)  # promises 1020
+        watch.after_poll(0, 1015, 0.5, pending=True)
+        watch.succeeded(1030)
+    assert known.first_decile() == pytest.approx(7.5)
 
 
 # --- what is learned, and what is not ------------------------------------------------------------------------
@@ -245,7 +245,7 @@ def test_late_looks_do_not_teach_to_look_later() -> None:
     chance = random.Random(1)
     came = [waited(known, chance.uniform(10, 30), absent, chance.random()) for _ in range(400)]
     assert sum(late for late, _ in came[-200:]) / 200 <= 1.5
-    assert (known.early() or 99) <= 12.5
+    assert (known.first_decile() or 99) <= 12.5
 
 
 def test_a_promise_that_is_kept_says_when_the_end_was() -> None:
@@ -253,9 +253,9 @@ def test_a_promise_that_is_kept_says_when_the_end_was() -> None:
     known = DurationHistory()
     for _ in range(5):
         watch = watching(known)
-        watch.after_look(50, 1010, 0.5)
-        watch.ended(1025)
-    assert known.early() == pytest.approx(20)
+        watch.after_poll(50, 1010, 0.5)
+        watch.succeeded(1025)
+    assert known.first_decile() == pytest.approx(20)
 
 
 def test_an_old_analysis_teaches_nothing() -> None:
@@ -263,9 +263,9 @@ def test_an_old_analysis_teaches_nothing() -> None:
     known = DurationHistory()
     for _ in range(10):
         watch = PollSchedule(Polling(), 1000)
-        assert watch.first(4600, known) == 0
-        watch.ended(4600)
-    assert known.early() is None
+        assert watch.first_delay(4600, known) == 0
+        watch.succeeded(4600)
+    assert known.first_decile() is None
 
 
 def test_an_analysis_of_unknown_age_teaches_no_duration() -> None:
@@ -273,12 +273,12 @@ def test_an_analysis_of_unknown_age_teaches_no_duration() -> None:
     known = DurationHistory()
     for _ in range(5):
         watch = watching(known, None)
-        watch.after_look(20, 1000, 0.5)
-        watch.after_look(40, 1010, 0.5)
-        watch.after_look(80, 1030, 0.5)
-        watch.ended(1045)
-    assert known.early() is None
-    assert list(known.after(40)) == pytest.approx([1] * 5)
+        watch.after_poll(20, 1000, 0.5)
+        watch.after_poll(40, 1010, 0.5)
+        watch.after_poll(80, 1030, 0.5)
+        watch.succeeded(1045)
+    assert known.first_decile() is None
+    assert list(known.ratios(40)) == pytest.approx([1] * 5)
 
 
 def test_one_of_which_nothing_is_known_teaches_nothing() -> None:
@@ -286,9 +286,9 @@ def test_one_of_which_nothing_is_known_teaches_nothing() -> None:
     known = DurationHistory()
     for _ in range(5):
         watch = watching(known, None)
-        watch.after_look(None, 1000, 0.5)
-        watch.ended(1003)
-    assert known.early() is None
+        watch.after_poll(None, 1000, 0.5)
+        watch.succeeded(1003)
+    assert known.first_decile() is None
 
 
 @pytest.mark.parametrize("factor", [3, 1 / 3])
@@ -336,11 +336,11 @@ def test_what_is_remembered_is_bounded() -> None:
     """However long a session lives, and however often a percentage moves."""
     known, course = DurationHistory(), ProgressModel(0.0)
     for n in range(1, 5000):
-        course.runs(n / 51, float(n))
-        known.learn(n, n % 100, 1)
-    course.ended(5000, known)
-    assert len(course._marks) <= 11  # pyright: ignore[reportPrivateUsage]
-    assert sum(map(len, known._seen.values())) <= 11 * 64  # pyright: ignore[reportPrivateUsage]
+        course.add_running(n / 51, float(n))
+        known.add(n, n % 100, 1)
+    course.succeeded(5000, known)
+    assert len(course._samples) <= 11  # pyright: ignore[reportPrivateUsage]
+    assert sum(map(len, known._ratios.values())) <= 11 * 64  # pyright: ignore[reportPrivateUsage]
 
 
 odd = st.none() | st.floats(-50, 200) | st.sampled_from([0, 1, 45, 99, 100, 5e-324, 1e308, 99.99999999999999, 10**400])
@@ -356,12 +356,12 @@ def test_whatever_was_learned_a_look_is_never_too_soon_and_never_too_late(
     known, polling = DurationHistory(), Polling()
     for looks, started in analyses:
         watch, now = PollSchedule(polling, started), 1000.0
-        assert 0 <= watch.first(now, known) <= 3 * polling.longest
+        assert 0 <= watch.first_delay(now, known) <= 3 * polling.longest
         for percentage, pending, passed, chance in looks:
             now += passed
-            delay = watch.after_look(percentage, now, chance, pending=pending)
+            delay = watch.after_poll(percentage, now, chance, pending=pending)
             assert 0.95 - 1e-9 <= delay <= 10.5 + 1e-9
-        watch.ended(now + 1)
+        watch.succeeded(now + 1)
 
 
 # --- as the session does it ------------------------------------------------------------------------------------

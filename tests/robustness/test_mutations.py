@@ -24,17 +24,17 @@ Edit = tuple[str, str, str]
 
 NO_COMPARE: Edit = ("journal/transitions.py", "if entry.version != version:", "if False:")
 RIVALS: Edit = (
-    "policy/reconciling.py",
-    "if fits and not any(_possible(rival, only, known) for rival in rivals)",
+    "policy/reconciliation.py",
+    "if fits and not any(_possible(other, only, known) for other in other_starts)",
     "if fits",
 )
 PLANTED: dict[str, list[Edit]] = {
     "a start in doubt is sent again": [
-        ("policy/clip_states.py", "State.UNCERTAIN: Step.LOOK_UP", "State.UNCERTAIN: Step.START"),
+        ("policy/clip_states.py", "State.UNCERTAIN: Step.RECONCILE", "State.UNCERTAIN: Step.START"),
         ("policy/clip_states.py", "frozenset({State.STARTED, State.OPEN})", "frozenset({State.INTENDED})"),
     ],
     "an intent of a dead process counts as nothing": [
-        ("policy/clip_states.py", "State.INTENDED: Step.LOOK_UP", "State.INTENDED: Step.START"),
+        ("policy/clip_states.py", "State.INTENDED: Step.RECONCILE", "State.INTENDED: Step.START"),
         ("policy/clip_states.py", "State.INTENDED: frozenset({", "State.INTENDED: frozenset({State.INTENDED, "),
     ],
     "a cut after the last byte counts as not sent": [
@@ -52,7 +52,7 @@ PLANTED: dict[str, list[Edit]] = {
         ),
     ],
     "a success without an id counts as refused": [
-        ("policy/start_fate.py", "Fate.ACCEPTED if _is_id(named) else Fate.UNCERTAIN", "Fate.REFUSED"),
+        ("policy/start_fate.py", "Fate.ACCEPTED if _is_id(analysis_id) else Fate.UNCERTAIN", "Fate.REFUSED"),
     ],
     "the intent is not written": [
         (
@@ -82,13 +82,13 @@ PLANTED: dict[str, list[Edit]] = {
         ),
     ],
     "the first of two candidates is adopted": [
-        ("policy/reconciling.py", "if len(found.candidates) != 1:", "if not found.candidates:"),
-        ("policy/reconciling.py", "(only,) = found.candidates", "only = found.candidates[0]"),
+        ("policy/reconciliation.py", "if len(found.candidates) != 1:", "if not found.candidates:"),
+        ("policy/reconciliation.py", "(only,) = found.candidates", "only = found.candidates[0]"),
         RIVALS,
     ],
     "rivals do not matter": [RIVALS],
     "what is known already is a candidate": [
-        ("policy/reconciling.py", "each.analysis_id not in known and", "True and"),
+        ("policy/reconciliation.py", "each.analysis_id not in known and", "True and"),
     ],
     "an empty list is proof": [
         (
@@ -102,7 +102,7 @@ PLANTED: dict[str, list[Edit]] = {
         ("batch/reconcile.py", "list_call(entry.subject_id if on_a_lane else None)", "list_call()"),
     ],
     "no credits stop nothing": [
-        ("policy/credit_guard.py", "if self._next_try - self._empty_since > self.patience:", "if False:"),
+        ("policy/credit_guard.py", "if self._next_attempt - self._empty_since > self.patience:", "if False:"),
     ],
     "a refused key stops nothing": [
         ("policy/credit_guard.py", "if isinstance(error, KeyRefused):", "if False:"),
@@ -116,11 +116,11 @@ PLANTED: dict[str, list[Edit]] = {
         (
             "batch/submit.py",
             "latest=latest, reason=reason)",
-            "latest=latest, reason=reason, credits=job.known.credits - 1); job.context.recorder.guard.give_back()",
+            "latest=latest, reason=reason, credits=job.known.credits - 1); job.context.recorder.guard.release_credit()",
         ),
     ],
     "earlier runs do not count": [
-        ("batch/recorder.py", "self.guard.earlier = tally.credits", "pass"),
+        ("batch/recorder.py", "self.guard.spent_earlier = tally.credits", "pass"),
     ],
     "two starts share a lane": [
         (
@@ -136,15 +136,15 @@ PLANTED: dict[str, list[Edit]] = {
         ("batch/submit.py", "await context.subject_pool.retire(", "context.subject_pool.give("),
     ],
     "a clock that is off hides what is on a lane": [
-        ("policy/reconciling.py", "possible = _linked if own_subject else _possible", "possible = _possible"),
+        ("policy/reconciliation.py", "possible = _linked if own_subject else _possible", "possible = _possible"),
     ],
     "the request is no part of the identity": [
-        ("policy/identity.py", "[_FORM, content, fields, account, origin]", "[_FORM, content, account, origin]"),
+        ("policy/identity.py", "[_VERSION, content, fields, account, origin]", "[_VERSION, content, account, origin]"),
     ],
     "clips of one identity go at once, without compare-and-set": [
         ("batch/pipeline.py", "async with turn.lock:", "if turn.lock:"),
         NO_COMPARE,
-        ("journal/transitions.py", "if entry.state not in MOVES[before]:", "if False:"),
+        ("journal/transitions.py", "if entry.state not in TRANSITIONS[before]:", "if False:"),
     ],
     "an upload slot is no bound": [
         ("batch/submit.py", "async with context.uploads:", "if context.uploads:"),

@@ -175,7 +175,7 @@ class _Partial:
         self._part = part_of(head, self.offset, self.etag, self.limits.media_bytes)
         self._size = self._part.start
         if self.scope is not None:
-            self.scope.deadline = current_time() + self.limits.download(self._part.total or self.limits.media_bytes)
+            self.scope.deadline = current_time() + self.limits.transfer(self._part.total or self.limits.media_bytes)
         if not self._part.start:
             await to_thread.run_sync(self._anew)
 

@@ -18,7 +18,7 @@ from attrs import asdict, evolve
 
 from ...batch.dry_run import Planned
 from ...batch.report import Plan
-from ...policy.limits import Concurrency
+from ...policy.concurrency import Concurrency
 from ...preflight.rules import PREFLIGHT_LEVELS
 from ..batch_run import Job, carry_out, plan
 from ..connection import Account, account_options

@@ -1,7 +1,7 @@
 """Which analyses an uncertain start may have become.
 
-Invariant: taken for the start is only what can be nothing else, and an empty list proves nothing
-for a while: how soon the vendor's lists show a new analysis is not documented.
+Invariant: an analysis is matched with a start only if nothing else explains it. An empty list proves nothing for a
+while: how soon the vendor's lists show a new analysis is not documented.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from ..errors import InvalidRequest, Problem, StartAttempt
 from ..field_docs import documented
 from ..protocol.analysis import AnalysisList, Calculated, ListedAnalysis, Results, Started
 
-__all__ = ["Reconciliation", "candidates_of", "pauses", "the_one_meant"]
+__all__ = ["Reconciliation", "candidates_of", "lookup_delays", "unambiguous_match"]
 
 SKEW: Final = timedelta(minutes=15)
-"""How far the server's clock may be from ours."""
+"""The largest assumed difference between the server's clock and ours."""
 
 
 @documented
@@ -29,7 +29,8 @@ class Reconciliation:
 
     start: StartAttempt
     candidates: tuple[ListedAnalysis, ...]
-    """Analyses that it may have become. None proves nothing; even one may be somebody else's."""
+    """Analyses that the start may have become. If there are none, that proves nothing. Even a single one may belong to
+    another program that uses the account."""
 
     def adopt(self, analysis_id: str) -> Started[Results, Calculated]:
         """Takes a candidate as the analysis that was started. Raises `InvalidRequest` for any other id."""
@@ -48,9 +49,9 @@ class Reconciliation:
 def candidates_of(
     start: StartAttempt, listed: AnalysisList, known: Collection[str], *, own_subject: bool = False
 ) -> Reconciliation:
-    """The listed analyses that are not `known` and that nothing says cannot be the start.
+    """The listed analyses that are not in `known` and that may be the start.
 
-    With a subject of its own, to which nothing else is ever linked (`own_subject`), times say nothing: the server's
+    With `own_subject` nothing else is ever linked to the start's subject. Times are ignored then: the server's
     clock may be hours off.
     """
     possible = _linked if own_subject else _possible
@@ -67,13 +68,13 @@ def _possible(start: StartAttempt, each: ListedAnalysis, known: Collection[str])
     return in_time and _linked(start, each, known)
 
 
-def the_one_meant(
-    found: Reconciliation, known: Collection[str], rivals: Iterable[StartAttempt], *, own_subject: bool
+def unambiguous_match(
+    found: Reconciliation, known: Collection[str], other_starts: Iterable[StartAttempt], *, own_subject: bool
 ) -> ListedAnalysis | None:
-    """The candidate that can be nothing but the start; None where there is any other possibility.
+    """The one candidate that can only be this start; None if anything else is possible.
 
-    With a subject of its own (`own_subject`) one candidate is proof. Without, it must tell when it was made, fit the
-    view, and be possible for none of the `rivals`: starts of ours that are under way or in doubt as well, or refused.
+    With `own_subject` a single candidate is proof. Otherwise the candidate must also state when it was created, fit the
+    view, and be possible for none of the `other_starts`: our starts that are under way, uncertain, released or refused.
     """
     if len(found.candidates) != 1:
         return None
@@ -81,17 +82,17 @@ def the_one_meant(
     if own_subject:
         return only
     fits = only.created_at is not None and only.view in (None, found.start.view)
-    return only if fits and not any(_possible(rival, only, known) for rival in rivals) else None
+    return only if fits and not any(_possible(other, only, known) for other in other_starts) else None
 
 
-_LAG: Final = 60.0
-"""Seconds after a start in which lists may well not show it yet."""
-_SOON: Final = 3.0
+_LISTING_LAG: Final = 60.0
+"""Seconds after a start in which the lists may not show it yet."""
+_SHORTEST_DELAY: Final = 3.0
 
 
-def pauses(age: float) -> Iterator[float]:
-    """Seconds before each lookup to come of a start that is `age` seconds old; none where waiting is of no use."""
-    while age < _LAG:
-        pause = max(_SOON, age)
-        yield pause
-        age += pause
+def lookup_delays(age: float) -> Iterator[float]:
+    """Seconds before each further lookup of a start that is `age` seconds old; none once waiting cannot help."""
+    while age < _LISTING_LAG:
+        delay = max(_SHORTEST_DELAY, age)
+        yield delay
+        age += delay
