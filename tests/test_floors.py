@@ -1,8 +1,11 @@
-"""The house stands on its floors: every import goes down, strangers stay strangers, what is pure stays pure."""
+"""The structure of the package: imports go down, pure code stays pure, names are unique, and docs/design.md is true."""
 
 from __future__ import annotations
 
 import ast
+import importlib
+import re
+from collections import defaultdict
 from importlib.util import resolve_name
 from pathlib import Path
 
@@ -10,49 +13,68 @@ import pytest
 
 import ochy_async
 
-HOUSE = Path(ochy_async.__file__).parent
-FLOORS = (
-    "_version errors field_docs",
-    "protocol",
-    "policy",
-    "network cancellation",
-    "proxies",
-    "transport storage journal clips events emulator loaders",
-    "core",
-    "starting waiting preflight",
-    "batch",
-    "session",
-    "cli",
+PACKAGE = Path(ochy_async.__file__).parent
+ROOT = PACKAGE.parent
+DESIGN = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+PAGES = {path.name: path.read_text(encoding="utf-8") for path in (*ROOT.glob("docs/*.md"), ROOT / "README.md")}
+
+
+def floors() -> list[list[str]]:
+    """The floors from top to bottom, read from the block in docs/design.md that is marked `floors`."""
+    block = re.search(r"^```floors\n(.*?)^```", DESIGN, flags=re.MULTILINE | re.DOTALL)
+    assert block is not None, "docs/design.md has no block ```floors"
+    return [re.split(r"\s{2,}", line)[0].split(" · ") for line in block[1].splitlines()]
+
+
+def documented_modules() -> dict[str, set[str]]:
+    """The modules that the tables of docs/design.md name, by the package in whose table they stand."""
+    sections = re.split(r"^### ochy_async\.?", DESIGN, flags=re.MULTILINE)[1:]
+    return {
+        section.partition("\n")[0]: set(re.findall(r"^\| `([\w.]+)` \| \S", section, re.MULTILINE))
+        for section in sections
+    }
+
+
+FLOOR = {name: height for height, names in enumerate(reversed(floors())) for name in names}
+DOUBLED = frozenset(
+    "Account Clip Columns Commands Job Known Part Place Reading Row Stderr Tally".split()  # noqa: SIM905
 )
-FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms.split()}
+"""Class names, without leading underscores, that more than one module still defines. The aim is none."""
+TIED = {
+    frozenset({"batch", "batch.output"}),
+    frozenset({"cli", "cli.display"}),
+    frozenset({"emulator", "emulator.biomechanics"}),
+}
+"""Packages that still import each other. The aim is none."""
 IMPURE = set("aiohttp anyio asyncio os pathlib random socket sqlite3 tempfile threading time".split())  # noqa: SIM905
-PURE_ROOMS = (
+PURE = (
     *("errors", "protocol", "policy", "events", "emulator.service", "emulator.faults"),
     *("journal.contract", "journal.transitions", "journal.sqlite.rows", "journal.sqlite.mounts"),
     *("batch.output.measures", "batch.quantities"),
 )
 FILES = {
-    ".".join(path.relative_to(HOUSE).with_suffix("").parts).removesuffix(".__init__"): path
-    for path in HOUSE.rglob("*.py")
-    if path != HOUSE / "__init__.py"  # the front door, which loads every room when it is asked for
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in PACKAGE.rglob("*.py")
+    if path != PACKAGE / "__init__.py"  # it loads every public name when it is asked for
 }
 TREES = {module: ast.parse(path.read_text(encoding="utf-8")) for module, path in FILES.items()}
+FOLDERS = {module: ".".join(path.relative_to(PACKAGE).parent.parts) for module, path in FILES.items()}
 NODES = [(module, node) for module, tree in TREES.items() for node in ast.walk(tree)]
 
 
 def names_in(node: ast.AST) -> list[ast.Name]:
-    """The plain names in a piece of a program."""
+    """The plain names in a syntax tree."""
     return [each for each in ast.walk(node) if isinstance(each, ast.Name)]
 
 
 def imports_of(module: str) -> set[str]:
-    """All that a module imports, wherever in it; ours without the name of the package."""
+    """Everything that a module imports, at its top or in a function; ours without the name of the package."""
     found: set[str] = set()
     for node in ast.walk(TREES[module]):
         if isinstance(node, ast.Import):
             found.update(name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
-            package = f"ochy_async.{FILES[module].parent.relative_to(HOUSE).as_posix().replace('/', '.')}".rstrip(".")
+            package = f"ochy_async.{FILES[module].parent.relative_to(PACKAGE).as_posix().replace('/', '.')}".rstrip(".")
             source = resolve_name("." * node.level + (node.module or ""), package)
             names = {f"{source}.{name.name}" for name in node.names}
             modules = {name for name in names if name.removeprefix("ochy_async.") in FILES}
@@ -64,65 +86,137 @@ IMPORTS = {module: imports_of(module) for module in TREES}
 
 
 def reached(modules: set[str]) -> set[str]:
-    """All of ours that some modules reach, themselves included."""
+    """The modules of ours that some modules import, directly or through others, themselves included."""
     more = modules.union(*(IMPORTS[module] & TREES.keys() for module in modules))
     return modules if more == modules else reached(more)
 
 
 @pytest.mark.parametrize("module", sorted(TREES))
 def test_every_import_goes_down(module: str) -> None:
-    """A module imports its own room and lower floors; rooms on one floor are strangers."""
-    room = module.split(".")[0]
-    others = {name.split(".")[0] for name in IMPORTS[module] & TREES.keys()} - {room}
-    assert room in FLOOR
-    assert not [other for other in others if FLOOR[other] >= FLOOR[room]]
+    """A module imports from its own package and from lower floors."""
+    package = module.split(".")[0]
+    assert package in FLOOR, f"add `{package}` to the block ```floors in docs/design.md"
+    others = {name.split(".")[0] for name in IMPORTS[module] & TREES.keys()} - {package}
+    wrong = sorted(other for other in others if FLOOR[other] >= FLOOR[package])
+    assert not wrong, f"{module} may not import {wrong}: the floors in docs/design.md put them beside or above it"
 
 
-def test_the_front_door_is_for_guests() -> None:
-    """Inside the house one goes to the room itself: the front door reaches all floors."""
+def test_every_floor_holds_modules_that_exist() -> None:
+    """docs/design.md names no package on its floors that is gone."""
+    gone = FLOOR.keys() - {module.split(".")[0] for module in TREES}
+    assert not gone, f"remove or rename {sorted(gone)} in the block ```floors of docs/design.md"
+
+
+def test_the_tables_of_the_design_name_every_module_and_no_other() -> None:
+    """Each package of the tree has a section in docs/design.md, and each module has one line in it."""
+    tree: dict[str, set[str]] = defaultdict(set)
+    for module, folder in FOLDERS.items():
+        tree[folder] |= {module} - set(FOLDERS.values())
+    documented = documented_modules()
+    assert documented.keys() == tree.keys(), "each `### ochy_async.…` heading of docs/design.md is one package"
+    for folder, modules in tree.items():
+        missing, gone = modules - documented[folder], documented[folder] - modules
+        assert not missing, f"add a line `| `module` | what it does |` to docs/design.md for {sorted(missing)}"
+        assert not gone, f"rename or remove the lines of {sorted(gone)} in docs/design.md"
+
+
+def dotted_names() -> list[tuple[str, str]]:
+    """Each page of the documentation, and a name in it that begins with a module or a package of ours."""
+    found = {
+        (page, name.removeprefix("ochy_async."))
+        for page, text in PAGES.items()
+        for name in re.findall(r"`([A-Za-z_]\w*(?:\.\w+)+)(?:\(.*?\))?`", text)
+    }
+    return sorted((page, name) for page, name in found if name.split(".")[0] in FLOOR and name != "clips.journal")
+
+
+@pytest.mark.parametrize(("page", "name"), dotted_names())
+def test_every_dotted_name_in_the_documentation_exists(page: str, name: str) -> None:
+    """`policy.clip_states.NEXT` in a page is a module of ours, or a member of one."""
+    parts = name.split(".")
+    module = next(part for end in range(len(parts), 0, -1) if (part := ".".join(parts[:end])) in TREES)
+    found = importlib.import_module(f"ochy_async.{module}")
+    for member in parts[len(module.split(".")) :]:
+        assert hasattr(found, member), f"{page} names `{name}`, which is gone: edit {page}"
+        found = getattr(found, member)
+
+
+def test_every_path_in_the_documentation_exists() -> None:
+    """`tests/support/kills.py` in a page is a file, relative to the project or to the package."""
+    named = {(page, path) for page, text in PAGES.items() for path in re.findall(r"`([\w./-]+/[\w./-]+\.\w+)`", text)}
+    gone = [(page, path) for page, path in named if not ((ROOT / path).exists() or (PACKAGE / path).exists())]
+    assert named
+    assert not gone, f"edit the pages that name them: {gone}"
+
+
+def test_a_class_name_stands_in_one_module() -> None:
+    """A class name, leading underscores aside, is defined by one module of the package."""
+    homes: dict[str, set[str]] = defaultdict(set)
+    for module, node in NODES:
+        if isinstance(node, ast.ClassDef):
+            homes[node.name.lstrip("_")].add(module)
+    doubled = {name: sorted(modules) for name, modules in homes.items() if len(modules) > 1}
+    new = {name: modules for name, modules in doubled.items() if name not in DOUBLED}
+    assert not new, f"rename one of each pair to what it holds: {new}"
+
+
+def test_no_two_packages_import_each_other() -> None:
+    """If a module of one folder imports from another folder, no module of the latter imports from the former.
+
+    Top-level modules have floors of their own, so they are not compared here.
+    """
+    arrows: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for module in TREES:
+        for name in IMPORTS[module] & TREES.keys():
+            arrows[FOLDERS[module], FOLDERS[name]].add(f"{module} imports {name}")
+    ties = {frozenset(pair) for pair in arrows if all(pair) and len({*pair}) == 2 and pair[::-1] in arrows}
+    new = [sorted(arrows[pair]) for tie in ties - TIED for pair in arrows if frozenset(pair) == tie]
+    assert not new, f"move what both need to the lower one: {new}"
+
+
+def test_modules_import_from_modules_and_not_from_the_top_of_the_package() -> None:
+    """Inside the package a name comes from its own module: `ochy_async` itself reaches every floor."""
     public = set(ochy_async.__all__) - {"__version__"}
     assert not [module for module in TREES if IMPORTS[module] & public and FLOOR[module.split(".")[0]] < FLOOR["cli"]]
 
 
-@pytest.mark.parametrize("room", PURE_ROOMS)
-def test_pure_means_pure(room: str) -> None:
-    """Nothing that waits, opens, draws or tells the time is in reach, over other modules of ours neither."""
-    modules = {module for module in TREES if module == room or module.startswith(f"{room}.")}
+@pytest.mark.parametrize("pure", PURE)
+def test_pure_means_pure(pure: str) -> None:
+    """A pure module imports no network, clock, random source or file system, not even through other modules."""
+    modules = {module for module in TREES if module == pure or module.startswith(f"{pure}.")}
     assert modules
     assert not {(each, name) for each in reached(modules) for name in IMPORTS[each] if name.split(".")[0] in IMPURE}
 
 
 def test_there_is_no_cycle() -> None:
-    """No module reaches itself."""
+    """No module imports itself through others."""
     assert not [module for module in TREES if module in reached((IMPORTS[module] & TREES.keys()) - {module})]
 
 
 def test_the_emulator_does_not_know_the_client() -> None:
-    """It shares the words of the wire with it, in one module, so the two can disagree about all else."""
+    """Only `in_process` shares the values of the wire with the client, so the two can disagree on everything else."""
     known = {module: IMPORTS[module] & TREES.keys() for module in TREES if module.startswith("emulator.")}
-    strangers = {
-        module: {name for name in names if not name.startswith("emulator.")} for module, names in known.items()
-    }
-    assert {module: names for module, names in strangers.items() if names} == {
+    foreign = {module: {name for name in names if not name.startswith("emulator.")} for module, names in known.items()}
+    assert {module: names for module, names in foreign.items() if names} == {
         "emulator.in_process": {"errors", "protocol.wire"}
     }
 
 
-def test_aiohttp_is_known_at_the_wire_only() -> None:
-    """Transport and storage speak it, their errors are translated in the network's room, that of both; the session
-    knows the type of what it borrows; the emulator's server is another side."""
+def test_aiohttp_is_imported_at_the_wire_only() -> None:
+    """Transport and storage use it, `network` translates its errors, and the session names the type of a session that
+    it is lent. The emulator's server is the other side of the wire."""
     users = {module for module in TREES if "aiohttp" in {name.split(".")[0] for name in IMPORTS[module]}}
     assert users - {"emulator.server", "emulator.multipart"} == {"network", "transport", "storage", "session"}
 
 
-def test_sqlite_is_known_in_the_journal_only() -> None:
-    """A connection is made in one place, errors are translated beside it; the worker and the memory know neither."""
+def test_sqlite_is_imported_in_two_modules_of_the_journal_only() -> None:
+    """One module makes the connection, and one translates its errors."""
     users = {module for module in TREES if "sqlite3" in IMPORTS[module]}
     assert users == {"journal.sqlite.connection", "journal.sqlite.errors"}
 
 
-def test_nothing_is_swallowed() -> None:
-    """No `except Exception: pass`."""
+def test_no_broad_exception_is_swallowed() -> None:
+    """No handler is `except Exception: pass`."""
     handlers = [(module, node) for module, node in NODES if isinstance(node, ast.ExceptHandler)]
     broad = [
         (module, node)
@@ -134,7 +228,7 @@ def test_nothing_is_swallowed() -> None:
 
 
 def test_nothing_outlives_its_block() -> None:
-    """No task without a group that waits for it."""
+    """No task is created without a task group that waits for it."""
     used = {(module, node.attr) for module, node in NODES if isinstance(node, ast.Attribute)}
     used |= {(module, node.id) for module, node in NODES if isinstance(node, ast.Name)}
     assert not [(module, name) for module, name in used if name in ("create_task", "ensure_future")]
