@@ -24,10 +24,10 @@ from attrs import evolve, field, frozen
 
 from .cancellation import cancelled_elsewhere
 from .errors import ClipUnusable, Finding
-from .protocol.containers import HEAD, container_of
+from .protocol.containers import SIGNATURE_BYTES, container_of
 from .protocol.video_limits import CONTENT_TYPES, extension
 
-__all__ = ["Clip", "ClipSource", "digest", "pinned", "prepare", "safe_name"]
+__all__ = ["Clip", "ClipSource", "digest", "prepare", "safe_name", "verified"]
 
 CHUNK: Final = 256 * 1024
 """Bytes read at a time."""
@@ -116,7 +116,7 @@ async def digest(clip: Clip) -> str:
     return sha.hexdigest()
 
 
-def pinned(clip: Clip, expected: str) -> Clip:
+def verified(clip: Clip, expected: str) -> Clip:
     """The clip, never completed unless its content still has the `expected` SHA-256.
 
     Whatever else goes wrong with the content raises `ClipUnusable` too, so that one bad source among many
@@ -183,7 +183,7 @@ def _plain(text: str) -> str:
 
 def sniff(content: bytes) -> str:
     """The extension that goes with the content's container signature, or an empty text."""
-    container = container_of(content[:HEAD])
+    container = container_of(content[:SIGNATURE_BYTES])
     return {"": "", "matroska": ".mkv"}.get(container, f".{container}")
 
 
@@ -216,7 +216,7 @@ async def _read_path(path: Path, expected: os.stat_result) -> AsyncGenerator[byt
     position = 0
     try:
         while position < expected.st_size and (
-            chunk := at_hand(file, position) or await _read(read_own, file, position)
+            chunk := read_cached(file, position) or await _read(read_blocking, file, position)
         ):
             position += len(chunk)
             yield chunk
@@ -248,7 +248,7 @@ def _unchanged(file: IO[bytes], expected: os.stat_result) -> None:
         raise _unusable("path", "the file changed while it was being sent; wait until it is written, then try again")
 
 
-def at_hand(file: IO[bytes], position: int) -> bytes:
+def read_cached(file: IO[bytes], position: int) -> bytes:
     """What the system has in memory of the next chunk; nothing where the disk would have to be waited for.
 
     A thread costs more than such a read. Nothing is ever at hand where the system cannot tell.
@@ -264,7 +264,7 @@ def at_hand(file: IO[bytes], position: int) -> bytes:
     return cast("bytes", buffer)  # see `Upload.chunks`: bytes of its own would take half as long again
 
 
-def read_own(file: IO[bytes], position: int) -> bytes:
+def read_blocking(file: IO[bytes], position: int) -> bytes:
     file.seek(position)
     return file.read(CHUNK)
 
@@ -306,7 +306,7 @@ def _measure(file: IO[bytes]) -> tuple[int, int, bytes]:
         end = file.seek(0, os.SEEK_END)
         file.seek(start)
         try:
-            return start, end - start, _binary(file.read(HEAD))
+            return start, end - start, _binary(file.read(SIGNATURE_BYTES))
         finally:
             file.seek(start)
 

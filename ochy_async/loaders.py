@@ -21,11 +21,11 @@ from .policy.limits import Limits
 from .protocol.analysis import VIEWS, Calculated, Results, view_of
 from .protocol.answer import Answer
 from .protocol.converter import structure
-from .protocol.drift import Misfit, Reading, reading
+from .protocol.drift import DriftLog, Mismatch, recording
 from .protocol.landmarks import Landmarks, landmarks_of
-from .protocol.outline import describe, outline
+from .protocol.outline import describe_body, outline
 from .protocol.request import AnalysisRequest
-from .protocol.text_summary import Summarized, shown
+from .protocol.text_summary import Summarized, display_text
 
 __all__ = ["KeptRecord", "load_calculated", "load_landmarks", "load_records", "load_results"]
 
@@ -97,7 +97,7 @@ class KeptRecord(Summarized):
     """All fields of the line, as docs/results-schema.md describes them."""
 
     def _summary(self) -> Iterator[str]:
-        yield f"{shown(self.clip)}: {shown(self.outcome)}"
+        yield f"{display_text(self.clip)}: {display_text(self.outcome)}"
         if self.results is not None:
             yield from str(self.results).splitlines()
 
@@ -127,7 +127,7 @@ def _check(view: type[AnalysisRequest[Any, Any]] | None) -> None:
 def _results(body: Any, view: type[AnalysisRequest[Any, Any]] | None) -> Any:
     found = _object(body)
     if "biomechanical_analysis" not in found:
-        raise Misfit("the results of an analysis", "something else")
+        raise Mismatch("the results of an analysis", "something else")
     return structure(found, (view or view_of(found)).results_type)
 
 
@@ -136,14 +136,14 @@ def _calculated(body: Any, view: type[AnalysisRequest[Any, Any]] | None) -> Any:
     cls = (view or view_of(found)).calculated_type
     named = {each.name for each in fields(cast("Any", cls))} - {"raw"}
     if not named & found.keys():  # each key may be missing, so anything would pass for calculated data
-        raise Misfit("the calculated data of an analysis", "something else")
+        raise Mismatch("the calculated data of an analysis", "something else")
     return structure(found, cls)
 
 
 def _record(body: Any) -> KeptRecord:
     found = _object(body)
     if not isinstance(found.get("schema"), int) or not isinstance(found.get("outcome"), str):
-        raise Misfit("a line of results.jsonl", "something else")
+        raise Mismatch("a line of results.jsonl", "something else")
     view = VIEWS.get(str(found.get("view")))
     results, calculated = found.get("results"), found.get("calculated")
     return KeptRecord(
@@ -160,7 +160,7 @@ def _record(body: Any) -> KeptRecord:
 
 def _object(body: Any) -> dict[str, Any]:
     if not isinstance(body, dict):
-        raise Misfit("an object", "something else")
+        raise Mismatch("an object", "something else")
     return body
 
 
@@ -184,11 +184,11 @@ def _read(where: str, body: bytes, read: Callable[[bytes], T]) -> T:
     """The value in `body`. Errors of decoders hold the whole text, so they end here."""
     why = None
     try:
-        with reading(Reading("kept")):
+        with recording(DriftLog("kept")):
             return read(body)
     except ValueError:
         why = "it is not JSON"
-    except Misfit as misfit:
+    except Mismatch as misfit:
         why = str(misfit)
     raise _unreadable(where, body, why)
 
@@ -197,7 +197,7 @@ def _unreadable(where: str, body: bytes, why: str) -> OchyError:
     try:
         excerpt = outline(orjson.loads(body), depth=1)
     except ValueError:
-        excerpt = describe(body)
+        excerpt = describe_body(body)
     error = UnreadableAnswer(
         f"{where} is not what it was loaded as: {why}. It holds {excerpt}. "
         "Nothing was changed; check that it is the kept file that you mean."

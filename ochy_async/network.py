@@ -20,7 +20,7 @@ from yarl import URL
 from ._version import __version__
 from .errors import InvalidSettings
 from .policy.limits import Limits
-from .protocol.compression import Garbled
+from .protocol.compression import CorruptContent
 
 __all__ = [
     "Connecting",
@@ -189,7 +189,7 @@ _WORDS: Final[tuple[tuple[Any, str], ...]] = (
     (TimeoutError, "nothing moved for too long"),
     (TooLarge, "the answer is too large"),
     (aiohttp.ServerDisconnectedError, "the server closed the connection without an answer"),
-    ((aiohttp.ClientPayloadError, Garbled), "the answer was cut short or garbled"),
+    ((aiohttp.ClientPayloadError, CorruptContent), "the answer was cut short or garbled"),
     (aiohttp.ClientResponseError, "the answer is no HTTP"),
     (Exception, "the connection broke"),
 )

@@ -48,7 +48,7 @@ from .protocol.analysis import (
     results_call,
 )
 from .protocol.answer import Answer
-from .protocol.call import any_call
+from .protocol.call import custom_call
 from .protocol.drift import DriftNote
 from .protocol.exercises import Exercise, exercises_call
 from .protocol.landmarks import Landmarks, landmarks_call
@@ -468,7 +468,7 @@ class OchySession:
         GET or PUT freely, anything else only where it surely did not happen. A body with a `status`
         is an answer, even `failed` with its HTTP 400. To start an analysis use `start`.
         """
-        return await self._ready().perform(any_call(method, path, tuple(query), json))
+        return await self._ready().perform(custom_call(method, path, tuple(query), json))
 
 
 def _id(started: Started[Any, Any] | str) -> str:

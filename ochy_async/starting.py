@@ -25,7 +25,7 @@ from .protocol.analysis import StartAnswer, Started, start_call
 from .protocol.answer import Answer
 from .protocol.request import AnalysisRequest
 from .protocol.routes import START
-from .protocol.text_summary import clean
+from .protocol.text_summary import printable
 from .protocol.wire import Upload
 
 __all__ = ["StartTransaction", "start"]
@@ -155,7 +155,7 @@ class StartTransaction(Generic[R, C]):
         self.started, self.fate = started, Fate.ACCEPTED
         core.started_ids.add(answer.video_id)
         core.budget.earn()
-        logger.info("started analysis %s of %s", clean(answer.video_id), clean(self.label))
+        logger.info("started analysis %s of %s", printable(answer.video_id), printable(self.label))
         core.emit(AnalysisStarted(self.label, answer.video_id))
         return started
 
@@ -185,7 +185,7 @@ class StartTransaction(Generic[R, C]):
             subject_id=self.request.subject_id,
         )
         self.uncertain_start = start
-        logger.warning("the start of %s may or may not have been charged; it is not sent again", clean(self.label))
+        logger.warning("the start of %s may or may not have been charged; it is not sent again", printable(self.label))
         self.core.emit(StartUncertain(self.label, start, reason))
         return start
 

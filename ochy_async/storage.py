@@ -21,8 +21,8 @@ from .errors import ConnectionFailed, InvalidSettings, Phase, UnreadableAnswer
 from .network import ask, forget, is_loopback, plain_client, proxy_status, told, unconnected
 from .policy.limits import Limits
 from .protocol.answer import SignedUrl
-from .protocol.ranges import FETCH
-from .protocol.wire import Head, Sink
+from .protocol.ranges import TRANSFER
+from .protocol.wire import ResponseHead, Sink
 from .proxies import NONE, Proxy
 
 __all__ = ["HttpStorage", "Storage"]
@@ -97,7 +97,7 @@ class HttpStorage:
         hangs on to them as traceback or context."""
         try:
             if not _may_be_asked(url, loopback=self._loopback):
-                return UnreadableAnswer(_NOT_ASKED, route=FETCH)
+                return UnreadableAnswer(_NOT_ASKED, route=TRANSFER)
             await _handed_over(http, url, guarded, headers, self._proxy)
         except Exception as trouble:  # noqa: BLE001 - whatever aiohttp raises, its frames and text may hold the URL
             return guarded.failure or _translated(trouble)
@@ -131,7 +131,7 @@ async def _handed_over(
     through = proxy.arguments() if await to_thread.run_sync(proxy.serves, link) else {}
     async with await ask(http, "GET", URL(link, encoded=True), headers=headers, **through) as response:
         kept = {name: response.headers[name] for name in _KEPT if name in response.headers}
-        await guarded(guarded.sink.begin(Head(response.status, kept)))
+        await guarded(guarded.sink.begin(ResponseHead(response.status, kept)))
         async for piece in response.content.iter_any():
             await guarded(guarded.sink.take(piece))
 
@@ -152,11 +152,11 @@ def _may_be_asked(url: SignedUrl, *, loopback: bool) -> bool:
 
 def _translated(trouble: Exception) -> ConnectionFailed:
     phase = Phase.NOT_SENT if unconnected(trouble) else Phase.COMPLETE
-    said = f"{FETCH}: {told(trouble)}. Run again later."
-    return ConnectionFailed(said, phase=phase, status=proxy_status(trouble), route=FETCH)
+    said = f"{TRANSFER}: {told(trouble)}. Run again later."
+    return ConnectionFailed(said, phase=phase, status=proxy_status(trouble), route=TRANSFER)
 
 
-_NOT_ASKED: Final = f"{FETCH}: the link may not be asked: https only, and nothing on this machine. Report it."
+_NOT_ASKED: Final = f"{TRANSFER}: the link may not be asked: https only, and nothing on this machine. Report it."
 _KEPT: Final = (
     *("content-length", "content-range", "content-encoding", "transfer-encoding"),
     *("etag", "retry-after"),

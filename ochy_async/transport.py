@@ -30,7 +30,7 @@ from .errors import ConnectionFailed, InvalidSettings, KeyRefused, OchyError, Ph
 from .network import Connecting, TooLarge, ask, forget, is_loopback, plain_client, proxy_status, told, unconnected
 from .policy.limits import Limits
 from .policy.origins import normalized
-from .protocol.compression import ENCODINGS, unpacking
+from .protocol.compression import ENCODINGS, decoder_for
 from .protocol.routes import RAW_DATA
 from .protocol.wire import Request, Response, Upload
 from .proxies import NONE, Proxy
@@ -301,13 +301,13 @@ class _Attempt:
         return Response(response.status, headers, await key.redact(body), complete)
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
-        """The body, unpacked. Raises `TooLarge` as soon as it is, `Garbled` where it is not what it says.
+        """The body, unpacked. Raises `TooLarge` as soon as it is, `CorruptContent` where it is not what it says.
 
         Read and unpacked in steps, with a turn for others after each: what a server sends must not hold the loop.
         """
         if (response.content_length or 0) > self.cap:
             raise TooLarge
-        packing = unpacking(response.headers.get("Content-Encoding", ""))
+        packing = decoder_for(response.headers.get("Content-Encoding", ""))
         body = BytesIO()  # hands its bytes over without a copy, which of megabytes would take a long turn
         async for data in _pieces(response.content):
             for piece in packing.pieces(data):

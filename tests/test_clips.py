@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from ochy_async import Clip, clips
 from ochy_async.clips import CHUNK, ClipSource, prepare, safe_name
 from ochy_async.errors import ClipUnusable
-from ochy_async.preflight.checker import named
-from ochy_async.preflight.rules import judge, refuse, stopping
+from ochy_async.preflight.checker import facts_without_opening
+from ochy_async.preflight.rules import blocking, findings_for, raise_if_blocked
 from ochy_async.protocol.video_limits import CONTENT_TYPES, MAX_BYTES
 from tests.conftest import CLIP
 
@@ -59,7 +59,7 @@ async def handed_over(clip: Clip, between: Callable[[], object] = lambda: None) 
 async def problems_of(source: Any, name: str | None = None) -> dict[str, str]:
     """Why a clip is refused: message by field."""
     with pytest.raises(ClipUnusable) as caught:
-        refuse(stopping(judge(named(await prepare(source, name))), "errors"), "errors")
+        raise_if_blocked(blocking(findings_for(facts_without_opening(await prepare(source, name))), "errors"), "errors")
     assert "nothing was sent or charged" in str(caught.value)
     assert all(str(problem) in str(caught.value) for problem in caught.value.problems)
     return {problem.field: problem.message for problem in caught.value.problems}
@@ -131,14 +131,14 @@ async def test_a_file_comes_whole_however_much_of_it_is_at_hand(
     has: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the system has in memory is taken at once, the rest is waited for, and nothing comes twice."""
-    ask = clips.at_hand
-    monkeypatch.setattr(clips, "at_hand", lambda file, at: ask(file, at)[: max(0, has - at)])
+    ask = clips.read_cached
+    monkeypatch.setattr(clips, "read_cached", lambda file, at: ask(file, at)[: max(0, has - at)])
     assert await content(await prepare(file_of(tmp_path))) == BIG
 
 
 async def test_a_read_that_would_wait_does_not_hold_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is at hand, and the disk is slow: others go on meanwhile."""
-    wait, beats, loop = clips.read_own, list[float](), asyncio.get_running_loop()
+    wait, beats, loop = clips.read_blocking, list[float](), asyncio.get_running_loop()
 
     def slow(file: IO[bytes], position: int) -> bytes:
         time.sleep(0.05)
@@ -149,8 +149,8 @@ async def test_a_read_that_would_wait_does_not_hold_the_loop(tmp_path: Path, mon
             await anyio.sleep(0.001)
             beats.append(loop.time())
 
-    monkeypatch.setattr(clips, "at_hand", lambda *_: b"")
-    monkeypatch.setattr(clips, "read_own", slow)
+    monkeypatch.setattr(clips, "read_cached", lambda *_: b"")
+    monkeypatch.setattr(clips, "read_blocking", slow)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(heart)
         assert await content(await prepare(file_of(tmp_path))) == BIG
@@ -167,7 +167,7 @@ async def test_what_is_at_hand_costs_no_thread(tmp_path: Path, monkeypatch: pyte
 
     path = file_of(tmp_path)
     assert path.read_bytes() == BIG
-    monkeypatch.setattr(clips, "read_own", never)
+    monkeypatch.setattr(clips, "read_blocking", never)
     assert await content(await prepare(path)) == BIG
 
 

@@ -20,7 +20,7 @@ from ochy_async.emulator import Emulator, InProcessTransport
 from ochy_async.errors import ConnectionFailed, InvalidSettings, KeyRefused, Phase, UncertainStart
 from ochy_async.events import Event, Retried
 from ochy_async.protocol.answer import SignedUrl
-from ochy_async.protocol.wire import Head
+from ochy_async.protocol.wire import ResponseHead
 from ochy_async.proxies import Proxy
 from ochy_async.storage import HttpStorage
 from tests.conftest import CLIP, QUICK, world
@@ -160,7 +160,7 @@ class Bucket:
     def __init__(self) -> None:
         self.content = b""
 
-    async def begin(self, head: Head) -> None:
+    async def begin(self, head: ResponseHead) -> None:
         assert head.status == 200
 
     async def take(self, piece: bytes) -> None:

@@ -27,9 +27,9 @@ from ochy_async.emulator import (
 )
 from ochy_async.errors import ConnectionFailed, NotFound, OchyError, RequestRefused, UnreadableAnswer
 from ochy_async.protocol.answer import SignedUrl
-from ochy_async.protocol.ranges import Part, asked, part_of
+from ochy_async.protocol.ranges import FileRange, file_range, range_headers
 from ochy_async.protocol.side_view import SideViewResults
-from ochy_async.protocol.wire import Head
+from ochy_async.protocol.wire import ResponseHead
 from ochy_async.storage import HttpStorage, Storage
 from tests.conftest import Recorded, loop_clock, world
 from tests.support.virtual_time import in_virtual_time
@@ -45,15 +45,15 @@ class Bucket:
     offset: int = 0
     etag: str | None = None
     most: int = 1_000_000
-    head: Head | None = None
-    part: Part | None = None
+    head: ResponseHead | None = None
+    part: FileRange | None = None
     content: bytearray = field(factory=bytearray)
     pieces: int = 0
     trouble: Exception | None = None
 
-    async def begin(self, head: Head) -> None:
+    async def begin(self, head: ResponseHead) -> None:
         self.head = head
-        self.part = part_of(head, self.offset, self.etag, self.most)
+        self.part = file_range(head, self.offset, self.etag, self.most)
         if self.trouble is not None:
             raise self.trouble
 
@@ -64,7 +64,7 @@ class Bucket:
 
 async def fetched(storage: Storage, url: SignedUrl, bucket: Bucket | None = None) -> Bucket:
     bucket = bucket or Bucket()
-    await storage.fetch(url, bucket, asked(bucket.offset, bucket.etag))
+    await storage.fetch(url, bucket, range_headers(bucket.offset, bucket.etag))
     return bucket
 
 
@@ -94,50 +94,54 @@ async def storage() -> Any:
 # --- the head of an answer ------------------------------------------------------------------------
 
 
-def head(status: int = 200, **headers: str) -> Head:
-    return Head(status, {name.replace("_", "-"): value for name, value in headers.items()})
+def head(status: int = 200, **headers: str) -> ResponseHead:
+    return ResponseHead(status, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
 TAKEN = {
-    "whole": (head(content_length="9", etag=ETAG), Part(0, 9, ETAG)),
-    "whole, though a part was asked for": (head(content_length="9"), Part(0, 9, None)),
-    "a weak tag is none": (head(content_length="9", etag=f"W/{ETAG}"), Part(0, 9, None)),
-    "in chunks": (head(transfer_encoding="chunked", etag=ETAG), Part(0, None, ETAG)),
-    "the rest": (head(206, content_range="bytes 4-8/9", content_length="5", etag=ETAG), Part(4, 9, ETAG)),
+    "a complete file": (head(content_length="9", etag=ETAG), FileRange(0, 9, ETAG)),
+    "a complete file, though a range was requested": (head(content_length="9"), FileRange(0, 9, None)),
+    "a weak tag counts as none": (head(content_length="9", etag=f"W/{ETAG}"), FileRange(0, 9, None)),
+    "in chunks": (head(transfer_encoding="chunked", etag=ETAG), FileRange(0, None, ETAG)),
+    "the rest": (head(206, content_range="bytes 4-8/9", content_length="5", etag=ETAG), FileRange(4, 9, ETAG)),
 }
 REFUSED = {
     "a redirect": (head(302), UnreadableAnswer, "redirect"),
-    "a dead link": (head(403), RequestRefused, "dead"),
+    "an expired link": (head(403), RequestRefused, "expired"),
     "gone": (head(404), NotFound, "gone"),
-    "nothing to say": (head(204), UnreadableAnswer, "Report"),
-    "of no length": (head(), UnreadableAnswer, "how long"),
+    "a status without a meaning": (head(204), UnreadableAnswer, "Report"),
+    "no length": (head(), UnreadableAnswer, "length"),
     "empty": (head(content_length="0"), UnreadableAnswer, "empty"),
     "too large": (head(content_length="101"), UnreadableAnswer, "larger than 100 bytes.*Limits.media_bytes"),
     "compressed": (head(content_length="9", content_encoding="gzip"), UnreadableAnswer, "compressed"),
-    "another part": (head(206, content_range="bytes 3-8/9", etag=ETAG), UnreadableAnswer, "not the part"),
-    "a part of another": (head(206, content_range="bytes 4-8/9", etag='"other"'), UnreadableAnswer, "not the part"),
-    "a part of what": (head(206, content_range="bytes 4-8/*", etag=ETAG), UnreadableAnswer, "which part"),
+    "another range": (head(206, content_range="bytes 3-8/9", etag=ETAG), UnreadableAnswer, "not the range"),
+    "a range of another file": (
+        head(206, content_range="bytes 4-8/9", etag='"other"'),
+        UnreadableAnswer,
+        "not the range",
+    ),
+    "no total": (head(206, content_range="bytes 4-8/*", etag=ETAG), UnreadableAnswer, "state its range"),
 }
 
 
-@pytest.mark.parametrize(("given", "part"), TAKEN.values(), ids=TAKEN)
-def test_what_is_taken(given: Head, part: Part) -> None:
-    """Whole, or the part that was asked for."""
-    assert part_of(given, 4, ETAG, 100) == part
+@pytest.mark.parametrize(("given", "expected"), TAKEN.values(), ids=TAKEN)
+def test_heads_that_are_accepted(given: ResponseHead, expected: FileRange) -> None:
+    """The complete file, or the range that was requested."""
+    assert file_range(given, 4, ETAG, 100) == expected
 
 
 @pytest.mark.parametrize(("given", "error", "words"), REFUSED.values(), ids=REFUSED)
-def test_what_is_not_taken(given: Head, error: type[OchyError], words: str) -> None:
-    """With the status, and the reason in words."""
+def test_heads_that_are_rejected(given: ResponseHead, error: type[OchyError], words: str) -> None:
+    """The error has the status and names the reason."""
     with pytest.raises(error, match=words) as caught:
-        part_of(given, 4, ETAG, 100)
+        file_range(given, 4, ETAG, 100)
     assert caught.value.status == given.status
 
 
 @pytest.mark.parametrize(("offset", "etag"), [(0, ETAG), (4, None)])
-def test_no_part_is_asked_for_without_a_tag(offset: int, etag: str | None) -> None:
-    """Nothing would prove that both halves are of one file."""
-    assert not asked(offset, etag)
+def test_no_range_is_requested_without_an_etag(offset: int, etag: str | None) -> None:
+    """Nothing would prove that both parts belong to one file."""
+    assert not range_headers(offset, etag)
 
 
 # --- over a socket --------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ from ochy_async.errors import (
 from ochy_async.protocol.answer import SignedUrl
 from ochy_async.protocol.compression import PIECE
 from ochy_async.protocol.converter import structure
-from ochy_async.protocol.drift import Reading, reading
+from ochy_async.protocol.drift import DriftLog, recording
 from ochy_async.protocol.subjects import Subject
 from ochy_async.protocol.wire import Upload
 from ochy_async.transport import CHUNKS, SLICE, ApiKey, FilePart, RoundRobin
@@ -391,7 +391,7 @@ def test_printers_that_go_by_fields_show_no_secret() -> None:
     """rich prints attrs classes by their fields: neither the key, nor a link, nor health data is among them."""
     pretty = pytest.importorskip("rich.pretty", reason="needs the extra cli: rich is not installed")
     body = {"id": "s", "email": "ada@example.com", "weight": 61.25, "extra": {"deep": 61.25}}
-    with reading(Reading("Subject")):
+    with recording(DriftLog("Subject")):
         results = structure(body, Subject)
     shown = [pretty.pretty_repr(each) for each in (ApiKey(API_KEY), SignedUrl("https://s/?signature=x"), results)]
     shown += [pretty.pretty_repr(each) for each in (results.raw, SideView(height=1.83), OchySession())]

@@ -39,7 +39,7 @@ from ochy_async.protocol.analysis import AnalysisList, ListedAnalysis
 from ochy_async.protocol.answer import SignedUrl
 from ochy_async.protocol.back_view import LegAssessment, Legs
 from ochy_async.protocol.exercises import Exercise
-from ochy_async.protocol.landmarks import Grid
+from ochy_async.protocol.landmarks import LandmarkGrid
 from ochy_async.protocol.subjects import CreatedSubject, Message, Subject, SubjectList
 from ochy_async.protocol.webhooks import WebhookSettings
 
@@ -150,7 +150,7 @@ def data_is_read(side: SideViewCalculated, landmarks: Landmarks) -> None:
     if side.metrics is not None:
         assert_type(side.metrics.cadence, float | None)
         assert_type(side.metrics.pace, timedelta | None)
-    assert_type(landmarks.x, Grid | None)
+    assert_type(landmarks.x, LandmarkGrid | None)
     assert_type(landmarks.track("nose", "x"), array[float])
     assert_type(landmarks.coordinates["x"][0, 1], float)
 

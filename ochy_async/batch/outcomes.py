@@ -17,7 +17,7 @@ from ..field_docs import documented
 from ..protocol.analysis import ListedAnalysis
 from ..protocol.answer import Answer
 from ..protocol.request import AnalysisRequest
-from ..protocol.text_summary import Summarized, shown
+from ..protocol.text_summary import Summarized, display_text
 
 __all__ = ["Analyzed", "Failed", "Outcome", "Refused", "Uncertain", "Unfinished"]
 
@@ -59,12 +59,12 @@ class _Ended(Summarized):
     """Whether this run surely spent a credit on it; False where it was paid before, or by the same clip further up."""
 
     def _summary(self) -> Iterator[str]:
-        yield f"{shown(self.label)}: {self.word}"
+        yield f"{display_text(self.label)}: {self.word}"
         results: Answer | None = getattr(self, "results", None)
         if results is not None:
             yield from str(results).splitlines()
         elif self.analysis_id is not None:
-            yield f"  analysis {shown(self.analysis_id)}"
+            yield f"  analysis {display_text(self.analysis_id)}"
         for line in getattr(self, "reason", "")[:MOST_OF_REASON].splitlines():
             yield from wrap(line, 78, initial_indent="  ", subsequent_indent="  ")
 

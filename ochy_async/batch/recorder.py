@@ -20,8 +20,8 @@ from ..errors import JournalError, StartAttempt
 from ..journal.contract import Entry, Journal, Kept
 from ..policy.clip_states import State
 from ..policy.credit_guard import CreditGuard, StopReason
-from ..protocol.redaction import without_link_words
-from ..protocol.text_summary import clean
+from ..protocol.redaction import redact_words
+from ..protocol.text_summary import printable
 
 __all__ = ["Recorder", "attempt_of", "note_of_release", "opened", "released_starts", "remember_release"]
 
@@ -78,7 +78,7 @@ class Recorder:
 
     async def record(self, entry: Entry, state: State, kept: Kept | None = None, **facts: Any) -> Entry:
         """Writes down what became of a clip, whatever happens to the caller meanwhile."""
-        facts["reason"] = without_link_words(str(facts.get("reason", "")))[:LONGEST_REASON]
+        facts["reason"] = redact_words(str(facts.get("reason", "")))[:LONGEST_REASON]
         changed = evolve(entry, state=state, at=self.clock(), **facts)
         with CancelScope(shield=True):
             try:
@@ -115,7 +115,7 @@ class Recorder:
         with suppress(JournalError):
             await self._made_good(key)
         if key in self._owed:
-            told = clean(paid.analysis_id or ""), clean(paid.clip)
+            told = printable(paid.analysis_id or ""), printable(paid.clip)
             logger.error("the journal has not stored the paid analysis %s of %s", *told)
 
     async def give_up(self, entry: Entry, reason: str) -> Entry:

@@ -21,7 +21,7 @@ from ..events import SubjectCreated
 from ..journal.contract import Journal
 from ..policy.clip_states import State
 from ..protocol.subjects import Subject, create_subject_call, get_subject_call, list_subjects_call
-from ..protocol.text_summary import clean
+from ..protocol.text_summary import printable
 from .sources import BatchItem
 
 __all__ = ["Subjects"]
@@ -122,7 +122,7 @@ class Subjects:
         call = create_subject_call(email=None, name=name, height=None, weight=None)
         subject_id = (await self.core.perform(call)).subject_id
         self.core.emit(SubjectCreated(item.told, subject_id))
-        logger.info("created the subject %s for %s", clean(subject_id), clean(item.told))
+        logger.info("created the subject %s for %s", printable(subject_id), printable(item.told))
         return subject_id
 
     def _problem(self, item: BatchItem, why: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from anyio import CancelScope, current_time
 from attrs import evolve
 
-from ..clips import pinned
+from ..clips import verified
 from ..errors import (
     ClipRefused,
     FilmAgain,
@@ -59,7 +59,7 @@ async def _spend(job: ClipJob) -> NotAnalyzed | None:
     try:
         request = await _tagged(job)
         sending = StartTransaction(
-            context.core, pinned(job.clip, job.content), request, job.item.label, context.trouble
+            context.core, verified(job.clip, job.content), request, job.item.label, context.trouble
         )
         job.entry = await context.recorder.intend(job.entry, **_intent(job, request))
     except OchyError as error:

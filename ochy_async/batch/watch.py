@@ -16,7 +16,7 @@ from ..events import WatchStarted
 from ..journal.contract import Kept
 from ..policy.clip_states import State
 from ..protocol.analysis import AnalysisState, Status
-from ..protocol.redaction import without_links
+from ..protocol.redaction import redact_links
 from ..waiting import wait_timeout
 from .clip_job import ClipJob, NotAnalyzed
 from .outcomes import Unfinished
@@ -57,4 +57,4 @@ async def _finished(job: ClipJob) -> AnalysisState[Any]:
 
 def kept_of(state: AnalysisState[Any]) -> Kept:
     """What is kept of a successful analysis: all but the links."""
-    return Kept(results=orjson.dumps(without_links(state.raw)))
+    return Kept(results=orjson.dumps(redact_links(state.raw)))

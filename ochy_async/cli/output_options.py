@@ -18,7 +18,7 @@ from ..protocol.side_view import SideView
 from .display.outcomes import Outcome, line_of
 from .display.progress import cells, shortened
 from .display.reporter import draw
-from .display.tables import clean, line_about, sheets_of
+from .display.tables import line_about, printable, sheets_of
 
 __all__ = ["FEW", "KEEP", "REQUESTS", "VIEWS", "homeless", "keep_option", "output_options", "show"]
 
@@ -85,7 +85,7 @@ def show(outcome: Outcome, *, as_json: bool, few: bool) -> None:
         for sheet in sheets_of(outcome):
             draw(sheet)
     elif outcome.results is not None:
-        click.echo(clean(_fitted(outcome)))
+        click.echo(printable(_fitted(outcome)))
 
 
 def _fitted(outcome: Outcome) -> str:

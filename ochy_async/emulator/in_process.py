@@ -185,7 +185,7 @@ def _asked(url: Link, headers: Mapping[str, str]) -> ServiceRequest:
 
 async def _hand_over(answer: ServiceResponse, effect: FaultEffect, sink: wire.Sink) -> None:
     headers = {name.lower(): value for name, value in answer.headers.items()}
-    await sink.begin(wire.Head(answer.status, {"content-length": str(len(answer.body)), **headers}))
+    await sink.begin(wire.ResponseHead(answer.status, {"content-length": str(len(answer.body)), **headers}))
     body = answer.body[: effect.keep]
     for first in range(0, len(body), PIECE_BYTES):
         piece = body[first : first + PIECE_BYTES]

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ..errors import Phase
 from ..protocol.answer import ID_KEYS
-from ..protocol.error_mapping import json_of
+from ..protocol.error_mapping import parse_json
 from ..protocol.wire import Response
 
 __all__ = ["Fate", "fate_of_answer", "fate_without_answer"]
@@ -61,7 +61,7 @@ def _is_id(value: object) -> bool:
 
 def _body(response: Response) -> dict[str, Any]:
     try:
-        body = json_of(response)
+        body = parse_json(response)
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}

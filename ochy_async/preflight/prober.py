@@ -22,9 +22,9 @@ from attrs import define, evolve, field
 
 from ..protocol.video_limits import MAX_BYTES
 from .facts import ClipFacts
-from .process import Chunks, Decoder, DecoderProcess, Died, Troubled, Unusable
+from .process import ChildDied, Chunks, Decoder, DecoderProcess, DecoderUnusable, ProbeFailed
 
-__all__ = ["INSTALL", "Prober", "hindrance_here"]
+__all__ = ["INSTALL", "Prober", "unavailable_here"]
 
 logger = logging.getLogger("ochy_async")
 INSTALL: Final = "pip install 'ochy-async[video]'"
@@ -36,7 +36,7 @@ UNTIL_TRIED_AGAIN: Final = 300.0
 
 
 @cache
-def hindrance_here() -> str:
+def unavailable_here() -> str:
     """Why no clip can be looked into, and what to do about it; empty where it can be."""
     if find_spec("av") is None:
         return MISSING
@@ -52,7 +52,7 @@ class Prober:
 
     seconds: float = 20.0
     """For one look."""
-    hindrance: Callable[[], str] = hindrance_here
+    hindrance: Callable[[], str] = unavailable_here
     _room: CapacityLimiter = field(factory=lambda: CapacityLimiter(CHILDREN), init=False)
     _idle: list[DecoderProcess] = field(factory=list, init=False)
     _open: bool = field(default=False, init=False)
@@ -91,7 +91,7 @@ class Prober:
         async with self._room:
             try:
                 return await self._looked(known, path, chunks)
-            except Unusable as found:
+            except DecoderUnusable as found:
                 return evolve(known, unread=f"{found.decoder.library} is not usable here: {found.decoder.trouble}")
 
     async def decoder(self) -> Decoder:
@@ -101,13 +101,13 @@ class Prober:
         async with self._room:
             try:
                 child = await self._child(fresh=False)
-            except Unusable as found:
+            except DecoderUnusable as found:
                 return found.decoder
             await self._keep(child)
             return child.decoder
 
     async def _looked(self, known: ClipFacts, path: Path | None, chunks: Chunks) -> ClipFacts:
-        """Raises `Unusable`."""
+        """Raises `DecoderUnusable`."""
         # What a child of before dies of may have been something else. A fresh one dies of this clip, or of none.
         trouble = ""
         for fresh in (False, True):
@@ -115,10 +115,10 @@ class Prober:
             with move_on_after(self.seconds):
                 try:
                     return await self._asked(child, known, path, chunks)
-                except Died:
+                except ChildDied:
                     trouble = ""
                     continue
-                except Troubled as told:
+                except ProbeFailed as told:
                     trouble = f"{child.decoder.library} could not look into it: {told}"
                     continue
             why = f"a look took longer than {self.seconds:g} s; raise Limits.look if this is usual"
@@ -130,14 +130,14 @@ class Prober:
         return evolve(known, readable=False, unread="a decoder dies of it")
 
     async def _child(self, *, fresh: bool) -> DecoderProcess:
-        """One that has read the proof clip; a `fresh` one just now. Raises `Unusable`."""
+        """One that has read the proof clip; a `fresh` one just now. Raises `DecoderUnusable`."""
         if self._idle and not fresh:
             return self._idle.pop()
         if self._unusable is not None and time.monotonic() < self._try_again:
-            raise Unusable(self._unusable)
+            raise DecoderUnusable(self._unusable)
         try:
             child = await DecoderProcess.start(self.seconds)
-        except Unusable as found:
+        except DecoderUnusable as found:
             self._unusable, self._try_again = found.decoder, time.monotonic() + UNTIL_TRIED_AGAIN
             _debug(f"{found.decoder} is not usable here: {found.decoder.trouble}", found.decoder.said)
             raise
@@ -150,7 +150,7 @@ class Prober:
         try:
             facts = await child.ask(path, known.size, chunks)
             answered = True
-        except (Died, Troubled) as trouble:
+        except (ChildDied, ProbeFailed) as trouble:
             _debug(f"a look failed ({str(trouble) or 'the decoder died'})", child.errors.tail(path))
             raise
         finally:

@@ -32,7 +32,7 @@ from anyio.abc import ByteSendStream, Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 from attrs import define, field, frozen
 
-__all__ = ["CHILD", "Chunks", "Decoder", "DecoderProcess", "Died", "Troubled", "Unusable"]
+__all__ = ["CHILD", "ChildDied", "Chunks", "Decoder", "DecoderProcess", "DecoderUnusable", "ProbeFailed"]
 
 CHILD: Final = str(Path(__file__).with_name("child.py"))
 MEMORY: Final = 2 << 30
@@ -84,15 +84,15 @@ def _installed() -> str:
     return "PyAV"
 
 
-class Died(Exception):
+class ChildDied(Exception):
     """The process is gone, or talks nonsense."""
 
 
-class Troubled(Exception):
+class ProbeFailed(Exception):
     """The process cannot tell of this clip, for a reason that is not the clip's."""
 
 
-class Unusable(Exception):
+class DecoderUnusable(Exception):
     """No process came up that reads the proof clip right. Holds a `Decoder`."""
 
     def __init__(self, decoder: Decoder) -> None:
@@ -107,19 +107,19 @@ class DecoderProcess:
     process: Process
     orders: ByteSendStream
     answers: BufferedByteReceiveStream
-    errors: _Stderr
+    errors: _ErrorPipe
     decoder: Decoder = Decoder()
     _killed: bool = field(default=False, init=False)
 
     @classmethod
     async def start(cls, seconds: float) -> Self:
-        """Raises `Unusable`. `seconds` is for one look: what takes clearly longer ends itself."""
-        errors = _Stderr.opened()
+        """Raises `DecoderUnusable`. `seconds` is for one look: what takes clearly longer ends itself."""
+        errors = _ErrorPipe.opened()
         try:
             child = cls(*await _opened(errors), errors)
         except (OSError, NotImplementedError) as trouble:
             errors.close()
-            raise Unusable(Decoder(trouble=f"no process could be started ({type(trouble).__name__})")) from None
+            raise DecoderUnusable(Decoder(trouble=f"no process could be started ({type(trouble).__name__})")) from None
         except BaseException:
             errors.close()
             raise
@@ -127,7 +127,7 @@ class DecoderProcess:
             with move_on_after(TO_START):
                 child.decoder = await child._proven(seconds)
                 return child
-            raise Unusable(Decoder(trouble=f"it did not start within {TO_START:g} s", said=errors.tail()))
+            raise DecoderUnusable(Decoder(trouble=f"it did not start within {TO_START:g} s", said=errors.tail()))
         except BaseException:
             await child.close()
             raise
@@ -137,11 +137,11 @@ class DecoderProcess:
         try:
             await self._send(settings)
             answer = await self._answer()
-        except Died:
-            raise Unusable(Decoder(trouble=await self._end(), said=self.errors.tail())) from None
+        except ChildDied:
+            raise DecoderUnusable(Decoder(trouble=await self._end(), said=self.errors.tail())) from None
         decoder = Decoder(_texts(answer.get("decoder")), _plain(str(answer.get("trouble", "it told nothing"))))
         if decoder.trouble:
-            raise Unusable(Decoder(decoder.versions, decoder.trouble, self.errors.tail()))
+            raise DecoderUnusable(Decoder(decoder.versions, decoder.trouble, self.errors.tail()))
         self.errors.tail()  # warnings of an import say nothing of a clip
         return decoder
 
@@ -153,7 +153,7 @@ class DecoderProcess:
         return "its process answered nonsense"
 
     async def ask(self, path: Path | None, size: int, chunks: Chunks) -> dict[str, Any]:
-        """What it finds in a film. Raises `Died`, `Troubled`, and what `chunks` raises."""
+        """What it finds in a film. Raises `ChildDied`, `ProbeFailed`, and what `chunks` raises."""
         self.errors.tail()
         if path is not None:
             await self._send({"path": str(path.absolute())})  # noqa: ASYNC240 - asks no disk
@@ -164,10 +164,10 @@ class DecoderProcess:
                     await self._put(chunk)
         answer = await self._answer()
         if trouble := answer.get("trouble"):
-            raise Troubled(_plain(str(trouble), path))
+            raise ProbeFailed(_plain(str(trouble), path))
         facts = answer.get("facts")
         if not isinstance(facts, dict):
-            raise Died
+            raise ChildDied
         return facts
 
     async def _send(self, order: Mapping[str, Any]) -> None:
@@ -177,15 +177,15 @@ class DecoderProcess:
         try:
             await self.orders.send(data)
         except (*_GONE, OSError):
-            raise Died from None
+            raise ChildDied from None
 
     async def _answer(self) -> dict[str, Any]:
         try:
             answer = json.loads(await self.answers.receive_until(b"\n", LONGEST_ANSWER))
         except (*_GONE, OSError, ValueError):
-            raise Died from None
+            raise ChildDied from None
         if not isinstance(answer, dict):
-            raise Died
+            raise ChildDied
         return answer
 
     def kill(self) -> None:
@@ -211,11 +211,11 @@ class DecoderProcess:
             raise struck
 
 
-async def _opened(errors: _Stderr) -> tuple[Process, ByteSendStream, BufferedByteReceiveStream]:
+async def _opened(errors: _ErrorPipe) -> tuple[Process, ByteSendStream, BufferedByteReceiveStream]:
     """A process and its pipes. Raises `OSError`."""
     # Isolated: neither the folder that we are in nor the user's own variables decide what it runs.
     process = await anyio.open_process(
-        [sys.executable, "-I", CHILD], stderr=errors.given, env=needed(os.environ), start_new_session=True
+        [sys.executable, "-I", CHILD], stderr=errors.given, env=child_environment(os.environ), start_new_session=True
     )
     errors.handed_over()
     if process.stdin is None or process.stdout is None:
@@ -223,7 +223,7 @@ async def _opened(errors: _Stderr) -> tuple[Process, ByteSendStream, BufferedByt
     return process, process.stdin, BufferedByteReceiveStream(process.stdout)
 
 
-def needed(environment: Mapping[str, str]) -> dict[str, str]:
+def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """What an interpreter needs to start, and to spell the names of files; a stranger's film needs nothing else."""
     return {name: value for name, value in environment.items() if name.upper() in _NEEDED}
 
@@ -236,7 +236,7 @@ def _texts(told: object) -> dict[str, str]:
 
 
 @define(eq=False)
-class _Stderr:
+class _ErrorPipe:
     """A pipe that never blocks its writer: what is too much for it is dropped, and nobody has to drain it.
 
     Read when there is a reason to. A file would need a disk with room, a reader beside it a task of its own.
@@ -246,7 +246,7 @@ class _Stderr:
     _write: int | None = None
 
     @classmethod
-    def opened(cls) -> _Stderr:
+    def opened(cls) -> _ErrorPipe:
         """Without one where the system cannot have it so: then nothing is kept."""
         try:
             read, write = os.pipe()

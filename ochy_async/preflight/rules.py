@@ -16,11 +16,11 @@ from ..errors import ClipUnusable, Finding, InvalidSettings
 from ..protocol.request import AnalysisRequest
 from ..protocol.video_limits import (
     CONTENT_TYPES,
-    LENGTH_MARGIN,
-    LOWEST_FPS,
+    LENGTH_TOLERANCE,
     MAX_BYTES,
     MAX_SECONDS,
     MAX_SHORT_SIDE,
+    MIN_ACCEPTED_FPS,
     MIN_FPS,
     extension,
 )
@@ -29,10 +29,10 @@ from .facts import ClipFacts
 __all__ = [
     "PREFLIGHT_LEVELS",
     "PreflightLevel",
-    "judge",
+    "blocking",
+    "findings_for",
     "preflight_level",
-    "refuse",
-    "stopping",
+    "raise_if_blocked",
 ]
 
 PreflightLevel = Literal["errors", "warnings", "off"]
@@ -40,27 +40,27 @@ PreflightLevel = Literal["errors", "warnings", "off"]
 PREFLIGHT_LEVELS: Final[tuple[str, ...]] = get_args(PreflightLevel)
 
 
-def judge(
+def findings_for(
     facts: ClipFacts, request: AnalysisRequest[Any, Any] | None = None, *, path: str | None = None
 ) -> tuple[Finding, ...]:
     """All that is wrong with a clip for a request, the errors first; without one its view is not judged.
 
     `path` is the file for the commands that mend, where it is not the name that is sent.
     """
-    found = (*_size(facts, _Commands(path or facts.name, facts)), *_content(facts, request, path or facts.name))
+    found = (*_size(facts, _FfmpegCommands(path or facts.name, facts)), *_content(facts, request, path or facts.name))
     return tuple(sorted(found, key=lambda each: each.severity))
 
 
-def stopping(findings: tuple[Finding, ...], stops: PreflightLevel) -> tuple[Finding, ...]:
+def blocking(findings: tuple[Finding, ...], stops: PreflightLevel) -> tuple[Finding, ...]:
     """The findings for which a clip is not sent."""
     if stops == "off":
         return ()
     return tuple(each for each in findings if each.severity == "error" or stops == "warnings")
 
 
-def refuse(findings: tuple[Finding, ...], stops: PreflightLevel) -> None:
+def raise_if_blocked(findings: tuple[Finding, ...], stops: PreflightLevel) -> None:
     """Raises `ClipUnusable` with all findings at once if one of them stops the clip."""
-    if not stopping(findings, stops):
+    if not blocking(findings, stops):
         return
     lines = "".join(f"\n  - {each}" for each in findings)
     raise ClipUnusable(f"The clip cannot be analyzed; nothing was sent or charged.{lines}", problems=findings)
@@ -79,7 +79,7 @@ def preflight_level(value: object) -> PreflightLevel:
 
 
 @frozen
-class _Commands:
+class _FfmpegCommands:
     """FFmpeg's words for one file. Pictures are turned upright before any filter, so sizes are as they are shown."""
 
     path: str
@@ -113,7 +113,7 @@ def _operand(path: str) -> str:
 # --- what is wrong ------------------------------------------------------------------------------
 
 
-def _size(facts: ClipFacts, commands: _Commands) -> Iterator[Finding]:
+def _size(facts: ClipFacts, commands: _FfmpegCommands) -> Iterator[Finding]:
     """By name and size alone."""
     if extension(facts.name) not in CONTENT_TYPES:
         wanted = ", ".join(CONTENT_TYPES)
@@ -130,7 +130,7 @@ def _content(facts: ClipFacts, request: AnalysisRequest[Any, Any] | None, path: 
     yield from broken
     if broken:
         return
-    commands = _Commands(path, facts)
+    commands = _FfmpegCommands(path, facts)
     yield from _length(facts, commands)
     yield from _kind(facts, commands)
     yield from _shape(facts, request, commands)
@@ -158,14 +158,14 @@ def _broken(facts: ClipFacts) -> Iterator[Finding]:
         yield Finding("clip", why, code="unreadable")
 
 
-def _length(facts: ClipFacts, commands: _Commands) -> Iterator[Finding]:
-    if facts.seconds is not None and facts.seconds > MAX_SECONDS + LENGTH_MARGIN:
+def _length(facts: ClipFacts, commands: _FfmpegCommands) -> Iterator[Finding]:
+    if facts.seconds is not None and facts.seconds > MAX_SECONDS + LENGTH_TOLERANCE:
         why = f"{facts.seconds:.1f} s are more than the {MAX_SECONDS:g} s that the server takes; cut it"
         cut = commands.make("-t", f"{MAX_SECONDS:g}", "-c", "copy", before=("-ss", "0"))
         yield Finding("length", why, code="too_long", fix_command=cut)
 
 
-def _kind(facts: ClipFacts, commands: _Commands) -> Iterator[Finding]:
+def _kind(facts: ClipFacts, commands: _FfmpegCommands) -> Iterator[Finding]:
     named = extension(facts.name)
     if not facts.container or named not in CONTENT_TYPES or named == f".{facts.container}":
         return
@@ -177,7 +177,7 @@ def _kind(facts: ClipFacts, commands: _Commands) -> Iterator[Finding]:
         yield _warning("name", why, "wrong_extension")
 
 
-def _shape(facts: ClipFacts, request: AnalysisRequest[Any, Any] | None, commands: _Commands) -> Iterator[Finding]:
+def _shape(facts: ClipFacts, request: AnalysisRequest[Any, Any] | None, commands: _FfmpegCommands) -> Iterator[Finding]:
     if not facts.width or not facts.height:
         return
     if min(facts.width, facts.height) > MAX_SHORT_SIDE:
@@ -201,8 +201,8 @@ def _orientation(facts: ClipFacts, request: AnalysisRequest[Any, Any]) -> Iterat
         yield _warning("picture", why, "orientation")
 
 
-def _pace(facts: ClipFacts, commands: _Commands) -> Iterator[Finding]:
-    if facts.fps is not None and facts.fps < LOWEST_FPS:
+def _pace(facts: ClipFacts, commands: _FfmpegCommands) -> Iterator[Finding]:
+    if facts.fps is not None and facts.fps < MIN_ACCEPTED_FPS:
         why = f"{facts.fps:.3g} pictures per second are fewer than {MIN_FPS:g}; film again, best with 60"
         yield _warning("frame rate", why, "slow_frame_rate")
     if facts.varying:

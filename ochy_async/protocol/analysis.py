@@ -16,15 +16,15 @@ from attrs import field, frozen
 
 from ..errors import InvalidRequest, Problem
 from ..field_docs import documented
-from .answer import ID_KEYS, Answer, RawJson, answer, key
+from .answer import ID_KEYS, Answer, RawJson, answer_class, json_keys
 from .back_view import BackView, BackViewCalculated, BackViewResults
 from .call import Call, is_state
 from .converter import structure
-from .drift import at, misfit, note
+from .drift import mismatch, note, read_at
 from .request import AnalysisRequest
 from .routes import CALCULATED_DATA, LIST_ANALYSES, LIST_SUBJECT_ANALYSES, RESULTS, START
 from .side_view import SideView, SideViewCalculated, SideViewResults
-from .text_summary import Summarized, listed, moment, number, shown, view_words
+from .text_summary import Summarized, display_text, format_number, format_time, list_summary, view_words
 from .wire import Request, Upload
 
 __all__ = [
@@ -93,10 +93,10 @@ class Started(Summarized, Generic[R, C]):
     subject_id: str | None = None
 
     def _summary(self) -> Iterator[str]:
-        yield f"analysis {shown(self.analysis_id)}: {view_words(self.view)}"
-        yield f"  started {moment(self.started_at)}, clip {shown(self.clip, 32)}"
+        yield f"analysis {display_text(self.analysis_id)}: {view_words(self.view)}"
+        yield f"  started {format_time(self.started_at)}, clip {display_text(self.clip, 32)}"
         if self.subject_id is not None:
-            yield f"  subject {shown(self.subject_id)}"
+            yield f"  subject {display_text(self.subject_id)}"
 
     @classmethod
     def of(cls, analysis_id: str, request: type[AnalysisRequest[R2, C2]]) -> Started[R2, C2]:
@@ -148,11 +148,11 @@ def _started_problems(found: Any) -> Iterator[Problem]:
         yield Problem("started_at", "must be an ISO 8601 time")
 
 
-@answer
+@answer_class
 class StartAnswer(Answer):
     """What the server says to an accepted start: 202 with an id."""
 
-    video_id: str = field(metadata=key(*ID_KEYS))
+    video_id: str = field(metadata=json_keys(*ID_KEYS))
     message: str | None = None
 
 
@@ -186,13 +186,13 @@ class AnalysisState(Summarized, Generic[R]):
         return self.status in (Status.SUCCESS, Status.FAILED)
 
     def _summary(self) -> Iterator[str]:
-        done = "" if self.percentage is None else f", {number(self.percentage)} %"
-        yield f"analysis {shown(self.analysis_id)}: {shown(self.status)}{done}"
+        done = "" if self.percentage is None else f", {format_number(self.percentage)} %"
+        yield f"analysis {display_text(self.analysis_id)}: {display_text(self.status)}{done}"
         if self.results is not None:
             yield from str(self.results).splitlines()
 
 
-@answer
+@answer_class
 class _StateAnswer(Answer):
     status: Status | str
     percentage: float | None = None
@@ -241,7 +241,7 @@ def calculated_call(started: Started[Any, C2] | str) -> Call[C2]:
 
     def read(body: Any) -> C2:
         if not isinstance(body, dict):
-            raise misfit("an object", body)
+            raise mismatch("an object", body)
         return cast("C2", structure(body, cls or view_of(body).calculated_type))
 
     return Call(
@@ -256,24 +256,24 @@ def calculated_call(started: Started[Any, C2] | str) -> Call[C2]:
 # --- listing ------------------------------------------------------------------------------------
 
 
-@answer
+@answer_class
 class ListedAnalysis(Answer):
     """One analysis in a list. Source: `subject_id` documented, everything else inferred."""
 
     layout_known = False
 
-    analysis_id: str = field(metadata=key(*ID_KEYS))
+    analysis_id: str = field(metadata=json_keys(*ID_KEYS))
     subject_id: str | None = None
     """The subject it is linked to, if any."""
-    view: str | None = field(default=None, metadata=key("analysis_type"))
+    view: str | None = field(default=None, metadata=json_keys("analysis_type"))
     """`side_view` or `back_view`; the key is a guess."""
     status: Status | str | None = None
     created_at: datetime | None = None
     """UTC; the key is a guess."""
 
     def _summary(self) -> Iterator[str]:
-        view, status = view_words(self.view), shown(self.status, 16)
-        yield f"{shown(self.analysis_id)}  {shown(view, 16)}  {status}  {moment(self.created_at)}"
+        view, status = view_words(self.view), display_text(self.status, 16)
+        yield f"{display_text(self.analysis_id)}  {display_text(view, 16)}  {status}  {format_time(self.created_at)}"
 
 
 @documented
@@ -298,7 +298,7 @@ class AnalysisList(Summarized):
         yield f"{len(self.analyses)} analyses"
 
     def _summary(self) -> Iterator[str]:
-        return listed("analyses", self.analyses)
+        return list_summary("analyses", self.analyses)
 
     @property
     def ids(self) -> frozenset[str]:
@@ -319,7 +319,7 @@ def list_call(subject_id: str | None = None) -> Call[AnalysisList]:
 def _listing(body: Any) -> AnalysisList:
     items, name = _unwrapped(body)
     objects = [{"analysis_id": item} if isinstance(item, str) else item for item in items]
-    return AnalysisList(at(name, structure, objects, tuple[ListedAnalysis, ...]), raw=body)
+    return AnalysisList(read_at(name, structure, objects, tuple[ListedAnalysis, ...]), raw=body)
 
 
 def _unwrapped(body: Any) -> tuple[list[Any], str]:
@@ -327,11 +327,11 @@ def _unwrapped(body: Any) -> tuple[list[Any], str]:
     if isinstance(body, list):
         return body, "items"
     if not isinstance(body, dict):
-        raise misfit("a list", body)
+        raise mismatch("a list", body)
     arrays = [name for name, value in body.items() if isinstance(value, list)]
     chosen = next((name for name in _WRAPPERS if name in arrays), arrays[0] if len(arrays) == 1 else None)
     if chosen is None:
-        raise misfit("a list", body)
+        raise mismatch("a list", body)
     for name in body.keys() - {chosen}:
         note("unknown key", body[name], name)
     return body[chosen], chosen

@@ -13,10 +13,10 @@ from attrs import field, frozen
 
 from ..field_docs import documented
 from .outline import outline, safe_key
-from .redaction import without_signed_links
+from .redaction import redact_signed_links
 from .text_summary import Summarized
 
-__all__ = ["ID_KEYS", "Answer", "RawJson", "SignedUrl", "answer", "key"]
+__all__ = ["ID_KEYS", "Answer", "RawJson", "SignedUrl", "answer_class", "json_keys"]
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ class RawJson(dict[str, Any]):
         return f"RawJson({outline(dict(self))})"
 
     def __reduce__(self) -> tuple[type[RawJson], tuple[Any]]:
-        return RawJson, (without_signed_links(dict(self)),)
+        return RawJson, (redact_signed_links(dict(self)),)
 
     def __rich_repr__(self) -> Iterator[str]:
         yield outline(dict(self))
@@ -61,12 +61,12 @@ class SignedUrl:
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
-def answer(cls: type[T]) -> type[T]:
+def answer_class(cls: type[T]) -> type[T]:
     """A frozen attrs class with keyword fields and the repr of `Answer`; a generated one shows values."""
     return documented(frozen(kw_only=True, repr=False, slots=False)(cls))
 
 
-@answer
+@answer_class
 class Answer(Summarized):
     """Something the server said, as a value. Pickled results come back without their links, like kept ones."""
 
@@ -99,9 +99,9 @@ class Answer(Summarized):
 def _pickled(value: Any) -> Any:
     if isinstance(value, SignedUrl):
         return None
-    return value if isinstance(value, RawJson) else without_signed_links(value)
+    return value if isinstance(value, RawJson) else redact_signed_links(value)
 
 
-def key(*names: str) -> dict[str, tuple[str, ...]]:
+def json_keys(*names: str) -> dict[str, tuple[str, ...]]:
     """Field metadata: the JSON keys under which the field is looked for, in order."""
     return {"keys": names}

@@ -11,10 +11,10 @@ from typing import Any, ClassVar, Final
 from attrs import field, frozen
 
 from ..field_docs import documented
-from .answer import ID_KEYS, Answer, SignedUrl, answer, key
+from .answer import ID_KEYS, Answer, SignedUrl, answer_class, json_keys
 from .converter import converter
-from .drift import misfit
-from .text_summary import number, score, shown
+from .drift import mismatch
+from .text_summary import display_text, format_number, format_score
 
 __all__ = ["AnalysisResults", "Assessment", "CalculatedData", "Ranges", "RunningStyle", "Texts"]
 
@@ -74,21 +74,21 @@ def _ranges(value: Any, _: Any) -> Ranges:
     pairs = [_pair(each) for each in value] if isinstance(value, list) else []
     intervals = tuple(pair for pair in pairs if pair)
     if not pairs or len(intervals) < len(pairs):
-        raise misfit("a pair of numbers or a list of pairs", value)
+        raise mismatch("a pair of numbers or a list of pairs", value)
     return Ranges(intervals)
 
 
 converter.register_structure_hook(Ranges, _ranges)
 
 
-@answer
+@answer_class
 class AnalysisResults(Answer):
     """What the results of both views have. Source: documented."""
 
     view: ClassVar[str]
     """The vendor's `analysis_type`."""
 
-    analysis_id: str = field(metadata=key(*ID_KEYS))
+    analysis_id: str = field(metadata=json_keys(*ID_KEYS))
     thumbnail: SignedUrl | None = None
     """A JPEG; dead after 1 hour, ask for the results again to renew it (inferred)."""
     output_video: SignedUrl | None = None
@@ -97,7 +97,7 @@ class AnalysisResults(Answer):
     known_keys = frozenset({"status", "percentage"})
 
 
-@answer
+@answer_class
 class CalculatedData(Answer):
     """What the calculated data of both views have: keys that the vendor's other answers have too."""
 
@@ -107,7 +107,7 @@ class CalculatedData(Answer):
     known_keys = frozenset({*ID_KEYS, "status", "percentage"})
 
 
-@answer
+@answer_class
 class Texts(Answer):
     """What the vendor says to the runner, in the language asked for. Never match on these words.
 
@@ -129,7 +129,7 @@ class Texts(Answer):
     """Stable ids such as `HeadG` for `OchySession.exercises`; newer answers only."""
 
 
-@answer
+@answer_class
 class Assessment(Answer):
     """One assessed part of the body. Source: documented; each key may be missing."""
 
@@ -147,16 +147,16 @@ class Assessment(Answer):
 
     def described(self) -> tuple[str, str]:
         """Score and position, in words; a dash for what was not sent."""
-        return score(self.score_number), shown(self.position)
+        return format_score(self.score_number), display_text(self.position)
 
     def _summary(self) -> Iterator[str]:
         title = None if self.texts is None else self.texts.title
-        yield f"{'assessment' if title is None else shown(title)}: score {score(self.score_number)}"
-        yield f"  good: {shown(self.range_good)}; okay: {shown(self.range_okay)}"
-        yield f"  position: {shown(self.position, 64)}"
+        yield f"{'assessment' if title is None else display_text(title)}: score {format_score(self.score_number)}"
+        yield f"  good: {display_text(self.range_good)}; okay: {display_text(self.range_okay)}"
+        yield f"  position: {display_text(self.position, 64)}"
 
 
-@answer
+@answer_class
 class RunningStyle(Answer):
     """One running style. Source: documented keys; the scale of `percentage` is not."""
 
@@ -174,5 +174,5 @@ class RunningStyle(Answer):
         return self.percentage / 100
 
     def _summary(self) -> Iterator[str]:
-        share = "" if self.share is None else f", {number(self.share * 100)} %"
-        yield f"running style: {shown(self.title or self.animal)}{share}"
+        share = "" if self.share is None else f", {format_number(self.share * 100)} %"
+        yield f"running style: {display_text(self.title or self.animal)}{share}"

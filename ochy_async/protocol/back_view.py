@@ -14,10 +14,10 @@ from attrs import frozen
 
 from ..errors import Problem
 from ..field_docs import documented
-from .answer import Answer, answer
+from .answer import Answer, answer_class
 from .assessment import AnalysisResults, Assessment, CalculatedData, Ranges
-from .request import AnalysisRequest, flag
-from .text_summary import LINES, rows, score, shown
+from .request import AnalysisRequest, form_flag
+from .text_summary import LINES, aligned_rows, display_text, format_score
 
 __all__ = [
     "BackView",
@@ -30,14 +30,14 @@ __all__ = [
 ]
 
 
-@answer
+@answer_class
 class LegAssessment(Assessment):
     """One leg's assessment. Source: documented."""
 
     range_bad: Ranges | None = None
 
 
-@answer
+@answer_class
 class Legs(Answer):
     """Both legs. Whether one may be missing is not documented, so each may be None."""
 
@@ -51,10 +51,10 @@ class Legs(Answer):
 
     def _summary(self) -> Iterator[str]:
         yield "legs"
-        yield from rows((side, *leg.described()) for side, leg in self.sides.items())
+        yield from aligned_rows((side, *leg.described()) for side, leg in self.sides.items())
 
 
-@answer
+@answer_class
 class BackViewContent(Answer):
     """The assessed parts of a back view. With `full_body=False` only the pronation is expected."""
 
@@ -63,7 +63,7 @@ class BackViewContent(Answer):
     pelvic_drop: Legs | None = None
 
 
-@answer
+@answer_class
 class BackViewAnalysis(Answer):
     """The `biomechanical_analysis` of a back view."""
 
@@ -71,7 +71,7 @@ class BackViewAnalysis(Answer):
     total_score: float
 
 
-@answer
+@answer_class
 class BackViewResults(AnalysisResults):
     """The results of a back view analysis. Source: documented."""
 
@@ -111,8 +111,8 @@ class BackViewResults(AnalysisResults):
             yield from ((f"{name.replace('_', ' ')}, {side}", leg) for side, leg in legs.sides.items())
 
     def _summary(self) -> Iterator[str]:
-        yield f"back view {shown(self.analysis_id)}: total score {score(self.total_score)}"
-        yield from rows((name, *leg.described()) for name, leg in self.legs())
+        yield f"back view {display_text(self.analysis_id)}: total score {format_score(self.total_score)}"
+        yield from aligned_rows((name, *leg.described()) for name, leg in self.legs())
 
 
 _PARTS: Final = ("pronation", "knee_adduction", "pelvic_drop")
@@ -122,7 +122,7 @@ def _present(legs: Legs | None) -> Legs | None:
     return legs if legs is not None and legs.raw else None
 
 
-@answer
+@answer_class
 class GaitCycle(Answer):
     """The gait cycle of a back view: stance means per leg and step-by-step data.
 
@@ -137,7 +137,7 @@ class GaitCycle(Answer):
     pelvic_drop: Any = None
 
 
-@answer
+@answer_class
 class BackViewCalculated(CalculatedData):
     """The calculated data of a back view. Source: `gait_cycle` documented by name."""
 
@@ -152,9 +152,9 @@ class BackViewCalculated(CalculatedData):
         return _leaves({} if self.gait_cycle is None else self.gait_cycle.raw)
 
     def _summary(self) -> Iterator[str]:
-        total = "" if self.total_score is None else f": total score {score(self.total_score)}"
+        total = "" if self.total_score is None else f": total score {format_score(self.total_score)}"
         yield f"calculated data of a back view{total}"
-        yield from rows(islice(self.described(), LINES))
+        yield from aligned_rows(islice(self.described(), LINES))
 
 
 def _leaves(value: Mapping[str, Any], way: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
@@ -162,7 +162,7 @@ def _leaves(value: Mapping[str, Any], way: tuple[str, ...] = ()) -> Iterator[tup
         if isinstance(each, dict):
             yield from _leaves(each, (*way, name))
         elif isinstance(each, int | float) and not isinstance(each, bool):
-            yield shown(" ".join((*way, name)).replace("_", " ")), f"{each:g}"
+            yield display_text(" ".join((*way, name)).replace("_", " ")), f"{each:g}"
 
 
 @documented
@@ -179,7 +179,7 @@ class BackView(AnalysisRequest[BackViewResults, BackViewCalculated]):
 
     def fields(self) -> tuple[tuple[str, str], ...]:
         """The form fields of the start, as the vendor spells them."""
-        return (*super().fields(), ("full_body", flag(self.full_body)))
+        return (*super().fields(), ("full_body", form_flag(self.full_body)))
 
     def _problems(self) -> Iterator[Problem]:
         yield from super()._problems()

@@ -16,12 +16,12 @@ from attrs import field, frozen
 
 from ..errors import InvalidRequest, Problem
 from .converter import structure
-from .drift import DriftNote, Misfit, Reading, reading
-from .error_mapping import error_of, json_of, unreadable
+from .drift import DriftLog, DriftNote, Mismatch, recording
+from .error_mapping import error_of, parse_json, unreadable_answer
 from .routes import ROUTES, START, Provenance, Route
 from .wire import Request, Response
 
-__all__ = ["Call", "any_call", "call", "is_state"]
+__all__ = ["Call", "call_for", "custom_call", "is_state"]
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ class Call(Generic[T]):
 
     request: Request
     read: Callable[[Any], T]
-    """JSON to value. Raises `Misfit`."""
+    """JSON to value. Raises `Mismatch`."""
     name: str
     """What is read, for drift notes."""
     repeatable: bool
@@ -55,7 +55,7 @@ class Call(Generic[T]):
     """Whether a status and a JSON body are an answer; everything else is an error."""
     analysis_id: str | None = None
     """The analysis that the call is about."""
-    json: Callable[[Response], Any] = field(default=json_of)
+    json: Callable[[Response], Any] = field(default=parse_json)
     """Body to JSON. Raises `ValueError`."""
 
     def outcome(self, response: Response) -> tuple[T, frozenset[DriftNote]]:
@@ -64,15 +64,15 @@ class Call(Generic[T]):
         success = _is_success(response.status, body)
         if why is None and self.accepts(response.status, body):
             success = True
-            with reading(Reading(self.name)) as seen:
+            with recording(DriftLog(self.name)) as seen:
                 try:
                     return self.read(body), seen.notes()
-                except Misfit as misfit:
+                except Mismatch as misfit:
                     why = str(misfit)
         del body  # signed URLs and health data: the frames of an error must not show them
         if not success:
             raise error_of(self.request.route, response, self.analysis_id)
-        raise unreadable(self.request.route, response, why or "it is no answer", self.analysis_id)
+        raise unreadable_answer(self.request.route, response, why or "it is no answer", self.analysis_id)
 
 
 def _parsed(parse: Callable[[Response], Any], response: Response) -> tuple[Any, str | None]:
@@ -83,7 +83,7 @@ def _parsed(parse: Callable[[Response], Any], response: Response) -> tuple[Any, 
         return None, "it is not JSON"
 
 
-def call(
+def call_for(
     route: Route,
     cls: type[T],
     *,
@@ -105,7 +105,7 @@ def call(
     )
 
 
-def any_call(method: str, path: str, query: tuple[tuple[str, str], ...], json: Any) -> Call[Any]:
+def custom_call(method: str, path: str, query: tuple[tuple[str, str], ...], json: Any) -> Call[Any]:
     """Any request of the API, its answer as it comes. Raises `InvalidRequest` for a path that leaves the API."""
     problems = tuple(_problems(method, path, query, json))
     if problems:

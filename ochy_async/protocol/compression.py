@@ -1,6 +1,7 @@
-"""Compressed answers, unpacked piece by piece: whoever takes the pieces decides when to stop.
+"""Compressed answers, decompressed piece by piece, so that the caller can stop at any size.
 
-Invariant: one step unpacks at most `PIECE` bytes, of at most `SLICE` bytes of input, whatever the input is.
+Invariant: one step reads at most `SLICE` bytes of input and returns at most `PIECE` bytes of output, whatever the
+input is.
 """
 
 from __future__ import annotations
@@ -9,22 +10,22 @@ import zlib
 from collections.abc import Iterator
 from typing import Final, Protocol
 
-__all__ = ["ENCODINGS", "Garbled", "Plain", "Unpacked", "unpacking"]
+__all__ = ["ENCODINGS", "CorruptContent", "IdentityDecoder", "ZlibDecoder", "decoder_for"]
 
 ENCODINGS: Final = "gzip, deflate"
-"""What answers may be packed with. Not every package for Brotli or Zstandard can be stopped half-way."""
+"""The value of `Accept-Encoding`. Most packages for Brotli and Zstandard cannot be stopped within a step."""
 
 PIECE: Final = 64 * 1024
 SLICE: Final = 16 * 1024
-"""Many empty members may lie in a slice, and each makes a copy of what is left of it."""
+"""A slice may hold many empty gzip members, and each of them copies the rest of the slice."""
 
 
-class Garbled(Exception):
-    """The content is not packed as it says, or is cut short."""
+class CorruptContent(Exception):
+    """The content does not match its `Content-Encoding`, or is cut short."""
 
 
-class _Member(Protocol):
-    """What `zlib.decompressobj` gives; it has no public name."""
+class _Decompressor(Protocol):
+    """The type of `zlib.decompressobj()`, which has no public name."""
 
     @property
     def eof(self) -> bool: ...
@@ -35,66 +36,67 @@ class _Member(Protocol):
     def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
 
 
-class Plain:
-    """Content that is not packed."""
+class IdentityDecoder:
+    """Passes on content that is not compressed."""
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
         """The content of the next bytes of the answer."""
         yield data
 
     def finish(self) -> None:
-        """To be called at the end of the answer. Raises `Garbled` where something is missing."""
+        """Call it at the end of the answer. Raises `CorruptContent` if content is missing."""
 
 
-class Unpacked:
-    """Content that is packed with gzip (also in several members) or deflate (with its header or without)."""
+class ZlibDecoder:
+    """Decompresses gzip (also with several members) and deflate (with or without a zlib header)."""
 
     def __init__(self, *, gzip: bool) -> None:
         self._gzip = gzip
-        self._member: _Member | None = zlib.decompressobj(_GZIP) if gzip else None
+        self._member: _Decompressor | None = zlib.decompressobj(_GZIP) if gzip else None
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
-        """The content of the next bytes of the answer; a piece may be empty. Raises `Garbled`."""
+        """The content of the next bytes of the answer; a piece may be empty. Raises `CorruptContent`."""
         for start in range(0, len(data), SLICE):
-            yield from self._of_slice(data[start : start + SLICE])
+            yield from self._decompressed(data[start : start + SLICE])
 
-    def _of_slice(self, packed: bytes) -> Iterator[bytes]:
-        more = bool(packed)
+    def _decompressed(self, compressed: bytes) -> Iterator[bytes]:
+        more = bool(compressed)
         while more:
-            member = self._current(packed)
+            member = self._member_for(compressed)
             try:
-                piece = member.decompress(packed, PIECE)
+                piece = member.decompress(compressed, PIECE)
             except zlib.error:
-                raise Garbled from None
-            packed = member.unused_data if member.eof else member.unconsumed_tail
-            more = bool(packed) or (len(piece) == PIECE and not member.eof)  # of a full piece, more may be inside
+                raise CorruptContent from None
+            compressed = member.unused_data if member.eof else member.unconsumed_tail
+            more = bool(compressed) or (len(piece) == PIECE and not member.eof)  # after a full piece, more may follow
             yield piece
 
-    def _current(self, packed: bytes) -> _Member:
+    def _member_for(self, compressed: bytes) -> _Decompressor:
         if self._member is None:
-            self._member = zlib.decompressobj(zlib.MAX_WBITS if packed[0] & 0x0F == _HEADER else -zlib.MAX_WBITS)
+            has_header = compressed[0] & 0x0F == _DEFLATE
+            self._member = zlib.decompressobj(zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS)
         elif self._member.eof:
             if not self._gzip:
-                raise Garbled
+                raise CorruptContent
             self._member = zlib.decompressobj(_GZIP)
         return self._member
 
     def finish(self) -> None:
-        """To be called at the end of the answer. Raises `Garbled` where something is missing."""
+        """Call it at the end of the answer. Raises `CorruptContent` if content is missing."""
         if self._member is not None and not self._member.eof:
-            raise Garbled
+            raise CorruptContent
 
 
-def unpacking(encoding: str) -> Plain | Unpacked:
-    """What unpacks an answer with this `Content-Encoding`. Raises `Garbled` for one that was not asked for."""
+def decoder_for(encoding: str) -> IdentityDecoder | ZlibDecoder:
+    """The decoder for a `Content-Encoding`. Raises `CorruptContent` for an encoding that was not requested."""
     name = encoding.strip().lower()
     if name in ("", "identity"):
-        return Plain()
+        return IdentityDecoder()
     if name in ("gzip", "x-gzip", "deflate"):
-        return Unpacked(gzip=name != "deflate")
-    raise Garbled
+        return ZlibDecoder(gzip=name != "deflate")
+    raise CorruptContent
 
 
 _GZIP: Final = zlib.MAX_WBITS | 16
-_HEADER: Final = 8
-"""The low half of the first byte of a zlib header; without one it is deflate alone."""
+_DEFLATE: Final = 8
+"""The compression method in the low half of the first byte of a zlib header. Raw deflate has no header."""

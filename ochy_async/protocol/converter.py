@@ -1,8 +1,9 @@
-"""One cattrs converter for every answer: strict about required facts, lenient and loud about the rest.
+"""One cattrs converter for all answers: strict about required fields, lenient about optional ones.
 
-Invariant: nothing the server says is lost and nothing it says is trusted. A field typed
-`X | None` is optional: absent, null or odd reads as None, and odd is noted as drift. Any other field
-is required: without it the answer is a `Misfit`.
+A field typed `X | None` is optional: a missing, null or unexpected value is read as None, and an unexpected one is
+noted as drift. Every other field is required: without a usable value the answer raises `Mismatch`.
+
+Invariant: no value is accepted unchecked, and none is lost: the untouched JSON stays beside every parsed answer.
 """
 
 from __future__ import annotations
@@ -23,25 +24,25 @@ from cattrs.preconf.orjson import OrjsonConverter, make_converter
 
 from . import fast_path
 from .answer import Answer, RawJson, SignedUrl
-from .drift import Misfit, at, misfit, note
+from .drift import Mismatch, mismatch, note, read_at
 
 __all__ = ["converter", "structure"]
 
 T = TypeVar("T")
 Hook = Callable[[Any, Any], Any]
 
-# --- leaves: a text where a number belongs is read, and noted ----------------------------------
+# --- single values: a number sent as text is accepted, and noted -------------------------------
 
 
 def _number(value: Any, _: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, float | int | str):
-        raise misfit("a number", value)
+        raise mismatch("a number", value)
     try:
         number = float(value)
     except (ValueError, OverflowError):
-        raise misfit("a number", value) from None
+        raise mismatch("a number", value) from None
     if not math.isfinite(number):
-        raise misfit("a finite number", value)
+        raise mismatch("a finite number", value)
     if isinstance(value, str):
         note("number sent as text", value)
     return number
@@ -53,27 +54,27 @@ def _text(value: Any, _: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         note("text sent as a number", value)
         return str(value)
-    raise misfit("a text", value)
+    raise mismatch("a text", value)
 
 
 def _flag(value: Any, _: Any) -> bool:
     if isinstance(value, bool):
         return value
-    raise misfit("true or false", value)
+    raise mismatch("true or false", value)
 
 
-def _moment(value: Any, _: Any) -> datetime:
+def _time(value: Any, _: Any) -> datetime:
     try:
-        moment = datetime.fromisoformat(value)
+        time = datetime.fromisoformat(value)
     except (TypeError, ValueError):
-        raise misfit("an ISO 8601 time", value) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        raise mismatch("an ISO 8601 time", value) from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _link(value: Any, _: Any) -> SignedUrl:
     if isinstance(value, str) and value:
         return SignedUrl(value)
-    raise misfit("a link", value)
+    raise mismatch("a link", value)
 
 
 def _texts(value: Any, _: Any) -> tuple[str, ...]:
@@ -84,14 +85,14 @@ def _texts(value: Any, _: Any) -> tuple[str, ...]:
     return tuple(item for item in items if isinstance(item, str))
 
 
-_PLAIN: Final[dict[Any, fast_path.Plain]] = {
-    float: fast_path.number,
-    str: fast_path.text,
-    tuple[str, ...]: fast_path.texts,
+_FAST_READERS: Final[dict[Any, fast_path.Reader]] = {
+    float: fast_path.read_number,
+    str: fast_path.read_text,
+    tuple[str, ...]: fast_path.read_texts,
 }
-"""The quick reading of each type; answers and what holds them are added as their hooks are made.
+"""The fast reader of each type. Answers and lists of answers are added when their hooks are made.
 
-What is not here has a hook that never notes anything, and so may read quickly itself.
+The hook of any other type never writes a note, so the fast path uses it directly.
 """
 
 # --- answers ------------------------------------------------------------------------------------
@@ -101,40 +102,37 @@ What is not here has a hook that never notes anything, and so may read quickly i
 class _Field:
     name: str
     key: str
-    others: tuple[str, ...]
-    """Other keys under which it may come."""
+    other_keys: tuple[str, ...]
+    """Further keys under which the value may come."""
     type: Any
     exact: Any
     """A JSON type that needs no hook, or None."""
     hook: Hook
     optional: bool
-    absent: bool
-    """Whether nothing under the first key settles it."""
 
     def read(self, source: Mapping[str, Any]) -> Any:
-        """The value where a look under the first key was not enough."""
         key, value = self._find(source)
         if value is None and self.optional:
             return None
-        return at(key, self._lenient if self.optional else self.hook, value, self.type)
+        return read_at(key, self._lenient if self.optional else self.hook, value, self.type)
 
     @property
-    def part(self) -> fast_path.Part:
-        """The field for the quick reading."""
-        quick = _PLAIN.get(self.type, self.hook)
-        return fast_path.Part(self.name, (self.key, *self.others), self.exact, quick, self.optional)
+    def fast(self) -> fast_path.FieldReader:
+        """How the fast path reads this field."""
+        reader = _FAST_READERS.get(self.type, self.hook)
+        return fast_path.FieldReader(self.name, (self.key, *self.other_keys), self.exact, reader, self.optional)
 
     def _lenient(self, value: Any, wanted: Any) -> Any:
         try:
             return self.hook(value, wanted)
-        except Misfit as odd:
-            note(f"expected {odd.expected}", value)
+        except Mismatch as error:
+            note(f"expected {error.expected}", value)
             return None
 
     def _find(self, source: Mapping[str, Any]) -> tuple[str, Any]:
-        nothing = (None,) if self.optional else (None, "")  # a required text is an id, and none is empty
-        for key in (self.key, *self.others):
-            if source.get(key) not in nothing:
+        absent = (None,) if self.optional else (None, "")  # a required text is an id, which is never empty
+        for key in (self.key, *self.other_keys):
+            if source.get(key) not in absent:
                 return key, source[key]
         return self.key, None
 
@@ -145,35 +143,31 @@ def _field_of(attribute: attrs.Attribute[Any], wanted: Any, convert: OrjsonConve
     inner = wanted
     if types.NoneType in options:
         inner = typing.Union[tuple(t for t in options if t is not types.NoneType)]  # noqa: UP007 - made at run time
-    key, *others = attribute.metadata.get("keys", (attribute.name,))
+    key, *other_keys = attribute.metadata.get("keys", (attribute.name,))
     exact = inner if inner is float or inner is bool or (inner is str and optional) else None
     hook = convert.get_structure_hook(inner)
-    return _Field(attribute.name, key, tuple(others), inner, exact, hook, optional, optional and not others)
+    return _Field(attribute.name, key, tuple(other_keys), inner, exact, hook, optional)
 
 
 def _answer_hook(cls: type[Answer], convert: OrjsonConverter) -> Hook:
     hints = typing.get_type_hints(cls)
     fields = [_field_of(a, hints[a.name], convert) for a in attrs.fields(cast("Any", cls)) if a.name != "raw"]
-    known = cls.known_keys.union(*((each.key, *each.others) for each in fields))
-    quick = _PLAIN[cls] = fast_path.answer(cls, [each.part for each in fields], known)
+    known = cls.known_keys.union(*((each.key, *each.other_keys) for each in fields))
+    read_fast = _FAST_READERS[cls] = fast_path.answer_reader(cls, [each.fast for each in fields], known)
 
     def read(value: Any, wanted: Any) -> Any:
         try:
-            return quick(value, wanted)
-        except Misfit:
-            return careful(value)
+            return read_fast(value, wanted)
+        except Mismatch:
+            return read_fully(value)
 
-    def careful(value: Any) -> Answer:
+    def read_fully(value: Any) -> Answer:
         if not isinstance(value, dict):
-            raise misfit("an object", value)
-        given: dict[str, Any] = {}
-        for each in fields:
-            found = value.get(each.key)
-            fast_path = type(found) is each.exact or (found is None and each.absent)
-            given[each.name] = found if fast_path else each.read(value)
+            raise mismatch("an object", value)
+        values = {each.name: each.read(value) for each in fields}
         if cls.layout_known and not value.keys() <= known:
             _note_unknown(value, known)
-        return cls(raw=RawJson(value), **given)
+        return cls(raw=RawJson(value), **values)
 
     return read
 
@@ -184,14 +178,14 @@ def _note_unknown(value: Mapping[str, Any], known: frozenset[str]) -> None:
 
 
 def _answers_hook(wanted: Any, convert: OrjsonConverter) -> Hook:
-    """For `tuple[SomeAnswer, ...]`: an array of objects, or a lone object."""
+    """The hook for `tuple[SomeAnswer, ...]`: an array of objects, or a single object."""
     cls = typing.get_args(wanted)[0]
     hook = convert.get_structure_hook(cls)
-    _PLAIN[wanted] = fast_path.answers(_PLAIN[cls])
+    _FAST_READERS[wanted] = fast_path.answers_reader(_FAST_READERS[cls])
 
     def read(value: Any, _: Any) -> tuple[Any, ...]:
         if not isinstance(value, list | dict):
-            raise misfit("a list", value)
+            raise mismatch("a list", value)
         items = value if isinstance(value, list) else [value]
         return tuple(item for item in (_item(hook, each, cls) for each in items) if item is not None)
 
@@ -199,16 +193,16 @@ def _answers_hook(wanted: Any, convert: OrjsonConverter) -> Hook:
 
 
 def _item(hook: Hook, value: Any, cls: Any) -> Any:
-    """One item of a list: an odd one is noted and left out, so that it cannot hide the others."""
+    """One item of a list; an unreadable item is noted and left out, so that the others are still read."""
     try:
         return hook(value, cls)
-    except Misfit as odd:
-        note(f"list item left out, expected {odd.expected}", value)
+    except Mismatch as error:
+        note(f"list item left out, expected {error.expected}", value)
         return None
 
 
 def _open_set(wanted: Any) -> type[enum.StrEnum] | None:
-    """The enum in a type written `SomeStrEnum | str`: the vendor's known values of an open set."""
+    """The enum of an open set, a type written `SomeStrEnum | str`: its members are the values known today."""
     options = typing.get_args(wanted)
     enums = [t for t in options if isinstance(t, type) and issubclass(t, enum.StrEnum)]
     return enums[0] if len(options) == 2 and str in options and enums else None
@@ -216,7 +210,7 @@ def _open_set(wanted: Any) -> type[enum.StrEnum] | None:
 
 def _open_set_hook(wanted: Any) -> Hook:
     members: Mapping[str, enum.StrEnum] = {member.value: member for member in _open_set(wanted) or ()}
-    _PLAIN[wanted] = fast_path.member(members)
+    _FAST_READERS[wanted] = fast_path.member_reader(members)
 
     def read(value: Any, _: Any) -> str:
         text = _text(value, str)
@@ -236,18 +230,18 @@ def _is_answers(wanted: Any) -> bool:
     return typing.get_origin(wanted) is tuple and len(options) == 2 and options[1] is ... and _is_answer(options[0])
 
 
-_LEAVES: Final[tuple[tuple[type, Hook], ...]] = (
+_HOOKS: Final[tuple[tuple[type, Hook], ...]] = (
     (float, _number),
     (str, _text),
     (bool, _flag),
-    (datetime, _moment),
+    (datetime, _time),
     (SignedUrl, _link),
 )
 
 
-def _make() -> OrjsonConverter:
+def _make_converter() -> OrjsonConverter:
     convert = make_converter()
-    for wanted, hook in _LEAVES:
+    for wanted, hook in _HOOKS:
         convert.register_structure_hook(wanted, hook)
     convert.register_structure_hook_func(partial(operator.eq, tuple[str, ...]), _texts)
     convert.register_structure_hook_func(partial(operator.is_, Any), lambda value, _: value)
@@ -257,10 +251,10 @@ def _make() -> OrjsonConverter:
     return convert
 
 
-converter: Final = _make()
-"""Structures every answer of the API."""
+converter: Final = _make_converter()
+"""Structures all answers of the API."""
 
 
 def structure(value: object, cls: type[T]) -> T:
-    """`value` as a `cls`; call it inside `drift.reading`. Raises `Misfit` where a required fact is missing."""
+    """`value` as a `cls`; call it inside `drift.recording`. Raises `Mismatch` if a required value is missing."""
     return converter.structure(value, cls)

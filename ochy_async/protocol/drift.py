@@ -1,7 +1,6 @@
-"""Where answers differ from what the vendor documents.
+"""Drift: differences between an answer and the vendor's documentation.
 
-Invariant: a note is a path and a type, never content. Noting never fails and never loses
-anything: the untouched JSON stays beside every value.
+Invariant: a note holds a path and a type, never a value, and the untouched JSON stays beside every parsed value.
 """
 
 from __future__ import annotations
@@ -13,22 +12,22 @@ from typing import Any, Final, TypeVar
 
 from attrs import define, field, frozen
 
-from .outline import kind, safe_key
+from .outline import json_type, safe_key
 
-__all__ = ["DriftNote", "Misfit", "Reading", "at", "misfit", "note", "reading"]
+__all__ = ["DriftLog", "DriftNote", "Mismatch", "mismatch", "note", "read_at", "recording"]
 
 T = TypeVar("T")
 
 
-class Misfit(Exception):
-    """A required fact is missing or of the wrong type: the answer cannot be read."""
+class Mismatch(Exception):
+    """A required value is missing or of the wrong type, so the answer cannot be read."""
 
     def __init__(self, expected: str, found: str, path: tuple[str, ...] = ()) -> None:
         super().__init__(expected, found)
         self.expected = expected
         self.found = found
         self.path = path
-        """The keys that lead to it; grows at its front on the way up."""
+        """The keys that lead to the value. `read_at` prepends one key at each level."""
 
     def __str__(self) -> str:
         return f"{_dotted(self.path)} should be {self.expected} but is {self.found}"
@@ -36,16 +35,16 @@ class Misfit(Exception):
 
 @frozen(order=True)
 class DriftNote:
-    """One way in which an answer differs from what the vendor documents: path and type, no content."""
+    """One difference between an answer and the vendor's documentation: a path and a type, no content."""
 
     answer: str
-    """What was read, such as `SideViewResults`."""
+    """The class that was read, such as `SideViewResults`."""
 
     path: str
     """The dotted path inside the answer."""
 
     what: str
-    """What differs, such as `unknown key (text)`."""
+    """The difference, such as `unknown key (text)`."""
 
     def __str__(self) -> str:
         return f"{self.answer}: {self.path}: {self.what}"
@@ -56,63 +55,63 @@ def _dotted(path: tuple[str, ...]) -> str:
 
 
 @define
-class _Seen:
+class _Difference:
     what: str
     path: tuple[str, ...]
 
 
 @define
-class Reading:
-    """What was noted while an answer was read."""
+class DriftLog:
+    """The differences that were noted while an answer was read."""
 
     answer: str
-    seen: list[_Seen] = field(factory=list)
+    differences: list[_Difference] = field(factory=list)
 
     def notes(self) -> frozenset[DriftNote]:
-        """The notes, each difference once."""
-        return frozenset(DriftNote(self.answer, _dotted(each.path), each.what) for each in self.seen)
+        """The notes, without duplicates."""
+        return frozenset(DriftNote(self.answer, _dotted(each.path), each.what) for each in self.differences)
 
 
 # A context variable, because cattrs hooks take no extra argument while one converter serves every
-# thread and task. Structuring never awaits, so a reading is never interleaved with another.
-_current: ContextVar[list[_Seen]] = ContextVar("ochy_drift")
-_BOUND: Final = 100  # notes per answer: a hostile answer with a million new keys is one kind of news
+# thread and task. Structuring never awaits, so two logs are never interleaved.
+_current: ContextVar[list[_Difference]] = ContextVar("ochy_drift")
+_MOST_NOTES: Final = 100  # per answer: a hostile answer may have a million unknown keys
 
 
 @contextmanager
-def reading(answer: Reading) -> Generator[Reading]:
-    """Collects into `answer` the notes of everything that is read inside."""
-    token = _current.set(answer.seen)
+def recording(log: DriftLog) -> Generator[DriftLog]:
+    """Records into `log` every difference that is noted inside the block."""
+    token = _current.set(log.differences)
     try:
-        yield answer
+        yield log
     finally:
         _current.reset(token)
 
 
-def at(key: str, read: Callable[..., T], *args: Any) -> T:
-    """What `read` gives for the value under `key`: its notes and its misfit get `key` before their path.
+def read_at(key: str, read: Callable[..., T], *args: Any) -> T:
+    """`read(*args)` for the value under `key`: its notes and its `Mismatch` get `key` as the first part of their path.
 
-    Paths grow on the way up, where there is something to tell; the usual answer pays nothing for them.
+    Paths are built only where there is a difference, so a documented answer pays nothing for them.
     """
-    seen = _current.get()
-    before = len(seen)
+    differences = _current.get()
+    before = len(differences)
     try:
         return read(*args)
-    except Misfit as odd:
-        odd.path = (key, *odd.path)
+    except Mismatch as error:
+        error.path = (key, *error.path)
         raise
     finally:
-        for each in seen[before:]:
+        for each in differences[before:]:
             each.path = (key, *each.path)
 
 
 def note(what: str, value: object, *path: str) -> None:
-    """Notes that `value`, of which only the type is told, is not as documented."""
-    seen = _current.get()
-    if len(seen) < _BOUND:
-        seen.append(_Seen(f"{what} ({kind(value)})", path))
+    """Notes that `value` differs from the documentation. Only its type is stored."""
+    differences = _current.get()
+    if len(differences) < _MOST_NOTES:
+        differences.append(_Difference(f"{what} ({json_type(value)})", path))
 
 
-def misfit(expected: str, value: object) -> Misfit:
-    """The error for a `value` that cannot be what is needed here."""
-    return Misfit(expected, "missing" if value is None else kind(value))
+def mismatch(expected: str, value: object) -> Mismatch:
+    """The error for a `value` that is not what is expected."""
+    return Mismatch(expected, "missing" if value is None else json_type(value))

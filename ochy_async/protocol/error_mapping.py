@@ -25,12 +25,12 @@ from ..errors import (
     UnreadableAnswer,
 )
 from .answer import ID_KEYS
-from .outline import describe, outline, safe_key
-from .redaction import without_link_words
+from .outline import describe_body, outline, safe_key
+from .redaction import redact_words
 from .routes import CALCULATED_DATA, RAW_DATA, START, Route
 from .wire import Response
 
-__all__ = ["error_of", "json_of", "unreadable", "words"]
+__all__ = ["error_of", "parse_json", "unreadable_answer", "vendor_text"]
 
 
 @frozen
@@ -76,7 +76,7 @@ _BY_CLASS: Final = {
 _STRANGE: Final = _Rule(UnreadableAnswer, "the server answered with a status that means nothing here", "Report it")
 
 
-def json_of(response: Response) -> Any:
+def parse_json(response: Response) -> Any:
     """The body as JSON by the book (no NaN, bounded nesting). Raises `ValueError` if it is none."""
     return orjson.loads(response.body)
 
@@ -84,24 +84,24 @@ def json_of(response: Response) -> Any:
 def error_of(route: Route, response: Response, analysis_id: str | None = None) -> OchyError:
     """The error that an answer means which is neither a success nor a state."""
     try:
-        body = json_of(response)
+        body = parse_json(response)
     except ValueError:
         body = None
     said: dict[str, Any] = body if isinstance(body, dict) else {}
     code = said.get("code") if isinstance(said.get("code"), str) else None
     rule = _rule(route, response.status, code)
-    detail = words(said.get("detail"))
+    detail = vendor_text(said.get("detail"))
     quoted = f" ({detail})" if detail else ""
     error = rule.error(
         f"{route}: HTTP {response.status}: {rule.what}{quoted}. {rule.do}.",
         status=response.status,
-        code=words(code),
+        code=vendor_text(code),
         detail=detail,
         route=str(route),
         analysis_id=analysis_id or _id_in(said),
     )
     if isinstance(error, UnreadableAnswer):
-        error.excerpt = describe(response.body) if body is None else outline(body)
+        error.excerpt = describe_body(response.body) if body is None else outline(body)
     return error
 
 
@@ -111,13 +111,13 @@ def _rule(route: Route, status: int, code: str | None) -> _Rule:
     return _BY_ROUTE.get((route, status)) or _BY_STATUS.get(status) or _BY_CLASS.get(status // 100) or _STRANGE
 
 
-def unreadable(route: Route, response: Response, why: str, analysis_id: str | None = None) -> UnreadableAnswer:
+def unreadable_answer(route: Route, response: Response, why: str, analysis_id: str | None = None) -> UnreadableAnswer:
     """The error for a success that cannot be read: route, status, and an outline without values."""
     try:
         small = len(response.body) <= _LARGE
-        excerpt = outline(json_of(response)) if small else describe(response.body)
+        excerpt = outline(parse_json(response)) if small else describe_body(response.body)
     except ValueError:
-        excerpt = describe(response.body)
+        excerpt = describe_body(response.body)
     paid = " The analysis is paid and kept by the vendor; its JSON can be had with `OchySession.request`."
     error = UnreadableAnswer(
         f"{route}: HTTP {response.status}: unreadable answer: {why}. The answer was {excerpt}."
@@ -140,7 +140,7 @@ _LONGEST: Final = 200
 _LARGE: Final = 1_000_000  # bytes: more is not read a second time only to outline it
 
 
-def words(detail: object) -> str | None:
+def vendor_text(detail: object) -> str | None:
     """The vendor's words, fit to be shown: one line, cut, links and addresses masked.
 
     A list is read as the usual validation answer (`loc`, `msg`); its `input` is health data and dropped.
@@ -149,7 +149,7 @@ def words(detail: object) -> str | None:
         detail = "; ".join(filter(None, map(_complaint, detail[:8])))
     if not isinstance(detail, str) or not detail.strip():
         return None
-    line = _ADDRESS.sub("[address]", without_link_words(" ".join(detail[: 4 * _LONGEST].split())))
+    line = _ADDRESS.sub("[address]", redact_words(" ".join(detail[: 4 * _LONGEST].split())))
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
 
 

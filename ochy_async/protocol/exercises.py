@@ -9,18 +9,18 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..errors import InvalidRequest, Problem
-from .answer import Answer, answer
+from .answer import Answer, answer_class
 from .call import Call
 from .converter import structure
-from .drift import misfit
+from .drift import mismatch
 from .routes import EXERCISES
-from .text_summary import number, shown
+from .text_summary import display_text, format_number
 from .wire import Request
 
 __all__ = ["EffortPerRep", "Exercise", "ExerciseMedia", "exercises_call"]
 
 
-@answer
+@answer_class
 class EffortPerRep(Answer):
     """How long one repetition takes. Source: documented, newest docs."""
 
@@ -30,7 +30,7 @@ class EffortPerRep(Answer):
     """ms."""
 
 
-@answer
+@answer_class
 class ExerciseMedia(Answer):
     """Pictures and films of an exercise, as links. Source: documented, newest docs."""
 
@@ -39,7 +39,7 @@ class ExerciseMedia(Answer):
     video_portrait: str | None = None
 
 
-@answer
+@answer_class
 class Exercise(Answer):
     """One exercise. Source: documented, newest docs; each key may be missing."""
 
@@ -55,8 +55,9 @@ class Exercise(Answer):
     media: ExerciseMedia | None = None
 
     def _summary(self) -> Iterator[str]:
-        series = "" if self.number_of_series is None else f", {number(self.number_of_series)} series"
-        yield f"{shown(self.kind or 'exercise')}: {shown(self.title)} ({shown(self.difficulty, 16)}{series})"
+        series = "" if self.number_of_series is None else f", {format_number(self.number_of_series)} series"
+        details = f"{display_text(self.difficulty, 16)}{series}"
+        yield f"{display_text(self.kind or 'exercise')}: {display_text(self.title)} ({details})"
 
 
 def exercises_call(search_keys: Sequence[str], *, language: str = "en") -> Call[tuple[Exercise, ...]]:
@@ -73,5 +74,5 @@ def _exercises(body: Any) -> tuple[Exercise, ...]:
     if isinstance(body, dict) and isinstance(body.get("exercises"), list):
         body = body["exercises"]
     if not isinstance(body, list):
-        raise misfit("a list", body)
+        raise mismatch("a list", body)
     return structure(body, tuple[Exercise, ...])

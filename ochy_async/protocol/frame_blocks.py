@@ -20,7 +20,7 @@ from typing import Final
 import orjson
 from attrs import frozen
 
-__all__ = ["FRAMES_PER_BLOCK", "Block", "Template"]
+__all__ = ["FRAMES_PER_BLOCK", "FrameBlock", "FrameTemplate"]
 
 FRAMES_PER_BLOCK: Final = 15
 """A tenth of a millisecond of work for 33 landmarks."""
@@ -38,7 +38,7 @@ _DROPPED: Final = _LETTERS + b'"{'
 
 
 @frozen(repr=False)
-class Block:
+class FrameBlock:
     """Some frames in a row."""
 
     numbers: Sequence[int]
@@ -50,7 +50,7 @@ class Block:
 
 
 @frozen(repr=False)
-class Template:
+class FrameTemplate:
     """How frames of one recording are written."""
 
     skeleton: bytes
@@ -65,7 +65,7 @@ class Template:
     """How many bytes hold a block."""
 
     @classmethod
-    def of(cls, body: bytes, start: int, end: int, names: Iterable[str], form: Iterable[str]) -> Template | None:
+    def of(cls, body: bytes, start: int, end: int, names: Iterable[str], form: Iterable[str]) -> FrameTemplate | None:
         """The template of the frame from `start` to `end`; None unless each of the names has just that form.
 
         Names of anything but letters have none: a digit in a name could be taken for a number.
@@ -89,7 +89,7 @@ class Template:
             (following.end() - start) * (FRAMES_PER_BLOCK + 1),
         )
 
-    def block(self, body: bytes, at: int) -> Block | None:
+    def block(self, body: bytes, at: int) -> FrameBlock | None:
         """The frames after the one that ends at `at`; None if they are the last or do not look the same."""
         start = at - len(self.tail)
         text = body[start : start + self.reach]
@@ -101,7 +101,7 @@ class Template:
         if values is None:
             return None
         end = start + len(text) - len(pieces[-1]) - len(pieces[-2]) - self.fixed + len(self.tail)
-        return Block(list(map(int, numbers)), values, end)
+        return FrameBlock(list(map(int, numbers)), values, end)
 
     def _values(self, frames: Sequence[bytes]) -> array[float] | None:
         joined = b",".join(frames)

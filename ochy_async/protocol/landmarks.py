@@ -4,7 +4,7 @@ Invariant: a long recording is read in slices, so that whoever drives the readin
 others go on in between. What the vendor leaves open (names, coordinates, gaps) is taken as it comes.
 
 Frames that differ from one another in numbers only, which is most of most recordings, are read in
-blocks (`Template`). Any other is read alone, by the decoder of the standard library, which can decode one
+blocks (`FrameTemplate`). Any other is read alone, by the decoder of the standard library, which can decode one
 frame out of a larger text: orjson holds the interpreter for the whole of it.
 """
 
@@ -21,19 +21,19 @@ from typing import Any, Final, cast
 from attrs import Factory, define, field, frozen
 
 from ..field_docs import documented
-from .answer import Answer, RawJson, answer, key
+from .answer import Answer, RawJson, answer_class, json_keys
 from .call import Call
 from .converter import structure
-from .drift import DriftNote, Misfit, Reading, at, note, reading
-from .error_mapping import json_of, unreadable
-from .frame_blocks import Block, Template
+from .drift import DriftLog, DriftNote, Mismatch, note, read_at, recording
+from .error_mapping import parse_json, unreadable_answer
+from .frame_blocks import FrameBlock, FrameTemplate
 from .outline import safe_key
 from .routes import RAW_DATA
-from .text_summary import Summarized, shown
-from .text_summary import number as written
+from .text_summary import Summarized, display_text
+from .text_summary import format_number as written
 from .wire import Request, Response
 
-__all__ = ["Grid", "Landmarks", "LandmarksReading", "VideoInformation", "landmarks_call", "landmarks_of"]
+__all__ = ["LandmarkGrid", "Landmarks", "LandmarksReading", "VideoInformation", "landmarks_call", "landmarks_of"]
 
 MOST_FRAMES: Final = 100_000
 MOST_NAMES: Final = 1_000
@@ -46,7 +46,7 @@ _PARTS_PER_SLICE: Final = 512
 
 @documented
 @frozen
-class Grid:
+class LandmarkGrid:
     """One coordinate of all landmarks in all frames: `grid[frame, landmark]`, NaN where there is none.
 
     `numpy.asarray(grid)` gives a two-dimensional array of float64 (NumPy is yours to install).
@@ -80,7 +80,7 @@ class Grid:
         return numpy.array(self.values, dtype=dtype or float, copy=copy).reshape(self.shape)
 
 
-@answer
+@answer_class
 class VideoInformation(Answer):
     """Facts of the video. Resolution, frame rate and duration are documented, their key names are not."""
 
@@ -92,9 +92,9 @@ class VideoInformation(Answer):
     """Pixels (inferred)."""
     height: float | None = None
     """Pixels (inferred)."""
-    fps: float | None = field(default=None, metadata=key("fps", "frame_rate", "frames_per_second"))
+    fps: float | None = field(default=None, metadata=json_keys("fps", "frame_rate", "frames_per_second"))
     """Frames per second."""
-    duration: float | None = field(default=None, metadata=key("duration", "duration_seconds", "duration_s"))
+    duration: float | None = field(default=None, metadata=json_keys("duration", "duration_seconds", "duration_s"))
     """Seconds (inferred)."""
 
 
@@ -107,7 +107,7 @@ class Landmarks(Summarized):
     """The vendor's frame numbers in rising order; whether they begin at 0 or 1 is not documented."""
     names: tuple[str, ...]
     """The landmark names, once each, in the order in which they were first seen."""
-    coordinates: Mapping[str, Grid]
+    coordinates: Mapping[str, LandmarkGrid]
     """`x`, `y` and whatever else was sent, such as `z` or `score`."""
     video: VideoInformation = Factory(VideoInformation)
     raw: RawJson = field(factory=RawJson, eq=False)
@@ -116,12 +116,12 @@ class Landmarks(Summarized):
     """The untouched answer, frames included."""
 
     @property
-    def x(self) -> Grid | None:
+    def x(self) -> LandmarkGrid | None:
         """The x coordinates, if any were sent."""
         return self.coordinates.get("x")
 
     @property
-    def y(self) -> Grid | None:
+    def y(self) -> LandmarkGrid | None:
         """The y coordinates, if any were sent."""
         return self.coordinates.get("y")
 
@@ -144,8 +144,8 @@ class Landmarks(Summarized):
         span = f", numbered {self.frame_numbers[0]} to {self.frame_numbers[-1]}" if frames else ""
         yield f"landmarks: {frames:,} frames of {len(self.names):,} landmarks{span}"
         yield f"  video: {written(self.video.fps, 'fps')}, {written(self.video.duration, 's', 1)}"
-        yield f"  coordinates: {shown(', '.join(sorted(self.coordinates)[:20]))}"
-        yield f"  landmarks: {shown(', '.join(self.names[:20]), 64)}"
+        yield f"  coordinates: {display_text(', '.join(sorted(self.coordinates)[:20]))}"
+        yield f"  landmarks: {display_text(', '.join(self.names[:20]), 64)}"
 
 
 # --- walking a JSON text one member at a time -----------------------------------------------------
@@ -161,25 +161,25 @@ _SPACE: Final = re.compile(r"[ \t\r\n]*")
 
 
 @define
-class _Walk:
+class _JsonCursor:
     """A place in a JSON text. Every method raises `ValueError` where the text is not JSON."""
 
     text: str
-    at: int = 0
+    position: int = 0
 
     def peek(self) -> str:
-        self.at = cast("re.Match[str]", _SPACE.match(self.text, self.at)).end()
-        return self.text[self.at : self.at + 1]
+        self.position = cast("re.Match[str]", _SPACE.match(self.text, self.position)).end()
+        return self.text[self.position : self.position + 1]
 
     def take(self, wanted: str) -> None:
         if self.peek() != wanted:
-            raise ValueError(f"expected {wanted!r} at character {self.at}")
-        self.at += 1
+            raise ValueError(f"expected {wanted!r} at character {self.position}")
+        self.position += 1
 
     def value(self) -> Any:
         self.peek()
         try:
-            found, self.at = _DECODER.raw_decode(self.text, self.at)
+            found, self.position = _DECODER.raw_decode(self.text, self.position)
         except RecursionError:
             raise ValueError("nested too deeply") from None
         return found
@@ -196,7 +196,7 @@ class _Walk:
                 yield name
                 if self.peek() != ",":
                     break
-                self.at += 1
+                self.position += 1
         self.take("}")
 
 
@@ -212,7 +212,7 @@ _SAME: Final = {"visibility": "score", "confidence": "score", "likelihood": "sco
 
 
 @frozen
-class _Part:
+class _FrameRun:
     """Some frames in a row: of each coordinate their values, frame after frame."""
 
     numbers: Sequence[int]
@@ -229,39 +229,39 @@ class _Part:
             return column
         gap = array("d", [math.nan]) * (width - self.width)
         frames = range(0, len(column), self.width)
-        return array("d", b"".join(column[at : at + self.width] + gap for at in frames))
+        return array("d", b"".join(column[start : start + self.width] + gap for start in frames))
 
 
 @define
-class _Columns:
+class _ColumnBuilder:
     """What was read so far."""
 
     names: dict[str, int] = field(factory=dict)
     coordinates: dict[str, None] = field(factory=dict)
     numbers: list[int] = field(factory=list)
-    _parts: list[_Part] = field(factory=list)
+    _parts: list[_FrameRun] = field(factory=list)
     _form: tuple[str, ...] = ()
     """The keys of the first point: as long as all points have them, a frame is taken at a stroke."""
 
     def add(self, number: int, frame: Any) -> None:
         rows = self._regular(frame) or self._irregular(frame)
-        self._take(_Part((number,), len(self.names), rows))
+        self._take(_FrameRun((number,), len(self.names), rows))
 
-    def add_block(self, block: Block) -> None:
+    def add_block(self, block: FrameBlock) -> None:
         """Takes frames that have just the landmarks and coordinates of the first."""
         width = len(block.values) // len(self._form) // len(block.numbers)
-        self._take(_Part(block.numbers, width, self._apart(block.values)))
+        self._take(_FrameRun(block.numbers, width, self._apart(block.values)))
 
-    def _take(self, part: _Part) -> None:
+    def _take(self, part: _FrameRun) -> None:
         self._parts.append(part)
         self.numbers.extend(part.numbers)
         self.coordinates.update(dict.fromkeys(part.columns))
         if len(self.numbers) > MOST_FRAMES or len(self.names) > MOST_NAMES or len(self.coordinates) > MOST_COORDINATES:
-            raise Misfit("a recording of a person", "larger than any could be", ("frames",))
+            raise Mismatch("a recording of a person", "larger than any could be", ("frames",))
 
-    def template(self, body: bytes, start: int, end: int) -> Template | None:
+    def template(self, body: bytes, start: int, end: int) -> FrameTemplate | None:
         """The template of a frame that has just the landmarks and coordinates of the first."""
-        return Template.of(body, start, end, self.names, self._form) if self._form else None
+        return FrameTemplate.of(body, start, end, self.names, self._form) if self._form else None
 
     def _regular(self, frame: Any) -> dict[str, array[float]] | None:
         """The rows of a frame that has just the landmarks and coordinates of the first; None for any other."""
@@ -300,7 +300,7 @@ class _Columns:
             row.extend([math.nan] * (len(self.names) - len(row)))
         return rows
 
-    def grid(self, coordinate: str) -> Generator[None, None, Grid]:
+    def grid(self, coordinate: str) -> Generator[None, None, LandmarkGrid]:
         """One coordinate of all frames in rising order of their numbers."""
         width, values = len(self.names), array("d")
         for done, part in enumerate(self._parts):
@@ -310,7 +310,7 @@ class _Columns:
         if self.numbers != sorted(self.numbers):
             order = sorted(range(len(self.numbers)), key=self.numbers.__getitem__)
             values = yield from _reordered(values, width, order)
-        return Grid(values, (len(self.numbers), width))
+        return LandmarkGrid(values, (len(self.numbers), width))
 
 
 def _reordered(values: array[float], width: int, order: Sequence[int]) -> Generator[None, None, array[float]]:
@@ -351,33 +351,33 @@ def _coordinates(point: Any) -> Iterator[tuple[str, float]]:
 
 
 def _read(body: bytes) -> Generator[None, None, Landmarks]:
-    """Reads raw data in slices, one a `yield`. Raises `ValueError` for no JSON, `Misfit` without frames."""
-    walk, columns, rest, found = _Walk(body.decode()), _Columns(), RawJson(), False
+    """Reads raw data in slices, one a `yield`. Raises `ValueError` for no JSON, `Mismatch` without frames."""
+    cursor, columns, rest, found = _JsonCursor(body.decode()), _ColumnBuilder(), RawJson(), False
     yield
-    for name in walk.members():
+    for name in cursor.members():
         if name == "frames":
-            if walk.peek() != "{":
+            if cursor.peek() != "{":
                 break
             found = True
-            yield from _frames(walk, columns, body)
+            yield from _frames(cursor, columns, body)
         else:
-            rest[name] = walk.value()
+            rest[name] = cursor.value()
     if not found:
-        raise Misfit("an object keyed by frame number", "missing or something else", ("frames",))
-    if walk.peek():
+        raise Mismatch("an object keyed by frame number", "missing or something else", ("frames",))
+    if cursor.peek():
         raise ValueError("more text after the end")
-    grids: dict[str, Grid] = {}
+    grids: dict[str, LandmarkGrid] = {}
     for coordinate in columns.coordinates:
         grids[coordinate] = yield from columns.grid(coordinate)
     return Landmarks(tuple(sorted(columns.numbers)), tuple(columns.names), grids, _video(rest), rest, body)
 
 
-def _frames(walk: _Walk, columns: _Columns, body: bytes) -> Generator[None, None, None]:
+def _frames(cursor: _JsonCursor, columns: _ColumnBuilder, body: bytes) -> Generator[None, None, None]:
     template, wait = None, 0
-    for done, number in enumerate(walk.members()):
-        walk.peek()
-        start = walk.at
-        frame = walk.value()
+    for done, number in enumerate(cursor.members()):
+        cursor.peek()
+        start = cursor.position
+        frame = cursor.value()
         if _FRAME_NUMBER.fullmatch(number):
             columns.add(int(number), frame)
         else:
@@ -385,26 +385,28 @@ def _frames(walk: _Walk, columns: _Columns, body: bytes) -> Generator[None, None
         if done % FRAMES_PER_SLICE == 0:
             yield
         wait -= 1
-        if wait < 0 and len(body) == len(walk.text):  # ASCII: a place in the text is a place in the bytes
-            template = template or columns.template(body, start, walk.at)
-            yield from _blocks(walk, columns, body, template)
+        if wait < 0 and len(body) == len(cursor.text):  # ASCII: a place in the text is a place in the bytes
+            template = template or columns.template(body, start, cursor.position)
+            yield from _blocks(cursor, columns, body, template)
             wait = FRAMES_PER_SLICE
 
 
-def _blocks(walk: _Walk, columns: _Columns, body: bytes, template: Template | None) -> Generator[None, None, None]:
+def _blocks(
+    cursor: _JsonCursor, columns: _ColumnBuilder, body: bytes, template: FrameTemplate | None
+) -> Generator[None, None, None]:
     """Takes all blocks that look like the template, one a slice."""
-    block = template and template.block(body, walk.at)
+    block = template and template.block(body, cursor.position)
     while template and block:
         columns.add_block(block)
-        walk.at = block.end
+        cursor.position = block.end
         yield
-        block = template.block(body, walk.at)
+        block = template.block(body, cursor.position)
 
 
 def _video(rest: RawJson) -> VideoInformation:
     given = rest.get("video_input_information")
     if isinstance(given, dict):
-        found: VideoInformation = at("video_input_information", structure, given, VideoInformation)
+        found: VideoInformation = read_at("video_input_information", structure, given, VideoInformation)
         return found
     if given is not None:
         note("expected an object", given, "video_input_information")
@@ -412,9 +414,9 @@ def _video(rest: RawJson) -> VideoInformation:
 
 
 def landmarks_of(body: bytes) -> Landmarks:
-    """The columns of raw data that are all here, read at once. Call it inside `drift.reading`.
+    """The columns of raw data that are all here, read at once. Call it inside `drift.recording`.
 
-    Raises `ValueError` for what is no JSON, `Misfit` where there are no frames.
+    Raises `ValueError` for what is no JSON, `Mismatch` where there are no frames.
     """
     slices = _read(body)
     while True:
@@ -431,7 +433,7 @@ class LandmarksReading:
 
     _response: Response = field(repr=False)
     _analysis_id: str
-    _seen: Reading = field(factory=lambda: Reading("Landmarks"))
+    _seen: DriftLog = field(factory=lambda: DriftLog("Landmarks"))
     _slices: Generator[None, None, Landmarks] = field(init=False, repr=False)
     _landmarks: Landmarks | None = field(init=False, default=None)
 
@@ -445,16 +447,16 @@ class LandmarksReading:
         """
         why = None
         try:
-            with reading(self._seen):
+            with recording(self._seen):
                 next(self._slices)
         except StopIteration as end:
             self._landmarks = end.value
         except ValueError:
             why = "it is not JSON"
-        except Misfit as misfit:
+        except Mismatch as misfit:
             why = str(misfit)
         if why is not None:  # outside of the handlers: errors of the decoder hold the whole text
-            raise unreadable(RAW_DATA, self._response, why, self._analysis_id)
+            raise unreadable_answer(RAW_DATA, self._response, why, self._analysis_id)
         return self._landmarks is not None
 
     @property
@@ -477,5 +479,5 @@ def landmarks_call(analysis_id: str) -> Call[LandmarksReading]:
         "Landmarks",
         repeatable=True,
         analysis_id=analysis_id,
-        json=lambda response: response if 200 <= response.status < 300 else json_of(response),
+        json=lambda response: response if 200 <= response.status < 300 else parse_json(response),
     )

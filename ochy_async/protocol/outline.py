@@ -1,7 +1,7 @@
-"""The shape of a JSON value without its content: what may be shown of an answer.
+"""The shape of a JSON value without its content: what errors and logs may show of an answer.
 
-Invariant: keys that look like plain names, types and sizes; never a value. Answers are
-health data, and error answers may echo anything, the API key included.
+Invariant: the output holds keys that look like plain names, types and sizes, and never a value. Answers are health
+data, and an error answer may echo anything, including the API key.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["describe", "kind", "outline", "safe_key"]
+__all__ = ["describe_body", "json_type", "outline", "safe_key"]
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 
 
-def kind(value: object) -> str:
+def json_type(value: object) -> str:
     """The JSON type of `value`."""
     if value is None or isinstance(value, bool):
         return "null" if value is None else "boolean"
@@ -23,7 +23,7 @@ def kind(value: object) -> str:
 
 
 def safe_key(name: object) -> str:
-    """A key that is fit to be shown; anything that does not look like a plain name may be data."""
+    """A key that may be shown; a key that does not look like a plain name may be data and becomes `…`."""
     return name if isinstance(name, str) and _NAME.fullmatch(name) else "…"
 
 
@@ -32,15 +32,15 @@ def outline(value: object, depth: int = 3, width: int = 12) -> str:
     if isinstance(value, dict):
         if depth == 0:
             return "{…}"
-        shown = [f"{safe_key(k)}: {outline(v, depth - 1, width)}" for k, v in list(value.items())[:width]]
-        return "{" + ", ".join(shown + ["…"] * (len(value) > width)) + "}"
+        entries = [f"{safe_key(k)}: {outline(v, depth - 1, width)}" for k, v in list(value.items())[:width]]
+        return "{" + ", ".join(entries + ["…"] * (len(value) > width)) + "}"
     if isinstance(value, list):
         return f"[{len(value)} × {outline(value[0], depth - 1, width)}]" if value and depth else f"[{len(value)}]"
-    return kind(value)
+    return json_type(value)
 
 
-def describe(body: bytes) -> str:
-    """What a body that is not JSON looks like: its apparent kind and size."""
+def describe_body(body: bytes) -> str:
+    """The apparent type and the size of a body that is not JSON."""
     start = body[:64].lstrip().lower()
-    looks = "HTML" if start.startswith((b"<!doctype", b"<html", b"<head")) else "something unreadable"
-    return f"{looks}, {len(body):,} bytes" if body else "an empty body"
+    apparent = "HTML" if start.startswith((b"<!doctype", b"<html", b"<head")) else "something unreadable"
+    return f"{apparent}, {len(body):,} bytes" if body else "an empty body"

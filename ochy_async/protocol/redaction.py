@@ -16,12 +16,12 @@ from urllib.parse import unquote
 
 __all__ = [
     "MASK",
-    "holds_link",
+    "contains_link",
     "is_unsigned",
-    "may_hold_links",
-    "without_link_words",
-    "without_links",
-    "without_signed_links",
+    "may_contain_links",
+    "redact_links",
+    "redact_signed_links",
+    "redact_words",
 ]
 
 SIGNED: Final = frozenset({"thumbnail", "output_video"})
@@ -54,23 +54,23 @@ _ESCAPED: Final = re.compile(r"\\+(?:u\{?([0-9a-f]{4})\}?|x([0-9a-f]{2})|(/))", 
 _SUSPICIOUS: Final = re.compile(rb"[/=%&\\]|[\x80-\xff]")
 
 
-def without_links(value: Any) -> Any:
+def redact_links(value: Any) -> Any:
     """The JSON without signed URLs: those known by name are left out, any other text with a link is masked."""
     return _mapped(value, _masked)
 
 
-def without_signed_links(value: Any) -> Any:
+def redact_signed_links(value: Any) -> Any:
     """The same, but a text that is nothing but an https address without a place for a signature is kept."""
     return _mapped(value, lambda text: text if is_unsigned(text) else _masked(text))
 
 
-def without_link_words(text: str) -> str:
+def redact_words(text: str) -> str:
     """A text without the words that hold a link; should links be left then, a mask for all of it."""
     words = " ".join(_masked(word) for word in text.split(" "))
     return _masked(words)
 
 
-def holds_link(text: str) -> bool:
+def contains_link(text: str) -> bool:
     """Whether a text holds an address or what signs one, in whatever spelling: escaped for URLs, JSON or HTML."""
     if _is_plain(text):
         return False
@@ -83,7 +83,7 @@ def is_unsigned(text: str) -> bool:
     return _UNSIGNED.fullmatch(text) is not None and not any(_SIGN.search(each) for each in _spellings(text))
 
 
-def may_hold_links(body: bytes) -> bool:
+def may_contain_links(body: bytes) -> bool:
     """Whether JSON holds any character without which there is no link. Numbers and plain names do not."""
     return any(_SUSPICIOUS.search(body, start, start + SLICE) for start in range(0, len(body), SLICE))
 
@@ -103,7 +103,7 @@ def _beside(name: Any, value: Any, mask: Callable[[str], str]) -> Any:
 
 
 def _masked(text: str) -> str:
-    return MASK if holds_link(text) else text
+    return MASK if contains_link(text) else text
 
 
 def _is_plain(text: str) -> bool:

@@ -89,14 +89,14 @@ class AnalysisRequest(Generic[R, C]):
             ("height", repr(float(self.height))),
             ("weight", repr(float(self.weight))),
             ("language", self.language),
-            ("treadmill", flag(self.treadmill)),
-            ("notify_via_webhook", flag(self.notify_via_webhook)),
+            ("treadmill", form_flag(self.treadmill)),
+            ("notify_via_webhook", form_flag(self.notify_via_webhook)),
             *((name, value) for name, value in optional if value is not None),
         )
 
     def _problems(self) -> Iterator[Problem]:
-        yield from measure("height", self.height, HEIGHT_METERS, "meters", 100, "centimeters")
-        yield from measure("weight", self.weight, WEIGHT_KG, "kilograms", 1000, "grams")
+        yield from quantity_problems("height", self.height, HEIGHT_METERS, "meters", 100, "centimeters")
+        yield from quantity_problems("weight", self.weight, WEIGHT_KG, "kilograms", 1000, "grams")
         yield from self._pace_problems()
         if self.language not in LANGUAGES:
             yield Problem("language", f"must be one of {', '.join(LANGUAGES)}")
@@ -119,12 +119,12 @@ def is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip()) and not any("\ud800" <= each <= "\udfff" for each in value)
 
 
-def flag(value: bool) -> str:
+def form_flag(value: bool) -> str:
     """A boolean as the vendor's forms spell it."""
     return "true" if value else "false"
 
 
-def measure(
+def quantity_problems(
     name: str, value: object, bounds: tuple[float, float], unit: str, factor: int, other: str
 ) -> Iterator[Problem]:
     low, high = bounds

@@ -13,10 +13,10 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from ..field_docs import documented
-from .answer import Answer, answer, key
+from .answer import Answer, answer_class, json_keys
 from .assessment import AnalysisResults, Assessment, CalculatedData, RunningStyle
 from .request import AnalysisRequest
-from .text_summary import number, pace, rows, score, shown
+from .text_summary import aligned_rows, display_text, format_number, format_pace, format_score
 
 __all__ = [
     "FootAssessment",
@@ -42,14 +42,14 @@ class FootStrike(enum.StrEnum):
     """Inferred."""
 
 
-@answer
+@answer_class
 class FootAssessment(Assessment):
     """The assessment of the foot. Source: documented."""
 
     foot_strike_pattern: FootStrike | str | None = None
 
 
-@answer
+@answer_class
 class SideViewContent(Answer):
     """The six assessed parts of a side view. Source: documented, all six required."""
 
@@ -61,7 +61,7 @@ class SideViewContent(Answer):
     trunk: Assessment
 
 
-@answer
+@answer_class
 class SideViewAnalysis(Answer):
     """The `biomechanical_analysis` of a side view."""
 
@@ -70,7 +70,7 @@ class SideViewAnalysis(Answer):
     running_styles: tuple[RunningStyle, ...] | None = None
 
 
-@answer
+@answer_class
 class SideViewResults(AnalysisResults):
     """The results of a side view analysis. Source: documented."""
 
@@ -125,9 +125,9 @@ class SideViewResults(AnalysisResults):
         return self.biomechanical_analysis.running_styles or ()
 
     def _summary(self) -> Iterator[str]:
-        yield f"side view {shown(self.analysis_id)}: total score {score(self.total_score)}"
-        yield from rows((name.replace("_", " "), *part.described()) for name, part in self.parts.items())
-        yield f"  foot strike: {shown(self.foot.foot_strike_pattern)}"
+        yield f"side view {display_text(self.analysis_id)}: total score {format_score(self.total_score)}"
+        yield from aligned_rows((name.replace("_", " "), *part.described()) for name, part in self.parts.items())
+        yield f"  foot strike: {display_text(self.foot.foot_strike_pattern)}"
         for style in self.running_styles[:3]:
             yield f"  {style}"
 
@@ -135,7 +135,7 @@ class SideViewResults(AnalysisResults):
 _FROM_HEAD_TO_FOOT: Final = ("head", "trunk", "arm", "forward_cycle", "back_cycle", "foot")
 
 
-@answer
+@answer_class
 class Metrics(Answer):
     """The gait metrics of a side view. Source: keys and units documented; each may be missing.
 
@@ -143,19 +143,19 @@ class Metrics(Answer):
     time that the cadence gives), so nothing here is checked against anything else.
     """
 
-    speed: float | None = field(default=None, metadata=key("speed_meter_per_second"))
+    speed: float | None = field(default=None, metadata=json_keys("speed_meter_per_second"))
     """m/s."""
-    step_length: float | None = field(default=None, metadata=key("step_length_meter"))
+    step_length: float | None = field(default=None, metadata=json_keys("step_length_meter"))
     """m."""
-    cadence: float | None = field(default=None, metadata=key("step_frequency_steps_per_min"))
+    cadence: float | None = field(default=None, metadata=json_keys("step_frequency_steps_per_min"))
     """steps/min."""
-    ground_contact_time: float | None = field(default=None, metadata=key("ground_contact_time_ms"))
+    ground_contact_time: float | None = field(default=None, metadata=json_keys("ground_contact_time_ms"))
     """ms."""
-    flight_time: float | None = field(default=None, metadata=key("time_of_flight_ms"))
+    flight_time: float | None = field(default=None, metadata=json_keys("time_of_flight_ms"))
     """ms."""
     pace_min_per_km: float | None = None
     """Not decimal minutes: M.SSs packed into a number, 7.511 for 7 min 51.1 s (inferred). Use `pace`."""
-    duty_factor_as_sent: float | None = field(default=None, metadata=key("duty_factor", "duty_factor_percentage"))
+    duty_factor_as_sent: float | None = field(default=None, metadata=json_keys("duty_factor", "duty_factor_percentage"))
     """Promised by the vendor without key or scale; both key names are guesses. Use `duty_factor`."""
 
     @property
@@ -174,20 +174,20 @@ class Metrics(Answer):
 
     def described(self) -> Iterator[tuple[str, str]]:
         """Each metric by name, in words with its unit; a dash for what was not sent."""
-        yield "speed", number(self.speed, "m/s", 2)
-        yield "pace", pace(self.pace)
-        yield "cadence", number(self.cadence, "steps/min")
-        yield "step length", number(self.step_length, "m", 2)
-        yield "ground contact time", number(self.ground_contact_time, "ms")
-        yield "flight time", number(self.flight_time, "ms")
-        yield "duty factor", number(self.duty_factor, digits=2)
+        yield "speed", format_number(self.speed, "m/s", 2)
+        yield "pace", format_pace(self.pace)
+        yield "cadence", format_number(self.cadence, "steps/min")
+        yield "step length", format_number(self.step_length, "m", 2)
+        yield "ground contact time", format_number(self.ground_contact_time, "ms")
+        yield "flight time", format_number(self.flight_time, "ms")
+        yield "duty factor", format_number(self.duty_factor, digits=2)
 
     def _summary(self) -> Iterator[str]:
         yield "metrics"
-        yield from rows(self.described())
+        yield from aligned_rows(self.described())
 
 
-@answer
+@answer_class
 class Overstride(Answer):
     """How far before the body the foot lands. Source: documented."""
 
@@ -198,15 +198,15 @@ class Overstride(Answer):
 
     def described(self) -> Iterator[tuple[str, str]]:
         """Each fact by name, in words with its unit; a dash for what was not sent."""
-        yield "overstride, mean angle", number(self.mean_angle, "degrees", 1)
-        yield "overstride, score", shown(self.score)
+        yield "overstride, mean angle", format_number(self.mean_angle, "degrees", 1)
+        yield "overstride, score", display_text(self.score)
 
     def _summary(self) -> Iterator[str]:
         yield "overstride"
-        yield from rows(self.described())
+        yield from aligned_rows(self.described())
 
 
-@answer
+@answer_class
 class JointAngles(Answer):
     """Joint angles. The names are documented, the layout below them is not: JSON as it came."""
 
@@ -219,7 +219,7 @@ class JointAngles(Answer):
     elbow: Any = None
 
 
-@answer
+@answer_class
 class SideViewCalculated(CalculatedData):
     """The calculated data of a side view. Source: keys documented; each may be missing."""
 
@@ -241,8 +241,8 @@ class SideViewCalculated(CalculatedData):
             yield from self.overstride.described()
 
     def _summary(self) -> Iterator[str]:
-        yield f"calculated data of a side view: total score {score(self.total_score)}"
-        yield from rows(self.described())
+        yield f"calculated data of a side view: total score {format_score(self.total_score)}"
+        yield from aligned_rows(self.described())
 
 
 @documented

@@ -12,11 +12,11 @@ from typing import Any
 from attrs import field
 
 from ..errors import InvalidRequest, Problem
-from .answer import Answer, answer, key
-from .call import Call, call
-from .request import HEIGHT_METERS, WEIGHT_KG, is_text, measure
+from .answer import Answer, answer_class, json_keys
+from .call import Call, call_for
+from .request import HEIGHT_METERS, WEIGHT_KG, is_text, quantity_problems
 from .routes import CREATE_SUBJECT, DELETE_SUBJECT, GET_SUBJECT, LIST_SUBJECTS, UPDATE_SUBJECT
-from .text_summary import listed, moment, number, shown
+from .text_summary import display_text, format_number, format_time, list_summary
 
 __all__ = [
     "CreatedSubject",
@@ -31,11 +31,11 @@ __all__ = [
 ]
 
 
-@answer
+@answer_class
 class Subject(Answer):
     """A subject. Source: documented; everything but the id is optional."""
 
-    subject_id: str = field(metadata=key("id", "subject_id"))
+    subject_id: str = field(metadata=json_keys("id", "subject_id"))
     email: str | None = None
     name: str | None = None
     height: float | None = None
@@ -46,24 +46,24 @@ class Subject(Answer):
     """UTC."""
 
     def _summary(self) -> Iterator[str]:
-        yield f"subject {shown(self.subject_id)}: {shown(self.name, 32)}"
-        yield f"  height {number(self.height, 'm', 2)}, weight {number(self.weight, 'kg', 1)}"
-        yield f"  email {shown(self.email)}, created {moment(self.created_at)}"
+        yield f"subject {display_text(self.subject_id)}: {display_text(self.name, 32)}"
+        yield f"  height {format_number(self.height, 'm', 2)}, weight {format_number(self.weight, 'kg', 1)}"
+        yield f"  email {display_text(self.email)}, created {format_time(self.created_at)}"
 
 
-@answer
+@answer_class
 class CreatedSubject(Answer):
     """What the server says of a new subject. Source: documented."""
 
-    subject_id: str = field(metadata=key("subject_id", "id"))
+    subject_id: str = field(metadata=json_keys("subject_id", "id"))
     created_at: datetime | None = None
     """UTC."""
 
     def _summary(self) -> Iterator[str]:
-        yield f"subject {shown(self.subject_id)}, created {moment(self.created_at)}"
+        yield f"subject {display_text(self.subject_id)}, created {format_time(self.created_at)}"
 
 
-@answer
+@answer_class
 class SubjectList(Answer):
     """All subjects but the deleted ones. Source: documented."""
 
@@ -76,17 +76,17 @@ class SubjectList(Answer):
         return len(self.subjects)
 
     def _summary(self) -> Iterator[str]:
-        return listed("subjects", self.subjects)
+        return list_summary("subjects", self.subjects)
 
 
-@answer
+@answer_class
 class Message(Answer):
     """What the server says of a change. Source: documented."""
 
     message: str | None = None
 
     def _summary(self) -> Iterator[str]:
-        yield shown(self.message, 80)
+        yield display_text(self.message, 80)
 
 
 def create_subject_call(
@@ -94,17 +94,17 @@ def create_subject_call(
 ) -> Call[CreatedSubject]:
     """A new subject. Not repeatable: each call makes one more."""
     body = _body("create_subject", email=email, name=name, height=height, weight=weight)
-    return call(CREATE_SUBJECT, CreatedSubject, json=body)
+    return call_for(CREATE_SUBJECT, CreatedSubject, json=body)
 
 
 def list_subjects_call() -> Call[SubjectList]:
     """All subjects."""
-    return call(LIST_SUBJECTS, SubjectList)
+    return call_for(LIST_SUBJECTS, SubjectList)
 
 
 def get_subject_call(subject_id: str) -> Call[Subject]:
     """One subject."""
-    return call(GET_SUBJECT, Subject, subject_id=subject_id)
+    return call_for(GET_SUBJECT, Subject, subject_id=subject_id)
 
 
 def update_subject_call(
@@ -112,12 +112,12 @@ def update_subject_call(
 ) -> Call[Message]:
     """Changes what is given and leaves the rest. Repeatable: the same change twice is one change."""
     body = _body("update_subject", email=email, name=name, height=height, weight=weight)
-    return call(UPDATE_SUBJECT, Message, json=body, subject_id=subject_id)
+    return call_for(UPDATE_SUBJECT, Message, json=body, subject_id=subject_id)
 
 
 def delete_subject_call(subject_id: str) -> Call[Message]:
     """Deletes softly. Not repeatable: the second time the subject is not found."""
-    return call(DELETE_SUBJECT, Message, json={}, subject_id=subject_id)
+    return call_for(DELETE_SUBJECT, Message, json={}, subject_id=subject_id)
 
 
 def _body(what: str, **given: Any) -> dict[str, Any]:
@@ -132,6 +132,6 @@ def _problems(given: dict[str, Any]) -> Iterator[Problem]:
         if given[name] is not None and not is_text(given[name]):
             yield Problem(name, "must be a non-empty text or left out")
     if given["height"] is not None:
-        yield from measure("height", given["height"], HEIGHT_METERS, "meters", 100, "centimeters")
+        yield from quantity_problems("height", given["height"], HEIGHT_METERS, "meters", 100, "centimeters")
     if given["weight"] is not None:
-        yield from measure("weight", given["weight"], WEIGHT_KG, "kilograms", 1000, "grams")
+        yield from quantity_problems("weight", given["weight"], WEIGHT_KG, "kilograms", 1000, "grams")

@@ -12,21 +12,21 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Final
 
-from .redaction import without_links
+from .redaction import redact_links
 
 __all__ = [
     "LINES",
     "NOTHING",
     "Summarized",
-    "clean",
-    "listed",
-    "moment",
-    "number",
-    "pace",
-    "rows",
-    "score",
-    "shown",
-    "summed_up",
+    "aligned_rows",
+    "display_text",
+    "format_number",
+    "format_pace",
+    "format_score",
+    "format_time",
+    "list_summary",
+    "printable",
+    "summary_text",
     "view_words",
 ]
 
@@ -45,7 +45,7 @@ class Summarized:
     __slots__ = ()
 
     def _summary(self) -> Iterable[str]:
-        """The lines; texts from the server go through `shown` first."""
+        """The lines; texts from the server go through `display_text` first."""
         return (repr(self),)
 
     def __init_subclass__(cls, **settings: Any) -> None:
@@ -54,7 +54,7 @@ class Summarized:
         cls._repr_pretty_ = cls._repr_pretty_  # type: ignore[method-assign]
 
     def __str__(self) -> str:
-        return summed_up(self._summary())
+        return summary_text(self._summary())
 
     def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
         """IPython's protocol, which notebooks use too."""
@@ -69,7 +69,7 @@ class Summarized:
         return Text(str(self))
 
 
-def summed_up(lines: Iterable[str]) -> str:
+def summary_text(lines: Iterable[str]) -> str:
     """The lines as one text that fits a screen."""
     kept = list(islice(lines, LINES + 1))
     if len(kept) > LINES:
@@ -79,7 +79,7 @@ def summed_up(lines: Iterable[str]) -> str:
 
 def _cut(line: str) -> str:
     """The line in 80 columns of a terminal."""
-    line = clean(without_links(line[: COLUMNS * 4]))
+    line = printable(redact_links(line[: COLUMNS * 4]))
     if len(line) <= COLUMNS and line.isascii():
         return line
     room = COLUMNS
@@ -96,20 +96,20 @@ def _columns(letter: str) -> int:
     return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
 
 
-def clean(text: str) -> str:
+def printable(text: str) -> str:
     """The text without anything that a terminal would obey instead of show."""
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
-def shown(text: object, most: int = LONGEST) -> str:
+def display_text(text: object, most: int = LONGEST) -> str:
     """A text from the server, cut and without links; a dash for nothing."""
     if text is None or text == "":
         return NOTHING
-    whole: str = without_links(str(text))
-    return clean(whole if len(whole) <= most else f"{whole[: most - 1]}…")
+    whole: str = redact_links(str(text))
+    return printable(whole if len(whole) <= most else f"{whole[: most - 1]}…")
 
 
-def listed(what: str, items: Sequence[Any]) -> Iterator[str]:
+def list_summary(what: str, items: Sequence[Any]) -> Iterator[str]:
     """How many there are, and the first few in a line each."""
     yield f"{what}: {len(items):,}"
     for item in items[:FIRST]:
@@ -118,7 +118,7 @@ def listed(what: str, items: Sequence[Any]) -> Iterator[str]:
         yield f"  … and {len(items) - FIRST:,} more"
 
 
-def rows(cells: Iterable[tuple[str, ...]]) -> Iterator[str]:
+def aligned_rows(cells: Iterable[tuple[str, ...]]) -> Iterator[str]:
     """Indented lines whose cells begin below one another."""
     kept = list(islice(cells, LINES + 1))
     widths = [max(map(len, column)) for column in zip(*kept, strict=True)]
@@ -126,7 +126,7 @@ def rows(cells: Iterable[tuple[str, ...]]) -> Iterator[str]:
         yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
-def number(value: float | None, unit: str = "", digits: int = 0) -> str:
+def format_number(value: float | None, unit: str = "", digits: int = 0) -> str:
     """A number with its unit, or a dash."""
     if value is None:
         return NOTHING
@@ -134,12 +134,12 @@ def number(value: float | None, unit: str = "", digits: int = 0) -> str:
     return f"{written}{unit and ' '}{unit}"
 
 
-def score(value: float | None) -> str:
+def format_score(value: float | None) -> str:
     """A score from 0 to 1, or a dash."""
-    return number(value, digits=2)
+    return format_number(value, digits=2)
 
 
-def pace(value: timedelta | None) -> str:
+def format_pace(value: timedelta | None) -> str:
     """Minutes and seconds per kilometer, or a dash."""
     if value is None:
         return NOTHING
@@ -147,7 +147,7 @@ def pace(value: timedelta | None) -> str:
     return f"{minutes}:{seconds:02d} /km"
 
 
-def moment(value: datetime | None) -> str:
+def format_time(value: datetime | None) -> str:
     """A time to the minute, or a dash."""
     return NOTHING if value is None else f"{value:%Y-%m-%d %H:%M} {value.tzname() or ''}".rstrip()
 

@@ -11,14 +11,14 @@ from urllib.parse import urlsplit
 from attrs import field
 
 from ..errors import InvalidRequest, Problem
-from .answer import Answer, answer
-from .call import Call, call
+from .answer import Answer, answer_class
+from .call import Call, call_for
 from .routes import CONFIGURE_WEBHOOK, GET_WEBHOOK
 
 __all__ = ["WebhookSettings", "configure_webhook_call", "get_webhook_call"]
 
 
-@answer
+@answer_class
 class WebhookSettings(Answer):
     """The webhook's settings; all None when none is stored. Source: documented."""
 
@@ -45,7 +45,7 @@ class WebhookSettings(Answer):
 
 def get_webhook_call() -> Call[WebhookSettings]:
     """The settings as they are."""
-    return call(GET_WEBHOOK, WebhookSettings)
+    return call_for(GET_WEBHOOK, WebhookSettings)
 
 
 def configure_webhook_call(url: str, *, enabled: bool) -> Call[WebhookSettings]:
@@ -57,7 +57,7 @@ def configure_webhook_call(url: str, *, enabled: bool) -> Call[WebhookSettings]:
         problems.append(Problem("enabled", "must be True or False"))
     if problems:
         raise InvalidRequest.of("configure_webhook", tuple(problems))
-    return call(CONFIGURE_WEBHOOK, WebhookSettings, json={"url": url, "enabled": enabled})
+    return call_for(CONFIGURE_WEBHOOK, WebhookSettings, json={"url": url, "enabled": enabled})
 
 
 def _is_https(url: str) -> bool:

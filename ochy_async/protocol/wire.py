@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 from .routes import Route
 
-__all__ = ["Head", "Request", "Response", "Sink", "Upload"]
+__all__ = ["Request", "Response", "ResponseHead", "Sink", "Upload"]
 
 
 def _unheard(_: int) -> None:
@@ -87,7 +87,7 @@ class Response:
 
 
 @frozen
-class Head:
+class ResponseHead:
     """What the storage says before the bytes of a file come."""
 
     status: int
@@ -100,7 +100,7 @@ class Head:
 class Sink(Protocol):
     """Where a stored file goes, piece by piece. What it raises ends the transfer and reaches the caller as it is."""
 
-    async def begin(self, head: Head) -> None:
+    async def begin(self, head: ResponseHead) -> None:
         """Called once, before the first piece, whatever the status."""
         ...
 

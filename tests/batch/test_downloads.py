@@ -268,7 +268,7 @@ async def test_a_link_that_has_expired_is_renewed(path: Path, kept: bool) -> Non
         faults.routes.clear()
         await ochy.download(given, path)
         assert faults.routes == [*([STORED] if not kept else []), str(RESULTS), STORED]
-        with pytest.raises(RequestRefused, match="Ask for the results again"):
+        with pytest.raises(RequestRefused, match="fresh link"):
             await ochy.download(results.output_video, path.with_name("other"))
     assert names(path) == [path.name]
 

@@ -113,11 +113,11 @@ def test_a_manifest_tells_view_and_treadmill(folder: Path) -> None:
 def test_without_the_extra_the_command_to_install_it_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was not checked is no error, and no praise either."""
     monkeypatch.setattr(prober, "find_spec", lambda _: None)
-    prober.hindrance_here.cache_clear()
+    prober.unavailable_here.cache_clear()
     try:
         told = run("check", str(folder / "1 across.mp4"), *SIDE)
     finally:
-        prober.hindrance_here.cache_clear()
+        prober.unavailable_here.cache_clear()
     assert told.exit_code == 0
     assert "may not fit" in told.stdout
     assert "Not known: length, picture size, frame rate" in told.stdout

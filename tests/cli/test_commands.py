@@ -17,7 +17,7 @@ import pytest
 
 from ochy_async.emulator import Respond, RespondHtml, ServiceRequest
 from ochy_async.preflight import prober
-from ochy_async.preflight.prober import hindrance_here
+from ochy_async.preflight.prober import unavailable_here
 from tests.conftest import CLIP, world
 from tests.support.canary import API_KEY, PROXY_PASSWORD, leaks
 from tests.support.cli_harness import QUICK, START, Result, Shop, click, eventually, lines, opened, process, run
@@ -271,9 +271,9 @@ def test_doctor_finds_a_broken_decoder(shop: Shop, tmp_path: Path, monkeypatch: 
         "import sys\nprint('libx: not found', file=sys.stderr)\nraise ImportError('libx')\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    hindrance_here.cache_clear()
+    unavailable_here.cache_clear()
     told = shop.ochy("doctor")
-    hindrance_here.cache_clear()
+    unavailable_here.cache_clear()
     assert told.exit_code == 1
     assert re.search(
         r"^failed   decoder: PyAV[\d. ]* is not usable here: ImportError: libx\n         \| libx: not found$",
@@ -286,9 +286,9 @@ def test_doctor_finds_a_broken_decoder(shop: Shop, tmp_path: Path, monkeypatch: 
 def test_doctor_says_how_to_get_a_decoder(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the extra nothing has failed."""
     monkeypatch.setattr(prober, "find_spec", lambda _: None)
-    hindrance_here.cache_clear()
+    unavailable_here.cache_clear()
     told = shop.ochy("doctor", "--json")
-    hindrance_here.cache_clear()
+    unavailable_here.cache_clear()
     (decoder,) = (each for each in report(told) if each["check"] == "decoder")
     assert (told.exit_code, decoder["state"]) == (0, "unknown")
     assert "pip install 'ochy-async[video]'" in decoder["advice"]

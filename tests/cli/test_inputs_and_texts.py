@@ -27,7 +27,7 @@ from ochy_async.cli.app import COMMANDS, ochy
 from ochy_async.cli.display.outcomes import WORDS, Outcome, line_of, word_of
 from ochy_async.cli.display.progress import Bars, cells, shortened
 from ochy_async.cli.display.reporter import Paper, as_table
-from ochy_async.cli.display.tables import Sheet, clean, number, pace
+from ochy_async.cli.display.tables import Sheet, format_number, format_pace, printable
 from ochy_async.cli.exit_codes import MEANINGS, Exit, exit_of, worst
 from ochy_async.cli.quoting import Command, command_line
 from ochy_async.events import ReconciliationAttempted
@@ -369,18 +369,18 @@ def test_lookups_are_told(facts: dict[str, Any], told: str, capsys: pytest.Captu
 
 def test_nothing_drives_the_terminal() -> None:
     """Whatever a server or a file name says, the terminal is not made to obey."""
-    assert clean("ab\x1b[2J\r\nc\x07") == "ab\ufffd[2J\ufffd\ufffdc\ufffd"
+    assert printable("ab\x1b[2J\r\nc\x07") == "ab\ufffd[2J\ufffd\ufffdc\ufffd"
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (number(None, "ms"), "–"),
-        (number(279.6, "ms"), "280 ms"),
-        (number(0.372, digits=2), "0.37"),
-        (pace(None), "–"),
-        (pace(timedelta(seconds=471.03)), "7:51 /km"),
-        (pace(timedelta(seconds=359.7)), "6:00 /km"),
+        (format_number(None, "ms"), "–"),
+        (format_number(279.6, "ms"), "280 ms"),
+        (format_number(0.372, digits=2), "0.37"),
+        (format_pace(None), "–"),
+        (format_pace(timedelta(seconds=471.03)), "7:51 /km"),
+        (format_pace(timedelta(seconds=359.7)), "6:00 /km"),
     ],
 )
 def test_how_numbers_are_written(text: str, words: str) -> None:

@@ -27,10 +27,10 @@ from ochy_async.clips import ClipSource, prepare
 from ochy_async.preflight import child as program
 from ochy_async.preflight import prober
 from ochy_async.preflight import process as room
-from ochy_async.preflight.checker import facts_of
+from ochy_async.preflight.checker import probed_facts
 from ochy_async.preflight.facts import ClipFacts
 from ochy_async.preflight.prober import INSTALL, MISSING, Prober
-from ochy_async.preflight.rules import judge
+from ochy_async.preflight.rules import findings_for
 from tests.conftest import CLIP
 from tests.support.canary import API_KEY
 from tests.support.proof_clip import drawn
@@ -45,7 +45,7 @@ CODECS: dict[Container, str] = {"webm": "vp8"}
 async def look(source: ClipSource, name: str | None = None, **settings: Any) -> ClipFacts:
     """The facts of a clip, read by a child of its own."""
     async with Prober(**settings) as looking:
-        return await facts_of(await prepare(source, name), looking)
+        return await probed_facts(await prepare(source, name), looking)
 
 
 @pytest.mark.parametrize("container", list(ENDINGS))
@@ -150,10 +150,10 @@ async def test_a_film_without_pictures_is_told() -> None:
 async def test_a_file_is_read_whatever_its_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No name is taken for an address or an option, nor by a child that was started in another folder."""
     async with Prober() as looking:
-        await facts_of(await prepare(video()), looking)
+        await probed_facts(await prepare(video()), looking)
         monkeypatch.chdir(tmp_path)
         (tmp_path / name).write_bytes(video())
-        assert (await facts_of(await prepare(name), looking)).frames == 30
+        assert (await probed_facts(await prepare(name), looking)).frames == 30
 
 
 async def slices(data: bytes) -> AsyncGenerator[bytes]:
@@ -184,7 +184,7 @@ async def test_what_a_stream_raises_is_the_callers() -> None:
     async with Prober() as looking:
         with pytest.raises(OSError, match="the camera fell"):
             await looking.look(ClipFacts(name="a.mp4", size=5000), None, broken)
-        assert (await facts_of(await prepare(video()), looking)).frames == 30
+        assert (await probed_facts(await prepare(video()), looking)).frames == 30
 
 
 # --- children ------------------------------------------------------------------------------------------
@@ -212,9 +212,9 @@ async def test_a_child_is_used_again_and_ends_with_the_block() -> None:
         clip = await prepare(video())
         async with anyio.create_task_group() as looks:
             for _ in range(20):
-                looks.start_soon(facts_of, clip, looking)
+                looks.start_soon(probed_facts, clip, looking)
         first = children()
-        await facts_of(clip, looking)
+        await probed_facts(clip, looking)
         assert children() == first
         assert 1 <= len(first) <= 2
     assert children() == set()
@@ -226,7 +226,7 @@ async def test_a_child_knows_nothing_of_its_parent(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", API_KEY)
     monkeypatch.setenv("LC_CTYPE", "C.UTF-8")
     async with Prober() as looking:
-        assert (await facts_of(await prepare(video()), looking)).frames == 30
+        assert (await probed_facts(await prepare(video()), looking)).frames == 30
         given = {each.partition(b"=")[0].decode() for child in children() for each in environment(child).split(b"\0")}
         assert "LC_CTYPE" in given
         assert given - {""} <= {"LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH"}
@@ -236,7 +236,7 @@ async def test_a_child_knows_nothing_of_its_parent(monkeypatch: pytest.MonkeyPat
 async def test_a_child_can_gain_no_rights_and_write_no_files() -> None:
     """What a decoder is tricked into starting has no more rights than it, and nothing grows on the disk."""
     async with Prober() as looking:
-        await facts_of(await prepare(video()), looking)
+        await probed_facts(await prepare(video()), looking)
         for child in children():
             assert "NoNewPrivs:\t1\n" in told_of(child, "status")
             limits = re.findall(r"Max (file size|core file size) +(\d+)", told_of(child, "limits"))
@@ -293,7 +293,7 @@ async def test_closing_says_nothing_on_anybodys_terminal(caplog: pytest.LogCaptu
     for _ in range(10):
         async with Prober() as looking, anyio.create_task_group() as looks:
             for _ in range(2):
-                looks.start_soon(facts_of, await prepare(data), looking)
+                looks.start_soon(probed_facts, await prepare(data), looking)
     assert [
         record.message for record in caplog.records if record.name == "asyncio" and record.levelno > logging.INFO
     ] == []
@@ -306,11 +306,11 @@ async def test_a_child_that_was_killed_between_looks_is_replaced() -> None:
         clip = await prepare(video())
         async with anyio.create_task_group() as looks:
             for _ in range(2):
-                looks.start_soon(facts_of, clip, looking)
+                looks.start_soon(probed_facts, clip, looking)
         assert len(children()) == 2
         for child in children():
             os.kill(child, signal.SIGKILL)
-        assert (await facts_of(clip, looking)).frames == 30
+        assert (await probed_facts(clip, looking)).frames == 30
 
 
 def child_that(does: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -352,10 +352,10 @@ async def test_a_decoder_that_dies_takes_nothing_with_it(
     """The clip is unreadable, the next one is read as ever."""
     child_that(does, tmp_path, monkeypatch)
     async with Prober() as looking:
-        facts = await facts_of(await prepare(b"DOOM" + bytes(50), "a.mp4"), looking)
+        facts = await probed_facts(await prepare(b"DOOM" + bytes(50), "a.mp4"), looking)
         assert facts.readable is False
         assert "dies" in facts.unread
-        assert (await facts_of(await prepare(video()), looking)).frames == 30
+        assert (await probed_facts(await prepare(video()), looking)).frames == 30
 
 
 TROUBLES = {
@@ -373,11 +373,11 @@ async def test_an_error_of_ours_is_no_fault_of_the_clip(
     child_that(does, tmp_path, monkeypatch)
     async with Prober() as looking:
         with caplog.at_level(logging.DEBUG, "ochy_async"):
-            facts = await facts_of(await prepare(b"DOOM" + bytes(50), "a.mp4"), looking)
+            facts = await probed_facts(await prepare(b"DOOM" + bytes(50), "a.mp4"), looking)
         assert facts.readable is None
         assert re.match(rf"PyAV [\d.]+ could not look into it: {re.escape(why)}", facts.unread)
         assert "Traceback" in caplog.text
-        assert (await facts_of(await prepare(video()), looking)).frames == 30
+        assert (await probed_facts(await prepare(video()), looking)).frames == 30
 
 
 async def test_what_a_library_prints_garbles_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -396,10 +396,10 @@ async def test_a_decoder_that_hangs_is_ended(does: str, tmp_path: Path, monkeypa
     child_that(does, tmp_path, monkeypatch)
     async with Prober(0.3) as looking:
         begun = time.monotonic()
-        facts = await facts_of(await prepare(b"DOOM" + bytes(50), "a.mp4"), looking)
+        facts = await probed_facts(await prepare(b"DOOM" + bytes(50), "a.mp4"), looking)
         assert time.monotonic() - begun < 3
         assert (facts.readable, "longer than 0.3 s" in facts.unread) == (None, True)
-        assert (await facts_of(await prepare(video()), looking)).frames == 30
+        assert (await probed_facts(await prepare(video()), looking)).frames == 30
 
 
 @linux
@@ -409,7 +409,7 @@ async def test_a_look_that_is_cancelled_leaves_nothing(tmp_path: Path, monkeypat
     async with Prober() as looking:
         clip = await prepare(b"DOOM" + bytes(50), "a.mp4")
         with anyio.move_on_after(0.5):
-            await facts_of(clip, looking)
+            await probed_facts(clip, looking)
         assert children() == set()
 
 
@@ -470,10 +470,10 @@ async def test_no_process_is_no_fault_of_the_clip(tmp_path: Path, monkeypatch: p
 
 async def test_no_other_program_is_started_for_a_python(monkeypatch: pytest.MonkeyPatch) -> None:
     """A frozen program, or a server with Python inside, would run itself again, and what it buys."""
-    prober.hindrance_here.cache_clear()
+    prober.unavailable_here.cache_clear()
     monkeypatch.setattr(sys, "executable", "/opt/shop/analyze-all")
     assert "no Python interpreter" in (await look(video())).unread
-    prober.hindrance_here.cache_clear()
+    prober.unavailable_here.cache_clear()
 
 
 # --- a decoder proves itself ---------------------------------------------------------------------------
@@ -539,13 +539,13 @@ async def test_no_clip_is_blamed_for_a_broken_decoder(
     """Good or bad, it was not looked into, and why is told with the version, in the same words each time."""
     fake_av(tmp_path, monkeypatch, init)
     async with Prober() as looking:
-        good = await facts_of(await prepare(video()), looking)
-        bad = await facts_of(await prepare(video()[:999], "a.mp4"), looking)
+        good = await probed_facts(await prepare(video()), looking)
+        bad = await probed_facts(await prepare(video()[:999], "a.mp4"), looking)
     assert (good.readable, good.decodable, bad.readable) == (None, None, None)
     assert re.match(r"PyAV [\d.]+ is not usable here: ", good.unread)
     assert why in good.unread
     assert good.unread == bad.unread
-    assert [each.severity for each in judge(good)] == ["warning"]
+    assert [each.severity for each in findings_for(good)] == ["warning"]
 
 
 async def test_a_decoder_that_hangs_at_its_start_is_waited_for_once(
@@ -556,7 +556,7 @@ async def test_a_decoder_that_hangs_at_its_start_is_waited_for_once(
     monkeypatch.setattr(room, "TO_START", 0.5)
     begun = time.monotonic()
     async with Prober() as looking:
-        found = [await facts_of(await prepare(video()), looking) for _ in range(20)]
+        found = [await probed_facts(await prepare(video()), looking) for _ in range(20)]
     assert time.monotonic() - begun < 8
     assert {(each.readable, "did not start within 0.5 s" in each.unread) for each in found} == {(None, True)}
 
@@ -566,16 +566,16 @@ async def test_a_decoder_that_was_mended_is_used_again(tmp_path: Path, monkeypat
     fake_av(tmp_path, monkeypatch, "import os; os._exit(3)")
     monkeypatch.setattr(prober, "UNTIL_TRIED_AGAIN", 0)
     async with Prober() as looking:
-        assert (await facts_of(await prepare(video()), looking)).readable is None
+        assert (await probed_facts(await prepare(video()), looking)).readable is None
         monkeypatch.undo()
-        assert (await facts_of(await prepare(video()), looking)).frames == 30
+        assert (await probed_facts(await prepare(video()), looking)).frames == 30
 
 
 async def test_a_version_that_nobody_has_seen_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And used if it reads the proof clip right; one argument that comes and goes is not missed."""
     fake_av(tmp_path, monkeypatch, refusing("metadata_errors"))
     async with Prober() as looking:
-        assert (await facts_of(await prepare(video()), looking)).frames == 30
+        assert (await probed_facts(await prepare(video()), looking)).frames == 30
         assert (await looking.decoder()).versions["PyAV"] == "99.0"
 
 
@@ -585,10 +585,10 @@ async def test_a_clip_that_spoils_the_decoder_is_not_blamed_for_what_it_says_the
     """A verdict counts only while the proof clip is still read."""
     child_that("global _opened; _opened = None", tmp_path, monkeypatch)
     async with Prober() as looking:
-        facts = await facts_of(await prepare(b"DOOM" + bytes(50), "a.mp4"), looking)
+        facts = await probed_facts(await prepare(b"DOOM" + bytes(50), "a.mp4"), looking)
         assert facts.readable is None
         assert "could not look into it" in facts.unread
-        assert (await facts_of(await prepare(video()), looking)).frames == 30
+        assert (await probed_facts(await prepare(video()), looking)).frames == 30
 
 
 async def test_a_verdict_of_a_decoder_that_went_wrong_is_not_believed(
@@ -601,7 +601,7 @@ async def test_a_verdict_of_a_decoder_that_went_wrong_is_not_believed(
     start = 'if __name__ == "__main__":\n'
     replaced(tmp_path, monkeypatch, text.replace(at, ill + at).replace(start, f"TIMES = []\n{start}"))
     async with Prober() as looking:
-        facts = await facts_of(await prepare(video()), looking)
+        facts = await probed_facts(await prepare(video()), looking)
     assert facts.readable is None
     assert "after a clip that it could not read" in facts.unread
 
@@ -617,7 +617,7 @@ async def test_what_a_broken_decoder_says_is_kept_in_bounds(
     async with Prober() as looking:
         with caplog.at_level(logging.DEBUG, "ochy_async"):
             found = await looking.decoder()
-            facts = await facts_of(await prepare(video()), looking)
+            facts = await probed_facts(await prepare(video()), looking)
     assert 1_000 < len(found.said) <= 8_192
     assert len(facts.unread) < 500
     assert found.said in caplog.text
@@ -649,7 +649,7 @@ async def test_without_a_pipe_that_never_blocks_nothing_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And a look is as good."""
-    monkeypatch.setattr(room._Stderr, "opened", room._Stderr)
+    monkeypatch.setattr(room._ErrorPipe, "opened", room._ErrorPipe)
     assert (await look(video())).frames == 30
     fake_av(tmp_path, monkeypatch, "raise ImportError('gone')")
     async with Prober() as looking:
@@ -660,7 +660,7 @@ async def test_without_a_pipe_that_never_blocks_nothing_is_kept(
 def test_a_pipe_that_could_block_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """On Windows Python 3.11 has no other."""
     monkeypatch.delattr(os, "set_blocking")
-    pipe = room._Stderr.opened()
+    pipe = room._ErrorPipe.opened()
     assert (pipe.given, pipe.tail()) == (subprocess.DEVNULL, "")
 
 

@@ -11,7 +11,7 @@ from attrs import evolve
 from ochy_async import BackView, SideView
 from ochy_async.errors import ClipUnusable, Finding, InvalidSettings, Problem
 from ochy_async.preflight.facts import ClipFacts
-from ochy_async.preflight.rules import PreflightLevel, judge, preflight_level, refuse, stopping
+from ochy_async.preflight.rules import PreflightLevel, blocking, findings_for, preflight_level, raise_if_blocked
 from ochy_async.protocol.containers import container_of
 
 GOOD = ClipFacts(
@@ -81,7 +81,7 @@ WELL: list[dict[str, Any]] = [
 
 def codes(facts: ClipFacts, request: SideView | BackView | None = None) -> list[tuple[str, str]]:
     """Severity and code of all that is found."""
-    return [(each.severity, each.code) for each in judge(facts, request or SideView())]
+    return [(each.severity, each.code) for each in findings_for(facts, request or SideView())]
 
 
 @pytest.mark.parametrize(("change", "code"), ERRORS, ids=repr)
@@ -127,7 +127,7 @@ def test_a_recording_of_1088_pixels_is_not_refused() -> None:
 
 def test_without_a_request_the_view_is_not_judged() -> None:
     """A clip alone is neither upright nor across."""
-    assert judge(UPRIGHT) == judge(GOOD) == ()
+    assert findings_for(UPRIGHT) == findings_for(GOOD) == ()
 
 
 def test_all_is_told_at_once_and_errors_first() -> None:
@@ -152,7 +152,7 @@ def test_what_cannot_be_read_is_not_judged_further() -> None:
 
 def test_nothing_known_is_one_warning() -> None:
     """It names what was not checked, and what to do about it."""
-    (found,) = judge(ClipFacts(name="a.mp4", size=5, container="mp4", unread="install it"), SideView())
+    (found,) = findings_for(ClipFacts(name="a.mp4", size=5, container="mp4", unread="install it"), SideView())
     assert (found.code, found.severity) == ("unchecked", "warning")
     assert "length, picture size, frame rate" in found.message
     assert "install it" in found.message
@@ -177,7 +177,7 @@ MENDS = [
 @pytest.mark.parametrize(("change", "command"), MENDS, ids=repr)
 def test_what_can_be_mended_comes_with_the_command(change: dict[str, Any], command: str) -> None:
     """Ready for a shell, and part of the sentence."""
-    (found,) = judge(evolve(GOOD, **change), SideView(), path="x/run.mp4")
+    (found,) = findings_for(evolve(GOOD, **change), SideView(), path="x/run.mp4")
     assert found.fix_command == command
     assert str(found).endswith(f"mend it with: {command}")
 
@@ -185,7 +185,7 @@ def test_what_can_be_mended_comes_with_the_command(change: dict[str, Any], comma
 @pytest.mark.parametrize("path", ["my run's.mp4", "$(rm -r x).mp4", "-rf.mp4", "a\nb.mp4", "Läufer.mp4"])
 def test_a_command_takes_a_name_for_a_name(path: str) -> None:
     """Whatever a file is called, it stays one word and no option."""
-    (found,) = judge(evolve(GOOD, seconds=12.0), path=path)
+    (found,) = findings_for(evolve(GOOD, seconds=12.0), path=path)
     words = shlex.split(found.fix_command)
     assert words[4].removeprefix("./") == path
     assert len(words) == 10
@@ -202,19 +202,19 @@ SO_SO = Finding("x", "is so so", code="so_so", severity="warning")
 @pytest.mark.parametrize(("stops", "stopped"), [("errors", (BAD,)), ("warnings", (BAD, SO_SO)), ("off", ())], ids=str)
 def test_the_caller_chooses_what_stops(stops: PreflightLevel, stopped: tuple[Finding, ...]) -> None:
     """Errors, warnings too, or nothing."""
-    assert stopping((BAD, SO_SO), stops) == stopped
-    assert stopping((), stops) == ()
+    assert blocking((BAD, SO_SO), stops) == stopped
+    assert blocking((), stops) == ()
 
 
 def test_a_refusal_tells_all_that_was_found() -> None:
     """The warnings too: they would be next."""
     with pytest.raises(ClipUnusable) as caught:
-        refuse((BAD, SO_SO), "errors")
+        raise_if_blocked((BAD, SO_SO), "errors")
     assert caught.value.problems == (BAD, SO_SO)
     assert all(isinstance(each, Problem) for each in caught.value.problems)
     assert "nothing was sent or charged" in str(caught.value)
-    refuse((SO_SO,), "errors")
-    refuse((BAD,), "off")
+    raise_if_blocked((SO_SO,), "errors")
+    raise_if_blocked((BAD,), "off")
 
 
 @pytest.mark.parametrize("word", ["error", "", None, 1, "ERRORS", True])

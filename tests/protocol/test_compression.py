@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ochy_async.protocol.compression import PIECE, Garbled, unpacking
+from ochy_async.protocol.compression import PIECE, CorruptContent, decoder_for
 
 
 def raw_deflate(content: bytes) -> bytes:
@@ -45,7 +45,7 @@ def cut(data: bytes, sizes: list[int]) -> list[bytes]:
 
 def unpacked(encoding: str, *parts: bytes) -> list[bytes]:
     """The pieces of an answer that comes in parts."""
-    packing = unpacking(encoding)
+    packing = decoder_for(encoding)
     pieces = [piece for part in parts for piece in packing.pieces(part)]
     packing.finish()
     return pieces
@@ -76,27 +76,27 @@ def test_a_cut_answer_is_garbled(name: str, content: bytes, lost: int) -> None:
     """An answer whose end is missing is never taken for a shorter one."""
     encoding, pack = WAYS[name]
     packed = pack(content)
-    with pytest.raises(Garbled):
+    with pytest.raises(CorruptContent):
         unpacked(encoding, packed[: max(1, len(packed) - lost)])
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 @given(rubbish=st.binary(min_size=1))
 def test_rubbish_is_garbled_or_read_and_nothing_else(encoding: str, rubbish: bytes) -> None:
-    """No byte of a server raises anything but `Garbled`."""
-    with suppress(Garbled):
+    """No byte of a server raises anything but `CorruptContent`."""
+    with suppress(CorruptContent):
         unpacked(encoding, rubbish)
 
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "compress", "gzip, gzip"])
 def test_what_was_not_asked_for_is_not_unpacked(encoding: str) -> None:
     """Packages for other encodings differ in whether they can be stopped half-way."""
-    with pytest.raises(Garbled):
-        unpacking(encoding)
+    with pytest.raises(CorruptContent):
+        decoder_for(encoding)
 
 
 def test_a_bomb_is_unpacked_only_as_far_as_somebody_takes_it() -> None:
     """A step costs a step, however much lies behind it."""
     bomb = gzip.compress(bytes(50_000_000), 9)
-    pieces = unpacking("gzip").pieces(bomb)
+    pieces = decoder_for("gzip").pieces(bomb)
     assert [len(next(pieces)) for _ in range(3)] == [PIECE] * 3

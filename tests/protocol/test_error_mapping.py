@@ -23,7 +23,7 @@ from ochy_async.errors import (
     UnreadableAnswer,
 )
 from ochy_async.policy.retry import retry_after
-from ochy_async.protocol.error_mapping import error_of, words
+from ochy_async.protocol.error_mapping import error_of, vendor_text
 from ochy_async.protocol.routes import CALCULATED_DATA, GET_SUBJECT, LIST_SUBJECTS, RAW_DATA, RESULTS, START, Route
 from ochy_async.protocol.wire import Response
 
@@ -161,12 +161,12 @@ def test_a_list_of_complaints_is_told_without_the_input() -> None:
 )
 def test_the_vendors_words_are_masked(said: Any, shown: str | None) -> None:
     """Links, keys and addresses are masked, line breaks go, and what is no text is dropped."""
-    assert words(said) == shown
+    assert vendor_text(said) == shown
 
 
 def test_long_words_are_cut() -> None:
     """Nobody wants a page in a log."""
-    shown = words("word " * 10_000)
+    shown = vendor_text("word " * 10_000)
     assert shown is not None
     assert len(shown) <= 201
     assert shown.endswith("…")
@@ -177,7 +177,7 @@ def test_long_words_are_cut() -> None:
 def test_a_secret_is_masked_wherever_it_stands(before: str, secret: str, after: str) -> None:
     """Whatever is around it, a key, a link or an address does not come through."""
     said = f"{before.replace('K1', '')} {secret} {after.replace('K1', '')}"
-    assert "K1K1K1" not in (words(said) or "")
+    assert "K1K1K1" not in (vendor_text(said) or "")
 
 
 @pytest.mark.parametrize("detail", [["x"] * 5_000, [{"msg": "m" * 5_000}] * 50, "x" * 10**6, {"a": {"b": 1}}])

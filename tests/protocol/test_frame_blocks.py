@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ochy_async.errors import UnreadableAnswer
-from ochy_async.protocol.frame_blocks import FRAMES_PER_BLOCK, Block, Template
+from ochy_async.protocol.frame_blocks import FRAMES_PER_BLOCK, FrameBlock, FrameTemplate
 from ochy_async.protocol.landmarks import LandmarksReading
 from ochy_async.protocol.wire import Response
 
@@ -29,12 +29,12 @@ def recording(frames: int, **style: Any) -> bytes:
     return json.dumps({"frames": told, "more": 1}, **style).encode()
 
 
-def template_of(body: bytes) -> tuple[Template | None, int]:
+def template_of(body: bytes) -> tuple[FrameTemplate | None, int]:
     """The template of the first frame, and where that ends."""
     start = body.index(b"{", body.index(b'"0"'))
     end = re.compile(rb"\}\s*\}").search(body, start)
     assert end is not None
-    return Template.of(body, start, end.end(), ["nose", "hip"], ["x", "y"]), end.end()
+    return FrameTemplate.of(body, start, end.end(), ["nose", "hip"], ["x", "y"]), end.end()
 
 
 # --- what is read ---------------------------------------------------------------------------------
@@ -56,7 +56,7 @@ def test_frames_that_differ_in_numbers_only_are_a_block(style: dict[str, Any]) -
 def test_small_numbers_are_numbers() -> None:
     """Python writes what is below a ten-thousandth with an exponent."""
     body = b'{"0":{"nose":{"x":1e-05}},"1":{"nose":{"x":-2.5e-07}},"2":{"nose":{"x":3}},"3":{}}'
-    template = Template.of(body, 5, 25, ["nose"], ["x"])
+    template = FrameTemplate.of(body, 5, 25, ["nose"], ["x"])
     assert template is not None
     block = template.block(body, 25)
     assert block is not None
@@ -149,7 +149,7 @@ def test_a_frame_that_differs_in_more_is_no_part_of_a_block(right: str, wrong: s
 def test_a_frame_in_which_a_number_could_be_mistaken_is_no_template(first: str, names: list[str]) -> None:
     """Digits or signs in a name, a name that comes twice, a value that is no plain number, another order."""
     body = f'{first},"1":{first}'.encode()
-    assert Template.of(body, 0, len(first), names, ["x"]) is None
+    assert FrameTemplate.of(body, 0, len(first), names, ["x"]) is None
 
 
 # --- against frame by frame -------------------------------------------------------------------------
@@ -212,7 +212,7 @@ def test_a_block_changes_nothing(seed: int, monkeypatch: pytest.MonkeyPatch) -> 
     chance = random.Random(seed)
     bodies = [mutated(chance, frames_of(chance)).encode() for _ in range(150)]
     at_a_stroke = [told(body) for body in bodies]
-    monkeypatch.setattr(Template, "of", lambda *_: None)
+    monkeypatch.setattr(FrameTemplate, "of", lambda *_: None)
     for body, found in zip(bodies, at_a_stroke, strict=True):
         assert told(body) == found, body
 
@@ -228,13 +228,13 @@ def test_places_in_bytes_are_not_mistaken_for_places_in_text() -> None:
 def test_a_regular_recording_is_read_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the first frame and the last are looked at one by one."""
     at_a_stroke: list[int] = []
-    block = Template.block
+    block = FrameTemplate.block
 
-    def noted(template: Template, body: bytes, at: int) -> Block | None:
+    def noted(template: FrameTemplate, body: bytes, at: int) -> FrameBlock | None:
         found = block(template, body, at)
         at_a_stroke.extend(found.numbers if found else ())
         return found
 
-    monkeypatch.setattr(Template, "block", noted)
+    monkeypatch.setattr(FrameTemplate, "block", noted)
     told(recording(600, separators=(",", ":")))
     assert at_a_stroke == list(range(1, 599))

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ochy_async import Landmarks
 from ochy_async.errors import UnreadableAnswer
 from ochy_async.protocol.drift import DriftNote
-from ochy_async.protocol.landmarks import MOST_COORDINATES, MOST_NAMES, Grid, LandmarksReading
+from ochy_async.protocol.landmarks import MOST_COORDINATES, MOST_NAMES, LandmarkGrid, LandmarksReading
 from ochy_async.protocol.wire import Response
 
 NAN = math.nan
@@ -48,7 +48,7 @@ def notes_of(frames: Any) -> list[str]:
     return [note.what for note in read({"frames": frames})[1] if note.path.startswith("frames")]
 
 
-def rows(grid: Grid | None) -> list[list[float | None]]:
+def rows(grid: LandmarkGrid | None) -> list[list[float | None]]:
     """A grid as rows, None where there is NaN."""
     assert grid is not None
     table = [grid.row(frame) for frame in range(grid.shape[0])]
@@ -191,7 +191,7 @@ def test_frames_without_landmarks_are_kept() -> None:
 
 # --- the columns ------------------------------------------------------------------------------------
 
-GRID = Grid(array("d", [0, 1, 2, 10, 11, 12]), (2, 3))
+GRID = LandmarkGrid(array("d", [0, 1, 2, 10, 11, 12]), (2, 3))
 
 
 def test_a_grid_is_read_by_frame_and_landmark() -> None:
@@ -211,7 +211,7 @@ def test_a_grid_has_rows_and_columns() -> None:
     """A row is a frame, a column is a landmark through time."""
     assert (list(GRID.row(1)), list(GRID.row(-2))) == ([10, 11, 12], [0, 1, 2])
     assert (list(GRID.column(1)), list(GRID.column(-1))) == ([1, 11], [2, 12])
-    assert list(Grid(array("d"), (0, 3)).column(1)) == []
+    assert list(LandmarkGrid(array("d"), (0, 3)).column(1)) == []
 
 
 @pytest.mark.parametrize("index", [2, -3, 3, -4])

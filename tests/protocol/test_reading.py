@@ -30,11 +30,11 @@ from ochy_async.protocol.analysis import calculated_call, list_call, results_cal
 from ochy_async.protocol.answer import Answer, RawJson, SignedUrl
 from ochy_async.protocol.assessment import Ranges
 from ochy_async.protocol.back_view import BackViewCalculated
-from ochy_async.protocol.call import Call, any_call
+from ochy_async.protocol.call import Call, custom_call
 from ochy_async.protocol.drift import DriftNote
 from ochy_async.protocol.exercises import exercises_call
 from ochy_async.protocol.landmarks import Landmarks, landmarks_call
-from ochy_async.protocol.redaction import without_signed_links
+from ochy_async.protocol.redaction import redact_signed_links
 from ochy_async.protocol.side_view import SideViewCalculated
 from ochy_async.protocol.subjects import (
     create_subject_call,
@@ -202,7 +202,7 @@ CALLS: dict[str, tuple[Call[Any], Any]] = {
     ),
     "configure webhook": (configure_webhook_call("https://e.example", enabled=True), {"url": None}),
     "exercises": (exercises_call(["HeadG"]), [EXERCISE]),
-    "any": (any_call("GET", "/subjects", (), None), {"subjects": []}),
+    "any": (custom_call("GET", "/subjects", (), None), {"subjects": []}),
 }
 EVERY_CALL = pytest.mark.parametrize(("call", "body"), CALLS.values(), ids=CALLS)
 JSON_ANSWERS = {name: each for name, each in CALLS.items() if name not in ("raw data", "any")}
@@ -862,7 +862,7 @@ def test_what_is_read_survives_pickling(call: Call[Any], body: Any) -> None:
         value = value.result()
     again = pickle.loads(pickle.dumps(value))
     assert linkless(again) == linkless(value)
-    assert getattr(again, "raw", None) == without_signed_links(getattr(value, "raw", None))
+    assert getattr(again, "raw", None) == redact_signed_links(getattr(value, "raw", None))
 
 
 def test_values_are_equal_by_what_they_say() -> None:

@@ -29,14 +29,14 @@ from ochy_async.journal.sqlite.journal import SqliteJournal
 from ochy_async.policy.clip_states import State
 from ochy_async.policy.credit_guard import CreditGuard
 from ochy_async.protocol.answer import RawJson, SignedUrl
-from ochy_async.protocol.error_mapping import words
+from ochy_async.protocol.error_mapping import vendor_text
 from ochy_async.protocol.redaction import (
     MASK,
-    holds_link,
+    contains_link,
     is_unsigned,
-    may_hold_links,
-    without_link_words,
-    without_links,
+    may_contain_links,
+    redact_links,
+    redact_words,
 )
 from ochy_async.protocol.routes import CALCULATED_DATA, RAW_DATA, RESULTS
 from tests.conftest import CLIP, real_session
@@ -82,21 +82,21 @@ def test_a_signed_link_is_known_in_every_spelling(
     for spell in spelt:
         link = spell(link)
     text = before + link + after
-    assert holds_link(text)
-    assert may_hold_links(orjson.dumps(text))
-    told = json.dumps(without_links({"a": [text, {text: 1}]})).casefold()
+    assert contains_link(text)
+    assert may_contain_links(orjson.dumps(text))
+    told = json.dumps(redact_links({"a": [text, {text: 1}]})).casefold()
     assert SECRET not in told
     assert link.casefold() not in told
-    assert "storage" not in without_link_words(text).casefold()
-    assert "storage" not in (words(text) or "").casefold()
+    assert "storage" not in redact_words(text).casefold()
+    assert "storage" not in (vendor_text(text) or "").casefold()
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.recursive(st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8))
 def test_nothing_else_raises_or_comes_back_with_a_link(value: Any) -> None:
     """Whatever JSON a server sends; and what is masked once stays as it is."""
-    once = without_links(value)
-    assert without_links(once) == once
+    once = redact_links(value)
+    assert redact_links(once) == once
 
 
 @pytest.mark.parametrize(
@@ -115,13 +115,13 @@ def test_nothing_else_raises_or_comes_back_with_a_link(value: Any) -> None:
 )
 def test_ordinary_words_stay(text: str) -> None:
     """What neither leads anywhere nor signs anything is the vendor's word, and is kept."""
-    assert without_links(text) == text
-    assert without_link_words(text) == text
+    assert redact_links(text) == text
+    assert redact_words(text) == text
 
 
 def test_a_signature_that_stands_alone_is_masked() -> None:
     """As in the fields of a form for an upload: the name tells what it is."""
-    told = without_links({"url": "bucket", "fields": {"X-Amz-Signature": SECRET, "key": "a.mp4"}, "token": SECRET})
+    told = redact_links({"url": "bucket", "fields": {"X-Amz-Signature": SECRET, "key": "a.mp4"}, "token": SECRET})
     assert told == {"url": "bucket", "fields": {"X-Amz-Signature": MASK, "key": "a.mp4"}, "token": MASK}
 
 
@@ -135,8 +135,8 @@ def test_an_address_with_its_signature_in_the_path_is_not_unsigned() -> None:
 def test_numbers_need_no_second_look() -> None:
     """Megabytes of raw data are searched and not read; a link at their end is found."""
     body = b'{"frames":{"1":{"nose":{"x":0.5,"y":-1e-7}}}}' * 50_000
-    assert not may_hold_links(body)
-    assert may_hold_links(body + rb'"\u002f"')
+    assert not may_contain_links(body)
+    assert may_contain_links(body + rb'"\u002f"')
 
 
 # --- what is written ------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from ochy_async import BackView, SideView, Started
 from ochy_async.errors import InvalidRequest
-from ochy_async.protocol.call import any_call
+from ochy_async.protocol.call import custom_call
 from ochy_async.protocol.exercises import exercises_call
 from ochy_async.protocol.routes import ROUTES, Provenance, Route
 from ochy_async.protocol.subjects import create_subject_call, delete_subject_call, update_subject_call
@@ -438,7 +438,7 @@ def test_the_table_of_routes_holds_every_call_once() -> None:
 @pytest.mark.parametrize("path", ["/subjects", "/analysis/a%2Fb/results", "/a/b/c-d_e~f.g", "/..."])
 def test_any_path_of_the_api_can_be_asked_for(path: str) -> None:
     """The escape hatch takes a path as it stands on the wire."""
-    assert any_call("GET", path, (("limit", "5"),), None).request.path == path
+    assert custom_call("GET", path, (("limit", "5"),), None).request.path == path
 
 
 @pytest.mark.parametrize(
@@ -464,7 +464,7 @@ def test_any_path_of_the_api_can_be_asked_for(path: str) -> None:
 )
 def test_a_path_cannot_leave_the_api(path: str) -> None:
     """A path with a host, a query, or a segment that a server may resolve is refused, encoded or not."""
-    assert problems_of(lambda: any_call("GET", path, (), None)).keys() == {"path"}
+    assert problems_of(lambda: custom_call("GET", path, (), None)).keys() == {"path"}
 
 
 @pytest.mark.parametrize(
@@ -472,4 +472,4 @@ def test_a_path_cannot_leave_the_api(path: str) -> None:
 )
 def test_only_what_is_harmless_twice_is_repeated(method: str, repeatable: bool) -> None:
     """The escape hatch repeats what reads or sets, never what may create or charge."""
-    assert any_call(method, "/anything", (), None).repeatable is repeatable
+    assert custom_call(method, "/anything", (), None).repeatable is repeatable

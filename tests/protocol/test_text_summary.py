@@ -17,12 +17,12 @@ from ochy_async.protocol.answer import Answer
 from ochy_async.protocol.assessment import Ranges
 from ochy_async.protocol.back_view import BackViewCalculated, BackViewResults, Legs
 from ochy_async.protocol.converter import structure
-from ochy_async.protocol.drift import Reading, reading
+from ochy_async.protocol.drift import DriftLog, recording
 from ochy_async.protocol.exercises import Exercise
 from ochy_async.protocol.landmarks import LandmarksReading
 from ochy_async.protocol.side_view import Metrics, SideViewCalculated
 from ochy_async.protocol.subjects import CreatedSubject, Message, Subject, SubjectList
-from ochy_async.protocol.text_summary import summed_up
+from ochy_async.protocol.text_summary import summary_text
 from ochy_async.protocol.wire import Response
 
 LINK = "https://storage.example/a?signature=4f1d"
@@ -31,7 +31,7 @@ RED = "\x1b[31m\r\x07\u202e"
 
 def read(cls: Any, body: dict[str, Any]) -> Any:
     """An answer as the session would give it."""
-    with reading(Reading("test")):
+    with recording(DriftLog("test")):
         return structure(body, cls)
 
 
@@ -239,6 +239,6 @@ def test_rich_prints_the_summary_and_no_markup_of_the_server() -> None:
 
 def test_a_summary_is_cut_in_both_directions() -> None:
     """The last line says that there was more; a wide letter is not cut in half."""
-    shown = summed_up(["足" * 41, *("x" for _ in range(30))]).split("\n")
+    shown = summary_text(["足" * 41, *("x" for _ in range(30))]).split("\n")
     assert (len(shown), shown[-1], shown[0]) == (20, "…", "足" * 39 + "…")
-    assert summed_up(["x" * 80, "x" * 81]) == "x" * 80 + "\n" + "x" * 79 + "…"
+    assert summary_text(["x" * 80, "x" * 81]) == "x" * 80 + "\n" + "x" * 79 + "…"

@@ -336,7 +336,7 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
     "what is packed is unpacked at a stroke": (
         "protocol/test_compression.py",
         "bounded_pieces or bomb",
-        ("protocol/compression.py", "member.decompress(packed, PIECE)", "member.decompress(packed)"),
+        ("protocol/compression.py", "member.decompress(compressed, PIECE)", "member.decompress(compressed)"),
     ),
     "a cut answer is taken for a short one": (
         "protocol/test_compression.py",
@@ -361,12 +361,12 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
     "raw data are looked through for one spelling only": (
         "protocol/test_redaction.py",
         "no_file_of_a_batch",
-        ("batch/output/collector.py", "if not may_hold_links(body):", "if b'://' not in body:"),
+        ("batch/output/collector.py", "if not may_contain_links(body):", "if b'://' not in body:"),
     ),
     "a pickle holds the untouched JSON": (
         "protocol/test_redaction.py",
         "pickle",
-        ("protocol/answer.py", "(without_signed_links(dict(self)),)", "(dict(self),)"),
+        ("protocol/answer.py", "(redact_signed_links(dict(self)),)", "(dict(self),)"),
     ),
     "any server's links lead to this machine": (
         "test_storage.py",
@@ -400,7 +400,7 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
     "a decoder is given the whole environment": (
         "preflight/test_prober.py",
         "nothing_of_its_parent",
-        ("preflight/process.py", "env=needed(os.environ)", "env=dict(os.environ)"),
+        ("preflight/process.py", "env=child_environment(os.environ)", "env=dict(os.environ)"),
     ),
     "a decoder may gain rights": (
         "preflight/test_prober.py",

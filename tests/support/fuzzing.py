@@ -22,8 +22,8 @@ from attrs import define, field
 from ochy_async.emulator.video_rendering import CODECS, render_video
 from ochy_async.preflight.facts import ClipFacts
 from ochy_async.preflight.prober import Prober
-from ochy_async.preflight.rules import judge
-from ochy_async.protocol.containers import HEAD, container_of
+from ochy_async.preflight.rules import findings_for
+from ochy_async.protocol.containers import SIGNATURE_BYTES, container_of
 
 SECONDS: Final = 10.0
 """For one look; what takes longer is told as such, and that many must not."""
@@ -164,7 +164,7 @@ async def _look(prober: Prober, number: int, found: Findings, turns: CapacityLim
     async def chunks() -> AsyncGenerator[bytes]:
         yield content
 
-    known = ClipFacts(name=f"{number}.{kind}", size=len(content), container=container_of(content[:HEAD]))
+    known = ClipFacts(name=f"{number}.{kind}", size=len(content), container=container_of(content[:SIGNATURE_BYTES]))
     began = time.monotonic()
     try:
         facts = await prober.look(known, None, chunks)
@@ -173,7 +173,7 @@ async def _look(prober: Prober, number: int, found: Findings, turns: CapacityLim
     seconds = time.monotonic() - began
     found.longest = max(found.longest, seconds)
     found.slow += [number] if seconds > SECONDS else []
-    findings = judge(facts)
+    findings = findings_for(facts)
     found.words.update({each.code for each in findings} or {"fits"})
 
 

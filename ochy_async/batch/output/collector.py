@@ -20,7 +20,7 @@ from ...errors import OchyError, UnreadableAnswer
 from ...protocol.analysis import Started, calculated_call
 from ...protocol.answer import Answer
 from ...protocol.call import Call
-from ...protocol.redaction import may_hold_links, without_links
+from ...protocol.redaction import may_contain_links, redact_links
 from ...protocol.routes import RAW_DATA
 from ...protocol.wire import Request, Response
 from .downloads import download
@@ -121,7 +121,7 @@ class _Basket:
 
     async def keep_results(self) -> None:
         """The results without their links."""
-        await self._save(RESULTS, orjson.dumps(without_links(self.paid.results.raw)))
+        await self._save(RESULTS, orjson.dumps(redact_links(self.paid.results.raw)))
 
     async def calculate(self) -> None:
         """The calculated data: those that are known, else from the server."""
@@ -130,7 +130,7 @@ class _Basket:
             self.calculated, _ = call.outcome(Response(200, {}, body))
         else:
             self.calculated = await self.core.perform(call)
-            body = orjson.dumps(without_links(self.calculated.raw))
+            body = orjson.dumps(redact_links(self.calculated.raw))
             await self.paid.remember(body)
         await self._save(FILES["calculated"], body)
 
@@ -204,10 +204,10 @@ def _same(body: bytes) -> bytes:
 
 def _unlinked(body: bytes) -> bytes:
     """The raw data without links: the very bytes, where they cannot hold any."""
-    if not may_hold_links(body):
+    if not may_contain_links(body):
         return body
     try:
-        return orjson.dumps(without_links(orjson.loads(body)))
+        return orjson.dumps(redact_links(orjson.loads(body)))
     except ValueError:
         pass
     raise UnreadableAnswer("The raw data are no JSON. Report it.", route=str(RAW_DATA))

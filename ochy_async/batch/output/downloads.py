@@ -29,8 +29,8 @@ from ...errors import (
 from ...policy.limits import Limits
 from ...policy.retry import may_repeat, retry_after
 from ...protocol.answer import SignedUrl
-from ...protocol.ranges import DEAD, FETCH, Part, asked, part_of
-from ...protocol.wire import Head
+from ...protocol.ranges import EXPIRED, TRANSFER, FileRange, file_range, range_headers
+from ...protocol.wire import ResponseHead
 from ...storage import Storage
 from .folder import Folder, locked, publish, troubles, write_all
 
@@ -64,7 +64,7 @@ async def download(
         failure = await _attempt(core, storage, await link(dead), partial)
         if failure is None:
             return
-        dead = failure.status in DEAD and renewals > 0
+        dead = failure.status in EXPIRED and renewals > 0
         if dead:
             renewals -= 1
         elif _does_not_fit(failure, partial):
@@ -81,10 +81,10 @@ async def _attempt(core: SessionCore, storage: Storage, url: SignedUrl, partial:
     try:
         await to_thread.run_sync(partial.open)
         with move_on_after(seconds) as partial.scope:
-            await storage.fetch(url, partial, asked(partial.offset, partial.etag))
+            await storage.fetch(url, partial, range_headers(partial.offset, partial.etag))
             await to_thread.run_sync(partial.finish)
             return None
-        return DeadlinePassed(f"{FETCH}: not done within its deadline. Run again later.", route=FETCH)
+        return DeadlinePassed(f"{TRANSFER}: not done within its deadline. Run again later.", route=TRANSFER)
     except (RateLimited, ServerError) as error:
         error.retry_after = retry_after(partial.headers, core.clock())
         return error
@@ -115,7 +115,7 @@ class _Partial:
     offset: int = field(default=0, init=False)
     """How many bytes were here at the beginning."""
     etag: str | None = field(default=None, init=False)
-    _part: Part = field(default=Part(0, None, None), init=False)
+    _part: FileRange = field(default=FileRange(0, None, None), init=False)
     _size: int = field(default=0, init=False)
     _file: FileIO | None = field(default=None, init=False)
 
@@ -169,10 +169,10 @@ class _Partial:
         finally:
             self._file.close()
 
-    async def begin(self, head: Head) -> None:
+    async def begin(self, head: ResponseHead) -> None:
         """Refuses what does not belong here; where the file comes whole, what is here is dropped first."""
         self.headers = dict(head.headers)
-        self._part = part_of(head, self.offset, self.etag, self.limits.media_bytes)
+        self._part = file_range(head, self.offset, self.etag, self.limits.media_bytes)
         self._size = self._part.start
         if self.scope is not None:
             self.scope.deadline = current_time() + self.limits.transfer(self._part.total or self.limits.media_bytes)
@@ -184,14 +184,14 @@ class _Partial:
         most = self._part.total if self._part.total is not None else self.limits.media_bytes
         self._size += len(piece)
         if self._size > most:
-            raise UnreadableAnswer(f"{FETCH}: more than {most:,} bytes came. Report it.", route=FETCH)
+            raise UnreadableAnswer(f"{TRANSFER}: more than {most:,} bytes came. Report it.", route=TRANSFER)
         await to_thread.run_sync(self._append, piece)
 
     def finish(self) -> None:
         """Gives the file its name, if it is whole. Raises `ConnectionFailed` if it is not."""
         if self._size != (self._part.total or self._size) or not self._size:
-            said = f"{FETCH}: {self._size:,} bytes came, not {self._part.total or 'some'}. Run again later."
-            raise ConnectionFailed(said, phase=Phase.COMPLETE, route=FETCH)
+            said = f"{TRANSFER}: {self._size:,} bytes came, not {self._part.total or 'some'}. Run again later."
+            raise ConnectionFailed(said, phase=Phase.COMPLETE, route=TRANSFER)
         with troubles(self.target):
             publish(self._opened, self.path, self.target)
             self.note.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from typing import Any, Final
 from ...protocol.answer import ID_KEYS
 from ...protocol.assessment import Assessment
 from ...protocol.back_view import BackViewResults, Legs
-from ...protocol.redaction import without_links
+from ...protocol.redaction import redact_links
 from ...protocol.side_view import Metrics, Overstride, SideViewCalculated, SideViewResults
 
 __all__ = ["KNOWN", "Measure", "measures_of"]
@@ -33,7 +33,7 @@ def measures_of(results: Any, calculated: Any) -> dict[str, Measure]:
     is not in there follows by name.
     """
     known = {name: read(results, calculated) for name, read in KNOWN.items()}
-    told: dict[str, Measure] = {name: without_links(value) for name, value in known.items() if value is not None}
+    told: dict[str, Measure] = {name: redact_links(value) for name, value in known.items() if value is not None}
     return told | {name: value for name, value in _further(results, calculated).items() if name not in KNOWN}
 
 
@@ -204,7 +204,7 @@ def _leaves(
 
 def _name(way: tuple[str, ...]) -> str:
     """A column for a way: lower case, plain, with the unit where it is known to be degrees."""
-    plain = "_".join(re.sub(r"[^a-z0-9]+", "_", without_links(part).lower()).strip("_") for part in way)
+    plain = "_".join(re.sub(r"[^a-z0-9]+", "_", redact_links(part).lower()).strip("_") for part in way)
     group = next((group for group in _GROUPS if plain.startswith(group)), "")
     unit = "_deg" if _ANGLES.match(plain) and not _NO_ANGLE.search(plain) else ""
     return plain.removeprefix(group)[:LONGEST_NAME] + unit

@@ -19,7 +19,7 @@ from ...core import SessionCore
 from ...errors import InvalidRequest, InvalidSettings, OchyError, Problem
 from ...protocol.analysis import Results, Started
 from ...protocol.answer import ID_KEYS, Answer, SignedUrl
-from ...protocol.redaction import holds_link
+from ...protocol.redaction import contains_link
 from .collector import FILES
 from .downloads import MOST_RENEWALS, Link, download
 from .file_links import Links
@@ -37,7 +37,7 @@ _SOURCES: Final = "must be results, a link of theirs, what `start` returned, or 
 
 def masked(source: MediaSource) -> MediaSource:
     """The source; a link that came as text is one that no repr shows."""
-    return SignedUrl(source) if isinstance(source, str) and holds_link(source) else source
+    return SignedUrl(source) if isinstance(source, str) and contains_link(source) else source
 
 
 async def fetch(core: SessionCore, source: MediaSource, path: str | os.PathLike[str], file: Media) -> Path:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from ...errors import OchyError
-from ...protocol.redaction import without_links
+from ...protocol.redaction import redact_links
 from ...protocol.request import AnalysisRequest
 from ..outcomes import Analyzed, Outcome, Uncertain
 from .measures import measures_of
@@ -80,11 +80,11 @@ def record(
         **_asked(request, subject),
         "extra": dict(extra or {}),
         "measures": measures_of(results, calculated),
-        "results": None if results is None else without_links(results.raw),
-        "calculated": None if calculated is None else without_links(calculated.raw),
+        "results": None if results is None else redact_links(results.raw),
+        "calculated": None if calculated is None else redact_links(calculated.raw),
         "files": list(files),
         "missing": list(missing),
-        "reason": without_links(reason),
+        "reason": redact_links(reason),
         "doubt": None if doubt is None else _doubt(doubt, commands),
         "error": _error(error),
     }
@@ -116,7 +116,7 @@ ASKED: Final = ("subject", "subject_id", "height_m", "weight_kg", "requested_pac
 def _doubt(doubt: Uncertain, commands: Iterable[str]) -> dict[str, Any]:
     """What is known of a start whose fate is not; `commands` are the ways out."""
     return {
-        "cause": without_links(doubt.cause),
+        "cause": redact_links(doubt.cause),
         "name": doubt.start.clip,
         "size": doubt.size,
         "earliest": doubt.start.earliest.isoformat(),
@@ -137,5 +137,5 @@ def _doubt(doubt: Uncertain, commands: Iterable[str]) -> dict[str, Any]:
 def _error(error: OchyError | None) -> dict[str, Any] | None:
     if error is None:
         return None
-    message = without_links(str(error))
+    message = redact_links(str(error))
     return {"class": type(error).__name__, "message": message, "status": error.status, "code": error.code}

@@ -18,13 +18,13 @@ from attrs import asdict, define, frozen
 from ...batch.sources import BatchItem
 from ...clips import prepare
 from ...errors import ClipUnusable, Finding, Problem
-from ...preflight.checker import facts_of
+from ...preflight.checker import probed_facts
 from ...preflight.facts import ClipFacts
 from ...preflight.prober import INSTALL, Prober
-from ...preflight.rules import judge, stopping
+from ...preflight.rules import blocking, findings_for
 from ...protocol.request import AnalysisRequest
 from ..display.reporter import draw, tell
-from ..display.tables import NOTHING, Sheet, number, view_words
+from ..display.tables import NOTHING, Sheet, format_number, view_words
 from ..exit_codes import Exit
 from ..inputs import find
 from ..output_options import VIEWS
@@ -54,7 +54,7 @@ class Checked:
     @property
     def verdict(self) -> Verdict:
         """In words."""
-        if stopping(self.findings, "errors"):
+        if blocking(self.findings, "errors"):
             return "does not fit"
         return "may not fit" if self.findings else "fits"
 
@@ -92,7 +92,7 @@ def command(
         draw(_sheet(checked))
     if any(INSTALL in str(finding) for each in checked for finding in each.findings):
         tell(f"Only names, sizes and signatures could be checked. For the rest: {INSTALL}")
-    bad = [each for each in checked if stopping(each.findings, "warnings" if how["strict"] else "errors")]
+    bad = [each for each in checked if blocking(each.findings, "warnings" if how["strict"] else "errors")]
     click.get_current_context().exit(Exit.SOME_FAILED if bad else Exit.OK)
 
 
@@ -120,10 +120,10 @@ async def _checked(item: BatchItem, prober: Prober) -> Checked:
     if request is None:
         raise LookupError("an item of the command line has a request")
     try:
-        facts = await facts_of(await prepare(clip), prober)
+        facts = await probed_facts(await prepare(clip), prober)
     except ClipUnusable as error:
         return Checked(clip=clip, request=request, facts=None, findings=tuple(filter(_is_finding, error.problems)))
-    return Checked(clip=clip, request=request, facts=facts, findings=judge(facts, request, path=clip))
+    return Checked(clip=clip, request=request, facts=facts, findings=findings_for(facts, request, path=clip))
 
 
 def _is_finding(problem: Problem) -> TypeGuard[Finding]:
@@ -152,10 +152,10 @@ def _row(checked: Checked) -> tuple[str, ...]:
         checked.clip,
         checked.verdict,
         f"{picture}, turned" if facts.rotation else picture,
-        number(facts.seconds, digits=1),
-        number(facts.fps, digits=2).removesuffix(".00"),
+        format_number(facts.seconds, digits=1),
+        format_number(facts.fps, digits=2).removesuffix(".00"),
         format_,
-        number(facts.size / 1e6 if checked.facts else None, digits=1),
+        format_number(facts.size / 1e6 if checked.facts else None, digits=1),
     )
 
 

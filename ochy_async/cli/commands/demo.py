@@ -35,7 +35,7 @@ from ...session import OchySession
 from ..connection import KEY, KEY_FILE
 from ..display.outcomes import Outcome
 from ..display.reporter import draw, tell
-from ..display.tables import NOTHING, Sheet, score, view_words
+from ..display.tables import NOTHING, Sheet, format_score, view_words
 from ..display.terminal import amount
 from ..exit_codes import Exit
 from .emulator import ledger_sheet
@@ -227,7 +227,7 @@ _COLUMNS: Final = ("clip", "view", "score", "what stands out")
 def _rows(outcomes: Iterable[Outcome]) -> Iterator[tuple[str, ...]]:
     for each in outcomes:
         total = each.results.total_score if each.results is not None else None
-        yield PurePath(each.who).name, view_words(each.view), score(total), _remark(each.results)
+        yield PurePath(each.who).name, view_words(each.view), format_score(total), _remark(each.results)
 
 
 def _remark(results: Results | None) -> str:
@@ -236,5 +236,5 @@ def _remark(results: Results | None) -> str:
         return f"{results.foot.foot_strike_pattern or NOTHING} strike, {styles or NOTHING}"
     if isinstance(results, BackViewResults):
         legs = (results.pronation.left, results.pronation.right)
-        return f"pronation {' / '.join(score(leg.score_number if leg is not None else None) for leg in legs)}"
+        return f"pronation {' / '.join(format_score(leg.score_number if leg is not None else None) for leg in legs)}"
     return NOTHING

@@ -20,7 +20,7 @@ from ..._version import __version__
 from ...errors import ConnectionFailed, DeadlinePassed, KeyRefused, OchyError, Phase
 from ...policy.limits import Limits
 from ...policy.retry import Retry
-from ...preflight.prober import INSTALL, MISSING, Prober, hindrance_here
+from ...preflight.prober import INSTALL, MISSING, Prober, unavailable_here
 from ...preflight.process import Decoder
 from ...protocol.webhooks import WebhookSettings
 from ...proxies import Proxy
@@ -28,7 +28,7 @@ from ...session import BASE_URL, OchySession
 from ...transport import ApiKey, BaseUrl
 from ..connection import SET_KEY, Account, account_options
 from ..display.reporter import inform
-from ..display.tables import clean
+from ..display.tables import printable
 from ..exit_codes import Exit
 
 __all__ = ["command"]
@@ -73,11 +73,11 @@ def command(as_json: bool, base_url: str | None, key_file: str | None) -> None:
         click.echo(json.dumps(report))
     else:
         for check in checks:
-            click.echo(f"{check.state:8} {check.check}: {clean(check.found)}")
+            click.echo(f"{check.state:8} {check.check}: {printable(check.found)}")
             for line in check.details.splitlines():
-                click.echo(f"{'':8} | {clean(line)}")
+                click.echo(f"{'':8} | {printable(line)}")
             if check.advice:
-                click.echo(f"{'':8} -> {clean(check.advice)}")
+                click.echo(f"{'':8} -> {printable(check.advice)}")
     click.get_current_context().exit(_exit(checks))
 
 
@@ -114,7 +114,7 @@ def _decoder() -> Check:
         return Check("decoder", "ok", f"{found}; it reads its proof clip right")
     if found.trouble == MISSING:
         return Check("decoder", "unknown", "PyAV is not installed", f"{UNCHECKED} Install it with: {INSTALL}")
-    if hindrance_here():
+    if unavailable_here():
         return Check("decoder", "unknown", found.trouble, UNCHECKED)
     why = f"{found} is not usable here: {found.trouble}"
     return Check("decoder", "failed", why, f"{UNCHECKED} {ANOTHER}", found.said)

@@ -24,7 +24,7 @@ from ...protocol.video_limits import CONTENT_TYPES, extension
 from ..connection import Account, account_options
 from ..default_journal import journals, state_journal
 from ..display.reporter import draw, tell
-from ..display.tables import NOTHING, Sheet, clean
+from ..display.tables import NOTHING, Sheet, printable
 from ..display.uncertain import SHOWN
 from ..groups import Group
 from ..request_options import refuse
@@ -91,7 +91,7 @@ def adopt_command(words: tuple[str, ...], base_url: str | None, key_file: str | 
         return await adopt(journal, (await _the_one(journal, clip, DOUBTS)).key, analysis_id)
 
     entry = _with(path, settle)
-    tell(f"{clean(entry.clip)}: adopted as {analysis_id}. Run the batch again to collect it.")
+    tell(f"{printable(entry.clip)}: adopted as {analysis_id}. Run the batch again to collect it.")
 
 
 @command.command("release")
@@ -112,7 +112,7 @@ def release_command(
         return
     _confirm(entries, yes)
     for entry in _with(path, partial(_released, entries=entries)):
-        tell(f"{clean(entry.clip)}: released. The next run buys it.")
+        tell(f"{printable(entry.clip)}: released. The next run buys it.")
 
 
 command.add_command(repair_command)
@@ -120,7 +120,7 @@ command.add_command(repair_command)
 
 def _confirm(entries: Sequence[Entry], yes: bool) -> None:
     for entry in entries:
-        tell(f"{clean(entry.clip)}: {entry.state}, key {entry.key[:SHOWN]}")
+        tell(f"{printable(entry.clip)}: {entry.state}, key {entry.key[:SHOWN]}")
     tell(_COSTS)
     confirm(f"Release {len(entries)}?", yes=yes)
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import click
 
 from ...protocol.analysis import AnalysisList, ListedAnalysis
-from ...protocol.text_summary import shown
+from ...protocol.text_summary import display_text
 from ..api_call import call_options, perform
 from ..connection import Account
 from ..display.json_lines import print_records, record
@@ -63,7 +63,7 @@ def _row(analysis: ListedAnalysis) -> tuple[str, ...]:
         analysis.analysis_id,
         analysis.subject_id or NOTHING,
         (analysis.view or NOTHING).removesuffix("_view"),
-        shown(analysis.status),
+        display_text(analysis.status),
         NOTHING if analysis.created_at is None else _moment(analysis.created_at),
     )
 

@@ -11,13 +11,13 @@ import click
 
 from ...errors import KeyRefused, OchyError
 from ...protocol.analysis import AnalysisState, Results
-from ...protocol.text_summary import shown
+from ...protocol.text_summary import display_text
 from ...session import OchySession
 from ..api_call import call_options, perform
 from ..connection import Account
 from ..display.json_lines import print_records
 from ..display.reporter import draw, tell
-from ..display.tables import NOTHING, Sheet, clean, filled
+from ..display.tables import NOTHING, Sheet, filled, printable
 from ..exit_codes import Exit, exit_of, worst
 
 __all__ = ["command"]
@@ -48,7 +48,7 @@ def command(analysis_ids: tuple[str, ...], as_json: bool, **account: Any) -> Non
                 raise
             except OchyError as error:
                 codes.append(exit_of(error))
-                tell(f"{clean(analysis_id)}: {error}")
+                tell(f"{printable(analysis_id)}: {error}")
 
     perform(Account(**account), look)
     if as_json:
@@ -70,4 +70,4 @@ def _record(state: AnalysisState[Results]) -> dict[str, Any]:
 
 def _row(state: AnalysisState[Results]) -> tuple[str, ...]:
     percent = NOTHING if state.percentage is None else f"{state.percentage:g}"
-    return state.analysis_id, shown(state.status), percent
+    return state.analysis_id, display_text(state.status), percent

@@ -17,7 +17,7 @@ from ..api_call import call_options, doubted, perform
 from ..connection import Account
 from ..display.json_lines import print_records, record
 from ..display.reporter import draw, inform
-from ..display.tables import NOTHING, Sheet, clean, number
+from ..display.tables import NOTHING, Sheet, format_number, printable
 from ..groups import Group
 from ..quoting import command_line
 from ..request_options import Measure, flagged, refuse
@@ -109,7 +109,7 @@ def create(as_json: bool, name: str | None, email: str | None, height: Any, weig
         print_records([record(created)])
     else:
         inform("Created. To link analyses to the subject, give its id to `ochy analyze --subject-id`.")
-        click.echo(clean(created.subject_id))
+        click.echo(printable(created.subject_id))
 
 
 @command.command("update")
@@ -159,7 +159,9 @@ def _confirm(subject_id: str, yes: bool) -> None:
     if not sys.stdin.isatty():
         again = command_line("ochy", "subjects", "delete", "--yes", operands=[subject_id])
         raise click.UsageError(f"Nothing was deleted: nobody can be asked here. To delete without being asked: {again}")
-    click.confirm(f"Delete the subject {clean(subject_id)}? No call of the API brings it back.", abort=True, err=True)
+    click.confirm(
+        f"Delete the subject {printable(subject_id)}? No call of the API brings it back.", abort=True, err=True
+    )
 
 
 def _profile(**given: Any) -> dict[str, Any]:
@@ -207,4 +209,4 @@ def _sheet(subject: Subject) -> Sheet:
 
 
 def _measures(subject: Subject) -> tuple[str, str]:
-    return number(subject.height, "m", 2), number(subject.weight, "kg", 1)
+    return format_number(subject.height, "m", 2), format_number(subject.weight, "kg", 1)

@@ -23,7 +23,7 @@ from ..connection import Account, Place, account_options
 from ..display.outcomes import WORDS, Outcome, word_of
 from ..display.reporter import Paper, tell
 from ..display.summary import tell_counts, tell_drift, tell_owed
-from ..display.tables import clean
+from ..display.tables import printable
 from ..exit_codes import Exit, worst
 from ..output_options import FEW, KEEP, REQUESTS, VIEWS, homeless, keep_option, output_options, show
 from ..request_options import refuse
@@ -159,7 +159,7 @@ class _Collecting:
         tell_counts(self.outcomes.values())
         tell_drift(self.paper)
         if self.job.out is not None and self.outcomes:
-            tell(f"Results and tables: {clean(str(self.job.out))}")
+            tell(f"Results and tables: {printable(str(self.job.out))}")
         owed = [each for each in self.analyses if self._is_owed(_id(each))]
         if owed:
             tell("Paid for and not collected yet. This collects them and spends nothing:")

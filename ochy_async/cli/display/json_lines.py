@@ -15,7 +15,7 @@ import click
 from attrs import fields
 
 from ...protocol.answer import Answer
-from ...protocol.redaction import without_links, without_signed_links
+from ...protocol.redaction import redact_links, redact_signed_links
 
 __all__ = ["print_records", "record"]
 
@@ -25,16 +25,16 @@ def record(answer: Answer) -> dict[str, Any]:
     described = [each for each in fields(cast("Any", type(answer))) if each.name != "raw"]
     stable = {each.name: _plain(getattr(answer, each.name)) for each in described}
     read = stable.keys() | {name for each in described for name in each.metadata.get("keys", ())}
-    return {**stable, **without_links({name: each for name, each in answer.raw.items() if name not in read})}
+    return {**stable, **redact_links({name: each for name, each in answer.raw.items() if name not in read})}
 
 
 def print_records(records: Iterable[dict[str, Any]]) -> None:
     """One JSON object a line on stdout, in plain ASCII, and without what may be a signed link."""
     for each in records:
-        click.echo(json.dumps(without_signed_links(each)))
+        click.echo(json.dumps(redact_signed_links(each)))
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Answer):
         return record(value)
-    return value.isoformat() if isinstance(value, datetime) else without_links(value)
+    return value.isoformat() if isinstance(value, datetime) else redact_links(value)

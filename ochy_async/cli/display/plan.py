@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from ...batch.dry_run import Planned
-from .tables import clean, view_words
+from .tables import printable, view_words
 
 __all__ = ["show_planned"]
 
@@ -20,7 +20,7 @@ WIDTH: Final = max(map(len, ("to buy", "uncertain", "duplicate")))
 
 def show_planned(planned: Planned, *, as_json: bool) -> None:
     """One clip of a dry run."""
-    click.echo(_json(planned) if as_json else clean(_text(planned)))
+    click.echo(_json(planned) if as_json else printable(_text(planned)))
 
 
 def _text(planned: Planned) -> str:

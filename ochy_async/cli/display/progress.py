@@ -21,7 +21,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from .terminal import LOCK, SHOWN, clean
+from .terminal import LOCK, SHOWN, printable
 
 __all__ = ["Bars", "cells", "clock", "seconds_left", "shortened"]
 
@@ -235,7 +235,7 @@ class Bars:
     def analyzing(self, analysis_id: str, status: str, percentage: float | None) -> None:
         """A look showed this."""
         it = self._clip(self._labels.get(analysis_id, analysis_id), whole=analysis_id not in self._labels)
-        it.enter(_STATES.get(status, clean(status)))
+        it.enter(_STATES.get(status, printable(status)))
         it.share = None if percentage is None or it.state == QUEUED else min(1.0, max(0.0, percentage / 100))
 
     def doubted(self, clip: str, words: str, left: float | None = None) -> None:
@@ -251,7 +251,7 @@ class Bars:
         self._seen_through += any(found)
 
     def _clip(self, label: str, *, whole: bool = False) -> _Clip:
-        return self._clips.setdefault(label, _Clip(clean(PurePath(label).name), whole))
+        return self._clips.setdefault(label, _Clip(printable(PurePath(label).name), whole))
 
     # How it is drawn.
 

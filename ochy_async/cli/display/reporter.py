@@ -36,7 +36,7 @@ from ...events import (
 )
 from .outcomes import WORDS, Outcome
 from .progress import Bars, seconds_left
-from .tables import NOTHING, Sheet, clean, score
+from .tables import NOTHING, Sheet, format_score, printable
 from .terminal import amount, aside, cleaned, detail, inform, say, tell
 
 __all__ = ["Paper", "as_table", "detail", "draw", "inform", "tell"]
@@ -61,16 +61,16 @@ def draw(sheet: Sheet) -> None:
 def as_table(sheet: Sheet) -> Iterator[str]:
     """The sheet as rich draws it, or as records where the terminal is too narrow for whole ids."""
     console = Console()
-    rows = [tuple(map(clean, row)) for row in (sheet.columns, *sheet.rows)]
+    rows = [tuple(map(printable, row)) for row in (sheet.columns, *sheet.rows)]
     with console.capture() as drawn:
-        console.print(Text(clean(sheet.title), style="bold"), soft_wrap=True)
+        console.print(Text(printable(sheet.title), style="bold"), soft_wrap=True)
         widths = _widths(sheet.columns, rows, console.width)
         if widths is not None:
             console.print(_table(rows, widths))
         for row in rows[1:] if widths is None else ():
             console.print(Text("\n  ".join(_record(sheet.columns, row, console.width - 4))), soft_wrap=True)
         for note in sheet.notes:
-            console.print(Text(clean(note)), soft_wrap=True)
+            console.print(Text(printable(note)), soft_wrap=True)
     yield drawn.get()
 
 
@@ -118,14 +118,14 @@ def _record(columns: Sequence[str], row: Sequence[str], width: int) -> list[str]
 
 
 def _lines(sheet: Sheet) -> Iterator[str]:
-    rows = [tuple(map(clean, row)) for row in (sheet.columns, *sheet.rows)]
+    rows = [tuple(map(printable, row)) for row in (sheet.columns, *sheet.rows)]
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-    yield clean(sheet.title)
+    yield printable(sheet.title)
     for row in rows:
         cells = (cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True))
         yield f"  {'  '.join(cells).rstrip()}"
     for note in sheet.notes:
-        yield f"  {clean(note)}"
+        yield f"  {printable(note)}"
 
 
 # --- notes and progress -----------------------------------------------------------------------------
@@ -233,7 +233,7 @@ class Paper:
         count = "" if self.total is None else f"{self._done} of {self.total}, "
         # On a terminal the score stands beside its clip; what may be the log of a machine holds no health data.
         shown = outcome.results is not None and self._bars is not None
-        say(count + _told(outcome, score(outcome.results.total_score) if shown and outcome.results else ""))
+        say(count + _told(outcome, format_score(outcome.results.total_score) if shown and outcome.results else ""))
 
     def note(self, text: str) -> None:
         """A line on stderr that must be seen."""
@@ -286,4 +286,4 @@ def _told(outcome: Outcome, total: str) -> str:
     doubt = outcome.doubt  # its cause was told when it came, and all of it is told at the end
     why = outcome.reason if doubt is None else lookup_told(doubt.candidates, doubt.reached, doubt.error)
     why = why or str(outcome.error or "")
-    return f"{clean(outcome.who)}: {word}{', score ' if total else ''}{total}{': ' if why else ''}{cleaned(why)}"
+    return f"{printable(outcome.who)}: {word}{', score ' if total else ''}{total}{': ' if why else ''}{cleaned(why)}"

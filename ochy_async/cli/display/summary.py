@@ -20,7 +20,7 @@ from ...journal.contract import Entry
 from ..quoting import Command, command_line
 from .outcomes import WORDS, Outcome
 from .reporter import Paper, inform, tell
-from .tables import clean
+from .tables import printable
 from .uncertain import WaysOut, lines_about
 
 __all__ = ["Summary", "tell_counts", "tell_drift", "tell_owed"]
@@ -106,7 +106,7 @@ class Summary:
         self._tell_counts(self.report)
         tell_drift(self.paper)
         if self.out is not None:
-            inform(f"Results and tables: {clean(str(self.out))}")
+            inform(f"Results and tables: {printable(str(self.out))}")
         if self.paper.made_up:
             return
         self._tell_doubts()
@@ -159,4 +159,4 @@ def _tell_left_over(entries: Sequence[Entry]) -> None:
         tell("Paid for and not collected or shown yet. This collects them and spends nothing:")
         tell_owed((entry.analysis_id or "", entry.view) for entry in owed)
     if doubts:
-        tell(f"Uncertain: {', '.join(clean(entry.clip) for entry in doubts)}. {_FORGOTTEN}")
+        tell(f"Uncertain: {', '.join(printable(entry.clip) for entry in doubts)}. {_FORGOTTEN}")

@@ -15,11 +15,22 @@ from attrs import evolve, frozen
 from ...protocol.analysis import Calculated, Results
 from ...protocol.assessment import Assessment, RunningStyle
 from ...protocol.side_view import SideViewResults
-from ...protocol.text_summary import NOTHING, number, pace, score, view_words
+from ...protocol.text_summary import NOTHING, format_number, format_pace, format_score, view_words
 from .outcomes import Outcome
-from .terminal import clean
+from .terminal import printable
 
-__all__ = ["NOTHING", "Sheet", "clean", "filled", "line_about", "number", "pace", "score", "sheets_of", "view_words"]
+__all__ = [
+    "NOTHING",
+    "Sheet",
+    "filled",
+    "format_number",
+    "format_pace",
+    "format_score",
+    "line_about",
+    "printable",
+    "sheets_of",
+    "view_words",
+]
 
 MOST_MEASURES: Final = 40
 
@@ -47,7 +58,7 @@ def sheets_of(outcome: Outcome) -> tuple[Sheet, ...]:
     if outcome.results is None:
         return ()
     who = PurePath(outcome.clip).name if outcome.clip else outcome.analysis_id
-    title = f"{who}: {view_words(outcome.view)}, total score {score(outcome.results.total_score)}"
+    title = f"{who}: {view_words(outcome.view)}, total score {format_score(outcome.results.total_score)}"
     results = Sheet(title, *_assessed(outcome.results), notes=_notes(outcome))
     calculated = outcome.calculated
     return (results,) if calculated is None else (results, _calculated(f"{who}: calculated data", calculated))
@@ -55,7 +66,7 @@ def sheets_of(outcome: Outcome) -> tuple[Sheet, ...]:
 
 def line_about(outcome: Outcome) -> str:
     """The results in one line."""
-    total = score(outcome.results.total_score) if outcome.results is not None else NOTHING
+    total = format_score(outcome.results.total_score) if outcome.results is not None else NOTHING
     known = filter(None, dict.fromkeys((outcome.clip, outcome.analysis_id)))
     return "  ".join((total, view_words(outcome.view), *known))
 
@@ -71,7 +82,7 @@ def _assessed(results: Results) -> tuple[tuple[str, ...], tuple[tuple[str, ...],
 
 def _assessment(part: Assessment) -> tuple[str, ...]:
     ranges = (NOTHING if each is None else str(each) for each in (part.range_good, part.range_okay))
-    return score(part.score_number), *ranges, part.position or NOTHING
+    return format_score(part.score_number), *ranges, part.position or NOTHING
 
 
 def _notes(outcome: Outcome) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 import click
 from attrs import evolve, frozen
 
-from ...protocol.text_summary import clean
+from ...protocol.text_summary import printable
 
 __all__ = [
     "LOCK",
@@ -24,12 +24,12 @@ __all__ = [
     "Display",
     "amount",
     "aside",
-    "clean",
     "cleaned",
     "detail",
     "display_options",
     "inform",
     "logging_on",
+    "printable",
     "say",
     "tell",
 ]
@@ -138,7 +138,7 @@ def tell(text: str) -> None:
 
 def cleaned(text: str) -> str:
     """The lines of a text without anything that a terminal would obey."""
-    return "\n".join(map(clean, text.split("\n")))
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def inform(text: str) -> None:

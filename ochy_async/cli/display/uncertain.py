@@ -13,7 +13,7 @@ from attrs import frozen
 from ...batch.uncertain_text import candidate_told, lookup_told, sent_told
 from ..quoting import command_line
 from .outcomes import Outcome
-from .tables import clean
+from .tables import printable
 
 __all__ = ["SHOWN", "WaysOut", "lines_about"]
 
@@ -79,7 +79,7 @@ def _collect(candidate: str) -> str:
 def lines_about(outcome: Outcome, ways: WaysOut) -> Iterator[str]:
     """All that is known of a doubt, line by line."""
     doubt = outcome.doubt
-    yield f"{clean(outcome.who)}: uncertain. It may have been charged, and is not bought again."
+    yield f"{printable(outcome.who)}: uncertain. It may have been charged, and is not bought again."
     if doubt is not None:
         yield f"  {doubt.cause}"
         yield f"  {sent_told(doubt.start, doubt.size)}"
