@@ -16,7 +16,7 @@ import ochy_async
 PACKAGE = Path(ochy_async.__file__).parent
 ROOT = PACKAGE.parent
 DESIGN = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
-PAGES = {path.name: path.read_text(encoding="utf-8") for path in (*ROOT.glob("docs/*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md")}
+PAGES = {path.name: path.read_text(encoding="utf-8") for path in (*ROOT.glob("docs/*.md"), *ROOT.glob("[RC]*.md"))}
 
 
 def floors() -> list[list[str]]:
