@@ -15,7 +15,7 @@ from urllib.request import getproxies, proxy_bypass
 from attrs import field, frozen
 
 from .errors import InvalidSettings
-from .network import is_loopback
+from .http_client import is_loopback
 
 __all__ = ["ENVIRONMENT", "NONE", "VARIABLE", "Proxy"]
 
@@ -104,11 +104,11 @@ def _problem(url: object) -> str | None:
     except ValueError:
         return "cannot be parsed: a user and a password must be percent-encoded"
     if not url.isprintable() or " " in url:
-        return "must hold no blanks and line breaks"
+        return "must contain no blanks and no line breaks"
     if parts.scheme.startswith("socks"):
         return "is a SOCKS proxy, which is not supported: give an HTTP proxy (http://host:port)"
     if parts.scheme not in ("http", "https") or not host:
         return "must be http://host:port or http://user:password@host:port (https:// where the proxy speaks TLS)"
     if parts.path.strip("/") or parts.query or parts.fragment:
-        return "must hold no path, query or fragment: a user and a password must be percent-encoded"
+        return "must contain no path, query or fragment: a user and a password must be percent-encoded"
     return None

@@ -28,7 +28,7 @@ from .clips import ClipSource, prepare
 from .core import SessionCore
 from .errors import InvalidRequest, InvalidSettings, Problem, StartAttempt, UncertainStart
 from .events import Listener
-from .network import check_loop
+from .http_client import check_loop
 from .policy.limits import Limits
 from .policy.polling import Polling
 from .policy.reconciliation import Reconciliation, candidates_of

@@ -203,10 +203,10 @@ def test_the_emulator_does_not_know_the_client() -> None:
 
 
 def test_aiohttp_is_imported_at_the_wire_only() -> None:
-    """Transport and storage use it, `network` translates its errors, and the session names the type of a session that
+    """Transport and storage use it, `http_client` opens its clients, and the session names the type of a session that
     it is lent. The emulator's server is the other side of the wire."""
     users = {module for module in TREES if "aiohttp" in {name.split(".")[0] for name in IMPORTS[module]}}
-    assert users - {"emulator.server", "emulator.multipart"} == {"network", "transport", "storage", "session"}
+    assert users - {"emulator.server", "emulator.multipart"} == {"http_client", "transport", "storage", "session"}
 
 
 def test_sqlite_is_imported_in_two_modules_of_the_journal_only() -> None:

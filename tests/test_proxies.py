@@ -221,7 +221,7 @@ async def test_a_batch_through_a_proxy_keeps_its_password_nowhere(
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n", "HTTP 407; it asks for a user"),
+        (b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n", "HTTP 407; it requires a user"),
         (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 5\r\n\r\nsorry", "HTTP 502; see its log"),
         (b"HTTP/1.1 302 Found\r\nLocation: http://portal.example/\r\n\r\n", "HTTP 302"),
         (b"", "closed the connection"),

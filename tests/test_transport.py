@@ -52,7 +52,7 @@ from ochy_async.protocol.converter import structure
 from ochy_async.protocol.drift import DriftLog, recording
 from ochy_async.protocol.subjects import Subject
 from ochy_async.protocol.wire import Upload
-from ochy_async.transport import CHUNKS, SLICE, ApiKey, FilePart, RoundRobin
+from ochy_async.transport import MAX_JOINED_CHUNKS, SCAN_BYTES, ApiKey, RoundRobin, VideoPart
 from tests.conftest import CLIP, Recorded, real_session, world
 from tests.support import canary
 from tests.support.canary import API_KEY
@@ -362,7 +362,7 @@ async def test_a_long_answer_is_searched_for_the_key_in_slices() -> None:
 @pytest.mark.parametrize("spelt", [API_KEY, API_KEY.replace("/", "\\/"), "canary-key-4f1d9c%2f7e%2B2"])
 async def test_the_key_is_found_across_the_edge_of_a_slice(spelt: str) -> None:
     """Wherever the key stands in a long answer, nothing of it is left."""
-    for before in range(SLICE - len(spelt), SLICE + 1):
+    for before in range(SCAN_BYTES - len(spelt), SCAN_BYTES + 1):
         assert await ApiKey(API_KEY).redact(b"." * before + spelt.encode() + b".") == b"." * before + b"[key]."
 
 
@@ -549,7 +549,7 @@ async def _empty_members(stream: Peer) -> None:
         pytest.param(_endless, 32_000_000 / (256 * 1024), id="endless: a turn for each read of the socket"),
         pytest.param(_bomb, 32_000_000 / PIECE, id="gzip bomb: a turn for each piece that it becomes"),
         pytest.param(_bomb_in_crumbs, 32_000_000 / PIECE, id="gzip bomb in crumbs: the same"),
-        pytest.param(_crumbs, 1_000_000 / CHUNKS, id="crumbs: a turn for so many chunks"),
+        pytest.param(_crumbs, 1_000_000 / MAX_JOINED_CHUNKS, id="crumbs: a turn for so many chunks"),
         pytest.param(_empty_members, 20_000, id="empty members: a turn for each"),
     ],
 )
@@ -589,7 +589,7 @@ async def test_answers_are_asked_for_in_encodings_that_can_be_stopped() -> None:
             return heads[-1]
 
     async with raw_server(brotli, Heard) as url, once(url) as ochy:
-        with pytest.raises(ConnectionFailed, match="garbled"):
+        with pytest.raises(ConnectionFailed, match="corrupt"):
             await ochy.get_webhook()
     assert b"\r\nAccept-Encoding: gzip, deflate\r\n" in heads[0]
 
@@ -665,7 +665,7 @@ async def test_a_server_that_does_not_speak_http_ends_the_call(answer: Answering
 async def test_a_server_that_stops_reading_ends_the_upload_uncharged() -> None:
     """An upload that stalls is given up; since it was cut short, it surely did not happen."""
     async with raw_server(_silence) as url, once(url, stall=0.5) as ochy:
-        with pytest.raises(ConnectionFailed, match="nothing moved") as caught, anyio.fail_after(5):
+        with pytest.raises(ConnectionFailed, match="no data moved") as caught, anyio.fail_after(5):
             await ochy.start(CLIP * 2_500, SideView())
     assert caught.value.phase is Phase.INCOMPLETE
 
@@ -734,7 +734,7 @@ async def test_uploads_hand_over_one_chunk_a_turn_of_the_loop() -> None:
 
     async def upload(number: int) -> None:
         for _ in range(5):
-            await turns.take()
+            await turns.wait()
             passed.append((now, number))
 
     loop.call_soon(tick)
@@ -773,8 +773,8 @@ async def test_an_upload_that_is_stopped_in_the_line_is_never_completed() -> Non
 
     taken, turns = list[bytes](), RoundRobin()
     writer: Any = SimpleNamespace(write=lambda chunk, **_: taken.append(chunk))
-    part = FilePart(Upload((), "video", "a.mp4", "video/mp4", len(CLIP), chunks), 5, turns)
-    waiting = asyncio.gather(*(turns.take() for _ in range(3)), part.write(writer), return_exceptions=True)
+    part = VideoPart(Upload((), "video", "a.mp4", "video/mp4", len(CLIP), chunks), 5, turns)
+    waiting = asyncio.gather(*(turns.wait() for _ in range(3)), part.write(writer), return_exceptions=True)
     await anyio.lowlevel.checkpoint()
     part.stop()
     *_, ended = await waiting

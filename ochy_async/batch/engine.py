@@ -97,7 +97,7 @@ class Batch(Generic[R, C]):
         journal = await stack.enter_async_context(settings.journal)
         transport = core.transport
         account = await account_of(journal, transport.account, same=settings.same_account)
-        spelling: str = getattr(transport, "spelling", transport.origin)
+        spelling: str = getattr(transport, "given_origin", transport.origin)
         origins = await origins_of(journal, transport.origin, spelling, same=settings.same_origin)
         recorder = Recorder(journal, settings.guard, core.clock)
         await recorder.open()

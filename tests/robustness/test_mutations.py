@@ -311,7 +311,7 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
     "a start rides on the connection of another": (
         "test_transport.py",
         "connection_of_its_own",
-        ("transport.py", "force_close=upload", "force_close=False"),
+        ("http_client.py", "force_close=upload", "force_close=False"),
     ),
     "the spelling of the base URL counts": (
         "batch/test_ownership.py",
@@ -331,7 +331,7 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
     "an answer is read in one turn of the loop": (
         "test_transport.py",
         "every_piece_of_an_answer",
-        ("transport.py", "                await checkpoint()\n        packing.finish()", "        packing.finish()"),
+        ("transport.py", "                await checkpoint()\n        decoder.finish()", "        decoder.finish()"),
     ),
     "what is packed is unpacked at a stroke": (
         "protocol/test_compression.py",
@@ -377,7 +377,7 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
         "test_transport.py",
         "put_over_the_client",
         (
-            "network.py",
+            "http_client.py",
             'unwrap(getattr(client, "_request", client.request))',
             "lambda http, *a, **k: http.request(*a, **k)",
         ),
@@ -385,7 +385,7 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
     "middlewares see the key": (
         "test_transport.py",
         "middlewares",
-        ("network.py", "allow_redirects=False, middlewares=(), **how", "allow_redirects=False, **how"),
+        ("http_client.py", "allow_redirects=False, middlewares=(), **options", "allow_redirects=False, **options"),
     ),
     "click's words reach the terminal as they are": (
         "cli/test_inputs_and_texts.py",
@@ -604,8 +604,8 @@ CAMPAIGNS: dict[str, tuple[list[Edit], str]] = {
         [
             (
                 "transport.py",
-                "        way, url = request.route.method, self._url(request)\n",
-                "        way, url = request.route.method, self._url(request)\n        print(url)\n",
+                "        method, url = request.route.method, self._url(request)\n",
+                "        method, url = request.route.method, self._url(request)\n        print(url)\n",
             )
         ],
         "a secret in",
