@@ -61,7 +61,7 @@ class Scene:
     @property
     def world(self) -> EmulatorSettings:
         """The server."""
-        return EmulatorSettings(slots=self.slots, seed=self.seed)
+        return EmulatorSettings(concurrent_analyses=self.slots, seed=self.seed)
 
     @property
     def contents(self) -> list[bytes]:
@@ -76,7 +76,7 @@ class Scene:
     @property
     def durations(self) -> list[float]:
         """Seconds that each analysis takes, as the server will draw them."""
-        (shortest, longest), seed = self.world.durations, self.seed
+        (shortest, longest), seed = self.world.analysis_seconds, self.seed
         drawn = [uniform(seed, "duration", sha256(content).hexdigest()) for content in self.contents]
         return [shortest + (longest - shortest) * each for each in drawn]
 
@@ -100,7 +100,7 @@ def bound(scene: Scene) -> float:
     arrival = min(sizes) / min(scene.one_connection, scene.rate)
     line = sum(sizes) / scene.rate + min(durations)
     server = arrival + sum(durations) / scene.slots
-    return max(line, server, arrival + max(durations)) + ROUND_TRIP + scene.world.queueing
+    return max(line, server, arrival + max(durations)) + ROUND_TRIP + scene.world.queue_seconds
 
 
 # --- contenders -----------------------------------------------------------------------------------

@@ -109,15 +109,15 @@ class Recorded:
         self.routes: list[str] = []
         self._faults = faults
 
-    def next(self, route: str, count: int) -> Fault | None:
+    def fault_for(self, route: str, count: int) -> Fault | None:
         self.routes.append(route)
-        return self._faults.next(route, count) if self._faults else None
+        return self._faults.fault_for(route, count) if self._faults else None
 
 
 def world(**settings: Any) -> EmulatorSettings:
     """An emulator's world that takes the canary as its key."""
     keys: frozenset[str] = frozenset({API_KEY})
-    return EmulatorSettings(keys=keys, **settings)
+    return EmulatorSettings(api_keys=keys, **settings)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ import ochy_async
 from ochy_async import OchySession
 from ochy_async.emulator import Emulator
 from tests.conftest import CLIP, world
-from tests.support.virtual_time import hurried
+from tests.support.accelerated_time import run_accelerated
 
 ROOT = Path(ochy_async.__file__).parent
 DOOR = ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8"))
@@ -138,9 +138,9 @@ def street(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator
     for name in ("anna.mp4", "ben.mp4"):
         (tmp_path / "clips" / name).write_bytes(CLIP + name.encode())
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(asyncio, "run", hurried)
+    monkeypatch.setattr(asyncio, "run", run_accelerated)
     with start_blocking_portal() as portal:
-        emulator = Emulator(world(queueing=0.02, durations=(0.05, 0.1)))
+        emulator = Emulator(world(queue_seconds=0.02, analysis_seconds=(0.05, 0.1)))
         with portal.wrap_async_context_manager(emulator):
             monkeypatch.setenv("OCHY_BASE_URL", emulator.url)
             yield emulator
@@ -158,7 +158,7 @@ def test_every_example_of_the_readme_runs(block: str, street: Emulator) -> None:
     exec(compile(block, "README.md", "exec"), names)  # noqa: S102 - running it is the point
     for name, test in names.items():
         if name.startswith("test_"):
-            hurried(test(**dict.fromkeys(inspect.signature(test).parameters, street)))
+            run_accelerated(test(**dict.fromkeys(inspect.signature(test).parameters, street)))
 
 
 def test_the_first_example_pays_once(street: Emulator, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,6 +24,7 @@ from ochy_async.emulator import (
     ResponseShapes,
     RetryAfter,
 )
+from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.errors import (
     ConnectionFailed,
     DeadlinePassed,
@@ -39,7 +40,6 @@ from ochy_async.errors import (
 from ochy_async.policy.retry import Retry
 from tests.conftest import CLIP, Recorded, direct_session, real_session, world
 from tests.support.canary import leaks_in_error
-from tests.support.virtual_time import in_virtual_time
 
 
 @pytest.mark.anyio
@@ -192,7 +192,7 @@ async def test_the_escape_hatch_is_no_hole_in_the_wall(ochy: OchySession) -> Non
 @pytest.mark.anyio
 async def test_new_keys_everywhere_are_kept_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
     """Unknown keys parse, stay reachable, and each is listed and logged once, without its value."""
-    shapes = ResponseShapes(extra_keys=True, strike_pattern="tiptoe")
+    shapes = ResponseShapes(extra_keys=True, foot_strike_pattern="tiptoe")
     async with Emulator(world(shapes=shapes), speed=50) as emulator, real_session(emulator) as ochy:
         await ochy.analyze(CLIP, SideView())
         results = await ochy.analyze(CLIP, SideView())
@@ -405,7 +405,7 @@ async def test_reading_raw_data_gives_the_others_their_turns() -> None:
             turns.append(anyio.current_time())
             await checkpoint()
 
-    settings = world(durations=(0.0, 0.0), queueing=0.0, frames_per_second=240, seconds=10)
+    settings = world(analysis_seconds=(0.0, 0.0), queue_seconds=0.0, frames_per_second=240, default_video_seconds=10)
     async with Emulator(settings) as emulator, real_session(emulator) as ochy:
         started = await ochy.start(CLIP, SideView())
         await ochy.wait(started)

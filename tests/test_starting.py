@@ -36,6 +36,7 @@ from ochy_async.emulator import (
     ServiceResponse,
     TruncateBody,
 )
+from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.errors import (
     BuyCredits,
     ClipRefused,
@@ -56,7 +57,6 @@ from ochy_async.protocol.routes import START
 from ochy_async.protocol.video_limits import MAX_BYTES
 from tests.conftest import CLIP, Recorded, direct_session, real_session, world
 from tests.support.canary import API_KEY, leaks_in_error
-from tests.support.virtual_time import in_virtual_time
 
 
 def on_start(fault: Fault, times: int = 1) -> Recorded:

@@ -25,6 +25,7 @@ from ochy_async.emulator import (
     Throttle,
     sample_clip,
 )
+from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.errors import ConnectionFailed, NotFound, OchyError, RequestRefused, UnreadableAnswer
 from ochy_async.protocol.answer import SignedUrl
 from ochy_async.protocol.ranges import FileRange, file_range, range_headers
@@ -32,7 +33,6 @@ from ochy_async.protocol.side_view import SideViewResults
 from ochy_async.protocol.wire import ResponseHead
 from ochy_async.storage import HttpStorage, Storage
 from tests.conftest import Recorded, loop_clock, world
-from tests.support.virtual_time import in_virtual_time
 
 STORED = "GET /storage/{analysis_id}/{name}"
 ETAG = '"0123456789abcdef"'

@@ -28,11 +28,11 @@ from ochy_async.emulator import (
     Throttle,
     TruncateBody,
 )
+from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.errors import ConnectionFailed, KeyRefused, NotFound, ServerError, TryLater
 from ochy_async.events import AnalysisProgress, Event
 from ochy_async.protocol.routes import RESULTS
 from tests.conftest import CLIP, Recorded, direct_session, world
-from tests.support.virtual_time import in_virtual_time
 
 
 def on_look(fault: Fault, *, nth: int | None = None, times: int = 1) -> Recorded:
@@ -44,7 +44,7 @@ def test_an_analysis_is_waited_for_until_it_succeeds() -> None:
     """`analyze` starts and waits; one credit, typed results, and looks no oftener than advised."""
 
     async def story() -> None:
-        service, looks = Service(world(durations=(30.0, 30.0))), Recorded()
+        service, looks = Service(world(analysis_seconds=(30.0, 30.0))), Recorded()
         async with direct_session(service, looks) as ochy:
             began = anyio.current_time()
             results = await ochy.analyze(CLIP, SideView())
@@ -61,7 +61,7 @@ def test_watching_delivers_the_first_and_the_last_state() -> None:
     """The states begin with what is there at once and end with the finished one."""
 
     async def story() -> None:
-        service = Service(world(slots=1))
+        service = Service(world(concurrent_analyses=1))
         async with direct_session(service) as ochy:
             await ochy.start(CLIP + b"before", SideView())
             started = await ochy.start(CLIP, SideView())
@@ -93,7 +93,7 @@ def test_a_failed_analysis_is_a_state_to_look_at_and_an_error_to_wait_for() -> N
     """`failed` comes as an HTTP 400: `check` shows it, `wait` raises AnalysisFailed with the id."""
 
     async def story() -> None:
-        async with direct_session(world(failing=1.0)) as ochy:
+        async with direct_session(world(failure_rate=1.0)) as ochy:
             started = await ochy.start(CLIP, SideView())
             with pytest.raises(AnalysisFailed) as caught:
                 await ochy.wait(started)
@@ -195,7 +195,7 @@ def test_the_deadline_ends_the_wait_with_the_id() -> None:
     """WaitTimeout says which analysis goes on, and is a TimeoutError for whoever catches those."""
 
     async def story() -> None:
-        async with direct_session(world(durations=(3000.0, 3000.0))) as ochy:
+        async with direct_session(world(analysis_seconds=(3000.0, 3000.0))) as ochy:
             started = await ochy.start(CLIP, SideView())
             for wait in (ochy.wait(started, timeout=45), _last(ochy, started.analysis_id)):
                 began = anyio.current_time()
@@ -217,8 +217,8 @@ def test_an_unknown_status_waits_on_and_warns_once(caplog: pytest.LogCaptureFixt
     """A status that nobody knows is a state like any other; at the deadline the id is in the error."""
 
     async def story() -> None:
-        shapes = ResponseShapes(odd_status="queued_v2", odd_seconds=80_000)
-        async with direct_session(world(durations=(3000.0, 3000.0), shapes=shapes)) as ochy:
+        shapes = ResponseShapes(unknown_status="queued_v2", unknown_status_seconds=80_000)
+        async with direct_session(world(analysis_seconds=(3000.0, 3000.0), shapes=shapes)) as ochy:
             started = await ochy.start(CLIP, SideView())
             assert (await ochy.status(started)).status == "queued_v2"
             with pytest.raises(WaitTimeout) as caught:
@@ -248,12 +248,12 @@ def test_all_waits_share_one_ceiling_on_requests() -> None:
         times: list[float] = []
 
         class Clocked(Recorded):
-            def next(self, route: str, count: int) -> Fault | None:
+            def fault_for(self, route: str, count: int) -> Fault | None:
                 if route == str(RESULTS):
                     times.append(anyio.current_time())
-                return super().next(route, count)
+                return super().fault_for(route, count)
 
-        service = Service(world(slots=100))
+        service = Service(world(concurrent_analyses=100))
         polling = Polling(requests_per_second=5)
         async with direct_session(service, Clocked(), polling=polling) as ochy, anyio.create_task_group() as tasks:
             for n in range(50):
@@ -272,10 +272,10 @@ def test_one_retry_after_slows_all_waits() -> None:
         times: list[float] = []
 
         class Clocked(Recorded):
-            def next(self, route: str, count: int) -> Fault | None:
+            def fault_for(self, route: str, count: int) -> Fault | None:
                 if route == str(RESULTS):
                     times.append(anyio.current_time())
-                return super().next(route, count)
+                return super().fault_for(route, count)
 
         faults = Clocked(FaultPlan([FaultRule(str(RESULTS), RetryAfter("20"), 5)]))
         async with direct_session(faults=faults) as ochy, anyio.create_task_group() as tasks:
@@ -296,7 +296,7 @@ def test_a_third_of_all_looks_may_fail(seed: int) -> None:
 
     async def story() -> None:
         menu = tuple(fault for _, fault in TROUBLES)
-        service = Service(world(slots=20, seed=seed))
+        service = Service(world(concurrent_analyses=20, seed=seed))
         storm = _OnLooks(RandomFaults(seed=seed, rate=0.33, menu=menu))
         done: list[SideViewResults] = []
 
@@ -312,8 +312,8 @@ def test_a_third_of_all_looks_may_fail(seed: int) -> None:
 
 
 class _OnLooks(Recorded):
-    def next(self, route: str, count: int) -> Fault | None:
-        return super().next(route, count) if route == str(RESULTS) else None
+    def fault_for(self, route: str, count: int) -> Fault | None:
+        return super().fault_for(route, count) if route == str(RESULTS) else None
 
 
 def test_leaving_a_watch_early_leaves_nothing_behind() -> None:
@@ -321,7 +321,7 @@ def test_leaving_a_watch_early_leaves_nothing_behind() -> None:
 
     async def story() -> None:
         looks = Recorded()
-        async with direct_session(world(durations=(30.0, 30.0)), looks) as ochy:
+        async with direct_session(world(analysis_seconds=(30.0, 30.0)), looks) as ochy:
             started = await ochy.start(CLIP, SideView())
             async with aclosing(ochy.watch(started)) as states:
                 async for _ in states:
@@ -355,7 +355,7 @@ def test_an_odd_percentage_does_not_disturb_the_wait(percentage: str) -> None:
 
     async def story() -> None:
         shapes = ResponseShapes(percentage=percentage)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-        async with direct_session(world(durations=(25.0, 25.0), shapes=shapes)) as ochy:
+        async with direct_session(world(analysis_seconds=(25.0, 25.0), shapes=shapes)) as ochy:
             began = anyio.current_time()
             await ochy.analyze(CLIP, SideView())
             assert anyio.current_time() - began <= 36

@@ -28,7 +28,7 @@ class Account:
 
     def __init__(self, world: EmulatorSettings) -> None:
         self.world = world
-        self.keys = dict.fromkeys(sorted(world.keys))
+        self.keys = dict.fromkeys(sorted(world.api_keys))
         """Accepted API keys, oldest first."""
         self.bought = world.credits
         """Credits ever bought."""
@@ -40,7 +40,7 @@ class Account:
         self.storage = FileStore(digest(world.seed, "storage"), world.signed_url_seconds)
         self.storage_url = world.storage_url
         self._created_subjects = 0
-        self._slots = [0.0] * world.slots
+        self._slots = [0.0] * world.concurrent_analyses
 
     def check_key(self, key: str | None) -> None:
         """Refuses a request without an accepted key."""
@@ -51,7 +51,7 @@ class Account:
 
     def credits(self, now: float) -> int:
         """Credits left."""
-        refunded = self.world.refund_on_failed and sum(it.failed(now) for it in tuple(self.analyses.values()))
+        refunded = self.world.refund_failed_analyses and sum(it.failed(now) for it in tuple(self.analyses.values()))
         return self.bought - len(self.ledger) + refunded
 
     def charge(self, analysis_id: str | None, order: StartParameters, now: float) -> None:
@@ -69,9 +69,9 @@ class Account:
 
     def refuse(self, order: StartParameters, now: float) -> None:
         """What an upload that is refused for its video leaves behind, as the settings say."""
-        if self.world.charge_on_refused_upload and self.credits(now) > 0:
+        if self.world.charge_refused_uploads and self.credits(now) > 0:
             self.charge(None, order, now)
-        if self.world.keep_refused_uploads:
+        if self.world.list_refused_uploads:
             self._begun(order, now, fails=False)
 
     def _begun(self, order: StartParameters, now: float, *, fails: bool) -> Analysis:
@@ -83,16 +83,16 @@ class Account:
 
     def _queued(self, video: UploadedVideo, now: float) -> tuple[float, float]:
         # First come, first served: each analysis takes the slot that is free first.
-        shortest, longest = self.world.durations
+        shortest, longest = self.world.analysis_seconds
         drawn = uniform(self.world.seed, "duration", video.sha256)
-        begins = max(now + self.world.queueing, heapq.heappop(self._slots))
+        begins = max(now + self.world.queue_seconds, heapq.heappop(self._slots))
         ends = begins + shortest + (longest - shortest) * drawn
         heapq.heappush(self._slots, ends)
         return begins, ends
 
     def _fails(self, video: UploadedVideo) -> bool:
         named = {video.sha256, video.filename} & self.world.failing_clips
-        return bool(named) or uniform(self.world.seed, "failure", video.sha256) < self.world.failing
+        return bool(named) or uniform(self.world.seed, "failure", video.sha256) < self.world.failure_rate
 
     def analysis(self, analysis_id: str) -> Analysis:
         """The analysis with this id; refuses an unknown one."""

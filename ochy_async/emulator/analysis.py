@@ -61,8 +61,8 @@ class Analysis:
         """`pending`, `analyzing`, `success`, `failed`, or the odd status that was asked for."""
         if now >= self.ends_at:
             return "failed" if self.fails else "success"
-        if shapes.odd_status is not None and now < self.created_at + shapes.odd_seconds:
-            return shapes.odd_status
+        if shapes.unknown_status is not None and now < self.created_at + shapes.unknown_status_seconds:
+            return shapes.unknown_status
         return "analyzing" if now >= self.begins_at else "pending"
 
     def succeeded(self, now: float) -> bool:

@@ -92,7 +92,7 @@ class Fault(Protocol):
 class FaultSource(Protocol):
     """A plan: asked once for every request, in the order of their coming."""
 
-    def next(self, route: str, count: int) -> Fault | None:
+    def fault_for(self, route: str, count: int) -> Fault | None:
         """The fault of the `count`-th request (from 1) to `route`, such as `GET /analysis`; None is none."""
         ...
 
@@ -315,7 +315,7 @@ class FaultPlan:
         """The lines that are not used up; empty when everything planned has happened."""
         return tuple(rule for rule, left in zip(self._rules, self._left, strict=True) if left)
 
-    def next(self, route: str, count: int) -> Fault | None:  # noqa: ARG002 - it counts for each line itself
+    def fault_for(self, route: str, count: int) -> Fault | None:  # noqa: ARG002 - it counts for each line itself
         fitting = [index for index, rule in enumerate(self._rules) if _fits(rule.route, route)]
         for index in fitting:
             self._seen[index] += 1
@@ -355,7 +355,7 @@ class RandomFaults:
         if not self.menu:
             raise ValueError("menu: at least one fault is needed")
 
-    def next(self, route: str, count: int) -> Fault | None:
+    def fault_for(self, route: str, count: int) -> Fault | None:
         if not _fits(self.routes, route) or uniform(self.seed, "whether", route, count) >= self.rate:
             return None
         return self.menu[int(uniform(self.seed, "which", route, count) * len(self.menu))]

@@ -75,7 +75,7 @@ def raw_data(context: RequestContext) -> ServiceResponse:
     world, analysis = context.account.world, context.account.analysis(context.path_parameters["analysis_id"])
     if not analysis.succeeded(context.now):
         raise error_responses.not_ready()
-    raw = analysis.raw(world.shapes, frames_per_second=world.frames_per_second, seconds=world.seconds)
+    raw = analysis.raw(world.shapes, frames_per_second=world.frames_per_second, seconds=world.default_video_seconds)
     return json_response(200, raw)
 
 

@@ -103,7 +103,7 @@ class InProcessTransport:
 
     def _course(self, route: str) -> FaultEffect:
         self._counts[route] += 1
-        fault = None if self.faults is None else self.faults.next(route, self._counts[route])
+        fault = None if self.faults is None else self.faults.fault_for(route, self._counts[route])
         return FaultEffect() if fault is None else fault.effect()
 
     async def _play(self, request: wire.Request, effect: FaultEffect, half: float) -> wire.Response:
@@ -162,7 +162,7 @@ class InProcessStorage:
     async def fetch(self, url: Link, sink: wire.Sink, headers: Mapping[str, str]) -> None:
         """Hands the storage's answer to `sink`, in pieces, as far as the faults let it come."""
         self._count += 1
-        fault = None if self.faults is None else self.faults.next(STORED, self._count)
+        fault = None if self.faults is None else self.faults.fault_for(STORED, self._count)
         effect = FaultEffect() if fault is None else fault.effect()
         await anyio.sleep(self._latency + effect.wait_before)
         if not effect.connects:

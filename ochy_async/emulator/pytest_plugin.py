@@ -33,6 +33,6 @@ def ochy_emulator() -> Iterator[Emulator]:
     from .settings import EmulatorSettings
 
     # Short analyses instead of a fast clock: the service's time stays the test's time.
-    world = EmulatorSettings(queueing=0.05, durations=(0.1, 0.2))
+    world = EmulatorSettings(queue_seconds=0.05, analysis_seconds=(0.1, 0.2))
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(Emulator(world)) as emulator:
         yield emulator

@@ -73,19 +73,19 @@ class ResponseShapes:
     percentage: Percentage = field(default="number", validator=in_(get_args(Percentage)))
     """`absent` and `null` hold while pending, `over` passes 100, `falling` drops on the way."""
 
-    others: Others = field(default="absent", validator=in_(get_args(Others)))
+    unrequested_joints: Others = field(default="absent", validator=in_(get_args(Others)))
     """Knee adduction and pelvic drop in a back view asked for with `full_body=false`."""
 
     extra_keys: bool = field(default=False, validator=a(bool))
     """An unknown key in every object, but for frames and landmarks, whose keys are data."""
 
-    odd_status: str | None = field(default=None, validator=optional(a(str)))
+    unknown_status: str | None = field(default=None, validator=optional(a(str)))
     """An unknown status, such as `queued_v2`, that is told first."""
 
-    odd_seconds: float = field(default=5.0, validator=[ge(0), le(86_400)])
-    """For how many seconds after the start `odd_status` is told, if the analysis lasts that long."""
+    unknown_status_seconds: float = field(default=5.0, validator=[ge(0), le(86_400)])
+    """For how many seconds after the start `unknown_status` is told, if the analysis lasts that long."""
 
-    strike_pattern: str | None = field(default=None, validator=optional(a(str)))
+    foot_strike_pattern: str | None = field(default=None, validator=optional(a(str)))
     """Put in place of every foot strike pattern of results."""
 
     error_codes: bool = field(default=True, validator=a(bool))
@@ -133,8 +133,8 @@ def shape_analysis(shapes: ResponseShapes, analysis: Mapping[str, Any]) -> dict[
 def _shaped(shapes: ResponseShapes, key: str, value: Any) -> Any:
     if key in RANGE_KEYS and shapes.ranges == "pairs":
         return [value]
-    if key == "foot_strike_pattern" and shapes.strike_pattern is not None:
-        return shapes.strike_pattern
+    if key == "foot_strike_pattern" and shapes.foot_strike_pattern is not None:
+        return shapes.foot_strike_pattern
     if isinstance(value, Mapping):
         return {inner: _shaped(shapes, inner, item) for inner, item in value.items()}
     return value
@@ -148,9 +148,9 @@ def _styles(shapes: ResponseShapes, style: Any) -> Any:
 
 def with_unrequested_joints(shapes: ResponseShapes, analysis: Mapping[str, Any]) -> dict[str, Any]:
     """A back view asked for with `full_body=false`, with the two unasked joints as chosen."""
-    if shapes.others == "absent":
+    if shapes.unrequested_joints == "absent":
         return dict(analysis)
-    filler: Any = None if shapes.others == "null" else {}
+    filler: Any = None if shapes.unrequested_joints == "null" else {}
     content = {**analysis["analysis_content"], **dict.fromkeys(OTHER_JOINTS, filler)}
     return {**analysis, "analysis_content": content}
 

@@ -132,7 +132,7 @@ class Emulator:
     async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
         route = template_of(request.method, request.rel_url.raw_path)
         self._counts[route] += 1
-        fault = None if self.faults is None else self.faults.next(route, self._counts[route])
+        fault = None if self.faults is None else self.faults.fault_for(route, self._counts[route])
         try:
             return await self._play(request, FaultEffect() if fault is None else fault.effect())
         except (ConnectionError, web.RequestPayloadError):

@@ -33,13 +33,13 @@ def _texts(texts: Iterable[str]) -> frozenset[str]:
 
 def _keys(_: EmulatorSettings, __: Attribute[frozenset[str]], keys: frozenset[str]) -> None:
     if not keys or not all(keys):
-        raise ValueError("keys: at least one API key is needed, and none may be empty")
+        raise ValueError("api_keys: at least one API key is needed, and none may be empty")
 
 
 def _durations(_: EmulatorSettings, __: Attribute[tuple[float, float]], durations: tuple[float, float]) -> None:
     shortest, longest = durations
     if not 0 <= shortest <= longest <= DAY:
-        raise ValueError(f"durations: 0 <= shortest <= longest <= {DAY:.0f} seconds, not {durations!r}")
+        raise ValueError(f"analysis_seconds: 0 <= shortest <= longest <= {DAY:.0f} seconds, not {durations!r}")
 
 
 def _storage(_: EmulatorSettings, __: Attribute[str], url: str) -> None:
@@ -51,22 +51,22 @@ def _storage(_: EmulatorSettings, __: Attribute[str], url: str) -> None:
 class EmulatorSettings:
     """What kind of Ochy is emulated. The defaults follow the documentation where it speaks."""
 
-    keys: frozenset[str] = field(default=frozenset({DEFAULT_KEY}), converter=_texts, validator=_keys, repr=False)
+    api_keys: frozenset[str] = field(default=frozenset({DEFAULT_KEY}), converter=_texts, validator=_keys, repr=False)
     """API keys of the one account. Documented: a wrong key is a 403, none at all a 401."""
 
     credits: int = field(default=1000, validator=[a(int), ge(0)])
     """Credits that the account begins with."""
 
-    slots: int = field(default=8, validator=[a(int), ge(1), le(10_000)])
+    concurrent_analyses: int = field(default=8, validator=[a(int), ge(1), le(10_000)])
     """Analyses at once; more wait as `pending`. Assumed."""
 
-    queueing: float = field(default=1.0, validator=[ge(0), le(DAY)])
+    queue_seconds: float = field(default=1.0, validator=[ge(0), le(DAY)])
     """Seconds that every analysis is `pending` at least. Assumed."""
 
-    durations: tuple[float, float] = field(default=(10.0, 30.0), validator=_durations)
+    analysis_seconds: tuple[float, float] = field(default=(10.0, 30.0), validator=_durations)
     """Seconds of analyzing, shortest and longest (documented); drawn for each clip by its content."""
 
-    failing: float = field(default=0.0, validator=[ge(0), le(1)])
+    failure_rate: float = field(default=0.0, validator=[ge(0), le(1)])
     """Share of the clips, drawn by content, whose analysis ends as `failed`."""
 
     failing_clips: frozenset[str] = field(default=frozenset(), converter=_texts)
@@ -75,19 +75,19 @@ class EmulatorSettings:
     too_long_clips: frozenset[str] = field(default=frozenset(), converter=_texts)
     """Digests or file names of clips refused as longer than 10 s, besides those whose MP4 header says so."""
 
-    upload_limit: int = field(default=30_000_000, validator=[a(int), gt(0)])
+    max_upload_bytes: int = field(default=30_000_000, validator=[a(int), gt(0)])
     """Bytes. 30 MB is documented; that it is not 30 MiB is assumed."""
 
-    seconds_limit: float = field(default=10.0, validator=gt(0))
+    max_video_seconds: float = field(default=10.0, validator=gt(0))
     """Seconds of video. Documented."""
 
-    refund_on_failed: bool = field(default=False, validator=a(bool))
+    refund_failed_analyses: bool = field(default=False, validator=a(bool))
     """Whether the credit of a failed analysis comes back. Unknown."""
 
-    charge_on_refused_upload: bool = field(default=False, validator=a(bool))
+    charge_refused_uploads: bool = field(default=False, validator=a(bool))
     """Whether an upload refused for its video costs a credit. Unknown."""
 
-    keep_refused_uploads: bool = field(default=False, validator=a(bool))
+    list_refused_uploads: bool = field(default=False, validator=a(bool))
     """Whether an upload refused for its video leaves an analysis behind, which lists show. Unknown."""
 
     clock_offset: float = field(default=0.0, validator=[ge(-DAY), le(DAY)])
@@ -105,7 +105,7 @@ class EmulatorSettings:
     frames_per_second: float = field(default=60.0, validator=[gt(0), le(240)])
     """Of every clip, as far as raw data tells."""
 
-    seconds: float = field(default=4.0, validator=[gt(0), le(10)])
+    default_video_seconds: float = field(default=4.0, validator=[gt(0), le(10)])
     """Length of a clip whose header does not tell it, as far as raw data tells."""
 
     shapes: ResponseShapes = field(factory=ResponseShapes, validator=a(ResponseShapes))

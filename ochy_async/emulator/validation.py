@@ -56,12 +56,12 @@ def start_parameters(form: Form | None) -> StartParameters:
 
 def video_error(video: UploadedVideo, world: EmulatorSettings) -> HttpError | None:
     """Why the video is refused, judged by what really arrived; None if it is taken."""
-    if video.size > world.upload_limit:
+    if video.size > world.max_upload_bytes:
         return error_responses.too_large()
     if not video.filename.lower().endswith(EXTENSIONS):
         return error_responses.wrong_type()
     named = {video.sha256, video.filename} & world.too_long_clips
-    if named or (video_seconds(video.head) or 0) > world.seconds_limit:
+    if named or (video_seconds(video.head) or 0) > world.max_video_seconds:
         return error_responses.too_long()
     return None
 

@@ -37,6 +37,7 @@ from ochy_async.emulator import (
     sample_clip,
 )
 from ochy_async.emulator.messages import Form, ServiceRequest
+from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.errors import (
     FixRequest,
     InvalidRequest,
@@ -54,7 +55,6 @@ from ochy_async.policy.clip_states import State
 from ochy_async.policy.concurrency import Concurrency
 from ochy_async.protocol.routes import LIST_ANALYSES, LIST_SUBJECT_ANALYSES, START
 from tests.conftest import Recorded, direct_session, loop_clock, real_session, world
-from tests.support.virtual_time import in_virtual_time
 
 Outcomes = list[Outcome[Any, Any]]
 
@@ -148,7 +148,7 @@ def test_one_upload_at_a_time_is_no_one_analysis_at_a_time() -> None:
 
     async def story() -> float:
         began = current_time()
-        settings = world(durations=(20.0, 20.0), slots=12)
+        settings = world(analysis_seconds=(20.0, 20.0), concurrent_analyses=12)
         await batched(direct_session(settings), clips(12), concurrency=Concurrency(uploads=1, in_flight=12))
         return current_time() - began
 
@@ -160,7 +160,7 @@ def test_no_more_are_in_flight_than_the_bound_says() -> None:
 
     async def story() -> float:
         began = current_time()
-        settings = world(durations=(20.0, 20.0), slots=12)
+        settings = world(analysis_seconds=(20.0, 20.0), concurrent_analyses=12)
         await batched(direct_session(settings), clips(12), concurrency=Concurrency(in_flight=4))
         return current_time() - began
 
@@ -298,7 +298,7 @@ def test_the_same_clip_twice_is_bought_once_and_told_twice() -> None:
 
 def test_a_finished_batch_run_again_sends_no_request() -> None:
     """The journal has everything: results too."""
-    service, journal, faults = Service(world(failing=0.3)), MemoryJournal(), Recorded()
+    service, journal, faults = Service(world(failure_rate=0.3)), MemoryJournal(), Recorded()
     first = in_virtual_time(batched(direct_session(service), clips(10), journal=journal))
     second = in_virtual_time(batched(direct_session(service, faults), clips(10), journal=journal))
     assert faults.routes == []
@@ -321,7 +321,7 @@ def test_another_request_or_another_content_is_another_clip() -> None:
 
 def test_what_the_server_refused_is_not_sent_again_unasked() -> None:
     """Whether a refused upload is charged is not documented, so the same content is not offered twice."""
-    settings = world(too_long_clips={"clip.mp4"}, charge_on_refused_upload=True)
+    settings = world(too_long_clips={"clip.mp4"}, charge_refused_uploads=True)
     service, journal = Service(settings), MemoryJournal()
     for retry in (False, False, True):
         outcomes = in_virtual_time(batched(direct_session(service), clips(1), journal=journal, retry_refused=retry))
@@ -331,7 +331,7 @@ def test_what_the_server_refused_is_not_sent_again_unasked() -> None:
 
 def test_a_copy_of_what_was_just_refused_is_not_sent_again() -> None:
     """`retry_refused` is for refusals of earlier runs: copies share the one new try."""
-    settings = world(too_long_clips={"clip.mp4"}, charge_on_refused_upload=True)
+    settings = world(too_long_clips={"clip.mp4"}, charge_refused_uploads=True)
     service, journal = Service(settings), MemoryJournal()
     for _ in range(2):
         source = [clip(0)] * 3
@@ -774,12 +774,12 @@ def test_an_analysis_of_another_program_is_not_adopted_on_a_lane() -> None:
     service = Service(world())
 
     class Foreign(Recorded):
-        def next(self, route: str, count: int) -> Fault | None:
+        def fault_for(self, route: str, count: int) -> Fault | None:
             if route == str(LIST_SUBJECT_ANALYSES):
                 form = Form({"analysis_type": "side_view"}, UploadedVideo("other.mp4", 5, "ab" * 32))
                 ask = ServiceRequest("POST", "/analysis/start", {"apiKey": service.api_key}, form=form)
                 service.handle(ask, 1_767_225_600.0 + current_time())
-            return super().next(route, count)
+            return super().fault_for(route, count)
 
     faults = Foreign(FaultPlan([FaultRule(str(START), DisconnectAfter(charged=False))]))
     (outcome,) = in_virtual_time(batched(direct_session(service, faults), clips(1), tag_starts=True))
@@ -877,7 +877,7 @@ def test_stopping_finishes_what_is_in_the_air() -> None:
 
 def test_an_analysis_that_takes_too_long_keeps_its_id() -> None:
     """Its clip is unfinished, with the id; the next run goes on waiting and pays nothing."""
-    service, journal = Service(world(durations=(500.0, 500.0))), MemoryJournal()
+    service, journal = Service(world(analysis_seconds=(500.0, 500.0))), MemoryJournal()
     (first,) = in_virtual_time(batched(direct_session(service), clips(1), journal=journal, timeout=60))
     assert isinstance(first, Unfinished)
     assert first.analysis_id == service.ledger[0].analysis_id
@@ -888,7 +888,9 @@ def test_an_analysis_that_takes_too_long_keeps_its_id() -> None:
 
 def test_a_long_queue_at_the_server_is_waited_out() -> None:
     """Forty analyses one after the other take twenty minutes: who walked away comes back to all of them."""
-    outcomes = in_virtual_time(batched(direct_session(world(slots=1, durations=(30.0, 30.0))), clips(40)))
+    outcomes = in_virtual_time(
+        batched(direct_session(world(concurrent_analyses=1, analysis_seconds=(30.0, 30.0))), clips(40))
+    )
     assert words(outcomes) == ["analyzed"] * 40
 
 

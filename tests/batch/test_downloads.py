@@ -13,6 +13,7 @@ from attrs import evolve
 
 from ochy_async import BackView, Limits, OchySession, Retry, SideView, SideViewResults, Started
 from ochy_async.emulator import Emulator, Fault, Redirect, ReplaceBody, Respond, RespondHtml, Throttle
+from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.errors import (
     AnalysisFailed,
     ConnectionFailed,
@@ -29,7 +30,6 @@ from ochy_async.protocol.answer import SignedUrl
 from ochy_async.protocol.routes import RESULTS
 from tests.batch.test_output import STORED, Cut, Partial, faulty, ranges, some
 from tests.conftest import CLIP, Recorded, direct_session, real_session, world
-from tests.support.virtual_time import in_virtual_time
 
 pytestmark = pytest.mark.anyio
 ONCE = Retry(attempts=1)
@@ -38,7 +38,7 @@ ONCE = Retry(attempts=1)
 @pytest.fixture
 async def emulator() -> Any:
     """Analyses take no time here: it is about what comes after them."""
-    async with Emulator(world(durations=(0.5, 0.5)), speed=50) as running:
+    async with Emulator(world(analysis_seconds=(0.5, 0.5)), speed=50) as running:
         yield running
 
 
@@ -162,7 +162,7 @@ async def test_outside_of_its_block_a_session_fetches_nothing(emulator: Emulator
 
 async def test_an_analysis_without_results_has_no_file(path: Path) -> None:
     """Not yet, or never, or unknown: each says which, and leaves nothing behind."""
-    async with Emulator(world(durations=(80_000, 80_000))) as emulator, real_session(emulator) as ochy:
+    async with Emulator(world(analysis_seconds=(80_000, 80_000))) as emulator, real_session(emulator) as ochy:
         started = await ochy.start(CLIP, SideView(), name="a.mp4")
         with pytest.raises(NotReady) as early:
             await ochy.download(started, path)

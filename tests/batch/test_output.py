@@ -39,14 +39,14 @@ from ochy_async.emulator import (
 )
 from ochy_async.emulator.assessments import side_view_results
 from ochy_async.emulator.handlers import STORAGE
+from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.errors import InvalidSettings, OutputError
 from ochy_async.journal.memory import MemoryJournal
 from ochy_async.policy.limits import Limits
 from ochy_async.protocol.routes import CALCULATED_DATA, RAW_DATA, RESULTS, START
 from tests.conftest import Recorded, direct_session, real_session, world
-from tests.support.athletes import a_runner
 from tests.support.canary import API_KEY
-from tests.support.virtual_time import in_virtual_time
+from tests.support.simulated_runners import make_runner
 
 Outcomes = list[Outcome[Any, Any]]
 STORED = f"GET {STORAGE}"
@@ -89,7 +89,7 @@ class Cut:
 @pytest.fixture
 async def emulator() -> AsyncGenerator[Emulator]:
     """Analyses take no time here: it is about what comes after them."""
-    async with Emulator(world(durations=(0.5, 0.5)), speed=50) as running:
+    async with Emulator(world(analysis_seconds=(0.5, 0.5)), speed=50) as running:
         yield running
 
 
@@ -316,9 +316,9 @@ async def test_a_link_that_has_expired_is_renewed(out: Path) -> None:
     shift = [0.0]
 
     class Late(Recorded):
-        def next(self, route: str, count: int) -> Fault | None:
+        def fault_for(self, route: str, count: int) -> Fault | None:
             shift[0] += 4000 if route == STORED and STORED not in self.routes else 0
-            return super().next(route, count)
+            return super().fault_for(route, count)
 
     faults = Late()
     async with Emulator(world(), faults, speed=50, clock=lambda: time.time() + shift[0]) as emulator:
@@ -424,7 +424,7 @@ class Said:
 async def test_a_hostile_id_stays_in_the_folder(emulator: Emulator, out: Path) -> None:
     """Whatever the server calls an analysis."""
     evil = {"video_id": "../../evil"}
-    analysis = side_view_results(a_runner(), language="en")
+    analysis = side_view_results(make_runner(), language="en")
     done = Said({**evil, "status": "success", "biomechanical_analysis": analysis})
     emulator.faults = FaultPlan([FaultRule(str(START), Said(evil)), FaultRule(str(RESULTS), done)])
     outcome = await one(real_session(emulator), out=out, keep=())

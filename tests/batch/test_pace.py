@@ -13,9 +13,9 @@ from anyio import current_time, sleep
 from ochy_async import Clip, SideView
 from ochy_async.emulator import Service, sample_clip
 from ochy_async.emulator.messages import ServiceRequest
+from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.policy.concurrency import INITIAL_IN_FLIGHT, Concurrency, InFlightLimit
 from tests.conftest import direct_session, world
-from tests.support.virtual_time import in_virtual_time
 
 
 class Crowded(Service):
@@ -69,7 +69,7 @@ def test_the_flight_widens_with_each_that_is_begun_at_once(most: int, looks: str
 
 def test_an_idle_server_is_filled() -> None:
     """Where a hundred are analyzed at once, more than the first few dozen are given to it, and the end comes sooner."""
-    narrow, wide = (Crowded(world(slots=100, durations=(30.0, 30.0))) for _ in range(2))
+    narrow, wide = (Crowded(world(concurrent_analyses=100, analysis_seconds=(30.0, 30.0))) for _ in range(2))
     most = in_virtual_time(taken(narrow, 200, concurrency=Concurrency(in_flight=INITIAL_IN_FLIGHT)))
     assert in_virtual_time(taken(wide, 200)) < 0.75 * most
     assert narrow.most <= INITIAL_IN_FLIGHT < 2 * INITIAL_IN_FLIGHT < wide.most <= Concurrency().in_flight
@@ -77,14 +77,14 @@ def test_an_idle_server_is_filled() -> None:
 
 def test_a_busy_server_gets_no_long_queue() -> None:
     """Where four are analyzed at once, only what these four have promised waits behind the first few dozen."""
-    service = Crowded(world(slots=4, durations=(30.0, 30.0)))
+    service = Crowded(world(concurrent_analyses=4, analysis_seconds=(30.0, 30.0)))
     in_virtual_time(taken(service, 80))
     assert service.most <= INITIAL_IN_FLIGHT + 4
 
 
 def test_the_bound_holds_however_idle_the_server_is() -> None:
     """`in_flight` is a bound, and not only where the flight begins."""
-    service = Crowded(world(slots=100, durations=(30.0, 30.0)))
+    service = Crowded(world(concurrent_analyses=100, analysis_seconds=(30.0, 30.0)))
     in_virtual_time(taken(service, 80, concurrency=Concurrency(in_flight=40)))
     assert INITIAL_IN_FLIGHT < service.most <= 40
 
@@ -100,7 +100,7 @@ def test_the_room_grows_with_the_flight_only() -> None:
             yield each
 
     async def story() -> int:
-        settings = world(slots=1, durations=(30.0, 30.0))
+        settings = world(concurrent_analyses=1, analysis_seconds=(30.0, 30.0))
         async with direct_session(settings) as ochy, ochy.batch(SideView()) as batch:
             await anext(batch.run(counted()))
             return read
@@ -141,7 +141,7 @@ def test_uploads_widen_only_while_each_is_quick(seconds: float, least: int, most
     Film.most = 0
 
     async def story() -> list[str]:
-        async with direct_session(world(slots=100)) as ochy, ochy.batch(SideView()) as batch:
+        async with direct_session(world(concurrent_analyses=100)) as ochy, ochy.batch(SideView()) as batch:
             films = [Film(number, seconds).clip for number in range(40)]
             return [outcome.word async for outcome in batch.run(films)]
 
@@ -165,7 +165,10 @@ def test_what_has_ended_is_let_go() -> None:
             del made
 
     async def story() -> tuple[int, int]:
-        async with direct_session(world(slots=100)) as ochy, ochy.batch(SideView(), concurrency=concurrency) as batch:
+        async with (
+            direct_session(world(concurrent_analyses=100)) as ochy,
+            ochy.batch(SideView(), concurrency=concurrency) as batch,
+        ):
             async for outcome in batch.run(fresh()):
                 ended.append(ref(outcome))
                 del outcome

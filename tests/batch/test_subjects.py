@@ -12,13 +12,13 @@ import pytest
 from ochy_async import BatchItem, OchySession, SideView
 from ochy_async.batch.outcomes import Outcome
 from ochy_async.emulator import DisconnectAfter, FaultPlan, FaultRule, ReplaceBody, Respond, Service, sample_clip
+from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.errors import ConnectionFailed, InvalidRequest, OchyError
 from ochy_async.events import SubjectCreated
 from ochy_async.journal.memory import MemoryJournal
 from ochy_async.policy.concurrency import Concurrency
 from ochy_async.protocol.routes import CREATE_SUBJECT, GET_SUBJECT, LIST_SUBJECTS, START
 from tests.conftest import Recorded, direct_session, world
-from tests.support.virtual_time import in_virtual_time
 
 LIST, GET, CREATE = str(LIST_SUBJECTS), str(GET_SUBJECT), str(CREATE_SUBJECT)
 

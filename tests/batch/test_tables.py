@@ -23,13 +23,13 @@ from ochy_async.batch.sources import BatchItem
 from ochy_async.emulator import Service, sample_clip
 from ochy_async.emulator.assessments import side_view_results
 from ochy_async.emulator.calculated_data import back_view_calculated, side_view_calculated
+from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.errors import AnalysisFailed
 from ochy_async.journal.memory import MemoryJournal
 from ochy_async.protocol.analysis import calculated_call, results_call
 from ochy_async.protocol.wire import Response
 from tests.conftest import direct_session, world
-from tests.support.athletes import a_runner
-from tests.support.virtual_time import in_virtual_time
+from tests.support.simulated_runners import make_runner
 
 Records = list[dict[str, Any]]
 
@@ -161,7 +161,7 @@ def test_numbers_of_any_layout(body: Any, wanted: dict[str, Any]) -> None:
 
 def test_a_new_number_in_the_results_is_a_column() -> None:
     """Such as the measured value, which the vendor's sample does not have; scores are told once."""
-    analysis = side_view_results(a_runner(), language="en")
+    analysis = side_view_results(make_runner(), language="en")
     analysis["analysis_content"]["arm"]["measured"] = 81.5
     body = {"video_id": "x", "status": "success", "biomechanical_analysis": analysis}
     results = results_call("x").outcome(Response(200, {}, json.dumps(body).encode()))[0].results
@@ -182,7 +182,9 @@ def test_an_answer_makes_no_table_of_any_width() -> None:
     assert max(map(len, told)) < 100
 
 
-@pytest.mark.parametrize("body", [side_view_calculated(a_runner()), back_view_calculated(a_runner(), full_body=True)])
+@pytest.mark.parametrize(
+    "body", [side_view_calculated(make_runner()), back_view_calculated(make_runner(), full_body=True)]
+)
 def test_the_names_of_measures_are_plain(body: Any) -> None:
     """Lower case, digits and underscores, so that every program can use them as they are."""
     told = measures_of(None, calculated(body))

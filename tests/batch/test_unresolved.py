@@ -21,6 +21,7 @@ from ochy_async.emulator import (
     in_process,
 )
 from ochy_async.emulator.messages import Form, ServiceRequest
+from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.errors import JournalFull
 from ochy_async.journal.contract import Entry, Kept
 from ochy_async.journal.memory import MemoryJournal
@@ -29,7 +30,6 @@ from ochy_async.policy.concurrency import Concurrency
 from ochy_async.protocol.routes import START
 from tests.batch.test_batch import batched, charges, clip, clips, named, states, words
 from tests.conftest import Recorded, direct_session, world
-from tests.support.virtual_time import in_virtual_time
 
 
 class FullFor(MemoryJournal):
@@ -57,7 +57,7 @@ def test_a_paid_id_is_stored_as_soon_as_there_is_room() -> None:
 
 def test_a_paid_id_is_stored_at_last_when_the_batch_is_left() -> None:
     """Nothing else of the clip could be stored: its id still is, and the next run only collects."""
-    service = Service(world(durations=(500.0, 500.0)))
+    service = Service(world(analysis_seconds=(500.0, 500.0)))
     journal = FullFor(State.STARTED, 1)
     (first,) = in_virtual_time(batched(direct_session(service), clips(1), journal=journal, timeout=5))
     assert first.word == "unfinished"
@@ -110,10 +110,10 @@ def test_a_subject_that_is_never_there_ends_the_clip() -> None:
     service = Service(world())
 
     class Forgetting(Recorded):
-        def next(self, route: str, count: int) -> Fault | None:
+        def fault_for(self, route: str, count: int) -> Fault | None:
             if route == str(START):
                 delete_subjects(service)
-            return super().next(route, count)
+            return super().fault_for(route, count)
 
     faults = Forgetting()
     (outcome,) = in_virtual_time(batched(direct_session(service, faults), clips(1), tag_starts=True))
@@ -133,7 +133,7 @@ class FullForReleases(MemoryJournal):
         await super().set_note(name, value)
 
 
-LEAVING = world(keep_refused_uploads=True, too_long_clips={"long.mp4"})
+LEAVING = world(list_refused_uploads=True, too_long_clips={"long.mp4"})
 LOST = FaultRule(str(START), DisconnectAfter(charged=False), occurrence=2)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from ochy_async.preflight import prober
 from tests.conftest import CLIP, world
-from tests.support.cli_harness import Shop, lines, opened, run
+from tests.support.cli_harness import CliHarness, cli_harness, json_lines, run_cli
 from tests.support.videos import video
 
 SIDE = ("--view", "side")
@@ -32,15 +32,15 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def shop(folder: Path) -> Iterator[Shop]:
+def harness(folder: Path) -> Iterator[CliHarness]:
     """An emulator beside the folder."""
-    with opened(world(queueing=0, durations=(0.1, 0.1)), folder) as shop:
-        yield shop
+    with cli_harness(world(queue_seconds=0, analysis_seconds=(0.1, 0.1)), folder) as harness:
+        yield harness
 
 
 def test_a_folder_is_checked_clip_by_clip(folder: Path) -> None:
     """A table with a verdict each, and below it what is wrong and what to do."""
-    told = run("check", str(folder), *SIDE)
+    told = run_cli("check", str(folder), *SIDE)
     assert told.exit_code == 1
     assert told.stdout.startswith("1 of 4 fit; nothing was sent or spent\n")
     rows = {line.split("/")[-1].split("  ")[0]: line for line in told.stdout.splitlines()[2:6]}
@@ -77,7 +77,7 @@ def test_the_exit_code_is_the_verdict(
 ) -> None:
     """0: all fit; 1: some do not; 2: wrong usage. Warnings count with --strict only."""
     monkeypatch.chdir(folder)
-    assert run("check", *words).exit_code == code
+    assert run_cli("check", *words).exit_code == code
 
 
 def test_neither_key_nor_network_is_needed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,13 +87,13 @@ def test_neither_key_nor_network_is_needed(folder: Path, monkeypatch: pytest.Mon
         raise AssertionError("a connection was made")
 
     monkeypatch.setattr(socket.socket, "connect", no_network)
-    told = run("check", str(folder / "1 across.mp4"), *SIDE, OCHY_API_KEY=None, OCHY_PREFLIGHT="nonsense")
+    told = run_cli("check", str(folder / "1 across.mp4"), *SIDE, OCHY_API_KEY=None, OCHY_PREFLIGHT="nonsense")
     assert told.exit_code == 0
 
 
 def test_json_tells_all_of_it(folder: Path) -> None:
     """One object a line, in the order of the input."""
-    first, second, third, text = lines(run("check", str(folder), *SIDE, "--json"))
+    first, second, third, text = json_lines(run_cli("check", str(folder), *SIDE, "--json"))
     assert (first["verdict"], first["findings"], first["facts"]["frames"]) == ("fits", [], 30)
     assert (second["verdict"], second["view"]) == ("may not fit", "side_view")
     assert [(each["code"], each["severity"]) for each in second["findings"]] == [("orientation", "warning")]
@@ -106,8 +106,8 @@ def test_a_manifest_tells_view_and_treadmill(folder: Path) -> None:
     """Each row is judged by its own."""
     manifest = folder / "runners.csv"
     manifest.write_text("file,view,treadmill,pace\n1 across.mp4,side,,\n2 upright.mov,side,yes,05:30\n")
-    told = run("check", str(manifest), "--strict", "--json")
-    assert (told.exit_code, [each["verdict"] for each in lines(told)]) == (0, ["fits", "fits"])
+    told = run_cli("check", str(manifest), "--strict", "--json")
+    assert (told.exit_code, [each["verdict"] for each in json_lines(told)]) == (0, ["fits", "fits"])
 
 
 def test_without_the_extra_the_command_to_install_it_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +115,7 @@ def test_without_the_extra_the_command_to_install_it_is_told(folder: Path, monke
     monkeypatch.setattr(prober, "find_spec", lambda _: None)
     prober.unavailable_here.cache_clear()
     try:
-        told = run("check", str(folder / "1 across.mp4"), *SIDE)
+        told = run_cli("check", str(folder / "1 across.mp4"), *SIDE)
     finally:
         prober.unavailable_here.cache_clear()
     assert told.exit_code == 0
@@ -130,19 +130,19 @@ def test_without_the_extra_the_command_to_install_it_is_told(folder: Path, monke
 @pytest.mark.parametrize(
     ("check", "paid", "code"), [((), 2, 1), (("--preflight", "warnings"), 1, 1), (("--preflight", "errors"), 2, 1)]
 )
-def test_analyze_buys_only_what_fits(check: tuple[str, ...], paid: int, code: int, shop: Shop) -> None:
+def test_analyze_buys_only_what_fits(check: tuple[str, ...], paid: int, code: int, harness: CliHarness) -> None:
     """Errors stop a clip by default; the reason is told, and what does not stop it too."""
-    told = shop.analyze(str(shop.folder), *SIDE, *check, OCHY_PREFLIGHT=None)
-    assert (told.exit_code, shop.starts) == (code, paid)
+    told = harness.analyze(str(harness.folder), *SIDE, *check, OCHY_PREFLIGHT=None)
+    assert (told.exit_code, harness.starts) == (code, paid)
     assert "12.0 s are more than the 10 s" in told.stderr
     assert "108x192 is portrait" in told.stderr
 
 
-def test_analyze_sends_anything_if_told_to(shop: Shop) -> None:
+def test_analyze_sends_anything_if_told_to(harness: CliHarness) -> None:
     """The server decides then."""
-    path = shop.folder / "5 noise.mp4"
+    path = harness.folder / "5 noise.mp4"
     path.write_bytes(CLIP)
-    assert shop.analyze(str(path), *SIDE, OCHY_PREFLIGHT=None).exit_code == 1
-    assert shop.starts == 0
-    assert shop.analyze(str(path), *SIDE, "--preflight", "off", OCHY_PREFLIGHT=None).exit_code == 0
-    assert shop.starts == 1
+    assert harness.analyze(str(path), *SIDE, OCHY_PREFLIGHT=None).exit_code == 1
+    assert harness.starts == 0
+    assert harness.analyze(str(path), *SIDE, "--preflight", "off", OCHY_PREFLIGHT=None).exit_code == 0
+    assert harness.starts == 1

@@ -20,20 +20,31 @@ from ochy_async.preflight import prober
 from ochy_async.preflight.prober import unavailable_here
 from tests.conftest import CLIP, world
 from tests.support.canary import API_KEY, PROXY_PASSWORD, leaks
-from tests.support.cli_harness import QUICK, START, Result, Shop, click, eventually, lines, opened, process, run
+from tests.support.cli_harness import (
+    FAST_POLLING,
+    START,
+    CliHarness,
+    Result,
+    cli_harness,
+    cli_process,
+    click,
+    json_lines,
+    run_cli,
+    wait_until,
+)
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Generator[Shop]:
+def harness(tmp_path: Path) -> Generator[CliHarness]:
     """A shop whose analyses take a fraction of a second."""
-    with opened(world(queueing=0.05, durations=(0.1, 0.2)), tmp_path) as it:
+    with cli_harness(world(queue_seconds=0.05, analysis_seconds=(0.1, 0.2)), tmp_path) as it:
         yield it
 
 
 @pytest.fixture
-def slow_shop(tmp_path: Path) -> Generator[Shop]:
+def slow_harness(tmp_path: Path) -> Generator[CliHarness]:
     """A shop whose analyses take a day."""
-    with opened(world(durations=(86_400, 86_400)), tmp_path) as it:
+    with cli_harness(world(analysis_seconds=(86_400, 86_400)), tmp_path) as it:
         yield it
 
 
@@ -48,30 +59,30 @@ def output(tmp_path: Path) -> Path:
 # --- analyze --------------------------------------------------------------------------------------
 
 
-def test_analyze_shows_scores_and_metrics(shop: Shop) -> None:
+def test_analyze_shows_scores_and_metrics(harness: CliHarness) -> None:
     """Without a terminal the results are plain lines, and stderr names the id that nothing else keeps."""
-    result = shop.analyze(*shop.clips("anna.mp4"), "--view", "side", "--calculated", "--no-journal")
+    result = harness.analyze(*harness.clips("anna.mp4"), "--view", "side", "--calculated", "--no-journal")
     assert result.exit_code == 0, result.output
     for words in ("anna.mp4: side view, total score 0.", "forward cycle", "foot strike:", "ground contact time"):
         assert words in result.stdout
-    assert f"anna.mp4: started and paid for, analysis {shop.ids[0]}" in result.stderr
+    assert f"anna.mp4: started and paid for, analysis {harness.ids[0]}" in result.stderr
 
 
-def test_analyze_shows_both_legs(shop: Shop) -> None:
+def test_analyze_shows_both_legs(harness: CliHarness) -> None:
     """A back view is shown by leg, its calculated data by their way through the JSON."""
-    result = shop.analyze(*shop.clips("anna.mp4"), "--view", "back", "--calculated")
+    result = harness.analyze(*harness.clips("anna.mp4"), "--view", "back", "--calculated")
     assert result.exit_code == 0, result.output
     for words in ("pronation, left", "pronation, right", "pelvic drop, right", "left stance mean pronation"):
         assert words in result.stdout
 
 
-def test_analyze_writes_a_line_of_json_for_each_clip(shop: Shop) -> None:
+def test_analyze_writes_a_line_of_json_for_each_clip(harness: CliHarness) -> None:
     """`--json` gives one object a line, the raw results without the signed URLs."""
-    result = shop.analyze(*shop.clips("a.mp4", "b.mov"), "--view", "side", "--json")
-    told = lines(result)
+    result = harness.analyze(*harness.clips("a.mp4", "b.mov"), "--view", "side", "--json")
+    told = json_lines(result)
     assert result.exit_code == 0
     assert {Path(each["clip"]).name for each in told} == {"a.mp4", "b.mov"}
-    assert {each["analysis_id"] for each in told} == set(shop.ids)
+    assert {each["analysis_id"] for each in told} == set(harness.ids)
     for each in told:
         assert (each["outcome"], each["view"], each["error"]) == ("analyzed", "side_view", None)
         assert each["bought"] is True
@@ -93,30 +104,30 @@ SENT = {
 }
 
 
-def test_every_flag_reaches_the_server(shop: Shop) -> None:
+def test_every_flag_reaches_the_server(harness: CliHarness) -> None:
     """Each field of the form carries what its flag says."""
-    subject = shop.service.handle(ServiceRequest("POST", "/subjects", {"apiKey": API_KEY}, body=b"{}"), time.time())
+    subject = harness.service.handle(ServiceRequest("POST", "/subjects", {"apiKey": API_KEY}, body=b"{}"), time.time())
     subject_id = json.loads(subject.body)["subject_id"]
     flags = [word.replace("SUBJECT", subject_id) for flag in SENT for word in flag]
-    result = shop.analyze(*shop.clips("a.mp4"), *flags)
+    result = harness.analyze(*harness.clips("a.mp4"), *flags)
     assert result.exit_code == 0, result.output
     wanted = {name: value.replace("SUBJECT", subject_id) for name, value in SENT.values()}
-    assert shop.service.forms == [wanted]
+    assert harness.service.forms == [wanted]
 
 
-def test_defaults_are_the_documented_ones(shop: Shop) -> None:
+def test_defaults_are_the_documented_ones(harness: CliHarness) -> None:
     """Without flags the form holds what the vendor documents as the defaults."""
-    assert shop.analyze(*shop.clips("a.mp4"), "--view", "side").exit_code == 0
-    form = shop.service.forms[0]
+    assert harness.analyze(*harness.clips("a.mp4"), "--view", "side").exit_code == 0
+    form = harness.service.forms[0]
     assert (float(form["height"]), float(form["weight"])) == (1.7, 70)
     assert (form["language"], form["treadmill"], form["notify_via_webhook"]) == ("en", "false", "false")
 
 
-def test_wrong_requests_are_told_whole_and_nothing_is_sent(shop: Shop) -> None:
+def test_wrong_requests_are_told_whole_and_nothing_is_sent(harness: CliHarness) -> None:
     """Every problem is named by its flag, exit code 2, before anything is sent."""
-    (clip,) = shop.clips("a.mp4")
+    (clip,) = harness.clips("a.mp4")
     flags = ("--view", "side", "--height", "175", "--treadmill", "--language", "tlh", "--full-body")
-    result = shop.analyze(clip, *flags)
+    result = harness.analyze(clip, *flags)
     assert result.exit_code == 2
     for words in (
         "Nothing was sent",
@@ -126,83 +137,85 @@ def test_wrong_requests_are_told_whole_and_nothing_is_sent(shop: Shop) -> None:
         "--full-body:",
     ):
         assert words in result.stderr
-    assert shop.service.requests == ()
+    assert harness.service.requests == ()
 
 
-def test_a_bad_clip_does_not_stop_the_others(shop: Shop) -> None:
+def test_a_bad_clip_does_not_stop_the_others(harness: CliHarness) -> None:
     """What cannot be sent is refused by itself, and the exit code says that something failed."""
-    good = shop.clips("a.mp4", "b.mp4")
-    result = shop.analyze(str(shop.folder / "gone.mp4"), *good, *shop.clips("notes.txt"), "--view", "side", "--json")
-    ends = {Path(each["clip"]).name: each["outcome"] for each in lines(result)}
+    good = harness.clips("a.mp4", "b.mp4")
+    result = harness.analyze(
+        str(harness.folder / "gone.mp4"), *good, *harness.clips("notes.txt"), "--view", "side", "--json"
+    )
+    ends = {Path(each["clip"]).name: each["outcome"] for each in json_lines(result)}
     assert ends == {"gone.mp4": "refused", "a.mp4": "analyzed", "b.mp4": "analyzed", "notes.txt": "refused"}
-    assert (result.exit_code, len(shop.ids)) == (1, 2)
+    assert (result.exit_code, len(harness.ids)) == (1, 2)
     assert "gone.mp4: refused: " in result.stderr
 
 
 def test_a_failed_analysis_is_told(tmp_path: Path) -> None:
     """An analysis that ends as failed is an outcome with its id and a reason."""
-    with opened(world(queueing=0, durations=(0.1, 0.1), failing=1), tmp_path) as shop:
-        result = shop.analyze(*shop.clips("a.mp4"), "--view", "side", "--json")
-        (told,) = lines(result)
+    with cli_harness(world(queue_seconds=0, analysis_seconds=(0.1, 0.1), failure_rate=1), tmp_path) as harness:
+        result = harness.analyze(*harness.clips("a.mp4"), "--view", "side", "--json")
+        (told,) = json_lines(result)
     assert (result.exit_code, told["outcome"]) == (1, "failed")
     assert "the credit is gone" in told["reason"]
-    assert told["analysis_id"] == shop.ids[0]
+    assert told["analysis_id"] == harness.ids[0]
 
 
-def test_a_missing_key_is_told(shop: Shop) -> None:
+def test_a_missing_key_is_told(harness: CliHarness) -> None:
     """Without a key nothing is sent, the exit code is 3, and the way to set one is named."""
-    result = shop.analyze(*shop.clips("a.mp4"), "--view", "side", OCHY_API_KEY=None)
-    assert (result.exit_code, shop.service.requests) == (3, ())
+    result = harness.analyze(*harness.clips("a.mp4"), "--view", "side", OCHY_API_KEY=None)
+    assert (result.exit_code, harness.service.requests) == (3, ())
     assert "OCHY_API_KEY" in result.stderr
     assert "--key-file" in result.stderr
 
 
-def test_a_refused_key_stops_new_starts(shop: Shop) -> None:
+def test_a_refused_key_stops_new_starts(harness: CliHarness) -> None:
     """After the first refusal of the key the other clips are reported as not started."""
-    clips = shop.clips("a.mp4", "b.mp4", "c.mp4")
-    result = shop.analyze(*clips, "--view", "side", "--json", "--in-flight", "1", OCHY_API_KEY="4f1d-wrong-key")
-    assert [each["outcome"] for each in lines(result)] == ["unfinished", "unfinished", "unfinished"]
-    assert (result.exit_code, shop.service.count(START)) == (3, 1)
+    clips = harness.clips("a.mp4", "b.mp4", "c.mp4")
+    result = harness.analyze(*clips, "--view", "side", "--json", "--in-flight", "1", OCHY_API_KEY="4f1d-wrong-key")
+    assert [each["outcome"] for each in json_lines(result)] == ["unfinished", "unfinished", "unfinished"]
+    assert (result.exit_code, harness.service.count(START)) == (3, 1)
     assert "4f1d-wrong-key" not in result.output
 
 
 def test_missing_credits_stop_new_starts(tmp_path: Path) -> None:
     """What was paid for is brought home, the rest is not started, and the exit code is 4."""
-    with opened(world(queueing=0, durations=(0.1, 0.1), credits=1), tmp_path) as shop:
-        clips = shop.clips("a.mp4", "b.mp4", "c.mp4")
-        result = shop.analyze(*clips, "--view", "side", "--json", "--in-flight", "1")
-    assert [each["outcome"] for each in lines(result)] == ["analyzed", "unfinished", "unfinished"]
-    assert (result.exit_code, shop.service.count(START)) == (4, 2)
+    with cli_harness(world(queue_seconds=0, analysis_seconds=(0.1, 0.1), credits=1), tmp_path) as harness:
+        clips = harness.clips("a.mp4", "b.mp4", "c.mp4")
+        result = harness.analyze(*clips, "--view", "side", "--json", "--in-flight", "1")
+    assert [each["outcome"] for each in json_lines(result)] == ["analyzed", "unfinished", "unfinished"]
+    assert (result.exit_code, harness.service.count(START)) == (4, 2)
 
 
-def test_what_was_not_waited_for_can_be_collected(slow_shop: Shop) -> None:
+def test_what_was_not_waited_for_can_be_collected(slow_harness: CliHarness) -> None:
     """A timeout leaves the id and the command that collects it; that command then does so."""
-    result = slow_shop.analyze(
-        *slow_shop.clips("a.mp4"), "--view", "back", "--timeout", "0.3", "--json", "--no-journal"
+    result = slow_harness.analyze(
+        *slow_harness.clips("a.mp4"), "--view", "back", "--timeout", "0.3", "--json", "--no-journal"
     )
-    (told,) = lines(result)
-    assert (result.exit_code, told["outcome"], told["analysis_id"]) == (1, "unfinished", slow_shop.ids[0])
-    assert f"ochy wait --view back {slow_shop.ids[0]}" in result.stderr
-    slow_shop.skipped[0] = 100_000
-    collected = slow_shop.ochy("wait", *QUICK, slow_shop.ids[0], "--json", "--calculated")
-    (told,) = lines(collected)
+    (told,) = json_lines(result)
+    assert (result.exit_code, told["outcome"], told["analysis_id"]) == (1, "unfinished", slow_harness.ids[0])
+    assert f"ochy wait --view back {slow_harness.ids[0]}" in result.stderr
+    slow_harness.skipped[0] = 100_000
+    collected = slow_harness.ochy("wait", *FAST_POLLING, slow_harness.ids[0], "--json", "--calculated")
+    (told,) = json_lines(collected)
     assert (collected.exit_code, told["outcome"], told["view"], told["clip"]) == (0, "analyzed", "back_view", None)
-    assert len(slow_shop.ids) == 1
+    assert len(slow_harness.ids) == 1
 
 
-def test_wait_tells_unknown_ids(shop: Shop) -> None:
+def test_wait_tells_unknown_ids(harness: CliHarness) -> None:
     """An id that the server does not know is refused, with the server's words."""
-    result = shop.ochy("wait", "no-such-id", "--view", "side", "--json")
-    (told,) = lines(result)
+    result = harness.ochy("wait", "no-such-id", "--view", "side", "--json")
+    (told,) = json_lines(result)
     assert (result.exit_code, told["outcome"], told["error"]["status"]) == (1, "refused", 404)
 
 
-def test_results_stay_when_the_calculated_data_fail(shop: Shop) -> None:
+def test_results_stay_when_the_calculated_data_fail(harness: CliHarness) -> None:
     """The results are told, with the error beside them, and the exit code is 1."""
-    assert shop.analyze(*shop.clips("a.mp4"), "--view", "side").exit_code == 0
-    shop.faults("GET */calculated_data", Respond(418), times=20)
-    result = shop.ochy("wait", *QUICK, *shop.ids, "--calculated", "--json")
-    (told,) = lines(result)
+    assert harness.analyze(*harness.clips("a.mp4"), "--view", "side").exit_code == 0
+    harness.faults("GET */calculated_data", Respond(418), times=20)
+    result = harness.ochy("wait", *FAST_POLLING, *harness.ids, "--calculated", "--json")
+    (told,) = json_lines(result)
     assert (result.exit_code, told["outcome"], told["calculated"]) == (1, "analyzed", None)
     assert told["results"] is not None
     assert told["error"]["status"] == 418
@@ -213,22 +226,22 @@ def test_analyze_with_an_emulator_needs_no_key(tmp_path: Path) -> None:
     """`--emulator` works without key and says that the numbers are made up."""
     clip = tmp_path / "a.webm"
     clip.write_bytes(CLIP)
-    result = run("analyze", str(clip), "--view", "side", "--emulator", "--json", OCHY_API_KEY=None)
-    assert ([each["outcome"] for each in lines(result)], result.exit_code) == (["analyzed"], 0)
+    result = run_cli("analyze", str(clip), "--view", "side", "--emulator", "--json", OCHY_API_KEY=None)
+    assert ([each["outcome"] for each in json_lines(result)], result.exit_code) == (["analyzed"], 0)
     assert "made up" in result.stderr
     assert "paid" not in result.stderr
 
 
-def test_the_key_comes_from_a_file(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_key_comes_from_a_file(harness: CliHarness, tmp_path_factory: pytest.TempPathFactory) -> None:
     """`--key-file` goes before the environment, which may name a file too; only the first line counts."""
     path = tmp_path_factory.mktemp("key") / "key.txt"
     path.write_text(f"\N{ZERO WIDTH NO-BREAK SPACE}{API_KEY} \r\nnot the key\n", encoding="utf-8")
-    clips = shop.clips("a.mp4", "b.mp4")
-    by_flag = shop.analyze(clips[0], "--view", "side", "--key-file", str(path), OCHY_API_KEY="wrong-key-1234")
-    by_name = shop.analyze(clips[1], "--view", "side", OCHY_API_KEY=None, OCHY_API_KEY_FILE=str(path))
+    clips = harness.clips("a.mp4", "b.mp4")
+    by_flag = harness.analyze(clips[0], "--view", "side", "--key-file", str(path), OCHY_API_KEY="wrong-key-1234")
+    by_name = harness.analyze(clips[1], "--view", "side", OCHY_API_KEY=None, OCHY_API_KEY_FILE=str(path))
     path.unlink()
     assert (by_flag.exit_code, by_name.exit_code) == (0, 0)
-    gone = shop.analyze(clips[0], "--view", "side", "--key-file", str(path))
+    gone = harness.analyze(clips[0], "--view", "side", "--key-file", str(path))
     assert (gone.exit_code, "cannot be read" in gone.stderr) == (3, True)
 
 
@@ -245,34 +258,34 @@ def states(result: Result) -> dict[str, str]:
     return {each["check"]: each["state"] for each in json.loads(result.stdout)["checks"]}
 
 
-def test_doctor_finds_all_well(shop: Shop) -> None:
+def test_doctor_finds_all_well(harness: CliHarness) -> None:
     """With everything in place the exit code is 0, nothing is spent, and of the webhook only the host is shown."""
     hook = b'{"url": "https://hooks.example.org/private-path?token=private", "enabled": true}'
-    shop.service.handle(ServiceRequest("PUT", "/webhook", {"apiKey": API_KEY}, body=hook), time.time())
-    result = shop.ochy("doctor")
-    assert (result.exit_code, shop.ids) == (0, []), result.output
+    harness.service.handle(ServiceRequest("PUT", "/webhook", {"apiKey": API_KEY}, body=hook), time.time())
+    result = harness.ochy("doctor")
+    assert (result.exit_code, harness.ids) == (0, []), result.output
     assert "spends nothing" in result.stderr
     assert "enabled, to hooks.example.org" in result.stdout
     assert "private" not in result.output
-    assert set(states(shop.ochy("doctor", "--json")).values()) == {"ok", "unknown"}
+    assert set(states(harness.ochy("doctor", "--json")).values()) == {"ok", "unknown"}
 
 
-def test_doctor_tries_the_decoder(shop: Shop) -> None:
+def test_doctor_tries_the_decoder(harness: CliHarness) -> None:
     """With the versions of what reads clips, and no clip of the user's."""
     pytest.importorskip("av", reason="needs the extra video: PyAV is not installed")
-    (decoder,) = (each for each in report(shop.ochy("doctor", "--json")) if each["check"] == "decoder")
+    (decoder,) = (each for each in report(harness.ochy("doctor", "--json")) if each["check"] == "decoder")
     assert decoder["state"] == "ok"
     assert re.fullmatch(r"PyAV [\d.]+, FFmpeg [\w.-]+; it reads its proof clip right", decoder["found"])
 
 
-def test_doctor_finds_a_broken_decoder(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_finds_a_broken_decoder(harness: CliHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With what it said, line by line, and what is to be done."""
     (tmp_path / "av.py").write_text(
         "import sys\nprint('libx: not found', file=sys.stderr)\nraise ImportError('libx')\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     unavailable_here.cache_clear()
-    told = shop.ochy("doctor")
+    told = harness.ochy("doctor")
     unavailable_here.cache_clear()
     assert told.exit_code == 1
     assert re.search(
@@ -283,34 +296,34 @@ def test_doctor_finds_a_broken_decoder(shop: Shop, tmp_path: Path, monkeypatch: 
     assert "         -> Clips are sent after" in told.stdout
 
 
-def test_doctor_says_how_to_get_a_decoder(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_says_how_to_get_a_decoder(harness: CliHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the extra nothing has failed."""
     monkeypatch.setattr(prober, "find_spec", lambda _: None)
     unavailable_here.cache_clear()
-    told = shop.ochy("doctor", "--json")
+    told = harness.ochy("doctor", "--json")
     unavailable_here.cache_clear()
     (decoder,) = (each for each in report(told) if each["check"] == "decoder")
     assert (told.exit_code, decoder["state"]) == (0, "unknown")
     assert "pip install 'ochy-async[video]'" in decoder["advice"]
 
 
-def test_doctor_finds_a_refused_key(shop: Shop) -> None:
+def test_doctor_finds_a_refused_key(harness: CliHarness) -> None:
     """A wrong key is told apart from an unreachable host; exit code 3."""
-    result = shop.ochy("doctor", "--json", OCHY_API_KEY="4f1d-wrong-key")
+    result = harness.ochy("doctor", "--json", OCHY_API_KEY="4f1d-wrong-key")
     found = states(result)
     assert (result.exit_code, found["host"], found["key"], found["key accepted"]) == (3, "ok", "ok", "failed")
 
 
-def test_doctor_finds_a_missing_key(shop: Shop) -> None:
+def test_doctor_finds_a_missing_key(harness: CliHarness) -> None:
     """Without a key nothing is asked, and nothing is said to be well that was not seen."""
-    result = shop.ochy("doctor", "--json", OCHY_API_KEY=None)
+    result = harness.ochy("doctor", "--json", OCHY_API_KEY=None)
     found = states(result)
-    assert (result.exit_code, found["key"], found["host"], shop.service.requests) == (3, "failed", "unknown", ())
+    assert (result.exit_code, found["key"], found["host"], harness.service.requests) == (3, "failed", "unknown", ())
 
 
-def test_doctor_finds_an_unreachable_host(shop: Shop) -> None:
+def test_doctor_finds_an_unreachable_host(harness: CliHarness) -> None:
     """Where nobody listens the exit code is 1 and the key is not blamed."""
-    result = shop.ochy("doctor", "--json", "--base-url", "http://127.0.0.1:1")
+    result = harness.ochy("doctor", "--json", "--base-url", "http://127.0.0.1:1")
     found = states(result)
     assert (result.exit_code, found["host"], found["key accepted"]) == (1, "failed", "unknown")
 
@@ -321,13 +334,13 @@ def proxy_of(result: Result) -> str:
     return str(found)
 
 
-def test_doctor_names_the_proxy_without_its_credentials(shop: Shop) -> None:
+def test_doctor_names_the_proxy_without_its_credentials(harness: CliHarness) -> None:
     """Host and port, and whether the base URL is reached through it; the password is in no output."""
     secret = f"http://runner:{PROXY_PASSWORD.replace('/', '%2F')}@127.0.0.1:9"
-    assert proxy_of(shop.ochy("doctor", "--json")) == "none"
-    near = proxy_of(shop.ochy("doctor", "--json", OCHY_PROXY=secret))
+    assert proxy_of(harness.ochy("doctor", "--json")) == "none"
+    near = proxy_of(harness.ochy("doctor", "--json", OCHY_PROXY=secret))
     assert near == "http://127.0.0.1:9, but the base URL is reached without it"
-    far = shop.ochy("doctor", "--json", "--base-url", "https://ochy.example", OCHY_PROXY=secret)
+    far = harness.ochy("doctor", "--json", "--base-url", "https://ochy.example", OCHY_PROXY=secret)
     assert (far.exit_code, proxy_of(far)[:20]) == (1, "http://127.0.0.1:9; ")
     assert "connection to the proxy" in far.stdout
 
@@ -335,32 +348,32 @@ def test_doctor_names_the_proxy_without_its_credentials(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("given", "why"), [(f"http://runner:{PROXY_PASSWORD}@h", "OCHY_PROXY"), ("socks5://h", "SOCKS")]
 )
-def test_a_proxy_flag_takes_no_password(shop: Shop, given: str, why: str) -> None:
+def test_a_proxy_flag_takes_no_password(harness: CliHarness, given: str, why: str) -> None:
     """Every process of the machine can read arguments, so credentials come from the environment."""
-    result = shop.ochy("wait", "a1b2c3d4", "--proxy", given)
-    assert (result.exit_code, why in result.stderr, shop.service.requests) == (2, True, ())
+    result = harness.ochy("wait", "a1b2c3d4", "--proxy", given)
+    assert (result.exit_code, why in result.stderr, harness.service.requests) == (2, True, ())
 
 
-def test_the_proxy_flag_comes_before_the_environment(shop: Shop) -> None:
+def test_the_proxy_flag_comes_before_the_environment(harness: CliHarness) -> None:
     """As the other flags do; `none` turns it off."""
     command = ("doctor", "--json", "--base-url", "https://ochy.example:1", "--proxy")
     assert (
-        proxy_of(shop.ochy(*command, "http://127.0.0.1:9", OCHY_PROXY="http://127.0.0.1:8"))[:18]
+        proxy_of(harness.ochy(*command, "http://127.0.0.1:9", OCHY_PROXY="http://127.0.0.1:8"))[:18]
         == "http://127.0.0.1:9"
     )
-    assert proxy_of(shop.ochy(*command, "none", OCHY_PROXY="http://127.0.0.1:8")) == "none"
+    assert proxy_of(harness.ochy(*command, "none", OCHY_PROXY="http://127.0.0.1:8")) == "none"
 
 
-def test_doctor_finds_a_bad_address(shop: Shop) -> None:
+def test_doctor_finds_a_bad_address(harness: CliHarness) -> None:
     """A base URL without TLS is refused before anything is sent."""
-    result = shop.ochy("doctor", "--json", "--base-url", "http://ochy.example.org")
-    assert (result.exit_code, states(result)["base URL"], shop.service.requests) == (1, "failed", ())
+    result = harness.ochy("doctor", "--json", "--base-url", "http://ochy.example.org")
+    assert (result.exit_code, states(result)["base URL"], harness.service.requests) == (1, "failed", ())
 
 
-def test_doctor_finds_a_proxy_in_trouble(shop: Shop) -> None:
+def test_doctor_finds_a_proxy_in_trouble(harness: CliHarness) -> None:
     """A host that answers with an error page is reached, but the key is neither good nor bad."""
-    shop.faults("GET /webhook", RespondHtml(502))
-    result = shop.ochy("doctor", "--json")
+    harness.faults("GET /webhook", RespondHtml(502))
+    result = harness.ochy("doctor", "--json")
     found = states(result)
     assert (result.exit_code, found["host"], found["key accepted"], found["webhook"]) == (1, "ok", "unknown", "failed")
 
@@ -368,11 +381,11 @@ def test_doctor_finds_a_proxy_in_trouble(shop: Shop) -> None:
 # --- processes ------------------------------------------------------------------------------------
 
 
-def test_a_reader_that_leaves_loses_nothing_that_is_paid(shop: Shop) -> None:
+def test_a_reader_that_leaves_loses_nothing_that_is_paid(harness: CliHarness) -> None:
     """When stdout is closed the run ends without a traceback and names what was paid for and not shown."""
-    words = ("analyze", *QUICK, *shop.clips("a.mp4"), "--view", "side", "--no-journal")
+    words = ("analyze", *FAST_POLLING, *harness.clips("a.mp4"), "--view", "side", "--no-journal")
     command = [sys.executable, "-m", "ochy_async.cli", *words]
-    env = shop.environment()
+    env = harness.environment()
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)  # noqa: S603
     assert child.stdout is not None
     child.stdout.close()
@@ -380,19 +393,28 @@ def test_a_reader_that_leaves_loses_nothing_that_is_paid(shop: Shop) -> None:
     with child, child.stderr:
         told = child.stderr.read()
     assert child.returncode == 1
-    assert f"ochy wait --view side {shop.ids[0]}" in told
+    assert f"ochy wait --view side {harness.ids[0]}" in told
     assert "Traceback" not in told
     assert not leaks(told)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
-def test_bars_stay_off_stdout(shop: Shop, output: Path) -> None:
+def test_bars_stay_off_stdout(harness: CliHarness, output: Path) -> None:
     """With stderr on a terminal there are bars, and stdout in a file is clean JSON all the same."""
     import pty
 
     outer, inner = pty.openpty()
-    command = [sys.executable, "-m", "ochy_async.cli", "analyze", *QUICK, *shop.clips("a.mp4"), "--view", "side"]
-    env = shop.environment(TERM="xterm")
+    command = [
+        sys.executable,
+        "-m",
+        "ochy_async.cli",
+        "analyze",
+        *FAST_POLLING,
+        *harness.clips("a.mp4"),
+        "--view",
+        "side",
+    ]
+    env = harness.environment(TERM="xterm")
     with (output / "stdout").open("w") as out:
         child = subprocess.Popen([*command, "--json"], stdout=out, stderr=inner, env=env)  # noqa: S603
         os.close(inner)
@@ -414,12 +436,12 @@ def _read(terminal: int) -> bytes:
 
 def test_the_emulator_serves_until_it_is_interrupted(output: Path) -> None:
     """It prints what another shell needs, tells what is assumed, and its ledger at the end; exit code 0."""
-    with process("emulator", "--port", "0", "--behaviors", "--credits", "7", folder=output, env={}) as child:
-        eventually(lambda: "export " in (output / "stdout").read_text())
+    with cli_process("emulator", "--port", "0", "--behaviors", "--credits", "7", folder=output, env={}) as child:
+        wait_until(lambda: "export " in (output / "stdout").read_text())
         text = (output / "stdout").read_text()
         (export,) = (line for line in text.splitlines() if line.startswith("export "))
         env = dict(word.split("=", 1) for word in export.split()[1:])
-        result = run("doctor", **env)
+        result = run_cli("doctor", **env)
         child.send_signal(signal.SIGINT)
         code = child.wait(10)
     assert (result.exit_code, code) == (0, 0), result.output
@@ -428,17 +450,17 @@ def test_the_emulator_serves_until_it_is_interrupted(output: Path) -> None:
     assert "0 credits spent on 0 clips, 7 left" in (output / "stdout").read_text()
 
 
-def test_the_emulator_tells_when_its_port_is_taken(shop: Shop) -> None:
+def test_the_emulator_tells_when_its_port_is_taken(harness: CliHarness) -> None:
     """A port in use is a sentence, not a traceback."""
-    port = shop.emulator.url.rpartition(":")[2]
-    result = run("emulator", "--port", port)
+    port = harness.emulator.url.rpartition(":")[2]
+    result = run_cli("emulator", "--port", port)
     assert (result.exit_code, "cannot listen" in result.stderr) == (1, True)
 
 
 def test_the_demo_kills_a_batch_and_pays_once(output: Path) -> None:
     """No key, no terminal, no network: a kill with doubts, a credit for each clip, and plainly nothing of it real."""
     begun = time.monotonic()
-    with process("demo", folder=output, env={}) as child:
+    with cli_process("demo", folder=output, env={}) as child:
         code = child.wait(20)
     text = (output / "stdout").read_text()
     assert (code, time.monotonic() - begun < 20) == (0, True), (output / "stderr").read_text()

@@ -16,7 +16,7 @@ import pytest
 
 from ochy_async.emulator import DisconnectAfter, FaultPlan, FaultRule, Throttle
 from tests.conftest import CLIP, world
-from tests.support.cli_harness import QUICK, START, Shop, opened
+from tests.support.cli_harness import FAST_POLLING, START, CliHarness, cli_harness
 
 if sys.platform == "win32":
     pytest.skip("needs the pseudo-terminals of POSIX", allow_module_level=True)
@@ -36,12 +36,14 @@ COUNTED = pytest.mark.parametrize("count", [3, 30])
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Generator[Shop]:
+def harness(tmp_path: Path) -> Generator[CliHarness]:
     """A shop that takes about half a second for an analysis, after a while in its queue; some of them fail."""
     folder = tmp_path / "clips"
     folder.mkdir()
-    settings = world(queueing=0.2, durations=(0.3, 0.8), slots=6, failing_clips={"clip-01.mp4"})
-    with opened(settings, folder) as it:
+    settings = world(
+        queue_seconds=0.2, analysis_seconds=(0.3, 0.8), concurrent_analyses=6, failing_clips={"clip-01.mp4"}
+    )
+    with cli_harness(settings, folder) as it:
         it.emulator.faults = FaultPlan([FaultRule(START, Throttle(40_000, side="upload"), times=100)])
         yield it
 
@@ -52,16 +54,16 @@ def said(tmp_path: Path) -> Path:
     return tmp_path / "said"
 
 
-def some_clips(shop: Shop, count: int) -> tuple[str, ...]:
+def some_clips(harness: CliHarness, count: int) -> tuple[str, ...]:
     """So many clips, one of which fails at the vendor's, and for the rest names that are long and wide."""
     wide = WIDE[: max(1, min(len(WIDE), count - 2))]
-    return tuple(shop.clips(*(f"clip-{number:02}.mp4" for number in range(count - len(wide))), *wide))
+    return tuple(harness.clips(*(f"clip-{number:02}.mp4" for number in range(count - len(wide))), *wide))
 
 
-def analyzing(shop: Shop, it: Terminal, *args: str, **how: Any) -> Any:
+def analyzing(harness: CliHarness, it: Terminal, *args: str, **how: Any) -> Any:
     env = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "CI", "COLUMNS", "LINES")}
-    env |= {"TERM": "xterm-256color", **shop.environment(), **how.pop("env", {})}
-    return it.running("analyze", *QUICK, *SIDE, *args, env=env, **how)
+    env |= {"TERM": "xterm-256color", **harness.environment(), **how.pop("env", {})}
+    return it.running("analyze", *FAST_POLLING, *SIDE, *args, env=env, **how)
 
 
 # --- nothing is lost ------------------------------------------------------------------------------
@@ -69,14 +71,16 @@ def analyzing(shop: Shop, it: Terminal, *args: str, **how: Any) -> Any:
 
 @COUNTED
 @SIZED
-def test_nothing_that_was_printed_is_lost(columns: int, lines: int, count: int, shop: Shop, said: Path) -> None:
+def test_nothing_that_was_printed_is_lost(
+    columns: int, lines: int, count: int, harness: CliHarness, said: Path
+) -> None:
     """Older lines, refused clips with their reasons, a failed one, results and the summary: in order, once."""
-    clips = (*some_clips(shop, count), str(shop.folder / "not there.mp4"))
-    (shop.folder / "empty.mp4").write_bytes(b"")
-    (shop.folder / "a text.txt").write_text("no video")
-    clips += (str(shop.folder / "empty.mp4"), str(shop.folder / "a text.txt"))
+    clips = (*some_clips(harness, count), str(harness.folder / "not there.mp4"))
+    (harness.folder / "empty.mp4").write_bytes(b"")
+    (harness.folder / "a text.txt").write_text("no video")
+    clips += (str(harness.folder / "empty.mp4"), str(harness.folder / "a text.txt"))
     with terminal(columns, lines, said) as it:
-        with analyzing(shop, it, *clips) as child:
+        with analyzing(harness, it, *clips) as child:
             code = it.ended(child)
         assert code == 1, str(it)
         it.check()
@@ -85,33 +89,33 @@ def test_nothing_that_was_printed_is_lost(columns: int, lines: int, count: int, 
 
 
 @SIZED
-def test_tables_stand_whole(columns: int, lines: int, shop: Shop, said: Path) -> None:
+def test_tables_stand_whole(columns: int, lines: int, harness: CliHarness, said: Path) -> None:
     """Few clips are shown in tables of their own, and no bar runs through one."""
     with terminal(columns, lines, said) as it:
-        with analyzing(shop, it, *some_clips(shop, 3), "--calculated") as child:
+        with analyzing(harness, it, *some_clips(harness, 3), "--calculated") as child:
             it.ended(child)
         it.check()
-        assert all(it.text.count(f"analysis{each}") >= 1 for each in shop.ids), str(it)
+        assert all(it.text.count(f"analysis{each}") >= 1 for each in harness.ids), str(it)
         assert it.text.count("groundcontacttime") == 2, str(it)
 
 
 @SIZED
 def test_what_a_folder_journal_and_verbose_tell(
-    columns: int, lines: int, shop: Shop, tmp_path: Path, said: Path
+    columns: int, lines: int, harness: CliHarness, tmp_path: Path, said: Path
 ) -> None:
     """Routine lines by the dozen pass above the bars, one after the other."""
-    some_clips(shop, 30)
+    some_clips(harness, 30)
     with terminal(columns, lines, said) as it:
-        with analyzing(shop, it, str(shop.folder), "--out", str(tmp_path / "results"), "-v") as child:
+        with analyzing(harness, it, str(harness.folder), "--out", str(tmp_path / "results"), "-v") as child:
             it.ended(child)
         it.check()
         assert it.said.read_text().count("started and paid for") == 30
 
 
-def test_a_log_passes_above_the_bars(shop: Shop, said: Path) -> None:
+def test_a_log_passes_above_the_bars(harness: CliHarness, said: Path) -> None:
     """With `--debug` the library's log comes from wherever it comes; it tears nothing."""
     with terminal(80, 24, said) as it:
-        with analyzing(shop, it, *some_clips(shop, 30), "--debug") as child:
+        with analyzing(harness, it, *some_clips(harness, 30), "--debug") as child:
             it.ended(child)
         it.check()
         assert it.text.count("DEBUGPOST/analysis/start:HTTP202") == 30, str(it)
@@ -155,10 +159,10 @@ def test_all_of_the_demo_is_still_there(said: Path) -> None:
 # --- streams --------------------------------------------------------------------------------------
 
 
-def test_results_in_a_file_and_progress_on_the_terminal(shop: Shop, said: Path, tmp_path: Path) -> None:
+def test_results_in_a_file_and_progress_on_the_terminal(harness: CliHarness, said: Path, tmp_path: Path) -> None:
     """Bars are seen, each end has a line with its score, and the file holds JSON only."""
     with terminal(80, 24, said) as it, (tmp_path / "out").open("w") as out:
-        with analyzing(shop, it, *some_clips(shop, 5), "--json", stdout=out) as child:
+        with analyzing(harness, it, *some_clips(harness, 5), "--json", stdout=out) as child:
             it.until(lambda: "of 5 clips" in it.on_screen)
             it.ended(child)
         found = [json.loads(line)["outcome"] for line in (tmp_path / "out").read_text().splitlines()]
@@ -170,33 +174,33 @@ def test_results_in_a_file_and_progress_on_the_terminal(shop: Shop, said: Path, 
         assert it.text.startswith(bare("".join(BEFORE))), str(it)
 
 
-def test_progress_in_a_file_and_results_on_the_terminal(shop: Shop, said: Path, tmp_path: Path) -> None:
+def test_progress_in_a_file_and_results_on_the_terminal(harness: CliHarness, said: Path, tmp_path: Path) -> None:
     """Plain lines in the file, without anything that only a terminal understands, and results on the screen."""
     with terminal(80, 24, said) as it, (tmp_path / "err").open("w") as err:
-        with analyzing(shop, it, *some_clips(shop, 5), stderr=err) as child:
+        with analyzing(harness, it, *some_clips(harness, 5), stderr=err) as child:
             it.ended(child)
         told = (tmp_path / "err").read_text()
         assert ("\x1b" in told, told.count(" of 5, ")) == (False, 5)
         assert "score" not in told  # a log of some machine is no place for health data
-        assert all(it.text.count(each) == 1 for each in shop.ids if f"{each} failed" not in told), str(it)
+        assert all(it.text.count(each) == 1 for each in harness.ids if f"{each} failed" not in told), str(it)
         assert "\x1b[?25l" not in it.received.decode()
 
 
 @pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "dumb"}, {"CI": "true"}], ids=str)
-def test_some_terminals_get_plain_lines(env: dict[str, str], shop: Shop, said: Path) -> None:
+def test_some_terminals_get_plain_lines(env: dict[str, str], harness: CliHarness, said: Path) -> None:
     """Who wants no colors, cannot draw, or is the log of a machine has no bars."""
-    plainly(shop, said, env=env)
+    plainly(harness, said, env=env)
 
 
 @pytest.mark.parametrize("flag", ["--no-progress", "--quiet"])
-def test_who_asks_gets_plain_lines(flag: str, shop: Shop, said: Path) -> None:
+def test_who_asks_gets_plain_lines(flag: str, harness: CliHarness, said: Path) -> None:
     """Nothing is drawn that is taken away again."""
-    plainly(shop, said, flag)
+    plainly(harness, said, flag)
 
 
-def plainly(shop: Shop, said: Path, *args: str, **how: Any) -> None:
+def plainly(harness: CliHarness, said: Path, *args: str, **how: Any) -> None:
     with terminal(80, 24, said) as it:
-        with analyzing(shop, it, *some_clips(shop, 5), *args, **how) as child:
+        with analyzing(harness, it, *some_clips(harness, 5), *args, **how) as child:
             it.ended(child)
         it.check()
         assert not re.search(rb"\x1b\[[0-9]*[A-HJKhl]", it.received), it.received
@@ -206,19 +210,19 @@ def plainly(shop: Shop, said: Path, *args: str, **how: Any) -> None:
 
 
 @pytest.fixture
-def slow_shop(tmp_path: Path) -> Generator[Shop]:
+def slow_harness(tmp_path: Path) -> Generator[CliHarness]:
     """A shop whose analyses take a day."""
     folder = tmp_path / "clips"
     folder.mkdir()
-    with opened(world(durations=(86_400, 86_400), slots=50, listing_lag=3600), folder) as it:
+    with cli_harness(world(analysis_seconds=(86_400, 86_400), concurrent_analyses=50, listing_lag=3600), folder) as it:
         yield it
 
 
 @SIZED
-def test_the_first_interrupt_leaves_all_in_order(columns: int, lines: int, shop: Shop, said: Path) -> None:
+def test_the_first_interrupt_leaves_all_in_order(columns: int, lines: int, harness: CliHarness, said: Path) -> None:
     """Ctrl-C once: what is under way is brought to its end, and the ^C of the terminal itself tears nothing."""
     with terminal(columns, lines, said) as it:
-        with analyzing(shop, it, *some_clips(shop, 30), "--in-flight", "12") as child:
+        with analyzing(harness, it, *some_clips(harness, 30), "--in-flight", "12") as child:
             it.until(lambda: "0.7" in it.text or "0.8" in it.text)
             it.type("\x03")
             code = it.ended(child)
@@ -228,11 +232,13 @@ def test_the_first_interrupt_leaves_all_in_order(columns: int, lines: int, shop:
 
 
 @SIZED
-def test_the_second_interrupt_leaves_no_half_bar(columns: int, lines: int, slow_shop: Shop, said: Path) -> None:
+def test_the_second_interrupt_leaves_no_half_bar(
+    columns: int, lines: int, slow_harness: CliHarness, said: Path
+) -> None:
     """Ctrl-C twice: the bars are gone at once, and what is left to do stands there."""
     with terminal(columns, lines, said) as it:
-        with analyzing(slow_shop, it, *some_clips(slow_shop, 30)) as child:
-            it.until(lambda: "waiting" in it.on_screen and len(slow_shop.ids) > 10)
+        with analyzing(slow_harness, it, *some_clips(slow_harness, 30)) as child:
+            it.until(lambda: "waiting" in it.on_screen and len(slow_harness.ids) > 10)
             it.type("\x03")
             it.until(lambda: "Stopping" in it.text)
             it.type("\x03")
@@ -243,10 +249,10 @@ def test_the_second_interrupt_leaves_no_half_bar(columns: int, lines: int, slow_
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_from_elsewhere(number: signal.Signals, slow_shop: Shop, said: Path) -> None:
+def test_a_signal_from_elsewhere(number: signal.Signals, slow_harness: CliHarness, said: Path) -> None:
     """SIGTERM does as Ctrl-C."""
     with terminal(80, 24, said) as it:
-        with analyzing(slow_shop, it, *some_clips(slow_shop, 30)) as child:
+        with analyzing(slow_harness, it, *some_clips(slow_harness, 30)) as child:
             it.until(lambda: "waiting" in it.on_screen)
             child.send_signal(number)
             it.until(lambda: "Stopping" in it.text)
@@ -256,10 +262,10 @@ def test_a_signal_from_elsewhere(number: signal.Signals, slow_shop: Shop, said: 
         it.check()
 
 
-def test_a_kill_leaves_the_cursor(slow_shop: Shop, said: Path) -> None:
+def test_a_kill_leaves_the_cursor(slow_harness: CliHarness, said: Path) -> None:
     """Whoever is killed cannot clean up: the bars stay, but what stood above them does too, and the cursor is there."""
     with terminal(80, 24, said) as it:
-        with analyzing(slow_shop, it, *some_clips(slow_shop, 30)) as child:
+        with analyzing(slow_harness, it, *some_clips(slow_harness, 30)) as child:
             it.until(lambda: "waiting" in it.on_screen)
             child.kill()
             it.ended(child)
@@ -268,7 +274,7 @@ def test_a_kill_leaves_the_cursor(slow_shop: Shop, said: Path) -> None:
 
 
 @SIZED
-def test_a_crash_leaves_the_terminal_in_order(columns: int, lines: int, shop: Shop, said: Path) -> None:
+def test_a_crash_leaves_the_terminal_in_order(columns: int, lines: int, harness: CliHarness, said: Path) -> None:
     """A fault of ours, in the midst of a run: the bars are gone and its traceback is whole."""
     crash = """
 import ochy_async.cli.output_options as output
@@ -277,7 +283,7 @@ def crash(outcome):
 output.line_about = crash
 """
     with terminal(columns, lines, said) as it:
-        with analyzing(shop, it, *some_clips(shop, 30), patch=crash) as child:
+        with analyzing(harness, it, *some_clips(harness, 30), patch=crash) as child:
             code = it.ended(child)
         assert code == 1, str(it)
         assert it.text.startswith(bare("".join(BEFORE))), str(it)
@@ -286,11 +292,11 @@ output.line_about = crash
         assert it.cursor_visible, str(it)
 
 
-def test_an_error_of_the_run_is_told_below_everything(shop: Shop, said: Path) -> None:
+def test_an_error_of_the_run_is_told_below_everything(harness: CliHarness, said: Path) -> None:
     """The key is refused in the midst of a run: the words stand there whole, and no bar is left."""
     with terminal(80, 24, said) as it:
         env = {"OCHY_API_KEY": "another key"}
-        with analyzing(shop, it, *some_clips(shop, 5), env=env) as child:
+        with analyzing(harness, it, *some_clips(harness, 5), env=env) as child:
             code = it.ended(child)
         assert code == 3, str(it)
         it.check()
@@ -300,14 +306,14 @@ def test_an_error_of_the_run_is_told_below_everything(shop: Shop, said: Path) ->
 
 
 @pytest.mark.parametrize("size", [(120, 40), (80, 50), (80, 12), (100, 6)], ids=str)
-def test_another_size_loses_nothing_that_lasts(size: tuple[int, int], shop: Shop, said: Path) -> None:
+def test_another_size_loses_nothing_that_lasts(size: tuple[int, int], harness: CliHarness, said: Path) -> None:
     """A window that is drawn larger or lower may leave a half bar, but every line that lasts is there, in order.
 
     Terminals differ in what they do with rows that are wider than the new window, so none is made narrower here.
     """
     with terminal(80, 24, said) as it:
-        with analyzing(shop, it, *some_clips(shop, 30), "-v") as child:
-            it.until(lambda: "of 30 clips" in it.on_screen and len(shop.ids) > 5)
+        with analyzing(harness, it, *some_clips(harness, 30), "-v") as child:
+            it.until(lambda: "of 30 clips" in it.on_screen and len(harness.ids) > 5)
             it.resize(*size)
             it.ended(child)
         at = 0
@@ -319,11 +325,11 @@ def test_another_size_loses_nothing_that_lasts(size: tuple[int, int], shop: Shop
 
 
 @SIZED
-def test_rows_fit_the_screen(columns: int, lines: int, slow_shop: Shop, said: Path) -> None:
+def test_rows_fit_the_screen(columns: int, lines: int, slow_harness: CliHarness, said: Path) -> None:
     """At most half of the rows are bars, then the rest is counted; none is wider than the screen, whatever its name."""
     with terminal(columns, lines, said) as it:
-        with analyzing(slow_shop, it, *reversed(some_clips(slow_shop, 30))) as child:
-            it.until(lambda: len(slow_shop.ids) == 30)
+        with analyzing(slow_harness, it, *reversed(some_clips(slow_harness, 30))) as child:
+            it.until(lambda: len(slow_harness.ids) == 30)
             it.until(lambda: re.search(r"analyzing(.|\n)*\n\+ \d+ more: .*$", it.on_screen.rstrip()))
             bars = it.on_screen.rstrip().splitlines()
             child.kill()
@@ -334,12 +340,12 @@ def test_rows_fit_the_screen(columns: int, lines: int, slow_shop: Shop, said: Pa
         assert len(shown) >= len(drawn) - 2, str(it)
 
 
-def test_a_doubt_is_shown_while_it_is_looked_up(slow_shop: Shop, said: Path) -> None:
+def test_a_doubt_is_shown_while_it_is_looked_up(slow_harness: CliHarness, said: Path) -> None:
     """Which lookup of how many, how long it may take, and that one may leave; what lasts says it once."""
-    slow_shop.faults(START, DisconnectAfter(charged=True))
-    slow_shop.clips("doubt.mp4")
+    slow_harness.faults(START, DisconnectAfter(charged=True))
+    slow_harness.clips("doubt.mp4")
     with terminal(80, 24, said) as it:
-        with analyzing(slow_shop, it, str(slow_shop.folder), "--out", str(slow_shop.folder / "out")) as child:
+        with analyzing(slow_harness, it, str(slow_harness.folder), "--out", str(slow_harness.folder / "out")) as child:
             it.until(lambda: re.search(r"doubt.mp4 +lookup \d of \d, \d+ s left; Ctrl-C is safe", it.on_screen))
             child.send_signal(signal.SIGINT)
             it.ended(child)
@@ -347,19 +353,19 @@ def test_a_doubt_is_shown_while_it_is_looked_up(slow_shop: Shop, said: Path) -> 
         assert not re.search(r"lookup\dof", it.text), str(it)
 
 
-def test_uploads_have_a_speed(slow_shop: Shop, said: Path) -> None:
+def test_uploads_have_a_speed(slow_harness: CliHarness, said: Path) -> None:
     """Per cent and bytes per second are whole."""
-    slow_shop.faults(START, Throttle(3_000_000, side="upload"))
-    (slow_shop.folder / "large.mp4").write_bytes(CLIP + bytes(20_000_000))
-    with terminal(80, 24, said) as it, analyzing(slow_shop, it, str(slow_shop.folder)) as child:
+    slow_harness.faults(START, Throttle(3_000_000, side="upload"))
+    (slow_harness.folder / "large.mp4").write_bytes(CLIP + bytes(20_000_000))
+    with terminal(80, 24, said) as it, analyzing(slow_harness, it, str(slow_harness.folder)) as child:
         it.until(lambda: re.search(r"large.mp4 +uploading +━+╺?╸?━* +\d+ %  \d+(\.\d+)? [kM]B/s", it.on_screen))
         child.kill()
 
 
-def test_quiet_tells_what_must_be_acted_on(shop: Shop, said: Path) -> None:
+def test_quiet_tells_what_must_be_acted_on(harness: CliHarness, said: Path) -> None:
     """Results and failures; no counts, no advice, no warnings."""
     with terminal(80, 24, said) as it:
-        with analyzing(shop, it, *some_clips(shop, 5), "--quiet") as child:
+        with analyzing(harness, it, *some_clips(harness, 5), "--quiet") as child:
             assert it.ended(child) == 1
         it.check()
         told = it.said.read_text().splitlines()
@@ -367,11 +373,11 @@ def test_quiet_tells_what_must_be_acted_on(shop: Shop, said: Path) -> None:
     assert (len(told), len(failed)) == (5, 1), told
 
 
-def test_drawing_is_no_storm(shop: Shop, said: Path) -> None:
+def test_drawing_is_no_storm(harness: CliHarness, said: Path) -> None:
     """Thousands of events a second are drawn some eight times a second, and a burst of lines no more often."""
     begun = time.monotonic()
     with terminal(80, 24, said) as it:
-        with analyzing(shop, it, *some_clips(shop, 30), "-v") as child:
+        with analyzing(harness, it, *some_clips(harness, 30), "-v") as child:
             it.ended(child)
         seconds = time.monotonic() - begun
         drawn = it.received.count(b"of 30 clips")

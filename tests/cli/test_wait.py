@@ -14,7 +14,7 @@ from ochy_async.batch.output.records import record
 from ochy_async.emulator import FaultEffect, Respond
 from ochy_async.emulator.handlers import STORAGE
 from tests.conftest import world
-from tests.support.cli_harness import QUICK, START, Shop, lines, opened
+from tests.support.cli_harness import FAST_POLLING, START, CliHarness, cli_harness, json_lines
 
 KEEP = ("--keep", "raw-data", "--keep", "thumbnail", "--keep", "video")
 NAMES = ("results.json", "calculated.json", "raw_data.json", "thumbnail.jpg", "output_video.mp4")
@@ -22,23 +22,23 @@ STORED = f"GET {STORAGE}"
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Generator[Shop]:
+def harness(tmp_path: Path) -> Generator[CliHarness]:
     """A shop whose analyses take a fraction of a second."""
-    with opened(world(queueing=0.05, durations=(0.1, 0.2)), tmp_path) as it:
+    with cli_harness(world(queue_seconds=0.05, analysis_seconds=(0.1, 0.2)), tmp_path) as it:
         yield it
 
 
 @pytest.fixture
-def slow_shop(tmp_path: Path) -> Generator[Shop]:
+def slow_harness(tmp_path: Path) -> Generator[CliHarness]:
     """A shop whose analyses take a day."""
-    with opened(world(durations=(86_400, 86_400)), tmp_path) as it:
+    with cli_harness(world(analysis_seconds=(86_400, 86_400)), tmp_path) as it:
         yield it
 
 
-def started(shop: Shop, *names: str) -> list[str]:
+def started(harness: CliHarness, *names: str) -> list[str]:
     """The ids of analyses that were paid for."""
-    assert shop.analyze(*shop.clips(*names), "--view", "side").exit_code == 0
-    return shop.ids
+    assert harness.analyze(*harness.clips(*names), "--view", "side").exit_code == 0
+    return harness.ids
 
 
 def rows(out: Path) -> list[dict[str, str]]:
@@ -46,57 +46,57 @@ def rows(out: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_files_and_tables_are_kept_as_a_batch_keeps_them(shop: Shop, tmp_path: Path) -> None:
+def test_files_and_tables_are_kept_as_a_batch_keeps_them(harness: CliHarness, tmp_path: Path) -> None:
     """Five files an analysis and a row each, in the order of the ids; without links, and fetched once."""
-    ids, out = started(shop, "a.mp4", "b.mp4"), tmp_path / "out"
-    result = shop.ochy("wait", *QUICK, *ids, "--out", str(out), *KEEP, "--json")
+    ids, out = started(harness, "a.mp4", "b.mp4"), tmp_path / "out"
+    result = harness.ochy("wait", *FAST_POLLING, *ids, "--out", str(out), *KEEP, "--json")
     assert result.exit_code == 0, result.output
     names = {f"{each}.{name}" for each in ids for name in NAMES}
     assert {path.name for path in out.iterdir()} == {*names, "results.csv", "results.jsonl"}
     assert {row["analysis_id"] for row in rows(out)} == set(ids)
     assert all(float(row["cadence_steps_per_min"]) > 100 for row in rows(out))
     kept = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
-    assert sorted(kept, key=str) == sorted(lines(result), key=str)
+    assert sorted(kept, key=str) == sorted(json_lines(result), key=str)
     assert all(list(each) == list(record(outcome="analyzed")) for each in kept)
     assert "://" not in (out / "results.jsonl").read_text()
-    before = shop.service.count(STORED)
-    assert shop.ochy("wait", *QUICK, *ids, "--out", str(out), *KEEP).exit_code == 0
-    assert shop.service.count(STORED) == before
+    before = harness.service.count(STORED)
+    assert harness.ochy("wait", *FAST_POLLING, *ids, "--out", str(out), *KEEP).exit_code == 0
+    assert harness.service.count(STORED) == before
     assert len(rows(out)) == 2
     assert str(out) in result.stderr
-    assert len(shop.ids) == 2
+    assert len(harness.ids) == 2
 
 
-def test_what_a_batch_left_is_completed_in_its_folder(slow_shop: Shop, tmp_path: Path) -> None:
+def test_what_a_batch_left_is_completed_in_its_folder(slow_harness: CliHarness, tmp_path: Path) -> None:
     """The row keeps its clip and the user's columns; the batch, run again, fetches nothing that is there."""
-    shop, out = slow_shop, tmp_path / "out"
-    shop.clips("a.mp4")
-    manifest = shop.folder / "runners.csv"
+    harness, out = slow_harness, tmp_path / "out"
+    harness.clips("a.mp4")
+    manifest = harness.folder / "runners.csv"
     manifest.write_text("file,view,height,trial\na.mp4,side,1.6,x\n")
     words = (str(manifest), "--out", str(out), *KEEP)
-    assert shop.analyze(*words, "--timeout", "0.3").exit_code == 1
+    assert harness.analyze(*words, "--timeout", "0.3").exit_code == 1
     assert [row["outcome"] for row in rows(out)] == ["unfinished"]
-    shop.skipped[0] = 100_000
-    assert shop.ochy("wait", *QUICK, *shop.ids, "--out", str(out), *KEEP).exit_code == 0
+    harness.skipped[0] = 100_000
+    assert harness.ochy("wait", *FAST_POLLING, *harness.ids, "--out", str(out), *KEEP).exit_code == 0
     (row,) = rows(out)
     assert (row["outcome"], row["height_m"], row["trial"], row["reason"]) == ("analyzed", "1.6", "x", "")
     assert row["file"].endswith("a.mp4")
-    before = shop.service.count(STORED)
-    assert shop.analyze(*words).exit_code == 0
-    assert shop.service.count(STORED) == before
-    assert shop.service.count(START) == 1
+    before = harness.service.count(STORED)
+    assert harness.analyze(*words).exit_code == 0
+    assert harness.service.count(STORED) == before
+    assert harness.service.count(START) == 1
     assert len([path for path in out.iterdir() if path.name.endswith(NAMES)]) == len(NAMES)
 
 
-def test_files_that_have_a_clips_name_are_found_by_their_id(shop: Shop, tmp_path: Path) -> None:
+def test_files_that_have_a_clips_name_are_found_by_their_id(harness: CliHarness, tmp_path: Path) -> None:
     """Nothing is fetched that a batch has kept."""
     out = tmp_path / "out"
-    assert shop.analyze(*shop.clips("morning-run.mp4"), "--view", "side", "--out", str(out), *KEEP).exit_code == 0
-    before = shop.service.count(STORED)
-    result = shop.ochy("wait", *QUICK, *shop.ids, "--out", str(out), *KEEP, "--json")
-    (told,) = lines(result)
-    assert shop.service.count(STORED) == before
-    assert [Path(each).name for each in told["files"]] == [f"morning-run.{shop.ids[0]}.{name}" for name in NAMES]
+    assert harness.analyze(*harness.clips("morning-run.mp4"), "--view", "side", "--out", str(out), *KEEP).exit_code == 0
+    before = harness.service.count(STORED)
+    result = harness.ochy("wait", *FAST_POLLING, *harness.ids, "--out", str(out), *KEEP, "--json")
+    (told,) = json_lines(result)
+    assert harness.service.count(STORED) == before
+    assert [Path(each).name for each in told["files"]] == [f"morning-run.{harness.ids[0]}.{name}" for name in NAMES]
 
 
 class Cut:
@@ -106,29 +106,29 @@ class Cut:
         return FaultEffect(keep=20_000, answer_rate=200_000)
 
 
-def test_a_download_that_broke_off_is_taken_up(shop: Shop, tmp_path: Path) -> None:
+def test_a_download_that_broke_off_is_taken_up(harness: CliHarness, tmp_path: Path) -> None:
     """By the next `ochy wait`; until then it is missing, with the reason, and the results are there."""
-    (analysis_id,), out = started(shop, "a.mp4"), tmp_path / "out"
-    shop.faults(STORED, Cut(), times=20)
-    words = ("wait", *QUICK, analysis_id, "--out", str(out), "--keep", "video", "--json")
-    broken = shop.ochy(*words)
-    (told,) = lines(broken)
+    (analysis_id,), out = started(harness, "a.mp4"), tmp_path / "out"
+    harness.faults(STORED, Cut(), times=20)
+    words = ("wait", *FAST_POLLING, analysis_id, "--out", str(out), "--keep", "video", "--json")
+    broken = harness.ochy(*words)
+    (told,) = json_lines(broken)
     assert (broken.exit_code, told["outcome"], told["missing"]) == (1, "analyzed", ["output_video"])
     assert told["reason"]
     assert rows(out)[0]["total_score"]
     assert [path.stat().st_size for path in out.glob("*.part")] > [0], list(out.iterdir())
-    shop.emulator.faults = None
-    assert shop.ochy(*words).exit_code == 0
+    harness.emulator.faults = None
+    assert harness.ochy(*words).exit_code == 0
     assert (out / f"{analysis_id}.output_video.mp4").read_bytes()[4:8] == b"ftyp"
     assert not list(out.glob("*.part"))
 
 
-def test_what_is_not_collected_takes_no_row_away(shop: Shop, tmp_path: Path) -> None:
+def test_what_is_not_collected_takes_no_row_away(harness: CliHarness, tmp_path: Path) -> None:
     """An analysis whose results cannot be had this time is a row that says so; those of others stay."""
-    ids, out = started(shop, "a.mp4", "b.mp4"), tmp_path / "out"
-    assert shop.ochy("wait", *QUICK, ids[0], "--out", str(out)).exit_code == 0
-    shop.faults("GET */results", Respond(418), times=20)
-    assert shop.ochy("wait", *QUICK, ids[1], "--out", str(out)).exit_code == 1
+    ids, out = started(harness, "a.mp4", "b.mp4"), tmp_path / "out"
+    assert harness.ochy("wait", *FAST_POLLING, ids[0], "--out", str(out)).exit_code == 0
+    harness.faults("GET */results", Respond(418), times=20)
+    assert harness.ochy("wait", *FAST_POLLING, ids[1], "--out", str(out)).exit_code == 1
     assert {row["analysis_id"]: row["outcome"] for row in rows(out)} == {ids[0]: "analyzed", ids[1]: "unfinished"}
 
 
@@ -137,12 +137,12 @@ def test_what_is_not_collected_takes_no_row_away(shop: Shop, tmp_path: Path) -> 
     [(("--keep", "video"), "--keep video: needs a folder"), (("--out", "taken/out"), "cannot be written")],
 )
 def test_nonsense_is_told_before_anything_is_asked(
-    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], told: str
+    harness: CliHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], told: str
 ) -> None:
     """No folder, or one that cannot be."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "taken").write_text("")
-    result: Any = shop.ochy("wait", "x", *words)
+    result: Any = harness.ochy("wait", "x", *words)
     assert result.exit_code != 0
     assert told in result.stderr
-    assert not shop.service.requests
+    assert not harness.service.requests

@@ -11,7 +11,7 @@ from ochy_async.emulator.assessments import back_view_results, side_view_results
 from ochy_async.emulator.biomechanics.runner import Runner
 from ochy_async.emulator.calculated_data import back_view_calculated
 from ochy_async.emulator.exercises import EXERCISE_KEYS, exercises
-from tests.support.athletes import SIDES, a_runner, runners, scored, some
+from tests.support.simulated_runners import SIDES, few_examples, make_runner, runners, scored
 
 SIDE_PARTS = {"arm", "back_cycle", "foot", "forward_cycle", "head", "trunk"}
 BACK_PARTS = {"knee_adduction", "pelvic_drop", "pronation"}
@@ -20,7 +20,7 @@ BACK_PARTS = {"knee_adduction", "pelvic_drop", "pronation"}
 # Scores
 
 
-@some
+@few_examples
 @given(runners)
 def test_scores_lie_between_0_and_1(runner: Runner) -> None:
     """Every score is a share."""
@@ -37,32 +37,32 @@ def test_scores_lie_between_0_and_1(runner: Runner) -> None:
 )
 def test_score_falls_from_good_over_okay(elbow: float, score: float) -> None:
     """An elbow of 83° is best; the edge of good is worth 0.75, the edge of okay 0.5."""
-    content = side_view_results(attrs.evolve(a_runner(), elbow_angle=elbow), language="en")["analysis_content"]
+    content = side_view_results(attrs.evolve(make_runner(), elbow_angle=elbow), language="en")["analysis_content"]
     assert content["arm"]["score_number"] == pytest.approx(score, abs=0.002)
 
 
 @pytest.mark.parametrize(("pronation", "score"), [(2.75, 1.0), (5.5, 0.75), (6.5, 0.625), (7.5, 0.5), (13, 0.0)])
 def test_score_knows_ranges_that_only_adjoin(pronation: float, score: float) -> None:
     """The okay range of pronation begins where good ends, at 5.5°, and there the score goes on without a jump."""
-    runner = attrs.evolve(a_runner(), left=attrs.evolve(a_runner().left, pronation=pronation))
+    runner = attrs.evolve(make_runner(), left=attrs.evolve(make_runner().left, pronation=pronation))
     content = back_view_results(runner, language="en", full_body=False)["analysis_content"]
     assert content["pronation"]["left"]["score_number"] == pytest.approx(score)
 
 
 def test_side_view_has_its_parts() -> None:
     """A side view scores six parts, tells how the foot lands, and names a style."""
-    answer = side_view_results(a_runner(), language="en")
+    answer = side_view_results(make_runner(), language="en")
     assert set(answer) == {"analysis_content", "running_styles", "total_score"}
     assert set(answer["analysis_content"]) == SIDE_PARTS
     assert set(answer["running_styles"]) == {"title", "animal", "percentage", "summary"}
     foot = answer["analysis_content"]["foot"]
-    assert foot["foot_strike_pattern"] == a_runner().strike_pattern
+    assert foot["foot_strike_pattern"] == make_runner().strike_pattern
     assert foot["texts"]["overstride_title"] == "Overstride"
 
 
 def test_ranges_of_the_sheet_are_kept() -> None:
     """Okay encloses good for the arms and adjoins it for the back cycle."""
-    content = side_view_results(a_runner(), language="en")["analysis_content"]
+    content = side_view_results(make_runner(), language="en")["analysis_content"]
     ranges = {part: (content[part]["range_good"], content[part]["range_okay"]) for part in ("arm", "back_cycle")}
     assert ranges == {"arm": ([78, 88], [74, 92]), "back_cycle": ([0, 98], [98, 107])}
 
@@ -70,23 +70,23 @@ def test_ranges_of_the_sheet_are_kept() -> None:
 @pytest.mark.parametrize(("full_body", "parts"), [(True, BACK_PARTS), (False, {"pronation"})])
 def test_half_a_body_leaves_only_pronation(full_body: bool, parts: set[str]) -> None:
     """Without the full body a back view shows pronation only, of both legs."""
-    content = back_view_results(a_runner(), language="en", full_body=full_body)["analysis_content"]
+    content = back_view_results(make_runner(), language="en", full_body=full_body)["analysis_content"]
     assert set(content) == parts
     assert all(tuple(item) == SIDES for item in content.values())
-    cycle = back_view_calculated(a_runner(), full_body=full_body)["gait_cycle"]
+    cycle = back_view_calculated(make_runner(), full_body=full_body)["gait_cycle"]
     assert all(set(cycle[side]["stance_mean"]) == parts for side in SIDES)
 
 
 def test_back_view_texts_have_their_keys() -> None:
     """Each leg's texts say which side they are about, and explain."""
-    content = back_view_results(a_runner(), language="en", full_body=True)["analysis_content"]
+    content = back_view_results(make_runner(), language="en", full_body=True)["analysis_content"]
     for side in SIDES:
         texts = content["pelvic_drop"][side]["texts"]
         assert set(texts) == {"explanation", "position", "recap", "search_key", "side", "title"}
         assert texts["side"] == side
 
 
-@some
+@few_examples
 @given(runners)
 def test_search_keys_of_texts_have_exercises(runner: Runner) -> None:
     """Whatever key an analysis names, exercises can be asked for it."""
@@ -102,19 +102,19 @@ def test_search_keys_of_texts_have_exercises(runner: Runner) -> None:
 
 def test_french_is_spoken() -> None:
     """French texts are French."""
-    content = side_view_results(a_runner(), language="fr")["analysis_content"]
+    content = side_view_results(make_runner(), language="fr")["analysis_content"]
     assert content["head"]["texts"]["title"] == "Tête"
 
 
 @pytest.mark.parametrize("language", ["de", "zh", "ko", "pt", "es", "it", "ja", "tlh", ""])
 def test_language_without_texts_falls_back_to_english(language: str) -> None:
     """A language that nobody has written is answered in English."""
-    runner = a_runner()
+    runner = make_runner()
     assert side_view_results(runner, language=language) == side_view_results(runner, language="en")
     assert exercises(EXERCISE_KEYS, language=language) == exercises(EXERCISE_KEYS, language="en")
 
 
-@some
+@few_examples
 @given(runners)
 def test_french_lacks_no_text(runner: Runner) -> None:
     """Whatever is found in a runner can be said in French, and is not said in English."""
@@ -127,7 +127,7 @@ def test_french_lacks_no_text(runner: Runner) -> None:
 
 def test_language_changes_words_only() -> None:
     """Numbers and keys are the same in every language."""
-    french, english = (side_view_results(a_runner(), language=language) for language in ("fr", "en"))
+    french, english = (side_view_results(make_runner(), language=language) for language in ("fr", "en"))
     assert french["total_score"] == english["total_score"]
     assert [item["texts"]["search_key"] for item in scored(french)] == [
         item["texts"]["search_key"] for item in scored(english)

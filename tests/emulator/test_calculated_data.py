@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ochy_async.emulator.assessments import side_view_results
 from ochy_async.emulator.biomechanics.runner import Runner
 from ochy_async.emulator.calculated_data import back_view_calculated, side_view_calculated
-from tests.support.athletes import SIDES, a_runner, any_runner, runners, some
+from tests.support.simulated_runners import SIDES, any_runner, few_examples, make_runner, runners
 
 
 @pytest.mark.parametrize(
@@ -20,19 +20,19 @@ from tests.support.athletes import SIDES, a_runner, any_runner, runners, some
 )
 def test_pace_is_packed_as_minutes_and_seconds(speed: float, packed: float) -> None:
     """7 min 51.1 s per km is the number 7.511, as in the vendor's sample."""
-    runner = attrs.evolve(a_runner(), speed=speed)
+    runner = attrs.evolve(make_runner(), speed=speed)
     assert side_view_calculated(runner)["metrics"]["pace_min_per_km"] == packed
 
 
-@some
+@few_examples
 @given(st.integers(2, 9), st.integers(0, 59))
 def test_pace_handed_in_comes_back(minutes: int, seconds: int) -> None:
     """What was said to be the pace is the pace of the answer."""
-    metrics = side_view_calculated(a_runner(pace=f"{minutes:02}:{seconds:02}"))["metrics"]
+    metrics = side_view_calculated(make_runner(pace=f"{minutes:02}:{seconds:02}"))["metrics"]
     assert metrics["pace_min_per_km"] == pytest.approx(minutes + seconds / 100)
 
 
-@some
+@few_examples
 @given(runners)
 def test_metrics_agree_after_rounding(runner: Runner) -> None:
     """Contact and flight make a step within 1 ms; speed and cadence make a step length within 1 cm."""
@@ -55,7 +55,7 @@ def test_results_and_calculated_data_tell_one_story(runner: Runner) -> None:
 
 def test_joint_angles_are_inner_angles_of_both_sides() -> None:
     """Five joints, two sides, and no angle beyond the straight one."""
-    angles = side_view_calculated(a_runner())["joint_angles"]
+    angles = side_view_calculated(make_runner())["joint_angles"]
     assert set(angles) == {"ankle", "knee", "hip", "shoulder", "elbow"}
     for sides in angles.values():
         assert tuple(sides) == SIDES
@@ -64,7 +64,7 @@ def test_joint_angles_are_inner_angles_of_both_sides() -> None:
 
 def test_feet_land_in_turn() -> None:
     """Landings are told step by step, left and right in turn."""
-    landings = side_view_calculated(a_runner())["foot_landing"]
+    landings = side_view_calculated(make_runner())["foot_landing"]
     assert [landing["step"] for landing in landings] == list(range(1, len(landings) + 1))
     assert all(one["side"] != other["side"] for one, other in pairwise(landings))
     assert {landing["landing"] for landing in landings} <= {"rearfoot", "midfoot", "forefoot"}

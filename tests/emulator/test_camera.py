@@ -10,7 +10,16 @@ import pytest
 
 from ochy_async.emulator.biomechanics.runner import Runner
 from ochy_async.emulator.biomechanics.skeleton import LANDMARKS
-from tests.support.athletes import FPS, HEIGHT, SIDES, WIDTH, a_runner, any_runner, clip, film
+from tests.support.simulated_runners import (
+    FPS,
+    HEIGHT,
+    SIDES,
+    WIDTH,
+    any_runner,
+    four_strides,
+    landmark_frames,
+    make_runner,
+)
 
 GROUND = 0.9 * HEIGHT
 PIXEL = 0.3  # what rounding every coordinate to a tenth can do to a distance
@@ -43,7 +52,7 @@ def likeness(one: list[float], other: list[float]) -> float:
 @pytest.mark.parametrize("view", ["side_view", "back_view"])
 def test_every_frame_has_every_landmark(view: str) -> None:
     """Frames are keyed by consecutive numbers from 0, and each holds all 33 landmarks."""
-    frames = film(a_runner(), view, fps=30, seconds=1.5)["frames"]
+    frames = landmark_frames(make_runner(), view, fps=30, seconds=1.5)["frames"]
     assert list(frames) == [str(number) for number in range(45)]
     assert len(LANDMARKS) == 33
     assert all(tuple(frame) == LANDMARKS for frame in frames.values())
@@ -62,26 +71,26 @@ def test_landmarks_are_mediapipes() -> None:
 
 def test_video_information_repeats_the_clip() -> None:
     """The clip's own facts come back with the frames."""
-    information = film(a_runner(), fps=60, seconds=1)["video_input_information"]
+    information = landmark_frames(make_runner(), fps=60, seconds=1)["video_input_information"]
     assert information == {"width": WIDTH, "height": HEIGHT, "fps": 60, "duration": 1, "frame_count": 60}
 
 
 def test_clip_without_frames_has_none() -> None:
     """Nothing filmed, nothing seen."""
-    assert film(a_runner(), fps=0, seconds=0)["frames"] == {}
+    assert landmark_frames(make_runner(), fps=0, seconds=0)["frames"] == {}
 
 
 def test_unknown_view_is_refused() -> None:
     """There is no camera but at the side and at the back."""
     with pytest.raises(ValueError, match="side_view, back_view"):
-        film(a_runner(), "front_view")
+        landmark_frames(make_runner(), "front_view")
 
 
 @pytest.mark.parametrize("view", ["side_view", "back_view"])
 @any_runner
 def test_runner_stays_in_the_picture(runner: Runner, view: str) -> None:
     """Every landmark of every frame lies in the picture."""
-    for frame in clip(runner, view)["frames"].values():
+    for frame in four_strides(runner, view)["frames"].values():
         assert all(0 < place["x"] < WIDTH and 0 < place["y"] < HEIGHT for place in frame.values())
 
 
@@ -94,7 +103,7 @@ def test_segments_keep_their_length(runner: Runner, side: str, upper: str, lower
     """Seen from the side, bones do not stretch."""
     lengths = [
         math.dist(*((frame[f"{side}_{end}"]["x"], frame[f"{side}_{end}"]["y"]) for end in (upper, lower)))
-        for frame in clip(runner)["frames"].values()
+        for frame in four_strides(runner)["frames"].values()
     ]
     assert max(lengths) - min(lengths) < PIXEL
 
@@ -104,7 +113,7 @@ def test_segments_keep_their_length(runner: Runner, side: str, upper: str, lower
 @any_runner
 def test_planted_foot_stays_on_the_ground(runner: Runner, side: str, view: str) -> None:
     """For the share of the time that the duty factor names, and in unbroken contacts, a foot is on the ground."""
-    planted = [abs(sole - GROUND) < PIXEL for sole in soles(clip(runner, view), side)]
+    planted = [abs(sole - GROUND) < PIXEL for sole in soles(four_strides(runner, view), side)]
     landings = sum(later and not earlier for earlier, later in pairwise(planted))
     assert landings in (3, 4, 5)  # four strides; the clip may begin or end on a landing
     assert sum(planted) / len(planted) == pytest.approx(runner.duty_factor, abs=0.02)
@@ -114,14 +123,14 @@ def test_planted_foot_stays_on_the_ground(runner: Runner, side: str, view: str) 
 @any_runner
 def test_no_foot_sinks_into_the_ground(runner: Runner, side: str) -> None:
     """A swinging foot clears the ground."""
-    assert max(soles(clip(runner), side)) < GROUND + PIXEL
+    assert max(soles(four_strides(runner), side)) < GROUND + PIXEL
 
 
 @pytest.mark.parametrize("side", SIDES)
 @any_runner
 def test_planted_foot_goes_back_with_the_belt(runner: Runner, side: str) -> None:
     """While the foot lies flat it moves backwards at the runner's speed."""
-    answer = clip(runner)
+    answer = four_strides(runner)
     toes, heels = effect(answer, f"{side}_foot_index", "y"), effect(answer, f"{side}_heel", "y")
     way = effect(answer, f"{side}_foot_index", "x")
     flat = [abs(toe - GROUND) < PIXEL and abs(heel - GROUND) < PIXEL for toe, heel in zip(toes, heels, strict=True)]
@@ -134,7 +143,7 @@ def test_planted_foot_goes_back_with_the_belt(runner: Runner, side: str) -> None
 @any_runner
 def test_left_and_right_are_half_a_stride_apart(runner: Runner, landmark: str) -> None:
     """What the right side does, the left side did half a stride before."""
-    answer = clip(runner)
+    answer = four_strides(runner)
     left, right = (effect(answer, f"{side}_{landmark}", "x") for side in SIDES)
     half = round(FPS * 60 / runner.cadence)
     assert likeness(left[:-half], right[half:]) > 0.98
@@ -145,14 +154,14 @@ def test_left_and_right_are_half_a_stride_apart(runner: Runner, landmark: str) -
 @any_runner
 def test_arms_swing_against_their_legs(runner: Runner, side: str) -> None:
     """When a knee comes forward, the hand of its side goes back."""
-    answer = clip(runner)
+    answer = four_strides(runner)
     assert likeness(effect(answer, f"{side}_wrist", "x"), effect(answer, f"{side}_knee", "x")) < -0.5
 
 
 @any_runner
 def test_hips_bob_twice_a_stride(runner: Runner) -> None:
     """The middle of the hips rises and falls once in each step."""
-    answer = clip(runner)
+    answer = four_strides(runner)
     left, right = (effect(answer, f"{side}_hip", "y") for side in SIDES)
     heights = [one + other for one, other in zip(left, right, strict=True)]
     middle = (max(heights) + min(heights)) / 2

@@ -166,7 +166,7 @@ def test_unbounded_and_nonsense_faults_are_refused(make: Any) -> None:
 
 
 def played(plan: FaultPlan | RandomFaults, *routes: str) -> list[Fault | None]:
-    return [plan.next(route, 1 + routes[:index].count(route)) for index, route in enumerate(routes)]
+    return [plan.fault_for(route, 1 + routes[:index].count(route)) for index, route in enumerate(routes)]
 
 
 def test_a_script_is_used_up_line_by_line() -> None:

@@ -31,10 +31,10 @@ from ochy_async.emulator import (
     TruncateBody,
     gzip_bomb,
 )
+from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.errors import ConnectionFailed, Phase, UnreadableAnswer
 from ochy_async.protocol import routes
 from ochy_async.protocol.wire import Request, Upload
-from tests.support.virtual_time import in_virtual_time
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -343,7 +343,7 @@ def test_a_plan_counts_each_route_by_itself() -> None:
     told: list[tuple[str, int]] = []
 
     class Plan:
-        def next(self, route: str, count: int) -> Fault | None:
+        def fault_for(self, route: str, count: int) -> Fault | None:
             told.append((route, count))
             return None
 

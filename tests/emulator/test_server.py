@@ -51,7 +51,7 @@ START = "POST /analysis/start"
 CLIP = sample_clip(1, size=300_000)
 SHA256 = hashlib.sha256(CLIP).hexdigest()
 VIDEO = b'--b\r\nContent-Disposition: form-data; name="video"; filename="run.mp4"\r\n\r\nclip\r\n'
-QUICK = EmulatorSettings(queueing=0, durations=(0, 0))
+QUICK = EmulatorSettings(queue_seconds=0, analysis_seconds=(0, 0))
 
 
 @pytest.fixture

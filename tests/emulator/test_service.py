@@ -227,7 +227,7 @@ def test_a_clip_can_be_declared_too_long() -> None:
 @pytest.mark.parametrize("charged", [False, True])
 def test_whether_a_refused_upload_is_charged_is_a_setting(charged: bool) -> None:
     """The documentation does not say; both worlds exist."""
-    customer = Customer(charge_on_refused_upload=charged)
+    customer = Customer(charge_refused_uploads=charged)
     assert customer.send(filename="run.mkv").status == 400
     assert [charge.analysis_id for charge in customer.service.ledger] == [None] * charged
 
@@ -291,7 +291,7 @@ def test_failures_can_be_a_share_of_the_clips() -> None:
     """The share is drawn by content, so the same clip fails in every run."""
 
     def failed(share: float) -> set[int]:
-        customer = Customer(failing=share)
+        customer = Customer(failure_rate=share)
         ids = {seed: customer.start(str(seed).encode()) for seed in range(40)}
         customer.now += 10_000
         return {seed for seed, analysis_id in ids.items() if customer.results(analysis_id).status == 400}
@@ -303,7 +303,7 @@ def test_failures_can_be_a_share_of_the_clips() -> None:
 
 def test_a_refund_is_a_setting() -> None:
     """In a world that refunds, the credit of a failed analysis is back once it has failed."""
-    customer = Customer(failing=1.0, refund_on_failed=True, credits=1)
+    customer = Customer(failure_rate=1.0, refund_failed_analyses=True, credits=1)
     analysis_id = customer.start()
     assert customer.service.credits == 0
     customer.now += 100
@@ -320,7 +320,7 @@ def test_an_unknown_analysis_is_a_404() -> None:
 
 def test_analyses_queue_for_slots() -> None:
     """With one slot, the second clip is pending until the first is done."""
-    customer = Customer(slots=1, durations=(10, 10), queueing=0)
+    customer = Customer(concurrent_analyses=1, analysis_seconds=(10, 10), queue_seconds=0)
     first, second = customer.start(b"1"), customer.start(b"2")
     seen: list[tuple[str, str]] = []
     for later in (5, 15, 25):
@@ -369,7 +369,7 @@ def test_calculated_data_has_the_documented_keys() -> None:
 )
 def test_raw_data_tells_the_orientation_of_the_view(fields: dict[str, str], size: tuple[int, int]) -> None:
     """Landscape for a side view overground, portrait otherwise; frames by number."""
-    customer = Customer(frames_per_second=30, seconds=1)
+    customer = Customer(frames_per_second=30, default_video_seconds=1)
     told = customer.get(f"/analysis/{customer.finish(**fields)}/results/raw_data")
     video = told["video_input_information"]
     assert (video["width"], video["height"]) == size
@@ -728,7 +728,9 @@ def test_percentages_have_every_oddity(shape: Any, while_pending: list[Any], odd
 @pytest.mark.parametrize(("others", "outline"), [("absent", "absent"), ("null", None), ("empty", {})])
 def test_pronation_only_leaves_the_others_open(others: Any, outline: Any) -> None:
     """With `full_body=false` the other joints are absent, null or empty."""
-    customer, analysis_id = shaped(others=others, fields={"analysis_type": "back_view", "full_body": "false"})
+    customer, analysis_id = shaped(
+        unrequested_joints=others, fields={"analysis_type": "back_view", "full_body": "false"}
+    )
     content = json.loads(customer.results(analysis_id).body)["biomechanical_analysis"]["analysis_content"]
     assert "left" in content["pronation"]
     assert {content.get(name, "absent") == outline for name in ("knee_adduction", "pelvic_drop")} == {True}
@@ -748,7 +750,7 @@ def test_unknown_keys_can_be_everywhere() -> None:
 
 def test_an_unknown_status_may_come_first() -> None:
     """The odd status is told for its time and then the known ones follow."""
-    customer = Customer(shapes=ResponseShapes(odd_status="queued_v2", odd_seconds=3))
+    customer = Customer(shapes=ResponseShapes(unknown_status="queued_v2", unknown_status_seconds=3))
     analysis_id = customer.start()
     told: list[str] = []
     for later in (0, 2.9, 3.1, 100):
@@ -759,7 +761,7 @@ def test_an_unknown_status_may_come_first() -> None:
 
 def test_an_unknown_strike_pattern_can_be_put_in() -> None:
     """The pattern of results is an open set."""
-    customer, analysis_id = shaped(strike_pattern="toe_dance")
+    customer, analysis_id = shaped(foot_strike_pattern="toe_dance")
     content = json.loads(customer.results(analysis_id).body)["biomechanical_analysis"]["analysis_content"]
     assert content["foot"]["foot_strike_pattern"] == "toe_dance"
 
@@ -776,14 +778,14 @@ def test_errors_may_come_without_their_code() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"keys": set()},
-        {"keys": {""}},
+        {"api_keys": set()},
+        {"api_keys": {""}},
         {"credits": -1},
-        {"slots": 0},
-        {"durations": (30, 10)},
-        {"durations": (-1, 10)},
-        {"failing": 1.1},
-        {"upload_limit": 0},
+        {"concurrent_analyses": 0},
+        {"analysis_seconds": (30, 10)},
+        {"analysis_seconds": (-1, 10)},
+        {"failure_rate": 1.1},
+        {"max_upload_bytes": 0},
         {"signed_url_seconds": 0},
         {"storage_url": "ftp://example.com"},
         {"storage_url": "https://example.com/"},
@@ -800,10 +802,12 @@ def test_a_world_of_nonsense_is_refused(wrong: dict[str, Any]) -> None:
 def test_one_text_is_no_set_of_keys() -> None:
     """A key given as it is would become a set of letters."""
     with pytest.raises(TypeError, match="not one text"):
-        EmulatorSettings(keys="emulator-key")
+        EmulatorSettings(api_keys="emulator-key")
 
 
-@pytest.mark.parametrize("wrong", [{"lists": "xml"}, {"first_frame": 2}, {"percentage": "none"}, {"odd_seconds": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"lists": "xml"}, {"first_frame": 2}, {"percentage": "none"}, {"unknown_status_seconds": -1}]
+)
 def test_a_nonsense_shape_is_refused(wrong: dict[str, Any]) -> None:
     """So are the shapes."""
     with pytest.raises(ValueError, match=next(iter(wrong))):

@@ -61,7 +61,7 @@ async def recorded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Files
     for number in range(CLIPS):
         clips.append(folder / f"{number}.mp4")
         clips[-1].write_bytes(sample_clip(number, size=400))
-    ochy = direct_session(world(durations=(0.0, 0.1)), polling=QUICK)
+    ochy = direct_session(world(analysis_seconds=(0.0, 0.1)), polling=QUICK)
     transport: Any = ochy._core.transport  # pyright: ignore[reportPrivateUsage]
     send = transport.send
 

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from ochy_async import Polling, SideView, Status
 from ochy_async.emulator import ResponseShapes, Service
+from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.policy.polling import PollSchedule, poll_delay
 from ochy_async.policy.progress import DurationHistory, ProgressModel
 from ochy_async.protocol.routes import RESULTS
 from tests.conftest import CLIP, Recorded, direct_session, world
-from tests.support.virtual_time import in_virtual_time
 
 Percentage = Callable[[float], float | None]
 """What is shown at a share (0-1) of the work."""
@@ -372,7 +372,7 @@ def test_a_session_learns_from_its_waits() -> None:
 
     async def story() -> None:
         looks = Recorded()
-        service = Service(world(durations=(20.0, 20.0), shapes=ResponseShapes(percentage="absent")))
+        service = Service(world(analysis_seconds=(20.0, 20.0), shapes=ResponseShapes(percentage="absent")))
         counts = list[int]()
         async with direct_session(service, looks) as ochy:
             for n in range(12):
@@ -389,7 +389,7 @@ def test_a_session_leaves_the_queue_in_peace() -> None:
     """While an analysis is pending, it is looked at no oftener than the quickest could be finished."""
 
     async def story() -> None:
-        service, moments = Service(world(slots=1, durations=(20.0, 20.0))), list[float]()
+        service, moments = Service(world(concurrent_analyses=1, analysis_seconds=(20.0, 20.0))), list[float]()
         async with direct_session(service) as ochy:
             for n in range(6):
                 await ochy.analyze(CLIP + bytes([n]), SideView())

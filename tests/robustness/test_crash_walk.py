@@ -30,7 +30,7 @@ WALKS = {
     "bought anew": evolve(PLAIN, weather=["calm", "calm"], again=[False, True]),
     "bought anew, on lanes": evolve(PLAIN, tagged=True, weather=["calm", "calm"], again=[False, True]),
     "with a failing and a refused one": evolve(
-        PLAIN, world=world(failing_clips={"1.mp4"}, too_long_clips={"2.mp4"}, charge_on_refused_upload=True)
+        PLAIN, world=world(failing_clips={"1.mp4"}, too_long_clips={"2.mp4"}, charge_refused_uploads=True)
     ),
 }
 LEAST = 15

@@ -126,7 +126,7 @@ async def test_a_file_that_became_a_pipe_hangs_nobody(tmp_path: Path) -> None:
 async def test_a_batch_pays_for_the_one_film_only(folder: Path) -> None:
     """FIFO, folder, loop, a terabyte of nothing, zeros, text, cut, too long: each is refused, at no cost."""
     async with (
-        Emulator(world(queueing=0.02, durations=(0.05, 0.1))) as emulator,
+        Emulator(world(queue_seconds=0.02, analysis_seconds=(0.05, 0.1))) as emulator,
         real_session(emulator, preflight="errors") as ochy,
         ochy.batch(SideView()) as batch,
     ):

@@ -16,12 +16,12 @@ from anyio.from_thread import start_blocking_portal
 
 import ochy_async
 from ochy_async.emulator import Emulator, Service
+from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.journal.contract import Entry, Kept
 from ochy_async.journal.memory import MemoryJournal
 from ochy_async.policy.clip_states import State
 from tests.batch.test_batch import batched, charges, clips
 from tests.conftest import direct_session, world
-from tests.support.virtual_time import in_virtual_time
 
 HOUSE = Path(ochy_async.__file__).parent
 WHOLE = (HOUSE / "journal" / "memory.py", HOUSE / "emulator")

@@ -40,25 +40,25 @@ from ochy_async.emulator import (
 )
 
 __all__ = [
-    "QUICK",
+    "FAST_POLLING",
     "START",
+    "CliHarness",
     "CliRunner",
-    "Recording",
+    "RecordingService",
     "Result",
-    "Shop",
+    "cli_harness",
+    "cli_process",
     "click",
-    "eventually",
-    "lines",
-    "opened",
-    "process",
-    "run",
+    "json_lines",
+    "run_cli",
+    "wait_until",
 ]
 
 START = "POST /analysis/start"
-QUICK = ("--interval", "0.1")
+FAST_POLLING = ("--interval", "0.1")
 
 
-class Recording(Service):
+class RecordingService(Service):
     """Remembers the fields of every form that arrived."""
 
     def __init__(self, settings: EmulatorSettings) -> None:
@@ -72,11 +72,11 @@ class Recording(Service):
 
 
 @define(eq=False)
-class Shop:
+class CliHarness:
     """An emulator on a port, a folder of clips, and the command line."""
 
     emulator: Emulator
-    service: Recording
+    service: RecordingService
     folder: Path
     skipped: list[float] = field(factory=lambda: [0.0])
     """Seconds by which the emulator's clock is put forward."""
@@ -93,13 +93,13 @@ class Shop:
 
     def ochy(self, *args: str, **env: str | None) -> Result:
         """Runs the command line in this process, and looks for secrets in what it printed."""
-        result = run(*args, OCHY_BASE_URL=self.emulator.url, **env)
+        result = run_cli(*args, OCHY_BASE_URL=self.emulator.url, **env)
         assert not leaks(result.output)
         return result
 
     def analyze(self, *args: str, **env: str | None) -> Result:
         """`ochy analyze`, with quick looks."""
-        return self.ochy("analyze", *QUICK, *args, **env)
+        return self.ochy("analyze", *FAST_POLLING, *args, **env)
 
     def environment(self, **env: str) -> dict[str, str]:
         """What a process of its own needs to find the emulator."""
@@ -118,24 +118,24 @@ class Shop:
         return [str(charge.analysis_id) for charge in self.service.ledger]
 
 
-def run(*args: str, **env: str | None) -> Result:
+def run_cli(*args: str, **env: str | None) -> Result:
     return CliRunner().invoke(ochy, args, env={"OCHY_API_KEY_FILE": None, **env}, prog_name="ochy")
 
 
-def lines(result: Result) -> list[dict[str, Any]]:
+def json_lines(result: Result) -> list[dict[str, Any]]:
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
 @contextmanager
-def opened(settings: EmulatorSettings, folder: Path) -> Generator[Shop]:
-    service, skipped = Recording(settings), [0.0]
+def cli_harness(settings: EmulatorSettings, folder: Path) -> Generator[CliHarness]:
+    service, skipped = RecordingService(settings), [0.0]
     emulator = Emulator(service, clock=lambda: time.time() + skipped[0])
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(emulator):
-        yield Shop(emulator, service, folder, skipped)
+        yield CliHarness(emulator, service, folder, skipped)
 
 
 # Whoever runs the tests in the background may have turned SIGINT off, and children inherit that.
-COMMAND = """
+PROGRAM = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from ochy_async.cli import main
@@ -144,10 +144,12 @@ main()
 
 
 @contextmanager
-def process(*args: str, folder: Path, env: dict[str, str], cwd: Path | None = None) -> Generator[subprocess.Popen[str]]:
+def cli_process(
+    *args: str, folder: Path, env: dict[str, str], cwd: Path | None = None
+) -> Generator[subprocess.Popen[str]]:
     """A run of the command line of its own; its output goes to files in `folder`, which are searched for secrets."""
     with (folder / "stdout").open("w") as out, (folder / "stderr").open("w") as err:
-        command = [sys.executable, "-c", COMMAND, *args]
+        command = [sys.executable, "-c", PROGRAM, *args]
         child = subprocess.Popen(command, stdout=out, stderr=err, text=True, env=env, cwd=cwd)  # noqa: S603
         try:
             yield child
@@ -156,7 +158,7 @@ def process(*args: str, folder: Path, env: dict[str, str], cwd: Path | None = No
             child.wait(10)
 
 
-def eventually(condition: Callable[[], object], seconds: float = 10) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 10) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"

@@ -50,8 +50,8 @@ from ochy_async.emulator import (
     sample_clip,
 )
 from ochy_async.protocol.routes import START
+from tests.support.accelerated_time import ACCELERATION, run_accelerated
 from tests.support.chaos import ChaosProxy, chaos_proxy
-from tests.support.virtual_time import HURRY, hurried
 
 CLIPS: Final = 12
 TWICE: Final = 2
@@ -132,8 +132,8 @@ class Plan:
         self._late = RandomFaults(seed, 0.4, LATE, str(START))
         self._other = RandomFaults(seed, RATE, FAULTS)
 
-    def next(self, route: str, count: int) -> Fault | None:
-        return self._late.next(route, count) or self._other.next(route, count)
+    def fault_for(self, route: str, count: int) -> Fault | None:
+        return self._late.fault_for(route, count) or self._other.fault_for(route, count)
 
 
 # --- the child ----------------------------------------------------------------------------------
@@ -145,12 +145,12 @@ def child(url: str, folder: str, run: str) -> None:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     logging.basicConfig(level=logging.DEBUG)
-    hurried(_batch(url, Path(folder), Path(run)))
+    run_accelerated(_batch(url, Path(folder), Path(run)))
 
 
 def _clock() -> datetime:
     """The time of day, as much in a hurry as the loop is."""
-    return datetime.fromtimestamp(BORN + (time.time() - BORN) * HURRY, UTC)
+    return datetime.fromtimestamp(BORN + (time.time() - BORN) * ACCELERATION, UTC)
 
 
 async def _batch(url: str, folder: Path, run: Path) -> None:
@@ -331,8 +331,10 @@ def campaigns(first_seed: int = 0, *, clips: int = CLIPS, chaos: bool = False) -
 
 def _campaign(record: Record, processes: ForkServerContext, *, chaos: bool) -> Record:
     seed = record.seed
-    settings = EmulatorSettings(keys={KEY}, seed=seed, slots=1 if chaos else 4, queueing=0.5, listing_lag=5.0)
-    emulator = Emulator(settings, Plan(seed), speed=HURRY)
+    settings = EmulatorSettings(
+        api_keys={KEY}, seed=seed, concurrent_analyses=1 if chaos else 4, queue_seconds=0.5, listing_lag=5.0
+    )
+    emulator = Emulator(settings, Plan(seed), speed=ACCELERATION)
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ochy-kills-"))
         portal = stack.enter_context(start_blocking_portal())

@@ -53,6 +53,7 @@ from ochy_async.emulator import (
     sample_clip,
 )
 from ochy_async.emulator.messages import Form, ServiceRequest, UploadedVideo
+from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.errors import ConnectionFailed, InvalidRequest, Phase
 from ochy_async.journal.contract import Entry, Kept, Past, Tally
 from ochy_async.journal.memory import MemoryJournal
@@ -61,7 +62,6 @@ from ochy_async.protocol.request import AnalysisRequest
 from ochy_async.protocol.routes import RESULTS, START
 from ochy_async.protocol.wire import Request, Response
 from tests.conftest import loop_clock
-from tests.support.virtual_time import in_virtual_time
 
 CLIP_BYTES: Final = 200
 MENU: Final[tuple[Fault, ...]] = (
@@ -185,13 +185,13 @@ def scene_of(seed: int) -> Scene:
     world = EmulatorSettings(
         seed=seed,
         credits=chance.choice((1, 2, 3, 1000, 1000, 1000)),
-        slots=chance.randint(1, 4),
-        durations=chance.choice(((10.0, 30.0), (0.0, 1.0), (5.0, 5.0))),
+        concurrent_analyses=chance.randint(1, 4),
+        analysis_seconds=chance.choice(((10.0, 30.0), (0.0, 1.0), (5.0, 5.0))),
         listing_lag=chance.choice((0.0, 0.0, 5.0, 40.0, 200.0)),
         failing_clips={f"{number}.mp4" for number in range(4) if chance.random() < 0.1},
         too_long_clips={f"{number}.mp4" for number in range(4) if chance.random() < 0.1},
-        refund_on_failed=chance.random() < 0.5,
-        charge_on_refused_upload=chance.random() < 0.5,
+        refund_failed_analyses=chance.random() < 0.5,
+        charge_refused_uploads=chance.random() < 0.5,
     )
     scene = Scene(
         seed=seed,
@@ -216,7 +216,7 @@ def _odd(world: EmulatorSettings, chance: random.Random) -> EmulatorSettings:
     """The world with what no documentation excludes: refused uploads that leave something, a clock that is off."""
     return evolve(
         world,
-        keep_refused_uploads=chance.random() < 0.5,
+        list_refused_uploads=chance.random() < 0.5,
         clock_offset=chance.choice((0.0, 0.0, -7200.0, 7200.0)),
         shapes=ResponseShapes(subject_items=chance.choice(("strings", "objects"))),
     )

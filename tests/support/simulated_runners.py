@@ -27,7 +27,7 @@ runners = st.builds(
     weight=st.floats(30, 150),
     pace=st.none() | paces,
 )
-some = settings(max_examples=20, deadline=None)
+few_examples = settings(max_examples=20, deadline=None)
 """For what measures a whole stride, which takes some milliseconds."""
 
 any_runner = pytest.mark.parametrize(
@@ -35,18 +35,20 @@ any_runner = pytest.mark.parametrize(
 )
 
 
-def a_runner(seed: bytes = b"seed", pace: str | None = "05:00") -> Runner:
+def make_runner(seed: bytes = b"seed", pace: str | None = "05:00") -> Runner:
     return runner_of(seed, height=1.75, weight=70, pace=pace)
 
 
-def film(runner: Runner, view: str = "side_view", *, fps: float = FPS, seconds: float = 2.0) -> dict[str, Any]:
+def landmark_frames(
+    runner: Runner, view: str = "side_view", *, fps: float = FPS, seconds: float = 2.0
+) -> dict[str, Any]:
     return raw_data(runner, view=view, frames_per_second=fps, seconds=seconds, width=WIDTH, height=HEIGHT)
 
 
 @cache
-def clip(runner: Runner, view: str = "side_view") -> dict[str, Any]:
+def four_strides(runner: Runner, view: str = "side_view") -> dict[str, Any]:
     """Four strides; many tests look at the same."""
-    return film(runner, view, seconds=4 * 120 / runner.cadence)
+    return landmark_frames(runner, view, seconds=4 * 120 / runner.cadence)
 
 
 def scored(answer: dict[str, Any]) -> list[dict[str, Any]]:
@@ -55,12 +57,12 @@ def scored(answer: dict[str, Any]) -> list[dict[str, Any]]:
     return [leaf for item in items for leaf in ([item] if "texts" in item else item.values())]
 
 
-ANSWERS: dict[str, Callable[[Runner], Any]] = {
+RESULTS: dict[str, Callable[[Runner], Any]] = {
     "side results": lambda runner: side_view_results(runner, language="en"),
     "back results": lambda runner: back_view_results(runner, language="en", full_body=True),
     "side calculated": side_view_calculated,
     "back calculated": lambda runner: back_view_calculated(runner, full_body=True),
-    "side raw data": lambda runner: film(runner, "side_view", seconds=0.1),
-    "back raw data": lambda runner: film(runner, "back_view", seconds=0.1),
+    "side raw data": lambda runner: landmark_frames(runner, "side_view", seconds=0.1),
+    "back raw data": lambda runner: landmark_frames(runner, "back_view", seconds=0.1),
 }
-every_answer = pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+every_result = pytest.mark.parametrize("answer", RESULTS.values(), ids=RESULTS)
