@@ -52,7 +52,7 @@ if TYPE_CHECKING:
         WaitTimeout,
     )
     from .events import Event
-    from .loaders import KeptRecord, load_calculated, load_landmarks, load_records, load_results
+    from .loaders import SavedRecord, load_calculated, load_landmarks, load_records, load_results
     from .policy.concurrency import Concurrency
     from .policy.limits import Limits
     from .policy.polling import Polling
@@ -88,7 +88,6 @@ __all__ = [
     "InvalidRequest",
     "InvalidSettings",
     "JournalError",
-    "KeptRecord",
     "KeyRefused",
     "Landmarks",
     "Limits",
@@ -104,6 +103,7 @@ __all__ = [
     "Refused",
     "RequestRefused",
     "Retry",
+    "SavedRecord",
     "ServerError",
     "SideView",
     "SideViewCalculated",
@@ -166,7 +166,7 @@ _HOMES = {
     ),
     "events": ("Event",),
     "loaders": (
-        "KeptRecord",
+        "SavedRecord",
         "load_calculated",
         "load_landmarks",
         "load_records",

@@ -27,7 +27,7 @@ from .protocol.outline import describe_body, outline
 from .protocol.request import AnalysisRequest
 from .protocol.text_summary import Summarized, display_text
 
-__all__ = ["KeptRecord", "load_calculated", "load_landmarks", "load_records", "load_results"]
+__all__ = ["SavedRecord", "load_calculated", "load_landmarks", "load_records", "load_results"]
 
 R = TypeVar("R", bound=Answer)
 C = TypeVar("C", bound=Answer)
@@ -77,7 +77,7 @@ def load_landmarks(path: FilePath) -> Landmarks:
 
 @documented
 @frozen(kw_only=True)
-class KeptRecord(Summarized):
+class SavedRecord(Summarized):
     """One line of `results.jsonl`: how it ended for one clip."""
 
     clip: str | None
@@ -102,7 +102,7 @@ class KeptRecord(Summarized):
             yield from str(self.results).splitlines()
 
 
-def load_records(path: FilePath) -> Iterator[KeptRecord]:
+def load_records(path: FilePath) -> Iterator[SavedRecord]:
     """The lines of a `results.jsonl` one after the other; the file may be longer than memory.
 
     Raises `OutputError` where the file cannot be read and `UnreadableAnswer` for a line that is none of ours, with
@@ -140,13 +140,13 @@ def _calculated(body: Any, view: type[AnalysisRequest[Any, Any]] | None) -> Any:
     return structure(found, cls)
 
 
-def _record(body: Any) -> KeptRecord:
+def _record(body: Any) -> SavedRecord:
     found = _object(body)
     if not isinstance(found.get("schema"), int) or not isinstance(found.get("outcome"), str):
         raise Mismatch("a line of results.jsonl", "something else")
     view = VIEWS.get(str(found.get("view")))
     results, calculated = found.get("results"), found.get("calculated")
-    return KeptRecord(
+    return SavedRecord(
         clip=found.get("clip"),
         outcome=found["outcome"],
         analysis_id=found.get("analysis_id"),

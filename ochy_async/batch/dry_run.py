@@ -22,7 +22,7 @@ from .reopen import survey
 from .report import Plan
 from .sources import Clips, Item, items
 
-__all__ = ["Planned", "Tally", "dry_run", "planned"]
+__all__ = ["PlanCounter", "Planned", "dry_run", "planned"]
 
 MOST_REFUSALS: Final = 20
 
@@ -72,7 +72,7 @@ class Planned:
 
 
 @define(eq=False)
-class Tally:
+class PlanCounter:
     """Counts what would become of clips."""
 
     counts: Counter[str] = field(factory=Counter, init=False)
@@ -95,7 +95,7 @@ async def planned(
     pipeline: Pipeline, clips: Clips, request: AnalysisRequest[Any, Any] | None, *, reopened: bool = False
 ) -> Plan:
     """The plan for all clips of an input. Raises what `dry_run` raises."""
-    tally = Tally()
+    tally = PlanCounter()
     async with aclosing(dry_run(pipeline, clips, request, reopened=reopened)) as found:
         async for each in found:
             tally.add(each)

@@ -27,7 +27,7 @@ from ..protocol.side_view import SideView
 from . import quantities
 from .sources import BatchItem
 
-__all__ = ["COLUMNS", "meant", "read_manifest"]
+__all__ = ["COLUMNS", "known_column", "read_manifest"]
 
 MOST_BYTES: Final = 50_000_000
 DELIMITERS: Final = (",", ";", "\t")
@@ -88,16 +88,16 @@ def read_manifest(
     Raises `InvalidRequest`, whose `problems` tell every bad row by `line N, column`.
     """
     manifest, problems = Path(path), list[Problem]()
-    reading = _Reading(manifest, defaults, frozenset(extra_columns), problems)
+    reading = _ManifestReader(manifest, defaults, frozenset(extra_columns), problems)
     rows = tuple(reading.rows(_text(manifest, problems)))
     if not rows and not problems:
         problems.append(Problem("manifest", "names no clip: below the header there is no row"))
     if problems:
-        raise InvalidRequest.of(f"The manifest {str(manifest)!r}", tuple(map(quantities.advised, problems)))
+        raise InvalidRequest.of(f"The manifest {str(manifest)!r}", tuple(map(quantities.with_accepted_forms, problems)))
     return rows
 
 
-def meant(heading: str) -> str | None:
+def known_column(heading: str) -> str | None:
     """The column that an unknown heading looks like: misspelt, with a unit, or in other words. None: like no other."""
     words = [each for each in re.split(r"[\W_]+", unicodedata.normalize("NFC", heading).casefold()) if each]
     if len(words) > 1 and words[-1] in UNITS:
@@ -130,14 +130,14 @@ def _text(manifest: Path, problems: list[Problem]) -> str:
 
 
 @frozen
-class _Line:
+class _CsvLine:
     number: int
     """In the file, from 1; of a row over several lines the first."""
     cells: Sequence[str]
 
 
 @define(eq=False)
-class _Reading:
+class _ManifestReader:
     manifest: Path
     defaults: Mapping[str, Any]
     extra: frozenset[str]
@@ -156,7 +156,7 @@ class _Reading:
             if row is not None:
                 yield row
 
-    def _lines(self, text: str) -> Iterator[_Line]:
+    def _lines(self, text: str) -> Iterator[_CsvLine]:
         """The lines that say anything."""
         first = next((line for line in text.splitlines() if line.strip()), "")
         reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=max(DELIMITERS, key=first.count))
@@ -171,9 +171,9 @@ class _Reading:
                 self.problems.append(Problem(f"line {number}", why))
                 return
             if any(cells):
-                yield _Line(number, cells)
+                yield _CsvLine(number, cells)
 
-    def _headed(self, header: _Line) -> bool:
+    def _headed(self, header: _CsvLine) -> bool:
         """Whether the header can be used; what is wrong with it is told whole."""
         names = [cell if cell in self.extra else _column(cell) for cell in header.cells]
         where = f"line {header.number}"
@@ -191,12 +191,12 @@ class _Reading:
         return len(self.problems) == before
 
     def _misspelt(self, where: str, name: str) -> Iterator[Problem]:
-        known = meant(name)
+        known = known_column(name)
         if known is not None:
             way = f"if it is a column of your own, name it with --extra-column {name!r} (extra_columns=…)"
             yield Problem(where, f"the column {name!r} looks like {known!r}: rename it, or {way}")
 
-    def _row(self, line: _Line) -> BatchItem | None:
+    def _row(self, line: _CsvLine) -> BatchItem | None:
         where, before = f"line {line.number}", len(self.problems)
         if len(line.cells) != len(self.columns):
             told = f"has {len(line.cells)} cells where the header names {len(self.columns)}; quote cells with commas"

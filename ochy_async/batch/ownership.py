@@ -49,7 +49,7 @@ async def origins_of(journal: Journal, origin: str, spelling: str, *, same: bool
             "Nothing was sent. If both lead to the same server, say so with same_origin=True (--same-origin); "
             "otherwise take another journal."
         )
-    older = not await journal.notes(ORIGIN) and bool((await journal.tally()).entries)
+    older = not await journal.notes(ORIGIN) and bool((await journal.totals()).entries)
     first = await _first(journal, ORIGIN, server)
     if older and spelling != server:
         await journal.set_note(ORIGIN + spelling, first)

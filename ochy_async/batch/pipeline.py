@@ -15,7 +15,7 @@ from attrs import define, field
 
 from ..clips import Clip, digest, prepare
 from ..errors import ClipUnusable, OchyError
-from ..journal.contract import Kept
+from ..journal.contract import StoredResults
 from ..policy.clip_states import State, Step
 from ..policy.concurrency import Concurrency
 from ..policy.identity import identity
@@ -27,7 +27,7 @@ from ..protocol.wire import Response
 from .clip_job import ClipJob, NotAnalyzed
 from .context import BatchContext
 from .outcomes import Analyzed, Failed, Outcome, Refused, Unfinished
-from .output.collector import Collected
+from .output.collector import CollectedArtifacts
 from .output.plan import OutputPlan
 from .reconcile import look_up
 from .sources import Item
@@ -154,7 +154,7 @@ class Pipeline:
         state, kept = job.state, None
         try:
             if state is None:  # what came in this run needs no journal: that may have failed meanwhile
-                kept = await self.context.recorder.journal.kept(job.key)
+                kept = await self.context.recorder.journal.results(job.key)
                 state = results_call(job.started).outcome(Response(200, {}, kept.results))[0] if kept else None
         except OchyError as error:
             return job.end(Unfinished, str(error), error)
@@ -170,9 +170,9 @@ class Pipeline:
             reason=collected.reason,
         )
 
-    async def _collected(self, job: ClipJob, results: Answer, kept: Kept) -> Collected:
+    async def _collected(self, job: ClipJob, results: Answer, kept: StoredResults) -> CollectedArtifacts:
         if self.output.idle:
-            return Collected()
+            return CollectedArtifacts()
         async with self.collecting:
             return await self.output.collect(job, results, kept)
 

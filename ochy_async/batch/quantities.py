@@ -15,7 +15,7 @@ from attrs import evolve
 
 from ..errors import Problem
 
-__all__ = ["READERS", "advised", "height", "pace", "weight"]
+__all__ = ["READERS", "height", "pace", "weight", "with_accepted_forms"]
 
 
 def height(text: str) -> float:
@@ -49,7 +49,7 @@ _FORMS: Final = {
 }
 
 
-def advised(problem: Problem) -> Problem:
+def with_accepted_forms(problem: Problem) -> Problem:
     """A problem with a measure, with the forms in which it can be written."""
     form = _FORMS.get(problem.field.rpartition(" ")[2])
     return problem if form is None else evolve(problem, message=f"{problem.message}. Accepted: {form}")

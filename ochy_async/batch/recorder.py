@@ -17,7 +17,7 @@ from anyio import CancelScope
 from attrs import define, evolve, field
 
 from ..errors import JournalError, StartAttempt
-from ..journal.contract import Entry, Journal, Kept
+from ..journal.contract import Entry, Journal, StoredResults
 from ..policy.clip_states import State
 from ..policy.credit_guard import CreditGuard, StopReason
 from ..protocol.redaction import redact_words
@@ -45,7 +45,7 @@ class Recorder:
 
     async def open(self) -> None:
         """Counts what earlier runs have spent, and what they may have."""
-        tally = await self.journal.tally()
+        tally = await self.journal.totals()
         self.guard.spent_earlier = tally.credits
         self.charged = sum(tally.entries.get(state, 0) for state in PAID)
         if self.charged != tally.credits:  # doubts, refusals, clips that were paid more than once
@@ -76,7 +76,7 @@ class Recorder:
             self.fails(trouble)
             raise
 
-    async def record(self, entry: Entry, state: State, kept: Kept | None = None, **facts: Any) -> Entry:
+    async def record(self, entry: Entry, state: State, kept: StoredResults | None = None, **facts: Any) -> Entry:
         """Writes down what became of a clip, whatever happens to the caller meanwhile."""
         facts["reason"] = redact_words(str(facts.get("reason", "")))[:LONGEST_REASON]
         changed = evolve(entry, state=state, at=self.clock(), **facts)
@@ -89,7 +89,7 @@ class Recorder:
                 self.fails(trouble)
         return changed
 
-    async def _stored(self, changed: Entry, kept: Kept | None) -> Entry:
+    async def _stored(self, changed: Entry, kept: StoredResults | None) -> Entry:
         """Stores a change; before it the paid id, if the journal would not take that when it came."""
         if changed.key in self._owed:
             paid = await self._made_good(changed.key)

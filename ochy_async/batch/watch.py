@@ -13,7 +13,7 @@ from anyio import current_time, move_on_after
 
 from ..errors import OchyError
 from ..events import WatchStarted
-from ..journal.contract import Kept
+from ..journal.contract import StoredResults
 from ..policy.clip_states import State
 from ..protocol.analysis import AnalysisState, Status
 from ..protocol.redaction import redact_links
@@ -55,6 +55,6 @@ async def _finished(job: ClipJob) -> AnalysisState[Any]:
     raise wait_timeout(job.started, context.timeout)
 
 
-def kept_of(state: AnalysisState[Any]) -> Kept:
+def kept_of(state: AnalysisState[Any]) -> StoredResults:
     """What is kept of a successful analysis: all but the links."""
-    return Kept(results=orjson.dumps(redact_links(state.raw)))
+    return StoredResults(results=orjson.dumps(redact_links(state.raw)))

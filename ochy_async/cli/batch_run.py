@@ -15,7 +15,7 @@ import anyio
 from anyio import CancelScope, current_time, sleep
 from attrs import define, evolve, field, frozen
 
-from ..batch.dry_run import Planned, Tally
+from ..batch.dry_run import PlanCounter, Planned
 from ..batch.engine import Batch
 from ..batch.outcomes import Outcome as Ended
 from ..batch.outcomes import Uncertain
@@ -26,7 +26,7 @@ from ..errors import JournalBusy, JournalError
 from ..events import Event, SubjectCreated
 from ..journal.contract import Entry, Journal
 from ..journal.memory import MemoryJournal
-from ..journal.sqlite.files import doubt_about
+from ..journal.sqlite.files import location_warning
 from ..policy.clip_states import State
 from ..session import OchySession
 from .connection import Place
@@ -94,7 +94,7 @@ def carry_out(job: Job, place: Place, emit: Emit) -> Exit:
     Raises what a session or a journal raises that cannot be opened.
     """
     paper = Paper(place.made_up, total=len(job.clips), kept=job.journal is not None)
-    if job.journal is not None and (doubt := doubt_about(job.journal)):
+    if job.journal is not None and (doubt := location_warning(job.journal)):
         paper.note(doubt)
     memory = MemoryJournal() if job.journal is None else None
     limits = [job.settings.get(name) for name in ("max_credits", "max_credits_per_run")]
@@ -255,7 +255,7 @@ def plan(job: Job, place: Place, show: Callable[[Planned], None]) -> Plan:
     """
     settings: dict[str, Any] = {**job.settings, "out": None, "keep": ()}
     known = job.journal if job.journal is not None and job.journal.exists() else None
-    tally = Tally()
+    tally = PlanCounter()
 
     async def planned() -> Plan:
         paper = Paper(place.made_up)

@@ -16,7 +16,7 @@ from typing import Any, Final
 from attrs import define, field
 
 from ..batch.manifest import read_manifest
-from ..batch.output.collector import FILES
+from ..batch.output.collector import ARTIFACT_FILES
 from ..batch.sources import BatchItem
 from ..errors import InvalidRequest
 from ..protocol.request import AnalysisRequest
@@ -26,7 +26,7 @@ from .request_options import Asked, refuse
 __all__ = ["Found", "find"]
 
 MANIFEST: Final = ".csv"
-WRITTEN: Final = f".{FILES['output_video']}"
+WRITTEN: Final = f".{ARTIFACT_FILES['output_video']}"
 """How the annotated videos end that a batch keeps: the folder for them may well be one of clips."""
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from attrs import frozen
 
-from ..batch.quantities import READERS, advised
+from ..batch.quantities import READERS, with_accepted_forms
 from ..errors import InvalidRequest, Problem
 from ..protocol.request import LANGUAGES, AnalysisRequest
 from .output_options import REQUESTS, VIEWS
@@ -121,5 +121,5 @@ class Asked:
 
 def flagged(problem: Problem) -> str:
     """A problem, told by the flag that its field came from."""
-    problem = advised(problem)
+    problem = with_accepted_forms(problem)
     return f"--{problem.field.replace('_', '-')}: {problem.message}"

@@ -1,6 +1,5 @@
-"""What a batch must not forget: one contract, in memory or in SQLite.
+"""The journal of a batch: which clips were started and paid for. One contract, stored in memory or in SQLite.
 
-Invariant: durable means durable. A change that was answered survives the process, the power and
-the disk's cache; one that cannot be made is an error before anything is bought, and nothing here ever
-starts over empty.
+Invariant: a confirmed change survives a crash of the process, a power cut and the disk's write cache. A change that
+cannot be stored is an error before a credit is spent, and a journal that was lost is never replaced by an empty one.
 """

@@ -1,7 +1,7 @@
-"""The contract of a journal, and the values that it keeps.
+"""The contract of a journal, and the values that it stores.
 
-Invariant: an entry holds neither key nor signed URL nor measures of a runner. The results that
-were paid for lie apart, where only who asks for them by name sees them.
+Invariant: an entry holds no API key, no signed URL and no measurement of a runner. Paid results are stored apart from
+the entries and are read only by `Journal.results`.
 """
 
 from __future__ import annotations
@@ -15,52 +15,52 @@ from attrs import field, frozen
 
 from ..policy.clip_states import State
 
-__all__ = ["Entry", "Journal", "Kept", "Past", "Tally"]
+__all__ = ["Entry", "HistoryEntry", "Journal", "JournalTotals", "StoredResults"]
 
 
 @frozen(kw_only=True)
 class Entry:
-    """What is known of one clip. Changed by `Journal.put(evolve(entry, …))`."""
+    """What the journal knows about one clip. Change it with `Journal.put(evolve(entry, …))`."""
 
     key: str
-    """The identity of the clip: content, request, account and base URL in one digest."""
+    """The identity of the clip: a digest of content, request, account and base URL."""
     state: State
     version: int = 0
-    """How often it was changed: 0 before the first time. What `put` compares."""
+    """How often the entry was stored; 0 before the first time. `Journal.put` compares it."""
     credits: int = 0
-    """How many credits it may have cost so far: starts intended, less those that surely did not happen."""
+    """How many credits the clip may have cost so far: intended starts minus those that surely did not happen."""
     clip: str = ""
-    """What the user calls the clip, such as its path."""
+    """The user's name for the clip, such as its path."""
     name: str = ""
-    """The file name that was sent with it."""
+    """The file name that was sent with the clip."""
     view: str = ""
     """`side_view` or `back_view`."""
     subject_id: str | None = None
-    """The subject of the latest start, the user's own or that of an upload lane."""
+    """The subject of the latest start: the user's own, or one that tags the start."""
     earliest: datetime | None = None
-    """UTC. When the latest start was intended: the server cannot have taken it sooner."""
+    """UTC. When the latest start was intended: the server cannot have accepted it earlier."""
     latest: datetime | None = None
-    """UTC. When nobody listened for the answer to it any more; None while that is not known."""
+    """UTC. When the client stopped waiting for the answer to the latest start; None while that is not known."""
     analysis_id: str | None = None
     started_at: datetime | None = None
-    """UTC, by our clock, when the server's answer came."""
+    """UTC, by the client's clock. When the server's answer arrived."""
     reason: str = ""
-    """Why it is as it is, in words for people."""
+    """Why the entry is in its state, as a text for people."""
     at: datetime
-    """UTC. When it was changed last."""
+    """UTC. When the entry was last changed."""
 
 
 @frozen(kw_only=True)
-class Kept:
-    """What was paid for: JSON as the server sent it, without its signed URLs. Health data."""
+class StoredResults:
+    """The paid results: JSON as the server sent it, without its signed URLs. Health data."""
 
     results: bytes = field(repr=False)
     calculated: bytes | None = field(default=None, repr=False)
 
 
 @frozen(kw_only=True)
-class Past:
-    """One change in the history of an entry."""
+class HistoryEntry:
+    """One change of an entry."""
 
     version: int
     state: State
@@ -70,25 +70,25 @@ class Past:
 
 
 @frozen(kw_only=True)
-class Tally:
-    """The sum of a journal."""
+class JournalTotals:
+    """The totals over all entries of a journal."""
 
     entries: Mapping[State, int]
-    """How many entries are in each state; states without entries are left out."""
+    """The number of entries by state; states without entries are left out."""
     credits: int
-    """How many credits all of them may have cost."""
+    """How many credits all entries together may have cost."""
 
 
 class Journal(Protocol):
-    """Keeps entries; used as `async with journal:`. Every method raises `JournalError` and its kinds only.
+    """Stores entries; used as `async with journal:`. Methods raise `JournalError` and its subclasses, nothing else.
 
-    Cancelling a call never leaves it half done: `put`, `put_all` and `set_note` are shielded once they have begun.
-    Against a task's own `cancel()` no shield holds; then the change is whole or not there, and only the journal knows
-    which.
+    A cancelled call never leaves a change half done: `put`, `put_all` and `set_note` are shielded once they have begun.
+    `Task.cancel()` goes through a shield; then the change is stored completely or not at all, and the caller does not
+    learn which.
     """
 
     async def __aenter__(self) -> Self:
-        """Opens it for this process alone, and makes sure that it can be read and written."""
+        """Opens the journal for this process alone and verifies that it can be read and written."""
         ...
 
     async def __aexit__(
@@ -96,48 +96,48 @@ class Journal(Protocol):
     ) -> None: ...
 
     async def get(self, key: str) -> Entry | None:
-        """The entry, or None."""
+        """Returns the entry, or None."""
         ...
 
-    async def put(self, entry: Entry, kept: Kept | None = None) -> Entry:
-        """Stores a changed entry, with what it brought along, in one durable step; gives it its next version.
+    async def put(self, entry: Entry, results: StoredResults | None = None) -> Entry:
+        """Stores a changed entry, and its results if given, in one durable step. Returns it with its next version.
 
-        Only if the stored entry still has the version of `entry` (0: there is none); else `JournalConflict`.
-        Only along `policy.clip_states.TRANSITIONS`; else `JournalConflict` too. `kept` None leaves what is kept.
+        Raises `JournalConflict` unless the stored entry still has the version of `entry` (0: no entry is stored), and
+        unless `policy.clip_states.TRANSITIONS` allows the change of state. Without `results`, stored ones stay.
         """
         ...
 
     async def put_all(self, entries: Sequence[Entry]) -> None:
-        """Stores changed entries in one durable step: all of them as `put` does, or, where one is a conflict, none."""
+        """Stores changed entries as `put` does, in one durable step: all of them, or none if one is a conflict."""
         ...
 
-    async def kept(self, key: str) -> Kept | None:
-        """What was kept for an entry, or None."""
+    async def results(self, key: str) -> StoredResults | None:
+        """Returns the stored results of an entry, or None."""
         ...
 
     def entries(self, *states: State) -> AsyncGenerator[Entry]:
-        """All entries in these states (all, if none is named), in the order in which they came, in bounded memory.
+        """Yields the entries in these states (all, if none is named) in the order of their creation.
 
-        Changes made meanwhile may or may not be seen; none is seen twice.
+        Uses bounded memory. Changes made meanwhile may or may not be seen; no entry is yielded twice.
         """
         ...
 
-    async def history(self, key: str) -> tuple[Past, ...]:
-        """Every change of an entry, oldest first. Append-only."""
+    async def history(self, key: str) -> tuple[HistoryEntry, ...]:
+        """Returns every change of an entry, oldest first. The history is append-only."""
         ...
 
-    async def tally(self) -> Tally:
-        """Counts and credits of all entries."""
+    async def totals(self) -> JournalTotals:
+        """Returns the totals over all entries."""
         ...
 
     async def analysis_ids(self) -> frozenset[str]:
-        """The ids of all analyses that any entry has or ever had."""
+        """Returns the ids of all analyses that any entry has or ever had."""
         ...
 
     async def notes(self, prefix: str) -> Mapping[str, str]:
-        """The small facts about the journal itself whose names begin so."""
+        """Returns the notes whose names begin with `prefix`. A note is a small text about the journal itself."""
         ...
 
     async def set_note(self, name: str, value: str) -> None:
-        """Stores a small fact, durably; in place of the former one of that name."""
+        """Stores a note durably and replaces the former note of that name."""
         ...

@@ -1,7 +1,6 @@
-"""A journal in memory: the contract without its durability.
+"""A journal in memory: the contract without durability.
 
-Invariant: it lives as long as the object. For batches that may be forgotten, and for simulations,
-which close it and open the same object again.
+Invariant: the entries live as long as the object, also after it is closed; a simulation opens the same object again.
 """
 
 from __future__ import annotations
@@ -15,21 +14,21 @@ from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint, checkpoint_if
 
 from ..errors import JournalBusy, JournalUnusable
 from ..policy.clip_states import State
-from .contract import Entry, Kept, Past, Tally
-from .transitions import changed, past
+from .contract import Entry, HistoryEntry, JournalTotals, StoredResults
+from .transitions import history_entry, next_version
 
 __all__ = ["MemoryJournal"]
 
 
 class MemoryJournal:
-    """Forgets everything with the process. What it holds survives closing and opening again."""
+    """Stores entries in memory. They are lost with the process, but survive closing and opening again."""
 
     def __init__(self) -> None:
         self._open = False
         self._entries: dict[str, Entry] = {}
-        """In the order in which they came: a changed value keeps its place in a dict."""
-        self._kept: dict[str, Kept] = {}
-        self._history: dict[str, list[Past]] = {}
+        """In the order of their creation: a changed value keeps its place in a dict."""
+        self._results: dict[str, StoredResults] = {}
+        self._history: dict[str, list[HistoryEntry]] = {}
         self._notes: dict[str, str] = {}
 
     def __repr__(self) -> str:
@@ -37,7 +36,7 @@ class MemoryJournal:
 
     async def __aenter__(self) -> Self:
         if self._open:
-            raise JournalBusy("The journal in memory is open already: end that batch, or give this one its own.")
+            raise JournalBusy("The journal in memory is already open. End that batch, or use another journal.")
         await checkpoint()
         self._open = True
         return self
@@ -48,72 +47,72 @@ class MemoryJournal:
         self._open = False
 
     async def get(self, key: str) -> Entry | None:
-        await self._turn()
+        await self._checkpoint()
         return self._entries.get(key)
 
-    async def put(self, entry: Entry, kept: Kept | None = None) -> Entry:
-        self._must_be_open()
+    async def put(self, entry: Entry, results: StoredResults | None = None) -> Entry:
+        self._require_open()
         await checkpoint_if_cancelled()
-        stored = changed(self._entries.get(entry.key), entry)
+        stored = next_version(self._entries.get(entry.key), entry)
         self._store(stored)
-        if kept is not None:
-            self._kept[entry.key] = kept
+        if results is not None:
+            self._results[entry.key] = results
         await cancel_shielded_checkpoint()
         return stored
 
     async def put_all(self, entries: Sequence[Entry]) -> None:
-        self._must_be_open()
+        self._require_open()
         await checkpoint_if_cancelled()
-        for stored in [changed(self._entries.get(entry.key), entry) for entry in entries]:
+        for stored in [next_version(self._entries.get(entry.key), entry) for entry in entries]:
             self._store(stored)
         await cancel_shielded_checkpoint()
 
     def _store(self, stored: Entry) -> None:
         self._entries[stored.key] = stored
-        self._history.setdefault(stored.key, []).append(past(stored))
+        self._history.setdefault(stored.key, []).append(history_entry(stored))
 
-    async def kept(self, key: str) -> Kept | None:
-        await self._turn()
-        return self._kept.get(key)
+    async def results(self, key: str) -> StoredResults | None:
+        await self._checkpoint()
+        return self._results.get(key)
 
     async def entries(self, *states: State) -> AsyncGenerator[Entry]:
-        await self._turn()
+        await self._checkpoint()
         for key in list(self._entries):
             entry = self._entries[key]
             if not states or entry.state in states:
                 yield entry
 
-    async def history(self, key: str) -> tuple[Past, ...]:
-        await self._turn()
+    async def history(self, key: str) -> tuple[HistoryEntry, ...]:
+        await self._checkpoint()
         return tuple(self._history.get(key, ()))
 
-    async def tally(self) -> Tally:
-        await self._turn()
+    async def totals(self) -> JournalTotals:
+        await self._checkpoint()
         entries = self._entries.values()
-        return Tally(
+        return JournalTotals(
             entries=dict(Counter(entry.state for entry in entries)), credits=sum(entry.credits for entry in entries)
         )
 
     async def analysis_ids(self) -> frozenset[str]:
-        await self._turn()
-        lines = (line for lines in self._history.values() for line in lines)
-        return frozenset(line.analysis_id for line in lines if line.analysis_id is not None)
+        await self._checkpoint()
+        changes = (change for history in self._history.values() for change in history)
+        return frozenset(change.analysis_id for change in changes if change.analysis_id is not None)
 
     async def notes(self, prefix: str) -> Mapping[str, str]:
-        await self._turn()
+        await self._checkpoint()
         return {name: value for name, value in sorted(self._notes.items()) if name.startswith(prefix)}
 
     async def set_note(self, name: str, value: str) -> None:
-        self._must_be_open()
+        self._require_open()
         await checkpoint_if_cancelled()
         self._notes[name] = value
         await cancel_shielded_checkpoint()
 
-    async def _turn(self) -> None:
-        """Gives the others their turn, as any journal on a disk does."""
-        self._must_be_open()
+    async def _checkpoint(self) -> None:
+        """Lets other tasks run, as every journal on a disk does."""
+        self._require_open()
         await checkpoint()
 
-    def _must_be_open(self) -> None:
+    def _require_open(self) -> None:
         if not self._open:
-            raise JournalUnusable("The journal in memory is not open: use it inside of `async with journal:`.")
+            raise JournalUnusable("The journal in memory is not open. Use it inside `async with journal:`.")

@@ -1,6 +1,6 @@
-"""What may become of an entry: the rules that every journal enforces in the same words.
+"""Which changes of an entry are allowed: the rules that every journal enforces.
 
-Invariant: pure. A change is made from what is stored, along `TRANSITIONS`, or it is a conflict.
+Invariant: pure. A change starts from the stored entry and follows `TRANSITIONS`, or it is a conflict.
 """
 
 from __future__ import annotations
@@ -9,33 +9,33 @@ from attrs import evolve
 
 from ..errors import JournalConflict
 from ..policy.clip_states import TRANSITIONS
-from .contract import Entry, Past
+from .contract import Entry, HistoryEntry
 
-__all__ = ["changed", "past"]
+__all__ = ["history_entry", "next_version"]
 
 
-def changed(stored: Entry | None, entry: Entry) -> Entry:
-    """The entry with its next version. Raises `JournalConflict` where it was not made from what is stored."""
+def next_version(stored: Entry | None, entry: Entry) -> Entry:
+    """Returns the entry with its next version. Raises `JournalConflict` unless it was made from the stored entry."""
     version = 0 if stored is None else stored.version
     if entry.version != version:
         raise JournalConflict(
-            f"The entry of {_called(entry)} was changed by somebody else meanwhile (version {version}, "
-            f"not {entry.version}); nothing was stored. Read it again and decide anew.",
+            f"The journal entry of {_entry_name(entry)} was changed by somebody else (version {version}, "
+            f"not {entry.version}). Nothing was stored. Read the entry again and decide anew.",
             analysis_id=entry.analysis_id,
         )
     before = None if stored is None else stored.state
     if entry.state not in TRANSITIONS[before]:
         raise JournalConflict(
-            f"The entry of {_called(entry)} cannot become {entry.state}: it is {before or 'unknown so far'}; "
-            f"nothing was stored. Read it again and decide anew.",
+            f"The journal entry of {_entry_name(entry)} cannot become {entry.state}: it is {before or 'new'}. "
+            f"Nothing was stored. Read the entry again and decide anew.",
             analysis_id=entry.analysis_id,
         )
     return evolve(entry, version=version + 1)
 
 
-def past(entry: Entry) -> Past:
-    """The line that a stored entry adds to its history."""
-    return Past(
+def history_entry(entry: Entry) -> HistoryEntry:
+    """Returns what a stored entry adds to its history."""
+    return HistoryEntry(
         version=entry.version,
         state=entry.state,
         at=entry.at,
@@ -44,5 +44,5 @@ def past(entry: Entry) -> Past:
     )
 
 
-def _called(entry: Entry) -> str:
+def _entry_name(entry: Entry) -> str:
     return repr(entry.clip or entry.name or entry.key)

@@ -20,17 +20,17 @@ from typing import Any, Final, Self
 import anyio
 from anyio import (
     BrokenResourceError,
-    CancelScope,
     ClosedResourceError,
     DelimiterNotFound,
     EndOfStream,
     IncompleteRead,
-    get_cancelled_exc_class,
     move_on_after,
 )
 from anyio.abc import ByteSendStream, Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 from attrs import define, field, frozen
+
+from ..cancellation import run_to_completion
 
 __all__ = ["CHILD", "ChildDied", "Chunks", "Decoder", "DecoderProcess", "DecoderUnusable", "ProbeFailed"]
 
@@ -197,18 +197,11 @@ class DecoderProcess:
 
     async def close(self) -> None:
         """Ends it, whatever it is doing, and however often the task is cancelled meanwhile."""
-        struck: BaseException | None = None
         self.kill()
-        while True:
-            try:
-                with CancelScope(shield=True):
-                    await self.process.aclose()
-                break
-            except get_cancelled_exc_class() as cancelled:  # a task's own `cancel()` goes through any shield
-                struck = cancelled
-        self.errors.close()
-        if struck is not None:
-            raise struck
+        try:
+            await run_to_completion(self.process.aclose)
+        finally:
+            self.errors.close()
 
 
 async def _opened(errors: _ErrorPipe) -> tuple[Process, ByteSendStream, BufferedByteReceiveStream]:

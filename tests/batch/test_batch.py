@@ -49,7 +49,7 @@ from ochy_async.errors import (
     OchyError,
 )
 from ochy_async.events import AnalysisStarted, Event, ReconciliationAttempted, StartUncertain
-from ochy_async.journal.contract import Entry, Kept
+from ochy_async.journal.contract import Entry, StoredResults
 from ochy_async.journal.memory import MemoryJournal
 from ochy_async.policy.clip_states import State
 from ochy_async.policy.concurrency import Concurrency
@@ -90,7 +90,7 @@ def charges(service: Service) -> list[int]:
 
 async def states(journal: MemoryJournal) -> Counter[State]:
     async with journal:
-        return Counter((await journal.tally()).entries)
+        return Counter((await journal.totals()).entries)
 
 
 # --- the way ------------------------------------------------------------------------------------
@@ -901,11 +901,11 @@ class FullAfter(MemoryJournal):
         super().__init__()
         self.left = puts
 
-    async def put(self, entry: Entry, kept: Kept | None = None) -> Entry:
+    async def put(self, entry: Entry, results: StoredResults | None = None) -> Entry:
         self.left -= 1
         if self.left < 0:
             raise JournalFull("The disk is full.")
-        return await super().put(entry, kept)
+        return await super().put(entry, results)
 
 
 @pytest.mark.parametrize("puts", range(7))
@@ -927,7 +927,7 @@ def test_a_journal_that_fails_stops_buying_and_loses_no_paid_result(puts: int) -
 class Unreadable(MemoryJournal):
     """A journal whose results cannot be read again."""
 
-    async def kept(self, key: str) -> Kept | None:
+    async def results(self, key: str) -> StoredResults | None:
         raise JournalDamaged(f"The row of {key} does not match its checksum.")
 
 

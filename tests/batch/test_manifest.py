@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ochy_async import BackView, SideView
-from ochy_async.batch.manifest import meant, read_manifest
+from ochy_async.batch.manifest import known_column, read_manifest
 from ochy_async.errors import InvalidRequest
 
 
@@ -202,7 +202,7 @@ MEANT = {
 @pytest.mark.parametrize(("heading", "known"), [*MEANT.items(), *((own, None) for own in OWN)])
 def test_which_columns_are_misspelt(heading: str, known: str | None) -> None:
     """Those that cost a wrong analysis if nobody reads them; what a lab notes besides is its own."""
-    assert meant(heading) == known
+    assert known_column(heading) == known
 
 
 def test_further_columns_are_carried_through(folder: Path) -> None:

@@ -20,8 +20,8 @@ from attrs import define, evolve
 from ochy_async import BackView, OchySession, Retry, SideView
 from ochy_async.batch.engine import Batch
 from ochy_async.batch.outcomes import Analyzed, Outcome
-from ochy_async.batch.output.collector import FILES
-from ochy_async.batch.output.folder import Folder, safe, stem_of
+from ochy_async.batch.output.collector import ARTIFACT_FILES
+from ochy_async.batch.output.folder import OutputFolder, file_stem, safe_id
 from ochy_async.batch.output.records import record
 from ochy_async.emulator import (
     Emulator,
@@ -50,7 +50,7 @@ from tests.support.simulated_runners import make_runner
 
 Outcomes = list[Outcome[Any, Any]]
 STORED = f"GET {STORAGE}"
-ALL = tuple(FILES)
+ALL = tuple(ARTIFACT_FILES)
 anyio_test = pytest.mark.anyio
 
 
@@ -162,7 +162,7 @@ async def test_everything_is_kept_and_fetched_once(emulator: Emulator, out: Path
     settings: dict[str, Any] = {"journal": out.parent / "clips.journal", "out": out, "keep": ALL}
     first = await one(real_session(emulator), **settings)
     assert not first.missing
-    names = ("results.json", *FILES.values())
+    names = ("results.json", *ARTIFACT_FILES.values())
     assert [path.name for path in first.files] == [f"clip_1.{first.analysis_id}.{name}" for name in names]
     analysis = json.loads(file_of(first, "results.json"))["biomechanical_analysis"]
     assert analysis == first.results.raw["biomechanical_analysis"]
@@ -400,12 +400,12 @@ HOSTILE = (
 @pytest.mark.parametrize("analysis_id", HOSTILE)
 def test_ids_that_are_no_names(analysis_id: str) -> None:
     """They become digests, each its own; a harmless one stays what it is."""
-    name = safe(analysis_id)
+    name = safe_id(analysis_id)
     assert name.startswith("id-")
     assert len(name) == 35
     assert name.isascii()
-    assert safe(name) != name
-    assert safe("a1b2_-") == "a1b2_-"
+    assert safe_id(name) != name
+    assert safe_id("a1b2_-") == "a1b2_-"
 
 
 @define
@@ -460,12 +460,12 @@ LABELS = {
 @pytest.mark.parametrize(("label", "stem"), LABELS.items(), ids=map(ascii, LABELS))
 def test_what_the_files_of_a_clip_are_called(label: str, stem: str) -> None:
     """After its own name, with nothing that any system forbids, reserves or takes for a path."""
-    assert stem_of(label) == stem
+    assert file_stem(label) == stem
 
 
 def test_a_file_is_found_by_its_id_alone(out: Path) -> None:
     """Under the name that other files of the analysis have; a clip that is called like an id is no such file."""
-    folder = Folder(out)
+    folder = OutputFolder(out)
     folder.open()
     assert folder.file("", "1a", "thumbnail.jpg").name == "1a.thumbnail.jpg"
     for name in ("run.1a.2b.results.json", ".run.2b.results.json", "x.1a.other.json"):
@@ -480,10 +480,10 @@ def test_a_file_is_found_by_its_id_alone(out: Path) -> None:
 @pytest.mark.parametrize("letter", ["a", "ü", "走", "𝒳"])
 def test_long_names_are_cut_between_letters(letter: str, out: Path) -> None:
     """By bytes, so that the longest file name of a draft fits every disk; and every file name can be written."""
-    stem = stem_of(letter * 300)
+    stem = file_stem(letter * 300)
     assert len(stem.encode()) <= 96
     assert set(stem) == {letter}
-    folder = Folder(out)
+    folder = OutputFolder(out)
     folder.open()
     path = folder.file(letter * 300, "f" * 100, "output_video.mp4.etag")
     folder.write(path, b"content")
@@ -552,7 +552,7 @@ def test_a_name_is_given_once_the_content_is_on_the_disk(out: Path, monkeypatch:
     out.mkdir()
     monkeypatch.setattr(os, "fsync", recorded_fsync)
     monkeypatch.setattr(Path, "replace", recorded_replace)
-    Folder(out).write(out / "a", b"content")
+    OutputFolder(out).write(out / "a", b"content")
     assert steps == ["file", "name", "folder"]
     assert (out / "a").read_bytes() == b"content"
 

@@ -131,13 +131,13 @@ async def older(journal: MemoryJournal, *spelt: str) -> MemoryJournal:
     made, account = MemoryJournal(), ApiKey(API_KEY).digest()
     async with journal:
         (entry,) = [entry async for entry in journal.entries()]
-        kept = await journal.kept(entry.key)
+        results = await journal.results(entry.key)
     async with made:
         for spelling in spelt:
             name = identity(hashlib.sha256(CLIP).hexdigest(), SideView(), account, spelling)
             written = await made.put(evolve(entry, key=name, state=State.INTENDED, version=0))
             written = await made.put(evolve(written, state=State.STARTED))
-            await made.put(evolve(written, state=State.ANALYZED), kept)
+            await made.put(evolve(written, state=State.ANALYZED), results)
     return made
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ochy_async.batch.quantities import READERS, advised
+from ochy_async.batch.quantities import READERS, with_accepted_forms
 from ochy_async.errors import Problem
 
 GOOD: dict[str, dict[str, Any]] = {
@@ -120,5 +120,5 @@ def test_centimeters_are_hundredths(centimeters: int) -> None:
 def test_who_writes_another_form_is_told_which_are_taken() -> None:
     """For a field, and for a field in a line."""
     for field in ("height", "line 3, height"):
-        assert "'175 cm'" in advised(Problem(field, "looks like centimeters")).message
-    assert advised(Problem("language", "must be")).message == "must be"
+        assert "'175 cm'" in with_accepted_forms(Problem(field, "looks like centimeters")).message
+    assert with_accepted_forms(Problem("language", "must be")).message == "must be"

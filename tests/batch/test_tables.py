@@ -15,10 +15,10 @@ from attrs import evolve
 from ochy_async import BackView, SideView
 from ochy_async.batch.outcomes import Analyzed, Outcome, Unfinished
 from ochy_async.batch.output import tables as tables_module
-from ochy_async.batch.output.columns import COLUMNS, Columns
+from ochy_async.batch.output.columns import COLUMNS, CsvColumns
 from ochy_async.batch.output.measures import KNOWN, MOST_FURTHER, measures_of
 from ochy_async.batch.output.records import SCHEMA, json_line, record, record_of
-from ochy_async.batch.output.tables import Tables
+from ochy_async.batch.output.tables import TableWriter
 from ochy_async.batch.sources import BatchItem
 from ochy_async.emulator import Service, sample_clip
 from ochy_async.emulator.assessments import side_view_results
@@ -60,7 +60,7 @@ def ended(index: int, clip: str = "", **facts: Any) -> dict[str, Any]:
 
 def made(out: Path, told: Records, *, whole: bool) -> None:
     """Tables of a run that has told so much."""
-    tables = Tables(out)
+    tables = TableWriter(out)
     tables.begin()
     for each in told:
         tables.add(each)
@@ -234,7 +234,7 @@ def test_names_survive_and_run_nothing(name: str, cell: str, out: Path) -> None:
 
 def test_columns_of_one_name_are_told_apart() -> None:
     """The input's get a word before theirs, whatever their capitals; nothing is lost and nothing overwritten."""
-    columns = Columns(("new_deg",), ("Outcome", "input_outcome", "new_deg", "outcome"))
+    columns = CsvColumns(("new_deg",), ("Outcome", "input_outcome", "new_deg", "outcome"))
     heading = columns.header().strip().split(",")[-4:]
     assert heading == ["input_Outcome", "input_input_outcome", "input_new_deg", "input_input_input_outcome"]
 
@@ -325,7 +325,7 @@ def test_a_batch_that_ends_early_leaves_tables_as_far_as_it_came(out: Path, how:
 def test_tables_stand_while_a_run_goes_on(out: Path) -> None:
     """Whoever is killed, or looks meanwhile, finds tables that are some seconds old; and no file is left over."""
     now = [0.0]
-    tables = Tables(out, clock=lambda: now[0])
+    tables = TableWriter(out, clock=lambda: now[0])
     tables.begin()
     seen: list[int] = []
     for index in range(4):

@@ -23,7 +23,7 @@ from ochy_async.emulator import (
 from ochy_async.emulator.messages import Form, ServiceRequest
 from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.errors import JournalFull
-from ochy_async.journal.contract import Entry, Kept
+from ochy_async.journal.contract import Entry, StoredResults
 from ochy_async.journal.memory import MemoryJournal
 from ochy_async.policy.clip_states import State
 from ochy_async.policy.concurrency import Concurrency
@@ -39,11 +39,11 @@ class FullFor(MemoryJournal):
         super().__init__()
         self.state, self.times = state, times
 
-    async def put(self, entry: Entry, kept: Kept | None = None) -> Entry:
+    async def put(self, entry: Entry, results: StoredResults | None = None) -> Entry:
         if entry.state is self.state and self.times > 0:
             self.times -= 1
             raise JournalFull("The disk is full.")
-        return await super().put(entry, kept)
+        return await super().put(entry, results)
 
 
 def test_a_paid_id_is_stored_as_soon_as_there_is_room() -> None:

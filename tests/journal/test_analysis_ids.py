@@ -19,8 +19,8 @@ class Counted(Store):
 
     read = 0
 
-    def _all(self, table: Table, after: int = BEFORE_ALL) -> Iterator[Row]:
-        for row in super()._all(table, after):
+    def _all_rows(self, table: Table, after: int = BEFORE_ALL) -> Iterator[Row]:
+        for row in super()._all_rows(table, after):
             self.read += 1
             yield row
 
@@ -36,8 +36,8 @@ def start(store: Store, number: int) -> None:
 def test_a_lookup_reads_what_is_new_in_the_history_only(tmp_path: Path) -> None:
     """The ids of a long journal are not read again for each doubt, and none is missed."""
     path = tmp_path / "journal"
-    store = Counted(open_store(path).connection, path, logged=True)
-    store.check()
+    store = Counted(open_store(path).connection, path, log_found=True)
+    store.verify()
     for number in range(3):
         start(store, number)
         store.read = 0

@@ -28,16 +28,16 @@ from ochy_async.errors import (
     JournalFull,
     JournalUnusable,
 )
-from ochy_async.journal.contract import Entry, Kept
+from ochy_async.journal.contract import Entry, StoredResults
 from ochy_async.journal.sqlite import connection, files, mounts, store
-from ochy_async.journal.sqlite.errors import of_sqlite, of_system
+from ochy_async.journal.sqlite.errors import from_os_error, from_sqlite_error
 from ochy_async.journal.sqlite.journal import SqliteJournal
 from ochy_async.policy.clip_states import State
 from tests.journal.test_journal import led, listed, new
 
 pytestmark = pytest.mark.anyio
 
-KEPT = Kept(results=b'{"cadence": 171}' * 40, calculated=b"{}" * 3000)
+KEPT = StoredResults(results=b'{"cadence": 171}' * 40, calculated=b"{}" * 3000)
 POSIX = pytest.mark.skipif(os.name != "posix", reason="there are no such files here")
 
 
@@ -62,8 +62,8 @@ async def written(path: Path) -> list[object]:
 async def told(journal: SqliteJournal) -> list[object]:
     """All that a journal tells."""
     entries = await listed(journal)
-    about = [(await journal.get(e.key), await journal.history(e.key), await journal.kept(e.key)) for e in entries]
-    return [entries, about, await journal.tally(), await journal.analysis_ids(), await journal.notes("")]
+    about = [(await journal.get(e.key), await journal.history(e.key), await journal.results(e.key)) for e in entries]
+    return [entries, about, await journal.totals(), await journal.analysis_ids(), await journal.notes("")]
 
 
 async def read(path: Path) -> list[object]:
@@ -133,7 +133,7 @@ async def test_a_link_leads_to_the_journal(path: Path) -> None:
         await refusal(path, JournalBusy)
 
 
-@pytest.mark.parametrize("at", ["write_empty", "sync", "publish"])
+@pytest.mark.parametrize("at", ["write_empty", "sync_file", "claim_name"])
 async def test_a_crash_while_it_is_made_leaves_no_half(path: Path, at: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever step does not come to its end, the name stays free and the next try succeeds."""
 
@@ -160,7 +160,7 @@ async def test_where_there_are_no_hard_links(path: Path, monkeypatch: pytest.Mon
     draft.write_bytes(b"draft")
     before = data(path)
     with pytest.raises(FileExistsError):
-        files.publish(draft, path)
+        files.claim_name(draft, path)
     assert data(path) == before
 
 
@@ -168,10 +168,10 @@ async def test_of_two_who_make_it_at_once_the_first_wins(path: Path) -> None:
     """The second opens what the first has made."""
 
     def slow(draft: Path) -> None:
-        files.find_or_make(path, store.write_empty)
+        files.find_or_create(path, store.write_empty)
         store.write_empty(draft)
 
-    files.find_or_make(path, slow)
+    files.find_or_create(path, slow)
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT count(*) FROM marks").fetchone() == (2,)
     assert sorted(content(path.parent)) == [path.name]
@@ -190,7 +190,7 @@ def _foreign(path: Path) -> None:
 
 
 def _newer(path: Path) -> None:
-    files.find_or_make(path, store.write_empty)
+    files.find_or_create(path, store.write_empty)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(f"PRAGMA user_version = {store.SCHEMA + 1}")
 
@@ -208,7 +208,7 @@ def _half_gone(path: Path) -> None:
 
 
 STRANGE: list[tuple[str, Callable[[Path], object], type[JournalError], str]] = [
-    ("text", _text, JournalUnusable, "no SQLite database"),
+    ("text", _text, JournalUnusable, "not an SQLite database"),
     ("foreign", _foreign, JournalUnusable, "another program"),
     ("newer", _newer, JournalUnusable, "Update ochy_async"),
     ("empty", Path.touch, JournalDamaged, "is empty"),
@@ -282,7 +282,7 @@ def test_sqlites_words_are_translated(path: Path, name: str | None, kind: type[J
     error = sqlite3.OperationalError("secret")
     if name is not None:
         error.sqlite_errorname = name
-    trouble = of_sqlite(error, path)
+    trouble = from_sqlite_error(error, path)
     assert type(trouble) is kind
     assert "secret" not in str(trouble)
     assert name is None or name in str(trouble)
@@ -299,7 +299,7 @@ def test_sqlites_words_are_translated(path: Path, name: str | None, kind: type[J
 )
 def test_the_systems_words_are_translated(path: Path, code: int, kind: type[JournalError]) -> None:
     """A full disk and a forbidden one are different things to do."""
-    assert type(of_system(OSError(code, os.strerror(code)), path)) is kind
+    assert type(from_os_error(OSError(code, os.strerror(code)), path)) is kind
 
 
 # --- network file systems -------------------------------------------------------------------------
@@ -340,7 +340,7 @@ a line that is cut
 )
 def test_network_mounts(path: str, kind: str | None) -> None:
     """The longest mount point counts, of whole names; of two on one place the later."""
-    assert mounts.network_mount(MOUNTS, path) == kind
+    assert mounts.network_filesystem(MOUNTS, path) == kind
 
 
 @pytest.mark.parametrize(
@@ -360,7 +360,7 @@ def test_network_drives(path: str, drive_type: int, kind: str | None) -> None:
 
 async def test_a_network_file_system_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything is made there."""
-    monkeypatch.setattr(files, "_network", lambda _: "nfs4")
+    monkeypatch.setattr(files, "_network_kind", lambda _: "nfs4")
     assert "file system (nfs4)" in await refusal(path, JournalUnusable)
     assert not content(path.parent)
 
@@ -374,20 +374,20 @@ async def test_a_network_file_system_is_refused(path: Path, monkeypatch: pytest.
         (None, None),
         ("tmpfs", "lost when the machine restarts"),
         ("ramfs", "lost when the machine restarts"),
-        ("fuse", "not known whether"),
-        ("fuse.something-new", "not known whether"),
+        ("fuse", "may not lock out other processes"),
+        ("fuse.something-new", "may not lock out other processes"),
     ],
 )
 def test_doubtful_places(kind: str | None, words: str | None) -> None:
     """Memory is lost at the next start, and of an unknown program nobody knows what it keeps: used, and said."""
-    doubt = mounts.doubt_about(kind)
+    doubt = mounts.mount_warning(kind)
     assert doubt is None if words is None else words in str(doubt)
 
 
 async def test_a_journal_in_memory_is_said_to_be_one(small_disk: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Each time that it is opened; and it serves."""
     assert (await written(small_disk / "clips.journal"))[0]
-    assert "lies in memory (tmpfs)" in caplog.text
+    assert "is stored in memory (tmpfs)" in caplog.text
 
 
 # --- damage ---------------------------------------------------------------------------------------
@@ -495,10 +495,10 @@ async def test_a_row_is_checked_whenever_it_is_read(path: Path) -> None:
         for ask in (
             lambda: journal.get("02"),
             lambda: listed(journal),
-            lambda: journal.tally(),
+            lambda: journal.totals(),
             lambda: journal.history("03"),
             lambda: journal.analysis_ids(),
-            lambda: journal.kept("04"),
+            lambda: journal.results("04"),
             lambda: journal.notes("acc"),
             lambda: journal.put(new("02")),
         ):
@@ -519,7 +519,7 @@ async def test_a_full_disk_is_told_and_loses_nothing(path: Path) -> None:
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count = {pages + 1}")
         before = await told(journal)
-        large = evolve(entry, state=State.ANALYZED), Kept(results=bytes(100_000))
+        large = evolve(entry, state=State.ANALYZED), StoredResults(results=bytes(100_000))
         with pytest.raises(JournalFull) as caught:
             await journal.put(*large)
         assert not isinstance(caught.value.__context__, sqlite3.Error)
@@ -557,7 +557,7 @@ async def test_a_disk_that_runs_full(small_disk: Path) -> None:
     ballast.unlink()
     async with SqliteJournal(path) as journal:
         assert len(await listed(journal)) == stored
-        assert not [entry for entry in await listed(journal) if await journal.kept(entry.key) != KEPT]
+        assert not [entry for entry in await listed(journal) if await journal.results(entry.key) != KEPT]
         await led(journal, State.STARTED, "more")
 
 
@@ -601,7 +601,7 @@ import sys, anyio
 sys.path.append(sys.argv[2])
 from attrs import evolve
 from tests.journal.test_journal import new
-from ochy_async.journal.contract import Entry, Kept
+from ochy_async.journal.contract import Entry, StoredResults
 from ochy_async.journal.sqlite.journal import SqliteJournal
 from ochy_async.policy.clip_states import State
 
@@ -609,7 +609,7 @@ async def write(journal, lane):
     for number in range(100_000):
         key = f"{lane}-{number}"
         entry = await journal.put(new(key))
-        await journal.put(evolve(entry, state=State.STARTED, analysis_id=key), Kept(results=key.encode()))
+        await journal.put(evolve(entry, state=State.STARTED, analysis_id=key), StoredResults(results=key.encode()))
         print(key, flush=True)
 
 async def main():
@@ -649,7 +649,7 @@ async def test_a_killed_process_takes_nothing_with_it(path: Path) -> None:
             answered.update(process.stdout.read().split())
         async with SqliteJournal(path) as journal:
             for key in answered:
-                kept = await journal.kept(key)
+                kept = await journal.results(key)
                 assert kept is not None
                 assert kept.results == key.encode()
                 assert len(await journal.history(key)) == 2
@@ -663,7 +663,7 @@ async def test_after_a_crash_the_write_ahead_log_is_missed(path: Path) -> None:
     log, aside = path.with_name(f"{path.name}-wal"), path.with_name("aside")
     assert log.stat().st_size
     log.rename(aside)
-    assert f"{log.name} beside it, are gone" in await refusal(path, JournalDamaged)
+    assert f"{log.name} with the latest changes is gone" in await refusal(path, JournalDamaged)
     aside.rename(log)
     async with SqliteJournal(path) as journal:
         assert await journal.get(key) is not None

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ochy_async.errors import JournalBusy, JournalConflict, JournalUnusable
-from ochy_async.journal.contract import Entry, Journal, Kept, Past, Tally
+from ochy_async.journal.contract import Entry, HistoryEntry, Journal, JournalTotals, StoredResults
 from ochy_async.journal.memory import MemoryJournal
 from ochy_async.journal.sqlite.journal import SqliteJournal
 from ochy_async.journal.sqlite.store import PAGE
@@ -71,10 +71,10 @@ async def test_a_new_journal_remembers_nothing(journal: Journal) -> None:
     """Every question has an empty answer."""
     async with journal:
         assert await journal.get("a") is None
-        assert await journal.kept("a") is None
+        assert await journal.results("a") is None
         assert await journal.history("a") == ()
         assert await listed(journal) == []
-        assert await journal.tally() == Tally(entries={}, credits=0)
+        assert await journal.totals() == JournalTotals(entries={}, credits=0)
         assert await journal.analysis_ids() == frozenset()
         assert await journal.notes("") == {}
 
@@ -126,22 +126,22 @@ async def test_many_changes_are_one_step(journal: Journal) -> None:
         assert [await journal.get(each.key) for each in stored] == stored
         await journal.put_all(open_again)
         assert [(await journal.history(each.key))[-1].reason for each in stored] == ["again", "again"]
-        assert (await journal.tally()).entries == {State.OPEN: 2}
+        assert (await journal.totals()).entries == {State.OPEN: 2}
 
 
 async def test_results_are_kept_apart(journal: Journal) -> None:
     """They stay when the entry changes without them, and are replaced as a whole."""
-    first, second = Kept(results=b'{"a": 1}', calculated=b"\x00\xff" * 5000), Kept(results=b"{}")
+    first, second = StoredResults(results=b'{"a": 1}', calculated=b"\x00\xff" * 5000), StoredResults(results=b"{}")
     async with journal:
         entry = await led(journal, State.STARTED)
-        assert await journal.kept("a") is None
+        assert await journal.results("a") is None
         entry = await journal.put(evolve(entry, state=State.ANALYZED), first)
         entry = await journal.put(evolve(entry, reason="looked again"))
-        assert await journal.kept("a") == first
+        assert await journal.results("a") == first
         await journal.put(entry, second)
     async with journal:
-        assert await journal.kept("a") == second
-        assert await journal.kept("b") is None
+        assert await journal.results("a") == second
+        assert await journal.results("b") is None
 
 
 async def test_history_tells_every_change(journal: Journal) -> None:
@@ -154,10 +154,10 @@ async def test_history_tells_every_change(journal: Journal) -> None:
         await journal.put(evolve(entry, state=State.STARTED, analysis_id="x"))
     async with journal:
         assert await journal.history("a") == (
-            Past(version=1, state=State.INTENDED, at=NOW, reason="first try"),
-            Past(version=2, state=State.OPEN, at=NOW + timedelta(seconds=1), reason="not sent"),
-            Past(version=3, state=State.INTENDED, at=NOW + timedelta(seconds=1)),
-            Past(version=4, state=State.STARTED, at=NOW + timedelta(seconds=1), analysis_id="x"),
+            HistoryEntry(version=1, state=State.INTENDED, at=NOW, reason="first try"),
+            HistoryEntry(version=2, state=State.OPEN, at=NOW + timedelta(seconds=1), reason="not sent"),
+            HistoryEntry(version=3, state=State.INTENDED, at=NOW + timedelta(seconds=1)),
+            HistoryEntry(version=4, state=State.STARTED, at=NOW + timedelta(seconds=1), analysis_id="x"),
         )
 
 
@@ -166,7 +166,9 @@ async def test_the_tally_counts_states_and_credits(journal: Journal) -> None:
     async with journal:
         for key, state in enumerate([State.STARTED, State.STARTED, State.FAILED, State.OPEN]):
             await led(journal, state, str(key), credits=int(state is not State.OPEN))
-        assert await journal.tally() == Tally(entries={State.STARTED: 2, State.FAILED: 1, State.OPEN: 1}, credits=3)
+        assert await journal.totals() == JournalTotals(
+            entries={State.STARTED: 2, State.FAILED: 1, State.OPEN: 1}, credits=3
+        )
 
 
 async def test_no_analysis_id_is_forgotten(journal: Journal) -> None:
@@ -241,9 +243,9 @@ async def test_an_unknown_move_stores_nothing(journal: Journal) -> None:
     async with journal:
         entry = await led(journal, State.ANALYZED)
         with pytest.raises(JournalConflict):
-            await journal.put(evolve(entry, state=State.INTENDED), Kept(results=b"{}"))
+            await journal.put(evolve(entry, state=State.INTENDED), StoredResults(results=b"{}"))
         assert await journal.get("a") == entry
-        assert await journal.kept("a") is None
+        assert await journal.results("a") is None
         assert len(await journal.history("a")) == 3
 
 
@@ -301,9 +303,9 @@ async def test_a_conflict_does_not_spoil_its_neighbors(journal: Journal) -> None
 ASKED: list[Callable[[Journal], Awaitable[object]]] = [
     lambda journal: journal.get("a"),
     lambda journal: journal.put(new()),
-    lambda journal: journal.kept("a"),
+    lambda journal: journal.results("a"),
     lambda journal: journal.history("a"),
-    lambda journal: journal.tally(),
+    lambda journal: journal.totals(),
     lambda journal: journal.analysis_ids(),
     lambda journal: journal.notes(""),
     lambda journal: journal.set_note("a", "b"),
@@ -350,7 +352,7 @@ async def test_what_has_begun_is_done(journal: Journal) -> None:
     async with journal:
         async with create_task_group() as group:
             for key in range(20):
-                group.start_soon(journal.put, new(str(key)), Kept(results=b"{}"))
+                group.start_soon(journal.put, new(str(key)), StoredResults(results=b"{}"))
             group.start_soon(journal.set_note, "note", "set")
             await asyncio.sleep(0)
             group.cancel_scope.cancel()
@@ -365,7 +367,9 @@ async def test_a_task_that_is_cancelled_by_hand_leaves_no_half(journal: Journal,
     """No shield holds against a task's own `cancel()`: the change is whole or not there, and the others go on."""
     async with journal:
         async with create_task_group() as group:
-            changes = [asyncio.ensure_future(journal.put(new(str(key)), Kept(results=b"{}"))) for key in range(5)]
+            changes = [
+                asyncio.ensure_future(journal.put(new(str(key)), StoredResults(results=b"{}"))) for key in range(5)
+            ]
             group.start_soon(journal.put, new("other"))
             for _ in range(turns):
                 await asyncio.sleep(0)
@@ -377,7 +381,7 @@ async def test_a_task_that_is_cancelled_by_hand_leaves_no_half(journal: Journal,
         for key in map(str, range(5)):
             there = await journal.get(key) is not None
             assert len(await journal.history(key)) == there
-            assert (await journal.kept(key) is not None) == there
+            assert (await journal.results(key) is not None) == there
 
 
 async def test_closing_under_cancellation_closes(journal: Journal) -> None:
@@ -405,15 +409,17 @@ async def told(journal: Journal, work: Callable[[Journal], Awaitable[object]]) -
 async def everything(journal: Journal) -> list[object]:
     """All that a journal tells."""
     entries = await listed(journal)
-    about = [(await journal.history(entry.key), await journal.kept(entry.key)) for entry in entries]
-    return [entries, about, await journal.tally(), await journal.analysis_ids(), await journal.notes("")]
+    about = [(await journal.history(entry.key), await journal.results(entry.key)) for entry in entries]
+    return [entries, about, await journal.totals(), await journal.analysis_ids(), await journal.notes("")]
 
 
 def step(chance: random.Random) -> Callable[[Journal], Awaitable[object]]:
     """Something to do with a journal; at times something that is refused."""
     key, version, analysis_id = chance.choice("abcd"), chance.randrange(6), chance.choice([None, "x", "y"])
     sane, any_state, place = chance.random() < 0.8, chance.choice(list(State)), chance.random()
-    kept = chance.choice([None, Kept(results=bytes(chance.randrange(40)), calculated=chance.choice([None, b"", b"c"]))])
+    results = chance.choice(
+        [None, StoredResults(results=bytes(chance.randrange(40)), calculated=chance.choice([None, b"", b"c"]))]
+    )
 
     async def put(journal: Journal) -> object:
         stored = await journal.get(key)
@@ -421,7 +427,7 @@ def step(chance: random.Random) -> Callable[[Journal], Awaitable[object]]:
         state = moves[int(place * len(moves))] if sane else any_state
         known = 0 if stored is None else stored.version
         entry = new(key, state=state, version=known if sane else version, analysis_id=analysis_id, credits=version)
-        return await journal.put(entry, kept)
+        return await journal.put(entry, results)
 
     async def note(journal: Journal) -> object:
         await journal.set_note(key * version, str(any_state))

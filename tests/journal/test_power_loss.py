@@ -15,7 +15,7 @@ from ochy_async import SideView
 from ochy_async.batch.outcomes import Analyzed
 from ochy_async.emulator import sample_clip
 from ochy_async.errors import JournalError
-from ochy_async.journal.contract import Entry, Kept
+from ochy_async.journal.contract import Entry, StoredResults
 from ochy_async.journal.sqlite import store
 from ochy_async.journal.sqlite.errors import SQLITE_ERRORS
 from ochy_async.journal.sqlite.journal import SqliteJournal
@@ -44,9 +44,9 @@ class Told(SqliteJournal):
         super().__init__(path)
         self.record = record
 
-    async def put(self, entry: Entry, kept: Kept | None = None) -> Entry:
-        stored = await super().put(entry, kept)
-        self.record.mark((stored, kept))
+    async def put(self, entry: Entry, results: StoredResults | None = None) -> Entry:
+        stored = await super().put(entry, results)
+        self.record.mark((stored, results))
         return stored
 
 
@@ -113,13 +113,13 @@ def _forgotten(opened: store.Store, marks: list[Any]) -> Iterator[str]:
             if mark not in names or NEXT_STEP[names[mark].state] is Step.START:
                 yield f"{mark} would be bought again."
         elif mark is not None:
-            stored, kept = mark
+            stored, results = mark
             found = opened.get(stored.key)
             if found is None or found.version < stored.version:
                 yield f"{stored.clip} is not {stored.state} any more."
             elif found.analysis_id != stored.analysis_id and found.version == stored.version:
                 yield f"{stored.clip} has lost its id."
-            elif kept is not None and opened.kept(stored.key) != kept:
+            elif results is not None and opened.results(stored.key) != results:
                 yield f"{stored.clip} has lost its results."
 
 

@@ -29,7 +29,7 @@ from ochy_async.cli.app import ochy
 from ochy_async.errors import JournalBusy, JournalDamaged, JournalUnusable
 from ochy_async.journal.sqlite import store
 from ochy_async.journal.sqlite.journal import SqliteJournal
-from ochy_async.journal.sqlite.repair import examine, repair
+from ochy_async.journal.sqlite.repair import inspect, repair
 from ochy_async.policy.clip_states import NEXT_STEP, State, Step
 
 pytestmark = pytest.mark.anyio
@@ -46,7 +46,7 @@ def path(tmp_path: Path) -> Path:
 def without_log(path: Path) -> None:
     """As a journal is left that was open when its log went: it says so, and all that it holds is proven."""
     opened = store.open_store(path)
-    opened.connection.release()
+    opened.connection.discard_log_on_close()
     opened.connection.close()
     assert list(content(path.parent)) == [path.name]
 
@@ -102,9 +102,9 @@ async def test_a_copy_is_made_first(path: Path) -> None:
     copy = repair(path, doubting(LATER))
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     assert "it was not closed" in await refusal(copy, JournalDamaged)
-    evidence = examine(copy)
-    assert evidence.proven
-    assert not evidence.whole
+    inspection = inspect(copy)
+    assert inspection.verified
+    assert not inspection.complete
     without_log_again = repair(copy, lambda _: None)
     assert without_log_again.exists()
 
@@ -115,7 +115,7 @@ async def test_looking_changes_nothing(path: Path) -> None:
     for spoil in (lambda _: None, without_log):
         spoil(path)
         before = content(path.parent)
-        assert examine(path).proven
+        assert inspect(path).verified
         assert content(path.parent) == before
 
 
@@ -123,7 +123,7 @@ async def test_a_journal_after_a_crash_needs_no_repair(path: Path) -> None:
     """Its log is beside it: it is whole, and says so."""
     store.open_store(path).connection.close()
     assert path.with_name(f"{path.name}-wal").exists()
-    assert examine(path).whole
+    assert inspect(path).complete
     done = said("repair", str(path))
     assert done.exit_code == 0
     assert "is whole" in done.stderr
@@ -187,6 +187,6 @@ async def test_a_journal_in_use_is_not_repaired(path: Path) -> None:
             repair(path, doubting(LATER))
         assert await told(journal) == before
         await journal.put(evolve(new("b")))
-    with pytest.raises(JournalUnusable, match="is not there"):
-        examine(path.with_name("nothing"))
+    with pytest.raises(JournalUnusable, match="does not exist"):
+        inspect(path.with_name("nothing"))
     assert not path.with_name("nothing").exists()

@@ -395,7 +395,7 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
     "a cancelled closing ends no decoder": (
         "preflight/test_prober.py",
         "cancelled_closing",
-        ("preflight/process.py", "                struck = cancelled\n", "                raise\n"),
+        ("cancellation.py", "                cancelled = error\n", "                raise\n"),
     ),
     "a decoder is given the whole environment": (
         "preflight/test_prober.py",
@@ -472,29 +472,30 @@ JOURNAL_FAULTS: dict[str, tuple[Edit, str, str]] = {
     "the log goes with a journal that was not closed": (
         (
             "journal/sqlite/store.py",
-            "        finally:\n            self.connection.close()\n\n    def _seal_of",
-            "        finally:\n            self.connection.release()\n            self.connection.close()\n\n"
-            "    def _seal_of",
+            "        finally:\n            self.connection.close()\n\n    def _computed_seal",
+            "        finally:\n            self.connection.discard_log_on_close()\n"
+            "            self.connection.close()\n\n"
+            "    def _computed_seal",
         ),
         CLOSING,
         "tidied_up",
     ),
     "the log goes with a connection that nobody closes": (
-        ("journal/sqlite/connection.py", "        self._keeps_log(True)\n", "        self.release()\n"),
+        ("journal/sqlite/connection.py", "        self._keep_log(True)\n", "        self.discard_log_on_close()\n"),
         CLOSING,
         "nobody_leaves",
     ),
     "a cancellation keeps the closing from running": (
         (
             "journal/sqlite/journal.py",
-            "_raised(await joined(partial(self._translated, self._shut)))",
-            "await self._threaded(self._shut)",
+            "_raise_error(await finish_in_thread(partial(self._exclusively, self._close_store)))",
+            "await self._in_thread(self._close_store)",
         ),
         CLOSING,
         "by_hand_twice",
     ),
     "the thread that closes is not waited for": (
-        ("journal/sqlite/joining.py", "                cancelled = error\n", "                return error\n"),
+        ("cancellation.py", "                cancelled = error\n", "                raise\n"),
         CLOSING,
         "comes_back_after",
     ),
@@ -510,8 +511,8 @@ JOURNAL_FAULTS: dict[str, tuple[Edit, str, str]] = {
     "the log is taken away unseen": (
         (
             "journal/sqlite/store.py",
-            'store.watch(path.absolute(), beside(real, "-wal"))',
-            "store.watch(path.absolute())",
+            'store.remember_files(path.absolute(), sibling(real, "-wal"))',
+            "store.remember_files(path.absolute())",
         ),
         CLOSING,
         "without_its_log",
@@ -522,12 +523,12 @@ JOURNAL_FAULTS: dict[str, tuple[Edit, str, str]] = {
         "forked",
     ),
     "rows that are not proven are repaired": (
-        ("journal/sqlite/repair.py", "        store.prove()\n", ""),
+        ("journal/sqlite/repair.py", "        store.verify_rows()\n", ""),
         REPAIR,
         "really_damaged",
     ),
     "rows that nobody wrote look whole": (
-        ("journal/sqlite/repair.py", "sealed=found == proven and seal == whole", "sealed=seal == whole"),
+        ("journal/sqlite/repair.py", "complete=found == verified and seal == written", "complete=seal == written"),
         REPAIR,
         "really_damaged",
     ),
@@ -552,7 +553,7 @@ JOURNAL_FAULTS: dict[str, tuple[Edit, str, str]] = {
         "anything_that_was_lost",
     ),
     "no copy is made": (
-        ("journal/sqlite/repair.py", "    store.connection.copy_to(copy)\n", ""),
+        ("journal/sqlite/repair.py", "    store.connection.copy_to(backup)\n", ""),
         REPAIR,
         "copy_is_made",
     ),

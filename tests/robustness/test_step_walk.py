@@ -17,7 +17,7 @@ from anyio.from_thread import start_blocking_portal
 import ochy_async
 from ochy_async.emulator import Emulator, Service
 from ochy_async.emulator.virtual_time import in_virtual_time
-from ochy_async.journal.contract import Entry, Kept
+from ochy_async.journal.contract import Entry, StoredResults
 from ochy_async.journal.memory import MemoryJournal
 from ochy_async.policy.clip_states import State
 from tests.batch.test_batch import batched, charges, clips
@@ -47,11 +47,11 @@ class Strike(MemoryJournal):
         self.at, self.kind = at, kind
         self.lines: list[str] = []
 
-    async def put(self, entry: Entry, kept: Kept | None = None) -> Entry:
+    async def put(self, entry: Entry, results: StoredResults | None = None) -> Entry:
         if entry.state is State.INTENDED:
             sys.settrace(self.walked)
         try:
-            return await super().put(entry, kept)
+            return await super().put(entry, results)
         finally:
             if entry.state is State.STARTED:
                 sys.settrace(None)

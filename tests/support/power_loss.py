@@ -124,19 +124,19 @@ class RecordedConnection:
 
     def __init__(self, path: Path) -> None:
         self._database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=VFS)
-        self._keeps_log(True)
+        self._keep_log(True)
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> _Answer:
         rows = list(self._database.execute(sql, values))
         return _Answer(rows, self._database.changes())
 
-    def release(self) -> None:
-        self._keeps_log(False)
+    def discard_log_on_close(self) -> None:
+        self._keep_log(False)
 
     def close(self) -> None:
         self._database.close()
 
-    def _keeps_log(self, keeps: bool) -> None:
+    def _keep_log(self, keeps: bool) -> None:
         self._database.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(keeps))
 
 

@@ -55,7 +55,7 @@ from ochy_async.emulator import (
 from ochy_async.emulator.messages import Form, ServiceRequest, UploadedVideo
 from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.errors import ConnectionFailed, InvalidRequest, Phase
-from ochy_async.journal.contract import Entry, Kept, Past, Tally
+from ochy_async.journal.contract import Entry, HistoryEntry, JournalTotals, StoredResults
 from ochy_async.journal.memory import MemoryJournal
 from ochy_async.policy.clip_states import State
 from ochy_async.protocol.request import AnalysisRequest
@@ -249,9 +249,9 @@ class Watched:
     ) -> None:
         await self.inner.__aexit__(kind, error, trace)
 
-    async def put(self, entry: Entry, kept: Kept | None = None) -> Entry:
+    async def put(self, entry: Entry, results: StoredResults | None = None) -> Entry:
         self.fuse.moment()
-        stored = await self.inner.put(entry, kept)
+        stored = await self.inner.put(entry, results)
         self.life.tell(f"journal: {entry.clip} {entry.state} {entry.analysis_id or ''}")
         self.fuse.moment()
         return stored
@@ -272,17 +272,17 @@ class Watched:
     async def get(self, key: str) -> Entry | None:
         return await self.inner.get(key)
 
-    async def kept(self, key: str) -> Kept | None:
-        return await self.inner.kept(key)
+    async def results(self, key: str) -> StoredResults | None:
+        return await self.inner.results(key)
 
     def entries(self, *states: State) -> AsyncGenerator[Entry]:
         return self.inner.entries(*states)
 
-    async def history(self, key: str) -> tuple[Past, ...]:
+    async def history(self, key: str) -> tuple[HistoryEntry, ...]:
         return await self.inner.history(key)
 
-    async def tally(self) -> Tally:
-        return await self.inner.tally()
+    async def totals(self) -> JournalTotals:
+        return await self.inner.totals()
 
     async def analysis_ids(self) -> frozenset[str]:
         return await self.inner.analysis_ids()
@@ -501,7 +501,9 @@ class Life:
                     wire.running.discard(outcome.analysis_id or "")
                     found.append(outcome)
                     if isinstance(outcome, Analyzed):
-                        self.expect(outcome.key in self.journal._kept, "an outcome came before its results were kept")
+                        self.expect(
+                            outcome.key in self.journal._results, "an outcome came before its results were kept"
+                        )
 
     def _foreigner(self) -> None:
         if self.scene.foreign:

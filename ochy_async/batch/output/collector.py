@@ -24,10 +24,10 @@ from ...protocol.redaction import may_contain_links, redact_links
 from ...protocol.routes import RAW_DATA
 from ...protocol.wire import Request, Response
 from .downloads import download
-from .file_links import Links
-from .folder import FILES, RESULTS, Folder
+from .file_links import FileLinks
+from .folder import ARTIFACT_FILES, RESULTS_FILE, OutputFolder
 
-__all__ = ["FILES", "ArtifactCollector", "Collected", "Paid"]
+__all__ = ["ARTIFACT_FILES", "ArtifactCollector", "CollectedArtifacts", "PaidAnalysis"]
 
 
 async def _nowhere(_: bytes) -> None:
@@ -39,7 +39,7 @@ def _ignored(_: OchyError) -> None:
 
 
 @frozen(kw_only=True)
-class Paid:
+class PaidAnalysis:
     """A finished analysis that was paid for."""
 
     started: Started[Any, Any] | str
@@ -60,7 +60,7 @@ class Paid:
 
 
 @frozen(kw_only=True)
-class Collected:
+class CollectedArtifacts:
     """What was collected of an analysis."""
 
     calculated: Any = field(default=None, repr=False)
@@ -79,37 +79,37 @@ class ArtifactCollector:
     """Collects what was asked for, of one analysis after the other."""
 
     core: SessionCore
-    folder: Folder | None
+    folder: OutputFolder | None
     want: tuple[str, ...]
-    """Words of `FILES`, in its order."""
+    """Words of `ARTIFACT_FILES`, in its order."""
     refused: Callable[[OchyError], None] = _ignored
     """Is told every error: one of them may be about the account."""
 
-    async def collect(self, paid: Paid) -> Collected:
+    async def collect(self, paid: PaidAnalysis) -> CollectedArtifacts:
         """All that can be had of an analysis. Raises no `OchyError`."""
         basket = _Basket(paid, self.core, self.folder, self.refused)
         if self.folder is not None:
             await basket.put("results", basket.keep_results)
         for word in self.want:
             await basket.put(word, _WAYS[word](basket))
-        return Collected(calculated=basket.calculated, files=tuple(basket.files), missing=basket.missing)
+        return CollectedArtifacts(calculated=basket.calculated, files=tuple(basket.files), missing=basket.missing)
 
 
 @define(eq=False)
 class _Basket:
     """What was collected of one analysis so far."""
 
-    paid: Paid
+    paid: PaidAnalysis
     core: SessionCore
-    folder: Folder | None
+    folder: OutputFolder | None
     refused: Callable[[OchyError], None]
     calculated: Any = field(default=None, init=False)
     files: list[Path] = field(factory=list, init=False)
     missing: dict[str, OchyError] = field(factory=dict, init=False)
-    _links: Links = field(init=False)
+    _links: FileLinks = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._links = Links(self.core, self.paid.started, self.paid.results)
+        self._links = FileLinks(self.core, self.paid.started, self.paid.results)
 
     async def put(self, word: str, way: Callable[[], Awaitable[None]]) -> None:
         """Collects one thing, or remembers why not."""
@@ -121,7 +121,7 @@ class _Basket:
 
     async def keep_results(self) -> None:
         """The results without their links."""
-        await self._save(RESULTS, orjson.dumps(redact_links(self.paid.results.raw)))
+        await self._save(RESULTS_FILE, orjson.dumps(redact_links(self.paid.results.raw)))
 
     async def calculate(self) -> None:
         """The calculated data: those that are known, else from the server."""
@@ -132,11 +132,11 @@ class _Basket:
             self.calculated = await self.core.perform(call)
             body = orjson.dumps(redact_links(self.calculated.raw))
             await self.paid.remember(body)
-        await self._save(FILES["calculated"], body)
+        await self._save(ARTIFACT_FILES["calculated"], body)
 
     async def film_data(self) -> None:
         """The raw data as they came."""
-        target = await self._missing_file(FILES["raw_data"])
+        target = await self._missing_file(ARTIFACT_FILES["raw_data"])
         if target is None:
             return
         body = await self.core.perform(_raw_call(self.paid.analysis_id))
@@ -144,7 +144,7 @@ class _Basket:
 
     async def fetch(self, word: str) -> None:
         """A file from the storage."""
-        target = await self._missing_file(FILES[word])
+        target = await self._missing_file(ARTIFACT_FILES[word])
         if target is None or self.core.storage is None:
             return
         await download(self.core, self.core.storage, partial(self._links.link, word), self._folder, target)
@@ -171,7 +171,7 @@ class _Basket:
         self.files.append(path)
 
     @property
-    def _folder(self) -> Folder:
+    def _folder(self) -> OutputFolder:
         if self.folder is None:
             raise LookupError("there is no folder to keep files in")
         return self.folder

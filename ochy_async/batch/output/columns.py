@@ -17,7 +17,7 @@ from attrs import field, frozen
 from .measures import KNOWN
 from .records import ASKED
 
-__all__ = ["BOM", "COLUMNS", "Columns"]
+__all__ = ["BOM", "COLUMNS", "CsvColumns"]
 
 BOM: Final = "\ufeff"
 """At the beginning of a CSV file: tells Excel that it is UTF-8."""
@@ -33,7 +33,7 @@ Cell = str | float | int | None
 
 
 @frozen
-class Columns:
+class CsvColumns:
     """The columns of one table: those that all have, and what its records bring."""
 
     further: tuple[str, ...] = ()
@@ -47,7 +47,7 @@ class Columns:
         object.__setattr__(self, "_headings", (*ours, *_told_apart(self.extra, ours)))
 
     @classmethod
-    def of(cls, records: Iterable[Mapping[str, Any]]) -> Columns:
+    def of(cls, records: Iterable[Mapping[str, Any]]) -> CsvColumns:
         """The columns that the records need."""
         further, extra = set[str](), dict[str, None]()
         for record in records:

@@ -32,7 +32,7 @@ from ...protocol.answer import SignedUrl
 from ...protocol.ranges import EXPIRED, TRANSFER, FileRange, file_range, range_headers
 from ...protocol.wire import ResponseHead
 from ...storage import Storage
-from .folder import Folder, locked, publish, troubles, write_all
+from .folder import OutputFolder, output_errors, publish, try_lock, write_all
 
 __all__ = ["Link", "download"]
 
@@ -48,7 +48,7 @@ async def download(
     core: SessionCore,
     storage: Storage,
     link: Link,
-    folder: Folder,
+    folder: OutputFolder,
     target: Path,
     *,
     content: str = "",
@@ -104,7 +104,7 @@ def _does_not_fit(failure: OchyError, partial: _Partial) -> bool:
 class _Partial:
     """What has come so far of a file: a sink beside the target, with the ETag that it came with."""
 
-    folder: Folder
+    folder: OutputFolder
     target: Path
     limits: Limits
     content: str = ""
@@ -134,7 +134,7 @@ class _Partial:
 
         Raises `OutputError` where another download is at it.
         """
-        with troubles(self.target):
+        with output_errors(self.target):
             self._claim()
             etag, _, content = self.note.read_text(encoding="ascii").partition("\n") if self.note.is_file() else _NONE
             self.etag = etag if content == self.content and etag else None
@@ -144,7 +144,7 @@ class _Partial:
         """Opens the file for this download alone."""
         while self._file is None:
             file = self.path.open("ab", buffering=0)
-            if not locked(file):
+            if not try_lock(file):
                 file.close()
                 raise OutputError(f"{str(self.target)!r} is being fetched by another download. Wait until it ends.")
             if _is_at(file, self.path):
@@ -154,7 +154,7 @@ class _Partial:
 
     def discard(self) -> None:
         """Forgets how far it got: what has no ETag is begun anew."""
-        with troubles(self.path):
+        with output_errors(self.path):
             self.note.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -162,7 +162,7 @@ class _Partial:
         if self._file is None:
             return
         try:
-            with troubles(self.path):
+            with output_errors(self.path):
                 if not self._file.closed and not os.fstat(self._file.fileno()).st_size:
                     self.path.unlink(missing_ok=True)
                     self.note.unlink(missing_ok=True)
@@ -192,7 +192,7 @@ class _Partial:
         if self._size != (self._part.total or self._size) or not self._size:
             said = f"{TRANSFER}: {self._size:,} bytes came, not {self._part.total or 'some'}. Run again later."
             raise ConnectionFailed(said, phase=Phase.COMPLETE, route=TRANSFER)
-        with troubles(self.target):
+        with output_errors(self.target):
             publish(self._opened, self.path, self.target)
             self.note.unlink(missing_ok=True)
 
@@ -204,14 +204,14 @@ class _Partial:
 
     def _anew(self) -> None:
         """In this order: whenever it is interrupted, no ETag stands beside the bytes of another file."""
-        with troubles(self.path):
+        with output_errors(self.path):
             self.note.unlink(missing_ok=True)
             self._opened.truncate(0)
         if self._part.etag:
             self.folder.write(self.note, f"{self._part.etag}\n{self.content}".encode())
 
     def _append(self, piece: bytes) -> None:
-        with troubles(self.path):
+        with output_errors(self.path):
             write_all(self._opened, piece)
 
 

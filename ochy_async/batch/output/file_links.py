@@ -16,11 +16,11 @@ from ...protocol.answer import Answer, SignedUrl
 from ...protocol.routes import RESULTS
 from ...waiting import analysis_failed
 
-__all__ = ["Links"]
+__all__ = ["FileLinks"]
 
 
 @define(eq=False)
-class Links:
+class FileLinks:
     """Where the thumbnail and the annotated video of an analysis are."""
 
     core: SessionCore

@@ -27,32 +27,42 @@ from ...protocol.video_limits import CONTENT_TYPES, extension
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["FILES", "RESULTS", "Folder", "locked", "publish", "safe", "stem_of", "troubles", "write_all"]
+__all__ = [
+    "ARTIFACT_FILES",
+    "RESULTS_FILE",
+    "OutputFolder",
+    "file_stem",
+    "output_errors",
+    "publish",
+    "safe_id",
+    "try_lock",
+    "write_all",
+]
 
-FILES: Final[Mapping[str, str]] = {
+ARTIFACT_FILES: Final[Mapping[str, str]] = {
     "calculated": "calculated.json",
     "raw_data": "raw_data.json",
     "thumbnail": "thumbnail.jpg",
     "output_video": "output_video.mp4",
 }
 """What can be asked for, and how its file is called."""
-RESULTS: Final = "results.json"
-NAMES: Final = frozenset({RESULTS, *FILES.values()})
+RESULTS_FILE: Final = "results.json"
+NAMES: Final = frozenset({RESULTS_FILE, *ARTIFACT_FILES.values()})
 PROBE: Final = b"Written to find out whether there is room.\n" * 100
 
 
 @frozen
-class Folder:
+class OutputFolder:
     """Where a batch keeps what it collects."""
 
     path: Path
 
     def open(self) -> None:
         """Makes the folder and finds out whether it can be written. Raises `OutputError`."""
-        with troubles(self.path):
+        with output_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         self.write(self.path / ".probe", PROBE)
-        with troubles(self.path):
+        with output_errors(self.path):
             (self.path / ".probe").unlink(missing_ok=True)
 
     def file(self, clip: str, analysis_id: str, name: str) -> Path:
@@ -61,29 +71,29 @@ class Folder:
         Where it is there without the name of the clip, it stays there; where that is not known, it is the name that
         other files of the analysis have, if there are any.
         """
-        ending = f"{safe(analysis_id)}.{name}"
+        ending = f"{safe_id(analysis_id)}.{name}"
         bare = self.path / ending
         if not clip:
-            stem = self._stem(safe(analysis_id))
+            stem = self._stem(safe_id(analysis_id))
             return self.path / f"{stem}.{ending}" if stem else bare
-        named = self.path / f"{stem_of(clip)}.{ending}"
+        named = self.path / f"{file_stem(clip)}.{ending}"
         return bare if self.has(bare) and not self.has(named) else named
 
     def _stem(self, name: str) -> str:
         """What the files of an analysis are named after; empty where there are none, or none is named."""
-        with troubles(self.path):
+        with output_errors(self.path):
             parts = (each.name.partition(f".{name}.") for each in os.scandir(self.path))
             return next((stem for stem, _, rest in sorted(parts) if rest in NAMES and not stem.startswith(".")), "")
 
     def has(self, path: Path) -> bool:
         """Whether a file is there, and so is whole."""
-        with troubles(path):
+        with output_errors(path):
             return path.is_file()
 
     def write(self, path: Path, content: bytes) -> None:
         """Puts a file there, whole or not at all. Raises `OutputError`."""
         draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-        with troubles(path):
+        with output_errors(path):
             try:
                 with draft.open("xb", buffering=0) as file:
                     write_all(file, content)
@@ -117,7 +127,7 @@ def publish(file: FileIO, draft: Path, path: Path) -> None:
             os.close(folder)
 
 
-def locked(file: FileIO) -> bool:
+def try_lock(file: FileIO) -> bool:
     """Locks a file until it is closed; False where somebody else has.
 
     Where the system or the disk has no locks, everybody gets one: then nobody could tell.
@@ -133,14 +143,14 @@ def locked(file: FileIO) -> bool:
     return True
 
 
-def safe(analysis_id: str) -> str:
+def safe_id(analysis_id: str) -> str:
     """A file name for an id: the id itself where it is harmless, else a digest of it."""
     if _HARMLESS.fullmatch(analysis_id) and not _RESERVED.fullmatch(analysis_id):
         return analysis_id
     return "id-" + hashlib.sha256(analysis_id.encode(errors="surrogatepass")).hexdigest()[:32]
 
 
-def stem_of(clip: str) -> str:
+def file_stem(clip: str) -> str:
     """The beginning of the names of a clip's files: its own name, as far as every system can write it.
 
     Letters and digits of all scripts stay. No path, no reserved name of Windows, at most 96 bytes; two clips may
@@ -155,7 +165,7 @@ def stem_of(clip: str) -> str:
 
 
 @contextmanager
-def troubles(path: Path) -> Generator[None]:
+def output_errors(path: Path) -> Generator[None]:
     """Raises `OutputError` for what the operating system says of a file."""
     try:
         yield

@@ -20,10 +20,10 @@ from ...errors import InvalidRequest, InvalidSettings, OchyError, Problem
 from ...protocol.analysis import Results, Started
 from ...protocol.answer import ID_KEYS, Answer, SignedUrl
 from ...protocol.redaction import contains_link
-from .collector import FILES
+from .collector import ARTIFACT_FILES
 from .downloads import MOST_RENEWALS, Link, download
-from .file_links import Links
-from .folder import Folder
+from .file_links import FileLinks
+from .folder import OutputFolder
 
 __all__ = ["Media", "MediaSource", "fetch", "masked"]
 
@@ -47,7 +47,7 @@ async def fetch(core: SessionCore, source: MediaSource, path: str | os.PathLike[
         raise InvalidRequest.of("download", problems)
     if core.storage is None:
         raise InvalidSettings("Thumbnails and videos need a storage. Give the session one beside its transport")
-    links = Links(core, _analysis(source), source if isinstance(source, Answer) else None)
+    links = FileLinks(core, _analysis(source), source if isinstance(source, Answer) else None)
     link: Link = partial(_same, source) if isinstance(source, SignedUrl) else partial(links.link, file)
     target = await to_thread.run_sync(_target, Path(path), links.analysis_id, file)
     content = _place(source) if isinstance(source, SignedUrl) else f"{links.analysis_id} {file}"
@@ -56,7 +56,7 @@ async def fetch(core: SessionCore, source: MediaSource, path: str | os.PathLike[
             core,
             core.storage,
             link,
-            Folder(target.parent),
+            OutputFolder(target.parent),
             target,
             content=hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest(),
             renewals=MOST_RENEWALS if links.analysis is not None else 0,
@@ -97,7 +97,7 @@ def _target(path: Path, analysis_id: str | None, file: Media) -> Path:
         return path
     if analysis_id is None:
         raise InvalidRequest.of("download", (Problem("path", "is a folder; give the file's name with it"),))
-    return Folder(path).file("", analysis_id, FILES[file])
+    return OutputFolder(path).file("", analysis_id, ARTIFACT_FILES[file])
 
 
 def _place(url: SignedUrl) -> str:

@@ -16,9 +16,9 @@ from ...core import SessionCore
 from ...errors import InvalidSettings
 from ...protocol.analysis import Started
 from ...protocol.answer import Answer
-from .collector import ArtifactCollector, Collected, Paid
+from .collector import ArtifactCollector, CollectedArtifacts, PaidAnalysis
 from .plan import OutputPlan
-from .tables import Tabled
+from .tables import Tables
 
 __all__ = ["ResultsFolder"]
 
@@ -30,7 +30,7 @@ class ResultsFolder:
     _core: SessionCore
     _keeper: OutputPlan
     _stack: AsyncExitStack = field(factory=AsyncExitStack, init=False)
-    _tabled: Tabled | None = field(default=None, init=False)
+    _tabled: Tables | None = field(default=None, init=False)
 
     async def __aenter__(self) -> Self:
         """Finds out whether the folder can be written. Raises `OutputError`."""
@@ -44,13 +44,13 @@ class ResultsFolder:
     ) -> None:
         await self._stack.__aexit__(kind, error, trace)
 
-    async def keep(self, started: Started[Any, Any] | str, results: Answer) -> Collected:
+    async def keep(self, started: Started[Any, Any] | str, results: Answer) -> CollectedArtifacts:
         """Keeps the results of an analysis and fetches what was asked for besides. Raises no `OchyError`.
 
         What is there is not fetched again, whatever its clip is called; what could not be had is in `missing`.
         """
         collector = ArtifactCollector(self._core, self._keeper.folder, self._keeper.want)
-        return await collector.collect(Paid(started=started, results=results))
+        return await collector.collect(PaidAnalysis(started=started, results=results))
 
     async def add(self, record: Mapping[str, Any]) -> None:
         """Adds a record (see docs/results-schema.md) to the tables; trouble with them is told by `finish`."""
@@ -61,7 +61,7 @@ class ResultsFolder:
         await self._opened.finish(whole=False)
 
     @property
-    def _opened(self) -> Tabled:
+    def _opened(self) -> Tables:
         if self._tabled is None:
             raise InvalidSettings(
                 "The folder is not open; use it inside `async with ochy.results_folder(…) as folder:`."

@@ -24,11 +24,11 @@ from anyio import CancelScope, to_thread
 from attrs import define, field
 
 from ...errors import OutputError
-from .columns import Columns
-from .folder import publish, troubles, write_all
+from .columns import CsvColumns
+from .folder import output_errors, publish, write_all
 from .records import SCHEMA, json_line
 
-__all__ = ["Tabled", "Tables", "tabled"]
+__all__ = ["TableWriter", "Tables", "tabled"]
 
 logger = logging.getLogger("ochy_async")
 
@@ -44,7 +44,7 @@ SHARE: Final = 20
 Record = Mapping[str, Any]
 
 
-class _Place(NamedTuple):
+class _RecordPosition(NamedTuple):
     """Where a line is, sorted as the input is; those of an earlier run come behind those of this one."""
 
     rank: float
@@ -56,7 +56,7 @@ class _Place(NamedTuple):
 
 
 @define(eq=False)
-class Tables:
+class TableWriter:
     """The tables of one run. Each method raises `OutputError`.
 
     Memory: nothing while records come; while the tables are made, less than 1 kB for each record.
@@ -69,12 +69,12 @@ class Tables:
 
     def begin(self) -> None:
         """Finds room for the records: a file without a name, so that nothing of it is left by whoever is killed."""
-        with troubles(self.folder / LINES):
+        with output_errors(self.folder / LINES):
             self._spool = tempfile.TemporaryFile(buffering=0, dir=self.folder)  # noqa: SIM115
 
     def add(self, record: Record) -> None:
         """Adds a record, and makes the tables if that is due."""
-        with troubles(self.folder / LINES):
+        with output_errors(self.folder / LINES):
             self._opened.seek(0, os.SEEK_END)
             write_all(self._opened, f"{json_line(record)}\n".encode())
         began = self.clock()
@@ -94,7 +94,7 @@ class Tables:
     def close(self) -> None:
         """Gives the room back."""
         if self._spool is not None:
-            with troubles(self.folder):
+            with output_errors(self.folder):
                 self._spool.close()
 
     @property
@@ -111,16 +111,16 @@ class Tables:
                 if self._foreign():
                     return
                 standing = self._standing(files)
-            with troubles(self.folder / LINES):
+            with output_errors(self.folder / LINES):
                 lines = self._draft(LINES, files)
                 _write_lines(lines, self._places(standing), self._opened, standing)
-            with troubles(self.folder / TABLE):
+            with output_errors(self.folder / TABLE):
                 table = self._draft(TABLE, files)
                 _write_table(table, lines)
             for file, name in ((lines, LINES), (table, TABLE)):
                 if standing is not None:
                     standing.close()  # Windows replaces no file that is open
-                with troubles(self.folder / name):
+                with output_errors(self.folder / name):
                     publish(file, Path(file.name), self.folder / name)
 
     def _draft(self, name: str, files: ExitStack) -> FileIO:
@@ -131,28 +131,28 @@ class Tables:
     def _standing(self, files: ExitStack) -> FileIO | None:
         """The records of an earlier run."""
         path = self.folder / LINES
-        with troubles(path):
+        with output_errors(path):
             return files.enter_context(path.open("rb", buffering=0)) if path.is_file() else None
 
     def _foreign(self) -> bool:
         """Whether tables stand there that cannot be added to: then they stay until a whole run replaces them."""
-        with troubles(self.folder / LINES), ExitStack() as files:
+        with output_errors(self.folder / LINES), ExitStack() as files:
             standing = self._standing(files)
             if standing is None:
                 return (self.folder / TABLE).exists()
             return any(record.get("schema") != SCHEMA for _, record in _records(standing))
 
-    def _places(self, standing: FileIO | None) -> list[_Place]:
+    def _places(self, standing: FileIO | None) -> list[_RecordPosition]:
         """Every record that the tables hold, by its place, in order. What is known twice is taken from this run."""
-        with troubles(self.folder / LINES):
+        with output_errors(self.folder / LINES):
             if standing is None:
                 return sorted(place for place, _ in _records(self._opened))
-            known = _Known()
+            known = _RunIndex()
             for place, record in _records(self._opened):
                 known.add(place, record)
             return sorted([*self._kept(standing, known), *known.places_left])
 
-    def _kept(self, standing: FileIO, known: _Known) -> Iterator[_Place]:
+    def _kept(self, standing: FileIO, known: _RunIndex) -> Iterator[_RecordPosition]:
         """The records of an earlier run that this one does not replace, and those that it completes."""
         for place, record in _records(standing):
             bare = known.bare.get(record["analysis_id"])
@@ -164,19 +164,19 @@ class Tables:
 
 
 @define(eq=False)
-class _Known:
+class _RunIndex:
     """What a run has told so far."""
 
-    places: list[_Place] = field(factory=list)
+    places: list[_RecordPosition] = field(factory=list)
     keys: set[int] = field(factory=set)
     """Hashes of each identity in the journal with the name of the clip: copies of a clip have a line each."""
     named: set[int] = field(factory=set)
     """Hashes of clips and of ids of analyses."""
-    bare: dict[str, _Place] = field(factory=dict)
+    bare: dict[str, _RecordPosition] = field(factory=dict)
     """By the id of the analysis, what tells nothing else of its clip."""
-    completed: set[_Place] = field(factory=set)
+    completed: set[_RecordPosition] = field(factory=set)
 
-    def add(self, place: _Place, record: Record) -> None:
+    def add(self, place: _RecordPosition, record: Record) -> None:
         """Takes note of a record."""
         self.places.append(place)
         if record["clip"] is None:
@@ -193,7 +193,7 @@ class _Known:
         return hash(record["clip"] or record["analysis_id"]) in self.named
 
     @property
-    def places_left(self) -> list[_Place]:
+    def places_left(self) -> list[_RecordPosition]:
         """Those that complete no record of an earlier run."""
         return [place for place in self.places if place not in self.completed]
 
@@ -204,14 +204,14 @@ def _completed(old: Record, new: Record) -> bytes:
     return f"{json_line({**new, **told, 'index': old['index'], 'error': new['error']})}\n".encode()
 
 
-def _records(file: FileIO) -> Iterator[tuple[_Place, dict[str, Any]]]:
+def _records(file: FileIO) -> Iterator[tuple[_RecordPosition, dict[str, Any]]]:
     """Each record of a file with its place. A last line that was cut short is none."""
     offset = 0
     for line in _lines(file):
         if line.endswith(b"\n"):
             record = _loaded(line)
             index = record.get("index")
-            yield _Place(float("inf") if index is None else index, False, offset, len(line)), record
+            yield _RecordPosition(float("inf") if index is None else index, False, offset, len(line)), record
         offset += len(line)
 
 
@@ -237,11 +237,11 @@ def _lines(file: FileIO) -> Iterator[bytes]:
             return
 
 
-def _read(file: FileIO, place: _Place) -> dict[str, Any]:
+def _read(file: FileIO, place: _RecordPosition) -> dict[str, Any]:
     return _loaded(_line_at(file, place))
 
 
-def _line_at(file: FileIO, place: _Place) -> bytes:
+def _line_at(file: FileIO, place: _RecordPosition) -> bytes:
     file.seek(place.offset)
     line = b""
     while len(line) < place.size and (piece := file.read(place.size - len(line))):
@@ -249,14 +249,14 @@ def _line_at(file: FileIO, place: _Place) -> bytes:
     return line
 
 
-def _write_lines(lines: FileIO, places: Iterable[_Place], spool: FileIO, standing: FileIO | None) -> None:
+def _write_lines(lines: FileIO, places: Iterable[_RecordPosition], spool: FileIO, standing: FileIO | None) -> None:
     for place in places:
         source = standing if place.old and standing is not None else spool
         write_all(lines, place.line or _line_at(source, place))
 
 
 def _write_table(table: FileIO, lines: FileIO) -> None:
-    columns = Columns.of(record for _, record in _records(lines))
+    columns = CsvColumns.of(record for _, record in _records(lines))
     _spell(table, columns.header())
     for _, record in _records(lines):
         _spell(table, columns.line(record))
@@ -271,10 +271,10 @@ def _spell(file: FileIO, text: str) -> None:
 
 
 @define(eq=False)
-class Tabled:
+class Tables:
     """The tables of one run; without a folder there are none. A record that cannot be written costs no outcome."""
 
-    tables: Tables | None
+    tables: TableWriter | None
     trouble: OutputError | None = field(default=None, init=False)
     """Why the tables are not complete."""
     whole: bool = field(default=False, init=False)
@@ -306,7 +306,7 @@ class Tabled:
             await self._tried(lambda tables: tables.finish(whole=False))
         await self._tried(lambda tables: tables.close())
 
-    async def _tried(self, what: Callable[[Tables], None]) -> None:
+    async def _tried(self, what: Callable[[TableWriter], None]) -> None:
         if self.tables is None:
             return
         try:
@@ -317,9 +317,9 @@ class Tabled:
 
 
 @asynccontextmanager
-async def tabled(folder: Path | None) -> AsyncGenerator[Tabled]:
+async def tabled(folder: Path | None) -> AsyncGenerator[Tables]:
     """The tables of one run, made and closed whatever happens. Raises `OutputError` where they cannot be begun."""
-    tables = Tabled(None if folder is None else Tables(folder))
+    tables = Tables(None if folder is None else TableWriter(folder))
     try:
         await tables.begin()
         yield tables

@@ -17,7 +17,7 @@ import click
 from attrs import frozen
 
 from ...batch.resolve import DOUBTS, RELEASABLE, adopt, release
-from ...journal.contract import Entry, Journal, Past
+from ...journal.contract import Entry, HistoryEntry, Journal
 from ...journal.sqlite.journal import SqliteJournal
 from ...policy.clip_states import State
 from ...protocol.video_limits import CONTENT_TYPES, extension
@@ -170,7 +170,7 @@ def _there_are() -> str:
 @frozen
 class _Known:
     entry: Entry
-    history: tuple[Past, ...]
+    history: tuple[HistoryEntry, ...]
 
     def told(self, history: bool) -> dict[str, Any]:
         """The entry for JSON."""
@@ -190,7 +190,7 @@ class _Known:
         return {**told, "history": [_past(each) for each in self.history]} if history else told
 
 
-def _past(past: Past) -> dict[str, Any]:
+def _past(past: HistoryEntry) -> dict[str, Any]:
     return {
         "at": past.at.isoformat(),
         "state": past.state,

@@ -15,7 +15,7 @@ import click
 
 from ...batch.recovery import becomes_doubt, doubting
 from ...errors import JournalDamaged
-from ...journal.sqlite.repair import Evidence, examine, repair
+from ...journal.sqlite.repair import Inspection, inspect, repair
 from ..display.reporter import draw, tell
 from ..display.tables import NOTHING, Sheet
 from ..quoting import command_line
@@ -37,14 +37,14 @@ def command(path: Path, yes: bool) -> None:
     That is so after a journal was not closed and its -wal file is gone. A copy is made first; every start whose end
     it does not tell becomes a doubt, which is looked up and never bought again unasked. Spends nothing.
     """
-    evidence = examine(path)
-    if evidence.whole:
+    inspection = inspect(path)
+    if inspection.complete:
         tell(f"The journal {str(path)!r} is whole: every row has its checksum, and nothing is missing.")
         return
-    draw(_sheet(path, evidence))
-    if not evidence.proven:
-        raise _lost(path, evidence)
-    for line in _unproven(path, evidence):
+    draw(_sheet(path, inspection))
+    if not inspection.verified:
+        raise _lost(path, inspection)
+    for line in _unproven(path, inspection):
         tell(line)
     confirm("Repair it?", yes=yes)
     copy = repair(path, doubting(datetime.now(UTC)))
@@ -61,10 +61,10 @@ def confirm(question: str, *, yes: bool) -> None:
     click.confirm(question, abort=True, err=True)
 
 
-def _sheet(path: Path, evidence: Evidence) -> Sheet:
+def _sheet(path: Path, inspection: Inspection) -> Sheet:
     rows = tuple(
-        (each.name, _number(each.written), str(each.found), str(each.proven), "yes" if each.sealed else "NO")
-        for each in evidence.tables
+        (each.name, _number(each.expected), str(each.found), str(each.verified), "yes" if each.complete else "NO")
+        for each in inspection.tables
     )
     return Sheet(f"The journal {path}", ("table", "written", "readable", "proven", "complete"), rows)
 
@@ -73,21 +73,21 @@ def _number(of: int | None) -> str:
     return NOTHING if of is None else str(of)
 
 
-def _unproven(path: Path, evidence: Evidence) -> Iterator[str]:
-    doubts = sum(map(becomes_doubt, evidence.entries))
-    until = "nothing" if evidence.latest is None else f"every change up to {evidence.latest:%Y-%m-%d %H:%M:%S}Z"
+def _unproven(path: Path, inspection: Inspection) -> Iterator[str]:
+    doubts = sum(map(becomes_doubt, inspection.entries))
+    until = "nothing" if inspection.latest is None else f"every change up to {inspection.latest:%Y-%m-%d %H:%M:%S}Z"
     yield f"The file holds {until}, and all of that is proven. It was not closed, and {path.name}-wal is gone."
     yield "Later changes may be missing, which nobody can prove. If you have a copy of it, put that beside the journal."
     yield (
-        f"{doubts} of {len(evidence.entries)} clips become doubts: each may have been charged, so none is bought "
+        f"{doubts} of {len(inspection.entries)} clips become doubts: each may have been charged, so none is bought "
         "again before you release it. Subjects that tagged starts are not used again."
     )
     yield _UNKNOWN
 
 
-def _lost(path: Path, evidence: Evidence) -> JournalDamaged:
+def _lost(path: Path, inspection: Inspection) -> JournalDamaged:
     """What a journal that cannot be repaired still tells."""
-    ids = evidence.analysis_ids
+    ids = inspection.analysis_ids
     wait = command_line("ochy", "wait", operands=list(ids))
     paid = f" The ids of {len(ids)} paid analyses are proven; to collect them: {wait}" if ids else ""
     return JournalDamaged(

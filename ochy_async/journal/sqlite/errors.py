@@ -1,6 +1,6 @@
-"""What SQLite and the operating system complain of, in words that tell what to do next.
+"""Errors of SQLite and of the operating system as journal errors that say what to do next.
 
-Invariant: pure translation. No error of another library goes on, as a cause neither.
+Invariant: pure. No error of another library leaves the journal, not even as a cause.
 """
 
 from __future__ import annotations
@@ -14,25 +14,26 @@ from typing import Final
 
 from ...errors import JournalBusy, JournalDamaged, JournalError, JournalFull, JournalUnusable
 
-__all__ = ["SQLITE_ERRORS", "damaged", "of_sqlite", "of_system", "unusable"]
+__all__ = ["SQLITE_ERRORS", "damaged_error", "from_os_error", "from_sqlite_error", "unusable_error"]
 
-_RESTORE: Final = "Restore a copy of it; nothing is bought on a guess"
-_BUSY: Final = "is open elsewhere. Wait for that batch, end it, or give this one its own journal"
+_RESTORE: Final = "Restore a copy of it. Nothing is bought from a journal that cannot be trusted"
+_BUSY: Final = "is open elsewhere. Wait for that batch, end it, or give this batch its own journal"
+_FULL: Final = "cannot grow: the disk is full. Free some space and run again; stored entries are intact"
 
-_SAID: Final[Mapping[str, tuple[type[JournalError], str]]] = {
+_MEANINGS: Final[Mapping[str, tuple[type[JournalError], str]]] = {
     "SQLITE_BUSY": (JournalBusy, _BUSY),
     "SQLITE_LOCKED": (JournalBusy, _BUSY),
-    "SQLITE_FULL": (JournalFull, "has no room on its disk. Make some, then run again: what was stored is safe"),
-    "SQLITE_READONLY": (JournalUnusable, "cannot be written. Make file and folder writable, or choose another place"),
-    "SQLITE_PERM": (JournalUnusable, "may not be used. Check the permissions of file and folder"),
-    "SQLITE_AUTH": (JournalUnusable, "may not be used. Check the permissions of file and folder"),
+    "SQLITE_FULL": (JournalFull, _FULL),
+    "SQLITE_READONLY": (JournalUnusable, "is read-only. Make file and folder writable, or choose another place"),
+    "SQLITE_PERM": (JournalUnusable, "cannot be accessed. Check the permissions of file and folder"),
+    "SQLITE_AUTH": (JournalUnusable, "cannot be accessed. Check the permissions of file and folder"),
     "SQLITE_CANTOPEN": (
         JournalUnusable,
-        "cannot be opened for writing. Check the permissions of file and folder: SQLite writes beside it, too",
+        "cannot be opened for writing. Check the permissions of file and folder: SQLite also writes files beside it",
     ),
     "SQLITE_NOTADB": (
         JournalUnusable,
-        "is not a journal: no SQLite database. Choose another file; if it was a journal, restore a copy",
+        "is not an SQLite database, so it is not a journal. Choose another file; if it was a journal, restore a copy",
     ),
     "SQLITE_CORRUPT": (JournalDamaged, f"is damaged. {_RESTORE}"),
     "SQLITE_CONSTRAINT": (JournalDamaged, f"contradicts itself. {_RESTORE}"),
@@ -45,42 +46,41 @@ _SAID: Final[Mapping[str, tuple[type[JournalError], str]]] = {
     "SQLITE_IOERR": (JournalError, "cannot be read or written. Check the disk and its quota, then run again"),
     "": (JournalError, "cannot be used. Run again; if that does not help, restore a copy of it"),
 }
-"""SQLite's name for a trouble, in full or without what follows the second word → the error and what to do."""
+"""SQLite's error name, in full or without what follows its second word → the error class and what to do."""
 
 SQLITE_ERRORS: Final = (sqlite3.Error, UnicodeDecodeError)
-"""All that SQLite raises. The second comes when the text of the first quotes a damaged part of the file."""
+"""Everything that SQLite raises. The second occurs when the text of the first quotes a damaged part of the file."""
 
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def of_sqlite(error: sqlite3.Error | UnicodeDecodeError, path: PurePath) -> JournalError:
-    """The error that stands for one of SQLite's. It names SQLite's own code, never its text."""
+def from_sqlite_error(error: sqlite3.Error | UnicodeDecodeError, path: PurePath) -> JournalError:
+    """Returns the journal error for one of SQLite's. It names SQLite's error code and never quotes SQLite's text."""
     if isinstance(error, UnicodeDecodeError):
-        return damaged(path, "it holds text that is none")
+        return damaged_error(path, "it holds text that is not valid UTF-8")
     name: str = getattr(error, "sqlite_errorname", None) or ""
-    kind, what = _SAID.get(name) or _SAID.get("_".join(name.split("_")[:2]), _SAID[""])
-    said = f"The journal {str(path)!r} {what} ({name or type(error).__name__})."
-    return kind(f"{said} {_shown(path)}" if kind is JournalDamaged else said)
+    kind, what = _MEANINGS.get(name) or _MEANINGS.get("_".join(name.split("_")[:2]), _MEANINGS[""])
+    text = f"The journal {str(path)!r} {what} ({name or type(error).__name__})."
+    return kind(f"{text} {_repair_hint(path)}" if kind is JournalDamaged else text)
 
 
-def of_system(error: OSError | ValueError, path: PurePath) -> JournalError:
-    """The error that stands for one of the operating system's."""
-    if isinstance(error, OSError) and error.errno in _FULL:
-        return JournalFull(f"The journal {str(path)!r} {_SAID['SQLITE_FULL'][1]}.")
-    why = (isinstance(error, OSError) and error.strerror) or "not a usable path"
-    return unusable(path, f"cannot be opened: {why}", "Choose another place, or mend this one")
+def from_os_error(error: OSError | ValueError, path: PurePath) -> JournalError:
+    """Returns the journal error for one of the operating system's."""
+    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+        return JournalFull(f"The journal {str(path)!r} {_FULL}.")
+    why = (isinstance(error, OSError) and error.strerror) or "the path is not valid"
+    return unusable_error(path, f"cannot be opened: {why}", "Correct the path, or choose another place")
 
 
-def unusable(path: PurePath, what: str, then: str) -> JournalUnusable:
-    """It cannot serve as a journal."""
-    return JournalUnusable(f"The journal {str(path)!r} {what}. {then}.")
+def unusable_error(path: PurePath, what: str, remedy: str) -> JournalUnusable:
+    """Returns the error for a file that cannot serve as a journal."""
+    return JournalUnusable(f"The journal {str(path)!r} {what}. {remedy}.")
 
 
-def damaged(path: PurePath, what: str, then: str = _RESTORE) -> JournalDamaged:
-    """Its content is not what was written."""
-    return JournalDamaged(f"The journal {str(path)!r} is damaged: {what}. {then}. {_shown(path)}")
+def damaged_error(path: PurePath, what: str, remedy: str = _RESTORE) -> JournalDamaged:
+    """Returns the error for a file whose content is not what was written."""
+    return JournalDamaged(f"The journal {str(path)!r} is damaged: {what}. {remedy}. {_repair_hint(path)}")
 
 
-def _shown(path: PurePath) -> str:
-    """Where a person with a damaged journal goes from here."""
-    return f"`ochy journal repair {shlex.quote(str(path))}` shows what can be proven of it."
+def _repair_hint(path: PurePath) -> str:
+    return f"`ochy journal repair {shlex.quote(str(path))}` shows what can be verified in it."

@@ -1,15 +1,17 @@
-"""A journal in an SQLite file: durable, for one process at a time.
+"""A journal in an SQLite file: durable, for one process at a time. Runs the store in worker threads.
 
-Invariant: the worker between the event loop and the store. No SQL runs on the loop, no error of
-SQLite leaves, and changes that wait while one commit is running share the next.
+Invariant: no SQL runs on the event loop, no error of SQLite reaches the caller, and changes that wait during a commit
+share the next one.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -19,76 +21,102 @@ from typing import Any, Generic, Self, TypeVar
 from anyio import CancelScope, CapacityLimiter, Lock, to_thread
 from anyio.lowlevel import checkpoint_if_cancelled
 
+from ...cancellation import run_to_completion
 from ...errors import JournalBusy, JournalError
 from ...policy.clip_states import State
-from ..contract import Entry, Kept, Past, Tally
-from .errors import SQLITE_ERRORS, of_sqlite, unusable
-from .joining import joined
+from ..contract import Entry, HistoryEntry, JournalTotals, StoredResults
+from .errors import SQLITE_ERRORS, from_sqlite_error, unusable_error
 from .store import Store, open_store
 
-__all__ = ["SqliteJournal"]
+__all__ = ["SqliteJournal", "finish_in_thread"]
 
 T = TypeVar("T")
 
 
 class _Change(Generic[T]):
-    """A change that waits for a commit, and what became of it."""
+    """A change that waits for a commit, and its result."""
 
     def __init__(self, make: Callable[[Store], T]) -> None:
         self.make = make
         self.done = False
-        self.answer: Any = None
+        self._result: Any = None
 
-    def settle(self, answer: Any) -> None:
-        self.answer, self.done = answer, True
+    def finish(self, result: Any) -> None:
+        """Sets the result: a value, or the exception that `result` raises."""
+        self._result, self.done = result, True
 
     def result(self) -> T:
         if not self.done:
-            raise JournalError("The thread that stored the change broke off; it may be stored or not. Run again.")
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        answer: T = self.answer
-        return answer
+            raise JournalError("The thread that stores a change was interrupted; the change may be lost. Run again.")
+        if isinstance(self._result, Exception):
+            raise self._result
+        result: T = self._result
+        return result
 
 
-def _raised(answer: T | JournalError) -> T:
-    if isinstance(answer, JournalError):
-        raise answer
-    return answer
+def _raise_error(result: T | JournalError) -> T:
+    if isinstance(result, JournalError):
+        raise result
+    return result
+
+
+async def finish_in_thread(work: Callable[[], T]) -> T:
+    """Runs `work` in a thread of its own and returns its result, or raises its error, once the thread has ended.
+
+    A cancellation that comes meanwhile is raised after that. A worker thread of anyio cannot be used here:
+    `Task.cancel()` abandons it, or keeps it from starting.
+    """
+    loop, ended, future = asyncio.get_running_loop(), asyncio.Event(), Future[T]()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - raised by `future.result()`
+            future.set_exception(error)
+        with suppress(RuntimeError):  # the loop is closed, and nothing waits any more
+            loop.call_soon_threadsafe(ended.set)
+
+    thread = threading.Thread(target=run, name="ochy-journal")
+    thread.start()
+    try:
+        await run_to_completion(ended.wait)
+    finally:
+        thread.join()
+    return future.result()
 
 
 class SqliteJournal:
-    """Keeps entries in the file `path`, which is made if it is not there.
+    """Stores entries in the file `path`, which is created if needed.
 
-    Use it as `async with`; then the file belongs to this process alone, by a lock of the operating system that
-    ends with the process. Beside it lies `…-wal` while it is open, and after a crash: the two belong together.
-    On Linux and Windows network file systems are refused; elsewhere that is not checked, and is up to you.
-    Raises `JournalError` and its kinds when entered, before anything is bought.
+    Use it as `async with`. Inside the block the file belongs to this process alone, by a lock of the operating system
+    that ends with the process. While the journal is open, and after a crash, `…-wal` is beside the file; the two belong
+    together. Network file systems are refused on Linux and Windows; on other systems avoid them yourself.
+    Entering raises `JournalError` and its subclasses, before a credit is spent.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
         self._store: Store | None = None
-        self._mutex = threading.Lock()
-        """Held by the thread that uses the store: a task's own `cancel()` leaves its thread behind for a moment."""
-        self._waiting: deque[_Change[Any]] = deque()
-        self._entered: object | None = None
-        """Stands for the block that it is used in, from the first moment to the last."""
+        self._store_lock = threading.Lock()
+        """Held by the thread that uses the store: a thread that `Task.cancel()` abandons runs on for a moment."""
+        self._pending: deque[_Change[Any]] = deque()
+        self._block: object | None = None
+        """Identifies the `async with` block in which the journal is used; None outside of one."""
         self._process = os.getpid()
-        """The one that it was entered in: SQLite must not be used by a child of it."""
+        """The process that entered the block: a forked child must not use SQLite."""
 
     def __repr__(self) -> str:
         return f"<SqliteJournal in {str(self._path)!r}>"
 
     async def __aenter__(self) -> Self:
-        if self._entered is not None:
+        if self._block is not None:
             self._check_process()
-            raise JournalBusy(f"The journal {str(self._path)!r} is open already: end that batch first.")
-        self._entered, self._process = object(), os.getpid()
-        self._turn = Lock()
+            raise JournalBusy(f"The journal {str(self._path)!r} is already open. End that batch first.")
+        self._block, self._process = object(), os.getpid()
+        self._commit_lock = Lock()
         self._limiter = CapacityLimiter(1)
         try:
-            await self._threaded(partial(self._open, self._entered))
+            await self._in_thread(partial(self._open, self._block))
         except BaseException:
             await self._close()
             raise
@@ -100,121 +128,122 @@ class SqliteJournal:
         await self._close()
 
     async def get(self, key: str) -> Entry | None:
-        return await self._asked(lambda store: store.get(key))
+        return await self._read(lambda store: store.get(key))
 
-    async def put(self, entry: Entry, kept: Kept | None = None) -> Entry:
-        return await self._changed(lambda store: store.put(entry, kept))
+    async def put(self, entry: Entry, results: StoredResults | None = None) -> Entry:
+        return await self._write(lambda store: store.put(entry, results))
 
     async def put_all(self, entries: Sequence[Entry]) -> None:
-        await self._changed(lambda store: store.put_all(entries))
+        await self._write(lambda store: store.put_all(entries))
 
-    async def kept(self, key: str) -> Kept | None:
-        return await self._asked(lambda store: store.kept(key))
+    async def results(self, key: str) -> StoredResults | None:
+        return await self._read(lambda store: store.results(key))
 
     async def entries(self, *states: State) -> AsyncGenerator[Entry]:
         after = 0
-        while page := await self._asked(partial(Store.entries, states=states, after=after)):
+        while page := await self._read(partial(Store.entries, states=states, after=after)):
             for _, entry in page:
                 yield entry
             after = page[-1][0]
 
-    async def history(self, key: str) -> tuple[Past, ...]:
-        return await self._asked(lambda store: store.history(key))
+    async def history(self, key: str) -> tuple[HistoryEntry, ...]:
+        return await self._read(lambda store: store.history(key))
 
-    async def tally(self) -> Tally:
-        return await self._asked(Store.tally)
+    async def totals(self) -> JournalTotals:
+        return await self._read(Store.totals)
 
     async def analysis_ids(self) -> frozenset[str]:
-        return await self._asked(Store.analysis_ids)
+        return await self._read(Store.analysis_ids)
 
     async def notes(self, prefix: str) -> Mapping[str, str]:
-        return await self._asked(lambda store: store.notes(prefix))
+        return await self._read(lambda store: store.notes(prefix))
 
     async def set_note(self, name: str, value: str) -> None:
-        await self._changed(lambda store: store.set_note(name, value))
+        await self._write(lambda store: store.set_note(name, value))
 
-    # --- on the loop --------------------------------------------------------------------------------
+    # --- on the event loop --------------------------------------------------------------------------
 
-    async def _asked(self, question: Callable[[Store], T]) -> T:
-        self._opened()
-        return await self._threaded(lambda: question(self._opened()))
+    async def _read(self, query: Callable[[Store], T]) -> T:
+        self._require_open()
+        return await self._in_thread(lambda: query(self._require_open()))
 
-    async def _changed(self, make: Callable[[Store], T]) -> T:
-        """Whoever has the turn commits all that waits: many small changes share the wait for the disk."""
-        self._opened()
+    async def _write(self, make: Callable[[Store], T]) -> T:
+        """The task that holds the lock commits every waiting change: many small changes share one wait for the disk."""
+        self._require_open()
         await checkpoint_if_cancelled()
         change = _Change(make)
-        self._waiting.append(change)
+        self._pending.append(change)
         try:
             with CancelScope(shield=True):
-                async with self._turn:
+                async with self._commit_lock:
                     if not change.done:
-                        await self._threaded(self._commit)
+                        await self._in_thread(self._commit)
         finally:
-            with suppress(ValueError):  # a task's own `cancel()` goes through the shield: not begun, so not made
-                self._waiting.remove(change)
+            with suppress(
+                ValueError
+            ):  # `Task.cancel()` goes through the shield; a change that has not begun is not made
+                self._pending.remove(change)
         return change.result()
 
-    async def _threaded(self, work: Callable[[], T]) -> T:
-        """The choke point. Errors are returned by the thread and raised here, so that none has SQLite's as context."""
-        return _raised(await to_thread.run_sync(self._translated, work, limiter=self._limiter))
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        """Runs every use of the store. The thread returns errors; raised here, none has SQLite's as its context."""
+        return _raise_error(await to_thread.run_sync(self._exclusively, work, limiter=self._limiter))
 
     async def _close(self) -> None:
-        if self._process == os.getpid():  # else the parent closes it
-            _raised(await joined(partial(self._translated, self._shut)))
+        if self._process == os.getpid():  # otherwise the parent closes it
+            _raise_error(await finish_in_thread(partial(self._exclusively, self._close_store)))
 
-    # --- in the thread ------------------------------------------------------------------------------
+    # --- in a thread --------------------------------------------------------------------------------
+
+    def _exclusively(self, work: Callable[[], T]) -> T | JournalError:
+        with self._store_lock:
+            return self._translated(work)
 
     def _translated(self, work: Callable[[], T]) -> T | JournalError:
-        with self._mutex:
-            return self._outcome(work)
-
-    def _outcome(self, work: Callable[[], T]) -> T | JournalError:
         try:
             return work()
-        except JournalError as trouble:
-            return trouble
+        except JournalError as error:
+            return error
         except SQLITE_ERRORS as error:
-            return of_sqlite(error, self._path)
+            return from_sqlite_error(error, self._path)
 
-    def _open(self, entered: object) -> None:
-        if self._entered is entered:  # else it was given up before this thread had its turn
+    def _open(self, block: object) -> None:
+        if self._block is block:  # otherwise entering was cancelled before this thread got the lock
             self._store = open_store(self._path)
 
-    def _shut(self) -> None:
-        store, self._store, self._entered = self._store, None, None
+    def _close_store(self) -> None:
+        store, self._store, self._block = self._store, None, None
         if store is not None:
             store.close()
 
-    def _opened(self) -> Store:
+    def _require_open(self) -> Store:
         if self._store is None:
-            raise unusable(self._path, "is not open", "Use it inside of `async with journal:`")
+            raise unusable_error(self._path, "is not open", "Use it inside of `async with journal:`")
         self._check_process()
         return self._store
 
     def _check_process(self) -> None:
         if self._process != os.getpid():
             why = "was opened by the process from which this one was forked, and only that one can use it"
-            raise unusable(self._path, why, "Open a journal after the fork, or start the process with `spawn`")
+            raise unusable_error(self._path, why, "Open a journal after the fork, or start the process with `spawn`")
 
     def _commit(self) -> None:
-        changes = self._taken()
-        answers = self._answers(changes)
-        for change, answer in zip(changes, answers, strict=True):
-            change.settle(answer)
+        changes = self._take_pending()
+        for change, result in zip(changes, self._commit_all(changes), strict=True):
+            change.finish(result)
 
-    def _answers(self, changes: list[_Change[Any]]) -> list[Any]:
-        """What became of each. Where all together fail, each is tried alone: a small one may still find room."""
+    def _commit_all(self, changes: list[_Change[Any]]) -> list[Any]:
+        """Returns the result of each. If the common commit fails, each is tried alone: a small one may still fit."""
         if not changes:
             return []
-        outcome = self._outcome(lambda: self._opened().commit([change.make for change in changes]))
-        if not isinstance(outcome, JournalError):
-            return outcome
-        return [outcome] if len(changes) == 1 else [self._answers([change])[0] for change in changes]
+        results = self._translated(lambda: self._require_open().commit([change.make for change in changes]))
+        if not isinstance(results, JournalError):
+            return results
+        return [results] if len(changes) == 1 else [self._commit_all([change])[0] for change in changes]
 
-    def _taken(self) -> list[_Change[Any]]:
+    def _take_pending(self) -> list[_Change[Any]]:
         taken: list[_Change[Any]] = []
         with suppress(IndexError):
             while True:
-                taken.append(self._waiting.popleft())
+                taken.append(self._pending.popleft())
         return taken

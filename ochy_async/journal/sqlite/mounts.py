@@ -1,6 +1,6 @@
-"""Where a journal may lie: not on a network file system, whose locks and whose cache cannot be trusted.
+"""Where a journal can be stored: not on a network file system, whose locks and cache cannot be trusted.
 
-Invariant: pure. What the operating system says is handed in.
+Invariant: pure. The caller passes in what the operating system reports.
 """
 
 from __future__ import annotations
@@ -8,7 +8,15 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["LOCAL", "NETWORK", "VOLATILE", "doubt_about", "mounted_as", "network_drive", "network_mount"]
+__all__ = [
+    "LOCAL_FUSE",
+    "NETWORK",
+    "VOLATILE",
+    "filesystem_type",
+    "mount_warning",
+    "network_drive",
+    "network_filesystem",
+]
 
 NETWORK: Final = frozenset(
     {"9p", "acfs", "afs", "beegfs", "ceph", "cifs", "coda", "davfs", "gfs", "gfs2", "glusterfs", "gpfs", "lustre"}
@@ -18,48 +26,51 @@ NETWORK: Final = frozenset(
     | {"fuse.vmhgfs-fuse", "fuse.blobfuse", "fuse.blobfuse2", "fuse.hdfs", "fuse.mount-s3", "fuse.seaweedfs"}
     | {"fakeowner", "fuse.grpcfuse", "fuse.osxfs", "grpcfuse", "osxfs", "virtiofs"}
 )
-"""Types of Linux file systems that other machines see too, or that lie on one: the host of a virtual machine as well,
-which is what Docker Desktop shares folders with."""
+"""Types of Linux file systems that are shared with another machine, or with the host of a virtual machine, as Docker
+Desktop shares folders."""
 
-LOCAL: Final = frozenset(
+LOCAL_FUSE: Final = frozenset(
     {"fuse.bindfs", "fuse.encfs", "fuse.exfat", "fuse.fuse-overlayfs", "fuse.gocryptfs", "fuse.lxcfs"}
     | {"fuse.mergerfs", "fuse.ntfs-3g", "fuse.portal", "fuse.securefs"}
 )
-"""Types of Linux file systems in a program of their own that hand locks and syncs on to a disk of this machine."""
+"""Types of Linux user-space file systems that pass locks and syncs on to a disk of this machine."""
 
 VOLATILE: Final = frozenset({"ramfs", "tmpfs"})
-"""Types of Linux file systems that lie in memory."""
+"""Types of Linux file systems that are stored in memory."""
 
 REMOTE_DRIVE: Final = 4
-"""What Windows' `GetDriveTypeW` answers for a drive of another machine."""
+"""What `GetDriveTypeW` of Windows returns for a drive of another machine."""
 
 _ESCAPED: Final = re.compile(r"\\([0-7]{3})")
 
 
-def network_mount(mountinfo: str, path: str) -> str | None:
-    """The type of the network file system that holds `path`, by the text of `/proc/self/mountinfo`, or None."""
-    kind = mounted_as(mountinfo, path)
+def network_filesystem(mountinfo: str, path: str) -> str | None:
+    """Returns the type of the network file system that holds `path`, or None.
+
+    `mountinfo` is the text of `/proc/self/mountinfo`.
+    """
+    kind = filesystem_type(mountinfo, path)
     return kind if kind in NETWORK else None
 
 
-def doubt_about(kind: str | None) -> str | None:
-    """What a user should know of a journal on such a file system, which is used all the same; None: nothing."""
+def mount_warning(kind: str | None) -> str | None:
+    """Returns a warning about a journal on this type of file system, which is used all the same, or None."""
     if kind in VOLATILE:
         return (
-            f"lies in memory ({kind}): it is lost when the machine restarts, and every clip would be bought again. "
-            "Choose a place on a disk"
+            f"is stored in memory ({kind}): it is lost when the machine restarts, and every clip would be bought "
+            "again. Choose a place on a disk"
         )
-    if kind is not None and (kind == "fuse" or kind.startswith("fuse.")) and kind not in LOCAL:
+    if kind is not None and (kind == "fuse" or kind.startswith("fuse.")) and kind not in LOCAL_FUSE:
         return (
-            f"lies on a file system ({kind}) of which it is not known whether it keeps other processes out and what "
-            "it confirms; if it does not, clips may be bought twice. Choose a place on a disk of this machine"
+            f"is on a file system ({kind}) that may not lock out other processes or may lose confirmed changes; "
+            "then clips may be bought twice. Choose a place on a disk of this machine"
         )
     return None
 
 
-def mounted_as(mountinfo: str, path: str) -> str | None:
-    """The type of the file system that holds `path`: the longest mount point counts, and of equals the latest."""
-    held, longest, names = None, 0, _names(path)
+def filesystem_type(mountinfo: str, path: str) -> str | None:
+    """Returns the type of the file system that holds `path`: that of the longest mount point, then the latest."""
+    found, longest, names = None, 0, _names(path)
     for line in mountinfo.splitlines():
         before, _, after = line.partition(" - ")
         fields, kind = before.split(), after.split()
@@ -67,12 +78,12 @@ def mounted_as(mountinfo: str, path: str) -> str | None:
             continue
         mount = _names(_ESCAPED.sub(lambda code: chr(int(code[1], 8)), fields[4]))
         if names[: len(mount)] == mount and len(mount) >= longest:
-            held, longest = kind[0], len(mount)
-    return held
+            found, longest = kind[0], len(mount)
+    return found
 
 
 def network_drive(path: str, drive_type: int) -> str | None:
-    """What kind of network place a full Windows path names, or None."""
+    """Returns the kind of network place that a full Windows path names, or None."""
     plain = path.replace("/", "\\").upper()
     if plain.startswith("\\\\?\\UNC\\") or (plain.startswith("\\\\") and plain[2:4] not in ("?\\", ".\\")):
         return "UNC share"

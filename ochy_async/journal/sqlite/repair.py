@@ -1,68 +1,70 @@
-"""What the file of a journal proves, and a journal without its write-ahead log made usable again.
+"""What can be verified in the file of a journal, and the repair of a journal that lost its write-ahead log.
 
-Invariant: a file in which a row lacks its checksum or a table its seal is never changed; any other is copied first.
+Invariant: a file in which a row does not match its checksum, or a table its seal, is never changed. Any other file is
+copied before it is changed.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from attrs import frozen
 
+from ...durable_files import sync_file, sync_folder
 from ...errors import JournalDamaged
 from ..contract import Entry
 from . import rows
-from .errors import SQLITE_ERRORS, of_sqlite
-from .files import find, sync, sync_folder
+from .errors import SQLITE_ERRORS, from_sqlite_error
+from .files import find_existing
 from .rows import ENTRIES, HISTORY, SEALED, Row, Seal, Table
-from .store import Store, claimed
+from .store import Store, lock_store
 
-__all__ = ["Evidence", "TableEvidence", "examine", "repair"]
+__all__ = ["Inspection", "TableInspection", "inspect", "repair"]
 
 T = TypeVar("T")
 
 
 @frozen(kw_only=True)
-class TableEvidence:
-    """What a table proves."""
+class TableInspection:
+    """What can be verified in one table."""
 
     name: str
-    written: int | None
-    """Rows that were written, by the seal; None where the seal is lost, too."""
+    expected: int | None
+    """Rows that were written, by the seal; None if the seal is lost, too."""
     found: int
     """Rows that can be read."""
-    proven: int
-    """Rows of those that have their checksum."""
-    sealed: bool
-    """Whether it holds all that was written, and nothing else."""
+    verified: int
+    """Rows that match their checksum."""
+    complete: bool
+    """Whether the table holds every row that was written, and no other."""
 
 
 @frozen(kw_only=True)
-class Evidence:
-    """What the file of a journal proves."""
+class Inspection:
+    """What can be verified in the file of a journal."""
 
-    logged: bool | None
-    """Whether its latest changes are there; None where it cannot even say whether it was closed."""
-    tables: tuple[TableEvidence, ...]
+    log_present: bool | None
+    """Whether the latest changes are there; None if the file does not even say whether it was closed."""
+    tables: tuple[TableInspection, ...]
     entries: tuple[Entry, ...]
-    """Those that are what was written."""
+    """The verified entries."""
     analysis_ids: tuple[str, ...]
-    """Of all paid analyses that the file proves."""
+    """The ids of all paid analyses in verified rows."""
 
     @property
-    def proven(self) -> bool:
-        """Whether everything in the file is what was written. Later changes may be missing all the same."""
-        return self.logged is not None and all(each.sealed for each in self.tables)
+    def verified(self) -> bool:
+        """Whether everything in the file is what was written. Later changes may still be missing."""
+        return self.log_present is not None and all(each.complete for each in self.tables)
 
     @property
-    def whole(self) -> bool:
+    def complete(self) -> bool:
         """Whether nothing is missing: such a journal needs no repair."""
-        return self.proven and self.logged is True
+        return self.verified and self.log_present is True
 
     @property
     def latest(self) -> datetime | None:
@@ -70,52 +72,53 @@ class Evidence:
         return max((each.at for each in self.entries), default=None)
 
 
-def examine(path: Path) -> Evidence:
-    """Reads the journal and changes nothing. Raises `JournalError` where it cannot be read, or is none."""
-    return _with(path, lambda store, _: _evidence(store))
+def inspect(path: Path) -> Inspection:
+    """Reads a journal without changing it. Raises `JournalError` if it cannot be read, or is not a journal."""
+    return _with_store(path, lambda store, _: _inspection(store))
 
 
 def repair(path: Path, change: Callable[[Store], Any]) -> Path:
-    """Makes a journal usable that lost its write-ahead log, with a change in the same step; gives the copy of before.
+    """Makes a journal usable that lost its write-ahead log, and applies a change in the same step.
 
-    Raises `JournalDamaged` unless everything that it holds is what was written.
+    Returns the path of a copy of the file before the repair. Raises `JournalDamaged` unless everything in the file is
+    what was written.
     """
 
     def work(store: Store, real: Path) -> Path:
-        store.lacks_log()
-        store.prove()
-        copy = _copied(store, real)
-        (answer,) = store.commit([change])
-        if isinstance(answer, Exception):
-            raise answer
-        return copy
+        store.log_is_missing()  # raises if the database itself is corrupt
+        store.verify_rows()
+        backup = _back_up(store, real)
+        (result,) = store.commit([change])
+        if isinstance(result, Exception):
+            raise result
+        return backup
 
-    return _with(path, work, close=Store.close)
+    return _with_store(path, work, close=Store.close)
 
 
-def _with(path: Path, work: Callable[[Store, Path], T], close: Callable[[Store], None] | None = None) -> T:
-    """What work gives with the store; `close` ends it in order, else only the connection is ended."""
+def _with_store(path: Path, work: Callable[[Store, Path], T], close: Callable[[Store], None] | None = None) -> T:
+    """Returns the result of `work`. With `close` the journal is closed cleanly, otherwise only the connection."""
     try:
-        real = find(path)
-        store = claimed(real, path)
+        real = find_existing(path)
+        store = lock_store(real, path)
         with closing(store.connection):
-            answer = work(store, real)
+            result = work(store, real)
             if close is not None:
                 close(store)
-        return answer
+        return result
     except SQLITE_ERRORS as error:
-        trouble = of_sqlite(error, path)
-    raise trouble
+        failure = from_sqlite_error(error, path)
+    raise failure
 
 
-def _copied(store: Store, real: Path) -> Path:
-    """A copy beside it of all that the file holds, on the disk."""
-    copy = _free_name(real)
-    os.close(os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    store.connection.copy_to(copy)
-    sync(copy)
-    sync_folder(copy.parent)
-    return copy
+def _back_up(store: Store, real: Path) -> Path:
+    """Copies everything in the file to a new file beside it, durably."""
+    backup = _free_name(real)
+    os.close(os.open(backup, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    store.connection.copy_to(backup)
+    sync_file(backup)
+    sync_folder(backup.parent)
+    return backup
 
 
 def _free_name(real: Path) -> Path:
@@ -123,61 +126,61 @@ def _free_name(real: Path) -> Path:
     return next(each for n in numbers if not (each := real.with_name(f"{real.name}.before-repair-{n}")).exists())
 
 
-# --- evidence ---------------------------------------------------------------------------------------
+# --- inspection -------------------------------------------------------------------------------------
 
 
-def _evidence(store: Store) -> Evidence:
-    seals, entries, ids = _seals(store), list[Entry](), list[str]()
+def _inspection(store: Store) -> Inspection:
+    seals, entries, ids = _readable_seals(store), list[Entry](), list[str]()
 
-    def of_table(table: Table) -> TableEvidence:
-        seal, found, proven = Seal(), 0, 0
-        for row in _readable(store, table):
+    def of_table(table: Table) -> TableInspection:
+        seal, found, verified, written = Seal(), 0, 0, seals.get(table.name)
+        for row in _readable_rows(store, table):
             found += 1
-            if table.proves(row):
-                proven += 1
+            if table.matches(row):
+                verified += 1
                 seal = seal.replaced(None, row.checksum)
-                _noted(table, row, entries, ids)
-        whole = seals.get(table.name)
-        written = None if whole is None else whole.rows
-        return TableEvidence(
-            name=table.name, written=written, found=found, proven=proven, sealed=found == proven and seal == whole
+                _collect(table, row, entries, ids)
+        return TableInspection(
+            name=table.name,
+            expected=None if written is None else written.rows,
+            found=found,
+            verified=verified,
+            complete=found == verified and seal == written,
         )
 
     tables = tuple(of_table(table) for table in SEALED)
-    return Evidence(
-        logged=_logged(store),
+    return Inspection(
+        log_present=_log_present(store),
         tables=tables,
         entries=tuple(entries),
         analysis_ids=tuple(dict.fromkeys(ids)),
     )
 
 
-def _noted(table: Table, row: Row, entries: list[Entry], ids: list[str]) -> None:
+def _collect(table: Table, row: Row, entries: list[Entry], ids: list[str]) -> None:
     if table is ENTRIES:
         entries.append(rows.entry_of(row.values))
-    elif table is HISTORY and (analysis_id := rows.past_of(row.values).analysis_id) is not None:
+    elif table is HISTORY and (analysis_id := rows.history_of(row.values).analysis_id) is not None:
         ids.append(analysis_id)
 
 
-def _readable(store: Store, table: Table) -> list[Row]:
-    """The rows up to the first place that cannot be read."""
+def _readable_rows(store: Store, table: Table) -> list[Row]:
+    """The rows before the first place in the file that cannot be read."""
     found: list[Row] = []
-    try:
-        found.extend(store.unchecked(table, "ORDER BY seq"))
-    except SQLITE_ERRORS:
-        return found
+    with suppress(*SQLITE_ERRORS):
+        found.extend(store.unverified_rows(table, "ORDER BY seq"))
     return found
 
 
-def _seals(store: Store) -> dict[str, Seal]:
+def _readable_seals(store: Store) -> dict[str, Seal]:
     try:
         return store.seals()
     except (JournalDamaged, *SQLITE_ERRORS):
         return {}
 
 
-def _logged(store: Store) -> bool | None:
+def _log_present(store: Store) -> bool | None:
     try:
-        return not store.lacks_log()
+        return not store.log_is_missing()
     except (JournalDamaged, *SQLITE_ERRORS):
         return None

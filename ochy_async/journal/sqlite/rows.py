@@ -1,7 +1,7 @@
-"""Entries and all that belongs to them as rows of a table, each with its checksum.
+"""Entries and what belongs to them as table rows with checksums.
 
-Invariant: pure, and the same for every database. Text is ASCII: whatever a file name holds, half
-characters too, comes back as it was.
+Invariant: pure, and the same for every database. Text is stored as ASCII, so that any file name, even one with half a
+surrogate pair, is read back unchanged.
 """
 
 from __future__ import annotations
@@ -13,133 +13,133 @@ from typing import Any, Final
 from attrs import frozen
 from cattrs.preconf.json import make_converter
 
-from ..contract import Entry, Kept, Past
+from ..contract import Entry, HistoryEntry, StoredResults
 
 __all__ = ["ENTRIES", "HISTORY", "MARKS", "NOTES", "RESULTS", "SEALED", "TABLES", "Row", "Seal", "Table", "Values"]
 
 Values = tuple[Any, ...]
-"""What stands in the columns of a table: text, whole numbers, bytes, None."""
+"""The values in the columns of a table: text, integers, bytes, None."""
 
 _CONVERTER: Final = make_converter(detailed_validation=False)
 
 
 @frozen
 class Table:
-    """One kind of rows."""
+    """One table: its columns, and the key by which a row is found."""
 
     name: str
     columns: tuple[str, ...]
     unique: tuple[str, ...]
-    """The columns by which a row is found, and that no two rows share."""
+    """The columns by which a row is found. No two rows share their values."""
 
     def checksum(self, values: Values) -> bytes:
-        """16 bytes over the canonical content; bytes stand in it by their own digest."""
+        """Returns 16 bytes over the canonical content, in which bytes are replaced by their digest."""
         text = json.dumps([self.name, *values], default=_digest)
         return hashlib.blake2b(text.encode("ascii"), digest_size=16).digest()
 
-    def proves(self, row: Row) -> bool:
-        """Whether a row is what was written."""
+    def matches(self, row: Row) -> bool:
+        """Whether a row is unchanged since it was written."""
         return isinstance(row.checksum, bytes) and self.checksum(row.values) == row.checksum
 
 
 ENTRIES: Final = Table("entries", ("key", "state", "version", "credits", "facts"), ("key",))
-"""The current state. `facts` holds the whole entry; the columns beside it are for who asks with SQL."""
+"""The current entries. `facts` holds the entire entry; the other columns serve queries in SQL."""
 HISTORY: Final = Table("history", ("key", "version", "facts"), ("key", "version"))
 """Append-only."""
 RESULTS: Final = Table("results", ("key", "results", "calculated"), ("key",))
-"""Health data, apart from all else."""
+"""Health data, apart from everything else."""
 NOTES: Final = Table("notes", ("name", "value"), ("name",))
 MARKS: Final = Table("marks", ("name", "value"), ("name",))
-"""What the journal notes about itself: its seals, and whether it was closed."""
+"""What the journal records about itself: its seals, and whether it was closed."""
 SEALED: Final = (ENTRIES, HISTORY, RESULTS, NOTES)
 TABLES: Final = (*SEALED, MARKS)
 
 
 @frozen
 class Row:
-    """A row as it was found."""
+    """A row as it was read."""
 
     seq: int
-    """Its place in the order in which rows came."""
+    """Its position in the order in which rows were added."""
     values: Values
     checksum: bytes
 
 
 @frozen
 class Seal:
-    """What all rows of a table come to. A checksum of a row cannot miss the row itself; this does."""
+    """A checksum over all rows of a table. It detects a missing row, which the checksum of that row cannot."""
 
     rows: int = 0
     total: int = 0
-    """The checksums of all rows, combined by exclusive or: in any order, and a row can be taken out again."""
+    """The checksums of all rows combined by XOR: the order does not matter, and a row can be removed again."""
 
     def replaced(self, before: bytes | None, after: bytes) -> Seal:
-        """The seal once a row has a new checksum; `before` is None for a row that was added."""
+        """Returns the seal after a row got a new checksum; `before` is None for a row that was added."""
         rows = self.rows + (before is None)
         return Seal(rows, self.total ^ int.from_bytes(before or b"") ^ int.from_bytes(after))
 
 
 def seals_text(seals: dict[str, Seal]) -> str:
-    """The seals of all tables as the value of one mark."""
+    """Returns the seals of all tables as the value of a mark."""
     return json.dumps({name: [seal.rows, f"{seal.total:032x}"] for name, seal in sorted(seals.items())})
 
 
 def seals_of(text: str) -> dict[str, Seal]:
-    """The seals that a mark tells."""
+    """Returns the seals that the value of a mark holds."""
     return {name: Seal(rows, int(total, 16)) for name, (rows, total) in json.loads(text).items()}
 
 
 def entry_row(entry: Entry) -> Values:
-    """The values of an entry in `ENTRIES`."""
-    return (plain(entry.key), entry.state.value, entry.version, entry.credits, _facts(entry))
+    """Returns an entry as a row of `ENTRIES`."""
+    return (to_ascii(entry.key), entry.state.value, entry.version, entry.credits, _json(entry))
 
 
 def entry_of(values: Values) -> Entry:
-    """The entry that a row of `ENTRIES` holds."""
+    """Returns the entry that a row of `ENTRIES` holds."""
     return _CONVERTER.loads(values[4], Entry)
 
 
-def past_row(key: str, past: Past) -> Values:
-    """The values of one line of history in `HISTORY`."""
-    return (plain(key), past.version, _facts(past))
+def history_row(key: str, change: HistoryEntry) -> Values:
+    """Returns a change of an entry as a row of `HISTORY`."""
+    return (to_ascii(key), change.version, _json(change))
 
 
-def past_of(values: Values) -> Past:
-    """The line of history that a row of `HISTORY` holds."""
-    return _CONVERTER.loads(values[2], Past)
+def history_of(values: Values) -> HistoryEntry:
+    """Returns the change that a row of `HISTORY` holds."""
+    return _CONVERTER.loads(values[2], HistoryEntry)
 
 
-def kept_row(key: str, kept: Kept) -> Values:
-    """The values of what is kept in `RESULTS`."""
-    return (plain(key), kept.results, kept.calculated)
+def results_row(key: str, results: StoredResults) -> Values:
+    """Returns stored results as a row of `RESULTS`."""
+    return (to_ascii(key), results.results, results.calculated)
 
 
-def kept_of(values: Values) -> Kept:
-    """What a row of `RESULTS` keeps."""
-    return Kept(results=values[1], calculated=values[2])
+def results_of(values: Values) -> StoredResults:
+    """Returns the results that a row of `RESULTS` holds."""
+    return StoredResults(results=values[1], calculated=values[2])
 
 
 def note_row(name: str, value: str) -> Values:
-    """The values of a note in `NOTES`, or of a mark in `MARKS`."""
-    return (plain(name), plain(value))
+    """Returns a note as a row of `NOTES`, or a mark as a row of `MARKS`."""
+    return (to_ascii(name), to_ascii(value))
 
 
 def note_of(values: Values) -> tuple[str, str]:
-    """The name and the value of a note or a mark."""
-    return _unplain(values[0]), _unplain(values[1])
+    """Returns the name and the value of a note or a mark."""
+    return _from_ascii(values[0]), _from_ascii(values[1])
 
 
-def plain(text: str) -> str:
-    """Any text in ASCII, such that what begins alike still begins alike."""
+def to_ascii(text: str) -> str:
+    """Returns any text as ASCII. Texts that share a prefix still share it."""
     return json.dumps(text)[1:-1]
 
 
-def _unplain(text: str) -> str:
+def _from_ascii(text: str) -> str:
     return str(json.loads(f'"{text}"'))
 
 
-def _facts(of: Entry | Past) -> str:
-    return _CONVERTER.dumps(of, sort_keys=True)
+def _json(value: Entry | HistoryEntry) -> str:
+    return _CONVERTER.dumps(value, sort_keys=True)
 
 
 def _digest(content: bytes) -> str:
