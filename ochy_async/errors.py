@@ -3,37 +3,37 @@
 ::
 
     OchyError
-    ├── FixRequest                 change what was asked
-    │   ├── InvalidRequest         found before anything was sent; `problems` lists them all
-    │   ├── InvalidSettings        the session itself is set up wrongly (base URL, limits)
-    │   ├── KeyRefused             401, 403, or no key at all
+    ├── FixRequest                 change what you asked for
+    │   ├── InvalidRequest         found before anything was sent; `problems` lists everything that is wrong
+    │   ├── InvalidSettings        a setting of the session is wrong (base URL, limits, polling)
+    │   ├── KeyRefused             401 or 403, or there is no usable key
     │   ├── NotFound               404
     │   └── RequestRefused         any other 4xx
     ├── BuyCredits                 402
-    ├── FilmAgain                  the clip is the matter
+    ├── FilmAgain                  the problem is the clip
     │   ├── ClipUnusable           found before anything was sent
     │   ├── ClipRefused            400 or 413 to a start
-    │   └── AnalysisFailed         the analysis ended as `failed`; the credit is gone
-    ├── WaitLonger                 the analysis is paid and goes on; ask again with its id
-    │   ├── NotReady               data was asked for before `success`
-    │   └── WaitTimeout            our patience ended before the analysis did
-    ├── TryLater                   nothing is wrong with the request
-    │   ├── ConnectionFailed      no answer came; `phase` tells how far the request got
-    │   ├── DeadlinePassed         the call did not end within its deadline
+    │   └── AnalysisFailed         the analysis has the status `failed`; the credit is spent
+    ├── WaitLonger                 the analysis is paid for and still running; ask again with its id
+    │   ├── NotReady               data was requested before `success`
+    │   └── WaitTimeout            the wait timed out before the analysis finished
+    ├── TryLater                   the request is fine; the network or the server failed
+    │   ├── ConnectionFailed       no usable answer came; `phase` says how far the request got
+    │   ├── DeadlinePassed         the call did not finish within its deadline
     │   ├── RateLimited            429
-    │   └── ServerError          408 or 5xx
+    │   └── ServerError            408 or 5xx
     ├── UncertainStart             a start that may or may not have been charged: look it up
-    ├── JournalError             the memory of a batch cannot be used; nothing new is bought
-    │   ├── JournalBusy            another process has it open: wait, or end that one
-    │   ├── JournalUnusable        the wrong file, place or account: choose another, or mend what the text names
-    │   ├── JournalFull            no room on the disk: make some
+    ├── JournalError               the journal of a batch cannot be used; nothing new is bought
+    │   ├── JournalBusy            another process has it open: wait, or end that process
+    │   ├── JournalUnusable        wrong file, place or account: use another, or fix what the text names
+    │   ├── JournalFull            the disk is full: free some space
     │   ├── JournalDamaged         its content is not what was written: restore a copy
-    │   └── JournalConflict        an entry was changed by somebody else meanwhile
-    ├── OutputError              the output folder cannot be written: choose another, or make room
-    └── UnreadableAnswer           the answer makes no sense: report it to us
+    │   └── JournalConflict        somebody else changed the entry in the meantime
+    ├── OutputError                the output folder cannot be written: use another, or free some space
+    └── UnreadableAnswer           the answer makes no sense: report it
 
-Invariant: plain values and text only. No error holds a request, a response, a URL or a
-cause from the network library, so none can carry the API key; all survive pickling.
+Invariant: errors hold plain values and text only. No error holds a request, a response, a URL or an exception of the
+network library, so none can carry the API key. All errors can be pickled.
 """
 
 from __future__ import annotations
@@ -89,24 +89,24 @@ class Phase(enum.Enum):
     """How far a request got before the connection failed."""
 
     NOT_SENT = "not sent"
-    """No connection was made: the server knows nothing of the request."""
+    """No connection was made, so the server does not know of the request."""
 
     INCOMPLETE = "incomplete"
-    """The declared body was cut short: the server cannot have read a whole request."""
+    """The declared body was cut short, so the server cannot have read a complete request."""
 
     COMPLETE = "complete"
-    """The last byte was handed over: the server may have acted on the request."""
+    """The last byte was handed to the network, so the server may have acted on the request."""
 
 
 @frozen
 class Problem:
-    """One thing that is wrong with an input, and what to do about it."""
+    """One thing that is wrong with an input, and how to correct it."""
 
     field: str
     """The name of the argument or field."""
 
     message: str
-    """What is wrong and what would be right. Never repeats a secret."""
+    """What is wrong and what would be right. Never contains a secret."""
 
     def __str__(self) -> str:
         return f"{self.field}: {self.message}"
@@ -114,24 +114,24 @@ class Problem:
 
 @frozen
 class Finding(Problem):
-    """Something that is wrong with a clip, or may be. `str` of it is the whole sentence, command included."""
+    """Something that is wrong with a clip, or may be. Its `str` includes the command that fixes it."""
 
     code: str = field(default="", kw_only=True)
-    """Stable: `too_big`, `too_long`, `wrong_type`, …"""
+    """Stable between versions: `too_big`, `too_long`, `wrong_type`, …"""
     severity: Severity = field(default="error", kw_only=True)
     fix_command: str = field(default="", kw_only=True)
-    """A command that mends it, ready for a shell; empty where none does."""
+    """A shell command that fixes it; empty where no command does."""
 
     def __str__(self) -> str:
-        return f"{self.field}: {self.message}{'; mend it with: ' if self.fix_command else ''}{self.fix_command}"
+        return f"{self.field}: {self.message}{'; fix it with: ' if self.fix_command else ''}{self.fix_command}"
 
 
 @frozen
 class StartAttempt:
-    """What is known of a start whose fate is not: enough to look it up later."""
+    """What is known of a start that may or may not have been charged: enough to look it up later."""
 
     clip: str
-    """The name that was sent with the video, as the server saw it."""
+    """The file name that was sent with the video."""
 
     view: str
     """`side_view` or `back_view`."""
@@ -140,17 +140,17 @@ class StartAttempt:
     """UTC. The server cannot have taken the start before this moment."""
 
     latest: datetime
-    """UTC. When we stopped listening for an answer."""
+    """UTC. When the library stopped waiting for an answer."""
 
     subject_id: str | None = None
-    """The subject that the start was linked to, if any: it makes the lookup exact."""
+    """The subject that the start was linked to, if any. A subject with a single start makes the lookup exact."""
 
 
 class OchyError(Exception):
-    """Anything that went wrong between the caller and the vendor.
+    """The base class of all errors of the library.
 
-    All facts are keyword arguments with a default, so that the class and the text are enough to
-    rebuild an error (pickling does exactly that).
+    All facts are keyword arguments with a default: pickling rebuilds an error from its class and its text, then adds
+    the facts.
     """
 
     def __init__(
@@ -170,21 +170,21 @@ class OchyError(Exception):
         self.code = code
         """The vendor's machine-readable code, if the answer had one."""
         self.detail = detail
-        """The vendor's own words: cut to a line, addresses and URLs masked."""
+        """The vendor's own text: cut to one line, with addresses and URLs masked."""
         self.route = route
         """Method and route template, such as `GET /analysis/{analysis_id}/results`."""
         self.attempt = attempt
-        """Which attempt of the request ended this way; the first is 1."""
+        """The attempt of the request that failed; the first is 1."""
         self.analysis_id = analysis_id
-        """The analysis this is about, whenever one exists."""
+        """The analysis that the error is about, if one exists."""
 
 
 class FixRequest(OchyError):
-    """What was asked cannot be done; asking again unchanged cannot help."""
+    """The request cannot be served as it is; repeating it unchanged cannot help."""
 
 
 class InvalidRequest(FixRequest, ValueError):
-    """The request was refused here, before anything was sent: nothing was charged."""
+    """The library refused the request before anything was sent: nothing was charged."""
 
     def __init__(self, message: str = "", *, problems: tuple[Problem, ...] = ()) -> None:
         super().__init__(message)
@@ -193,13 +193,13 @@ class InvalidRequest(FixRequest, ValueError):
 
     @classmethod
     def of(cls, what: str, problems: tuple[Problem, ...]) -> InvalidRequest:
-        """The error that tells all `problems` of `what` at once."""
+        """The error that lists all `problems` of `what`."""
         lines = "".join(f"\n  - {problem}" for problem in problems)
         return cls(f"{what} cannot be sent as it is; nothing was sent or charged.{lines}", problems=problems)
 
 
 class InvalidSettings(FixRequest, ValueError):
-    """The session is set up wrongly (base URL, limits, polling, use after closing)."""
+    """A setting of the session is wrong (base URL, limits, polling), or the session is not open."""
 
 
 class KeyRefused(FixRequest):
@@ -219,11 +219,11 @@ class BuyCredits(OchyError):
 
 
 class FilmAgain(OchyError):
-    """The clip itself is the matter."""
+    """The problem is the clip itself."""
 
 
 class ClipUnusable(FilmAgain, ValueError):
-    """The clip was refused here, before anything was sent: nothing was charged."""
+    """The library refused the clip before anything was sent: nothing was charged."""
 
     def __init__(self, message: str = "", *, problems: tuple[Problem, ...] = ()) -> None:
         super().__init__(message)
@@ -232,31 +232,34 @@ class ClipUnusable(FilmAgain, ValueError):
 
 
 class ClipRefused(FilmAgain):
-    """The server refused the upload: too large, too long or of the wrong type."""
+    """The server refused the upload: too large, too long or of the wrong type.
+
+    Whether the vendor charges for a refused upload is not documented.
+    """
 
 
 class AnalysisFailed(FilmAgain):
-    """The analysis ended as `failed`. The vendor gives no reason; whether it refunds is unknown."""
+    """The analysis has the status `failed`. The vendor gives no reason; whether it refunds is not documented."""
 
 
 class WaitLonger(OchyError):
-    """The analysis is paid for and goes on: ask again later with `analysis_id`."""
+    """The analysis is paid for and still running: ask again later with `analysis_id`."""
 
 
 class NotReady(WaitLonger):
-    """Calculated or raw data was asked for before the analysis had succeeded."""
+    """Calculated or raw data was requested before the analysis had succeeded."""
 
 
 class WaitTimeout(WaitLonger, TimeoutError):
-    """The deadline of the wait passed. The analysis goes on; wait again with `analysis_id`."""
+    """The wait timed out. The analysis is still running: wait again with `analysis_id`."""
 
 
 class TryLater(OchyError):
-    """Nothing is wrong with the request; the network or the server is the matter."""
+    """The request is fine; the network or the server failed."""
 
 
 class ConnectionFailed(TryLater):
-    """No usable answer came: refused, reset, TLS, DNS, time-out."""
+    """No usable answer came: the connection was refused or reset, or TLS, DNS or a time-out failed it."""
 
     def __init__(
         self,
@@ -271,37 +274,37 @@ class ConnectionFailed(TryLater):
 
 
 class DeadlinePassed(TryLater, TimeoutError):
-    """The call did not end within its deadline; it is not known whether the server acted on it."""
+    """The call did not finish within its deadline. Whether the server acted on it is not known."""
 
 
 class RateLimited(TryLater):
-    """The server asks for a pause (429)."""
+    """The server asks the client to slow down (429)."""
 
     retry_after: float | None = None
-    """Seconds that the server asked for, if it said."""
+    """The pause in seconds that the server asked for, if any."""
 
 
 class ServerError(TryLater):
-    """The server or a proxy before it failed (408, 5xx)."""
+    """The server, or a proxy in front of it, failed (408, 5xx)."""
 
     retry_after: float | None = None
-    """Seconds that the server asked for, if it said."""
+    """The pause in seconds that the server asked for, if any."""
 
 
 class UncertainStart(OchyError):
-    """A start whose answer was lost: it may have been charged, so it is never sent again.
+    """A start without a usable answer: it may have been charged, so it is never sent again.
 
-    `start` says what is needed to look it up; `OchySession.reconcile` does so.
+    Pass the error, or its `start`, to `OchySession.reconcile` to look it up.
     """
 
     start: StartAttempt | None = None
-    """Clip, time window, subject: what a lookup needs."""
+    """Clip, time window and subject: what a lookup needs."""
     why: str = ""
-    """What happened, in one sentence and without the advice."""
+    """What happened, in one sentence and without advice."""
 
 
 class JournalError(OchyError):
-    """The journal of a batch cannot be read or written. What is paid is still collected."""
+    """The journal of a batch cannot be read or written. The results of paid analyses are still collected."""
 
 
 class JournalBusy(JournalError):
@@ -309,27 +312,27 @@ class JournalBusy(JournalError):
 
 
 class JournalUnusable(JournalError, ValueError):
-    """The journal cannot serve as one: a foreign or newer file, read-only, a network drive, another account."""
+    """The file cannot be used as the journal: foreign, newer, read-only, on a network drive, or of another account."""
 
 
 class JournalFull(JournalError):
-    """The disk has no room for another line."""
+    """The disk is full, so no further entry can be stored."""
 
 
 class JournalDamaged(JournalError):
-    """What is read is not what was written. Nothing is bought on a guess: restore a copy of the journal."""
+    """The journal does not contain what was written to it. Nothing is bought on a guess: restore a copy."""
 
 
 class JournalConflict(JournalError):
-    """The entry is not as it was when it was read, or the change is none that there is."""
+    """The entry changed after it was read, or it cannot change to the requested state."""
 
 
 class OutputError(OchyError):
-    """A file of the output folder cannot be written or read. What is paid is in the journal all the same."""
+    """A file of the output folder cannot be written or read. The results of paid analyses remain in the journal."""
 
 
 class UnreadableAnswer(OchyError):
-    """The answer is not what the API promises: not JSON, too large, or a required fact is missing."""
+    """The answer is not what the API promises: not JSON, too large, or without a required value."""
 
     excerpt: str = ""
-    """The outline of the answer: keys and types, never values."""
+    """The structure of the answer: keys and types, never values."""

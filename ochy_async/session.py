@@ -282,7 +282,7 @@ class OchySession:
         self._ready()
         _checked(started)
         seconds = _patience(timeout, self._scheduler.polling.timeout)
-        state = await self._scheduler.finished(started, seconds)
+        state = await self._scheduler.wait(started, seconds)
         if state.status == Status.FAILED:
             raise analysis_failed(state)
         return cast("R", state.results)  # there on success

@@ -1,7 +1,7 @@
-"""Waiting for analyses: one scheduler for all waits of a session.
+"""Waits for analyses: one scheduler for all polls of a session.
 
-Invariant: it looks and sleeps; when to look, `policy.polling` says. A wait runs in its
-caller's own task, so that nothing is left behind when the caller goes.
+Invariant: a wait runs in its caller's own task, so nothing keeps running when the caller leaves. When to poll,
+`policy.polling` decides.
 """
 
 from __future__ import annotations
@@ -32,44 +32,47 @@ logger = logging.getLogger("ochy_async")
 
 @define(eq=False)
 class PollScheduler:
-    """Gives out the moments at which the waits of a session may look."""
+    """Schedules the polls of all waits of a session."""
 
     core: SessionCore
     polling: Polling
     durations: DurationHistory = field(factory=DurationHistory)
-    pace: PollRateLimit = field(init=False)
-    _strange: set[str] = field(factory=set)
+    rate_limit: PollRateLimit = field(init=False)
+    _unknown_statuses: set[str] = field(factory=set)
 
     def __attrs_post_init__(self) -> None:
-        self.pace = PollRateLimit(self.polling.requests_per_second)
+        self.rate_limit = PollRateLimit(self.polling.requests_per_second)
 
     async def watch(self, started: Started[R, Answer] | str) -> AsyncGenerator[AnalysisState[R]]:
-        """Every state that a look shows, until the analysis is finished.
+        """Polls an analysis until it is finished, and yields every state that a poll returns.
 
-        A look that fails is not a failed analysis: it goes on until `Polling.patience` is spent, then
-        raises that look's error. A refusal (key, unknown id) is raised at once.
+        A poll that fails does not mean that the analysis failed: polling continues for `Polling.patience` seconds, then
+        the error of the last poll is raised. A refusal (of the key, of an unknown id) is raised at once.
         """
-        look = results_call(started)
-        watch = PollSchedule(self.polling, self._began(started))
-        delay = watch.first_delay(current_time(), self.durations)
+        call = results_call(started)
+        schedule = PollSchedule(self.polling, self._started_at(started))
+        delay = schedule.first_delay(current_time(), self.durations)
         while True:
-            await self._turn(delay)
+            await self._wait_for_slot(delay)
             try:
-                state = await self.core.perform_once(look)
-            except OchyError as trouble:
-                delay = self._after_trouble(watch, trouble)
+                state = await self.core.perform_once(call)
+            except OchyError as error:
+                delay = self._delay_after(error, schedule)
                 continue
-            self._told(state)
+            self._report(state)
             if state.status == Status.SUCCESS:
-                watch.succeeded(current_time())
+                schedule.succeeded(current_time())
             yield state
             if state.finished:
                 return
             pending = state.status == Status.PENDING
-            delay = watch.after_poll(state.percentage, current_time(), self.core.chance(), pending=pending)
+            delay = schedule.after_poll(state.percentage, current_time(), self.core.chance(), pending=pending)
 
-    async def finished(self, started: Started[R, Answer] | str, seconds: float) -> AnalysisState[R]:
-        """The state that an analysis ends with, failed or not. Raises `WaitTimeout`, and what `watch` raises."""
+    async def wait(self, started: Started[R, Answer] | str, seconds: float) -> AnalysisState[R]:
+        """Polls an analysis until it has succeeded or failed, and returns that state.
+
+        Raises `WaitTimeout` after `seconds`, and what `watch` raises.
+        """
         with move_on_after(seconds):
             async with aclosing(self.watch(started)) as states:
                 async for state in states:
@@ -77,45 +80,45 @@ class PollScheduler:
                         return state
         raise wait_timeout(started, seconds)
 
-    def _after_trouble(self, watch: PollSchedule, trouble: OchyError) -> float:
-        """Seconds until the next look after one that failed. Raises its error where there is none."""
+    def _delay_after(self, error: OchyError, schedule: PollSchedule) -> float:
+        """Seconds until the poll after one that failed. Raises `error` if there is no further poll."""
         now = current_time()
-        delay = watch.after_error(trouble, now, self.core.chance())
+        delay = schedule.after_error(error, now, self.core.chance())
         if delay is None:
-            raise trouble
-        logger.info("%s: a look failed (%s), waiting on", trouble.route, type(trouble).__name__)
-        asked = getattr(trouble, "retry_after", None)
-        if asked is not None:
-            self.pace.pause_until(now + asked)
+            raise error
+        logger.info("%s: a poll failed (%s); the wait continues", error.route, type(error).__name__)
+        retry_after = getattr(error, "retry_after", None)
+        if retry_after is not None:
+            self.rate_limit.pause_until(now + retry_after)
         return delay
 
-    async def _turn(self, delay: float) -> None:
-        """Sleeps for `delay`, and on until the ceiling of the session gives this wait its moment."""
+    async def _wait_for_slot(self, delay: float) -> None:
+        """Sleeps for `delay` seconds, and longer if the session's rate limit requires it."""
         await sleep(delay)
         now = current_time()
-        ahead = self.pace.reserve(now) - now
+        ahead = self.rate_limit.reserve(now) - now
         if ahead > 0:
             await sleep(ahead)
 
-    def _began(self, started: Started[R, Answer] | str) -> float | None:
+    def _started_at(self, started: Started[R, Answer] | str) -> float | None:
         """When the analysis was started, on the clock of the event loop; None if that is not known."""
         if isinstance(started, str) or started.started_at is None:
             return None
         age: float = (self.core.clock() - _utc(started.started_at)).total_seconds()
         return current_time() - max(0.0, age)
 
-    def _told(self, state: AnalysisState[R]) -> None:
+    def _report(self, state: AnalysisState[R]) -> None:
         self.core.emit(AnalysisProgress(state.analysis_id, str(state.status), state.percentage))
-        if not isinstance(state.status, Status) and state.status not in self._strange:
-            self._strange.add(state.status)
-            logger.warning("an analysis has a status that this version does not know; waiting on")
+        if not isinstance(state.status, Status) and state.status not in self._unknown_statuses:
+            self._unknown_statuses.add(state.status)
+            logger.warning("an analysis has a status that this version does not know; the wait continues")
 
 
 def wait_timeout(started: Started[Any, Any] | str, seconds: float) -> WaitTimeout:
     """The error for an analysis that did not finish in time."""
     analysis_id = started if isinstance(started, str) else started.analysis_id
     return WaitTimeout(
-        f"The analysis {analysis_id} did not finish within {seconds:g} s. It goes on and is paid: "
+        f"The analysis {analysis_id} did not finish within {seconds:g} s. It is paid for and still running: "
         "wait for it again with its id, do not start it anew.",
         route=str(RESULTS),
         analysis_id=analysis_id,
@@ -123,7 +126,7 @@ def wait_timeout(started: Started[Any, Any] | str, seconds: float) -> WaitTimeou
 
 
 def analysis_failed(state: AnalysisState[Any]) -> AnalysisFailed:
-    """The error for an analysis that ended as `failed`."""
+    """The error for an analysis with the status `failed`."""
     return AnalysisFailed(
         f"The analysis {state.analysis_id} failed. The vendor gives no reason; check the clip's "
         "orientation, length and frame rate before you film again. Whether the credit is refunded is not "

@@ -50,7 +50,7 @@ def test_a_folder_is_checked_clip_by_clip(folder: Path) -> None:
     assert "does not fit  64x36" in rows["3 long.webm"]
     assert "does not fit  –" in rows["4 text.mp4"]
     assert "(side view): warning: picture: 108x192 is portrait" in told.stdout
-    assert f"mend it with: ffmpeg -ss 0 -i '{folder}/3 long.webm' -t 10 -c copy" in told.stdout
+    assert f"fix it with: ffmpeg -ss 0 -i '{folder}/3 long.webm' -t 10 -c copy" in told.stdout
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,7 @@ def test_what_can_be_mended_comes_with_the_command(change: dict[str, Any], comma
     """Ready for a shell, and part of the sentence."""
     (found,) = findings_for(evolve(GOOD, **change), SideView(), path="x/run.mp4")
     assert found.fix_command == command
-    assert str(found).endswith(f"mend it with: {command}")
+    assert str(found).endswith(f"fix it with: {command}")
 
 
 @pytest.mark.parametrize("path", ["my run's.mp4", "$(rm -r x).mp4", "-rf.mp4", "a\nb.mp4", "Läufer.mp4"])
