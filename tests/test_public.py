@@ -1,4 +1,4 @@
-"""The public face: what is promised, that it is there, that it is told, and that the README is true."""
+"""The public API: the promised names exist and have docstrings, and the README is true."""
 
 from __future__ import annotations
 
@@ -23,103 +23,103 @@ from tests.conftest import CLIP, world
 from tests.support.accelerated_time import run_accelerated
 
 ROOT = Path(ochy_async.__file__).parent
-DOOR = ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8"))
+INIT = ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8"))
 PUBLIC = [name for name in ochy_async.__all__ if name != "__version__"]
-ROOMS = ("errors", "events", "emulator", "clips", "transport", "session", "core", "starting", "waiting")
+MODULES = ("errors", "events", "emulator", "clips", "transport", "session", "core", "starting", "waiting")
 HOMES: dict[str, tuple[str, ...]] = vars(ochy_async)["_HOMES"]
 METHODS = [name for name in vars(OchySession) if not name.startswith("_")]
 
 
-def test_the_face_is_small_and_sorted() -> None:
-    """What most programs need, each name once, in an order in which it is found."""
+def test_the_public_names_are_few_and_sorted() -> None:
+    """`__all__` has each name once, in alphabetical order, and `dir` shows the same names."""
     assert ochy_async.__all__ == sorted(set(ochy_async.__all__))
     assert len(ochy_async.__all__) <= 64
     assert dir(ochy_async) == ochy_async.__all__
 
 
 @pytest.mark.parametrize("name", ochy_async.__all__)
-def test_every_name_is_there(name: str) -> None:
-    """Each promised name can be imported and is in `dir`."""
+def test_every_public_name_can_be_imported(name: str) -> None:
+    """Each name in `__all__` can be imported and is in `dir`."""
     assert getattr(ochy_async, name) is not None
     assert name in dir(ochy_async)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    """Loading names late does not hide typing errors."""
+    """Names that are loaded on first use do not hide typing errors."""
     with pytest.raises(AttributeError, match="no attribute 'SideVeiw'"):
         ochy_async.__getattr__("SideVeiw")
 
 
-def test_what_type_checkers_see_is_what_is_loaded() -> None:
-    """The imports for type checkers, the table of homes, and `__all__` are one list."""
-    (guarded,) = [node for node in DOOR.body if isinstance(node, ast.If)]
+def test_type_checkers_see_the_names_that_are_loaded() -> None:
+    """The imports for type checkers, the table of modules, and `__all__` list the same names."""
+    (guarded,) = [node for node in INIT.body if isinstance(node, ast.If)]
     imports = [node for node in guarded.body if isinstance(node, ast.ImportFrom)]
     seen = {str(node.module): tuple(name.name for name in node.names) for node in imports}
     assert seen == HOMES
     assert sorted(name for names in seen.values() for name in names) == PUBLIC
 
 
-def test_every_name_lives_where_its_room_says() -> None:
-    """Each public name is in the `__all__` of its own module."""
+def test_every_public_name_is_public_in_its_own_module() -> None:
+    """Each public name is in the `__all__` of the module that defines it."""
     for home, names in HOMES.items():
         module = importlib.import_module(f"ochy_async.{home}")
         assert set(names) <= set(module.__all__)
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_every_room_has_a_face(room: str) -> None:
-    """`__all__` of a module names once what is there."""
-    module = importlib.import_module(f"ochy_async.{room}")
+@pytest.mark.parametrize("name", MODULES)
+def test_every_module_has_a_correct_all(name: str) -> None:
+    """`__all__` of a module lists each name once, and each exists."""
+    module = importlib.import_module(f"ochy_async.{name}")
     assert len(module.__all__) == len(set(module.__all__))
-    assert not [name for name in module.__all__ if getattr(module, name, None) is None]
+    assert not [each for each in module.__all__ if getattr(module, each, None) is None]
 
 
 def run(program: str) -> str:
-    """What a program prints in a fresh interpreter."""
+    """Returns what a program prints in a fresh interpreter."""
     done = subprocess.run(  # noqa: S603
         [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True, timeout=60
     )
     return done.stdout.strip()
 
 
-def test_the_import_loads_no_network() -> None:
-    """The command line need not load aiohttp to print its help."""
+def test_importing_loads_no_heavy_library() -> None:
+    """The command line does not load aiohttp to print its help."""
     heavy = "{'aiohttp', 'anyio', 'cattrs', 'orjson', 'asyncio', 'attrs'}"
     assert run(f"import sys, ochy_async; print(sorted({heavy} & sys.modules.keys()))") == "[]"
 
 
-def test_a_star_import_brings_everything() -> None:
-    """Late loading makes no difference to whoever takes all."""
+def test_a_star_import_imports_every_public_name() -> None:
+    """Names that are loaded on first use are part of a star import."""
     found = run("from ochy_async import *; print(len(set(__import__('ochy_async').__all__) - set(globals())))")
     assert found == "0"
 
 
 @pytest.mark.parametrize("name", PUBLIC)
-def test_every_public_name_says_what_it_is(name: str) -> None:
-    """Each class has a docstring of its own, and so has each public method and property it defines."""
+def test_every_public_class_has_docstrings(name: str) -> None:
+    """Each class has a docstring of its own, and so has each public method and property that it defines."""
     cls = getattr(ochy_async, name)
     if not inspect.isclass(cls):  # a union
         return
     assert cls.__dict__.get("__doc__")
     members = {key: value for key, value in vars(cls).items() if not key.startswith("_")}
-    told = [key for key, value in members.items() if inspect.isfunction(value) or isinstance(value, property)]
-    assert not [key for key in told if not inspect.getdoc(members[key])]
+    callables = [key for key, value in members.items() if inspect.isfunction(value) or isinstance(value, property)]
+    assert not [key for key in callables if not inspect.getdoc(members[key])]
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_of_the_session_makes_a_promise(name: str) -> None:
+def test_every_method_of_the_session_begins_with_a_sentence(name: str) -> None:
     """The first line of each docstring is one sentence."""
-    promise = (inspect.getdoc(getattr(OchySession, name)) or "").partition("\n")[0]
-    assert re.fullmatch(r"\S.*[.:]( .*)?", promise)
+    first_line = (inspect.getdoc(getattr(OchySession, name)) or "").partition("\n")[0]
+    assert re.fullmatch(r"\S.*[.:]( .*)?", first_line)
 
 
-def test_the_version_is_said_once() -> None:
-    """The package and its metadata agree."""
+def test_the_package_and_its_metadata_have_the_same_version() -> None:
+    """The version is written in one place."""
     assert importlib.metadata.version("ochy-async") == ochy_async.__version__
 
 
 def test_the_package_is_typed() -> None:
-    """`py.typed` tells type checkers to look inside."""
+    """The package contains `py.typed`, so type checkers use its annotations."""
     assert (ROOT / "py.typed").is_file()
 
 
@@ -131,8 +131,8 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTA
 
 
 @pytest.fixture
-def street(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """What the README's reader has: a clip in the folder, a key in the environment, a server that answers."""
+def readme_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    """The environment that the README assumes: clips in the folder, a key in the environment, and a server."""
     (tmp_path / "runner.mp4").write_bytes(CLIP)
     (tmp_path / "clips").mkdir()
     for name in ("anna.mp4", "ben.mp4"):
@@ -147,34 +147,36 @@ def street(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator
 
 
 def test_the_readme_has_examples() -> None:
-    """Whoever reads one page sees how it is used."""
+    """The README contains Python examples."""
     assert BLOCKS
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=[f"block{n}" for n in range(1, len(BLOCKS) + 1)])
-def test_every_example_of_the_readme_runs(block: str, street: Emulator) -> None:
-    """Each example stands alone and does what it says; a test in it is run as one."""
+def test_every_example_of_the_readme_runs(block: str, readme_environment: Emulator) -> None:
+    """Each example runs on its own; a test function in an example is run as a test."""
     names: dict[str, Any] = {"__name__": "__main__"}
-    exec(compile(block, "README.md", "exec"), names)  # noqa: S102 - running it is the point
+    exec(compile(block, "README.md", "exec"), names)  # noqa: S102 - the example is meant to run
     for name, test in names.items():
         if name.startswith("test_"):
-            run_accelerated(test(**dict.fromkeys(inspect.signature(test).parameters, street)))
+            run_accelerated(test(**dict.fromkeys(inspect.signature(test).parameters, readme_environment)))
 
 
-def test_the_first_example_pays_once(street: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
-    """Five lines, one credit, one score between 0 and 1."""
+def test_the_first_example_pays_once(readme_environment: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first example spends one credit and prints a score between 0 and 1."""
     exec(compile(BLOCKS[0], "README.md", "exec"), {"__name__": "__main__"})  # noqa: S102
-    assert len(street.service.ledger) == 1
+    assert len(readme_environment.service.ledger) == 1
     assert 0 <= float(capsys.readouterr().out.split()[0]) <= 1
 
 
-def test_the_batch_example_pays_each_clip_once(street: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two clips in the folder, two credits, two scores; the same program again spends nothing."""
+def test_the_batch_example_pays_each_clip_once(
+    readme_environment: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The batch example spends one credit for each clip, and running it again spends nothing."""
     (example,) = [block for block in BLOCKS if "ochy.batch" in block]
     for _ in range(2):
         exec(compile(example, "README.md", "exec"), {"__name__": "__main__"})  # noqa: S102
         assert capsys.readouterr().out.count(".mp4") == 2
-    assert len(street.service.ledger) == 2
+    assert len(readme_environment.service.ledger) == 2
 
 
 PROSE = re.sub(r"^```.*?^```", "", TEXT, flags=re.MULTILINE | re.DOTALL)
@@ -185,24 +187,24 @@ CALLS = [each for each in QUOTED if re.match(r"(?:await )?ochy\.\w+", each)]
 
 @pytest.mark.parametrize("quoted", CLASSES)
 def test_every_class_that_the_readme_names_can_be_imported(quoted: str) -> None:
-    """From the front, or from the one module that the README says."""
+    """It comes from `ochy_async`, or from a module that the README names."""
     name, *members = re.sub(r"\(.*", "", quoted).split(".")
     homes = [ochy_async, *(importlib.import_module(home) for home in set(re.findall(r"`(ochy_async\.\w+)`", PROSE)))]
     (found, *_) = [getattr(home, name) for home in homes if hasattr(home, name)] or [None]
-    assert found is not None, f"{name} is nowhere that the README says"
+    assert found is not None, f"the README names {name}, which neither `ochy_async` nor a module that it names has"
     assert all(hasattr(found, member) for member in members)
 
 
-def test_most_classes_of_the_readme_are_at_the_front() -> None:
-    """Only the journal's own errors and the events are elsewhere."""
+def test_most_classes_of_the_readme_are_public_names() -> None:
+    """Only the errors of the journal and the events come from another module."""
     elsewhere = {each for each in CLASSES if not hasattr(ochy_async, re.split(r"[.(]", each)[0])}
     assert elsewhere <= {"JournalBusy", "JournalFull", "JournalUnusable", "StartUncertain"}
     assert len(CLASSES) > 20
 
 
 @pytest.mark.parametrize("quoted", CALLS)
-def test_every_call_that_the_readme_names_is_there(quoted: str) -> None:
-    """`ochy.…` is a method or a property of the session."""
+def test_every_call_that_the_readme_names_exists(quoted: str) -> None:
+    """`ochy.…` in the README is a method or a property of the session."""
     name = re.sub(r"^(?:await )?ochy\.|\(.*", "", quoted)
     assert hasattr(OchySession, name)
 
@@ -211,9 +213,9 @@ COMMENTED = [block for block in BLOCKS if re.search(r"^# ", block, flags=re.MULT
 
 
 @pytest.mark.parametrize("block", COMMENTED, ids=[f"block{n}" for n in range(1, len(COMMENTED) + 1)])
-def test_what_an_example_prints_is_what_it_says(
-    block: str, street: Emulator, capsys: pytest.CaptureFixture[str]
+def test_an_example_prints_what_its_comments_say(
+    block: str, readme_environment: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The comments at the end of an example are its output, line by line."""
+    """The comments at the end of an example are its output."""
     exec(compile(block, "README.md", "exec"), {"__name__": "__main__"})  # noqa: S102
     assert capsys.readouterr().out.splitlines() == re.findall(r"^# (.*)$", block, flags=re.MULTILINE)
