@@ -3,10 +3,10 @@
     async with OchySession() as ochy:
         results = await ochy.analyze("runner.mp4", SideView(height=1.75, weight=68))
 
-The names here are what most programs need: the session, requests and results, outcomes of batches, settings, and
-the errors by which a caller acts. Every error is in `ochy_async.errors`, every event in `ochy_async.events`, the
-emulator in `ochy_async.emulator`, and what answers are made of in `ochy_async.protocol`. Each name is loaded when it
-is first used, so that the command line need not load the network to print its help.
+This module has the names that most programs need: the session, requests and results, outcomes of batches, settings, and
+the errors to catch. All errors are in `ochy_async.errors`, all events in `ochy_async.events`, the parts of answers in
+`ochy_async.protocol`, and the emulator is in `ochy_async.emulator`. Each name is imported when it is first used, so
+that the command line does not import the HTTP client to print its help.
 """
 
 import logging
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
 
-# A library is quiet until its user asks for its log; what matters is raised or told as an event too.
+# The log is silent until the program configures logging.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ __all__ = [
     "read_manifest",
 ]
 
-_HOMES = {
+_NAMES_BY_MODULE = {
     "batch.engine": ("Batch",),
     "batch.manifest": ("read_manifest",),
     "batch.outcomes": (
@@ -196,13 +196,13 @@ _HOMES = {
     ),
     "session": ("OchySession",),
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
+_MODULE_OF = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
     globals()[name] = value
     return value
 

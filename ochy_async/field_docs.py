@@ -1,7 +1,7 @@
-"""Classes whose `help` lists their fields: type, default, and the sentence that stands below the field in the source.
+"""Adds the fields of a class to its docstring: type, default, and the sentence below the field in the source.
 
-Invariant: each sentence is written once, below its field, where editors show it; Python forgets it there. Nothing
-is read before somebody asks for the docstring, and where there is no source the docstring is as it was written.
+Python does not keep the sentences below fields, so they are read from the source when the docstring is first read.
+Without the source, the docstring stays as it was written.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ T = TypeVar("T")
 
 
 def documented(cls: type[T]) -> type[T]:
-    """Adds the fields of an attrs class to its docstring, once it is looked at."""
+    """Class decorator: adds the fields of an attrs class to its docstring when that is read."""
     cls.__doc__ = cast("str", _Docstring(cls.__doc__ or ""))
     return cls
 
 
 class _Docstring:
-    """A docstring that is made when it is read: Python asks descriptors for the `__doc__` of a class."""
+    """A docstring that is composed when it is read: `__doc__` of a class may be a descriptor."""
 
     def __init__(self, written: str) -> None:
         self._written = written
 
     def __get__(self, _: object, owner: type[Any]) -> str:
-        told = "\n".join(_told(owner))
-        return f"{self._written.rstrip()}\n\n    Fields:\n\n{told}\n" if told else self._written
+        listed = "\n".join(_field_lines(owner))
+        return f"{self._written.rstrip()}\n\n    Fields:\n\n{listed}\n" if listed else self._written
 
 
-def _told(cls: type[Any]) -> Iterator[str]:
+def _field_lines(cls: type[Any]) -> Iterator[str]:
     sentences: dict[str, str] = {}
     for each in reversed(cls.__mro__):
         sentences.update(_sentences(each))
@@ -49,12 +49,12 @@ def _told(cls: type[Any]) -> Iterator[str]:
 
 
 def _default(default: Any) -> str:
-    made = getattr(default, "factory", None)  # what attrs keeps of `Factory(…)`
-    return repr(default) if made is None else f"{made.__name__}()"
+    factory = getattr(default, "factory", None)  # of an attrs `Factory`
+    return repr(default) if factory is None else f"{factory.__name__}()"
 
 
 def _sentences(cls: type[Any]) -> dict[str, str]:
-    """The text below each field of the class itself."""
+    """The sentence below each field that the class itself defines."""
     import ast
     import inspect
 
@@ -62,15 +62,17 @@ def _sentences(cls: type[Any]) -> dict[str, str]:
         (body,) = ast.parse(inspect.cleandoc(inspect.getsource(cls))).body
     except (OSError, TypeError, SyntaxError, ValueError):  # no source: a built-in class, or a zipped program
         return {}
-    steps = cast("ast.ClassDef", body).body
-    return {name: text for field, below in pairwise(steps) if (name := _named(field)) and (text := _text(below))}
+    statements = cast("ast.ClassDef", body).body
+    return {
+        name: text for field, below in pairwise(statements) if (name := _field_name(field)) and (text := _text(below))
+    }
 
 
-def _named(step: ast.stmt) -> str | None:
-    target = getattr(step, "target", None)
+def _field_name(statement: ast.stmt) -> str | None:
+    target = getattr(statement, "target", None)
     return getattr(target, "id", None)
 
 
-def _text(step: ast.stmt) -> str | None:
-    value = getattr(getattr(step, "value", None), "value", None)
+def _text(statement: ast.stmt) -> str | None:
+    value = getattr(getattr(statement, "value", None), "value", None)
     return value if isinstance(value, str) else None

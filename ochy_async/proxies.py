@@ -1,7 +1,7 @@
-"""The way through a proxy: a tunnel to an https host, so that the proxy sees a host and a port, and never a request.
+"""Reads proxy settings. Requests go through a tunnel, so the proxy sees a host and a port, and never a request.
 
-Invariant: the credentials of a proxy rank with the API key. They are in no repr, log, error, frame of an error or
-pickle, and go to the proxy only. What is on this machine is never reached through a proxy.
+Invariant: the credentials of a proxy are as secret as the API key. They are in no repr, log, error, frame of an error
+or pickle, and are sent to the proxy only. This machine is never reached through a proxy.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ __all__ = ["ENVIRONMENT", "NONE", "VARIABLE", "Proxy"]
 
 VARIABLE: Final = "OCHY_PROXY"
 ENVIRONMENT: Final = "environment"
-"""Stands for `HTTPS_PROXY` and `NO_PROXY`, or what the system is set up with."""
+"""Use `HTTPS_PROXY` and `NO_PROXY`, or the system's settings."""
 NONE: Final = "none"
-"""Stands for no proxy, whatever `OCHY_PROXY` says."""
+"""Use no proxy, whatever `OCHY_PROXY` says."""
 
 
 @frozen(repr=False, eq=False)
@@ -32,23 +32,23 @@ class Proxy:
 
     _url: Any = field(repr=False)
     _selective: bool = field(repr=False)
-    """Whether `NO_PROXY` names hosts that are reached without it."""
+    """Whether hosts that `NO_PROXY` names are reached directly."""
 
     @classmethod
-    def of(cls, said: str | None = None) -> Proxy:
-        """What an argument says: a URL, `environment` or `none`; left out, it comes from `OCHY_PROXY`.
+    def of(cls, setting: str | None = None) -> Proxy:
+        """The proxy of a setting: a URL, `environment` or `none`; None reads the setting from `OCHY_PROXY`.
 
-        Not checked here: whoever makes a `Proxy` can first drop the text from its own frame, which an error would
-        lay open. aiohttp's `trust_env` is not used: it reads credentials from `~/.netrc` too, which nobody asked for.
+        The setting is not checked here: the caller can first delete the text from its own frame, which a traceback
+        would expose. aiohttp's `trust_env` is not used, because it also reads credentials from `~/.netrc`.
         """
-        wanted = os.environ.get(VARIABLE) or NONE if said is None else said
-        if wanted == ENVIRONMENT:
-            known = getproxies()
-            return cls(known.get("https") or known.get("all") or "", True)
-        return cls("" if wanted == NONE else wanted, False)
+        setting = os.environ.get(VARIABLE) or NONE if setting is None else setting
+        if setting == ENVIRONMENT:
+            proxies = getproxies()
+            return cls(proxies.get("https") or proxies.get("all") or "", True)
+        return cls("" if setting == NONE else setting, False)
 
     def check(self) -> None:
-        """Raises `InvalidSettings` for what is no proxy that can be used; never repeats it."""
+        """Raises `InvalidSettings`, without the text of the setting, if it is not a usable proxy."""
         why = _problem(self._url)
         if why:
             where = "HTTPS_PROXY" if self._selective else f"{VARIABLE}, --proxy or the proxy argument"
@@ -56,14 +56,14 @@ class Proxy:
 
     @property
     def address(self) -> str | None:
-        """Scheme, host and port of the proxy, without its credentials; None where there is none."""
+        """Scheme, host and port of the proxy, without its credentials; None without a proxy."""
         if not self._url:
             return None
         parts = _parts(self._url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
     def serves(self, url: str) -> bool:
-        """Whether the way to `url` leads through it. May ask the system, so it is no work for the event loop."""
+        """Whether `url` is reached through the proxy. May block, so do not call it on the event loop."""
         parts = urlsplit(url)
         host = parts.hostname or ""
         if not self._url or parts.scheme != "https" or is_loopback(host):
@@ -71,7 +71,7 @@ class Proxy:
         return not (self._selective and proxy_bypass(f"{host}:{parts.port or 443}"))
 
     def arguments(self) -> dict[str, Any]:
-        """What aiohttp's `request` takes for a request that goes through it. Holds the credentials."""
+        """The arguments of aiohttp's `request` that send it through the proxy. They hold the credentials."""
         parts = _parts(self._url)
         if parts.username is None and parts.password is None:
             return {"proxy": self.address}
@@ -85,17 +85,17 @@ class Proxy:
         return "Proxy(…)"
 
     def __reduce__(self) -> Any:
-        raise TypeError("a proxy may hold credentials and cannot be pickled; make a new session in the other process")
+        raise TypeError("a proxy may hold credentials and cannot be pickled. Make a new session in the other process.")
 
 
 def _parts(url: str) -> SplitResult:
-    """The parts of a proxy's URL; a bare `host:port`, as many environments have it, means http."""
+    """The parts of a proxy's URL. A bare `host:port`, which many environments use, means http."""
     return urlsplit(url if "://" in url else f"http://{url}")
 
 
 def _problem(url: object) -> str | None:
     if not isinstance(url, str):
-        return "must be a text"
+        return "must be a string"
     if not url:
         return None
     try:

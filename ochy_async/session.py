@@ -1,6 +1,6 @@
-"""`OchySession`: one short method per call of the API, and the few that wait.
+"""`OchySession`: one short method for each call of the API, and the methods that wait for an analysis.
 
-Invariant: it puts decisions, waiting and the wire together and decides nothing itself.
+Invariant: the session connects policy, waiting and transport, and decides nothing itself.
 """
 
 from __future__ import annotations
@@ -86,11 +86,10 @@ def _now() -> datetime:
 
 
 class OchySession:
-    """A client of the Ochy Partner API, for use as `async with OchySession() as ochy:`.
+    """A client of the Ochy Partner API: `async with OchySession() as ochy:`.
 
-    Every method raises `OchyError`s only (see `errors`), but for what the caller's own video stream
-    raises, and ends within the deadlines of `limits` and `polling`. Concurrent calls are fine; no background
-    task ever runs.
+    Methods raise `OchyError`s only (see `ochy_async.errors`), apart from what the caller's own video stream raises, and
+    return within the deadlines of `limits` and `polling`. Calls may run concurrently. No background task runs.
     """
 
     def __init__(
@@ -110,28 +109,30 @@ class OchySession:
         clock: Callable[[], datetime] | None = None,
         chance: Callable[[], float] | None = None,
     ) -> None:
-        """Sets the session up; nothing is opened before it is entered.
+        """Configures the session. Nothing is opened before `async with` enters it.
 
-        `api_key`, `base_url` and `proxy` come from `OCHY_API_KEY`, `OCHY_BASE_URL` and `OCHY_PROXY` when left out.
-        `proxy` is `http://host:port`, with `user:password@` before the host where it asks for them; `environment`
-        (`HTTPS_PROXY` and `NO_PROXY`, or the system's settings), or `none`. API and storage are reached through it by
-        tunnels: it sees their host names, never the key or a clip. This machine is always reached directly. `http`
-        lends the connections of an aiohttp session, which stays yours to close. `transport` takes
-        the place of the network, key included: the emulator's, in tests. `storage` takes that of the
-        way to thumbnails and videos, which never sees the key; with a `transport` and no `storage` none
-        can be fetched. `preflight` says what stops a clip before it is sent: `errors` (documented limits, the
-        default), `warnings` too (whatever may spoil an analysis), or `off`, which does not even look into
-        it; left out it comes from `OCHY_PREFLIGHT`. `on_event` is called on the event loop with every `Event`.
-        `clock` (UTC) and `chance` (0 to 1) are for tests.
+        - `api_key`, `base_url`, `proxy`, `preflight`: when left out, they come from `OCHY_API_KEY`, `OCHY_BASE_URL`,
+          `OCHY_PROXY` and `OCHY_PREFLIGHT`.
+        - `proxy`: `http://host:port`, or `http://user:password@host:port`; `environment` uses `HTTPS_PROXY` and
+          `NO_PROXY`, or the system's settings; `none` uses no proxy. Requests go through a tunnel, so the proxy sees
+          the host names of API and storage, but never the key or a clip. This machine is always reached directly.
+        - `http`: an aiohttp session whose connections are used. You close it yourself.
+        - `transport`: replaces the network and the key, for example by the emulator's transport in tests.
+        - `storage`: fetches thumbnails and videos, without the key. With a `transport` and no `storage`, none can be
+          fetched.
+        - `preflight`: which findings stop a clip before it is sent: `errors` (documented limits; the default),
+          `warnings` (also anything that may spoil an analysis), or `off` (the clip is not probed).
+        - `on_event`: called on the event loop with every `Event`.
+        - `clock`, `chance`: for tests; the time in UTC, and random numbers from 0 to 1.
 
-        Raises `KeyRefused` without a usable key, `InvalidSettings` for a bad base URL, proxy or preflight.
+        Raises `KeyRefused` without a usable key, and `InvalidSettings` for an invalid base URL, proxy or preflight.
         """
         key, tunnel, proxied = (
             ApiKey(api_key if api_key is not None else os.environ.get("OCHY_API_KEY", "")),
             Proxy.of(proxy),
             proxy is not None,
         )
-        del api_key, proxy  # from here on no frame of ours holds them
+        del api_key, proxy  # so that no frame in a traceback holds them
         limits = limits or Limits()
         if transport is None:
             url = BaseUrl(base_url or os.environ.get("OCHY_BASE_URL") or BASE_URL)
@@ -140,12 +141,12 @@ class OchySession:
             transport = HttpTransport(key, url, limits, http, tunnel)
             storage = storage or HttpStorage(limits, tunnel, loopback=url.on_loopback)
         elif proxied:
-            raise InvalidSettings("A transport takes the place of the network, so it takes no proxy. Leave out one.")
+            raise InvalidSettings("A transport replaces the network, so it cannot use a proxy. Leave out one of them.")
         clock, chance = clock or _now, chance or random.random
         self._core = SessionCore(transport, retry or Retry(), limits, clock, chance, on_event, storage)
         self._scheduler = PollScheduler(self._core, polling or Polling())
-        stops = preflight_level(preflight or os.environ.get("OCHY_PREFLIGHT") or "errors")
-        self._checker = Checker(self._core, Prober(limits.probe), stops)
+        level = preflight_level(preflight or os.environ.get("OCHY_PREFLIGHT") or "errors")
+        self._checker = Checker(self._core, Prober(limits.probe), level)
 
     async def __aenter__(self) -> Self:
         check_loop()
@@ -157,7 +158,7 @@ class OchySession:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._core.open = False
-        async with AsyncExitStack() as closing:  # a cancellation of one must not keep the other open
+        async with AsyncExitStack() as closing:  # if one is cancelled, the others are closed all the same
             closing.push_async_callback(self._core.transport.aclose)
             if self._core.storage is not None:
                 closing.push_async_callback(self._core.storage.aclose)
@@ -168,12 +169,8 @@ class OchySession:
 
     @property
     def drift(self) -> tuple[DriftNote, ...]:
-        """Where answers differed from the vendor's documentation so far: paths and types, no content."""
+        """How answers differed from the vendor's documentation so far: paths and types, no content."""
         return tuple(sorted(self._core.drift))
-
-    def _ready(self) -> SessionCore:
-        self._core.check_open()
-        return self._core
 
     # --- analyses -------------------------------------------------------------------------------
 
@@ -187,7 +184,10 @@ class OchySession:
         timeout: float | None = None,
         preflight: PreflightLevel | None = None,
     ) -> R:
-        """Starts an analysis and waits for its results: `start`, then `wait`. Costs one credit."""
+        """Starts an analysis and waits for its results. Costs one credit.
+
+        The same as `start`, then `wait`: takes their arguments and raises their errors.
+        """
         return await self.wait(
             await self.start(clip, request, name=name, label=label, preflight=preflight), timeout=timeout
         )
@@ -203,20 +203,20 @@ class OchySession:
     ) -> Started[R, C]:
         """Uploads a clip and starts its analysis. Costs one credit.
 
-        `clip` is a path, bytes, an open binary file (read from its position, never closed) or
-        `Clip.stream(…)`; `name` overrides the file name that is sent, and `label` is what events, logs
-        and errors call the clip. `preflight` is what stops it, that of the session when left out; what is found
-        and does not stop it is told as `ClipFlagged`. What comes back can be stored as JSON and waited for by any
-        process.
+        `clip` is a path, bytes, an open binary file (read from its position, never closed) or `Clip.stream(…)`. `name`
+        overrides the file name that is sent. `label` names the clip in events, logs and errors. `preflight` overrides
+        that of the session; findings that do not stop the clip are emitted as `ClipFlagged`. The returned `Started` can
+        be stored as JSON, and any process can wait for it.
 
-        Raises `ClipUnusable` before anything is sent, `ClipRefused`, `BuyCredits`, `KeyRefused`, or
-        `NotFound` (subject) where the server refused, `TryLater` where it surely did not happen, and
-        `UncertainStart` where it may have been charged: that is never sent again, see `reconcile`.
+        Raises `ClipUnusable` before anything is sent; `ClipRefused`, `BuyCredits`, `KeyRefused` or `NotFound` (the
+        subject) if the server refused the start; `TryLater` if the start surely did not happen; and `UncertainStart` if
+        it may have been charged. An uncertain start is never sent again: see `reconcile`.
         """
-        core = self._ready()
+        core = self._core
+        core.check_open()
         if not isinstance(request, AnalysisRequest):
             raise InvalidRequest.of("start", (Problem("request", "must be a SideView or a BackView"),))
-        checker = self._checked_by(preflight)
+        checker = self._checker_for(preflight)
         with core.deadline(START):  # a file system may hang as a network does
             ready = await prepare(clip, name)
             await checker.check(ready, request, label or ready.name)
@@ -227,12 +227,12 @@ class OchySession:
     @overload
     async def status(self, started: str) -> AnalysisState[Results]: ...
     async def status(self, started: Started[R, C] | str) -> AnalysisState[R] | AnalysisState[Results]:
-        """Looks at an analysis once. A failed one is a state here, not an error.
+        """Polls an analysis once and returns its state. A failed analysis is a state here, not an error.
 
-        With a bare id the view is told by the keys of the answer. Raises `NotFound`, `TryLater`.
+        For a bare id, the view is inferred from the keys of the answer. Raises `NotFound` and `TryLater`.
         """
-        _checked(started)
-        return await self._ready().perform(results_call(started))
+        _check_started(started)
+        return await self._core.perform(results_call(started))
 
     @overload
     def watch(self, started: Started[R, C], *, timeout: float | None = None) -> AsyncGenerator[AnalysisState[R]]: ...
@@ -244,13 +244,13 @@ class OchySession:
         *,
         timeout: float | None = None,
     ) -> AsyncGenerator[AnalysisState[R] | AnalysisState[Results]]:
-        """The states of an analysis as they are seen; the first and the last are always among them.
+        """Polls an analysis and yields each state, up to and including `success` or `failed`.
 
-        Ends after `success` or `failed`. Raises what `wait` raises but for `AnalysisFailed`.
+        `timeout` is in seconds; the default is `Polling.timeout`. Raises what `wait` raises, except `AnalysisFailed`.
         """
-        self._ready()
-        _checked(started)
-        seconds = _patience(timeout, self._scheduler.polling.timeout)
+        self._core.check_open()
+        _check_started(started)
+        seconds = _timeout(timeout, self._scheduler.polling.timeout)
         until = current_time() + seconds
         async with aclosing(self._scheduler.watch(started)) as states:
             while True:
@@ -273,88 +273,89 @@ class OchySession:
         *,
         timeout: float | None = None,
     ) -> R | Results:
-        """The results of an analysis, once it has succeeded.
+        """Waits until an analysis has succeeded, and returns its results.
 
-        `timeout` in seconds, from `Polling.timeout` when left out. Raises `AnalysisFailed`,
-        `WaitTimeout` (the analysis goes on: wait again with the id in the error), `NotFound`,
-        `KeyRefused`, or the error of the last look once every look has failed for `Polling.patience`.
+        `timeout` is in seconds; the default is `Polling.timeout`. Raises `AnalysisFailed`, `WaitTimeout` (the analysis
+        is still running: wait again with the id in the error), `NotFound`, `KeyRefused`, or the error of the last poll
+        once every poll has failed for `Polling.patience` seconds.
         """
-        self._ready()
-        _checked(started)
-        seconds = _patience(timeout, self._scheduler.polling.timeout)
+        self._core.check_open()
+        _check_started(started)
+        seconds = _timeout(timeout, self._scheduler.polling.timeout)
         state = await self._scheduler.wait(started, seconds)
         if state.status == Status.FAILED:
             raise analysis_failed(state)
-        return cast("R", state.results)  # there on success
+        return cast("R", state.results)  # an analysis that succeeded has them
 
     @overload
     async def calculated_data(self, started: Started[R, C]) -> C: ...
     @overload
     async def calculated_data(self, started: str) -> Calculated: ...
     async def calculated_data(self, started: Started[R, C] | str) -> C | Calculated:
-        """The calculated data of a succeeded analysis. Raises `NotReady` before `success`."""
-        _checked(started)
-        return await self._ready().perform(calculated_call(started))
+        """Returns the calculated data of a successful analysis. Raises `NotReady` before `success`."""
+        _check_started(started)
+        return await self._core.perform(calculated_call(started))
 
     async def raw_data(self, started: Started[Any, Any] | str) -> Landmarks:
-        """The landmarks of a succeeded analysis, frame by frame, as columns.
+        """Returns the landmarks of a successful analysis, frame by frame, as columns.
 
-        The path is inferred. Read in slices: other tasks go on meanwhile. Raises `NotReady`.
+        The vendor does not document the path: it is inferred. The answer is read in slices, so that other tasks are not
+        blocked. Raises `NotReady` before `success`.
         """
-        _checked(started)
-        core = self._ready()
+        _check_started(started)
         call = landmarks_call(_id(started))
-        reading = await core.perform(call)
-        with core.deadline(call.request.route, call.analysis_id):
+        reading = await self._core.perform(call)
+        with self._core.deadline(call.request.route, call.analysis_id):
             while not reading.advance():
                 await checkpoint()
-        core.record_drift(reading.notes)
+        self._core.record_drift(reading.notes)
         return reading.result()
 
     async def download(
         self, source: MediaSource, path: str | os.PathLike[str], *, file: Media = "output_video"
     ) -> Path:
-        """Fetches the annotated video or the thumbnail of an analysis to `path`, and returns where it is.
+        """Downloads the annotated video or the thumbnail of an analysis to `path`, and returns the path of the file.
 
-        `source` is results, what `start` returned, an analysis id, or a single link such as
-        `results.output_video` (an address as text is one too). `file` is `output_video` (MP4) or `thumbnail` (JPEG);
-        a link leads to what it leads to. Where `path` is a folder, the file goes into it, named after the analysis.
+        `source` is results, what `start` returned, an analysis id, or a single link such as `results.output_video`
+        (also as text). `file` is `output_video` (MP4) or `thumbnail` (JPEG); it does not matter for a single link. If
+        `path` is a folder, the file is named after the analysis.
 
-        The file is there whole or not at all, and replaces one of that name. What came of a transfer that broke off,
-        or was cancelled, stays beside it (`….part`, `….etag`) and is taken up by the next call, if the storage says
-        that it still has the same file. Links are dead after an hour (documented): with results or an id a fresh one
-        is asked for, with a single link it cannot be. The key is never sent to the storage, and redirects are not
-        followed. Size and time are bounded by `Limits.media_bytes`, `call` and `upload_rate`.
+        The file appears only when it is complete, and replaces a file of the same name. An interrupted or cancelled
+        transfer leaves its bytes beside it (`….part`, `….etag`), and the next call resumes it if the storage still has
+        the same file. Links expire after an hour (documented); results or an id let the library request a fresh link, a
+        single link does not. The key is never sent to the storage, and redirects are not followed. Size and time are
+        limited by `Limits.media_bytes`, `call` and `upload_rate`.
 
-        Raises `OutputError` where the file cannot be written or another download is at it, `NotReady` before
-        `success`, `AnalysisFailed`, `NotFound`, `RequestRefused` for a link that has died, and `TryLater`.
+        Raises `OutputError` if the file cannot be written or another download writes it, `NotReady` before `success`,
+        `AnalysisFailed`, `NotFound`, `RequestRefused` for an expired link, and `TryLater`.
         """
-        source = masked(source)  # from here on no frame of ours shows a link
-        return await fetch(self._ready(), source, path, file)
+        source = masked(source)  # so that no frame in a traceback shows a link
+        self._core.check_open()
+        return await fetch(self._core, source, path, file)
 
     async def list_analyses(self) -> AnalysisList:
-        """All analyses of the account. Order and paging are not documented."""
-        return await self._ready().perform(list_call())
+        """Lists all analyses of the account. Order and paging are not documented."""
+        return await self._core.perform(list_call())
 
     async def list_subject_analyses(self, subject_id: str) -> AnalysisList:
-        """The analyses that are linked to a subject. How soon a new one appears is not documented."""
-        return await self._ready().perform(list_call(subject_id))
+        """Lists the analyses of a subject. How soon a new one appears in the list is not documented."""
+        return await self._core.perform(list_call(subject_id))
 
     async def reconcile(
         self, uncertain: UncertainStart | StartAttempt, *, known: Collection[str] = ()
     ) -> Reconciliation:
-        """Looks up what may have become of an uncertain start; adopts nothing.
+        """Lists the analyses that an uncertain start may have become. Starts, adopts and charges nothing.
 
-        Analyses in `known`, those that this session started, and those listed with another subject
-        or another time are no candidates. With a subject of its own a start is looked up exactly;
-        without one every analysis of the account is a candidate.
+        The ids in `known`, the analyses that this session started, and analyses that are listed with another subject or
+        another time are not candidates. If the start had a subject, only that subject's analyses are candidates: the
+        lookup is exact if the subject had no other start. Otherwise every analysis of the account may be one.
         """
         start = uncertain.start if isinstance(uncertain, UncertainStart) else uncertain
         if start is None:
-            raise InvalidRequest.of("reconcile", (Problem("uncertain", "does not say which start it is about"),))
-        core = self._ready()
-        listed = await core.perform(list_call(start.subject_id))
-        return candidates_of(start, listed, core.started_ids.union(known))
+            problem = Problem("uncertain", "has no `start`: pass the error that was raised, or a `StartAttempt`")
+            raise InvalidRequest.of("reconcile", (problem,))
+        listed = await self._core.perform(list_call(start.subject_id))
+        return candidates_of(start, listed, self._core.started_ids.union(known))
 
     @overload
     def batch(self, request: AnalysisRequest[R, C], **settings: Unpack[BatchSettings]) -> Batch[R, C]: ...
@@ -364,42 +365,42 @@ class OchySession:
     def batch(
         self, request: AnalysisRequest[Any, Any] | None = None, **settings: Unpack[BatchSettings]
     ) -> Batch[Any, Any]:
-        """Many clips: `async with ochy.batch(SideView(), journal="clips.journal") as batch:`, then `batch.run(clips)`.
+        """Analyzes many clips: `async with ochy.batch(SideView(), journal="clips.journal") as batch:`.
 
-        `request` is for clips that come without one of their own. The settings:
+        Pass the clips to `batch.run`. `request` applies to clips that have no request of their own. The settings:
 
-        - `journal`: a path (SQLite), or a journal. Without one a batch is remembered for as long as the process lives.
-        - `max_credits`: what the journal may have cost in all, earlier runs included. Without it there is no limit.
-        - `max_credits_per_run`: what this batch alone may spend, whatever earlier runs have. Without it, no limit.
-        - `concurrency`: how many clips may be at each stage together. Without it `Concurrency()`.
-        - `timeout`: seconds for which each analysis is watched. Without it an hour, or `Polling.timeout` if more.
-        - `tag_starts`: gives each upload lane a subject of its own, so that a start in doubt is looked up exactly.
-        - `retry_refused`: sends again what the server refused in an earlier run.
-        - `wait_for_credits`: seconds for which starts are paused, and not given up, once the account is empty.
-        - `same_account`: says that a new key belongs to the account that the journal was kept for.
-        - `same_origin`: says that another base URL leads to the server that the journal was kept for.
-        - `out`: a folder for what is kept of each clip, and for `results.jsonl` and `results.csv` over all.
-        - `keep`: what is fetched besides the results: `calculated` (the default with `out`; also without a folder),
+        - `journal`: a path (SQLite), or a journal. Default: the batch is remembered until the process ends.
+        - `max_credits`: the most credits that the journal may record, earlier runs included. Default: no limit.
+        - `max_credits_per_run`: the most credits that this batch may spend. Default: no limit.
+        - `concurrency`: how many clips may be at each stage at once. Default: `Concurrency()`.
+        - `timeout`: seconds for which each analysis is polled. Default: an hour, or `Polling.timeout` if that is more.
+        - `tag_starts`: gives each upload slot its own subject, so that an uncertain start can be looked up exactly.
+        - `retry_refused`: sends clips again that the server refused in an earlier run.
+        - `wait_for_credits`: seconds for which starts are paused, instead of given up, when the account has no credits.
+        - `same_account`: confirms that a new key belongs to the account of the journal.
+        - `same_origin`: confirms that another base URL leads to the server of the journal.
+        - `out`: a folder for the files of each clip, and for `results.jsonl` and `results.csv` of all clips.
+        - `keep`: what is stored besides the results: `calculated` (the default with `out`; also without a folder),
           `raw_data`, `thumbnail`, `output_video`.
-        - `preflight`: what stops a clip before it is bought: `errors`, `warnings` too, or `off`. Without it as the
-          session says.
+        - `preflight`: which findings stop a clip before it is bought: `errors`, `warnings` or `off`. Default: that of
+          the session.
 
-        Raises `InvalidSettings` for nonsense; entering the block raises `JournalError` where the journal
-        cannot serve, `OutputError` where the folder cannot.
+        Raises `InvalidSettings` for an invalid value. Entering the block raises `JournalError` if the journal cannot be
+        used, and `OutputError` if the folder cannot.
         """
         core, timeout = self._core, self._scheduler.polling.timeout
-        checker = self._checked_by(settings.get("preflight"))
+        checker = self._checker_for(settings.get("preflight"))
         ready = settings_of(settings, timeout=timeout, storage=core.storage, checker=checker)
         return Batch(core, self._scheduler, ready, request)
 
-    def _checked_by(self, preflight: PreflightLevel | None) -> Checker:
+    def _checker_for(self, preflight: PreflightLevel | None) -> Checker:
         return self._checker if preflight is None else self._checker.stopped_by(preflight_level(preflight))
 
     def results_folder(self, out: str | os.PathLike[str] | None, keep: Collection[str] | None = None) -> ResultsFolder:
-        """Keeps what paid analyses bring, as a batch does: `async with ochy.results_folder("results") as folder:`.
+        """Stores paid analyses as a batch does: `async with ochy.results_folder("results") as folder:`.
 
-        `keep` is as for `batch`. Records are added to the tables that stand in the folder. Raises `InvalidSettings` for
-        nonsense; entering the block raises `OutputError` where the folder cannot be written.
+        `keep` is as for `batch`. Records are added to the tables in the folder. Raises `InvalidSettings` for an invalid
+        value. Entering the block raises `OutputError` if the folder cannot be written.
         """
         return ResultsFolder(self._core, OutputPlan.of(out, keep, self._core.storage))
 
@@ -413,16 +414,19 @@ class OchySession:
         height: float | None = None,
         weight: float | None = None,
     ) -> CreatedSubject:
-        """Creates a subject; height in meters, weight in kilograms. Never sent twice on a doubt."""
-        return await self._ready().perform(create_subject_call(email=email, name=name, height=height, weight=weight))
+        """Creates a subject. `height` is in meters, `weight` in kilograms.
+
+        If the request may have reached the server, it is not repeated.
+        """
+        return await self._core.perform(create_subject_call(email=email, name=name, height=height, weight=weight))
 
     async def list_subjects(self) -> SubjectList:
-        """All subjects but the deleted ones."""
-        return await self._ready().perform(list_subjects_call())
+        """Lists all subjects that are not deleted."""
+        return await self._core.perform(list_subjects_call())
 
     async def get_subject(self, subject_id: str) -> Subject:
-        """One subject. Raises `NotFound` if it is missing or deleted."""
-        return await self._ready().perform(get_subject_call(subject_id))
+        """Returns one subject. Raises `NotFound` if it is missing or deleted."""
+        return await self._core.perform(get_subject_call(subject_id))
 
     async def update_subject(
         self,
@@ -433,26 +437,31 @@ class OchySession:
         height: float | None = None,
         weight: float | None = None,
     ) -> Message:
-        """Changes what is given and leaves the rest as it is. Raises `NotFound`."""
-        return await self._ready().perform(
-            update_subject_call(subject_id, email=email, name=name, height=height, weight=weight)
-        )
+        """Changes the given fields of a subject and no others. Raises `NotFound`."""
+        call = update_subject_call(subject_id, email=email, name=name, height=height, weight=weight)
+        return await self._core.perform(call)
 
     async def delete_subject(self, subject_id: str) -> Message:
-        """Deletes a subject, softly. The path is inferred. Raises `NotFound`."""
-        return await self._ready().perform(delete_subject_call(subject_id))
+        """Deletes a subject (softly, by the vendor's documentation). Raises `NotFound`.
+
+        The vendor does not document the path: it is inferred.
+        """
+        return await self._core.perform(delete_subject_call(subject_id))
 
     async def get_webhook(self) -> WebhookSettings:
-        """The settings of the account's one webhook; `stored` is False where there is none."""
-        return await self._ready().perform(get_webhook_call())
+        """Returns the settings of the account's one webhook. `stored` is False if there is none."""
+        return await self._core.perform(get_webhook_call())
 
     async def configure_webhook(self, url: str, *, enabled: bool) -> WebhookSettings:
-        """Stores the webhook's https URL and whether it is on. Raises `InvalidRequest`."""
-        return await self._ready().perform(configure_webhook_call(url, enabled=enabled))
+        """Stores the webhook's https URL, and whether it is enabled. Raises `InvalidRequest`."""
+        return await self._core.perform(configure_webhook_call(url, enabled=enabled))
 
     async def exercises(self, search_keys: Sequence[str], *, language: str = "en") -> tuple[Exercise, ...]:
-        """The exercises for the search keys of assessments. An unknown language falls back to English."""
-        return await self._ready().perform(exercises_call(search_keys, language=language))
+        """Returns the exercises for the search keys of assessments.
+
+        For an unknown language the vendor returns English (documented).
+        """
+        return await self._core.perform(exercises_call(search_keys, language=language))
 
     async def request(
         self,
@@ -462,27 +471,27 @@ class OchySession:
         query: Sequence[tuple[str, str]] = (),
         json: Any = None,
     ) -> Any:
-        """The escape hatch: any request of the API, its answer as untouched JSON.
+        """Sends any request to the API and returns its answer as untouched JSON.
 
-        `path` is as it stands on the wire, percent-encoded, without key. Retried like every call: a
-        GET or PUT freely, anything else only where it surely did not happen. A body with a `status`
-        is an answer, even `failed` with its HTTP 400. To start an analysis use `start`.
+        `path` is percent-encoded and has no key. GET and PUT are retried; other methods only if the request surely did
+        not happen. A body with a `status` is an answer, even `failed` with its HTTP 400. To start an analysis, use
+        `start`.
         """
-        return await self._ready().perform(custom_call(method, path, tuple(query), json))
+        return await self._core.perform(custom_call(method, path, tuple(query), json))
 
 
 def _id(started: Started[Any, Any] | str) -> str:
     return started if isinstance(started, str) else started.analysis_id
 
 
-def _patience(timeout: float | None, otherwise: float) -> float:
-    """The seconds to wait. Raises `InvalidRequest` for what is no positive number."""
-    seconds = otherwise if timeout is None else timeout
+def _timeout(timeout: float | None, default: float) -> float:
+    """The seconds to wait. Raises `InvalidRequest` unless it is a positive number."""
+    seconds = default if timeout is None else timeout
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
         raise InvalidRequest.of("wait", (Problem("timeout", "must be a number of seconds above 0"),))
     return seconds
 
 
-def _checked(started: Started[Any, Any] | str) -> None:
+def _check_started(started: Started[Any, Any] | str) -> None:
     if not isinstance(started, str | Started):
-        raise InvalidRequest.of("wait", (Problem("started", "must be what `start` returned, or an id"),))
+        raise InvalidRequest.of("wait", (Problem("started", "must be what `start` returned, or an analysis id"),))

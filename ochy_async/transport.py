@@ -131,7 +131,7 @@ class ApiKey:
         return "ApiKey(…)"
 
     def __reduce__(self) -> Any:
-        raise TypeError("the API key cannot be pickled; make a new session in the other process")
+        raise TypeError("The API key cannot be pickled. Make a new session in the other process.")
 
 
 def _encodings_of(character: str) -> bytes:

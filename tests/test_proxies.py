@@ -392,6 +392,6 @@ async def test_netrc_is_never_read(
 
 
 def test_a_transport_takes_no_proxy() -> None:
-    """It takes the place of the network: a proxy beside it would silently not be used."""
-    with pytest.raises(InvalidSettings, match="takes no proxy"):
+    """A transport replaces the network, so a proxy beside it would silently not be used."""
+    with pytest.raises(InvalidSettings, match="cannot use a proxy"):
         OchySession(transport=InProcessTransport(), proxy="http://h.example")
