@@ -67,6 +67,12 @@ def test_what_may_be_another_server_stays_another(one: str, other: str) -> None:
     assert normalized(one) != normalized(other)
 
 
+@pytest.mark.parametrize("spelt", ["ftp://Host/x/", "http:///x/", "http://[::1", "Host/"])
+def test_what_is_no_http_address_is_returned_unchanged(spelt: str) -> None:
+    """Another scheme, no host, brackets that never close: nothing is normalized, and nothing raised."""
+    assert normalized(spelt) == spelt
+
+
 PARTS = st.text("abcXYZ019._~-%é", min_size=1, max_size=8)
 
 
@@ -110,6 +116,16 @@ async def test_five_spellings_of_one_server_are_one_charge(emulator: Emulator) -
     journal = MemoryJournal()
     assert [await bought(url, journal) for url in spellings(emulator.url)] == [True] + [False] * 4
     assert len(emulator.service.ledger) == 1
+
+
+@pytest.mark.anyio
+async def test_a_journal_notes_one_base_url_for_all_spellings(emulator: Emulator) -> None:
+    """Only a journal from before base URLs were noted needs the spelling as it was given."""
+    journal = MemoryJournal()
+    for url in reversed(spellings(emulator.url)):
+        await bought(url, journal)
+    async with journal:
+        assert await journal.notes("origin:") == {f"origin:{emulator.url}": emulator.url}
 
 
 @pytest.mark.anyio

@@ -437,6 +437,77 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
         "another_kind_of_loop",
         ("session.py", "        check_loop()\n", ""),
     ),
+    "stopping a batch starts the clips that wait": (
+        "batch/test_credit_guard.py",
+        "already_read",
+        ("batch/engine.py", "pipeline.context.recorder.guard.stop(StopReason(reason))", "pass"),
+    ),
+    "a journal that failed once is bought into": (
+        "batch/test_credit_guard.py",
+        "intent_that_cannot or entry_that_cannot",
+        ("batch/recorder.py", "self.guard.stop(", "repr("),
+    ),
+    "an intent that cannot be stored stops nothing": (
+        "batch/test_credit_guard.py",
+        "intent_that_cannot",
+        (
+            "batch/recorder.py",
+            "            return await self.journal.put(entry)\n        except JournalError",
+            "            return await self.journal.put(entry)\n        except KeyError",
+        ),
+    ),
+    "an unreadable clip counts as a new one": (
+        "batch/test_credit_guard.py",
+        "plan_does_not_take",
+        (
+            "batch/recorder.py",
+            "            raise\n\n    async def intend",
+            "            return None\n\n    async def intend",
+        ),
+    ),
+    "a clip that is tried again costs two credits": (
+        "batch/test_credit_guard.py",
+        "costs_one_credit",
+        ("batch/recorder.py", "credits=before.credits + 1", "credits=before.credits + 2"),
+    ),
+    "a key that a lookup finds refused stops nothing": (
+        "batch/test_credit_guard.py",
+        "lookup_finds_refused",
+        ("batch/reconcile.py", "context.recorder.guard.refused(error, current_time())", "pass"),
+    ),
+    "a key that a poll finds refused stops nothing": (
+        "batch/test_credit_guard.py",
+        "poll_finds_refused",
+        ("batch/watch.py", "context.recorder.guard.refused(error, current_time())", "pass"),
+    ),
+    "an interrupted run keeps credits that it did not spend": (
+        "batch/test_credit_guard.py",
+        "before_an_intent",
+        (
+            "batch/submit.py",
+            "    except BaseException:\n        context.recorder.guard.release_credit()\n",
+            "    except BaseException:\n",
+        ),
+    ),
+    "a cancellation forgets a refused upload": (
+        "batch/test_credit_guard.py",
+        "even_if_the_batch_is_cancelled",
+        (
+            "batch/submit.py",
+            "    with CancelScope(shield=True):\n        try:",
+            "    with CancelScope(shield=False):\n        try:",
+        ),
+    ),
+    "the tagging subject of a refused request is used again": (
+        "batch/test_credit_guard.py",
+        "not_used_again",
+        ("batch/tagging.py", "            self._retired.add(subject_id)\n", ""),
+    ),
+    "a new journal notes each spelling of its base URL": (
+        "batch/test_ownership.py",
+        "one_base_url",
+        ("batch/ownership.py", "if older and spelling != server:", "if spelling != server:"),
+    ),
 }
 """What no world can see: a fault, and the tests that see it, by their file and a part of their names."""
 
