@@ -18,7 +18,6 @@ from attrs import field, fields, frozen
 from .errors import InvalidRequest, OchyError, OutputError, Problem, UnreadableAnswer
 from .field_docs import documented
 from .policy.limits import Limits
-from .protocol.analysis import VIEWS, Calculated, Results, view_of
 from .protocol.answer import Answer
 from .protocol.converter import structure
 from .protocol.drift import DriftLog, Mismatch, recording
@@ -26,6 +25,7 @@ from .protocol.landmarks import Landmarks, landmarks_of
 from .protocol.outline import describe_body, outline
 from .protocol.request import AnalysisRequest
 from .protocol.text_summary import Summarized, display_text
+from .protocol.views import VIEWS, Calculated, Results, classes_in_words, recognized_view
 
 __all__ = ["SavedRecord", "load_calculated", "load_landmarks", "load_records", "load_results"]
 
@@ -120,20 +120,20 @@ def _cut_short(line: bytes) -> bool:
 
 
 def _check(view: type[AnalysisRequest[Any, Any]] | None) -> None:
-    if view is not None and view not in VIEWS.values():
-        raise InvalidRequest.of("view", (Problem("view", "must be SideView, BackView or left out"),))
+    if view is not None and view not in [each.request for each in VIEWS.values()]:
+        raise InvalidRequest.of("view", (Problem("view", f"must be {classes_in_words()}, or left out"),))
 
 
 def _results(body: Any, view: type[AnalysisRequest[Any, Any]] | None) -> Any:
     found = _object(body)
     if "biomechanical_analysis" not in found:
         raise Mismatch("the results of an analysis", "something else")
-    return structure(found, (view or view_of(found)).results_type)
+    return structure(found, (view or recognized_view(found).request).results_type)
 
 
 def _calculated(body: Any, view: type[AnalysisRequest[Any, Any]] | None) -> Any:
     found = _object(body)
-    cls = (view or view_of(found)).calculated_type
+    cls = (view or recognized_view(found).request).calculated_type
     named = {each.name for each in fields(cast("Any", cls))} - {"raw"}
     if not named & found.keys():  # each key may be missing, so anything would pass for calculated data
         raise Mismatch("the calculated data of an analysis", "something else")
@@ -144,7 +144,8 @@ def _record(body: Any) -> SavedRecord:
     found = _object(body)
     if not isinstance(found.get("schema"), int) or not isinstance(found.get("outcome"), str):
         raise Mismatch("a line of results.jsonl", "something else")
-    view = VIEWS.get(str(found.get("view")))
+    known = VIEWS.get(str(found.get("view")))
+    view = None if known is None else known.request
     results, calculated = found.get("results"), found.get("calculated")
     return SavedRecord(
         clip=found.get("clip"),

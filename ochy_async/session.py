@@ -36,17 +36,7 @@ from .policy.retry import Retry
 from .preflight.checker import Checker
 from .preflight.prober import Prober
 from .preflight.rules import PreflightLevel, preflight_level
-from .protocol.analysis import (
-    AnalysisList,
-    AnalysisState,
-    Calculated,
-    Results,
-    Started,
-    Status,
-    calculated_call,
-    list_call,
-    results_call,
-)
+from .protocol.analysis import AnalysisList, AnalysisState, Started, Status, calculated_call, list_call, results_call
 from .protocol.answer import Answer
 from .protocol.call import custom_call
 from .protocol.drift import DriftNote
@@ -65,6 +55,7 @@ from .protocol.subjects import (
     list_subjects_call,
     update_subject_call,
 )
+from .protocol.views import Calculated, Results, classes_in_words
 from .protocol.webhooks import WebhookSettings, configure_webhook_call, get_webhook_call
 from .proxies import Proxy
 from .storage import HttpStorage, Storage
@@ -215,7 +206,7 @@ class OchySession:
         core = self._core
         core.check_open()
         if not isinstance(request, AnalysisRequest):
-            raise InvalidRequest.of("start", (Problem("request", "must be a SideView or a BackView"),))
+            raise InvalidRequest.of("start", (Problem("request", f"must be {classes_in_words()}"),))
         checker = self._checker_for(preflight)
         with core.deadline(START):  # a file system may hang as a network does
             ready = await prepare(clip, name)

@@ -69,7 +69,7 @@ async def test_the_name_of_a_file_does_not_matter(kept: tuple[OchySession, list[
     assert isinstance(load_results(renamed, BackView), BackViewResults)
     with pytest.raises(UnreadableAnswer, match=r"analysis_content\.arm should be an object but is missing"):
         load_results(renamed, SideView)
-    with pytest.raises(InvalidRequest, match="must be SideView, BackView"):
+    with pytest.raises(InvalidRequest, match="SideView or a BackView"):
         load_results(renamed, "back_view")  # type: ignore[call-overload]
     with pytest.raises(UnreadableAnswer, match="should be the calculated data"):
         load_calculated(file_of(side, "results.json"))

@@ -21,9 +21,8 @@ from typing import Any, Final
 from attrs import define, field, frozen
 
 from ..errors import InvalidRequest, Problem
-from ..protocol.back_view import BackView
 from ..protocol.request import AnalysisRequest
-from ..protocol.side_view import SideView
+from ..protocol.views import BY_WORD, VIEW_WORDS, AnalysisView
 from . import quantities
 from .sources import BatchItem
 
@@ -32,12 +31,6 @@ __all__ = ["COLUMNS", "known_column", "read_manifest"]
 MOST_BYTES: Final = 50_000_000
 DELIMITERS: Final = (",", ";", "\t")
 """What spreadsheets write, by the language that they are set to. The header decides."""
-VIEWS: Final[Mapping[str, type[SideView | BackView]]] = {
-    "side": SideView,
-    "side_view": SideView,
-    "back": BackView,
-    "back_view": BackView,
-}
 WORDS: Final = {
     **dict.fromkeys(("true", "yes", "y", "1"), True),
     **dict.fromkeys(("false", "no", "n", "0"), False),
@@ -45,11 +38,11 @@ WORDS: Final = {
 
 
 def _view(cell: str) -> str:
-    return VIEWS[cell.lower()].view
+    return BY_WORD[cell.lower()].name
 
 
 READERS: Final[Mapping[str, tuple[Callable[[str], Any], str]]] = {
-    "view": (_view, "must be side or back"),
+    "view": (_view, f"must be {' or '.join(VIEW_WORDS)}"),
     "height": (quantities.height, "must be a number of meters"),
     "weight": (quantities.weight, "must be a number of kilograms"),
     "pace": (quantities.pace, "must be minutes and seconds per km"),
@@ -232,18 +225,17 @@ class _ManifestReader:
             if "view" not in cells:
                 self.problems.append(Problem(f"{where}, view", "is missing; give it here or for all (--view)"))
             return None
-        return self._made(where, VIEWS[view], given)
+        return self._made(where, BY_WORD[view], given)
 
-    def _made(
-        self, where: str, kind: type[SideView | BackView], given: dict[str, Any]
-    ) -> AnalysisRequest[Any, Any] | None:
+    def _made(self, where: str, view: AnalysisView, given: dict[str, Any]) -> AnalysisRequest[Any, Any] | None:
+        for name, views in view.foreign(given).items():
+            self.problems.append(Problem(f"{where}, {name}", f"is for the {views} view only"))
         usual = {name: value for name, value in self.defaults.items() if name != "view" and value is not None}
-        if kind is SideView:
-            usual.pop("full_body", None)
-            if given.pop("full_body", None) is not None:
-                self.problems.append(Problem(f"{where}, full_body", "is for the back view only"))
+        fields = {**usual, **given}
+        for name in view.foreign(fields):
+            del fields[name]
         try:
-            return kind(**{**usual, **given})
+            return view.request(**fields)
         except InvalidRequest as refused:
             self.problems += [Problem(f"{where}, {each.field}", each.message) for each in refused.problems]
             return None

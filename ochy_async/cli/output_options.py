@@ -13,18 +13,13 @@ from typing import Any, Final
 import click
 from attrs import evolve
 
-from ..protocol.back_view import BackView
-from ..protocol.side_view import SideView
 from .display.outcomes import Outcome, line_of
 from .display.progress import cells, shortened
 from .display.reporter import draw
 from .display.tables import line_about, printable, sheets_of
 
-__all__ = ["FEW", "KEEP", "REQUESTS", "VIEWS", "homeless", "keep_option", "output_options", "show"]
+__all__ = ["FEW", "KEEP", "homeless", "keep_option", "output_options", "show"]
 
-REQUESTS: Final[Mapping[str, type[SideView | BackView]]] = {"side": SideView, "back": BackView}
-"""What `--view` takes, and the request that it means."""
-VIEWS: Final = tuple(REQUESTS)
 FEW: Final = 3
 """So many results are shown in full; of more, each gets one line."""
 LEAST_NAME: Final = 12

@@ -14,7 +14,7 @@ from attrs import frozen
 from ..batch.quantities import READERS, with_accepted_forms
 from ..errors import InvalidRequest, Problem
 from ..protocol.request import LANGUAGES, AnalysisRequest
-from .output_options import REQUESTS, VIEWS
+from ..protocol.views import BY_WORD, VIEW_WORDS, AnalysisView
 
 __all__ = ["Asked", "Measure", "extra_column_option", "flagged", "refuse", "request_options"]
 
@@ -40,7 +40,9 @@ class Measure(_ParamType):
 
 
 _OPTIONS: Final = (
-    click.option("--view", type=click.Choice(VIEWS), help="From where the clips are filmed; a manifest may tell it."),
+    click.option(
+        "--view", type=click.Choice(VIEW_WORDS), help="From where the clips are filmed; a manifest may tell it."
+    ),
     click.option("--height", type=Measure("height"), metavar="METERS", help="Such as 1.75 or '175 cm'. Default: 1.7."),
     click.option("--weight", type=Measure("weight"), metavar="KG", help="Such as 68.5 or '150 lb'. Default: 70."),
     click.option("--pace", type=Measure("pace"), metavar="MM:SS", help="Per kilometer; required with --treadmill."),
@@ -61,7 +63,6 @@ extra_column_option = click.option(
     help="This column of a manifest is your own, though it looks like a misspelt one; may be given more than once.",
 )
 """For every command that reads manifests."""
-_ONLY_BACK: Final = "full_body"
 
 
 def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -95,28 +96,28 @@ class Asked:
         if not whole:
             problems = [each for each in problems if each.field != "pace" or self.fields.get("pace") is not None]
         elif self.view is None:
-            problems.insert(0, Problem("view", f"is missing; give {' or '.join(VIEWS)}"))
+            problems.insert(0, Problem("view", f"is missing; give {' or '.join(VIEW_WORDS)}"))
         if problems:
             raise refuse(map(flagged, problems))
 
     def _problems(self) -> Iterator[Problem]:
+        view = BY_WORD[self.view or VIEW_WORDS[0]]
         try:
-            self._made(self.view or "back")
+            self._made(view)
         except InvalidRequest as wrong:
             yield from wrong.problems
-        if self.view == "side" and self.fields.get(_ONLY_BACK) is not None:
-            yield Problem(_ONLY_BACK, "is for --view back only")
+        if self.view is not None:
+            for name, views in view.foreign(self.given).items():
+                yield Problem(name, f"is for --view {views} only")
 
     def request(self) -> AnalysisRequest[Any, Any]:
         """The request for a clip that comes without one of its own. Raises a usage error that tells all problems."""
         self.check(whole=True)
-        return self._made(self.view or "")
+        return self._made(BY_WORD[self.view or ""])
 
-    def _made(self, view: str) -> AnalysisRequest[Any, Any]:
-        return REQUESTS[view](**dict(self._fitting(view)))
-
-    def _fitting(self, view: str) -> Iterator[tuple[str, Any]]:
-        return ((name, value) for name, value in self.given.items() if view == "back" or name != _ONLY_BACK)
+    def _made(self, view: AnalysisView) -> AnalysisRequest[Any, Any]:
+        foreign = view.foreign(self.given)
+        return view.request(**{name: value for name, value in self.given.items() if name not in foreign})
 
 
 def flagged(problem: Problem) -> str:

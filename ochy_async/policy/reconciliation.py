@@ -14,7 +14,8 @@ from attrs import frozen
 
 from ..errors import InvalidRequest, Problem, StartAttempt
 from ..field_docs import documented
-from ..protocol.analysis import AnalysisList, Calculated, ListedAnalysis, Results, Started
+from ..protocol.analysis import AnalysisList, ListedAnalysis, Started
+from ..protocol.views import Calculated, Results
 
 __all__ = ["Reconciliation", "candidates_of", "lookup_delays", "unambiguous_match"]
 

@@ -24,6 +24,7 @@ from ..protocol.video_limits import (
     MIN_FPS,
     extension,
 )
+from ..protocol.views import VIEWS, view_title
 from .facts import ClipFacts
 
 __all__ = [
@@ -190,9 +191,9 @@ def _shape(facts: ClipFacts, request: AnalysisRequest[Any, Any] | None, commands
 
 
 def _orientation(facts: ClipFacts, request: AnalysisRequest[Any, Any]) -> Iterator[Finding]:
-    upright = request.view == "back_view" or request.treadmill
+    upright = VIEWS[request.view].portrait(treadmill=request.treadmill)
     wanted = "portrait" if upright else "landscape"
-    what = f"a {request.view.replace('_', ' ')}{' on a treadmill' if request.treadmill else ''} is filmed in {wanted}"
+    what = f"a {view_title(request.view)}{' on a treadmill' if request.treadmill else ''} is filmed in {wanted}"
     if facts.width == facts.height:
         yield _warning("picture", f"{facts.width}x{facts.height} is square; {what}", "square")
     elif ((facts.height or 0) > (facts.width or 0)) != upright:

@@ -1,7 +1,6 @@
-"""The life of an analysis: started, looked at, finished, listed.
+"""The life of an analysis: started, polled, finished, listed.
 
-Invariant: a status that nobody knows is a state like any other, and a body with a `status`
-is a state whatever its HTTP status says.
+Invariant: an unknown status is a state like any other, and a body with a `status` is a state whatever its HTTP status.
 """
 
 from __future__ import annotations
@@ -12,35 +11,30 @@ from datetime import datetime
 from typing import Any, Final, Generic, TypeVar, cast
 
 import orjson
-from attrs import field, frozen
+from attrs import field, fields, frozen
 
 from ..errors import InvalidRequest, Problem
 from ..field_docs import documented
 from .answer import ID_KEYS, Answer, RawJson, answer_class, json_keys
-from .back_view import BackView, BackViewCalculated, BackViewResults
 from .call import Call, is_state
 from .converter import structure
 from .drift import mismatch, note, read_at
 from .request import AnalysisRequest
 from .routes import CALCULATED_DATA, LIST_ANALYSES, LIST_SUBJECT_ANALYSES, RESULTS, START
-from .side_view import SideView, SideViewCalculated, SideViewResults
-from .text_summary import Summarized, display_text, format_number, format_time, list_summary, view_words
+from .text_summary import Summarized, display_text, format_number, format_time, list_summary
+from .views import VIEWS, Calculated, Results, recognized_view, view_title
 from .wire import Request, Upload
 
 __all__ = [
-    "VIEWS",
     "AnalysisList",
     "AnalysisState",
-    "Calculated",
     "ListedAnalysis",
-    "Results",
     "Started",
     "Status",
     "calculated_call",
     "list_call",
     "results_call",
     "start_call",
-    "view_of",
 ]
 
 R = TypeVar("R", bound=Answer, covariant=True)
@@ -48,16 +42,9 @@ C = TypeVar("C", bound=Answer, covariant=True)
 R2 = TypeVar("R2", bound=Answer)
 C2 = TypeVar("C2", bound=Answer)
 
-Results = SideViewResults | BackViewResults
-"""The results of either view: what is known of an analysis that another program started."""
-Calculated = SideViewCalculated | BackViewCalculated
-"""The calculated data of either view."""
-
-VIEWS: Final[dict[str, type[AnalysisRequest[Any, Any]]]] = {view.view: view for view in (SideView, BackView)}
-
 
 class Status(enum.StrEnum):
-    """Where an analysis stands. An open set: unknown statuses stay text and wait on."""
+    """The status of an analysis. An open set: an unknown status stays text, and waiting continues."""
 
     PENDING = "pending"
     ANALYZING = "analyzing"
@@ -68,32 +55,34 @@ class Status(enum.StrEnum):
 # --- starting -----------------------------------------------------------------------------------
 
 
-def _some_id(_: object, __: object, analysis_id: str) -> None:
-    if not isinstance(analysis_id, str) or not analysis_id:
-        raise InvalidRequest.of("Started", (Problem("analysis_id", "must be a non-empty text"),))
-
-
-def _known_view(_: object, __: object, view: str) -> None:
-    if not isinstance(view, str) or view not in VIEWS:
-        raise InvalidRequest.of("Started", (Problem("view", f"must be one of {', '.join(VIEWS)}"),))
+def _field_problems(values: dict[str, Any]) -> Iterator[Problem]:
+    if not isinstance(values.get("analysis_id"), str) or not values["analysis_id"]:
+        yield Problem("analysis_id", "must be a non-empty text")
+    if not isinstance(values.get("view"), str) or values["view"] not in VIEWS:
+        yield Problem("view", f"must be one of {', '.join(VIEWS)}")
 
 
 @documented
 @frozen(kw_only=True)
 class Started(Summarized, Generic[R, C]):
-    """An analysis that was started and paid for. Store it as JSON; any process can pick it up."""
+    """An analysis that was started and paid for. Store it as JSON; any process can continue with it."""
 
-    analysis_id: str = field(validator=_some_id)
-    view: str = field(validator=_known_view)
-    """`side_view` or `back_view`: answers do not echo it, so it is remembered here."""
+    analysis_id: str
+    view: str
+    """The vendor's `analysis_type`, such as `side_view`. Answers do not name it, so it is stored here."""
     started_at: datetime | None = None
-    """UTC, by our clock, when the server's answer came."""
+    """UTC, by our clock, when the server's answer arrived."""
     clip: str | None = None
-    """The name that was sent with the video."""
+    """The file name that was sent with the video."""
     subject_id: str | None = None
 
+    def __attrs_post_init__(self) -> None:
+        problems = tuple(_field_problems({"analysis_id": self.analysis_id, "view": self.view}))
+        if problems:
+            raise InvalidRequest.of("Started", problems)
+
     def _summary(self) -> Iterator[str]:
-        yield f"analysis {display_text(self.analysis_id)}: {view_words(self.view)}"
+        yield f"analysis {display_text(self.analysis_id)}: {view_title(self.view)}"
         yield f"  started {format_time(self.started_at)}, clip {display_text(self.clip, 32)}"
         if self.subject_id is not None:
             yield f"  subject {display_text(self.subject_id)}"
@@ -104,77 +93,71 @@ class Started(Summarized, Generic[R, C]):
         return Started[R2, C2](analysis_id=analysis_id, view=request.view)
 
     def to_json(self) -> str:
-        """One line of JSON, without secrets."""
-        facts = {name: getattr(self, name) for name in _STARTED}
-        return orjson.dumps({name: fact for name, fact in facts.items() if fact is not None}).decode()
+        """One line of JSON without secrets."""
+        values = {each.name: getattr(self, each.name) for each in fields(Started)}
+        return orjson.dumps({name: value for name, value in values.items() if value is not None}).decode()
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Started[Results, Calculated]:
-        """What `to_json` wrote. Raises `InvalidRequest` for anything else."""
+        """Reads what `to_json` wrote. Raises `InvalidRequest` for anything else."""
         try:
-            found = orjson.loads(text)
+            values = orjson.loads(text)
         except ValueError:
             raise InvalidRequest.of("Started", (Problem("text", "is not JSON"),)) from None
-        problems = tuple(_started_problems(found))
+        problems = tuple(_json_problems(values))
         if problems:
             raise InvalidRequest.of("Started", problems)
-        moment = found.get("started_at")
+        started_at = values.get("started_at")
         return Started(
-            analysis_id=found["analysis_id"],
-            view=found["view"],
-            started_at=datetime.fromisoformat(moment) if moment else None,
-            clip=found.get("clip"),
-            subject_id=found.get("subject_id"),
+            analysis_id=values["analysis_id"],
+            view=values["view"],
+            started_at=datetime.fromisoformat(started_at) if started_at else None,
+            clip=values.get("clip"),
+            subject_id=values.get("subject_id"),
         )
 
 
-_STARTED: Final = ("analysis_id", "view", "started_at", "clip", "subject_id")
-
-
-def _started_problems(found: Any) -> Iterator[Problem]:
-    if not isinstance(found, dict):
+def _json_problems(values: Any) -> Iterator[Problem]:
+    if not isinstance(values, dict):
         yield Problem("text", "must be a JSON object")
         return
-    if not isinstance(found.get("analysis_id"), str) or not found["analysis_id"]:
-        yield Problem("analysis_id", "must be a non-empty text")
-    if not isinstance(found.get("view"), str) or found["view"] not in VIEWS:
-        yield Problem("view", f"must be one of {', '.join(VIEWS)}")
+    yield from _field_problems(values)
     for name in ("started_at", "clip", "subject_id"):
-        if not isinstance(found.get(name), str | None):
+        if not isinstance(values.get(name), str | None):
             yield Problem(name, "must be a text or left out")
     try:
-        datetime.fromisoformat(found.get("started_at") or "2000-01-01")
+        datetime.fromisoformat(values.get("started_at") or "2000-01-01")
     except (TypeError, ValueError):
         yield Problem("started_at", "must be an ISO 8601 time")
 
 
 @answer_class
 class StartAnswer(Answer):
-    """What the server says to an accepted start: 202 with an id."""
+    """The answer to an accepted start: 202 with an id."""
 
     video_id: str = field(metadata=json_keys(*ID_KEYS))
     message: str | None = None
 
 
 def start_call(upload: Upload) -> Call[StartAnswer]:
-    """The start of an analysis. Costs a credit and must never be repeated unless it surely did not happen."""
+    """The start of an analysis. It costs a credit and must never be repeated unless it surely did not happen."""
     request = Request(START, START.path(), upload=upload)
     return Call(request, lambda body: structure(body, StartAnswer), "StartAnswer", repeatable=False)
 
 
-# --- looking ------------------------------------------------------------------------------------
+# --- polling ------------------------------------------------------------------------------------
 
 
 @documented
 @frozen(kw_only=True)
 class AnalysisState(Summarized, Generic[R]):
-    """What one look at an analysis showed."""
+    """The state of an analysis at one poll."""
 
     analysis_id: str
     status: Status | str
     """A `Status`, or the text of a status that nobody knows yet."""
     percentage: float | None = None
-    """As it came: most often 0 to 100, but it may be missing, fall, or exceed 100."""
+    """As sent: usually 0 to 100, but it may be missing, fall, or exceed 100."""
     results: R | None = field(default=None, repr=False)
     """Present once the status is `success`."""
     raw: RawJson = field(factory=RawJson, repr=False, eq=False)
@@ -182,12 +165,12 @@ class AnalysisState(Summarized, Generic[R]):
 
     @property
     def finished(self) -> bool:
-        """Whether looking again is of no use: succeeded or failed."""
+        """Whether the analysis has succeeded or failed, so that further polls show nothing new."""
         return self.status in (Status.SUCCESS, Status.FAILED)
 
     def _summary(self) -> Iterator[str]:
-        done = "" if self.percentage is None else f", {format_number(self.percentage)} %"
-        yield f"analysis {display_text(self.analysis_id)}: {display_text(self.status)}{done}"
+        progress = "" if self.percentage is None else f", {format_number(self.percentage)} %"
+        yield f"analysis {display_text(self.analysis_id)}: {display_text(self.status)}{progress}"
         if self.results is not None:
             yield from str(self.results).splitlines()
 
@@ -201,9 +184,9 @@ class _StateAnswer(Answer):
 
 
 def results_call(started: Started[R2, Any] | str) -> Call[AnalysisState[R2]]:
-    """One look at an analysis; with a bare id the view is told by the keys of the answer."""
+    """One poll of an analysis. For a bare id the view is recognized by the keys of the answer."""
     analysis_id = started if isinstance(started, str) else started.analysis_id
-    cls = None if isinstance(started, str) else VIEWS[started.view].results_type
+    cls = None if isinstance(started, str) else VIEWS[started.view].results
     return Call(
         Request(RESULTS, RESULTS.path(analysis_id=analysis_id)),
         lambda body: cast("AnalysisState[R2]", _state(analysis_id, cls, body)),
@@ -215,34 +198,26 @@ def results_call(started: Started[R2, Any] | str) -> Call[AnalysisState[R2]]:
 
 
 def _state(analysis_id: str, cls: type[Answer] | None, body: Any) -> AnalysisState[Answer]:
-    seen = structure(body, _StateAnswer)
-    succeeded = seen.status == Status.SUCCESS
+    state = structure(body, _StateAnswer)
+    succeeded = state.status == Status.SUCCESS
     return AnalysisState(
         analysis_id=analysis_id,
-        status=seen.status,
-        percentage=seen.percentage,
-        results=structure(body, cls or view_of(body).results_type) if succeeded else None,
+        status=state.status,
+        percentage=state.percentage,
+        results=structure(body, cls or recognized_view(body).results) if succeeded else None,
         raw=RawJson(body),
     )
 
 
-def view_of(body: Any) -> type[AnalysisRequest[Any, Any]]:
-    """The view that the keys of results or calculated data belong to."""
-    analysis = body.get("biomechanical_analysis")
-    content = analysis.get("analysis_content") if isinstance(analysis, dict) else None
-    back = {"pronation", "knee_adduction", "pelvic_drop"}
-    return BackView if "gait_cycle" in body or (isinstance(content, dict) and back & content.keys()) else SideView
-
-
 def calculated_call(started: Started[Any, C2] | str) -> Call[C2]:
-    """The calculated data; with a bare id the view is told by the keys of the answer."""
+    """The calculated data. For a bare id the view is recognized by the keys of the answer."""
     analysis_id = started if isinstance(started, str) else started.analysis_id
-    cls = None if isinstance(started, str) else VIEWS[started.view].calculated_type
+    cls = None if isinstance(started, str) else VIEWS[started.view].calculated
 
     def read(body: Any) -> C2:
         if not isinstance(body, dict):
             raise mismatch("an object", body)
-        return cast("C2", structure(body, cls or view_of(body).calculated_type))
+        return cast("C2", structure(body, cls or recognized_view(body).calculated))
 
     return Call(
         Request(CALCULATED_DATA, CALCULATED_DATA.path(analysis_id=analysis_id)),
@@ -258,32 +233,32 @@ def calculated_call(started: Started[Any, C2] | str) -> Call[C2]:
 
 @answer_class
 class ListedAnalysis(Answer):
-    """One analysis in a list. Source: `subject_id` documented, everything else inferred."""
+    """One analysis in a list. Source: `subject_id` is documented, everything else is inferred."""
 
     layout_known = False
 
     analysis_id: str = field(metadata=json_keys(*ID_KEYS))
     subject_id: str | None = None
-    """The subject it is linked to, if any."""
+    """The subject to which it is linked, if any."""
     view: str | None = field(default=None, metadata=json_keys("analysis_type"))
-    """`side_view` or `back_view`; the key is a guess."""
+    """The vendor's `analysis_type`; the key is a guess."""
     status: Status | str | None = None
     created_at: datetime | None = None
     """UTC; the key is a guess."""
 
     def _summary(self) -> Iterator[str]:
-        view, status = view_words(self.view), display_text(self.status, 16)
-        yield f"{display_text(self.analysis_id)}  {display_text(view, 16)}  {status}  {format_time(self.created_at)}"
+        view, status = display_text(view_title(self.view), 16), display_text(self.status, 16)
+        yield f"{display_text(self.analysis_id)}  {view}  {status}  {format_time(self.created_at)}"
 
 
 @documented
 @frozen(repr=False)
 class AnalysisList(Summarized):
-    """A list of analyses in the order it came. Whether the vendor pages its lists is not documented."""
+    """A list of analyses in the order of the answer. Whether the vendor pages its lists is not documented."""
 
     analyses: tuple[ListedAnalysis, ...]
     raw: Any = field(default=None, repr=False, eq=False)
-    """The untouched JSON, wrapper included."""
+    """The untouched JSON, including the wrapper."""
 
     def __iter__(self) -> Iterator[ListedAnalysis]:
         return iter(self.analyses)
@@ -323,7 +298,7 @@ def _listing(body: Any) -> AnalysisList:
 
 
 def _unwrapped(body: Any) -> tuple[list[Any], str]:
-    """The items of a list that came bare, or under one of the likely names, or as the only array."""
+    """The items of a list that came bare, under one of the likely names, or as the only array, with that name."""
     if isinstance(body, list):
         return body, "items"
     if not isinstance(body, dict):

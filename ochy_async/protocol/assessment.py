@@ -1,11 +1,11 @@
-"""What both views are made of: scores, ranges, words, running styles.
+"""The parts that all views share: scores, ranges, texts, running styles.
 
-Invariant: the vendor's ranges and scores are passed on, never reinterpreted.
+Invariant: the vendor's ranges and scores are passed on and never reinterpreted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Final
 
 from attrs import field, frozen
@@ -16,19 +16,32 @@ from .converter import converter
 from .drift import mismatch
 from .text_summary import display_text, format_number, format_score
 
-__all__ = ["AnalysisResults", "Assessment", "CalculatedData", "Ranges", "RunningStyle", "Texts"]
+__all__ = [
+    "AnalysisResults",
+    "Assessment",
+    "CalculatedData",
+    "Measure",
+    "MeasureReader",
+    "Ranges",
+    "RunningStyle",
+    "Texts",
+]
 
+Measure = str | float | int
+"""The value of a column in a table."""
+MeasureReader = Callable[[Any, Any], Measure | None]
+"""Reads a column from the results and the calculated data of one view, each of which may be None."""
 
 MOST_INTERVALS: Final = 4
-"""Of a range that are shown."""
+"""How many intervals of a range are shown."""
 
 
 @documented
 @frozen(repr=False)
 class Ranges:
-    """One or several closed intervals, in the unit of the thing assessed (degrees: inferred).
+    """One or several closed intervals, in the unit of the assessed quantity (degrees: inferred).
 
-    Source: a pair is documented; a list of pairs is read too, since the back view's shape is open.
+    Source: a pair is documented; a list of pairs is read too, because the shape is not documented for the back view.
     """
 
     intervals: tuple[tuple[float, float], ...]
@@ -48,18 +61,18 @@ class Ranges:
         return any(low <= value <= high for low, high in self.intervals)
 
     def __str__(self) -> str:
-        told = [f"{low:g} to {high:g}" for low, high in self.intervals[:MOST_INTERVALS]]
-        return " or ".join(told + ["…"] * (len(self.intervals) > MOST_INTERVALS))
+        shown = [f"{low:g} to {high:g}" for low, high in self.intervals[:MOST_INTERVALS]]
+        return " or ".join(shown + ["…"] * (len(self.intervals) > MOST_INTERVALS))
 
     def __repr__(self) -> str:
-        return f"Ranges({self})"  # the vendor's reference, the same for everybody: no health data
+        return f"Ranges({self})"  # reference values of the vendor, the same for all runners: no health data
 
     def __rich_repr__(self) -> Iterator[str]:
         yield str(self)
 
 
 def _pair(value: Any) -> tuple[float, float] | None:
-    # Spelt out, for a result has a dozen: `min`, `max` and `all` would take a third of the whole reading.
+    # Written out because results have a dozen pairs: `min`, `max` and `all` would take a third of the reading time.
     if type(value) is list and len(value) == 2:
         one, other = value
         if (type(one) is int or type(one) is float) and (type(other) is int or type(other) is float):
@@ -83,23 +96,27 @@ converter.register_structure_hook(Ranges, _ranges)
 
 @answer_class
 class AnalysisResults(Answer):
-    """What the results of both views have. Source: documented."""
+    """The results of an analysis, as far as all views share them. Source: documented."""
 
     view: ClassVar[str]
     """The vendor's `analysis_type`."""
 
     analysis_id: str = field(metadata=json_keys(*ID_KEYS))
     thumbnail: SignedUrl | None = None
-    """A JPEG; dead after 1 hour, ask for the results again to renew it (inferred)."""
+    """A JPEG. The link expires after 1 hour; requesting the results again renews it (inferred)."""
     output_video: SignedUrl | None = None
-    """The annotated MP4; dead after 1 hour, ask for the results again to renew it (inferred)."""
+    """The annotated MP4. The link expires after 1 hour; requesting the results again renews it (inferred)."""
 
     known_keys = frozenset({"status", "percentage"})
+
+    def highlights(self) -> Iterator[str]:
+        """Findings beside the scores, as lines of text."""
+        yield from ()
 
 
 @answer_class
 class CalculatedData(Answer):
-    """What the calculated data of both views have: keys that the vendor's other answers have too."""
+    """The calculated data of an analysis, as far as all views share them."""
 
     view: ClassVar[str]
     """The vendor's `analysis_type`."""
@@ -109,9 +126,9 @@ class CalculatedData(Answer):
 
 @answer_class
 class Texts(Answer):
-    """What the vendor says to the runner, in the language asked for. Never match on these words.
+    """The vendor's texts for the runner, in the language of the request. Never match on these texts.
 
-    Source: documented keys; which of them are present varies.
+    Source: the keys are documented; which of them are present varies.
     """
 
     title: str | None = None
@@ -124,9 +141,9 @@ class Texts(Answer):
     overstride_title: str | None = None
     """Side view, foot only."""
     exercice: tuple[str, ...] | None = None
-    """Ids of exercises, spelt as the vendor spells it."""
+    """Ids of exercises; the spelling is the vendor's."""
     search_key: tuple[str, ...] | None = None
-    """Stable ids such as `HeadG` for `OchySession.exercises`; newer answers only."""
+    """Stable ids such as `HeadG` for `OchySession.exercises`; in newer answers only."""
 
 
 @answer_class
@@ -137,16 +154,16 @@ class Assessment(Answer):
     """0 to 1, higher is better."""
     range_good: Ranges | None = None
     range_okay: Ranges | None = None
-    """Sometimes encloses `range_good`, sometimes only adjoins it."""
+    """Encloses `range_good` in some answers and only adjoins it in others."""
     texts: Texts | None = None
 
     @property
     def position(self) -> str | None:
-        """Where the runner stands, in the vendor's words and the language asked for."""
+        """How the runner does, in the vendor's words and the language of the request."""
         return None if self.texts is None else self.texts.position
 
     def described(self) -> tuple[str, str]:
-        """Score and position, in words; a dash for what was not sent."""
+        """Score and position as text; a dash for a missing value."""
         return format_score(self.score_number), display_text(self.position)
 
     def _summary(self) -> Iterator[str]:
@@ -158,17 +175,17 @@ class Assessment(Answer):
 
 @answer_class
 class RunningStyle(Answer):
-    """One running style. Source: documented keys; the scale of `percentage` is not."""
+    """One running style. Source: the keys are documented, the scale of `percentage` is not."""
 
     title: str | None = None
     animal: str | None = None
     percentage: float | None = None
-    """As it came: 0 to 1 or 0 to 100, the vendor does not say."""
+    """As sent: 0 to 1 or 0 to 100, the vendor does not say."""
     summary: str | None = None
 
     @property
     def share(self) -> float | None:
-        """0 to 1: `percentage` as a fraction, anything above 1 read as per cent (inferred)."""
+        """0 to 1: `percentage` as a fraction; a value above 1 is read as per cent (inferred)."""
         if self.percentage is None or self.percentage <= 1:
             return self.percentage
         return self.percentage / 100

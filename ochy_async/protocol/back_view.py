@@ -1,7 +1,6 @@
-"""The back view: what is asked, what comes back, what is calculated.
+"""The back view: its request, its results and its calculated data.
 
-Invariant: the vendor's documented sample is the shape; one leg, or all but the pronation,
-may be missing.
+The shapes are those of the vendor's documented sample. One leg may be missing, and so may everything but the pronation.
 """
 
 from __future__ import annotations
@@ -15,11 +14,12 @@ from attrs import frozen
 from ..errors import Problem
 from ..field_docs import documented
 from .answer import Answer, answer_class
-from .assessment import AnalysisResults, Assessment, CalculatedData, Ranges
+from .assessment import AnalysisResults, Assessment, CalculatedData, MeasureReader, Ranges
 from .request import AnalysisRequest, form_flag
 from .text_summary import LINES, aligned_rows, display_text, format_score
 
 __all__ = [
+    "MEASURES",
     "BackView",
     "BackViewCalculated",
     "BackViewContent",
@@ -27,6 +27,7 @@ __all__ = [
     "GaitCycle",
     "LegAssessment",
     "Legs",
+    "measured_paths",
 ]
 
 
@@ -39,14 +40,14 @@ class LegAssessment(Assessment):
 
 @answer_class
 class Legs(Answer):
-    """Both legs. Whether one may be missing is not documented, so each may be None."""
+    """Both legs. Whether one may be missing is not documented, so either may be None."""
 
     left: LegAssessment | None = None
     right: LegAssessment | None = None
 
     @property
     def sides(self) -> Mapping[str, LegAssessment]:
-        """The legs that were sent, by their side."""
+        """The legs that were sent, by side."""
         return {side: leg for side, leg in (("left", self.left), ("right", self.right)) if leg is not None}
 
     def _summary(self) -> Iterator[str]:
@@ -86,33 +87,33 @@ class BackViewResults(AnalysisResults):
 
     @property
     def pronation(self) -> Legs:
-        """How far each foot rolls inwards."""
+        """How far each foot rolls inward."""
         return self.biomechanical_analysis.analysis_content.pronation
 
     @property
     def knee_adduction(self) -> Legs | None:
-        """How far each knee falls inwards; None when not sent, or empty."""
+        """How far each knee falls inward; None if it was not sent, or empty."""
         return _present(self.biomechanical_analysis.analysis_content.knee_adduction)
 
     @property
     def pelvic_drop(self) -> Legs | None:
-        """How far the pelvis drops on each side; None when not sent, or empty."""
+        """How far the pelvis drops on each side; None if it was not sent, or empty."""
         return _present(self.biomechanical_analysis.analysis_content.pelvic_drop)
 
     @property
     def parts(self) -> Mapping[str, Legs]:
-        """The assessed parts that were sent, by their names."""
+        """The assessed parts that were sent, by name."""
         found = {name: getattr(self, name) for name in _PARTS}
         return {name: legs for name, legs in found.items() if legs is not None}
 
-    def legs(self) -> Iterator[tuple[str, LegAssessment]]:
+    def assessments(self) -> Iterator[tuple[str, LegAssessment]]:
         """Each leg of each part, with its name in words."""
         for name, legs in self.parts.items():
             yield from ((f"{name.replace('_', ' ')}, {side}", leg) for side, leg in legs.sides.items())
 
     def _summary(self) -> Iterator[str]:
         yield f"back view {display_text(self.analysis_id)}: total score {format_score(self.total_score)}"
-        yield from aligned_rows((name, *leg.described()) for name, leg in self.legs())
+        yield from aligned_rows((name, *leg.described()) for name, leg in self.assessments())
 
 
 _PARTS: Final = ("pronation", "knee_adduction", "pelvic_drop")
@@ -126,8 +127,8 @@ def _present(legs: Legs | None) -> Legs | None:
 class GaitCycle(Answer):
     """The gait cycle of a back view: stance means per leg and step-by-step data.
 
-    The names are documented, the keys below them, their nesting and their signs are not: everything
-    is in `raw` as it came.
+    The names are documented; the keys below them, their nesting and their signs are not. `raw` holds everything as
+    it was sent.
     """
 
     layout_known = False
@@ -148,7 +149,7 @@ class BackViewCalculated(CalculatedData):
     """0 to 1, higher is better (inferred from the side view)."""
 
     def described(self) -> Iterator[tuple[str, str]]:
-        """What numbers there are, by their way through the JSON: the layout is not documented."""
+        """All numbers, named by their path in the JSON, because the layout is not documented."""
         return _leaves({} if self.gait_cycle is None else self.gait_cycle.raw)
 
     def _summary(self) -> Iterator[str]:
@@ -157,28 +158,47 @@ class BackViewCalculated(CalculatedData):
         yield from aligned_rows(islice(self.described(), LINES))
 
 
-def _leaves(value: Mapping[str, Any], way: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
+def _leaves(value: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
     for name, each in value.items():
         if isinstance(each, dict):
-            yield from _leaves(each, (*way, name))
+            yield from _leaves(each, (*path, name))
         elif isinstance(each, int | float) and not isinstance(each, bool):
-            yield display_text(" ".join((*way, name)).replace("_", " ")), f"{each:g}"
+            yield display_text(" ".join((*path, name)).replace("_", " ")), f"{each:g}"
+
+
+def _leg_score(part: str, side: str) -> MeasureReader:
+    def read(results: BackViewResults | None, _: BackViewCalculated | None) -> float | None:
+        legs: Legs | None = getattr(results, part, None)
+        leg: LegAssessment | None = getattr(legs, side, None)
+        return None if leg is None else leg.score_number
+
+    return read
+
+
+_LEGS: Final = tuple((part, side) for part in _PARTS for side in ("left", "right"))
+MEASURES: Final[Mapping[str, MeasureReader]] = {f"{part}_{side}_score": _leg_score(part, side) for part, side in _LEGS}
+"""The columns that a back view fills: scores from 0 to 1."""
+
+
+def measured_paths(_: BackViewCalculated | None) -> frozenset[str]:
+    """The JSON paths whose numbers `MEASURES` reads."""
+    return frozenset(f"analysis_content.{part}.{side}.score_number" for part, side in _LEGS)
 
 
 @documented
 @frozen(kw_only=True)
 class BackView(AnalysisRequest[BackViewResults, BackViewCalculated]):
-    """Asks for an analysis from behind: portrait clip, on a treadmill or not."""
+    """Requests an analysis from behind. The clip is in portrait format, on a treadmill or not."""
 
     view = "back_view"
     results_type = BackViewResults
     calculated_type = BackViewCalculated
 
     full_body: bool = True
-    """False asks for the pronation only."""
+    """False requests the pronation only."""
 
     def fields(self) -> tuple[tuple[str, str], ...]:
-        """The form fields of the start, as the vendor spells them."""
+        """The form fields of the start, in the vendor's spelling."""
         return (*super().fields(), ("full_body", form_flag(self.full_body)))
 
     def _problems(self) -> Iterator[Problem]:

@@ -1,7 +1,7 @@
-"""What is asked of an analysis, whichever the view: validated when made, all problems told at once.
+"""The request of an analysis, as far as all views share it.
 
-Invariant: a request that exists can be sent. Every value that the vendor would refuse, or
-take and misread (a height in centimeters), is refused here, where it costs nothing.
+Invariant: a request that exists can be sent. Every value that the vendor would refuse, or accept and misread (such as
+a height in centimeters), is refused when the request is created, where it costs nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from attrs import field, frozen
 from ..errors import InvalidRequest, Problem
 from ..field_docs import documented
 from .answer import Answer
+from .text_summary import minutes_seconds
 
 __all__ = ["LANGUAGES", "AnalysisRequest"]
 
@@ -36,22 +37,19 @@ _SHORT_PACE: Final = re.compile(r"\d:[0-5]\d", re.ASCII)
 
 
 def _pace(value: str | timedelta | None) -> str | None:
-    """A `timedelta` per kilometer, or `M:SS`, as the vendor's `MM:SS`; anything else as it is, for the check."""
+    """`M:SS` or a `timedelta` per kilometer as the vendor's `MM:SS`. Any other value is left for the validation."""
     if isinstance(value, str) and _SHORT_PACE.fullmatch(value):
         return f"0{value}"
-    if not isinstance(value, timedelta):
-        return value
-    minutes, seconds = divmod(round(value.total_seconds()), 60)
-    return f"{minutes:02d}:{seconds:02d}"
+    return minutes_seconds(value) if isinstance(value, timedelta) else value
 
 
 @documented
 @frozen(kw_only=True)
 class AnalysisRequest(Generic[R, C]):
-    """What both views take. Make a `SideView` or a `BackView`, not this.
+    """The fields that all views share. Create the request of a view, such as `SideView` or `BackView`, instead.
 
-    `R` is the class of the results that the request leads to, `C` that of the calculated data.
-    Raises `InvalidRequest` with every problem at once. Source: documented but where marked.
+    `R` is the class of the results that the request leads to, `C` the class of the calculated data. Raises
+    `InvalidRequest` with all problems at once. Source: documented, unless a field says otherwise.
     """
 
     view: ClassVar[str]
@@ -66,23 +64,24 @@ class AnalysisRequest(Generic[R, C]):
     pace: str | None = field(default=None, converter=_pace, repr=False)
     """Minutes and seconds per kilometer as `MM:SS` or `M:SS`, or a `timedelta`. Required on a treadmill."""
     treadmill: bool = False
-    """Whether the runner is on a treadmill; it decides the orientation of the clip."""
+    """Whether the runner is on a treadmill. It decides the orientation of the clip."""
     language: str = "en"
     """The language of the result texts, one of `LANGUAGES`."""
     subject_id: str | None = None
     """Links the analysis to a subject."""
     notify_via_webhook: bool = False
-    """Needs an enabled webhook; fixed at the start."""
+    """Requires an enabled webhook. It cannot be changed after the start."""
 
     def __attrs_post_init__(self) -> None:
         if type(self) is AnalysisRequest:
-            raise InvalidRequest.of("AnalysisRequest", (Problem("view", "make a SideView or a BackView"),))
+            problem = Problem("view", "is missing; create the request of a view, such as SideView(...)")
+            raise InvalidRequest.of("AnalysisRequest", (problem,))
         problems = tuple(self._problems())
         if problems:
             raise InvalidRequest.of(type(self).__name__, problems)
 
     def fields(self) -> tuple[tuple[str, str], ...]:
-        """The form fields of the start, as the vendor spells them; defaults are sent in full."""
+        """The form fields of the start, in the vendor's spelling. Defaults are sent too."""
         optional = (("pace", self.pace), ("subject_id", self.subject_id))
         return (
             ("analysis_type", self.view),
@@ -115,22 +114,23 @@ class AnalysisRequest(Generic[R, C]):
 
 
 def is_text(value: object) -> bool:
-    """Whether `value` is a text that says something and can be sent."""
+    """Whether `value` is a text that is not blank and can be encoded as UTF-8."""
     return isinstance(value, str) and bool(value.strip()) and not any("\ud800" <= each <= "\udfff" for each in value)
 
 
 def form_flag(value: bool) -> str:
-    """A boolean as the vendor's forms spell it."""
+    """A boolean in the spelling of the vendor's forms."""
     return "true" if value else "false"
 
 
 def quantity_problems(
-    name: str, value: object, bounds: tuple[float, float], unit: str, factor: int, other: str
+    name: str, value: object, bounds: tuple[float, float], unit: str, factor: int, other_unit: str
 ) -> Iterator[Problem]:
+    """The problem with a quantity, if it is no number, out of bounds, or `factor` times too large for its unit."""
     low, high = bounds
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value or abs(value) == math.inf:
         yield Problem(name, f"must be a number of {unit}")
     elif low * factor <= value <= high * factor:
-        yield Problem(name, f"looks like {other}; the vendor takes {unit}, so divide it by {factor}")
+        yield Problem(name, f"looks like {other_unit}; the vendor expects {unit}, so divide it by {factor}")
     elif not low <= value <= high:
         yield Problem(name, f"must be between {low} and {high} {unit}")

@@ -1,24 +1,27 @@
-"""The side view: what is asked, what comes back, what is calculated.
+"""The side view: its request, its results and its calculated data.
 
-Invariant: the vendor's documented sample is the shape; everything else is optional.
+The shapes are those of the vendor's documented sample; everything else is optional.
 """
 
 from __future__ import annotations
 
 import enum
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import Any, Final
+from itertools import islice
+from typing import Any, Final, cast
 
-from attrs import field, frozen
+from attrs import field, fields, frozen
 
 from ..field_docs import documented
 from .answer import Answer, answer_class, json_keys
-from .assessment import AnalysisResults, Assessment, CalculatedData, RunningStyle
+from .assessment import AnalysisResults, Assessment, CalculatedData, MeasureReader, RunningStyle
 from .request import AnalysisRequest
-from .text_summary import aligned_rows, display_text, format_number, format_pace, format_score
+from .text_summary import aligned_rows, display_text, format_number, format_pace, format_score, minutes_seconds
 
 __all__ = [
+    "MEASURES",
     "FootAssessment",
     "FootStrike",
     "JointAngles",
@@ -28,6 +31,7 @@ __all__ = [
     "SideViewCalculated",
     "SideViewContent",
     "SideViewResults",
+    "measured_paths",
 ]
 
 
@@ -90,17 +94,17 @@ class SideViewResults(AnalysisResults):
 
     @property
     def back_cycle(self) -> Assessment:
-        """The leg's way behind the body."""
+        """The leg behind the body. The vendor's sample is titled "Back knee angle at foot strike"."""
         return self.biomechanical_analysis.analysis_content.back_cycle
 
     @property
     def foot(self) -> FootAssessment:
-        """The foot's landing, with its strike pattern."""
+        """The landing of the foot, with its strike pattern."""
         return self.biomechanical_analysis.analysis_content.foot
 
     @property
     def forward_cycle(self) -> Assessment:
-        """The leg's way before the body."""
+        """The leg in front of the body."""
         return self.biomechanical_analysis.analysis_content.forward_cycle
 
     @property
@@ -115,21 +119,28 @@ class SideViewResults(AnalysisResults):
 
     @property
     def parts(self) -> Mapping[str, Assessment]:
-        """The six assessed parts by their names, from head to foot."""
+        """The six assessed parts by name, from head to foot."""
         content = self.biomechanical_analysis.analysis_content
         return {name: getattr(content, name) for name in _FROM_HEAD_TO_FOOT}
 
     @property
     def running_styles(self) -> tuple[RunningStyle, ...]:
-        """The running styles, most often one; empty where none were given."""
+        """The running styles, usually one; empty if none were sent."""
         return self.biomechanical_analysis.running_styles or ()
+
+    def assessments(self) -> Iterator[tuple[str, Assessment]]:
+        """Each part, with its name in words."""
+        return ((name.replace("_", " "), part) for name, part in self.parts.items())
+
+    def highlights(self) -> Iterator[str]:
+        """The foot strike pattern and the running styles."""
+        yield f"foot strike: {display_text(self.foot.foot_strike_pattern)}"
+        yield from map(str, self.running_styles)
 
     def _summary(self) -> Iterator[str]:
         yield f"side view {display_text(self.analysis_id)}: total score {format_score(self.total_score)}"
-        yield from aligned_rows((name.replace("_", " "), *part.described()) for name, part in self.parts.items())
-        yield f"  foot strike: {display_text(self.foot.foot_strike_pattern)}"
-        for style in self.running_styles[:3]:
-            yield f"  {style}"
+        yield from aligned_rows((name, *part.described()) for name, part in self.assessments())
+        yield from (f"  {each}" for each in islice(self.highlights(), 4))
 
 
 _FROM_HEAD_TO_FOOT: Final = ("head", "trunk", "arm", "forward_cycle", "back_cycle", "foot")
@@ -137,10 +148,10 @@ _FROM_HEAD_TO_FOOT: Final = ("head", "trunk", "arm", "forward_cycle", "back_cycl
 
 @answer_class
 class Metrics(Answer):
-    """The gait metrics of a side view. Source: keys and units documented; each may be missing.
+    """The gait metrics of a side view. Source: keys and units are documented; each may be missing.
 
-    The vendor's own sample is not self-consistent (contact and flight do not add up to the step
-    time that the cadence gives), so nothing here is checked against anything else.
+    The vendor's own sample is not self-consistent (ground contact and flight do not add up to the step time that
+    the cadence implies), so no value is checked against another.
     """
 
     speed: float | None = field(default=None, metadata=json_keys("speed_meter_per_second"))
@@ -156,7 +167,7 @@ class Metrics(Answer):
     pace_min_per_km: float | None = None
     """Not decimal minutes: M.SSs packed into a number, 7.511 for 7 min 51.1 s (inferred). Use `pace`."""
     duty_factor_as_sent: float | None = field(default=None, metadata=json_keys("duty_factor", "duty_factor_percentage"))
-    """Promised by the vendor without key or scale; both key names are guesses. Use `duty_factor`."""
+    """Announced by the vendor without key or scale; both key names are guesses. Use `duty_factor`."""
 
     @property
     def pace(self) -> timedelta | None:
@@ -167,13 +178,13 @@ class Metrics(Answer):
     def duty_factor(self) -> float | None:
         """The fraction of a stride during which one foot is on the ground, 0 to 1.
 
-        As sent; anything above 1 is read as per cent (inferred).
+        As sent; a value above 1 is read as per cent (inferred).
         """
         sent = self.duty_factor_as_sent
         return sent / 100 if sent is not None and sent > 1 else sent
 
     def described(self) -> Iterator[tuple[str, str]]:
-        """Each metric by name, in words with its unit; a dash for what was not sent."""
+        """Each metric with its name, as text with its unit; a dash for a missing value."""
         yield "speed", format_number(self.speed, "m/s", 2)
         yield "pace", format_pace(self.pace)
         yield "cadence", format_number(self.cadence, "steps/min")
@@ -189,7 +200,7 @@ class Metrics(Answer):
 
 @answer_class
 class Overstride(Answer):
-    """How far before the body the foot lands. Source: documented."""
+    """How far in front of the body the foot lands. Source: documented."""
 
     mean_angle: float | None = None
     """Degrees (the unit is inferred)."""
@@ -197,7 +208,7 @@ class Overstride(Answer):
     """Such as `score_good`; an open set."""
 
     def described(self) -> Iterator[tuple[str, str]]:
-        """Each fact by name, in words with its unit; a dash for what was not sent."""
+        """Each value with its name, as text with its unit; a dash for a missing value."""
         yield "overstride, mean angle", format_number(self.mean_angle, "degrees", 1)
         yield "overstride, score", display_text(self.score)
 
@@ -208,7 +219,7 @@ class Overstride(Answer):
 
 @answer_class
 class JointAngles(Answer):
-    """Joint angles. The names are documented, the layout below them is not: JSON as it came."""
+    """Joint angles. The names are documented, the layout below them is not: each is JSON as it was sent."""
 
     layout_known = False
 
@@ -221,34 +232,146 @@ class JointAngles(Answer):
 
 @answer_class
 class SideViewCalculated(CalculatedData):
-    """The calculated data of a side view. Source: keys documented; each may be missing."""
+    """The calculated data of a side view. Source: the keys are documented; each may be missing."""
 
     view = "side_view"
 
     metrics: Metrics | None = None
     overstride: Overstride | None = None
     foot_landing: Any = None
-    """Rearfoot, midfoot or forefoot for each step; the layout is not documented: JSON as it came."""
+    """Rearfoot, midfoot or forefoot for each step. The layout is not documented: JSON as it was sent."""
     joint_angles: JointAngles | None = None
     running_styles: tuple[RunningStyle, ...] | None = None
     total_score: float | None = None
     """0 to 1, higher is better."""
 
     def described(self) -> Iterator[tuple[str, str]]:
-        """Metrics and overstride by name, in words with their units; a dash for what was not sent."""
+        """Metrics and overstride with their names, as text with their units; a dash for a missing value."""
         yield from (self.metrics or Metrics()).described()
         if self.overstride is not None:
             yield from self.overstride.described()
+
+    def landings(self) -> Counter[str]:
+        """How many steps landed on each part of the foot; empty if `foot_landing` names no part that is known.
+
+        Every pattern name counts, at any depth, because the layout is not documented. A number under a pattern
+        name is a count.
+        """
+        counts = Counter[str]()
+        _count_landings(self.foot_landing, counts)
+        return +counts
 
     def _summary(self) -> Iterator[str]:
         yield f"calculated data of a side view: total score {format_score(self.total_score)}"
         yield from aligned_rows(self.described())
 
 
+def _count_landings(value: Any, counts: Counter[str]) -> None:
+    if isinstance(value, str) and value.lower() in _PATTERNS:
+        counts[value.lower()] += 1
+    elif isinstance(value, list | dict):
+        for name, each in value.items() if isinstance(value, dict) else ((None, each) for each in value):
+            if str(name).lower() in _PATTERNS and isinstance(each, int) and not isinstance(each, bool):
+                counts[str(name).lower()] += max(0, min(each, MOST_STEPS))
+            else:
+                _count_landings(each, counts)
+
+
+_PATTERNS: Final = tuple(each.value for each in FootStrike)
+MOST_STEPS: Final = 1_000
+"""A larger count is read as this one."""
+
+
+# --- the columns that a side view fills -------------------------------------------------------------
+
+
+def _metric(name: str) -> MeasureReader:
+    def read(_: SideViewResults | None, calculated: SideViewCalculated | None) -> float | None:
+        return None if calculated is None else getattr(calculated.metrics, name, None)
+
+    return read
+
+
+def _pace(_: SideViewResults | None, calculated: SideViewCalculated | None) -> str | None:
+    pace = calculated.metrics.pace if calculated is not None and calculated.metrics is not None else None
+    return None if pace is None else minutes_seconds(pace)
+
+
+def _overstride(name: str) -> MeasureReader:
+    def read(_: SideViewResults | None, calculated: SideViewCalculated | None) -> float | str | None:
+        return None if calculated is None else getattr(calculated.overstride, name, None)
+
+    return read
+
+
+def _foot_strike(results: SideViewResults | None, _: SideViewCalculated | None) -> str | None:
+    pattern = None if results is None else results.foot.foot_strike_pattern
+    return None if pattern is None else str(pattern)
+
+
+def _landings(pattern: str) -> MeasureReader:
+    def read(_: SideViewResults | None, calculated: SideViewCalculated | None) -> int | None:
+        counts = None if calculated is None else calculated.landings()
+        return counts[pattern] if counts else None
+
+    return read
+
+
+def _main_style(name: str) -> MeasureReader:
+    """Reads from the running style with the largest share."""
+
+    def read(results: SideViewResults | None, _: SideViewCalculated | None) -> float | str | None:
+        styles = () if results is None else results.running_styles
+        return getattr(max(styles, key=lambda style: style.share or 0.0), name) if styles else None
+
+    return read
+
+
+def _score(part: str) -> MeasureReader:
+    def read(results: SideViewResults | None, _: SideViewCalculated | None) -> float | None:
+        return None if results is None else results.parts[part].score_number
+
+    return read
+
+
+MEASURES: Final[Mapping[str, MeasureReader]] = {
+    "cadence_steps_per_min": _metric("cadence"),
+    "speed_m_per_s": _metric("speed"),
+    "pace_per_km": _pace,
+    "step_length_m": _metric("step_length"),
+    "ground_contact_time_ms": _metric("ground_contact_time"),
+    "flight_time_ms": _metric("flight_time"),
+    "duty_factor": _metric("duty_factor"),
+    "overstride_angle_deg": _overstride("mean_angle"),
+    "overstride_score": _overstride("score"),
+    "foot_strike_pattern": _foot_strike,
+    **{f"landings_{pattern}": _landings(pattern) for pattern in _PATTERNS},
+    "running_style": _main_style("title"),
+    "running_style_share": _main_style("share"),
+    **{f"{part}_score": _score(part) for part in sorted(_FROM_HEAD_TO_FOOT)},
+}
+"""The columns that a side view fills. Scores and shares are 0 to 1, the duty factor is a fraction, a pace is MM:SS,
+landings are counts of steps."""
+
+_METRIC_KEYS: Final = frozenset(
+    f"metrics.{name}"
+    for each in fields(cast("Any", Metrics))
+    if each.name != "raw"
+    for name in each.metadata.get("keys", (each.name,))
+)
+_SCORES: Final = frozenset(f"analysis_content.{part}.score_number" for part in _FROM_HEAD_TO_FOOT)
+
+
+def measured_paths(calculated: SideViewCalculated | None) -> frozenset[str]:
+    """The JSON paths whose numbers `MEASURES` reads; `foot_landing` only if its layout is understood."""
+    landings = {"foot_landing"} if calculated is not None and calculated.landings() else set[str]()
+    return _METRIC_KEYS | _SCORES | {"overstride.mean_angle", "running_styles"} | landings
+
+
 @documented
 @frozen(kw_only=True)
 class SideView(AnalysisRequest[SideViewResults, SideViewCalculated]):
-    """Asks for an analysis from the side: landscape clip overground, portrait clip on a treadmill."""
+    """Requests an analysis from the side. The clip is in landscape format overground, in portrait on a treadmill."""
 
     view = "side_view"
     results_type = SideViewResults

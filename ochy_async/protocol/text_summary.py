@@ -1,7 +1,7 @@
-"""What a print shows: scores and what stands out, on one screen, whatever the server sent.
+"""What `print` shows of an answer, and how values from the server become text for people.
 
-Invariant: a summary is text for the eyes of whoever printed it. It never holds a link or anything that a terminal
-obeys, and never more than 20 lines of 80 columns. `repr`, which logs, tracebacks and asserts use, tells nothing of it.
+Invariant: a summary holds no link and no control character, and never exceeds 20 lines of 80 columns, whatever the
+server sent. Summaries may hold health data, so logs, tracebacks and asserts use `repr` instead, which holds none.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ __all__ = [
     "format_score",
     "format_time",
     "list_summary",
+    "minutes_seconds",
     "printable",
     "summary_text",
-    "view_words",
 ]
 
 NOTHING: Final = "–"
 LINES: Final = 20
 COLUMNS: Final = 80
-LONGEST: Final = 48
+MAX_TEXT: Final = 48
 """Characters of a text from the server that are shown."""
-FIRST: Final = 8
+MAX_ITEMS: Final = 8
 """Items of a list that are shown."""
 
 
 class Summarized:
-    """Prints as a summary: with `print`, in IPython and notebooks, and with rich. Its repr is another matter."""
+    """Shows a summary with `print`, in IPython and notebooks, and with rich. `repr` is separate."""
 
     __slots__ = ()
 
     def _summary(self) -> Iterable[str]:
-        """The lines; texts from the server go through `display_text` first."""
+        """The lines. Texts from the server go through `display_text` first."""
         return (repr(self),)
 
     def __init_subclass__(cls, **settings: Any) -> None:
         super().__init_subclass__(**settings)
-        # IPython takes the nearest class that has either this or a `__repr__` of its own, so each needs it.
+        # IPython uses the nearest class that defines either this method or `__repr__`, so each class needs it.
         cls._repr_pretty_ = cls._repr_pretty_  # type: ignore[method-assign]
 
     def __str__(self) -> str:
@@ -60,21 +60,21 @@ class Summarized:
         """IPython's protocol, which notebooks use too."""
         for number, line in enumerate(str(self).split("\n")):
             if number:
-                printer.break_()  # keeps the indentation inside of lists
+                printer.break_()  # keeps the indentation inside lists
             printer.text(line)
 
     def __rich__(self) -> Any:
-        from rich.text import Text  # only rich calls this, so it is there
+        from rich.text import Text  # only rich calls this method, so it is installed
 
         return Text(str(self))
 
 
 def summary_text(lines: Iterable[str]) -> str:
-    """The lines as one text that fits a screen."""
-    kept = list(islice(lines, LINES + 1))
-    if len(kept) > LINES:
-        kept[LINES - 1 :] = ["…"]
-    return "\n".join(map(_cut, kept))
+    """The lines as one text, cut to the size of a summary."""
+    shown = list(islice(lines, LINES + 1))
+    if len(shown) > LINES:
+        shown[LINES - 1 :] = ["…"]
+    return "\n".join(map(_cut, shown))
 
 
 def _cut(line: str) -> str:
@@ -82,10 +82,10 @@ def _cut(line: str) -> str:
     line = printable(redact_links(line[: COLUMNS * 4]))
     if len(line) <= COLUMNS and line.isascii():
         return line
-    room = COLUMNS
+    left = COLUMNS
     for place, letter in enumerate(line):
-        room -= _columns(letter)
-        if room < (place < len(line) - 1):  # one column is left for the ellipsis, unless nothing follows
+        left -= _columns(letter)
+        if left < (place < len(line) - 1):  # one column is reserved for the ellipsis, unless this is the last letter
             return f"{line[:place]}…"
     return line
 
@@ -97,32 +97,32 @@ def _columns(letter: str) -> int:
 
 
 def printable(text: str) -> str:
-    """The text without anything that a terminal would obey instead of show."""
+    """The text with every control character replaced, because a terminal would obey it."""
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
-def display_text(text: object, most: int = LONGEST) -> str:
-    """A text from the server, cut and without links; a dash for nothing."""
+def display_text(text: object, most: int = MAX_TEXT) -> str:
+    """A text from the server, cut to `most` characters and without links; a dash for None or an empty text."""
     if text is None or text == "":
         return NOTHING
-    whole: str = redact_links(str(text))
-    return printable(whole if len(whole) <= most else f"{whole[: most - 1]}…")
+    redacted: str = redact_links(str(text))
+    return printable(redacted if len(redacted) <= most else f"{redacted[: most - 1]}…")
 
 
-def list_summary(what: str, items: Sequence[Any]) -> Iterator[str]:
-    """How many there are, and the first few in a line each."""
-    yield f"{what}: {len(items):,}"
-    for item in items[:FIRST]:
+def list_summary(noun: str, items: Sequence[Any]) -> Iterator[str]:
+    """The number of items, and one line for each of the first few."""
+    yield f"{noun}: {len(items):,}"
+    for item in items[:MAX_ITEMS]:
         yield f"  {next(iter(str(item).splitlines()), '')}"
-    if len(items) > FIRST:
-        yield f"  … and {len(items) - FIRST:,} more"
+    if len(items) > MAX_ITEMS:
+        yield f"  … and {len(items) - MAX_ITEMS:,} more"
 
 
-def aligned_rows(cells: Iterable[tuple[str, ...]]) -> Iterator[str]:
-    """Indented lines whose cells begin below one another."""
-    kept = list(islice(cells, LINES + 1))
-    widths = [max(map(len, column)) for column in zip(*kept, strict=True)]
-    for row in kept:
+def aligned_rows(rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    """Indented lines whose cells are aligned in columns."""
+    shown = list(islice(rows, LINES + 1))
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    for row in shown:
         yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
@@ -130,8 +130,8 @@ def format_number(value: float | None, unit: str = "", digits: int = 0) -> str:
     """A number with its unit, or a dash."""
     if value is None:
         return NOTHING
-    written = f"{value:.{digits}f}" if abs(value) < 1e9 else f"{value:.3g}"
-    return f"{written}{unit and ' '}{unit}"
+    text = f"{value:.{digits}f}" if abs(value) < 1e9 else f"{value:.3g}"
+    return f"{text}{unit and ' '}{unit}"
 
 
 def format_score(value: float | None) -> str:
@@ -139,19 +139,17 @@ def format_score(value: float | None) -> str:
     return format_number(value, digits=2)
 
 
+def minutes_seconds(value: timedelta) -> str:
+    """A duration, rounded to seconds, as `MM:SS`."""
+    minutes, seconds = divmod(round(value.total_seconds()), 60)
+    return f"{minutes:02d}:{seconds:02d}"
+
+
 def format_pace(value: timedelta | None) -> str:
     """Minutes and seconds per kilometer, or a dash."""
-    if value is None:
-        return NOTHING
-    minutes, seconds = divmod(round(value.total_seconds()), 60)
-    return f"{minutes}:{seconds:02d} /km"
+    return NOTHING if value is None else f"{minutes_seconds(value).removeprefix('0')} /km"
 
 
 def format_time(value: datetime | None) -> str:
     """A time to the minute, or a dash."""
     return NOTHING if value is None else f"{value:%Y-%m-%d %H:%M} {value.tzname() or ''}".rstrip()
-
-
-def view_words(view: str | None) -> str:
-    """`side_view` as people say it."""
-    return (view or "unknown view").replace("_", " ")

@@ -16,7 +16,7 @@ from ochy_async import BackView, SideView
 from ochy_async.batch.outcomes import Analyzed, Outcome, Unfinished
 from ochy_async.batch.output import tables as tables_module
 from ochy_async.batch.output.columns import COLUMNS, CsvColumns
-from ochy_async.batch.output.measures import KNOWN, MOST_FURTHER, measures_of
+from ochy_async.batch.output.measures import MAX_FURTHER, MEASURE_NAMES, measures_of
 from ochy_async.batch.output.records import SCHEMA, json_line, record, record_of
 from ochy_async.batch.output.tables import TableWriter
 from ochy_async.batch.sources import BatchItem
@@ -167,7 +167,7 @@ def test_a_new_number_in_the_results_is_a_column() -> None:
     results = results_call("x").outcome(Response(200, {}, json.dumps(body).encode()))[0].results
     told = measures_of(results, None)
     assert told.pop("arm_measured") == 81.5
-    assert told.keys() <= KNOWN.keys()
+    assert told.keys() <= set(MEASURE_NAMES)
     assert len([name for name in told if name.endswith("_score")]) == 7
 
 
@@ -178,7 +178,7 @@ def calculated(body: Any) -> Any:
 def test_an_answer_makes_no_table_of_any_width() -> None:
     """A hundred numbers beside the known ones, and names of bounded length."""
     told = measures_of(None, calculated({"joint_angles": {f"{n}{'x' * 500}": n for n in range(1000)}}))
-    assert len(told) == MOST_FURTHER
+    assert len(told) == MAX_FURTHER
     assert max(map(len, told)) < 100
 
 
@@ -425,10 +425,10 @@ def test_every_field_and_measure_is_written_down() -> None:
     """In the schema, and in the page for people, under the same version."""
     assert list(FORM["properties"]) == list(record(outcome="analyzed")) == FORM["required"]
     assert FORM["properties"]["schema"] == {"const": SCHEMA, "description": FORM["properties"]["schema"]["description"]}
-    assert list(FORM["properties"]["measures"]["properties"]) == list(KNOWN)
+    assert list(FORM["properties"]["measures"]["properties"]) == list(MEASURE_NAMES)
     if DOCS.exists():  # an installed package has no docs
         page = DOCS.read_text(encoding="utf-8")
-        assert not [name for name in (*FORM["properties"], *KNOWN) if f"`{name}`" not in page]
+        assert not [name for name in (*FORM["properties"], *MEASURE_NAMES) if f"`{name}`" not in page]
         assert f"version {SCHEMA}" in page
 
 
@@ -444,4 +444,4 @@ def test_every_field_is_there_whatever_the_end() -> None:
     assert next(iter(told[0].items())) == ("schema", SCHEMA)
     assert told[2]["reason"] == "[link]"
     assert "://" not in json.dumps(told)
-    assert set(told[1]["measures"]) > {name for name in KNOWN if name.endswith("_ms")}
+    assert set(told[1]["measures"]) > {name for name in MEASURE_NAMES if name.endswith("_ms")}

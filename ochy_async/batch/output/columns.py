@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
-from .measures import KNOWN
+from .measures import MEASURE_NAMES
 from .records import ASKED
 
 __all__ = ["BOM", "COLUMNS", "CsvColumns"]
@@ -24,7 +24,7 @@ BOM: Final = "\ufeff"
 
 _BEFORE: Final = ("index", "file", "view", "outcome", "analysis_id", *ASKED)
 _BEHIND: Final = ("reason",)
-COLUMNS: Final = (*_BEFORE, *KNOWN, *_BEHIND)
+COLUMNS: Final = (*_BEFORE, *MEASURE_NAMES, *_BEHIND)
 """The columns that every table has, in order. Further numbers come before `reason`, the input's own columns last."""
 _SOURCES: Final = {"file": "clip"}
 """Columns that a record calls otherwise."""
@@ -43,7 +43,7 @@ class CsvColumns:
     _headings: tuple[str, ...] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        ours = (*_BEFORE, *KNOWN, *self.further, *_BEHIND)
+        ours = (*_BEFORE, *MEASURE_NAMES, *self.further, *_BEHIND)
         object.__setattr__(self, "_headings", (*ours, *_told_apart(self.extra, ours)))
 
     @classmethod
@@ -51,7 +51,7 @@ class CsvColumns:
         """The columns that the records need."""
         further, extra = set[str](), dict[str, None]()
         for record in records:
-            further.update(record["measures"].keys() - KNOWN.keys())
+            further.update(record["measures"].keys() - MEASURE_NAMES)
             extra.update(dict.fromkeys(record["extra"]))
         return cls(tuple(sorted(further)), tuple(extra))
 
@@ -65,7 +65,7 @@ class CsvColumns:
         return _line(
             (
                 *(record[_SOURCES.get(name, name)] for name in _BEFORE),
-                *(measures.get(name) for name in (*KNOWN, *self.further)),
+                *(measures.get(name) for name in (*MEASURE_NAMES, *self.further)),
                 *(record[name] for name in _BEHIND),
                 *(extra.get(name) for name in self.extra),
             )

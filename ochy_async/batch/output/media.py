@@ -17,9 +17,10 @@ from anyio import to_thread
 
 from ...core import SessionCore
 from ...errors import InvalidRequest, InvalidSettings, OchyError, Problem
-from ...protocol.analysis import Results, Started
+from ...protocol.analysis import Started
 from ...protocol.answer import ID_KEYS, Answer, SignedUrl
 from ...protocol.redaction import contains_link
+from ...protocol.views import Results
 from .collector import ARTIFACT_FILES
 from .downloads import MOST_RENEWALS, Link, download
 from .file_links import FileLinks

@@ -23,11 +23,11 @@ from ...preflight.facts import ClipFacts
 from ...preflight.prober import INSTALL, Prober
 from ...preflight.rules import blocking, findings_for
 from ...protocol.request import AnalysisRequest
+from ...protocol.views import VIEW_WORDS
 from ..display.reporter import draw, tell
-from ..display.tables import NOTHING, Sheet, format_number, view_words
+from ..display.tables import NOTHING, Sheet, format_number, view_title
 from ..exit_codes import Exit
 from ..inputs import find
-from ..output_options import VIEWS
 from ..request_options import Asked, extra_column_option
 
 __all__ = ["command"]
@@ -61,7 +61,7 @@ class Checked:
 
 @click.command("check")
 @click.argument("clips", metavar="CLIP...", nargs=-1, required=True)
-@click.option("--view", type=click.Choice(VIEWS), help="From where the clips are filmed; a manifest may tell it.")
+@click.option("--view", type=click.Choice(VIEW_WORDS), help="From where the clips are filmed; a manifest may tell it.")
 @click.option("--treadmill", is_flag=True, help="The runner is on a treadmill.")
 @click.option("--recursive", is_flag=True, help="Look into the folders of folders too.")
 @extra_column_option
@@ -166,7 +166,7 @@ def _notes(checked: Checked, told: set[str]) -> Iterator[str]:
             if why in told:
                 continue
             told.add(why)
-        yield f"{checked.clip} ({view_words(checked.request.view)}): {each.severity}: {each}"
+        yield f"{checked.clip} ({view_title(checked.request.view)}): {each.severity}: {each}"
 
 
 def _unread(checked: Sequence[Checked]) -> Iterator[str]:

@@ -28,14 +28,14 @@ from ...emulator.sample_clips import Kind as Container
 from ...emulator.video_rendering import render_video
 from ...journal.sqlite.journal import SqliteJournal
 from ...preflight.rules import PreflightLevel
-from ...protocol.analysis import Results
 from ...protocol.back_view import BackViewResults
 from ...protocol.side_view import SideViewResults
+from ...protocol.views import Results
 from ...session import OchySession
 from ..connection import KEY, KEY_FILE
 from ..display.outcomes import Outcome
 from ..display.reporter import draw, tell
-from ..display.tables import NOTHING, Sheet, format_score, view_words
+from ..display.tables import NOTHING, Sheet, format_score, view_title
 from ..display.terminal import amount
 from ..exit_codes import Exit
 from .emulator import ledger_sheet
@@ -227,7 +227,7 @@ _COLUMNS: Final = ("clip", "view", "score", "what stands out")
 def _rows(outcomes: Iterable[Outcome]) -> Iterator[tuple[str, ...]]:
     for each in outcomes:
         total = each.results.total_score if each.results is not None else None
-        yield PurePath(each.who).name, view_words(each.view), format_score(total), _remark(each.results)
+        yield PurePath(each.who).name, view_title(each.view), format_score(total), _remark(each.results)
 
 
 def _remark(results: Results | None) -> str:

@@ -10,8 +10,9 @@ from typing import Any, Final
 import click
 
 from ...errors import KeyRefused, OchyError
-from ...protocol.analysis import AnalysisState, Results
+from ...protocol.analysis import AnalysisState
 from ...protocol.text_summary import display_text
+from ...protocol.views import Results
 from ...session import OchySession
 from ..api_call import call_options, perform
 from ..connection import Account

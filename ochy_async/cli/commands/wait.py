@@ -18,6 +18,7 @@ from attrs import define, field, frozen
 from ...batch.output.results_folder import ResultsFolder
 from ...errors import OchyError
 from ...protocol.analysis import Started
+from ...protocol.views import BY_WORD, VIEW_WORDS
 from ...session import OchySession
 from ..connection import Account, Place, account_options
 from ..display.outcomes import WORDS, Outcome, word_of
@@ -25,7 +26,7 @@ from ..display.reporter import Paper, tell
 from ..display.summary import tell_counts, tell_drift, tell_owed
 from ..display.tables import printable
 from ..exit_codes import Exit, worst
-from ..output_options import FEW, KEEP, REQUESTS, VIEWS, homeless, keep_option, output_options, show
+from ..output_options import FEW, KEEP, homeless, keep_option, output_options, show
 from ..request_options import refuse
 
 __all__ = ["command"]
@@ -36,7 +37,7 @@ ANALYZED, UNFINISHED = WORDS[0], WORDS[-1]
 
 @click.command("wait")
 @click.argument("analysis_ids", metavar="ID...", nargs=-1, required=True)
-@click.option("--view", type=click.Choice(VIEWS), help="As it was asked for; without it the answer's keys tell.")
+@click.option("--view", type=click.Choice(VIEW_WORDS), help="As it was asked for; without it the answer's keys tell.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for results and tables.")
 @keep_option
 @output_options
@@ -70,7 +71,7 @@ def _kept(*, calculated: bool, keep: Sequence[str], out: Path | None, **_: Any) 
 
 
 def _started(analysis_id: str, view: str | None) -> Started[Any, Any] | str:
-    return analysis_id if view is None else Started.of(analysis_id, REQUESTS[view])
+    return analysis_id if view is None else Started.of(analysis_id, BY_WORD[view].request)
 
 
 @frozen(kw_only=True)

@@ -14,8 +14,8 @@ from ...batch.outcomes import Analyzed, Failed, Refused, Uncertain, Unfinished
 from ...batch.outcomes import Outcome as Ended
 from ...batch.output.records import json_line, record
 from ...errors import AnalysisFailed, NotFound, OchyError
-from ...protocol.analysis import Calculated, Results
 from ...protocol.request import AnalysisRequest
+from ...protocol.views import Calculated, Results
 from ..exit_codes import Exit, exit_of
 
 __all__ = ["WORDS", "Outcome", "line_of", "word_of"]

@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from ...batch.dry_run import Planned
-from .tables import printable, view_words
+from .tables import printable, view_title
 
 __all__ = ["show_planned"]
 
@@ -24,7 +24,7 @@ def show_planned(planned: Planned, *, as_json: bool) -> None:
 
 
 def _text(planned: Planned) -> str:
-    what = f"{planned.word.replace('_', ' '):{WIDTH}}  {planned.label} ({view_words(planned.request.view)})"
+    what = f"{planned.word.replace('_', ' '):{WIDTH}}  {planned.label} ({view_title(planned.request.view)})"
     if planned.duplicate_of is not None:
         return f"{what}: the same clip as {planned.duplicate_of}"
     if planned.reason:

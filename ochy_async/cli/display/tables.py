@@ -5,17 +5,15 @@ Invariant: pure; how numbers are written, `protocol.text_summary` says: what is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from itertools import islice
 from pathlib import PurePath
 from typing import Final
 
 from attrs import evolve, frozen
 
-from ...protocol.analysis import Calculated, Results
-from ...protocol.assessment import Assessment, RunningStyle
-from ...protocol.side_view import SideViewResults
-from ...protocol.text_summary import NOTHING, format_number, format_pace, format_score, view_words
+from ...protocol.assessment import Assessment
+from ...protocol.text_summary import NOTHING, format_number, format_pace, format_score
+from ...protocol.views import Calculated, Results, view_title
 from .outcomes import Outcome
 from .terminal import printable
 
@@ -29,7 +27,7 @@ __all__ = [
     "line_about",
     "printable",
     "sheets_of",
-    "view_words",
+    "view_title",
 ]
 
 MOST_MEASURES: Final = 40
@@ -58,7 +56,7 @@ def sheets_of(outcome: Outcome) -> tuple[Sheet, ...]:
     if outcome.results is None:
         return ()
     who = PurePath(outcome.clip).name if outcome.clip else outcome.analysis_id
-    title = f"{who}: {view_words(outcome.view)}, total score {format_score(outcome.results.total_score)}"
+    title = f"{who}: {view_title(outcome.view)}, total score {format_score(outcome.results.total_score)}"
     results = Sheet(title, *_assessed(outcome.results), notes=_notes(outcome))
     calculated = outcome.calculated
     return (results,) if calculated is None else (results, _calculated(f"{who}: calculated data", calculated))
@@ -68,15 +66,11 @@ def line_about(outcome: Outcome) -> str:
     """The results in one line."""
     total = format_score(outcome.results.total_score) if outcome.results is not None else NOTHING
     known = filter(None, dict.fromkeys((outcome.clip, outcome.analysis_id)))
-    return "  ".join((total, view_words(outcome.view), *known))
+    return "  ".join((total, view_title(outcome.view), *known))
 
 
 def _assessed(results: Results) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    if isinstance(results, SideViewResults):
-        parts: Iterable[tuple[str, Assessment]] = results.parts.items()
-    else:
-        parts = results.legs()
-    rows = tuple((name.replace("_", " "), *_assessment(part)) for name, part in parts)
+    rows = tuple((name, *_assessment(part)) for name, part in results.assessments())
     return ("part", "score", "good", "okay", "position"), rows
 
 
@@ -86,18 +80,8 @@ def _assessment(part: Assessment) -> tuple[str, ...]:
 
 
 def _notes(outcome: Outcome) -> tuple[str, ...]:
-    results = outcome.results
-    side = (
-        (f"foot strike: {results.foot.foot_strike_pattern or NOTHING}", *map(_style, results.running_styles))
-        if isinstance(results, SideViewResults)
-        else ()
-    )
-    return (*side, f"analysis {outcome.analysis_id}")
-
-
-def _style(style: RunningStyle) -> str:
-    share = "" if style.share is None else f", {style.share:.0%}"
-    return f"running style: {style.title or style.animal or NOTHING}{share}"
+    highlights = () if outcome.results is None else outcome.results.highlights()
+    return (*highlights, f"analysis {outcome.analysis_id}")
 
 
 def _calculated(title: str, calculated: Calculated) -> Sheet:
