@@ -126,7 +126,7 @@ class Batch(Generic[R, C]):
         `OutputError` where the tables over all could not be written.
         """
         pipeline, tasks = self._ready()
-        async with pipeline.output.tabled() as tabled:
+        async with pipeline.output.tables() as tables:
             send, receive = anyio.create_memory_object_stream[Outcome[Any, Any]](0)
             feed, shown = _Feed(pipeline, send), set[str]()
             opened = set(await passes(pipeline.context.recorder.journal))
@@ -136,14 +136,14 @@ class Batch(Generic[R, C]):
                     async for outcome in receive:
                         self._count(outcome)
                         shown.update({outcome.key or ""} & opened)
-                        await tabled.add(partial(record_of, outcome))
+                        await tables.add(partial(record_of, outcome))
                         yield cast("Outcome[R, C]", outcome)
             finally:
                 feed.scope.cancel()
             if feed.trouble is not None:
                 raise feed.trouble
             if feed.whole:
-                await tabled.finish()
+                await tables.finish()
         if shown:
             with suppress(JournalError):  # then the next `reopen` opens nothing, once
                 await settle_passes(pipeline.context.recorder.journal, shown)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
-from anyio import CapacityLimiter, Lock
+from anyio import CapacityLimiter, Lock, current_time
 from attrs import define, field
 
 from ..clips import Clip, digest, prepare
@@ -27,7 +28,7 @@ from ..protocol.wire import Response
 from .clip_job import ClipJob, NotAnalyzed
 from .context import BatchContext
 from .outcomes import Analyzed, Failed, Outcome, Refused, Unfinished
-from .output.collector import CollectedArtifacts
+from .output.collector import CollectedArtifacts, PaidAnalysis
 from .output.plan import OutputPlan
 from .reconcile import look_up
 from .sources import Item
@@ -173,8 +174,23 @@ class Pipeline:
     async def _collected(self, job: ClipJob, results: Answer, kept: StoredResults) -> CollectedArtifacts:
         if self.output.idle:
             return CollectedArtifacts()
+        paid = PaidAnalysis(
+            started=job.started,
+            results=results,
+            clip=job.known.clip or job.known.name,  # as the journal knows it: a renamed clip keeps its files
+            calculated=kept.calculated,
+            store_calculated=partial(_store_calculated, job, kept.results),
+        )
         async with self.collecting:
-            return await self.output.collect(job, results, kept)
+            return await self.output.collect(self.context.core, paid, self._server_refused)
+
+    def _server_refused(self, error: OchyError) -> None:
+        self.context.recorder.guard.refused(error, current_time())
+
+
+async def _store_calculated(job: ClipJob, results: bytes, calculated: bytes) -> None:
+    results_and_calculated = StoredResults(results=results, calculated=calculated)
+    job.entry = await job.context.recorder.record(job.known, State.ANALYZED, results_and_calculated)
 
 
 _STEPS: Final[Mapping[Step, Callable[[ClipJob], Awaitable[NotAnalyzed | None]]]] = {

@@ -16,7 +16,7 @@ from typing import Any, Final
 from attrs import define, field
 
 from ..batch.manifest import read_manifest
-from ..batch.output.collector import ARTIFACT_FILES
+from ..batch.output.folder import ARTIFACT_FILES
 from ..batch.sources import BatchItem
 from ..errors import InvalidRequest
 from ..protocol.request import AnalysisRequest

@@ -417,7 +417,7 @@ async def test_a_full_disk(emulator: Emulator, path: Path) -> None:
         await ochy.wait(started)
         command = [sys.executable, "-c", FULL, emulator.url, started.analysis_id, str(path), "30000"]
         done = await run_process(command, check=True, stderr=None)
-        assert b"no room on the disk" in done.stdout
+        assert b"the disk is full" in done.stdout
         assert not size(path)
         seen = ranges(emulator)
         await ochy.download(Started.of(started.analysis_id, SideView), path)

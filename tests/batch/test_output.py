@@ -20,8 +20,7 @@ from attrs import define, evolve
 from ochy_async import BackView, OchySession, Retry, SideView
 from ochy_async.batch.engine import Batch
 from ochy_async.batch.outcomes import Analyzed, Outcome
-from ochy_async.batch.output.collector import ARTIFACT_FILES
-from ochy_async.batch.output.folder import OutputFolder, file_stem, safe_id
+from ochy_async.batch.output.folder import ARTIFACT_FILES, OutputFolder, file_stem, safe_id, write_output
 from ochy_async.batch.output.records import record
 from ochy_async.emulator import (
     Emulator,
@@ -467,14 +466,14 @@ def test_a_file_is_found_by_its_id_alone(out: Path) -> None:
     """Under the name that other files of the analysis have; a clip that is called like an id is no such file."""
     folder = OutputFolder(out)
     folder.open()
-    assert folder.file("", "1a", "thumbnail.jpg").name == "1a.thumbnail.jpg"
+    assert folder.file_path("", "1a", "thumbnail.jpg").name == "1a.thumbnail.jpg"
     for name in ("run.1a.2b.results.json", ".run.2b.results.json", "x.1a.other.json"):
         (out / name).write_bytes(b"")
-    assert folder.file("", "1a", "thumbnail.jpg").name == "1a.thumbnail.jpg"
-    assert folder.file("", "2b", "thumbnail.jpg").name == "run.1a.2b.thumbnail.jpg"
+    assert folder.file_path("", "1a", "thumbnail.jpg").name == "1a.thumbnail.jpg"
+    assert folder.file_path("", "2b", "thumbnail.jpg").name == "run.1a.2b.thumbnail.jpg"
     (out / "1a.results.json").write_bytes(b"")
-    assert folder.file("clip.mp4", "1a", "results.json").name == "1a.results.json"
-    assert folder.file("clip.mp4", "1a", "thumbnail.jpg").name == "clip.1a.thumbnail.jpg"
+    assert folder.file_path("clip.mp4", "1a", "results.json").name == "1a.results.json"
+    assert folder.file_path("clip.mp4", "1a", "thumbnail.jpg").name == "clip.1a.thumbnail.jpg"
 
 
 @pytest.mark.parametrize("letter", ["a", "ü", "走", "𝒳"])
@@ -485,8 +484,8 @@ def test_long_names_are_cut_between_letters(letter: str, out: Path) -> None:
     assert set(stem) == {letter}
     folder = OutputFolder(out)
     folder.open()
-    path = folder.file(letter * 300, "f" * 100, "output_video.mp4.etag")
-    folder.write(path, b"content")
+    path = folder.file_path(letter * 300, "f" * 100, "output_video.mp4.etag")
+    write_output(path, b"content")
     assert path.read_bytes() == b"content"
 
 
@@ -552,7 +551,7 @@ def test_a_name_is_given_once_the_content_is_on_the_disk(out: Path, monkeypatch:
     out.mkdir()
     monkeypatch.setattr(os, "fsync", recorded_fsync)
     monkeypatch.setattr(Path, "replace", recorded_replace)
-    OutputFolder(out).write(out / "a", b"content")
+    write_output(out / "a", b"content")
     assert steps == ["file", "name", "folder"]
     assert (out / "a").read_bytes() == b"content"
 
@@ -617,7 +616,7 @@ async def test_a_folder_without_rights_is_told_before_anything_is_bought(emulato
     ((word, _, reason),) = await on_a_disk(emulator, tmp_path / "out", 10**6, NOBODY if os.geteuid() == 0 else 0)
     os.chmod(tmp_path, 0o700)  # noqa: PTH101
     assert word == "trouble"
-    assert "Give the rights" in reason
+    assert "Grant write permission" in reason
     assert not emulator.service.ledger
 
 
@@ -679,8 +678,8 @@ async def test_a_full_disk(emulator: Emulator, out: Path) -> None:
     """From the start: nothing is bought. Later: a file is missing, the outcome is there."""
     ((word, _, reason),) = await on_a_disk(emulator, out, 100)
     assert word == "trouble"
-    assert "no room on the disk" in reason
+    assert "the disk is full" in reason
     assert not emulator.service.ledger
     ((word, missing, reason),) = await on_a_disk(emulator, out, 30_000)
     assert (word, missing) == ("analyzed", ["output_video"])
-    assert "no room on the disk" in reason
+    assert "the disk is full" in reason

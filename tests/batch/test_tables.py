@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 from collections.abc import Iterator
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from ochy_async.batch.output import tables as tables_module
 from ochy_async.batch.output.columns import COLUMNS, CsvColumns
 from ochy_async.batch.output.measures import MAX_FURTHER, MEASURE_NAMES, measures_of
 from ochy_async.batch.output.records import SCHEMA, json_line, record, record_of
-from ochy_async.batch.output.tables import TableWriter
+from ochy_async.batch.output.tables import Tables, open_tables
 from ochy_async.batch.sources import BatchItem
 from ochy_async.emulator import Service, sample_clip
 from ochy_async.emulator.assessments import side_view_results
@@ -46,6 +48,10 @@ def rows(out: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def names_in(out: Path) -> list[str]:
+    return sorted(path.name for path in out.iterdir())
+
+
 def records(out: Path) -> Records:
     return [json.loads(line) for line in (out / "results.jsonl").read_text(encoding="ascii").splitlines()]
 
@@ -60,12 +66,14 @@ def ended(index: int, clip: str = "", **facts: Any) -> dict[str, Any]:
 
 def made(out: Path, told: Records, *, whole: bool) -> None:
     """Tables of a run that has told so much."""
-    tables = TableWriter(out)
-    tables.begin()
-    for each in told:
-        tables.add(each)
-    tables.finish(whole=whole)
-    tables.close()
+
+    async def write() -> None:
+        async with open_tables(out) as tables:
+            for each in told:
+                await tables.add(partial(dict, each))
+            await tables.finish(complete=whole)
+
+    asyncio.run(write())
 
 
 # --- columns --------------------------------------------------------------------------------------
@@ -272,7 +280,7 @@ def test_rows_are_in_the_order_of_the_input(out: Path) -> None:
 
 def test_long_lines_are_put_in_order_too(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines longer than what is read at a time."""
-    monkeypatch.setattr(tables_module, "PIECE", 100)
+    monkeypatch.setattr(tables_module, "READ_SIZE", 100)
     made(out, [ended(n, reason=f"{n}" * 1000 * (n % 3)) for n in (3, 1, 2, 0)], whole=True)
     assert [(each["index"], len(each["reason"])) for each in records(out)] == [(0, 0), (1, 1000), (2, 2000), (3, 0)]
 
@@ -325,16 +333,21 @@ def test_a_batch_that_ends_early_leaves_tables_as_far_as_it_came(out: Path, how:
 def test_tables_stand_while_a_run_goes_on(out: Path) -> None:
     """Whoever is killed, or looks meanwhile, finds tables that are some seconds old; and no file is left over."""
     now = [0.0]
-    tables = TableWriter(out, clock=lambda: now[0])
-    tables.begin()
-    seen: list[int] = []
-    for index in range(4):
-        tables.add(ended(index))
-        seen.append(len(rows(out)))
-        now[0] += 3.0
+    seen, left = list[int](), list[str]()
+
+    async def write() -> None:
+        tables = Tables(out, clock=lambda: now[0])
+        tables.open()
+        for index in range(4):
+            await tables.add(partial(ended, index))
+            seen.append(len(rows(out)))
+            now[0] += 3.0
+        left.extend(names_in(out))
+        await tables.close()
+
+    asyncio.run(write())
     assert seen == [1, 1, 3, 3]
-    assert sorted(path.name for path in out.iterdir()) == ["results.csv", "results.jsonl"]
-    tables.close()
+    assert left == ["results.csv", "results.jsonl"]
 
 
 def test_an_interrupted_run_takes_nothing_from_the_tables(out: Path) -> None:

@@ -1,7 +1,7 @@
-"""Records as a CSV table: which columns there are, and what stands in them.
+"""Records as a CSV table: its columns and its cells.
 
-Invariant: pure. Units stand in the names, a cell is one line and never a formula, a row never holds a link; what
-is not known is an empty cell.
+Invariant: pure. Column names hold the unit. A cell is one line and never a formula; no cell holds a link; an unknown
+value is an empty cell.
 """
 
 from __future__ import annotations
@@ -20,60 +20,60 @@ from .records import ASKED
 __all__ = ["BOM", "COLUMNS", "CsvColumns"]
 
 BOM: Final = "\ufeff"
-"""At the beginning of a CSV file: tells Excel that it is UTF-8."""
+"""Begins a CSV file: Excel then reads it as UTF-8."""
 
-_BEFORE: Final = ("index", "file", "view", "outcome", "analysis_id", *ASKED)
-_BEHIND: Final = ("reason",)
-COLUMNS: Final = (*_BEFORE, *MEASURE_NAMES, *_BEHIND)
-"""The columns that every table has, in order. Further numbers come before `reason`, the input's own columns last."""
-_SOURCES: Final = {"file": "clip"}
-"""Columns that a record calls otherwise."""
+_FIRST: Final = ("index", "file", "view", "outcome", "analysis_id", *ASKED)
+_LAST: Final = ("reason",)
+COLUMNS: Final = (*_FIRST, *MEASURE_NAMES, *_LAST)
+"""The columns of every table, in order. Other numbers come before `reason`, the input's own columns last."""
+_FIELDS: Final = {"file": "clip"}
+"""Columns that have another name than their field in a record."""
 
 Cell = str | float | int | None
 
 
 @frozen
 class CsvColumns:
-    """The columns of one table: those that all have, and what its records bring."""
+    """The columns of one table: those of every table, and those that its records add."""
 
-    further: tuple[str, ...] = ()
-    """Measures that are not known by name, by name."""
+    other_measures: tuple[str, ...] = ()
+    """Measures outside `MEASURE_NAMES`, sorted by name."""
     extra: tuple[str, ...] = ()
-    """The columns of the input, in the order in which they came."""
-    _headings: tuple[str, ...] = field(init=False)
+    """The input's own columns, in its order."""
+    _header: tuple[str, ...] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        ours = (*_BEFORE, *MEASURE_NAMES, *self.further, *_BEHIND)
-        object.__setattr__(self, "_headings", (*ours, *_told_apart(self.extra, ours)))
+        ours = (*_FIRST, *MEASURE_NAMES, *self.other_measures, *_LAST)
+        object.__setattr__(self, "_header", (*ours, *_distinct(self.extra, ours)))
 
     @classmethod
     def of(cls, records: Iterable[Mapping[str, Any]]) -> CsvColumns:
         """The columns that the records need."""
-        further, extra = set[str](), dict[str, None]()
+        other, extra = set[str](), dict[str, None]()
         for record in records:
-            further.update(record["measures"].keys() - MEASURE_NAMES)
+            other.update(record["measures"].keys() - MEASURE_NAMES)
             extra.update(dict.fromkeys(record["extra"]))
-        return cls(tuple(sorted(further)), tuple(extra))
+        return cls(tuple(sorted(other)), tuple(extra))
 
     def header(self) -> str:
-        """The first line, with what tells Excel the encoding."""
-        return BOM + _line(self._headings)
+        """The header line, after the byte order mark."""
+        return BOM + _line(self._header)
 
     def line(self, record: Mapping[str, Any]) -> str:
-        """The line of a record."""
+        """The line for a record."""
         measures, extra = record["measures"], record["extra"]
         return _line(
             (
-                *(record[_SOURCES.get(name, name)] for name in _BEFORE),
-                *(measures.get(name) for name in (*MEASURE_NAMES, *self.further)),
-                *(record[name] for name in _BEHIND),
+                *(record[_FIELDS.get(name, name)] for name in _FIRST),
+                *(measures.get(name) for name in (*MEASURE_NAMES, *self.other_measures)),
+                *(record[name] for name in _LAST),
                 *(extra.get(name) for name in self.extra),
             )
         )
 
 
-def _told_apart(names: Iterable[str], taken: Iterable[str]) -> tuple[str, ...]:
-    """The input's columns by the names that it gives them, but none that another column has."""
+def _distinct(names: Iterable[str], taken: Iterable[str]) -> tuple[str, ...]:
+    """Returns the names, with a prefix for each that another column already has."""
     used, found = {name.casefold() for name in taken}, list[str]()
     for name in names:
         while name.casefold() in used:
@@ -92,18 +92,18 @@ def _line(cells: Iterable[Any]) -> str:
 def _cell(value: Any) -> Cell:
     if isinstance(value, bool):
         return str(value).lower()
-    return _harmless(value) if isinstance(value, str) else value
+    return _safe_text(value) if isinstance(value, str) else value
 
 
-def _harmless(text: str) -> str:
-    """A text on one line that no spreadsheet runs as a formula, wherever it may split it."""
+def _safe_text(text: str) -> str:
+    """Returns a text on one line that no spreadsheet takes for a formula, even if it splits the cell."""
     plain = _CONTROL.sub(" ", text)
     return plain if _NUMBER.fullmatch(plain) else _FORMULA.sub(r"\1'\2", plain)
 
 
 _CONTROL: Final = re.compile(r"\r\n|[\x00-\x1f\x7f\x85\u2028\u2029]")
-"""What ends a line or a cell, or cannot stand in a table."""
+"""Line ends and control characters."""
 _NUMBER: Final = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?([eE][+-]?[0-9]+)?")
-"""A number is no formula: measurements of one's own stay what they are."""
+"""A number is not a formula: the user's own measurements stay unchanged."""
 _FORMULA: Final = re.compile(r"(^\s*|;[\s\"]*)([=+\-@＝＋－＠])")
-"""What begins a formula, also behind a semicolon, where Excel divides cells in many countries."""
+"""The start of a formula, also after a semicolon, at which Excel splits cells in many countries."""

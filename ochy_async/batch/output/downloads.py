@@ -1,12 +1,13 @@
-"""One file from the storage: fetched piece by piece, taken up where it broke off, checked, and given its name.
+"""One file from the storage: downloaded in pieces, resumed where an earlier attempt stopped, verified, and renamed.
 
-Invariant: two halves are put together only if an ETag says that they belong to one file, and only by one
-download at a time; memory does not know how large a file is, and a link that has died is asked for anew.
+Invariant: two parts are joined only if an ETag proves that they belong to one file, and only by one download at a time.
+Memory does not grow with the file, and an expired link is replaced by a fresh one.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Awaitable, Callable
 from io import FileIO
 from pathlib import Path
@@ -16,6 +17,7 @@ from anyio import CancelScope, current_time, move_on_after, to_thread
 from attrs import define, field
 
 from ...core import SessionCore
+from ...durable_files import publish, write_all
 from ...errors import (
     ConnectionFailed,
     DeadlinePassed,
@@ -32,59 +34,62 @@ from ...protocol.answer import SignedUrl
 from ...protocol.ranges import EXPIRED, TRANSFER, FileRange, file_range, range_headers
 from ...protocol.wire import ResponseHead
 from ...storage import Storage
-from .folder import OutputFolder, output_errors, publish, try_lock, write_all
+from .folder import output_errors, write_output
 
-__all__ = ["Link", "download"]
+if sys.platform != "win32":
+    import fcntl
 
-Link = Callable[[bool], Awaitable[SignedUrl]]
-"""Gives the link to a file; a fresh one, if the argument says so."""
+__all__ = ["LinkProvider", "download"]
 
-MOST_RENEWALS: Final = 3
-MISFITS: Final = frozenset({206, 416})
-"""The statuses of a part that is not the one that was asked for, and of none."""
+LinkProvider = Callable[[bool], Awaitable[SignedUrl]]
+"""Returns the link to a file; a fresh one if the argument is true."""
+
+MAX_RENEWALS: Final = 3
+RANGE_REJECTED: Final = frozenset({206, 416})
+"""The statuses of an answer with another range than the requested one, and of an answer without any."""
 
 
 async def download(
     core: SessionCore,
     storage: Storage,
-    link: Link,
-    folder: OutputFolder,
+    link: LinkProvider,
     target: Path,
     *,
     content: str = "",
-    renewals: int = MOST_RENEWALS,
+    renewals: int = MAX_RENEWALS,
 ) -> None:
-    """Fetches a file to `target`. Raises the `OchyError` of the last attempt; what came is kept for the next run.
+    """Downloads a file to `target`. Raises the `OchyError` of the last attempt; the next run resumes from what arrived.
 
-    `content` names what is fetched where `target` alone does not: what was begun of anything else is dropped.
+    `content` identifies the file if `target` alone does not: parts of any other file are discarded.
     """
-    attempt, dead = 1, False
+    attempt, expired = 1, False
     while True:
-        partial = _Partial(folder, target, core.limits, content)
-        failure = await _attempt(core, storage, await link(dead), partial)
-        if failure is None:
+        partial = _PartialFile(target, core.limits, content)
+        error = await _attempt(core, storage, await link(expired), partial)
+        if error is None:
             return
-        dead = failure.status in EXPIRED and renewals > 0
-        if dead:
+        expired = error.status in EXPIRED and renewals > 0
+        if expired:
             renewals -= 1
-        elif _does_not_fit(failure, partial):
+        elif error.status in RANGE_REJECTED and partial.offset > 0:  # happens once: the next attempt starts at 0
             await to_thread.run_sync(partial.discard)
-        elif may_repeat(failure, repeatable=True) and await core.back_off(failure, attempt):
+        elif may_repeat(error, repeatable=True) and await core.back_off(error, attempt):
             attempt += 1
         else:
-            raise failure
+            raise error
 
 
-async def _attempt(core: SessionCore, storage: Storage, url: SignedUrl, partial: _Partial) -> OchyError | None:
-    """One attempt; what went wrong, as a value."""
-    seconds = core.limits.call
+async def _attempt(core: SessionCore, storage: Storage, url: SignedUrl, partial: _PartialFile) -> OchyError | None:
+    """Makes one attempt. Returns its error, or None."""
     try:
         await to_thread.run_sync(partial.open)
-        with move_on_after(seconds) as partial.scope:
+        with move_on_after(core.limits.call) as partial.scope:
             await storage.fetch(url, partial, range_headers(partial.offset, partial.etag))
             await to_thread.run_sync(partial.finish)
             return None
-        return DeadlinePassed(f"{TRANSFER}: not done within its deadline. Run again later.", route=TRANSFER)
+        return DeadlinePassed(
+            f"{TRANSFER}: the deadline passed before the file was complete. Run again later to resume.", route=TRANSFER
+        )
     except (RateLimited, ServerError) as error:
         error.retry_after = retry_after(partial.headers, core.clock())
         return error
@@ -95,106 +100,101 @@ async def _attempt(core: SessionCore, storage: Storage, url: SignedUrl, partial:
             await to_thread.run_sync(partial.close)
 
 
-def _does_not_fit(failure: OchyError, partial: _Partial) -> bool:
-    """Whether the storage cannot go on from what is here: then it is to begin anew, which happens once."""
-    return failure.status in MISFITS and partial.offset > 0
-
-
 @define(eq=False)
-class _Partial:
-    """What has come so far of a file: a sink beside the target, with the ETag that it came with."""
+class _PartialFile:
+    """The part of a file that has arrived: a sink beside the target, with the ETag that it came with."""
 
-    folder: OutputFolder
     target: Path
     limits: Limits
     content: str = ""
-    """What the file is, kept beside the ETag: two files of one storage may have the same."""
+    """Identifies the file; stored beside the ETag, since two files of one storage may have the same ETag."""
     scope: CancelScope | None = field(default=None, init=False)
-    """The deadline, which a known size puts off."""
+    """The deadline, which is extended once the size of the file is known."""
     headers: dict[str, str] = field(factory=dict, init=False, repr=False)
     offset: int = field(default=0, init=False)
-    """How many bytes were here at the beginning."""
+    """How many bytes were there before this attempt."""
     etag: str | None = field(default=None, init=False)
-    _part: FileRange = field(default=FileRange(0, None, None), init=False)
+    _range: FileRange = field(default=FileRange(0, None, None), init=False)
     _size: int = field(default=0, init=False)
     _file: FileIO | None = field(default=None, init=False)
 
     @property
     def path(self) -> Path:
-        """Where the bytes are until they are all there."""
+        """Where the bytes are until all have arrived."""
         return self.target.with_name(f"{self.target.name}.part")
 
     @property
-    def note(self) -> Path:
-        """Where the ETag is."""
+    def etag_path(self) -> Path:
+        """Where the ETag is stored."""
         return self.target.with_name(f"{self.target.name}.etag")
 
     def open(self) -> None:
-        """Finds out how far it got. What has no ETag, or is of another file, is begun anew.
+        """Opens the file and finds out where to resume: at 0 without an ETag, or if the part is of another file.
 
-        Raises `OutputError` where another download is at it.
+        Raises `OutputError` if another download is writing it.
         """
         with output_errors(self.target):
-            self._claim()
-            etag, _, content = self.note.read_text(encoding="ascii").partition("\n") if self.note.is_file() else _NONE
+            self._open_exclusively()
+            stored = self.etag_path.read_text(encoding="ascii") if self.etag_path.is_file() else ""
+            etag, _, content = stored.partition("\n")
             self.etag = etag if content == self.content and etag else None
             self.offset = self._opened.tell() if self.etag else 0
 
-    def _claim(self) -> None:
-        """Opens the file for this download alone."""
+    def _open_exclusively(self) -> None:
         while self._file is None:
             file = self.path.open("ab", buffering=0)
-            if not try_lock(file):
+            if not _try_lock(file):
                 file.close()
-                raise OutputError(f"{str(self.target)!r} is being fetched by another download. Wait until it ends.")
+                raise OutputError(f"{str(self.target)!r} is being written by another download. Wait until it ends.")
             if _is_at(file, self.path):
                 self._file = file
-            else:  # the other download has just given it its name
+            else:  # the other download has just completed and renamed it
                 file.close()
 
     def discard(self) -> None:
-        """Forgets how far it got: what has no ETag is begun anew."""
+        """Makes the next attempt start at 0: a part without an ETag is not resumed."""
         with output_errors(self.path):
-            self.note.unlink(missing_ok=True)
+            self.etag_path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Keeps what is here for the next attempt; of nothing, nothing."""
+        """Keeps what has arrived for the next attempt; an empty file is removed."""
         if self._file is None:
             return
         try:
             with output_errors(self.path):
                 if not self._file.closed and not os.fstat(self._file.fileno()).st_size:
                     self.path.unlink(missing_ok=True)
-                    self.note.unlink(missing_ok=True)
+                    self.etag_path.unlink(missing_ok=True)
         finally:
             self._file.close()
 
     async def begin(self, head: ResponseHead) -> None:
-        """Refuses what does not belong here; where the file comes whole, what is here is dropped first."""
+        """Raises the error that the head of an answer means. If the complete file follows, the part is emptied."""
         self.headers = dict(head.headers)
-        self._part = file_range(head, self.offset, self.etag, self.limits.media_bytes)
-        self._size = self._part.start
+        self._range = file_range(head, self.offset, self.etag, self.limits.media_bytes)
+        self._size = self._range.start
         if self.scope is not None:
-            self.scope.deadline = current_time() + self.limits.transfer(self._part.total or self.limits.media_bytes)
-        if not self._part.start:
-            await to_thread.run_sync(self._anew)
+            size = self._range.total or self.limits.media_bytes
+            self.scope.deadline = current_time() + self.limits.transfer(size)
+        if not self._range.start:
+            await to_thread.run_sync(self._restart)
 
     async def take(self, piece: bytes) -> None:
-        """Appends a piece. Raises `UnreadableAnswer` for more than was told, or than is taken."""
-        most = self._part.total if self._part.total is not None else self.limits.media_bytes
+        """Appends a piece. Raises `UnreadableAnswer` if more bytes arrive than were announced, or than are accepted."""
+        most = self._range.total if self._range.total is not None else self.limits.media_bytes
         self._size += len(piece)
         if self._size > most:
-            raise UnreadableAnswer(f"{TRANSFER}: more than {most:,} bytes came. Report it.", route=TRANSFER)
+            raise UnreadableAnswer(f"{TRANSFER}: more than {most:,} bytes arrived. Please report this.", route=TRANSFER)
         await to_thread.run_sync(self._append, piece)
 
     def finish(self) -> None:
-        """Gives the file its name, if it is whole. Raises `ConnectionFailed` if it is not."""
-        if self._size != (self._part.total or self._size) or not self._size:
-            said = f"{TRANSFER}: {self._size:,} bytes came, not {self._part.total or 'some'}. Run again later."
-            raise ConnectionFailed(said, phase=Phase.COMPLETE, route=TRANSFER)
+        """Renames the file to its target if it is complete. Raises `ConnectionFailed` if it is not."""
+        if self._size != (self._range.total or self._size) or not self._size:
+            text = f"{TRANSFER}: {self._size:,} bytes arrived, not {self._range.total or 'any'}. Run again to resume."
+            raise ConnectionFailed(text, phase=Phase.COMPLETE, route=TRANSFER)
         with output_errors(self.target):
             publish(self._opened, self.path, self.target)
-            self.note.unlink(missing_ok=True)
+            self.etag_path.unlink(missing_ok=True)
 
     @property
     def _opened(self) -> FileIO:
@@ -202,24 +202,37 @@ class _Partial:
             raise LookupError("the partial file is not open")
         return self._file
 
-    def _anew(self) -> None:
-        """In this order: whenever it is interrupted, no ETag stands beside the bytes of another file."""
+    def _restart(self) -> None:
+        """Empties the part, the ETag first: an interruption leaves no ETag beside the bytes of another file."""
         with output_errors(self.path):
-            self.note.unlink(missing_ok=True)
+            self.etag_path.unlink(missing_ok=True)
             self._opened.truncate(0)
-        if self._part.etag:
-            self.folder.write(self.note, f"{self._part.etag}\n{self.content}".encode())
+        if self._range.etag:
+            write_output(self.etag_path, f"{self._range.etag}\n{self.content}".encode())
 
     def _append(self, piece: bytes) -> None:
         with output_errors(self.path):
             write_all(self._opened, piece)
 
 
-_NONE: Final = ("", "", "")
+def _try_lock(file: FileIO) -> bool:
+    """Locks a file until it is closed. Returns False if somebody else holds the lock.
+
+    True where the system or the disk has no locks, since nobody could tell.
+    """
+    if sys.platform == "win32":  # an open file cannot be renamed there, so a second download fails without harm
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _is_at(file: FileIO, path: Path) -> bool:
-    """Whether an open file is still the one of that name."""
+    """Whether an open file is still the one at `path`."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:

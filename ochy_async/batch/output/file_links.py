@@ -1,6 +1,6 @@
-"""The links to the files of one analysis: those of the results at hand, or fresh ones.
+"""The links to the files of one analysis: those in its results, or fresh ones.
 
-Invariant: a link is asked for anew only where none is known or the known one has died, which costs nothing.
+Invariant: a fresh link is requested, which costs nothing, only if there is no link yet or it has expired.
 """
 
 from __future__ import annotations
@@ -21,35 +21,35 @@ __all__ = ["FileLinks"]
 
 @define(eq=False)
 class FileLinks:
-    """Where the thumbnail and the annotated video of an analysis are."""
+    """The links to the thumbnail and the annotated video of an analysis."""
 
-    core: SessionCore
+    _core: SessionCore
     analysis: Started[Any, Any] | str | None
-    """What to ask for fresh links; None where the id is not known."""
+    """The analysis that can be asked for fresh links; None if its id is not known."""
     _results: Answer | None = field(default=None, repr=False)
 
     @property
     def analysis_id(self) -> str | None:
-        """The id of the analysis, where it is known."""
+        """The id of the analysis, if it is known."""
         return self.analysis.analysis_id if isinstance(self.analysis, Started) else self.analysis
 
     async def link(self, file: str, fresh: bool) -> SignedUrl:
-        """The link to `thumbnail` or `output_video`.
+        """Returns the link to `thumbnail` or `output_video`; with `fresh` a new one, if that can be requested.
 
-        Raises `NotReady` before `success`, `AnalysisFailed`, `UnreadableAnswer` where there is none, and what looking
-        raises.
+        Raises `NotReady` before the analysis has succeeded, `AnalysisFailed`, `UnreadableAnswer` if there is no link,
+        and the errors of a results call.
         """
         url: SignedUrl | None = getattr(self._results, file, None)
         if (fresh or url is None) and self.analysis is not None:
-            self._results = await self._looked_up(self.analysis)
+            self._results = await self._requested(self.analysis)
             url = getattr(self._results, file, None)
         if url is None:
-            said = f"The results hold no link to the {file}. Ask again later, with the id of the analysis."
-            raise UnreadableAnswer(said, analysis_id=self.analysis_id)
+            text = f"The results hold no link to the {file}. Ask again later, with the id of the analysis."
+            raise UnreadableAnswer(text, analysis_id=self.analysis_id)
         return url
 
-    async def _looked_up(self, analysis: Started[Any, Any] | str) -> Answer:
-        state = await self.core.perform(results_call(analysis))
+    async def _requested(self, analysis: Started[Any, Any] | str) -> Answer:
+        state = await self._core.perform(results_call(analysis))
         if state.status == Status.FAILED:
             raise analysis_failed(state)
         if state.results is None:

@@ -1,6 +1,6 @@
-"""Keeping what paid analyses bring, without a batch: the same files, the same tables, the same promises.
+"""Saving paid analyses without a batch: the same files and the same tables.
 
-Invariant: it looks and never starts, so it spends nothing; what stands in the folder is added to and never made less.
+Invariant: it starts no analysis, so it spends nothing, and it only adds to what is in the folder.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ...core import SessionCore
 from ...errors import InvalidSettings
 from ...protocol.analysis import Started
 from ...protocol.answer import Answer
-from .collector import ArtifactCollector, CollectedArtifacts, PaidAnalysis
+from .collector import CollectedArtifacts, PaidAnalysis
 from .plan import OutputPlan
 from .tables import Tables
 
@@ -25,18 +25,18 @@ __all__ = ["ResultsFolder"]
 
 @define(eq=False)
 class ResultsFolder:
-    """A folder for paid analyses; made by `OchySession.results_folder` and used as `async with … as folder:`."""
+    """A folder for paid analyses. `OchySession.results_folder` makes it; use it as `async with … as folder:`."""
 
     _core: SessionCore
-    _keeper: OutputPlan
+    _plan: OutputPlan
     _stack: AsyncExitStack = field(factory=AsyncExitStack, init=False)
-    _tabled: Tables | None = field(default=None, init=False)
+    _tables: Tables | None = field(default=None, init=False)
 
     async def __aenter__(self) -> Self:
-        """Finds out whether the folder can be written. Raises `OutputError`."""
+        """Verifies that the folder can be written. Raises `OutputError`."""
         self._core.check_open()
-        await self._keeper.open()
-        self._tabled = await self._stack.enter_async_context(self._keeper.tabled())
+        await self._plan.open()
+        self._tables = await self._stack.enter_async_context(self._plan.tables())
         return self
 
     async def __aexit__(
@@ -45,25 +45,25 @@ class ResultsFolder:
         await self._stack.__aexit__(kind, error, trace)
 
     async def keep(self, started: Started[Any, Any] | str, results: Answer) -> CollectedArtifacts:
-        """Keeps the results of an analysis and fetches what was asked for besides. Raises no `OchyError`.
+        """Saves the results of an analysis and fetches the other artifacts. Raises no `OchyError`.
 
-        What is there is not fetched again, whatever its clip is called; what could not be had is in `missing`.
+        A file that is already there is not fetched again, whatever its clip is called. `missing` names the artifacts
+        that could not be fetched.
         """
-        collector = ArtifactCollector(self._core, self._keeper.folder, self._keeper.want)
-        return await collector.collect(PaidAnalysis(started=started, results=results))
+        return await self._plan.collect(self._core, PaidAnalysis(started=started, results=results))
 
     async def add(self, record: Mapping[str, Any]) -> None:
-        """Adds a record (see docs/results-schema.md) to the tables; trouble with them is told by `finish`."""
+        """Adds a record (see docs/results-schema.md) to the tables. `finish` reports an error of the tables."""
         await self._opened.add(lambda: record)
 
     async def finish(self) -> None:
-        """Adds all records to the tables of the folder. Raises `OutputError` where that cannot be done."""
-        await self._opened.finish(whole=False)
+        """Adds all records to the tables of the folder. Raises `OutputError` if that fails."""
+        await self._opened.finish(complete=False)
 
     @property
     def _opened(self) -> Tables:
-        if self._tabled is None:
+        if self._tables is None:
             raise InvalidSettings(
-                "The folder is not open; use it inside `async with ochy.results_folder(…) as folder:`."
+                "The folder is not open. Use it inside `async with ochy.results_folder(…) as folder:`."
             )
-        return self._tabled
+        return self._tables
