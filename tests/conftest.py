@@ -1,4 +1,4 @@
-"""What every test has: a canary for the API key that is searched for everywhere, and an emulator."""
+"""Fixtures of every test: an API key that is searched for in every place it must not reach, and an emulator."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support import canary
 from tests.support.canary import API_KEY
 
 CLIP = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 40
-"""Looks like an MP4 to anyone who only looks at the container's signature."""
+"""An MP4 by its container signature only."""
 
 QUICK = Polling(interval=0.05, shortest=0.02, longest=0.5, requests_per_second=1000)
 """For a real socket and an emulator that runs fast."""
@@ -32,7 +32,7 @@ def anyio_backend() -> str:
 
 
 class _Records(logging.Handler):
-    """Every log record as the most talkative formatter would write it."""
+    """Every log record with its arguments, in the most detailed format."""
 
     def __init__(self) -> None:
         super().__init__(level=0)
@@ -45,10 +45,10 @@ class _Records(logging.Handler):
 
 @pytest.fixture(autouse=True)
 def _no_secret_escapes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Generator[None]:
-    """Runs every test with a canary as the API key, and looks for it in all the places it must never reach.
+    """Runs every test with a canary as the API key, and searches for it everywhere.
 
-    Logs at every level, every error that was made (text, chain, pickle, frames), every event, every
-    living object's repr, and every file. What is printed is searched by the report hook below.
+    It searches logs at every level, every error that was made (text, chain, pickle, frames), every event, the repr of
+    every living object, and every file. The report hook below searches what is printed.
     """
     monkeypatch.setenv("OCHY_API_KEY", API_KEY)
     monkeypatch.delenv("OCHY_BASE_URL", raising=False)
@@ -86,7 +86,7 @@ def _no_secret_escapes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Gener
     found += canary.leaks_in_texts("log", records.lines)
     found += canary.leaks_in_texts("event", map(repr, events))
     found += canary.leaks_in_files(tmp_path)
-    if sessions:  # a look at every living object takes a while, and without a session none knows the key
+    if sessions:  # searching every living object takes a while, and without a session none holds the key
         found += canary.leaks_in_objects()
     assert not found, f"a secret escaped into {found}"
 
@@ -103,7 +103,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 class Recorded:
-    """Faults that also remember every request that arrived, the ones that the service never saw too."""
+    """Faults that also record every request, including those that the service never sees."""
 
     def __init__(self, faults: FaultSource | None = None) -> None:
         self.routes: list[str] = []
@@ -115,14 +115,14 @@ class Recorded:
 
 
 def world(**settings: Any) -> EmulatorSettings:
-    """An emulator's world that takes the canary as its key."""
+    """Settings of an emulator that accepts the canary as its key."""
     keys: frozenset[str] = frozenset({API_KEY})
     return EmulatorSettings(api_keys=keys, **settings)
 
 
 @pytest.fixture
 async def emulator() -> AsyncGenerator[Emulator]:
-    """A small Ochy on a real port, fifty times faster than life."""
+    """An emulator on a real port, fifty times faster than real time."""
     async with Emulator(world(), speed=50) as running:
         yield running
 
@@ -135,7 +135,7 @@ async def ochy(emulator: Emulator) -> AsyncGenerator[OchySession]:
 
 
 def real_session(emulator: Emulator, **settings: Any) -> OchySession:
-    """A session over a real socket; quick to retry, quick to look."""
+    """A session over a real socket that retries and polls quickly."""
     given: dict[str, Any] = {
         "polling": QUICK,
         "retry": Retry(first_delay=0.01),
@@ -148,7 +148,7 @@ def real_session(emulator: Emulator, **settings: Any) -> OchySession:
 def direct_session(
     service: Service | EmulatorSettings | None = None, faults: FaultSource | None = None, **settings: Any
 ) -> OchySession:
-    """A session plugged into the emulator without a socket, for virtual time. Chance is always one half."""
+    """A session connected to the emulator without a socket, for virtual time. Jitter is always one half."""
     key = settings.pop("api_key_in_use", API_KEY)
     transport = InProcessTransport(service or world(), faults, api_key=key, latency=0.05)
     given: dict[str, Any] = {"chance": lambda: 0.5, "clock": loop_clock, **settings}
@@ -156,5 +156,5 @@ def direct_session(
 
 
 def loop_clock() -> datetime:
-    """The time of day on the clock of the event loop, the same as the emulator's."""
+    """The time of day on the clock of the event loop, which is also the emulator's."""
     return datetime.fromtimestamp(in_process.loop_clock(), UTC)

@@ -1,4 +1,4 @@
-"""The tree of errors: grouped by what the caller can do, made of plain values, fit to travel."""
+"""The tree of errors: grouped by what the caller can do, made of plain values, picklable."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ FACTS: dict[str, Any] = {
 
 
 def drawn_tree() -> dict[str, str]:
-    """The tree in the module's docstring: class by class, its parent."""
+    """The tree that the module's docstring draws: each class and its parent."""
     parents: dict[str, str] = {}
     above: list[str] = []
     for line in (errors.__doc__ or "").splitlines():
@@ -77,8 +77,8 @@ def test_the_drawing_is_the_tree() -> None:
     assert drawn_tree() == {name: parent.__name__ for name, parent in real.items()}
 
 
-def test_every_class_is_exported_with_a_promise() -> None:
-    """Each error is in `__all__` and says in its first line when it is raised."""
+def test_every_class_is_exported_and_documented() -> None:
+    """Each error is in `__all__` and has a docstring."""
     assert {cls.__name__ for cls in CLASSES} <= set(errors.__all__)
     assert errors.__all__ == sorted(errors.__all__)
     assert not [cls for cls in CLASSES if not cls.__dict__.get("__doc__")]
@@ -86,7 +86,7 @@ def test_every_class_is_exported_with_a_promise() -> None:
 
 @EVERY_CLASS
 def test_an_error_needs_no_facts(cls: type[OchyError]) -> None:
-    """The class and the text are enough to make one; facts that are not known are None."""
+    """A class and a text are enough to make an error; facts that are not known are None."""
     error = cls("what happened")
     assert str(error) == "what happened"
     assert (error.status, error.code, error.route, error.analysis_id) == (None, None, None, None)
@@ -94,7 +94,7 @@ def test_an_error_needs_no_facts(cls: type[OchyError]) -> None:
 
 @EVERY_CLASS
 def test_an_error_survives_pickling(cls: type[OchyError]) -> None:
-    """Every error goes to another process with its text and all its facts."""
+    """Every error reaches another process with its text and all its facts."""
     error = cls("what happened")
     for name, value in FACTS.items():
         setattr(error, name, value)
@@ -117,7 +117,7 @@ def test_an_error_survives_pickling(cls: type[OchyError]) -> None:
         (UnreadableAnswer, set[type[OchyError]]()),
     ],
 )
-def test_errors_are_caught_by_what_can_be_done(group: type[OchyError], members: set[type[OchyError]]) -> None:
+def test_errors_are_grouped_by_what_the_caller_can_do(group: type[OchyError], members: set[type[OchyError]]) -> None:
     """Each class belongs to one group, and is caught with it and with no other."""
     groups = (FixRequest, BuyCredits, FilmAgain, WaitLonger, TryLater, UncertainStart, UnreadableAnswer)
     for cls in {group, *members}:
@@ -135,13 +135,13 @@ def test_errors_are_caught_by_what_can_be_done(group: type[OchyError], members: 
         (DeadlinePassed, TimeoutError),
     ],
 )
-def test_some_errors_are_what_python_calls_them(cls: type[OchyError], builtin: type[Exception]) -> None:
-    """Whoever catches the builtin catches these too."""
+def test_some_errors_are_also_builtin_errors(cls: type[OchyError], builtin: type[Exception]) -> None:
+    """Code that catches the builtin error catches these too."""
     assert issubclass(cls, builtin)
 
 
-def test_all_problems_are_told_in_the_text() -> None:
-    """The text of a refused request lists every problem, and that nothing was charged."""
+def test_the_text_lists_all_problems() -> None:
+    """The text of a refused request lists every problem, and says that nothing was charged."""
     problems = (Problem("height", "must be in meters"), Problem("pace", "must be MM:SS"))
     error = InvalidRequest.of("SideView", problems)
     assert error.problems == problems
@@ -152,8 +152,8 @@ def test_all_problems_are_told_in_the_text() -> None:
     )
 
 
-def test_a_connection_trouble_says_how_far_it_got() -> None:
-    """The phase is a fact beside the others; without one, nothing was sent."""
+def test_a_failed_connection_says_how_far_it_got() -> None:
+    """The phase is a fact beside the others; the default is that nothing was sent."""
     error = ConnectionFailed("cut", phase=Phase.INCOMPLETE, route="POST /analysis/start", attempt=2, analysis_id="a1")
     assert (error.phase, error.route, error.attempt) == (Phase.INCOMPLETE, "POST /analysis/start", 2)
     assert error.analysis_id == "a1"

@@ -1,4 +1,4 @@
-"""Through a proxy: what it sees, what its refusals mean for money, and where its password never is."""
+"""Proxies: what they see, what their refusals mean for credits, and where their password never appears."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ LARGE = CLIP * 100
 
 @pytest.fixture
 def authority() -> trustme.CA:
-    """A certificate authority of our own."""
+    """A certificate authority for the tests."""
     return trustme.CA()
 
 
 def tls(authority: trustme.CA, *names: str) -> ssl.SSLContext:
-    """What a server of these names shows."""
+    """The TLS context of a server with these names."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert(*names).configure_cert(context)
     return context
@@ -48,7 +48,7 @@ def tls(authority: trustme.CA, *names: str) -> ssl.SSLContext:
 
 @pytest.fixture
 def trusting(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
-    """Every connection of the session trusts that authority, as if the machine did."""
+    """Makes every connection of the session trust that authority."""
     context = ssl.create_default_context()
     authority.configure_trust(context)
     monkeypatch.setattr(aiohttp, "TCPConnector", partial(aiohttp.TCPConnector, ssl=context))
@@ -88,18 +88,18 @@ def behind(far: Emulator, proxy: Tunnels, user: str = "", **settings: Any) -> Oc
 
 
 @pytest.mark.anyio
-async def test_an_analysis_goes_through_the_tunnel_and_the_proxy_sees_a_host(far: Emulator, proxy: Tunnels) -> None:
-    """Host and port is all that a proxy is asked for: no path, no key, no clip."""
+async def test_the_proxy_sees_host_and_port_only(far: Emulator, proxy: Tunnels) -> None:
+    """The proxy is asked for host and port: it sees no path, no key and no clip."""
     async with behind(far, proxy) as ochy:
         assert 0 <= (await ochy.analyze(CLIP, SideView())).total_score <= 1
     assert len(far.service.ledger) == 1
-    assert set(proxy.asked) == {f"CONNECT ochy.example:{port_of(far.url)} HTTP/1.1"}
+    assert set(proxy.request_lines) == {f"CONNECT ochy.example:{port_of(far.url)} HTTP/1.1"}
     assert not any(canary.leaks(head) for head in proxy.heads)
 
 
 @pytest.mark.anyio
 async def test_credentials_go_to_the_proxy_and_nowhere_else(far: Emulator, proxy: Tunnels) -> None:
-    """They are decoded from the URL, sent with each CONNECT, and shown by nothing."""
+    """Credentials are decoded from the URL, sent with each CONNECT, and shown nowhere."""
     async with behind(far, proxy, f"runner:{ENCODED}@") as ochy:
         await ochy.get_webhook()
         shown = repr(ochy)
@@ -111,7 +111,7 @@ async def test_credentials_go_to_the_proxy_and_nowhere_else(far: Emulator, proxy
 
 @pytest.mark.anyio
 async def test_the_certificate_must_be_the_hosts_own(authority: trustme.CA, trusting: ssl.SSLContext) -> None:
-    """TLS is checked against the name of the API, not that of the proxy: a proxy that answers itself gets no key."""
+    """TLS is checked against the name of the API, not of the proxy: a proxy that answers itself gets no key."""
     async with (
         Emulator(world(), ssl=tls(authority, "proxy.example", "127.0.0.1")) as other,
         tunnels() as proxy,
@@ -125,7 +125,7 @@ async def test_the_certificate_must_be_the_hosts_own(authority: trustme.CA, trus
 
 @pytest.mark.anyio
 async def test_a_proxy_may_speak_tls_itself(authority: trustme.CA, far: Emulator) -> None:
-    """`https://` proxies hide even the host name, and the credentials, from the network before them."""
+    """An `https://` proxy also hides the host name and the credentials from the network before it."""
     async with tunnels(tls(authority, "127.0.0.1")) as proxy:
         base = f"https://ochy.example:{port_of(far.url)}"
         address = f"https://runner:{ENCODED}@127.0.0.1:{proxy.port}"
@@ -135,8 +135,10 @@ async def test_a_proxy_may_speak_tls_itself(authority: trustme.CA, far: Emulator
 
 
 @pytest.mark.anyio
-async def test_a_lent_session_and_a_proxy_go_together(far: Emulator, proxy: Tunnels, trusting: ssl.SSLContext) -> None:
-    """The lent one brings its pool and its trust, the proxy is ours; what the lent one would itself use is not."""
+async def test_a_borrowed_session_and_a_proxy_work_together(
+    far: Emulator, proxy: Tunnels, trusting: ssl.SSLContext
+) -> None:
+    """The borrowed session's pool and TLS are used with our proxy, and its own proxy settings are not."""
     async with (
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusting), proxy="http://127.0.0.1:9") as http,
         behind(far, proxy, http=http) as ochy,
@@ -147,7 +149,7 @@ async def test_a_lent_session_and_a_proxy_go_together(far: Emulator, proxy: Tunn
 
 @pytest.mark.anyio
 async def test_this_machine_is_reached_directly(emulator: Emulator, proxy: Tunnels) -> None:
-    """An http base URL is loopback, and a proxy would see the key of each request to it: it is not used."""
+    """A loopback base URL may be http, so a proxy would see the key: none is used."""
     async with OchySession(base_url=emulator.url, proxy=f"http://127.0.0.1:{proxy.port}") as ochy:
         await ochy.get_webhook()
         assert "through" not in repr(ochy)
@@ -155,7 +157,7 @@ async def test_this_machine_is_reached_directly(emulator: Emulator, proxy: Tunne
 
 
 class Bucket:
-    """A sink that keeps what comes."""
+    """A sink that stores what arrives."""
 
     def __init__(self) -> None:
         self.content = b""
@@ -169,7 +171,7 @@ class Bucket:
 
 @pytest.mark.anyio
 async def test_stored_files_go_through_the_proxy_too(far: Emulator, proxy: Tunnels) -> None:
-    """Links lead to another host, by a tunnel of its own; the signature is not seen either."""
+    """Links lead to another host, through another tunnel; the proxy does not see the signature either."""
     async with behind(far, proxy) as ochy:
         link = (await ochy.analyze(CLIP, SideView())).output_video
     assert link is not None
@@ -179,16 +181,16 @@ async def test_stored_files_go_through_the_proxy_too(far: Emulator, proxy: Tunne
     await storage.fetch(elsewhere, bucket, {})
     await storage.aclose()
     assert bucket.content
-    assert proxy.asked == [f"CONNECT storage.example:{port_of(link.reveal())} HTTP/1.1"]
+    assert proxy.request_lines == [f"CONNECT storage.example:{port_of(link.reveal())} HTTP/1.1"]
     assert "signature" not in proxy.heads[0]
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n", b"", None])
-async def test_a_stored_file_that_the_proxy_refuses_is_told_without_its_link(
+async def test_an_error_of_the_proxy_for_a_stored_file_does_not_reveal_the_link(
     answer: bytes | None, proxy: Tunnels
 ) -> None:
-    """The proxy is named as the reason, in time, and nothing of the link or the password is."""
+    """The error names the proxy as the reason, in time, and holds nothing of the link or the password."""
     proxy.answer = answer
     secret = Proxy.of(f"http://runner:{ENCODED}@127.0.0.1:{proxy.port}")
     storage = HttpStorage(Limits(connect=0.5, stall=5), secret)
@@ -201,10 +203,10 @@ async def test_a_stored_file_that_the_proxy_refuses_is_told_without_its_link(
 
 
 @pytest.mark.anyio
-async def test_a_batch_through_a_proxy_keeps_its_password_nowhere(
+async def test_a_batch_through_a_proxy_stores_its_password_nowhere(
     far: Emulator, proxy: Tunnels, tmp_path: Path
 ) -> None:
-    """Journal, tables and kept files are searched for it after the test, as everything is."""
+    """Journal, tables and stored files are searched for the password."""
     async with behind(far, proxy, f"runner:{ENCODED}@", preflight="off") as ochy:
         batch = ochy.batch(SideView(), journal=tmp_path / "clips.journal", out=tmp_path / "out", keep=["raw_data"])
         async with batch:
@@ -230,15 +232,16 @@ async def test_a_batch_through_a_proxy_keeps_its_password_nowhere(
     ],
     ids=["407", "502", "a portal", "closed", "garbage", "hangs"],
 )
-@pytest.mark.parametrize("lent", [False, True], ids=["own", "lent"])
+@pytest.mark.parametrize("borrowed", [False, True], ids=["own", "borrowed"])
 async def test_without_a_tunnel_nothing_was_sent(
-    answer: bytes | None, words: str, lent: bool, far: Emulator, proxy: Tunnels, trusting: ssl.SSLContext
+    answer: bytes | None, words: str, borrowed: bool, far: Emulator, proxy: Tunnels, trusting: ssl.SSLContext
 ) -> None:
-    """Whatever a proxy does before the tunnel stands, the start surely did not happen, and says so, in time."""
+    """Whatever a proxy does before the tunnel is established, the start surely did not happen, and the error says so in
+    time."""
     proxy.answer = answer
     async with (
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusting)) as http,
-        behind(far, proxy, f"runner:{ENCODED}@", http=http if lent else None) as ochy,
+        behind(far, proxy, f"runner:{ENCODED}@", http=http if borrowed else None) as ochy,
     ):
         for call in (ochy.start(CLIP, SideView()), ochy.create_subject(name="Ada"), ochy.get_webhook()):
             with pytest.raises(ConnectionFailed, match="nothing was sent") as caught, fail_after(3):
@@ -249,8 +252,8 @@ async def test_without_a_tunnel_nothing_was_sent(
 
 
 @pytest.mark.anyio
-async def test_a_proxy_that_is_not_there_means_not_sent(far: Emulator) -> None:
-    """And the error says that it is the proxy that cannot be reached."""
+async def test_an_unreachable_proxy_means_not_sent(far: Emulator) -> None:
+    """The error says that the proxy cannot be reached."""
     async with behind(far, Tunnels(port=9)) as ochy:
         with pytest.raises(ConnectionFailed, match="no connection to the proxy") as caught:
             await ochy.start(CLIP, SideView())
@@ -259,18 +262,18 @@ async def test_a_proxy_that_is_not_there_means_not_sent(far: Emulator) -> None:
 
 @pytest.mark.anyio
 async def test_a_start_that_had_no_tunnel_is_sent_again(far: Emulator, proxy: Tunnels) -> None:
-    """A proxy that is restarted costs a retry, and no credit."""
-    told: list[Event] = []
+    """A restarted proxy costs a retry, and no credit."""
+    events: list[Event] = []
 
     def recover(event: Event) -> None:
-        told.append(event)
+        events.append(event)
         if isinstance(event, Retried):
             proxy.answer = ESTABLISHED
 
     proxy.answer = b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
     async with behind(far, proxy, retry=Retry(first_delay=0.01), on_event=recover) as ochy:
         await ochy.start(CLIP, SideView())
-    assert [type(each) for each in told].count(Retried) == 1
+    assert [type(each) for each in events].count(Retried) == 1
     assert len(far.service.ledger) == 1
 
 
@@ -286,7 +289,7 @@ async def test_wrong_credentials_are_not_tried_again(far: Emulator, proxy: Tunne
 
 @pytest.mark.anyio
 async def test_a_tunnel_that_is_cut_during_the_upload_is_incomplete(far: Emulator, proxy: Tunnels) -> None:
-    """The usual rule: the body was cut short, so the server cannot have taken it."""
+    """The body was cut short, so the server cannot have accepted it."""
     proxy.up = 300_000
     async with behind(far, proxy) as ochy:
         with pytest.raises(ConnectionFailed) as caught, fail_after(5):
@@ -297,7 +300,7 @@ async def test_a_tunnel_that_is_cut_during_the_upload_is_incomplete(far: Emulato
 
 @pytest.mark.anyio
 async def test_a_tunnel_that_is_cut_after_the_upload_is_uncertain(far: Emulator, proxy: Tunnels) -> None:
-    """The usual rule: the answer is lost, so nothing is sent again."""
+    """The answer is lost, so nothing is sent again."""
     proxy.cut = lambda: len(far.service.ledger) > 0
     async with behind(far, proxy, retry=Retry(first_delay=0.01)) as ochy:
         with pytest.raises(UncertainStart), fail_after(5):
@@ -310,7 +313,7 @@ async def test_a_tunnel_that_is_cut_after_the_upload_is_uncertain(far: Emulator,
 
 
 @pytest.mark.parametrize(
-    ("said", "why"),
+    ("setting", "why"),
     [
         ("socks5://h.example:1080", "SOCKS"),
         ("socks5h://h.example", "SOCKS"),
@@ -323,27 +326,27 @@ async def test_a_tunnel_that_is_cut_after_the_upload_is_uncertain(far: Emulator,
         ("http://h.example #", "no blanks"),
     ],
 )
-def test_a_proxy_that_cannot_be_used_is_refused(said: str, why: str) -> None:
-    """At construction, with what would be right."""
+def test_a_proxy_that_cannot_be_used_is_refused(setting: str, why: str) -> None:
+    """The constructor raises, and says what would be right."""
     with pytest.raises(InvalidSettings, match=why):
-        OchySession(proxy=said)
+        OchySession(proxy=setting)
 
 
 @pytest.mark.parametrize(
-    "said", [f"socks5://runner:{ENCODED}@h.example", f"http://runner:{PROXY_PASSWORD}@h.example", f"//:{ENCODED}@:x"]
+    "setting", [f"socks5://runner:{ENCODED}@h.example", f"http://runner:{PROXY_PASSWORD}@h.example", f"//:{ENCODED}@:x"]
 )
-def test_a_refused_proxy_is_not_shown(said: str) -> None:
-    """Neither text nor frames of the error hold the password, and neither do those of another argument's error."""
+def test_a_refused_proxy_is_not_shown(setting: str) -> None:
+    """Neither text nor frames of the error hold the password, nor do those of an error about another argument."""
     with pytest.raises(InvalidSettings) as caught:
-        OchySession(proxy=said)
+        OchySession(proxy=setting)
     assert canary.leaks_in_error(caught.value) == []
     with pytest.raises(KeyRefused) as other:
-        OchySession("", proxy=said)
+        OchySession("", proxy=setting)
     assert canary.leaks_in_error(other.value) == []
 
 
 def test_a_proxy_is_neither_shown_nor_pickled() -> None:
-    """By repr, by rich, by pickle."""
+    """Neither by repr, nor by rich, nor by pickle."""
     pretty = pytest.importorskip("rich.pretty", reason="needs the extra cli: rich is not installed")
     proxy = Proxy.of(f"http://runner:{ENCODED}@h.example:3128")
     assert not canary.leaks(repr(proxy) + pretty.pretty_repr(proxy) + (proxy.address or ""))
@@ -352,7 +355,7 @@ def test_a_proxy_is_neither_shown_nor_pickled() -> None:
 
 
 def test_the_proxy_comes_from_ochy_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An argument comes before it; `none` turns it off; without either the usual variables are not looked at."""
+    """An argument takes precedence; `none` turns the proxy off; without either, the usual variables are ignored."""
     monkeypatch.setenv("HTTPS_PROXY", "http://usual.example:1")
     assert "through" not in repr(OchySession())
     monkeypatch.setenv("OCHY_PROXY", "http://ours.example:2")
@@ -364,8 +367,8 @@ def test_the_proxy_comes_from_ochy_proxy(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("name", ["ochy-prod.com", ".ochy-prod.com", "partner-api.ochy-prod.com:443", "*"])
-def test_no_proxy_is_heeded_when_the_environment_is_asked(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By name, by domain, by host and port, or for all; for a proxy that was given it says nothing."""
+def test_no_proxy_applies_to_the_proxy_of_the_environment(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NO_PROXY matches by name, domain, host and port, or everything; it does not apply to a proxy that was given."""
     monkeypatch.setenv("HTTPS_PROXY", "http://usual.example:1")
     monkeypatch.setenv("NO_PROXY", name)
     assert "through" not in repr(OchySession(proxy="environment"))
@@ -376,7 +379,7 @@ def test_no_proxy_is_heeded_when_the_environment_is_asked(name: str, monkeypatch
 async def test_netrc_is_never_read(
     far: Emulator, proxy: Tunnels, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """aiohttp's own reading of the environment would send what `~/.netrc` holds for the proxy's host."""
+    """aiohttp's own reading of the environment would send the credentials of `~/.netrc` to the proxy's host."""
     netrc = tmp_path_factory.mktemp("home") / "netrc"
     netrc.write_text(f"machine 127.0.0.1 login runner password {PROXY_PASSWORD}\n")
     netrc.chmod(0o600)
@@ -391,7 +394,7 @@ async def test_netrc_is_never_read(
     assert not any("authorization" in head.lower() for head in proxy.heads)
 
 
-def test_a_transport_takes_no_proxy() -> None:
+def test_a_transport_with_a_proxy_is_refused() -> None:
     """A transport replaces the network, so a proxy beside it would silently not be used."""
     with pytest.raises(InvalidSettings, match="cannot use a proxy"):
         OchySession(transport=InProcessTransport(), proxy="http://h.example")

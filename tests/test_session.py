@@ -43,8 +43,8 @@ from tests.support.canary import leaks_in_error
 
 
 @pytest.mark.anyio
-async def test_a_side_view_is_analysed(ochy: OchySession) -> None:
-    """The README's first example: typed results, links that hide themselves, nothing unexpected."""
+async def test_a_side_view_is_analyzed(ochy: OchySession) -> None:
+    """The README's first example: typed results, links with a masked repr, no drift."""
     results = await ochy.analyze(CLIP, SideView(height=1.75, weight=68))
     assert 0 <= results.total_score <= 1
     assert results.foot.foot_strike_pattern in ("rearfoot", "midfoot", "forefoot")
@@ -56,7 +56,7 @@ async def test_a_side_view_is_analysed(ochy: OchySession) -> None:
 
 @pytest.mark.anyio
 async def test_calculated_data_of_both_views(ochy: OchySession) -> None:
-    """The classes follow the view that was asked for; pace comes from the speed."""
+    """The classes follow the requested view; the pace is computed from the speed."""
     side = await ochy.start(CLIP, SideView())
     back = await ochy.start(CLIP, BackView())
     await ochy.wait(side)
@@ -74,7 +74,7 @@ async def test_calculated_data_of_both_views(ochy: OchySession) -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("landmarks", ["xy", "pair", "xyz_score"])
 async def test_landmarks_come_as_columns(landmarks: str) -> None:
-    """Raw data in any of the likely shapes gives one array per coordinate."""
+    """Raw data in any of the likely shapes becomes one array per coordinate."""
     shapes = ResponseShapes(landmarks=landmarks)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     async with Emulator(world(shapes=shapes), speed=50) as emulator, real_session(emulator) as ochy:
         started = await ochy.start(CLIP, SideView())
@@ -90,7 +90,7 @@ async def test_landmarks_come_as_columns(landmarks: str) -> None:
 
 @pytest.mark.anyio
 async def test_data_before_success_is_not_ready(emulator: Emulator, ochy: OchySession) -> None:
-    """Calculated and raw data of an analysis that goes on raise NotReady with its id."""
+    """Calculated and raw data of a running analysis raise NotReady with its id."""
     started = await ochy.start(CLIP, SideView())
     for ask in (ochy.calculated_data, ochy.raw_data):
         with pytest.raises(NotReady) as caught:
@@ -99,8 +99,8 @@ async def test_data_before_success_is_not_ready(emulator: Emulator, ochy: OchySe
 
 
 @pytest.mark.anyio
-async def test_checking_looks_once(ochy: OchySession) -> None:
-    """`check` shows a state; with a bare id the view is told by the answer's keys."""
+async def test_status_polls_once(ochy: OchySession) -> None:
+    """`status` returns a state; for a bare id the view is inferred from the keys of the answer."""
     started = await ochy.start(CLIP, BackView(full_body=False))
     assert (await ochy.status(started)).status in (Status.PENDING, Status.ANALYZING)
     await ochy.wait(started)
@@ -109,8 +109,8 @@ async def test_checking_looks_once(ochy: OchySession) -> None:
 
 
 @pytest.mark.anyio
-async def test_the_life_of_a_subject(ochy: OchySession) -> None:
-    """Created, read, listed, changed in part, deleted, gone."""
+async def test_a_subject_is_created_read_changed_and_deleted(ochy: OchySession) -> None:
+    """A subject is created, read, listed, changed in part and deleted; then it is not found."""
     subject_id = (await ochy.create_subject(name="Ada", email="ada@example.com", height=1.7, weight=60)).subject_id
     await ochy.update_subject(subject_id, weight=61.5)
     subject = await ochy.get_subject(subject_id)
@@ -126,7 +126,7 @@ async def test_the_life_of_a_subject(ochy: OchySession) -> None:
 @pytest.mark.parametrize("lists", ["bare", "analyses", "data"])
 @pytest.mark.parametrize("items", ["objects", "strings"])
 async def test_lists_are_read_in_every_likely_shape(lists: str, items: str) -> None:
-    """Bare or wrapped, objects or ids: the ids come out."""
+    """The ids are found in bare and wrapped lists, of objects and of ids."""
     shapes = ResponseShapes(lists=lists, items=items, subject_items=items)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     async with Emulator(world(shapes=shapes), speed=50) as emulator, real_session(emulator) as ochy:
         subject_id = (await ochy.create_subject(name="Ada")).subject_id
@@ -138,7 +138,7 @@ async def test_lists_are_read_in_every_likely_shape(lists: str, items: str) -> N
 
 @pytest.mark.anyio
 async def test_the_webhook_is_stored_and_read(ochy: OchySession) -> None:
-    """None is stored at first; what is configured comes back."""
+    """At first there is no webhook; a configured one is returned."""
     assert not (await ochy.get_webhook()).stored
     stored = await ochy.configure_webhook("https://hooks.example.com/ochy", enabled=True)
     assert (stored.url, stored.enabled) == ("https://hooks.example.com/ochy", True)
@@ -160,8 +160,8 @@ async def test_exercises_belong_to_search_keys(ochy: OchySession) -> None:
 
 
 @pytest.mark.anyio
-async def test_the_escape_hatch_sends_anything(ochy: OchySession) -> None:
-    """Any request gives its untouched JSON, a failed analysis included, and the same errors."""
+async def test_request_sends_any_request(ochy: OchySession) -> None:
+    """Any request returns its untouched JSON, also of a failed analysis, and raises the same errors."""
     started = await ochy.start(CLIP, SideView())
     body = await ochy.request("GET", f"/analysis/{started.analysis_id}/results")
     assert body["video_id"] == started.analysis_id
@@ -177,8 +177,8 @@ async def test_the_escape_hatch_sends_anything(ochy: OchySession) -> None:
 
 
 @pytest.mark.anyio
-async def test_the_escape_hatch_is_no_hole_in_the_wall(ochy: OchySession) -> None:
-    """What could end up in another request, or show the key, is refused before anything is sent."""
+async def test_request_refuses_what_could_leak_the_key(ochy: OchySession) -> None:
+    """What could change the request or expose the key is refused before anything is sent."""
     smuggled: Any = "GET\r\nX-Smuggled: 1"
     with pytest.raises(InvalidRequest, match="method: must be one of"):
         await ochy.request(smuggled, "/webhook")
@@ -190,8 +190,8 @@ async def test_the_escape_hatch_is_no_hole_in_the_wall(ochy: OchySession) -> Non
 
 
 @pytest.mark.anyio
-async def test_new_keys_everywhere_are_kept_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    """Unknown keys parse, stay reachable, and each is listed and logged once, without its value."""
+async def test_new_keys_stay_readable_and_are_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Unknown keys stay readable, and each is listed and logged once, without its value."""
     shapes = ResponseShapes(extra_keys=True, foot_strike_pattern="tiptoe")
     async with Emulator(world(shapes=shapes), speed=50) as emulator, real_session(emulator) as ochy:
         await ochy.analyze(CLIP, SideView())
@@ -211,35 +211,36 @@ async def test_new_keys_everywhere_are_kept_and_told_once(caplog: pytest.LogCapt
     [Respond(408), Respond(500), Respond(503), RetryAfter("1"), RetryAfter("garbage"), DisconnectBefore()],
     ids=["408", "500", "503", "429", "429 with garbage", "cut"],
 )
-def test_a_question_is_repeated_until_it_is_answered(fault: Respond) -> None:
-    """A GET survives trouble on its way, up to the attempts of the retry policy."""
+def test_a_get_is_repeated_until_it_is_answered(fault: Respond) -> None:
+    """A GET survives failures, up to the attempts of the retry policy."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         faults = Recorded(FaultPlan([FaultRule("GET /webhook", fault, times=4)]))
         async with direct_session(faults=faults) as ochy:
             assert not (await ochy.get_webhook()).stored
         assert len(faults.routes) == 5
 
-    in_virtual_time(story())
+    in_virtual_time(scenario())
 
 
 def test_attempts_end_with_the_last_error() -> None:
-    """When all attempts are spent, the error says which attempt it was."""
+    """When all attempts are spent, the error has the number of the last attempt."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         faults = Recorded(FaultPlan([FaultRule("*", Respond(503), times=100)]))
         async with direct_session(faults=faults, retry=Retry(attempts=3)) as ochy:
             with pytest.raises(ServerError) as caught:
                 await ochy.get_webhook()
         assert (caught.value.attempt, len(faults.routes)) == (3, 3)
 
-    in_virtual_time(story())
+    in_virtual_time(scenario())
 
 
-def test_an_outage_is_not_multiplied() -> None:
-    """All calls of a session draw on one budget of retries: a hundred calls make a hundred requests and few more."""
+def test_all_calls_share_one_retry_budget() -> None:
+    """All calls of a session share one retry budget: in an outage, a hundred calls make little more than a hundred
+    requests."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         faults = Recorded(FaultPlan([FaultRule("*", Respond(503), times=10_000)]))
         async with direct_session(faults=faults, retry=Retry(budget=10)) as ochy:
             for _ in range(100):
@@ -247,13 +248,13 @@ def test_an_outage_is_not_multiplied() -> None:
                     await ochy.get_webhook()
         assert len(faults.routes) == 110
 
-    in_virtual_time(story())
+    in_virtual_time(scenario())
 
 
 def test_a_creation_is_repeated_only_if_it_surely_did_not_happen() -> None:
-    """A subject is not created twice: a 503 or a cut ends it, a 429 does not."""
+    """A subject is not created twice: a 503 or a cut ends the call, a 429 does not."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         for fault, sent in ((Respond(503), 1), (DisconnectBefore(), 1), (RetryAfter("1"), 2)):
             faults = Recorded(FaultPlan([FaultRule("POST /subjects", fault)]))
             async with direct_session(faults=faults) as ochy:
@@ -261,13 +262,13 @@ def test_a_creation_is_repeated_only_if_it_surely_did_not_happen() -> None:
                     await ochy.create_subject(name="Ada")
             assert len(faults.routes) == sent
 
-    in_virtual_time(story())
+    in_virtual_time(scenario())
 
 
-def test_a_long_retry_after_is_no_sleep() -> None:
-    """A demand of two hours is the caller's to hear, at once."""
+def test_a_long_retry_after_is_not_slept_through() -> None:
+    """If the server asks for two hours, the call raises at once."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with direct_session(faults=FaultPlan([FaultRule("*", RetryAfter("7200"))])) as ochy:
             began = anyio.current_time()
             with pytest.raises(RateLimited) as caught:
@@ -275,26 +276,26 @@ def test_a_long_retry_after_is_no_sleep() -> None:
             assert anyio.current_time() - began < 1
         assert caught.value.retry_after == 7200
 
-    in_virtual_time(story())
+    in_virtual_time(scenario())
 
 
 def test_a_call_ends_with_its_deadline() -> None:
-    """However long an answer takes, the call ends when it should."""
+    """However long an answer takes, the call ends with its deadline."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with direct_session(faults=FaultPlan([FaultRule("*", Delay(60))]), limits=Limits(call=20)) as ochy:
             began = anyio.current_time()
             with pytest.raises(DeadlinePassed):
                 await ochy.get_webhook()
             assert anyio.current_time() - began == pytest.approx(20)
 
-    in_virtual_time(story())
+    in_virtual_time(scenario())
 
 
 def test_a_retry_beyond_the_deadline_is_not_waited_for() -> None:
-    """Where the next attempt would come too late, the last error is told at once instead of a mere time-out."""
+    """If the next attempt would come after the deadline, the last error is raised at once instead of a time-out."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         retry = Retry(attempts=20, first_delay=60, longest_delay=60)
         faults = FaultPlan([FaultRule("*", Respond(503), times=100)])
         async with direct_session(faults=faults, retry=retry, limits=Limits(call=20)) as ochy:
@@ -303,7 +304,7 @@ def test_a_retry_beyond_the_deadline_is_not_waited_for() -> None:
                 await ochy.get_webhook()
             assert anyio.current_time() - began < 1
 
-    in_virtual_time(story())
+    in_virtual_time(scenario())
 
 
 @pytest.mark.parametrize(
@@ -312,21 +313,21 @@ def test_a_retry_beyond_the_deadline_is_not_waited_for() -> None:
     ids=["empty", "html", "nan", "deep", "a text", "wrong type", "no utf-8"],
 )
 def test_an_answer_that_makes_no_sense_is_unreadable(body: bytes) -> None:
-    """The error names route and status and shows an outline without values."""
+    """The error names route and status, and shows the structure of the answer without values."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with direct_session(faults=FaultPlan([FaultRule("*", ReplaceBody(body))])) as ochy:
             with pytest.raises(UnreadableAnswer, match="GET /subjects: HTTP 200") as caught:
                 await ochy.list_subjects()
         assert caught.value.excerpt
 
-    in_virtual_time(story())
+    in_virtual_time(scenario())
 
 
 def test_results_that_cannot_be_read_show_no_link() -> None:
-    """The frames of the error hold neither the signed URLs of the answer nor its measures."""
+    """The frames of the error hold neither the signed URLs nor the measurements of the answer."""
 
-    async def story() -> UnreadableAnswer:
+    async def scenario() -> UnreadableAnswer:
         async with direct_session() as ochy:
             started = await ochy.start(CLIP, SideView())
             await ochy.wait(started)
@@ -334,15 +335,15 @@ def test_results_that_cannot_be_read_show_no_link() -> None:
                 await ochy.status(Started.of(started.analysis_id, BackView))
         return caught.value
 
-    assert not leaks_in_error(in_virtual_time(story()))
+    assert not leaks_in_error(in_virtual_time(scenario()))
 
 
 @pytest.mark.anyio
-async def test_a_refusal_tells_the_servers_words_but_no_health_data() -> None:
-    """The vendor's validation answer is shown with place and message; what was sent is not repeated."""
-    said = b'{"detail": [{"loc": ["body", "weight"], "msg": "too heavy", "input": 812.5, "ctx": {"x": 812.5}}]}'
+async def test_a_refusal_shows_the_servers_text_but_no_health_data() -> None:
+    """The vendor's validation error is shown with its place and message; the sent values are not repeated."""
+    body = b'{"detail": [{"loc": ["body", "weight"], "msg": "too heavy", "input": 812.5, "ctx": {"x": 812.5}}]}'
     async with (
-        Emulator(world(), FaultPlan([FaultRule("*", Respond(422, said))])) as emulator,
+        Emulator(world(), FaultPlan([FaultRule("*", Respond(422, body))])) as emulator,
         real_session(emulator) as ochy,
     ):
         with pytest.raises(RequestRefused, match=r"body\.weight: too heavy") as caught:
@@ -353,15 +354,15 @@ async def test_a_refusal_tells_the_servers_words_but_no_health_data() -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("timeout", [0, -1, math.nan, "10", True])
 async def test_a_timeout_is_a_positive_number(ochy: OchySession, timeout: Any) -> None:
-    """Nonsense is told as such, and not as an analysis that goes on."""
+    """An invalid timeout raises InvalidRequest, and not WaitTimeout."""
     with pytest.raises(InvalidRequest, match="timeout"):
         await ochy.wait("a1b2c3d4", timeout=timeout)
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("what", [None, 7, b"a1b2c3d4"])
-async def test_only_what_was_started_can_be_asked_for(ochy: OchySession, what: Any) -> None:
-    """Neither None nor bytes are an analysis."""
+async def test_only_a_started_analysis_or_an_id_is_accepted(ochy: OchySession, what: Any) -> None:
+    """Neither None nor bytes identify an analysis."""
     for ask in (ochy.wait, ochy.status, ochy.calculated_data, ochy.raw_data):
         with pytest.raises(InvalidRequest, match="what `start` returned"):
             await ask(what)
@@ -369,15 +370,15 @@ async def test_only_what_was_started_can_be_asked_for(ochy: OchySession, what: A
 
 @pytest.mark.anyio
 async def test_a_session_belongs_to_one_running_loop(ochy: OchySession) -> None:
-    """A second thread with a loop of its own is told to make its own session."""
+    """A session that a second event loop uses raises: each thread needs its own session."""
     await ochy.get_webhook()
     with pytest.raises(InvalidSettings, match="another event loop"):
         await anyio.to_thread.run_sync(_elsewhere, ochy)
 
 
 @pytest.mark.anyio
-async def test_a_session_is_used_inside_its_block(ochy: OchySession) -> None:
-    """Before and after its block a session refuses to work, and says how to use it."""
+async def test_a_session_works_inside_its_block_only(ochy: OchySession) -> None:
+    """Before and after its block a session raises, and says how to use it."""
     session = OchySession()
     with pytest.raises(InvalidSettings, match="async with"):
         await session.get_webhook()
@@ -395,14 +396,14 @@ def _elsewhere(ochy: OchySession) -> None:
 
 
 @pytest.mark.anyio
-async def test_reading_raw_data_gives_the_others_their_turns() -> None:
-    """Ten seconds at 240 frames a second are read in many slices: whoever else wants to run does so in between."""
-    turns: list[float] = []
+async def test_reading_raw_data_does_not_block_other_tasks() -> None:
+    """Ten seconds at 240 frames per second are read in many slices, and other tasks run in between."""
+    moments: list[float] = []
     spans: list[tuple[float, float]] = []
 
     async def others() -> None:
         while True:
-            turns.append(anyio.current_time())
+            moments.append(anyio.current_time())
             await checkpoint()
 
     settings = world(analysis_seconds=(0.0, 0.0), queue_seconds=0.0, frames_per_second=240, default_video_seconds=10)
@@ -416,4 +417,4 @@ async def test_reading_raw_data_gives_the_others_their_turns() -> None:
             tasks.cancel_scope.cancel()
             assert len(landmarks.frame_numbers) == 2_400
     ((before, done),) = spans
-    assert sum(before < moment < done for moment in turns) > 30
+    assert sum(before < moment < done for moment in moments) > 30

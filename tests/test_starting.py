@@ -1,4 +1,4 @@
-"""Starting an analysis: what is sent again, what never is, and what is left when nobody knows."""
+"""Starting an analysis: which starts are sent again, which never are, and what an uncertain start leaves."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ from tests.support.canary import API_KEY, leaks_in_error
 
 
 def on_start(fault: Fault, times: int = 1) -> Recorded:
-    """The first `times` starts meet a fault; every request is remembered."""
+    """The first `times` starts meet a fault. Every request is recorded."""
     return Recorded(FaultPlan([FaultRule(str(START), fault, times=times)]))
 
 
 def starts(faults: Recorded) -> int:
-    """How many POSTs of a start arrived."""
+    """The number of start requests that arrived."""
     return faults.routes.count(str(START))
 
 
@@ -94,7 +94,7 @@ UNCERTAIN: list[tuple[str, Fault]] = [
 @pytest.mark.anyio
 @pytest.mark.parametrize("fault", [pytest.param(fault, id=name) for name, fault in UNCERTAIN])
 async def test_a_start_that_may_have_been_charged_is_sent_once(fault: Fault) -> None:
-    """On any doubt there is exactly one POST, and an UncertainStart that names clip, window and subject."""
+    """It is sent once and raises an UncertainStart with clip, time window and subject."""
     events: list[Event] = []
     faults = on_start(fault, times=5)
     async with Emulator(world(), faults, speed=50) as emulator, real_session(emulator, on_event=events.append) as ochy:
@@ -123,8 +123,8 @@ async def test_a_start_that_may_have_been_charged_is_sent_once(fault: Fault) -> 
         pytest.param(RetryAfter("0"), id="429"),
     ],
 )
-async def test_a_start_that_surely_did_not_happen_is_sent_again_whole(fault: Fault) -> None:
-    """A start that was cut short or turned away for its rate is tried anew with the whole body, and charged once."""
+async def test_a_start_that_surely_did_not_happen_is_sent_again_completely(fault: Fault) -> None:
+    """A start that was cut short or rate-limited is sent again with the complete body, and charged once."""
     content = CLIP * 2_500  # larger than all that the network buffers take at once
     events: list[Event] = []
     faults = on_start(fault, times=2)
@@ -141,15 +141,15 @@ async def test_a_start_that_surely_did_not_happen_is_sent_again_whole(fault: Fau
 
 
 def digest(content: bytes) -> str:
-    """The hex digest by which the emulator's ledger knows a clip."""
+    """The hex digest that identifies a clip in the emulator's ledger."""
     from hashlib import sha256
 
     return sha256(content).hexdigest()
 
 
 @pytest.mark.anyio
-async def test_a_server_that_is_not_there_is_tried_until_the_attempts_are_spent() -> None:
-    """Without a connection nothing was sent: the error says so and the start may be repeated."""
+async def test_an_unreachable_server_is_retried_until_the_attempts_are_spent() -> None:
+    """Without a connection nothing was sent: the error says so, and the start is repeated."""
     events: list[Event] = []
     retry = Retry(attempts=3, first_delay=0.01)
     async with OchySession(base_url="http://127.0.0.1:9", retry=retry, on_event=events.append) as ochy:
@@ -174,8 +174,8 @@ REFUSED: list[tuple[str, Fault, type[OchyError]]] = [
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(("fault", "error"), [pytest.param(f, e, id=name) for name, f, e in REFUSED])
-async def test_a_refused_start_is_told_by_its_reason_and_not_repeated(fault: Fault, error: type[OchyError]) -> None:
-    """A documented refusal is an error of its own class after a single POST."""
+async def test_a_refused_start_has_its_own_error_and_is_not_repeated(fault: Fault, error: type[OchyError]) -> None:
+    """A documented refusal raises an error of its own class after a single request."""
     faults = on_start(fault, times=5)
     async with Emulator(world(), faults) as emulator, real_session(emulator) as ochy:
         with pytest.raises(error) as caught:
@@ -186,8 +186,8 @@ async def test_a_refused_start_is_told_by_its_reason_and_not_repeated(fault: Fau
 
 
 @pytest.mark.anyio
-async def test_a_long_retry_after_is_an_error_at_once() -> None:
-    """A server that asks for two hours gets no sleep: the error carries what it asked for."""
+async def test_a_long_retry_after_raises_at_once() -> None:
+    """If the server asks for two hours, the library does not sleep: the error carries the requested pause."""
     faults = on_start(RetryAfter("7200"))
     async with Emulator(world(), faults) as emulator, real_session(emulator) as ochy:
         with pytest.raises(RateLimited) as caught, anyio.fail_after(5):
@@ -197,8 +197,8 @@ async def test_a_long_retry_after_is_an_error_at_once() -> None:
 
 
 @pytest.mark.anyio
-async def test_an_answer_before_the_body_is_whole_stops_the_upload() -> None:
-    """A 503 that comes while the body is still on its way proves that the start did not happen."""
+async def test_an_answer_before_the_body_is_complete_stops_the_upload() -> None:
+    """A 503 that arrives while the body is still being sent proves that the start did not happen."""
     content = CLIP * 800
     faults = on_start(Respond(503, early=True))
     async with Emulator(world(), faults) as emulator, real_session(emulator) as ochy:
@@ -208,9 +208,9 @@ async def test_an_answer_before_the_body_is_whole_stops_the_upload() -> None:
 
 
 def test_a_start_without_an_answer_is_uncertain_at_the_deadline() -> None:
-    """When the deadline passes after the last byte, nobody knows: it is not sent again."""
+    """A start whose deadline passes after the last byte is uncertain, and is not sent again."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         service = Service(world())
         faults = on_start(Delay(10_000, after=True))
         async with direct_session(service, faults, limits=Limits(call=30)) as ochy:
@@ -220,13 +220,13 @@ def test_a_start_without_an_answer_is_uncertain_at_the_deadline() -> None:
             assert 30 <= anyio.current_time() - before < 32
         assert starts(faults) == 1
 
-    in_virtual_time(story())
+    in_virtual_time(scenario())
 
 
-def test_a_start_that_never_left_ends_within_its_deadline() -> None:
-    """When time runs out while nothing was sent, the error is the harmless one."""
+def test_a_start_that_was_never_sent_fails_within_its_deadline() -> None:
+    """If the deadline passes before anything was sent, the error says that nothing was sent."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with direct_session(
             faults=on_start(RefuseConnection(), times=100),
             limits=Limits(call=5),
@@ -236,12 +236,12 @@ def test_a_start_that_never_left_ends_within_its_deadline() -> None:
                 await ochy.start(CLIP, SideView())
         assert caught.value.phase is Phase.NOT_SENT
 
-    in_virtual_time(story())
+    in_virtual_time(scenario())
 
 
 @pytest.mark.anyio
-async def test_every_field_arrives_as_it_was_asked(emulator: Emulator, ochy: OchySession) -> None:
-    """The server sees the vendor's spelling of every option, the safe name and the exact bytes."""
+async def test_every_field_arrives_as_requested(emulator: Emulator, ochy: OchySession) -> None:
+    """The server receives the vendor's name of every option, the safe file name and the exact bytes."""
     subject = await ochy.create_subject(name="A runner")
     request = BackView(
         height=1.82,
@@ -261,15 +261,15 @@ async def test_every_field_arrives_as_it_was_asked(emulator: Emulator, ochy: Och
 
 
 @pytest.mark.anyio
-async def test_a_request_that_is_none_is_refused_before_anything_is_sent(ochy: OchySession) -> None:
-    """Passing the class instead of a request is a mistake that costs nothing."""
+async def test_a_value_that_is_not_a_request_is_refused_before_anything_is_sent(ochy: OchySession) -> None:
+    """Passing the class instead of a request costs nothing."""
     with pytest.raises(InvalidRequest):
         await ochy.start(CLIP, SideView)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.anyio
 async def test_a_stream_that_can_be_opened_again_is_sent_again() -> None:
-    """A clip made of a function survives a broken upload; a bare stream says that it cannot."""
+    """A clip made of a function survives an interrupted upload; a bare stream raises that it cannot be sent again."""
 
     async def stream() -> AsyncIterator[bytes]:
         for start in range(0, len(content), 100_000):
@@ -293,10 +293,10 @@ async def test_a_stream_that_can_be_opened_again_is_sent_again() -> None:
 @pytest.mark.parametrize(
     "fault", [LookupError("unplugged"), OSError(5, "unplugged"), TimeoutError("unplugged")], ids=repr
 )
-async def test_what_the_callers_stream_raises_is_what_the_caller_gets(
+async def test_an_error_of_the_callers_stream_reaches_the_caller_unchanged(
     emulator: Emulator, ochy: OchySession, fault: Exception
 ) -> None:
-    """A fault of the caller's own stream comes back as it is, without frames that know the URL; nothing is charged."""
+    """The error has no frames that hold the URL, and nothing is charged."""
 
     async def stream() -> AsyncIterator[bytes]:
         yield CLIP
@@ -311,8 +311,8 @@ async def test_what_the_callers_stream_raises_is_what_the_caller_gets(
 
 
 @pytest.mark.anyio
-async def test_a_fault_after_the_last_byte_is_uncertain(emulator: Emulator) -> None:
-    """Whatever goes wrong on our own side once the clip was handed over, the start may have been charged."""
+async def test_an_error_after_the_last_byte_is_uncertain(emulator: Emulator) -> None:
+    """If the client fails after the complete clip was sent, the start may have been charged."""
     events: list[Event] = []
 
     async def chunks() -> AsyncGenerator[bytes]:
@@ -328,7 +328,7 @@ async def test_a_fault_after_the_last_byte_is_uncertain(emulator: Emulator) -> N
 @pytest.mark.anyio
 @pytest.mark.parametrize("opened", [False, True], ids=["path", "open file"])
 async def test_memory_does_not_grow_with_the_clip(emulator: Emulator, tmp_path: Path, opened: bool) -> None:
-    """The largest clip there is goes through in chunks: a fraction of it is ever held, the server's side included."""
+    """The largest allowed clip is sent in chunks: client and emulator together hold a fraction of it."""
     path = tmp_path / "long.mp4"
     path.write_bytes(CLIP + bytes(MAX_BYTES - len(CLIP)))
     with path.open("rb") as file:
@@ -345,7 +345,7 @@ async def test_memory_does_not_grow_with_the_clip(emulator: Emulator, tmp_path: 
 
 @pytest.mark.anyio
 async def test_one_open_file_serves_many_starts_at_once(emulator: Emulator, ochy: OchySession, tmp_path: Path) -> None:
-    """Each start reads its own bytes, and the caller's position in the file stays where it is."""
+    """Each start reads its own bytes, and the caller's position in the file does not change."""
     path = tmp_path / "runner.mp4"
     path.write_bytes(CLIP + os.urandom(1_500_000))
     with path.open("rb") as file:
@@ -357,8 +357,8 @@ async def test_one_open_file_serves_many_starts_at_once(emulator: Emulator, ochy
 
 
 @pytest.mark.anyio
-async def test_a_clip_that_cannot_be_read_is_told_as_such(emulator: Emulator, ochy: OchySession) -> None:
-    """A file that is closed, or a disk that fails, in the middle is an error of ours; nothing is charged."""
+async def test_a_clip_that_cannot_be_read_raises_a_library_error(emulator: Emulator, ochy: OchySession) -> None:
+    """A file that is closed, or a disk that fails, during the upload raises an OchyError; nothing is charged."""
     file = BytesIO(CLIP * 2_500)
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:
@@ -374,8 +374,8 @@ async def test_a_clip_that_cannot_be_read_is_told_as_such(emulator: Emulator, oc
 
 
 @pytest.mark.anyio
-async def test_a_session_that_was_left_starts_nothing_more() -> None:
-    """A start that is still waiting for its next attempt when the block ends is not sent any more."""
+async def test_a_closed_session_starts_nothing() -> None:
+    """A start that waits for its next attempt when the block ends is not sent."""
     faults = on_start(RetryAfter("1"))
     async with Emulator(world(), faults) as emulator, anyio.create_task_group() as tasks:
 
@@ -390,10 +390,10 @@ async def test_a_session_that_was_left_starts_nothing_more() -> None:
     assert starts(faults) == 1
 
 
-def test_an_odd_id_can_be_collected() -> None:
-    """Ids are opaque: whatever the server gives is what it is asked for."""
+def test_an_unusual_id_can_be_collected() -> None:
+    """Ids are opaque: the library requests results with exactly the id that the server gave."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         faults = Recorded(FaultPlan([FaultRule(str(START), RespondAfter(202, b'{"video_id": "2024/ab c"}'))]))
         async with direct_session(faults=faults) as ochy:
             started = await ochy.start(CLIP, SideView())
@@ -401,13 +401,13 @@ def test_an_odd_id_can_be_collected() -> None:
                 await ochy.status(started)
         assert caught.value.analysis_id == started.analysis_id == "2024/ab c"
 
-    in_virtual_time(story())
+    in_virtual_time(scenario())
 
 
 def test_an_uncertain_start_is_looked_up_and_adopted_only_on_request() -> None:
     """A charged start whose answer was lost is found by its subject, adopted, and waited for."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         service = Service(world())
         async with direct_session(service) as ochy:
             subject = (await ochy.create_subject(name="lane 1")).subject_id
@@ -425,12 +425,12 @@ def test_an_uncertain_start_is_looked_up_and_adopted_only_on_request() -> None:
         assert results.analysis_id == service.ledger[1].analysis_id
         assert len(service.ledger) == 2
 
-    in_virtual_time(story())
+    in_virtual_time(scenario())
 
 
 @pytest.mark.anyio
-async def test_a_started_analysis_is_picked_up_by_another_process(emulator: Emulator, ochy: OchySession) -> None:
-    """What `start` returns goes through JSON, without a secret in it, and is waited for by another session."""
+async def test_another_process_can_wait_for_a_started_analysis(emulator: Emulator, ochy: OchySession) -> None:
+    """The value that `start` returns survives JSON, holds no secret, and another session waits for it."""
     text = (await ochy.start(CLIP, BackView())).to_json()
     assert API_KEY not in text
     async with real_session(emulator) as other:
@@ -438,39 +438,39 @@ async def test_a_started_analysis_is_picked_up_by_another_process(emulator: Emul
     assert type(results).__name__ == "BackViewResults"
 
 
-def test_a_start_that_is_cancelled_after_its_last_byte_is_told() -> None:
-    """Whoever cancels a start loses its answer, so an event tells what a lookup needs."""
+def test_a_start_that_is_cancelled_after_its_last_byte_emits_an_event() -> None:
+    """A cancelled start raises no UncertainStart, so an event carries what a lookup needs."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         events: list[Event] = []
         service = Service(world())
         async with direct_session(service, on_start(Delay(60, after=True)), on_event=events.append) as ochy:
             with anyio.move_on_after(10):
                 await ochy.start(CLIP, SideView(), label="lane 1")
-            (told,) = [event for event in events if isinstance(event, StartUncertain)]
-            assert told.clip == "lane 1"
-            found = await ochy.reconcile(told.start)
+            (uncertain,) = [event for event in events if isinstance(event, StartUncertain)]
+            assert uncertain.clip == "lane 1"
+            found = await ochy.reconcile(uncertain.start)
         assert [each.analysis_id for each in found.candidates] == [service.ledger[0].analysis_id]
 
-    in_virtual_time(story())
+    in_virtual_time(scenario())
 
 
-def test_an_accepted_start_gives_a_retry_back() -> None:
-    """Starts earn like other calls: each of two is sent again after a 429, on a budget for one."""
+def test_an_accepted_start_earns_a_retry() -> None:
+    """Starts earn retries like other calls: two starts are each sent again after a 429, on a budget for one."""
     faults = Recorded(FaultPlan([FaultRule(str(START), RetryAfter("1"), occurrence=number) for number in (1, 3)]))
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with direct_session(None, faults, retry=Retry(budget=1, earned=1)) as ochy:
             await ochy.start(CLIP, SideView())
             await ochy.start(CLIP, SideView())
 
-    in_virtual_time(story())
+    in_virtual_time(scenario())
     assert starts(faults) == 4
 
 
 @frozen
 class EarlyHead:
-    """An answer begins before the clip was read, and its body trickles for minutes."""
+    """An answer begins before the clip was read, and its body arrives over minutes."""
 
     status: int = 202
 
@@ -481,8 +481,8 @@ class EarlyHead:
 
 
 @pytest.mark.anyio
-async def test_an_early_success_is_uncertain_for_who_cancels_it() -> None:
-    """Only the head of a 202 has come, and the clip was not whole: who cancels then is told of the doubt."""
+async def test_a_start_that_is_cancelled_after_an_early_success_is_uncertain() -> None:
+    """Only the head of a 202 has arrived, and the clip was not sent completely: a cancellation emits StartUncertain."""
     events: list[Event] = []
     faults = on_start(EarlyHead())
     async with Emulator(world(), faults) as emulator, real_session(emulator, on_event=events.append) as ochy:
@@ -494,10 +494,10 @@ async def test_an_early_success_is_uncertain_for_who_cancels_it() -> None:
 
 @pytest.mark.parametrize("cancelled", [True, False], ids=["cancelled", "deadline"])
 def test_an_early_success_is_not_bought_again(cancelled: bool) -> None:
-    """Whether the batch is left or the start runs into its deadline: the next run looks it up and sends nothing."""
+    """Whether the batch is left or the start reaches its deadline, the next run looks it up and sends nothing."""
     journal, faults, service = MemoryJournal(), on_start(EarlyHead()), Service(world())
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with direct_session(service, faults, limits=Limits(call=30)) as ochy:
             async with ochy.batch(SideView(), journal=journal) as batch:
                 with anyio.move_on_after(10 if cancelled else 1_000):
@@ -505,29 +505,29 @@ def test_an_early_success_is_not_bought_again(cancelled: bool) -> None:
             async with ochy.batch(SideView(), journal=journal) as batch:
                 assert [type(outcome) async for outcome in batch.run([CLIP])] == [Uncertain]
 
-    in_virtual_time(story())
+    in_virtual_time(scenario())
     assert starts(faults) == 1
 
 
-@pytest.mark.parametrize(("status", "doubts"), [(199, 0), (200, 1), (299, 1), (300, 0)])
-def test_only_a_success_that_comes_early_is_a_doubt(status: int, doubts: int) -> None:
-    """The head of any other answer, before the clip was whole, leaves the start as it was: not happened."""
+@pytest.mark.parametrize(("status", "uncertain_starts"), [(199, 0), (200, 1), (299, 1), (300, 0)])
+def test_only_an_early_success_is_uncertain(status: int, uncertain_starts: int) -> None:
+    """The head of any other answer, before the clip was sent completely, means that the start did not happen."""
     events: list[Event] = []
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with direct_session(None, on_start(EarlyHead(status)), on_event=events.append) as ochy:
             with anyio.move_on_after(10):
                 await ochy.start(CLIP, SideView())
 
-    in_virtual_time(story())
-    assert [type(event) for event in events].count(StartUncertain) == doubts
+    in_virtual_time(scenario())
+    assert [type(event) for event in events].count(StartUncertain) == uncertain_starts
 
 
 @pytest.mark.anyio
 async def test_a_failing_listener_does_not_harm_a_paid_analysis(
     emulator: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What an event listener raises is logged; the start goes on."""
+    """An error of an event listener is logged, and the start continues."""
 
     def broken(event: Event) -> None:
         raise asyncio.CancelledError if isinstance(event, AnalysisStarted) else ZeroDivisionError
@@ -548,7 +548,7 @@ async def test_a_failing_listener_does_not_harm_a_paid_analysis(
     ],
     ids=["failed", "500", "409"],
 )
-async def test_an_error_that_names_an_analysis_is_uncertain_and_passes_its_id_on(fault: Fault) -> None:
+async def test_an_error_answer_with_an_analysis_id_is_uncertain(fault: Fault) -> None:
     """Whatever the status says, an analysis seems to exist: its id is in the error."""
     faults = on_start(fault)
     async with Emulator(world(), faults) as emulator, real_session(emulator) as ochy:

@@ -1,4 +1,4 @@
-"""The way to the storage host: what a signed URL leads to, and nothing of ours to whoever listens there."""
+"""The storage host: fetching files behind signed URLs, without revealing anything of ours."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ETAG = '"0123456789abcdef"'
 
 @define
 class Bucket:
-    """A sink that keeps all in memory."""
+    """A sink that stores everything in memory."""
 
     offset: int = 0
     etag: str | None = None
@@ -49,13 +49,13 @@ class Bucket:
     part: FileRange | None = None
     content: bytearray = field(factory=bytearray)
     pieces: int = 0
-    trouble: Exception | None = None
+    error: Exception | None = None
 
     async def begin(self, head: ResponseHead) -> None:
         self.head = head
         self.part = file_range(head, self.offset, self.etag, self.most)
-        if self.trouble is not None:
-            raise self.trouble
+        if self.error is not None:
+            raise self.error
 
     async def take(self, piece: bytes) -> None:
         self.content += piece
@@ -69,13 +69,13 @@ async def fetched(storage: Storage, url: SignedUrl, bucket: Bucket | None = None
 
 
 def on_storage(fault: Fault, times: int = 1) -> Recorded:
-    """A storage that meets a fault; every request is remembered."""
+    """The storage meets a fault. Every request is recorded."""
     return Recorded(FaultPlan([FaultRule(STORED, fault, times=times)]))
 
 
 @pytest.fixture
 async def video(emulator: Emulator, ochy: OchySession) -> SignedUrl:
-    """The link to the annotated video of a fresh analysis."""
+    """The link to the annotated video of a new analysis."""
     return link_of(await ochy.analyze(sample_clip(1, size=300), SideView()))
 
 
@@ -150,8 +150,8 @@ anyio_test = pytest.mark.anyio
 
 
 @anyio_test
-async def test_a_file_comes_whole_and_without_the_key(storage: HttpStorage, video: SignedUrl) -> None:
-    """The storage refuses a link with any other parameter than its own: so the key was not among them."""
+async def test_a_file_is_fetched_completely_and_without_the_key(storage: HttpStorage, video: SignedUrl) -> None:
+    """The storage refuses a link with any parameter besides its own, so the key was not among them."""
     bucket = await fetched(storage, video)
     assert bucket.part is not None
     assert bucket.part.total == len(bucket.content)
@@ -159,20 +159,20 @@ async def test_a_file_comes_whole_and_without_the_key(storage: HttpStorage, vide
 
 
 @anyio_test
-async def test_the_rest_is_asked_for_by_range(storage: HttpStorage, video: SignedUrl) -> None:
-    """With If-Range: as long as it is the same file the rest comes, else all of it."""
-    whole = await fetched(storage, video)
-    assert whole.part is not None
-    rest = await fetched(storage, video, Bucket(offset=1000, etag=whole.part.etag))
-    assert rest.content == whole.content[1000:]
+async def test_the_rest_is_requested_by_range(storage: HttpStorage, video: SignedUrl) -> None:
+    """With If-Range the storage sends the rest of the same file, or all of another one."""
+    complete = await fetched(storage, video)
+    assert complete.part is not None
+    rest = await fetched(storage, video, Bucket(offset=1000, etag=complete.part.etag))
+    assert rest.content == complete.content[1000:]
     other = await fetched(storage, video, Bucket(offset=1000, etag='"another"'))
-    assert other.part == whole.part
-    assert other.content == whole.content
+    assert other.part == complete.part
+    assert other.content == complete.content
 
 
 @anyio_test
 async def test_a_redirect_is_not_followed(emulator: Emulator, storage: HttpStorage, video: SignedUrl) -> None:
-    """Whoever it leads to would learn the link."""
+    """The target of a redirect would learn the link."""
     emulator.faults = faults = on_storage(Redirect(f"{emulator.url}/elsewhere?signature=x"))
     with pytest.raises(UnreadableAnswer, match="redirect"):
         await fetched(storage, video)
@@ -180,8 +180,10 @@ async def test_a_redirect_is_not_followed(emulator: Emulator, storage: HttpStora
 
 
 @anyio_test
-async def test_a_cut_tells_nothing_of_the_link(emulator: Emulator, storage: HttpStorage, video: SignedUrl) -> None:
-    """What came was handed over; the error holds no frame that knows the URL."""
+async def test_an_interrupted_transfer_does_not_reveal_the_link(
+    emulator: Emulator, storage: HttpStorage, video: SignedUrl
+) -> None:
+    """The sink gets what arrived; the error holds no frame that holds the URL."""
     emulator.faults = on_storage(Cut(20_000, rate=200_000))
     bucket = Bucket()
     with pytest.raises(ConnectionFailed, match="Run again") as caught:
@@ -192,7 +194,7 @@ async def test_a_cut_tells_nothing_of_the_link(emulator: Emulator, storage: Http
 
 @define
 class Cut:
-    """A file that trickles and then breaks off."""
+    """The file arrives slowly, then the connection breaks."""
 
     keep: int
     rate: float
@@ -202,12 +204,14 @@ class Cut:
 
 
 @anyio_test
-@pytest.mark.parametrize("trouble", [OSError("disk"), RequestRefused("no")], ids=repr)
-async def test_what_the_sink_raises_comes_as_it_is(storage: HttpStorage, video: SignedUrl, trouble: Exception) -> None:
-    """Without the frames of the network that it went through."""
-    with pytest.raises(type(trouble)) as caught:
-        await fetched(storage, video, Bucket(trouble=trouble))
-    assert caught.value is trouble
+@pytest.mark.parametrize("error", [OSError("disk"), RequestRefused("no")], ids=repr)
+async def test_an_error_of_the_sink_is_raised_unchanged(
+    storage: HttpStorage, video: SignedUrl, error: Exception
+) -> None:
+    """The error has no frames of the network code that it passed through."""
+    with pytest.raises(type(error)) as caught:
+        await fetched(storage, video, Bucket(error=error))
+    assert caught.value is error
     names: list[str] = []
     step = caught.value.__traceback__
     while step is not None:
@@ -217,8 +221,8 @@ async def test_what_the_sink_raises_comes_as_it_is(storage: HttpStorage, video: 
 
 
 @anyio_test
-async def test_it_may_be_cancelled_anywhere(emulator: Emulator, storage: HttpStorage, video: SignedUrl) -> None:
-    """Nothing of it goes on, and the next transfer is served."""
+async def test_a_transfer_can_be_cancelled_anywhere(emulator: Emulator, storage: HttpStorage, video: SignedUrl) -> None:
+    """Nothing continues, and the next transfer works."""
     emulator.faults = on_storage(Throttle(1000))
     with move_on_after(0.1) as scope:
         await fetched(storage, video)
@@ -227,8 +231,8 @@ async def test_it_may_be_cancelled_anywhere(emulator: Emulator, storage: HttpSto
 
 
 @anyio_test
-async def test_silence_ends(emulator: Emulator, video: SignedUrl) -> None:
-    """A storage from which nothing comes is given up after `Limits.stall`."""
+async def test_a_silent_storage_is_given_up(emulator: Emulator, video: SignedUrl) -> None:
+    """A storage that sends nothing is given up after `Limits.stall`."""
     emulator.faults = on_storage(Throttle(1, side="answer"))
     impatient = HttpStorage(Limits(stall=0.1), loopback=True)
     with pytest.raises(ConnectionFailed, match="no data moved"):
@@ -249,8 +253,8 @@ LINKS = (
 
 @anyio_test
 @pytest.mark.parametrize("link", LINKS)
-async def test_links_that_are_not_asked(storage: HttpStorage, link: str) -> None:
-    """Only https, and http on loopback: anybody on the way could read a link otherwise."""
+async def test_links_that_are_not_https_are_refused(storage: HttpStorage, link: str) -> None:
+    """Only https, and http on loopback: otherwise anybody on the network could read a link."""
     with pytest.raises(UnreadableAnswer, match="not https, or leads to this machine"):
         await fetched(storage, SignedUrl(link + SIGNED))
 
@@ -258,8 +262,8 @@ async def test_links_that_are_not_asked(storage: HttpStorage, link: str) -> None
 @anyio_test
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "127.9.9.9"])
 @pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_a_server_elsewhere_leads_to_nothing_on_this_machine(scheme: str, host: str) -> None:
-    """Its links could else make the library ask whatever runs here."""
+async def test_links_of_a_remote_server_to_this_machine_are_refused(scheme: str, host: str) -> None:
+    """Otherwise a server could make the library send requests to whatever runs here."""
     files = HttpStorage(Limits())
     with pytest.raises(UnreadableAnswer, match="not https, or leads to this machine"):
         await fetched(files, SignedUrl(f"{scheme}://{host}:1/x{SIGNED}"))
@@ -268,8 +272,8 @@ async def test_a_server_elsewhere_leads_to_nothing_on_this_machine(scheme: str, 
 
 @anyio_test
 @pytest.mark.parametrize(("base_url", "asked"), [("https://h.example", False), ("http://127.0.0.1:1", True)])
-async def test_a_session_asks_this_machine_where_the_api_is_on_it(base_url: str, asked: bool, tmp_path: Path) -> None:
-    """The emulator's links lead here, and so does nobody else's."""
+async def test_links_to_this_machine_work_if_the_api_is_here(base_url: str, asked: bool, tmp_path: Path) -> None:
+    """The emulator's links lead to this machine; a remote API's links to it are refused."""
     error = ConnectionFailed if asked else UnreadableAnswer
     async with OchySession(base_url=base_url, retry=Retry(attempts=1)) as ochy:
         with pytest.raises(error):
@@ -278,7 +282,7 @@ async def test_a_session_asks_this_machine_where_the_api_is_on_it(base_url: str,
 
 @anyio_test
 async def test_no_trace_sees_a_link(monkeypatch: pytest.MonkeyPatch, storage: HttpStorage, video: SignedUrl) -> None:
-    """Instrumentation that adds itself to every new client is taken off again."""
+    """Traces that instrumentation adds to every new client are removed."""
     seen: list[str] = []
     trace = aiohttp.TraceConfig()
 
@@ -308,17 +312,17 @@ async def direct(service: Service, faults: Recorded | None = None, bucket: Bucke
 
 
 def test_the_emulator_serves_files_without_a_socket() -> None:
-    """In virtual time, whole or by range."""
+    """In virtual time, completely or by range."""
     service = Service(world())
-    whole = in_virtual_time(direct(service))
-    assert whole.part is not None
-    assert whole.pieces > 1
-    rest = in_virtual_time(direct(service, bucket=Bucket(offset=7, etag=whole.part.etag)))
-    assert rest.content == whole.content[7:]
+    complete = in_virtual_time(direct(service))
+    assert complete.part is not None
+    assert complete.pieces > 1
+    rest = in_virtual_time(direct(service, bucket=Bucket(offset=7, etag=complete.part.etag)))
+    assert rest.content == complete.content[7:]
 
 
-def test_its_storage_breaks_when_told() -> None:
-    """The same faults as on a port."""
+def test_the_in_process_storage_has_the_same_faults() -> None:
+    """The faults are the same as over a socket."""
     bucket = Bucket()
     with pytest.raises(ConnectionFailed, match="broke"):
         in_virtual_time(direct(Service(world()), on_storage(Cut(9000, rate=100)), bucket))
@@ -328,7 +332,7 @@ def test_its_storage_breaks_when_told() -> None:
 
 
 def test_the_session_closes_its_storage() -> None:
-    """Also where the transport fails to close."""
+    """It does so even if closing the transport fails."""
     closed: list[str] = []
 
     class Files(InProcessStorage):
@@ -339,11 +343,11 @@ def test_the_session_closes_its_storage() -> None:
         async def aclose(self) -> None:
             raise RuntimeError("cannot")
 
-    async def story() -> None:
+    async def scenario() -> None:
         service = Service(world())
         async with OchySession(transport=Broken(service), storage=Files(service)):
             pass
 
     with pytest.raises(RuntimeError, match="cannot"):
-        in_virtual_time(story())
+        in_virtual_time(scenario())
     assert closed == ["files"]

@@ -1,4 +1,4 @@
-"""The wire: where the key enters, where every error turns into ours, and what a hostile server can do."""
+"""The transport: where the key is added, how errors are translated, and what a hostile server can do."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ from tests.support.canary import API_KEY
 
 
 class Peer:
-    """A server's end of a connection, which takes no more than it reads."""
+    """A server's end of a connection. It buffers no more than it reads."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -83,7 +83,7 @@ Answering = Callable[[Peer], Awaitable[None]]
 
 @asynccontextmanager
 async def raw_server(answer: Answering, kind: type[Peer] = Peer) -> AsyncGenerator[str]:
-    """A server that reads some of a request and then does as told; gives its base URL."""
+    """A server that reads some of a request and then calls `answer`; yields its base URL."""
     serving: list[asyncio.Task[None]] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -109,7 +109,7 @@ async def raw_server(answer: Answering, kind: type[Peer] = Peer) -> AsyncGenerat
 
 
 def once(base_url: str, *, stall: float = 5, call: float = 10, answer_bytes: int = 8_000_000) -> OchySession:
-    """A session that asks once and gives up soon."""
+    """A session that makes one attempt and gives up soon."""
     limits = Limits(stall=stall, call=call, answer_bytes=answer_bytes)
     return OchySession(base_url=base_url, retry=Retry(attempts=1), limits=limits)
 
@@ -134,7 +134,7 @@ def once(base_url: str, *, stall: float = 5, call: float = 10, answer_bytes: int
     ],
 )
 def test_a_base_url_that_could_leak_the_key_is_refused(url: str, why: str) -> None:
-    """The key is in every URL, so it goes over https only, or stays on this machine."""
+    """The key is in every URL, so requests use https, or stay on this machine."""
     with pytest.raises(InvalidSettings, match=why):
         OchySession(base_url=url)
 
@@ -151,8 +151,8 @@ def test_a_base_url_may_be_https_or_loopback(url: str) -> None:
     ("key", "why"),
     [("", "no API key"), ("two words-long", "blank"), ("line\nbreak-long", "blank"), ("tiny", "too short")],
 )
-def test_what_cannot_be_a_key_is_refused_without_showing_it(key: str, why: str) -> None:
-    """A missing or broken key is told at once, by a message that does not repeat it."""
+def test_an_invalid_key_is_refused_without_showing_it(key: str, why: str) -> None:
+    """A missing or invalid key raises at once, with a text that does not repeat it."""
     with pytest.raises(KeyRefused, match=why) as caught:
         OchySession(key)
     assert not key or key not in str(caught.value)
@@ -170,7 +170,7 @@ def _frames(error: BaseException) -> list[FrameType]:
 
 
 def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without OCHY_API_KEY and without an argument there is no session."""
+    """Without OCHY_API_KEY and without an argument no session can be made."""
     monkeypatch.delenv("OCHY_API_KEY")
     with pytest.raises(KeyRefused, match="OCHY_API_KEY"):
         OchySession()
@@ -181,7 +181,7 @@ def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.anyio
 async def test_redirects_are_never_followed() -> None:
-    """A redirect is an error, and the host it points to never hears of the key."""
+    """A redirect is an error, and its target never receives the key."""
     elsewhere = Recorded()
     async with Emulator(world(), elsewhere) as other:
         script = FaultPlan([FaultRule("*", Redirect(f"{other.url}/webhook", status=307), times=10)])
@@ -194,7 +194,7 @@ async def test_redirects_are_never_followed() -> None:
 
 @pytest.mark.anyio
 async def test_a_borrowed_session_lends_its_connections_and_nothing_else(emulator: Emulator) -> None:
-    """Its traces, cookies and headers would see the key; it stays open, for it is not ours."""
+    """Its traces, cookies and headers would see the key. It stays open: the caller owns it."""
     seen: list[str] = []
     async with aiohttp.ClientSession(trace_configs=[_trace(seen)], headers={"X-Mine": "1"}) as http:
         async with OchySession(base_url=emulator.url, http=http) as ochy:
@@ -210,7 +210,7 @@ async def test_a_borrowed_session_lends_its_connections_and_nothing_else(emulato
 async def test_instrumentation_of_every_session_does_not_see_the_key(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Tracing libraries add themselves to each new aiohttp session; ours drops them."""
+    """Tracing libraries add themselves to each new aiohttp session; the library removes them."""
     seen: list[str] = []
     make = aiohttp.ClientSession.__init__
 
@@ -230,7 +230,7 @@ async def _see(seen: list[str], request: aiohttp.ClientRequest, handler: aiohttp
 
 @pytest.mark.anyio
 async def test_middlewares_do_not_see_the_key(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither those of a lent session, nor those that are put into every session."""
+    """Neither those of a borrowed session, nor those that are put into every session."""
     seen: list[str] = []
     make = aiohttp.ClientSession.__init__
 
@@ -239,8 +239,8 @@ async def test_middlewares_do_not_see_the_key(emulator: Emulator, monkeypatch: p
 
     monkeypatch.setattr(aiohttp.ClientSession, "__init__", instrumented)
     async with aiohttp.ClientSession() as http:
-        for lent in (http, None):
-            async with OchySession(base_url=emulator.url, http=lent) as ochy:
+        for borrowed in (http, None):
+            async with OchySession(base_url=emulator.url, http=borrowed) as ochy:
                 await ochy.get_webhook()
                 await ochy.start(CLIP, SideView())
         assert seen == []
@@ -249,10 +249,10 @@ async def test_middlewares_do_not_see_the_key(emulator: Emulator, monkeypatch: p
 
 
 @pytest.mark.anyio
-async def test_what_is_put_over_the_client_later_does_not_see_the_key(
+async def test_methods_patched_after_import_do_not_see_the_key(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A tool that replaces how aiohttp asks, as some do to record or measure."""
+    """Some recording and measuring tools replace aiohttp's request methods."""
     seen: list[str] = []
     for name in ("_request", "request", "get"):
         usual = getattr(aiohttp.ClientSession, name)
@@ -297,15 +297,15 @@ print(seen)
 
 
 @pytest.mark.anyio
-async def test_what_was_put_over_the_client_before_does_not_see_the_key(emulator: Emulator) -> None:
-    """Instrumentation is usually imported first; it wraps the method, or puts a class over the client."""
+async def test_methods_patched_before_import_do_not_see_the_key(emulator: Emulator) -> None:
+    """Instrumentation is usually imported first; it wraps the method, or replaces the client class."""
     command = [sys.executable, "-W", "ignore", "-c", BEFORE, emulator.url]
     done = await anyio.run_process(command, check=False)
     assert done.stdout.decode().splitlines() == ["KeyRefused", "[]"], done.stderr.decode()
 
 
-def test_another_kind_of_loop_is_told_as_such() -> None:
-    """Under trio the first line says which loops there are; nothing is left open."""
+def test_another_kind_of_loop_is_refused() -> None:
+    """Under trio the first line says which loops are supported; nothing is left open."""
     entering = OchySession().__aenter__()
     with pytest.raises(InvalidSettings, match=r"^OchySession runs on asyncio's event loops \(uvloop's too\)"):
         entering.send(None)
@@ -314,8 +314,8 @@ def test_another_kind_of_loop_is_told_as_such() -> None:
 def _trace(seen: list[str]) -> aiohttp.TraceConfig:
     trace = aiohttp.TraceConfig()
 
-    async def see(_session: Any, _context: Any, told: Any) -> None:
-        seen.append(f"{getattr(told, 'url', '')} {told!r}")
+    async def see(_session: Any, _context: Any, requests: Any) -> None:
+        seen.append(f"{getattr(requests, 'url', '')} {requests!r}")
 
     for signal in (
         trace.on_request_start,
@@ -328,12 +328,12 @@ def _trace(seen: list[str]) -> aiohttp.TraceConfig:
 
 
 @pytest.mark.anyio
-async def test_a_server_that_echoes_the_key_does_not_spread_it() -> None:
-    """Wherever the key comes back in an answer, it is blanked before anyone reads it."""
+async def test_an_echoed_key_is_redacted() -> None:
+    """Wherever an answer contains the key, it is replaced before anyone reads it."""
     escaped = API_KEY.replace("/", "\\/").replace("+", "\\u002B")
-    said = f'{{"detail": "no {API_KEY}, {escaped}, https://h/?apiKey=canary-key-4f1d9c%2f7e%2B2"}}'.encode()
+    body = f'{{"detail": "no {API_KEY}, {escaped}, https://h/?apiKey=canary-key-4f1d9c%2f7e%2B2"}}'.encode()
     for status in (403, 418, 500):
-        script = FaultPlan([FaultRule("*", Respond(status, said), times=10)])
+        script = FaultPlan([FaultRule("*", Respond(status, body), times=10)])
         async with Emulator(world(), script) as emulator, once(emulator.url) as ochy:
             with pytest.raises(OchyError) as caught:
                 await ochy.get_webhook()
@@ -342,31 +342,31 @@ async def test_a_server_that_echoes_the_key_does_not_spread_it() -> None:
 
 @pytest.mark.anyio
 async def test_a_long_answer_is_searched_for_the_key_in_slices() -> None:
-    """Ten seconds of raw data at 240 frames per second are megabytes: others get their turns meanwhile."""
-    answer, turns = b'{"x": 0.8444218515250481, "link": "a%2Fb"}' * 200_000, 0
+    """Ten seconds of raw data at 240 frames per second are megabytes: other tasks run during the search."""
+    answer, iterations = b'{"x": 0.8444218515250481, "link": "a%2Fb"}' * 200_000, 0
 
     async def others() -> None:
-        nonlocal turns
+        nonlocal iterations
         while True:
-            turns += 1
+            iterations += 1
             await anyio.lowlevel.checkpoint()
 
     async with anyio.create_task_group() as group:
         group.start_soon(others)
         assert await ApiKey(API_KEY).redact(answer) == answer
         group.cancel_scope.cancel()
-    assert turns > len(answer) / 500_000
+    assert iterations > len(answer) / 500_000
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("spelt", [API_KEY, API_KEY.replace("/", "\\/"), "canary-key-4f1d9c%2f7e%2B2"])
 async def test_the_key_is_found_across_the_edge_of_a_slice(spelt: str) -> None:
-    """Wherever the key stands in a long answer, nothing of it is left."""
+    """Wherever the key is in a long answer, nothing of it remains."""
     for before in range(SCAN_BYTES - len(spelt), SCAN_BYTES + 1):
         assert await ApiKey(API_KEY).redact(b"." * before + spelt.encode() + b".") == b"." * before + b"[key]."
 
 
-TROUBLES = [
+FAULTS = [
     pytest.param(DisconnectBefore(), id="cut before"),
     pytest.param(DisconnectAfter(), id="cut after"),
     pytest.param(TruncateBody(5), id="truncated"),
@@ -375,9 +375,9 @@ TROUBLES = [
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("fault", TROUBLES)
-async def test_no_error_carries_anothers_error(fault: Any) -> None:
-    """Errors of aiohttp know the URL: ours have no cause, no context, and no frame of aiohttp."""
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_no_error_carries_an_error_of_aiohttp(fault: Any) -> None:
+    """Errors of aiohttp hold the URL: ours have no cause, no context, and no frame of aiohttp."""
     async with Emulator(world(), FaultPlan([FaultRule("*", fault, times=10)])) as emulator, once(emulator.url) as ochy:
         for call in (ochy.get_webhook(), ochy.start(CLIP, SideView()), ochy.wait("a1b2c3d4", timeout=0.2)):
             with pytest.raises(OchyError) as caught:
@@ -401,7 +401,7 @@ def test_printers_that_go_by_fields_show_no_secret() -> None:
 
 @pytest.mark.anyio
 async def test_a_cancelled_call_carries_no_url(emulator: Emulator) -> None:
-    """A cancellation goes through aiohttp's frames, which know the URL; they are cut off."""
+    """A cancellation passes through aiohttp's frames, which hold the URL; they are removed."""
     emulator.faults = FaultPlan([FaultRule("*", Delay(60))])
     seen: list[BaseException] = []
     async with once(emulator.url) as ochy:
@@ -417,7 +417,7 @@ async def test_a_cancelled_call_carries_no_url(emulator: Emulator) -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
 async def test_an_interrupted_call_carries_no_url(emulator: Emulator, kind: type[BaseException]) -> None:
-    """A signal may strike in the midst of aiohttp: what it raises goes on, without the frames that know the URL."""
+    """A signal may arrive inside of aiohttp: its exception is raised without the frames that hold the URL."""
 
     class Struck(aiohttp.TCPConnector):
         async def connect(self, *_: Any, **__: Any) -> Any:
@@ -434,8 +434,8 @@ async def test_an_interrupted_call_carries_no_url(emulator: Emulator, kind: type
 
 
 @pytest.mark.anyio
-async def test_a_refused_connection_was_never_sent() -> None:
-    """The error says so, and how far the request got."""
+async def test_a_refused_connection_means_not_sent() -> None:
+    """The error says that nothing was sent."""
     async with once("http://127.0.0.1:9") as ochy:
         with pytest.raises(ConnectionFailed, match="no connection could be made") as caught:
             await ochy.get_webhook()
@@ -444,7 +444,7 @@ async def test_a_refused_connection_was_never_sent() -> None:
 
 @pytest.fixture
 def authority() -> trustme.CA:
-    """A certificate authority of our own."""
+    """A certificate authority for the tests."""
     return trustme.CA()
 
 
@@ -455,8 +455,8 @@ def _server_tls(authority: trustme.CA) -> ssl.SSLContext:
 
 
 @pytest.mark.anyio
-async def test_a_certificate_that_nobody_vouches_for_is_refused(authority: trustme.CA) -> None:
-    """TLS is checked before anything is sent, the key least of all."""
+async def test_an_untrusted_certificate_is_refused(authority: trustme.CA) -> None:
+    """TLS is verified before anything is sent, above all the key."""
     async with Emulator(world(), ssl=_server_tls(authority)) as emulator, once(emulator.url) as ochy:
         with pytest.raises(ConnectionFailed, match="certificate") as caught:
             await ochy.start(CLIP, SideView())
@@ -464,8 +464,8 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(authority: trust
 
 
 @pytest.mark.anyio
-async def test_a_lent_session_brings_its_own_trust(authority: trustme.CA) -> None:
-    """A company's own certificate authority is used by lending a session that trusts it."""
+async def test_a_borrowed_session_uses_its_own_tls_context(authority: trustme.CA) -> None:
+    """A company's own certificate authority works with a borrowed session that trusts it."""
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
     async with (
@@ -477,8 +477,8 @@ async def test_a_lent_session_brings_its_own_trust(authority: trustme.CA) -> Non
 
 
 @pytest.mark.anyio
-async def test_a_closed_lent_session_is_told_as_such(emulator: Emulator) -> None:
-    """Closing the lent session early is a mistake with a message, not a riddle."""
+async def test_a_closed_borrowed_session_is_refused(emulator: Emulator) -> None:
+    """The error says that the borrowed session is closed."""
     http = aiohttp.ClientSession()
     await http.close()
     async with OchySession(base_url=emulator.url, http=http) as ochy:
@@ -512,7 +512,7 @@ async def _bomb(stream: Peer) -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("answer", [_endless, _declared, _bomb], ids=["endless", "declared", "gzip bomb"])
 async def test_a_gigabyte_is_refused_in_bounded_memory(answer: Answering) -> None:
-    """However large an answer is, only its cap is ever held, counted after decompression."""
+    """However large an answer is, only its maximum size is held, counted after decompression."""
     async with raw_server(answer) as url, once(url, answer_bytes=1_000_000) as ochy:
         tracemalloc.start()
         try:
@@ -544,17 +544,17 @@ async def _empty_members(stream: Peer) -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    ("answer", "turns"),
+    ("answer", "iterations"),
     [
-        pytest.param(_endless, 32_000_000 / (256 * 1024), id="endless: a turn for each read of the socket"),
-        pytest.param(_bomb, 32_000_000 / PIECE, id="gzip bomb: a turn for each piece that it becomes"),
-        pytest.param(_bomb_in_crumbs, 32_000_000 / PIECE, id="gzip bomb in crumbs: the same"),
-        pytest.param(_crumbs, 1_000_000 / MAX_JOINED_CHUNKS, id="crumbs: a turn for so many chunks"),
-        pytest.param(_empty_members, 20_000, id="empty members: a turn for each"),
+        pytest.param(_endless, 32_000_000 / (256 * 1024), id="endless: one for each read of the socket"),
+        pytest.param(_bomb, 32_000_000 / PIECE, id="gzip bomb: one for each decompressed piece"),
+        pytest.param(_bomb_in_crumbs, 32_000_000 / PIECE, id="gzip bomb in small chunks: the same"),
+        pytest.param(_crumbs, 1_000_000 / MAX_JOINED_CHUNKS, id="small chunks: one for each group that is joined"),
+        pytest.param(_empty_members, 20_000, id="empty members: one for each"),
     ],
 )
-async def test_the_loop_turns_with_every_piece_of_an_answer(answer: Answering, turns: float) -> None:
-    """Whatever a server sends, and however it is packed, others get their turns while it is read."""
+async def test_other_tasks_run_between_the_pieces_of_an_answer(answer: Answering, iterations: float) -> None:
+    """Whatever a server sends, and however it is compressed, other tasks run while it is read."""
     passed, last = 0, Limits(answer_bytes=32_000_000, stall=5, call=60)
 
     async def others() -> None:
@@ -572,12 +572,12 @@ async def test_the_loop_turns_with_every_piece_of_an_answer(answer: Answering, t
         with pytest.raises(UnreadableAnswer):
             await ochy.get_webhook()
         tasks.cancel_scope.cancel()
-    assert passed >= turns
+    assert passed >= iterations
 
 
 @pytest.mark.anyio
-async def test_answers_are_asked_for_in_encodings_that_can_be_stopped() -> None:
-    """A package for another encoding, installed by chance, changes nothing: none is asked for, none is read."""
+async def test_only_encodings_with_bounded_decompression_are_requested() -> None:
+    """An installed package for another encoding changes nothing: the encoding is neither requested nor read."""
     heads: list[bytes] = []
 
     async def brotli(stream: Peer) -> None:
@@ -596,8 +596,8 @@ async def test_answers_are_asked_for_in_encodings_that_can_be_stopped() -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("pack", [gzip.compress, zlib.compress])
-async def test_a_packed_answer_is_read(pack: Callable[[bytes], bytes]) -> None:
-    """Servers and proxies before them may pack what they send."""
+async def test_a_compressed_answer_is_read(pack: Callable[[bytes], bytes]) -> None:
+    """Servers, and proxies in front of them, may compress answers."""
     packed = pack(b'{"url": "https://h.example/", "enabled": true}')
     how = b"gzip" if pack is gzip.compress else b"deflate"
 
@@ -611,17 +611,17 @@ async def test_a_packed_answer_is_read(pack: Callable[[bytes], bytes]) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_broken_answer_has_the_status_that_it_came_with() -> None:
-    """Also where nothing else of it can be used."""
+async def test_the_error_of_a_truncated_answer_has_its_status() -> None:
+    """The status is in the error even if nothing else of the answer is usable."""
     async with (
         Emulator(world(), FaultPlan([FaultRule("*", TruncateBody(5), times=9)])) as emulator,
         once(emulator.url) as ochy,
     ):
-        with pytest.raises(ConnectionFailed, match="cut short") as looked:
+        with pytest.raises(ConnectionFailed, match="cut short") as polled:
             await ochy.get_webhook()
         with pytest.raises(UncertainStart) as started:
             await ochy.start(CLIP, SideView())
-    assert (looked.value.status, started.value.status) == (200, 202)
+    assert (polled.value.status, started.value.status) == (200, 202)
 
 
 async def _garbage(stream: Peer) -> None:
@@ -655,7 +655,7 @@ async def _half_a_head(stream: Peer) -> None:
     ids=["garbage", "drip", "silence", "half a head"],
 )
 async def test_a_server_that_does_not_speak_http_ends_the_call(answer: Answering, error: type[OchyError]) -> None:
-    """Whatever a server does, the call ends in time with an error of ours."""
+    """Whatever a server does, the call ends in time with an OchyError."""
     async with raw_server(answer) as url, once(url, stall=0.5, call=1.5) as ochy:
         with pytest.raises(error), anyio.fail_after(5):
             await ochy.get_webhook()
@@ -663,7 +663,7 @@ async def test_a_server_that_does_not_speak_http_ends_the_call(answer: Answering
 
 @pytest.mark.anyio
 async def test_a_server_that_stops_reading_ends_the_upload_uncharged() -> None:
-    """An upload that stalls is given up; since it was cut short, it surely did not happen."""
+    """An upload that stalls is given up; it was cut short, so it surely did not happen."""
     async with raw_server(_silence) as url, once(url, stall=0.5) as ochy:
         with pytest.raises(ConnectionFailed, match="no data moved") as caught, anyio.fail_after(5):
             await ochy.start(CLIP * 2_500, SideView())
@@ -671,26 +671,26 @@ async def test_a_server_that_stops_reading_ends_the_upload_uncharged() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_start_never_rides_on_a_connection_that_was_kept_alive() -> None:
-    """A server may close an idle connection at any moment: a start on it would be lost without a trace."""
-    told: list[bytes] = []
+async def test_a_start_never_uses_a_kept_alive_connection() -> None:
+    """A server may close an idle connection at any moment: a start on it could be lost without a trace."""
+    requests: list[bytes] = []
 
     async def keeping(stream: Peer) -> None:
         await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
-        told.append(await stream.receive())  # a second request on the same connection
+        requests.append(await stream.receive())  # a second request on the same connection
 
     async with raw_server(keeping) as url, once(url, stall=0.5) as ochy:
         await ochy.get_webhook()
         with pytest.raises(OchyError):
             await ochy.start(CLIP, SideView())
-        assert not [head for head in told if head.startswith(b"POST /analysis/start")]
+        assert not [head for head in requests if head.startswith(b"POST /analysis/start")]
         await ochy.get_webhook()
-        assert [head for head in told if head.startswith(b"GET /webhook")], "questions do ride on it"
+        assert [head for head in requests if head.startswith(b"GET /webhook")], "other requests do use it"
 
 
 @pytest.mark.anyio
 async def test_each_start_has_a_connection_of_its_own() -> None:
-    """After another start too, on a server that would keep its connection: that may be gone by then as well."""
+    """Also after another start, on a server that keeps its connections open."""
     connections, later = 0, list[bytes]()
 
     async def keeping(stream: Peer) -> None:
@@ -722,9 +722,9 @@ async def test_each_start_has_a_connection_of_its_own() -> None:
 
 
 @pytest.mark.anyio
-async def test_uploads_hand_over_one_chunk_a_turn_of_the_loop() -> None:
-    """Many uploads together hold the loop for no longer than one, and take turns."""
-    turns, loop, now, passed = RoundRobin(), asyncio.get_running_loop(), 0, list[tuple[int, int]]()
+async def test_uploads_send_one_chunk_per_loop_iteration() -> None:
+    """Many uploads together block the loop for no longer than one, and alternate."""
+    iterations, loop, now, passed = RoundRobin(), asyncio.get_running_loop(), 0, list[tuple[int, int]]()
 
     def tick() -> None:
         nonlocal now
@@ -734,18 +734,18 @@ async def test_uploads_hand_over_one_chunk_a_turn_of_the_loop() -> None:
 
     async def upload(number: int) -> None:
         for _ in range(5):
-            await turns.wait()
+            await iterations.wait()
             passed.append((now, number))
 
     loop.call_soon(tick)
     await asyncio.gather(*map(upload, range(3)))
     assert [number for _, number in passed] == [0, 1, 2] * 5
-    assert len({turn for turn, _ in passed}) == 15
+    assert len({iteration for iteration, _ in passed}) == 15
 
 
 @pytest.mark.anyio
-async def test_uploads_begin_in_turns(ochy: OchySession, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many starts at once do not make their forms and connections in one turn of the loop."""
+async def test_uploads_begin_in_separate_loop_iterations(ochy: OchySession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many concurrent starts do not make their forms and connections in one iteration of the loop."""
     loop, now, begun, make = asyncio.get_running_loop(), 0, list[int](), transport.form_of
 
     def tick() -> None:
@@ -765,16 +765,16 @@ async def test_uploads_begin_in_turns(ochy: OchySession, monkeypatch: pytest.Mon
 
 
 @pytest.mark.anyio
-async def test_an_upload_that_is_stopped_in_the_line_is_never_completed() -> None:
-    """The answer came while the last chunk waited for its turn: it stays here."""
+async def test_an_upload_that_is_stopped_while_it_waits_is_never_completed() -> None:
+    """If the answer arrives while the last chunk waits, that chunk is not sent."""
 
     async def chunks() -> AsyncGenerator[bytes]:
         yield CLIP
 
-    taken, turns = list[bytes](), RoundRobin()
+    taken, iterations = list[bytes](), RoundRobin()
     writer: Any = SimpleNamespace(write=lambda chunk, **_: taken.append(chunk))
-    part = VideoPart(Upload((), "video", "a.mp4", "video/mp4", len(CLIP), chunks), 5, turns)
-    waiting = asyncio.gather(*(turns.wait() for _ in range(3)), part.write(writer), return_exceptions=True)
+    part = VideoPart(Upload((), "video", "a.mp4", "video/mp4", len(CLIP), chunks), 5, iterations)
+    waiting = asyncio.gather(*(iterations.wait() for _ in range(3)), part.write(writer), return_exceptions=True)
     await anyio.lowlevel.checkpoint()
     part.stop()
     *_, ended = await waiting
@@ -783,19 +783,19 @@ async def test_an_upload_that_is_stopped_in_the_line_is_never_completed() -> Non
 
 
 @pytest.mark.anyio
-async def test_the_loop_turns_with_every_chunk_of_an_upload(emulator: Emulator, ochy: OchySession) -> None:
-    """However fast the network takes a clip, others get their turns while it is sent."""
-    content, turns, seen = CLIP * 2_500, 0, list[int]()
+async def test_other_tasks_run_between_the_chunks_of_an_upload(emulator: Emulator, ochy: OchySession) -> None:
+    """However fast the network accepts a clip, other tasks run while it is sent."""
+    content, iterations, seen = CLIP * 2_500, 0, list[int]()
 
     async def others() -> None:
-        nonlocal turns
+        nonlocal iterations
         while True:
-            turns += 1
+            iterations += 1
             await anyio.lowlevel.checkpoint()
 
     async def source() -> AsyncGenerator[bytes]:
         for start in range(0, len(content), CHUNK):
-            seen.append(turns)
+            seen.append(iterations)
             yield content[start : start + CHUNK]
 
     async with anyio.create_task_group() as tasks:
@@ -809,7 +809,7 @@ async def test_the_loop_turns_with_every_chunk_of_an_upload(emulator: Emulator, 
 @pytest.mark.anyio
 @pytest.mark.parametrize("then", ["reset", "silence"])
 async def test_an_early_success_that_is_lost_is_uncertain(then: str) -> None:
-    """A success before the upload is whole makes no sense: it proves nothing, and nothing is sent again."""
+    """A success before the upload is complete makes no sense: it proves nothing, and nothing is sent again."""
     posts = 0
 
     async def early(stream: Peer) -> None:
@@ -828,8 +828,8 @@ async def test_an_early_success_that_is_lost_is_uncertain(then: str) -> None:
 
 
 @pytest.mark.anyio
-async def test_an_early_answer_keeps_the_rest_of_the_upload_from_being_sent() -> None:
-    """What was told to be a failure must not become a start after all: the body is never completed."""
+async def test_an_early_answer_stops_the_upload() -> None:
+    """A start that was answered with an error must not happen after all: its body is never completed."""
     content, arrived = CLIP * 2_500, 0
 
     async def early(stream: Peer) -> None:

@@ -1,6 +1,6 @@
-"""Waiting for analyses: not being finished and failing to ask are different things.
+"""Waiting for analyses: an unfinished analysis and a failed poll are different things.
 
-All but the last story run in virtual time, where ten minutes take milliseconds and are exact.
+All tests but the last run in virtual time, where ten minutes take milliseconds and are exact.
 """
 
 from __future__ import annotations
@@ -35,32 +35,32 @@ from ochy_async.protocol.routes import RESULTS
 from tests.conftest import CLIP, Recorded, direct_session, world
 
 
-def on_look(fault: Fault, *, nth: int | None = None, times: int = 1) -> Recorded:
-    """Looks meet a fault; every request is remembered."""
+def on_poll(fault: Fault, *, nth: int | None = None, times: int = 1) -> Recorded:
+    """Polls meet a fault. Every request is recorded."""
     return Recorded(FaultPlan([FaultRule(str(RESULTS), fault, nth, times)]))
 
 
-def test_an_analysis_is_waited_for_until_it_succeeds() -> None:
-    """`analyze` starts and waits; one credit, typed results, and looks no oftener than advised."""
+def test_analyze_waits_until_the_analysis_succeeds() -> None:
+    """`analyze` starts and waits: one credit, typed results, and no more polls than the vendor advises."""
 
-    async def story() -> None:
-        service, looks = Service(world(analysis_seconds=(30.0, 30.0))), Recorded()
-        async with direct_session(service, looks) as ochy:
+    async def scenario() -> None:
+        service, polls = Service(world(analysis_seconds=(30.0, 30.0))), Recorded()
+        async with direct_session(service, polls) as ochy:
             began = anyio.current_time()
             results = await ochy.analyze(CLIP, SideView())
             took = anyio.current_time() - began
         assert isinstance(results, SideViewResults)
         assert len(service.ledger) == 1
         assert 30 <= took <= 42
-        assert looks.routes.count(str(RESULTS)) <= took / 2
+        assert polls.routes.count(str(RESULTS)) <= took / 2
 
-    in_virtual_time(story())
+    in_virtual_time(scenario())
 
 
 def test_watching_delivers_the_first_and_the_last_state() -> None:
-    """The states begin with what is there at once and end with the finished one."""
+    """The states begin with the current one and end with the finished one."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         service = Service(world(concurrent_analyses=1))
         async with direct_session(service) as ochy:
             await ochy.start(CLIP + b"before", SideView())
@@ -71,28 +71,28 @@ def test_watching_delivers_the_first_and_the_last_state() -> None:
         assert states[-1].results is not None
         assert [state.finished for state in states] == [False] * (len(states) - 1) + [True]
 
-    in_virtual_time(story())
+    in_virtual_time(scenario())
 
 
-def test_a_finished_analysis_is_seen_with_one_look() -> None:
-    """Watching what is finished already delivers its one state, which is the first and the last."""
+def test_a_finished_analysis_takes_one_poll() -> None:
+    """Watching a finished analysis yields a single state."""
 
-    async def story() -> None:
-        looks = Recorded()
-        async with direct_session(faults=looks) as ochy:
+    async def scenario() -> None:
+        polls = Recorded()
+        async with direct_session(faults=polls) as ochy:
             started = await ochy.start(CLIP, SideView())
             await anyio.sleep(100)
             states = [state.status async for state in ochy.watch(started)]
         assert states == [Status.SUCCESS]
-        assert looks.routes.count(str(RESULTS)) == 1
+        assert polls.routes.count(str(RESULTS)) == 1
 
-    in_virtual_time(story())
+    in_virtual_time(scenario())
 
 
-def test_a_failed_analysis_is_a_state_to_look_at_and_an_error_to_wait_for() -> None:
-    """`failed` comes as an HTTP 400: `check` shows it, `wait` raises AnalysisFailed with the id."""
+def test_status_returns_a_failed_analysis_and_wait_raises() -> None:
+    """`failed` comes as an HTTP 400: `status` returns it, `wait` raises AnalysisFailed with the id."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with direct_session(world(failure_rate=1.0)) as ochy:
             started = await ochy.start(CLIP, SideView())
             with pytest.raises(AnalysisFailed) as caught:
@@ -101,10 +101,10 @@ def test_a_failed_analysis_is_a_state_to_look_at_and_an_error_to_wait_for() -> N
         assert caught.value.analysis_id == started.analysis_id
         assert (state.status, state.finished, state.results) == (Status.FAILED, True, None)
 
-    in_virtual_time(story())
+    in_virtual_time(scenario())
 
 
-TROUBLES: list[tuple[str, Fault]] = [
+POLL_FAULTS: list[tuple[str, Fault]] = [
     ("500", Respond(500)),
     ("a proxy's page", RespondHtml(200)),
     ("half an answer", ReplaceBody(b'{"status": "analy')),
@@ -117,25 +117,25 @@ TROUBLES: list[tuple[str, Fault]] = [
 ]
 
 
-@pytest.mark.parametrize("fault", [pytest.param(fault, id=name) for name, fault in TROUBLES])
-def test_a_look_that_fails_is_not_a_failed_analysis(fault: Fault) -> None:
-    """One look that goes wrong, of whatever kind, does not end the wait."""
+@pytest.mark.parametrize("fault", [pytest.param(fault, id=name) for name, fault in POLL_FAULTS])
+def test_a_failed_poll_is_not_a_failed_analysis(fault: Fault) -> None:
+    """One failed poll, for whatever reason, does not end the wait."""
 
-    async def story() -> None:
-        looks = on_look(fault, nth=2)
-        async with direct_session(faults=looks) as ochy:
+    async def scenario() -> None:
+        polls = on_poll(fault, nth=2)
+        async with direct_session(faults=polls) as ochy:
             results = await ochy.analyze(CLIP, SideView())
         assert isinstance(results, SideViewResults)
-        assert looks.routes.count(str(RESULTS)) >= 3
+        assert polls.routes.count(str(RESULTS)) >= 3
 
-    in_virtual_time(story())
+    in_virtual_time(scenario())
 
 
-def test_looks_that_keep_failing_end_the_wait_after_their_own_patience() -> None:
-    """An outage ends the wait with the error of the last look, the id in it, before the deadline does."""
+def test_polls_that_keep_failing_end_the_wait_after_the_patience() -> None:
+    """An outage ends the wait before its deadline, with the error of the last poll and the id in it."""
 
-    async def story() -> None:
-        async with direct_session(faults=on_look(Respond(503), times=1000), polling=Polling(patience=60)) as ochy:
+    async def scenario() -> None:
+        async with direct_session(faults=on_poll(Respond(503), times=1000), polling=Polling(patience=60)) as ochy:
             started = await ochy.start(CLIP, SideView())
             began = anyio.current_time()
             with pytest.raises(ServerError) as caught:
@@ -143,7 +143,7 @@ def test_looks_that_keep_failing_end_the_wait_after_their_own_patience() -> None
             assert 50 <= anyio.current_time() - began <= 70
         assert caught.value.analysis_id == started.analysis_id
 
-    in_virtual_time(story())
+    in_virtual_time(scenario())
 
 
 @pytest.mark.parametrize(
@@ -154,47 +154,47 @@ def test_looks_that_keep_failing_end_the_wait_after_their_own_patience() -> None
     ],
 )
 def test_a_refusal_ends_the_wait_at_once_with_the_id(fault: Fault, error: type[Exception]) -> None:
-    """A key that is refused will be refused again; what is paid can still be found by its id."""
+    """A refused key will be refused again. The error has the id, so that the paid analysis can be found."""
 
-    async def story() -> None:
-        looks = on_look(fault, times=100)
-        async with direct_session(faults=looks) as ochy:
+    async def scenario() -> None:
+        polls = on_poll(fault, times=100)
+        async with direct_session(faults=polls) as ochy:
             with pytest.raises(error) as caught:
                 await ochy.analyze(CLIP, SideView())
         assert getattr(caught.value, "analysis_id", None)
-        assert looks.routes.count(str(RESULTS)) == 1
+        assert polls.routes.count(str(RESULTS)) == 1
 
-    in_virtual_time(story())
+    in_virtual_time(scenario())
 
 
-def test_an_id_that_nobody_knows_is_an_error_at_once() -> None:
-    """A bare unknown id raises NotFound with the first look."""
+def test_an_unknown_id_raises_at_once() -> None:
+    """A bare unknown id raises NotFound after the first poll."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with direct_session() as ochy:
             with pytest.raises(NotFound) as caught:
                 await ochy.wait("a1b2c3d4")
         assert caught.value.analysis_id == "a1b2c3d4"
 
-    in_virtual_time(story())
+    in_virtual_time(scenario())
 
 
-def test_an_id_that_is_not_known_everywhere_yet_is_given_time() -> None:
-    """Right after a start a 404 may be lag: the wait goes on."""
+def test_a_new_id_may_be_unknown_for_a_while() -> None:
+    """Right after a start a 404 may be lag: the wait continues."""
 
-    async def story() -> None:
-        looks = on_look(Respond(404, b'{"detail": "Analysis not found"}'), times=2)
-        async with direct_session(faults=looks) as ochy:
+    async def scenario() -> None:
+        polls = on_poll(Respond(404, b'{"detail": "Analysis not found"}'), times=2)
+        async with direct_session(faults=polls) as ochy:
             await ochy.analyze(CLIP, SideView())
-        assert looks.routes.count(str(RESULTS)) >= 3
+        assert polls.routes.count(str(RESULTS)) >= 3
 
-    in_virtual_time(story())
+    in_virtual_time(scenario())
 
 
 def test_the_deadline_ends_the_wait_with_the_id() -> None:
-    """WaitTimeout says which analysis goes on, and is a TimeoutError for whoever catches those."""
+    """WaitTimeout names the analysis that is still running, and is a TimeoutError."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with direct_session(world(analysis_seconds=(3000.0, 3000.0))) as ochy:
             started = await ochy.start(CLIP, SideView())
             for wait in (ochy.wait(started, timeout=45), _last(ochy, started.analysis_id)):
@@ -205,7 +205,7 @@ def test_the_deadline_ends_the_wait_with_the_id() -> None:
                 assert caught.value.analysis_id == started.analysis_id
                 assert isinstance(caught.value, TimeoutError)
 
-    in_virtual_time(story())
+    in_virtual_time(scenario())
 
 
 async def _last(ochy: OchySession, analysis_id: str) -> None:
@@ -213,10 +213,10 @@ async def _last(ochy: OchySession, analysis_id: str) -> None:
         pass
 
 
-def test_an_unknown_status_waits_on_and_warns_once(caplog: pytest.LogCaptureFixture) -> None:
-    """A status that nobody knows is a state like any other; at the deadline the id is in the error."""
+def test_an_unknown_status_continues_the_wait_and_warns_once(caplog: pytest.LogCaptureFixture) -> None:
+    """An unknown status is a state like any other; at the deadline the error has the id."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         shapes = ResponseShapes(unknown_status="queued_v2", unknown_status_seconds=80_000)
         async with direct_session(world(analysis_seconds=(3000.0, 3000.0), shapes=shapes)) as ochy:
             started = await ochy.start(CLIP, SideView())
@@ -225,26 +225,26 @@ def test_an_unknown_status_waits_on_and_warns_once(caplog: pytest.LogCaptureFixt
                 await ochy.wait(started, timeout=60)
         assert caught.value.analysis_id == started.analysis_id
 
-    in_virtual_time(story())
+    in_virtual_time(scenario())
     warned = [record for record in caplog.records if "does not know" in record.getMessage()]
     assert len(warned) == 1
 
 
-def test_a_hanging_look_ends_with_the_deadline() -> None:
-    """A look that never gets its answer cannot outlive the wait."""
+def test_a_hanging_poll_ends_with_the_deadline() -> None:
+    """A poll that gets no answer cannot outlast the wait."""
 
-    async def story() -> None:
-        async with direct_session(faults=on_look(Throttle(1), times=10)) as ochy:
+    async def scenario() -> None:
+        async with direct_session(faults=on_poll(Throttle(1), times=10)) as ochy:
             with pytest.raises(WaitTimeout):
                 await ochy.analyze(CLIP, SideView(), timeout=20)
 
-    in_virtual_time(story())
+    in_virtual_time(scenario())
 
 
-def test_all_waits_share_one_ceiling_on_requests() -> None:
-    """Fifty waits at once make no more requests per second than the session may."""
+def test_all_waits_share_one_rate_limit() -> None:
+    """Fifty concurrent waits make no more requests per second than the session allows."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         times: list[float] = []
 
         class Clocked(Recorded):
@@ -262,13 +262,13 @@ def test_all_waits_share_one_ceiling_on_requests() -> None:
         assert len(service.ledger) == 50
         assert min(later - earlier for earlier, later in zip(times, times[5:], strict=False)) >= 0.99
 
-    in_virtual_time(story())
+    in_virtual_time(scenario())
 
 
 def test_one_retry_after_slows_all_waits() -> None:
-    """When the server asks one wait for a pause, no other wait asks it meanwhile."""
+    """When the server asks one wait for a pause, no other wait polls during it."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         times: list[float] = []
 
         class Clocked(Recorded):
@@ -287,58 +287,58 @@ def test_one_retry_after_slows_all_waits() -> None:
         asked = times[4]
         assert len([at for at in times if asked + 1 < at < asked + 19]) == 0
 
-    in_virtual_time(story())
+    in_virtual_time(scenario())
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_a_third_of_all_looks_may_fail(seed: int) -> None:
-    """Under a seeded storm of faults on looks every analysis is still collected, each charged once."""
+def test_a_third_of_all_polls_may_fail(seed: int) -> None:
+    """Under seeded random faults every analysis is still collected, and each is charged once."""
 
-    async def story() -> None:
-        menu = tuple(fault for _, fault in TROUBLES)
+    async def scenario() -> None:
+        menu = tuple(fault for _, fault in POLL_FAULTS)
         service = Service(world(concurrent_analyses=20, seed=seed))
-        storm = _OnLooks(RandomFaults(seed=seed, rate=0.33, menu=menu))
+        faults = _OnPolls(RandomFaults(seed=seed, rate=0.33, menu=menu))
         done: list[SideViewResults] = []
 
         async def one(n: int) -> None:
             done.append(await ochy.analyze(CLIP + bytes([n]), SideView()))
 
-        async with direct_session(service, storm) as ochy, anyio.create_task_group() as tasks:
+        async with direct_session(service, faults) as ochy, anyio.create_task_group() as tasks:
             for n in range(10):
                 tasks.start_soon(one, n)
         assert len(done) == len(service.ledger) == 10
 
-    in_virtual_time(story())
+    in_virtual_time(scenario())
 
 
-class _OnLooks(Recorded):
+class _OnPolls(Recorded):
     def fault_for(self, route: str, count: int) -> Fault | None:
         return super().fault_for(route, count) if route == str(RESULTS) else None
 
 
 def test_leaving_a_watch_early_leaves_nothing_behind() -> None:
-    """A watch that is broken off can be taken up again; nothing runs in between."""
+    """A watch that is left early can be resumed; nothing runs in between."""
 
-    async def story() -> None:
-        looks = Recorded()
-        async with direct_session(world(analysis_seconds=(30.0, 30.0)), looks) as ochy:
+    async def scenario() -> None:
+        polls = Recorded()
+        async with direct_session(world(analysis_seconds=(30.0, 30.0)), polls) as ochy:
             started = await ochy.start(CLIP, SideView())
             async with aclosing(ochy.watch(started)) as states:
                 async for _ in states:
                     break
-            before = looks.routes.count(str(RESULTS))
+            before = polls.routes.count(str(RESULTS))
             await anyio.sleep(100)
-            assert looks.routes.count(str(RESULTS)) == before
+            assert polls.routes.count(str(RESULTS)) == before
             results = await ochy.wait(started)
         assert results.analysis_id == started.analysis_id
 
-    in_virtual_time(story())
+    in_virtual_time(scenario())
 
 
-def test_progress_is_told() -> None:
-    """Every look that got an answer is an event with the status and the percentage as they came."""
+def test_every_answered_poll_emits_its_progress() -> None:
+    """Every answered poll emits an event with the status and the percentage of the answer."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         events: list[Event] = []
         async with direct_session(on_event=events.append) as ochy:
             await ochy.analyze(CLIP, SideView())
@@ -346,26 +346,26 @@ def test_progress_is_told() -> None:
         assert seen[-1].status == "success"
         assert len(seen) >= 2
 
-    in_virtual_time(story())
+    in_virtual_time(scenario())
 
 
 @pytest.mark.parametrize("percentage", ["absent", "null", "float", "over", "falling"])
-def test_an_odd_percentage_does_not_disturb_the_wait(percentage: str) -> None:
-    """Whatever the percentage does, the analysis is collected soon after it is done."""
+def test_an_unexpected_percentage_does_not_disturb_the_wait(percentage: str) -> None:
+    """Whatever the percentage shows, the analysis is collected soon after it is finished."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         shapes = ResponseShapes(percentage=percentage)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         async with direct_session(world(analysis_seconds=(25.0, 25.0), shapes=shapes)) as ochy:
             began = anyio.current_time()
             await ochy.analyze(CLIP, SideView())
             assert anyio.current_time() - began <= 36
 
-    in_virtual_time(story())
+    in_virtual_time(scenario())
 
 
 @pytest.mark.anyio
-async def test_waiting_without_a_network_is_an_error_of_the_network() -> None:
-    """Where nothing answers at all the wait ends with ConnectionFailed once its patience is spent."""
+async def test_waiting_without_a_network_raises_connection_failed() -> None:
+    """If nothing answers, the wait ends with ConnectionFailed after its patience."""
     polling = Polling(interval=0.05, shortest=0.05, patience=0.3)
     async with OchySession(base_url="http://127.0.0.1:9", polling=polling) as ochy:
         with pytest.raises(ConnectionFailed) as caught, anyio.fail_after(10):

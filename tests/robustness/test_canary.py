@@ -1,4 +1,4 @@
-"""The search for secrets finds them: a leak is planted in every place, and each is caught."""
+"""The search for secrets works: a leak is planted in every place, and each is found."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HARMLESS = ("", "canary", "an API key", "https://partner-api.ochy-prod.com/analy
 
 
 def caught(fail: Callable[[], object]) -> Exception:
-    """The error that something ends with, traceback and chain included."""
+    """The error that a callable raises, with traceback and chain."""
     try:
         fail()
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what is searched
@@ -34,14 +34,14 @@ def caught(fail: Callable[[], object]) -> Exception:
 
 
 @pytest.mark.parametrize("secret", SECRETS)
-def test_a_secret_is_seen_inside_a_text(secret: str) -> None:
-    """The key as it is, encoded as in a URL, in part, and the mark of a signed URL."""
+def test_a_secret_in_a_text_is_found(secret: str) -> None:
+    """The key as it is, URL-encoded or in part, and the mark of a signed URL are found."""
     assert canary.leaks(f"before {secret} after")
 
 
 @pytest.mark.parametrize("text", HARMLESS)
-def test_a_harmless_text_is_none(text: str) -> None:
-    """What holds no secret raises no alarm."""
+def test_a_harmless_text_is_not_reported(text: str) -> None:
+    """A text without a secret is not reported."""
     assert not canary.leaks(text)
 
 
@@ -126,13 +126,13 @@ def in_a_pickle() -> None:
         (in_a_pickle, "pickle"),
     ],
 )
-def test_a_leak_in_an_error_is_caught(fail: Callable[[], object], place: str) -> None:
+def test_a_leak_in_an_error_is_found(fail: Callable[[], object], place: str) -> None:
     """Wherever in an error and its chain the key is, the place is named."""
     assert place in canary.leaks_in_error(caught(fail))
 
 
-def test_an_error_that_holds_nothing_is_clean() -> None:
-    """No alarm without a leak: neither for a chain, nor for locals of the caller's own code."""
+def test_an_error_without_a_secret_is_not_reported() -> None:
+    """Neither a chain nor the locals of the caller's own code are reported without a leak."""
 
     def clean() -> None:
         mine = API_KEY
@@ -144,8 +144,8 @@ def test_an_error_that_holds_nothing_is_clean() -> None:
     assert canary.leaks_in_error(caught(clean)) == []
 
 
-def test_a_chain_with_a_loop_comes_to_an_end() -> None:
-    """Two errors that are each other's context are looked at once each."""
+def test_a_cyclic_chain_is_searched_once() -> None:
+    """Two errors that are each other's context are each searched once."""
     first, second = ValueError("mute"), ValueError(API_KEY)
     first.__context__, second.__context__ = second, first
     assert set(canary.chain(first)) == {first, second}
@@ -153,8 +153,8 @@ def test_a_chain_with_a_loop_comes_to_an_end() -> None:
     first.__context__ = None
 
 
-def test_a_leak_in_a_log_is_caught() -> None:
-    """In the message or only in its arguments, as the most talkative formatter would write them."""
+def test_a_leak_in_a_log_is_found() -> None:
+    """A key in the message, or only in its arguments, is found."""
     records = _Records()
     for message, arguments in (("clean", ()), ("url: %s", (API_KEY,)), ("%.3s", (API_KEY,))):
         records.handle(logging.LogRecord("aiohttp", logging.DEBUG, "", 0, message, arguments, None))
@@ -164,16 +164,16 @@ def test_a_leak_in_a_log_is_caught() -> None:
     assert API_KEY not in "".join(found)
 
 
-def test_a_leak_in_the_traceback_of_a_log_is_caught() -> None:
-    """`logger.exception` writes the whole chain."""
+def test_a_leak_in_the_traceback_of_a_log_is_found() -> None:
+    """`logger.exception` writes the complete chain."""
     records, error = _Records(), caught(in_the_cause)
     info = (type(error), error, error.__traceback__)
     records.handle(logging.LogRecord("ochy_async", logging.ERROR, "", 0, "mute", (), info))
     assert canary.leaks_in_texts("log", records.lines) != []
 
 
-def test_a_leak_in_a_living_object_is_caught() -> None:
-    """An object of ours that shows the key in its repr, wherever it lives."""
+def test_a_leak_in_a_living_object_is_found() -> None:
+    """An object of the library that shows the key in its repr is found, wherever it is referenced."""
     hidden = [{"deep": Problem("key", API_KEY)}]
     assert "repr of Problem" in canary.leaks_in_objects()
     hidden.clear()
@@ -181,7 +181,7 @@ def test_a_leak_in_a_living_object_is_caught() -> None:
     assert canary.leaks_in_objects() == []
 
 
-def test_an_object_that_cannot_be_shown_is_shown_by_its_class() -> None:
+def test_an_object_whose_repr_raises_is_shown_by_its_class() -> None:
     """A repr that raises does not end the search."""
 
     class Broken:
@@ -191,8 +191,8 @@ def test_an_object_that_cannot_be_shown_is_shown_by_its_class() -> None:
     assert canary.safe_repr(Broken()) == "<Broken>"
 
 
-def test_a_leak_in_a_file_is_caught(tmp_path: Path) -> None:
-    """In any folder, among bytes that are no text."""
+def test_a_leak_in_a_file_is_found(tmp_path: Path) -> None:
+    """A key in any folder, also among binary data, is found."""
     deep = tmp_path / "a" / "b"
     deep.mkdir(parents=True)
     (deep / "clean.bin").write_bytes(bytes(range(256)))
@@ -242,7 +242,7 @@ def test_clean():
 
 
 def test_a_test_that_leaks_fails(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The fixture and the hook that every test has catch the planted leaks, and nothing else."""
+    """The fixture and the hook of every test find the planted leaks, and nothing else."""
     folder = tmp_path_factory.mktemp("leaky")  # not this test's own folder, which is searched
     shutil.copy(TESTS / "conftest.py", folder)
     (folder / "test_leaky.py").write_text(LEAKY, encoding="utf-8")

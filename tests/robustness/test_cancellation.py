@@ -25,12 +25,12 @@ from tests.support.canary import API_KEY
 
 
 @types.coroutine
-def cancelled_at(story: Coroutine[Any, Any, Any], step: int) -> Generator[Any, Any, bool]:
-    """Runs a story and cancels it at its `step`-th await; True once it has fewer awaits than that."""
+def cancelled_at(scenario: Coroutine[Any, Any, Any], step: int) -> Generator[Any, Any, bool]:
+    """Runs a coroutine and cancels it at its `step`-th await. Returns True if it has fewer awaits."""
     value, error, steps = None, None, 0
     while True:
         try:
-            waiting = story.send(value) if error is None else story.throw(error)
+            waiting = scenario.send(value) if error is None else scenario.throw(error)
         except StopIteration:
             return steps < step
         steps += 1
@@ -41,12 +41,12 @@ def cancelled_at(story: Coroutine[Any, Any, Any], step: int) -> Generator[Any, A
         value, error = None, None
         try:
             value = yield waiting
-        except BaseException as thrown:  # noqa: BLE001 - handed on to the story as it is
+        except BaseException as thrown:  # noqa: BLE001 - passed on to the coroutine unchanged
             error = thrown
 
 
 def open_files() -> set[str]:
-    """What the process holds open, sockets included."""
+    """The open files of the process, including sockets."""
     folder = Path("/proc/self/fd")
     if not folder.is_dir():
         pytest.skip("the system does not tell which files are open")
@@ -61,7 +61,7 @@ def _link(path: Path) -> str | None:
 
 
 def tasks() -> list[str]:
-    """All tasks but the emulator's, which serves a connection until that is closed."""
+    """All tasks except the emulator's, which serve a connection until it is closed."""
     return sorted(text for task in asyncio.all_tasks() if "RequestHandler" not in (text := repr(task.get_coro())))
 
 
@@ -71,7 +71,7 @@ async def _analyze(url: str, clip: Path, events: list[Event]) -> None:
 
 
 async def _cancelled(clip: Path, step: int) -> tuple[bool, int]:
-    """Cancels an analysis at one await. Returns whether it was too short for that, and what was charged untold."""
+    """Cancels an analysis at one await. Returns whether it had fewer awaits, and the charges without an event."""
     events: list[Event] = []
     async with Emulator(world(), speed=1000) as emulator:
         before, left = (tasks(), open_files()), set[str]()
@@ -86,27 +86,27 @@ async def _cancelled(clip: Path, step: int) -> tuple[bool, int]:
             await asyncio.sleep(0.01)
         assert tasks() == before[0]
         assert not left
-        told = any(isinstance(event, AnalysisStarted | StartUncertain) for event in events)
-        untold = 0 if told else len(emulator.service.ledger)
-    return done, untold
+        reported = any(isinstance(event, AnalysisStarted | StartUncertain) for event in events)
+        unreported = 0 if reported else len(emulator.service.ledger)
+    return done, unreported
 
 
 @pytest.mark.anyio
 async def test_cancelling_at_any_await_leaves_nothing_behind(tmp_path: Path) -> None:
-    """Start and wait are cancelled at every single await: no task, socket or file is left, no charge untold."""
+    """Start and wait are cancelled at every await: no task, socket or file is left, and every charge has an event."""
     clip = tmp_path / "runner.mp4"
     clip.write_bytes(CLIP * 60)
     for step in range(1, 400):
-        done, untold = await _cancelled(clip, step)
-        assert untold == 0, f"cancelled at await {step}: charged, and nobody was told"
+        done, unreported = await _cancelled(clip, step)
+        assert unreported == 0, f"cancelled at await {step}: charged, without an event"
         if done:
             assert step > 8
             return
-    pytest.fail("the story has more awaits than expected")
+    pytest.fail("the scenario has more awaits than expected")
 
 
 def test_no_thread_outlives_the_loop(tmp_path: Path) -> None:
-    """Clips are read in threads; cancelled at whatever await, with its loop the last of them ends."""
+    """Clips are read in threads; at whatever await the task is cancelled, the last thread ends with the loop."""
     clip = tmp_path / "runner.mp4"
     clip.write_bytes(CLIP * 60)
     before = set(threading.enumerate())
@@ -119,8 +119,8 @@ def test_no_thread_outlives_the_loop(tmp_path: Path) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_session_runs_no_task_of_its_own(emulator: Emulator) -> None:
-    """Between calls nothing runs: there is nothing that could be left behind."""
+async def test_a_session_runs_no_background_task(emulator: Emulator) -> None:
+    """Between calls no task runs, so none can be left behind."""
     before = tasks()
     async with real_session(emulator) as ochy:
         await ochy.get_webhook()
@@ -128,7 +128,7 @@ async def test_a_session_runs_no_task_of_its_own(emulator: Emulator) -> None:
 
 
 def test_one_session_serves_two_runs_of_asyncio() -> None:
-    """A session kept at module level works in a second `asyncio.run`, entered anew or never left."""
+    """A module-level session works in a second `asyncio.run`, entered again or never exited."""
 
     async def ask(ochy: OchySession, base: str) -> None:
         assert not (await ochy.get_webhook()).stored
@@ -149,13 +149,13 @@ def test_one_session_serves_two_runs_of_asyncio() -> None:
         # What is never left is closed by the garbage collector, and Python says so.
         warnings.simplefilter("ignore", ResourceWarning)
         ochy = OchySession(base_url=url)
-        for story in (entered, entered, never_left, left):
-            asyncio.run(story(ochy, url))
+        for scenario in (entered, entered, never_left, left):
+            asyncio.run(scenario(ochy, url))
         gc.collect()
 
 
 class running_emulator:  # noqa: N801 - used like a function
-    """An emulator in a loop and thread of its own, for stories that run loops themselves."""
+    """An emulator in a loop and a thread of its own, for tests that run loops themselves."""
 
     def __enter__(self) -> str:
         from anyio.from_thread import start_blocking_portal
@@ -180,16 +180,16 @@ EXITS = {
 }
 
 
-@pytest.mark.parametrize("story", EXITS.values(), ids=EXITS.keys())
-def test_an_exit_without_close_is_quiet_and_quick(story: str) -> None:
-    """A program that forgets to close ends at once, without `event loop is closed` and without showing the key."""
+@pytest.mark.parametrize("scenario", EXITS.values(), ids=EXITS.keys())
+def test_a_program_that_does_not_close_exits_cleanly(scenario: str) -> None:
+    """It exits at once, without `event loop is closed` and without showing the key."""
     program = f"""
         import asyncio
         from ochy_async import OchySession, SideView
         async def main():
             global ochy
             ochy = OchySession()
-            {story}
+            {scenario}
         asyncio.run(main())
     """
     with running_emulator() as url:

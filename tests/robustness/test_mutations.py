@@ -330,7 +330,7 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
     ),
     "an answer is read in one turn of the loop": (
         "test_transport.py",
-        "every_piece_of_an_answer",
+        "pieces_of_an_answer",
         ("transport.py", "                await checkpoint()\n        decoder.finish()", "        decoder.finish()"),
     ),
     "what is packed is unpacked at a stroke": (
@@ -345,7 +345,7 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
     ),
     "answers are asked for in any encoding": (
         "test_transport.py",
-        "encodings_that_can_be_stopped",
+        "encodings_with_bounded",
         ("protocol/compression.py", '"gzip, deflate"', '"gzip, deflate, br"'),
     ),
     "a link is known by its scheme only": (
@@ -370,12 +370,12 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
     ),
     "any server's links lead to this machine": (
         "test_storage.py",
-        "server_elsewhere",
+        "links_of_a_remote_server",
         ("storage.py", "return loopback and parts.scheme in", "return parts.scheme in"),
     ),
     "what is wrapped around the client sees the key": (
         "test_transport.py",
-        "put_over_the_client",
+        "patched_after_import",
         (
             "http_client.py",
             'unwrap(getattr(client, "_request", client.request))',

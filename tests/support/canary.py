@@ -1,6 +1,6 @@
-"""Looks for a secret in everything that a secret must never reach.
+"""Searches every place that a secret must never reach.
 
-The functions return what they found, so that a test can plant a leak and see it caught.
+The functions return what they found, so that a test can plant a leak and see it found.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 API_KEY = "canary-key-4f1d9c/7e+2"
-"""Holds characters that are encoded in a URL, so that both spellings must be looked for."""
+"""Holds characters that are encoded in a URL, so both forms must be searched for."""
 
 PROXY_PASSWORD = "canary-proxy-8b2e/5"
 """Of the user `runner` of a proxy."""
@@ -35,7 +35,7 @@ def leaks(text: str) -> bool:
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
-    """An error and everything that hangs on it: causes and contexts, suppressed ones too."""
+    """An error with all its causes and contexts, including suppressed ones."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
@@ -50,7 +50,7 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def leaks_in_error(error: BaseException) -> list[str]:
-    """Where an error, its chain, its pickle or the frames of library code behind it hold a secret."""
+    """The places in an error, its chain, its pickle or its frames of library code that hold a secret."""
     found: list[str] = []
     for each in chain(error):
         places = {"text": str(each), "repr": repr(each), "args": repr(each.args), "facts": repr(vars(each))}
@@ -76,7 +76,7 @@ def _frame_leaks(error: BaseException) -> Iterator[str]:
 
 
 def safe_repr(value: object) -> str:
-    """A repr of anything: an object that is half made, or raises in its repr, shows its class."""
+    """The repr of any object; the class of an object that is half constructed or raises in its repr."""
     try:
         return repr(value)
     except Exception:  # noqa: BLE001 - whatever a repr raises, it shows nothing
@@ -84,7 +84,7 @@ def safe_repr(value: object) -> str:
 
 
 def leaks_in_objects() -> list[str]:
-    """Which living objects of the library show a secret in their repr."""
+    """The living objects of the library whose repr shows a secret."""
     client = (each for each in gc.get_objects() if _is_of_the_client(str(type(each).__module__)))
     return sorted({f"repr of {type(each).__name__}" for each in client if leaks(safe_repr(each))})
 
@@ -95,12 +95,12 @@ def _is_of_the_client(module: str) -> bool:
 
 
 def leaks_in_files(folder: Path) -> list[str]:
-    """Which files below a folder hold a secret."""
+    """The files below a folder that hold a secret."""
     return [f"file {path.name}" for path in folder.rglob("*") if path.is_file() and leaks(_text(path))]
 
 
 def leaks_in_texts(what: str, texts: Iterable[str]) -> list[str]:
-    """Which of some texts hold a secret."""
+    """The texts that hold a secret."""
     return [f"{what}: {text.replace(API_KEY, '[key]')[:80]}" for text in texts if leaks(text)]
 
 

@@ -1,4 +1,4 @@
-"""A little CONNECT proxy on loopback, for tests: it tunnels as told, and remembers what it saw."""
+"""A small CONNECT proxy on loopback for tests. It behaves as configured and records what it saw."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
 @define(eq=False)
 class Tunnels:
-    """Every host name leads to this machine; the port is taken as it is asked for."""
+    """A proxy that maps every host name to this machine, with the requested port."""
 
     answer: bytes | None = ESTABLISHED
     """What a CONNECT is answered with; None is nothing, ever."""
@@ -28,7 +28,7 @@ class Tunnels:
     _serving: list[asyncio.Task[None]] = field(factory=list)
 
     @property
-    def asked(self) -> list[str]:
+    def request_lines(self) -> list[str]:
         """The first line of each request."""
         return [head.partition("\r\n")[0] for head in self.heads]
 
