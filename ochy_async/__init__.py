@@ -125,84 +125,33 @@ __all__ = [
     "read_manifest",
 ]
 
-_NAMES_BY_MODULE = {
-    "batch.engine": ("Batch",),
-    "batch.manifest": ("read_manifest",),
-    "batch.outcomes": (
-        "Analyzed",
-        "Failed",
-        "Refused",
-        "Uncertain",
-        "Unfinished",
-    ),
-    "batch.sources": ("BatchItem",),
-    "clips": ("Clip",),
-    "errors": (
-        "AnalysisFailed",
-        "BuyCredits",
-        "ClipRefused",
-        "ClipUnusable",
-        "ConnectionFailed",
-        "DeadlinePassed",
-        "FilmAgain",
-        "FixRequest",
-        "InvalidRequest",
-        "InvalidSettings",
-        "JournalError",
-        "KeyRefused",
-        "NotFound",
-        "NotReady",
-        "OchyError",
-        "OutputError",
-        "Problem",
-        "RateLimited",
-        "RequestRefused",
-        "ServerError",
-        "TryLater",
-        "UncertainStart",
-        "UnreadableAnswer",
-        "WaitLonger",
-        "WaitTimeout",
-    ),
-    "events": ("Event",),
-    "loaders": (
-        "SavedRecord",
-        "load_calculated",
-        "load_landmarks",
-        "load_records",
-        "load_results",
-    ),
-    "policy.concurrency": ("Concurrency",),
-    "policy.limits": ("Limits",),
-    "policy.polling": ("Polling",),
-    "policy.reconciliation": ("Reconciliation",),
-    "policy.retry": ("Retry",),
-    "protocol.analysis": (
-        "AnalysisState",
-        "Started",
-        "Status",
-    ),
-    "protocol.back_view": (
-        "BackView",
-        "BackViewCalculated",
-        "BackViewResults",
-    ),
-    "protocol.landmarks": ("Landmarks",),
-    "protocol.side_view": (
-        "FootStrike",
-        "SideView",
-        "SideViewCalculated",
-        "SideViewResults",
-    ),
-    "session": ("OchySession",),
+_MODULES = {
+    "batch.engine": "Batch",
+    "batch.manifest": "read_manifest",
+    "batch.outcomes": "Analyzed Failed Refused Uncertain Unfinished",
+    "batch.sources": "BatchItem",
+    "clips": "Clip",
+    "events": "Event",
+    "loaders": "SavedRecord load_calculated load_landmarks load_records load_results",
+    "policy.concurrency": "Concurrency",
+    "policy.limits": "Limits",
+    "policy.polling": "Polling",
+    "policy.reconciliation": "Reconciliation",
+    "policy.retry": "Retry",
+    "protocol.analysis": "AnalysisState Started Status",
+    "protocol.back_view": "BackView BackViewCalculated BackViewResults",
+    "protocol.landmarks": "Landmarks",
+    "protocol.side_view": "FootStrike SideView SideViewCalculated SideViewResults",
+    "session": "OchySession",
 }
-_MODULE_OF = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}
+"""The names that each module defines. The names that are missing here are errors."""
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+    value = getattr(import_module(f".{_MODULE_OF.get(name, 'errors')}", __name__), name)
     globals()[name] = value
     return value
 
