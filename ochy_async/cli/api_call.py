@@ -1,6 +1,6 @@
-"""One call of the API from the command line: its options, its session, its answer.
+"""One API call from the command line: its options, its session and its answer.
 
-Invariant: what was asked happens at most once where it creates or deletes, and a doubt is said.
+Invariant: a call that creates or deletes is sent at most once, and an unknown outcome is reported.
 """
 
 from __future__ import annotations
@@ -14,50 +14,51 @@ import click
 
 from ..errors import ConnectionFailed, FixRequest, OchyError, Phase, RateLimited
 from ..session import OchySession
-from .connection import Account, account_options
-from .display.reporter import Paper, tell
-from .display.summary import tell_drift
+from .connection import ConnectionSettings, connection_options
+from .display.reporter import Reporter
+from .display.summary import print_drift
+from .display.terminal import print_message
 
-__all__ = ["call_options", "doubted", "perform"]
+__all__ = ["advise_if_unknown", "call_api", "call_options"]
 
 T = TypeVar("T")
 
-_JSON: Final = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, one object a line.")
+_JSON: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")
 
 
 def call_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds `--json`, and the options that say whose account is meant."""
-    return _JSON(account_options(command))
+    """Adds `--json` and the connection options."""
+    return _JSON(connection_options(command))
 
 
-def perform(account: Account, call: Callable[[OchySession], Awaitable[T]]) -> T:
-    """What the call gives, in a session of its own. Raises what the call raises."""
-    paper = Paper()
+def call_api(connection: ConnectionSettings, call: Callable[[OchySession], Awaitable[T]]) -> T:
+    """The result of the call, in a session of its own. Raises what the call raises."""
+    reporter = Reporter()
 
-    async def performed() -> T:
-        async with account.open(paper.listen) as ochy:
+    async def main() -> T:
+        async with connection.open(reporter.listen) as ochy:
             return await call(ochy)
 
-    answer = anyio.run(performed)
-    tell_drift(paper)
+    answer = anyio.run(main)
+    print_drift(reporter)
     return answer
 
 
 @contextmanager
-def doubted(advice: str) -> Generator[None]:
-    """Says `advice` where it ends without an answer and the server may have done what was asked."""
+def advise_if_unknown(advice: str) -> Generator[None]:
+    """Prints `advice` if the block fails or is interrupted and the server may have done what was asked."""
     try:
         yield
     except OchyError as error:
-        if not _surely_not_done(error):
-            tell(advice)
+        if not _certainly_not_done(error):
+            print_message(advice)
         raise
     except KeyboardInterrupt:
-        tell(advice)
+        print_message(advice)
         raise
 
 
-def _surely_not_done(error: OchyError) -> bool:
+def _certainly_not_done(error: OchyError) -> bool:
     if isinstance(error, ConnectionFailed):
         return error.phase is not Phase.COMPLETE
     return isinstance(error, FixRequest | RateLimited)

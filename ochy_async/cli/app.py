@@ -1,6 +1,6 @@
-"""The group of all commands, each loaded only when it is run or asked for its own help.
+"""The group of all commands. A command's module is loaded only when the command runs or shows its help.
 
-Invariant: telling what there is costs nothing: no network, no terminal library, no session.
+Invariant: `ochy --help` loads no network library, no terminal library and no session.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ import click
 
 from .._version import __version__
 from ..errors import OchyError
-from .display.terminal import cleaned, display_options, logging_on, tell
-from .exit_codes import MEANINGS, Exit, exit_of
-from .groups import Group
+from .display.terminal import clean_lines, display_options, log_to_stderr, print_message
+from .exit_codes import MEANINGS, ExitCode, exit_code_of
+from .groups import SuggestingGroup
 
 __all__ = ["COMMANDS", "ochy"]
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
-    "demo": ("demo", "See it work: a batch that is killed and resumed; no key, no credit."),
-    "analyze": ("analyze", "Analyze clips, folders and manifests. Costs one credit for each clip."),
-    "check": ("check", "Check clips before they cost a credit. Needs no key, sends and spends nothing."),
-    "journal": ("journal", "Show what a journal remembers, and settle doubts. Spends nothing."),
-    "wait": ("wait", "Collect analyses that are paid for already. Spends nothing."),
-    "status": ("status", "Look once where analyses stand, without waiting. Spends nothing."),
+    "demo": ("demo", "See a batch killed and resumed. Needs no key and spends nothing."),
+    "analyze": ("analyze", "Analyze clips, folders and manifests. Costs one credit per clip."),
+    "check": ("check", "Check clips before they cost a credit. Needs no key and sends nothing."),
+    "journal": ("journal", "Show a journal and resolve uncertain starts. Spends nothing."),
+    "wait": ("wait", "Collect analyses that are already paid for. Spends nothing."),
+    "status": ("status", "Show the current status of analyses, without waiting. Spends nothing."),
     "list": ("list_analyses", "List the analyses of the account. Spends nothing."),
-    "subjects": ("subjects", "List, show, create, change and delete subjects. Spends nothing."),
-    "exercises": ("exercises", "Show the exercises for search keys of results. Spends nothing."),
+    "subjects": ("subjects", "List, show, create, update and delete subjects. Spends nothing."),
+    "exercises": ("exercises", "Show the exercises that results recommend. Spends nothing."),
     "webhook": ("webhook", "Show or set the account's webhook. Spends nothing."),
-    "doctor": ("doctor", "Check key, settings and network. Spends nothing."),
-    "emulator": ("emulator", "Run a small Ochy on this machine, to try programs against."),
+    "doctor": ("doctor", "Check versions, key, network and webhook. Spends nothing."),
+    "emulator": ("emulator", "Run a local emulator of the API to test programs against."),
 }
 """Each command's module and its line in the help."""
 
 
-class Commands(Group):
-    """Loads commands late, and turns what the library raises into one paragraph and an exit code."""
+class OchyCommands(SuggestingGroup):
+    """Loads commands on demand, and turns the library's errors into one paragraph and an exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(COMMANDS)
@@ -51,54 +51,54 @@ class Commands(Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
-            formatter.write_dl([(name, told) for name, (_, told) in COMMANDS.items()])
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
         with formatter.section("Exit codes"):
-            formatter.write_dl([(str(int(code)), told) for code, told in sorted(MEANINGS.items())])
+            formatter.write_dl([(str(int(code)), text) for code, text in sorted(MEANINGS.items())])
 
-    def make_context(self, *given: Any, **extra: Any) -> click.Context:
-        with _harmless_errors():
-            return super().make_context(*given, **extra)
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        with _printable_errors():
+            return super().make_context(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            with logging_on(), _harmless_errors():
+            with log_to_stderr(), _printable_errors():
                 return super().invoke(ctx)
         except OchyError as error:
-            tell(f"ochy: {error}")
-            ctx.exit(exit_of(error))
+            print_message(f"ochy: {error}")
+            ctx.exit(exit_code_of(error))
         except KeyboardInterrupt:
-            ctx.exit(Exit.INTERRUPTED)
+            ctx.exit(ExitCode.INTERRUPTED)
 
 
 @contextmanager
-def _harmless_errors() -> Generator[None]:
-    """What click tells of itself repeats what was typed and what files are called: nothing that a terminal obeys."""
+def _printable_errors() -> Generator[None]:
+    """Replaces control characters in click's errors, which repeat typed words and file names."""
     try:
         yield
     except click.ClickException as error:
-        vars(error)["message"] = cleaned(error.message)
+        vars(error)["message"] = clean_lines(error.message)
         raise
 
 
 def _with_display_options(command: click.Command) -> click.Command:
-    """The command, and all below it, with the options that say how much is told."""
+    """The command, and all commands below it, with the options for verbosity."""
     if isinstance(command, click.Group):
         for each in command.commands.values():
             _with_display_options(each)
-    taken = {name for option in command.params for name in option.opts}
-    # Each command is loaded once and asked for often.
-    command.params += [option for option in display_options() if taken.isdisjoint(option.opts)]
+    present = {name for option in command.params for name in option.opts}
+    # Each command is loaded once but looked up often, so the options may be there already.
+    command.params += [option for option in display_options() if present.isdisjoint(option.opts)]
     return command
 
 
 @click.group(
-    cls=Commands,
+    cls=OchyCommands,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="The API key comes from OCHY_API_KEY, or from the file that OCHY_API_KEY_FILE or --key-file names.",
 )
 @click.version_option(__version__, prog_name="ochy", message="%(prog)s %(version)s")
 def ochy() -> None:
-    """Running videos in, biomechanics out: the Ochy Partner API from the command line."""
+    """Biomechanics from running videos: the Ochy Partner API on the command line."""
 
 
 _with_display_options(ochy)

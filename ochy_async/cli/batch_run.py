@@ -1,7 +1,7 @@
-"""One batch from the command line: its session, its journal, its signals, and what it says.
+"""Runs one batch from the command line: its session, its journal, its signals and its messages.
 
-Invariant: the batch decides and remembers. Here its outcomes are shown as they come, and whoever
-breaks off is told what goes on and what was paid.
+Invariant: the batch alone decides and records. This module shows its outcomes as they come, and tells a user who stops
+the run what was paid for and how to continue.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from attrs import define, evolve, field, frozen
 
 from ..batch.dry_run import PlanCounter, Planned
 from ..batch.engine import Batch
-from ..batch.outcomes import Outcome as Ended
 from ..batch.outcomes import Uncertain
 from ..batch.reopen import Reopened
 from ..batch.report import Plan
@@ -29,242 +28,240 @@ from ..journal.memory import MemoryJournal
 from ..journal.sqlite.files import location_warning
 from ..policy.clip_states import State
 from ..session import OchySession
-from .connection import Place
-from .default_journal import explained
-from .display.outcomes import Outcome
-from .display.reporter import Paper
-from .display.summary import Summary
-from .display.uncertain import WaysOut
-from .exit_codes import Exit, worst
-from .quoting import Command
+from .connection import ConnectionSettings
+from .default_journal import add_alternatives
+from .display.reporter import Reporter
+from .display.summary import BatchSummary
+from .display.tables import count_of
+from .display.terminal import print_message
+from .display.uncertain import ResolveCommands
+from .exit_codes import ExitCode, most_severe
+from .outcomes import CommandOutcome
+from .quoting import ShellCommand
 from .signals import Interrupts
 
-__all__ = ["Job", "carry_out", "plan"]
+__all__ = ["BatchJob", "plan_batch", "run_batch"]
 
-STOPPING: Final = (
-    "Stopping: nothing new is started, and what is under way is brought to its end. Ctrl-C again stops now."
+FINISHING: Final = (
+    "Stopping: no new clip is started, and clips in progress are finished. Press Ctrl-C again to stop immediately."
 )
-LOOKED_UP: Final = "What is in doubt stays remembered: it is not bought again; the same command looks it up again."
-FORGETTING: Final = "Nothing remembers it once this run has ended."
-MOST_NAMED: Final = 5
-STOPPED: Final = "Stopped. What is paid goes on at the server."
-NOTHING_BEGUN: Final = "Stopped before anything was started."
+UNCERTAIN_KEPT: Final = "Uncertain starts stay in the journal: run the same command again to look them up."
+NOT_RECORDED: Final = "No journal records it, so nothing remembers it after this run."
+STOPPED: Final = "Stopped. Analyses that are paid for continue on the server."
+NOTHING_STARTED: Final = "Stopped before anything was started."
+MAX_NAMES: Final = 5
 PATIENCE: Final = 60.0
-"""Seconds for which the journal of the account is waited for while another command has it open."""
+"""Seconds to wait for the account's journal while another command has it open."""
 BUSY: Final = (
-    "Another command has the journal of this account open; it is waited for, up to a minute. With --out or --journal "
-    "commands do not wait for each other, and do not know what the other has paid for."
+    "Another command has this account's journal open. Waiting for it, at most a minute. Commands with different --out "
+    "or --journal do not wait for each other, but each ignores what the others have paid for."
 )
 
 
 @frozen(kw_only=True)
-class Job:
-    """What is to be done."""
+class BatchJob:
+    """What the user asked for."""
 
     clips: Sequence[BatchItem]
     journal: Path | None
-    """None is in memory."""
-    in_state: bool = False
-    """Whether that is the account's journal in the user's state folder, which nobody has named."""
+    """None keeps the journal in memory."""
+    default_journal: bool = False
+    """Whether the journal is the account's one in the user's state folder, which the user did not name."""
     journal_options: tuple[str, ...] = ()
-    """How other commands are told the account, and so its journal."""
+    """Options by which `ochy journal` finds the default journal."""
     settings: Mapping[str, Any]
-    """For `OchySession.batch`, the journal apart."""
+    """For `OchySession.batch`, without the journal."""
     create_subjects: bool = False
-    """Whether subjects may be names, of subjects that exist or are to be made."""
+    """Whether the clips' subjects may be names, of which the unknown ones are created."""
     again: bool = False
-    """Whether finished clips are to be bought anew."""
-    command: Command
-    """What does the same again."""
+    """Whether finished clips are bought again."""
+    command: ShellCommand
+    """The command that was typed, so that it can be repeated."""
 
     @property
-    def ways(self) -> WaysOut:
-        """What settles a doubt."""
-        named = None if self.journal is None else (str(self.journal),)
-        where = self.journal_options if self.in_state else named
-        return WaysOut(again=str(self.command), journal=where, path=not self.in_state)
+    def resolve(self) -> ResolveCommands:
+        """Builds the commands that resolve uncertain starts."""
+        path = None if self.journal is None else (str(self.journal),)
+        where = self.journal_options if self.default_journal else path
+        return ResolveCommands(repeat=str(self.command), journal=where, is_path=not self.default_journal)
 
 
-Emit = Callable[[Outcome], None]
+Show = Callable[[CommandOutcome], None]
 
 
-def carry_out(job: Job, place: Place, emit: Emit) -> Exit:
-    """Analyses all clips and says on stderr what is left to do.
+def run_batch(job: BatchJob, connection: ConnectionSettings, show: Show) -> ExitCode:
+    """Analyzes all clips, passes each outcome to `show`, and prints a summary on stderr.
 
     Raises what a session or a journal raises that cannot be opened.
     """
-    paper = Paper(place.made_up, total=len(job.clips), kept=job.journal is not None)
-    if job.journal is not None and (doubt := location_warning(job.journal)):
-        paper.note(doubt)
+    reporter = Reporter(connection.simulated, total=len(job.clips), journaled=job.journal is not None)
+    if job.journal is not None and (warning := location_warning(job.journal)):
+        print_message(warning)
     memory = MemoryJournal() if job.journal is None else None
     limits = [job.settings.get(name) for name in ("max_credits", "max_credits_per_run")]
-    summary = Summary(
-        paper,
+    summary = BatchSummary(
+        reporter,
         len(job.clips),
         job.command,
-        job.ways,
+        job.resolve,
         job.settings.get("out"),
-        limit=next((each for each in limits if each is not None), None),
+        max_credits=next((each for each in limits if each is not None), None),
         per_run=limits[0] is None,
     )
-    run = _Run(job, memory or job.journal, paper, summary, emit)
-    left_over: list[Entry] = []
+    run = _BatchRun(job, memory or job.journal, reporter, summary, show)
+    unshown: list[Entry] = []
     try:
-        with paper:
-            anyio.run(run.main, place)
+        with reporter:
+            anyio.run(run.main, connection)
     finally:
         if memory is not None and summary.report is not None:
-            left_over = anyio.run(_left_over, memory, run.shown)
-        summary.tell(left_over)
-    return worst(run.codes)
+            unshown = anyio.run(_unshown_entries, memory, run.shown)
+        summary.print(unshown)
+    return most_severe(run.codes)
 
 
 @define(eq=False)
-class _Run:
-    job: Job
+class _BatchRun:
+    job: BatchJob
     journal: Journal | Path | None
-    paper: Paper
-    summary: Summary
-    emit: Emit
-    codes: list[Exit] = field(factory=list)
+    reporter: Reporter
+    summary: BatchSummary
+    show: Show
+    codes: list[ExitCode] = field(factory=list)
     shown: set[str | None] = field(factory=set)
     """The keys of the clips whose outcome was shown."""
     batch: Batch[Any, Any] | None = None
 
-    async def main(self, place: Place) -> None:
+    async def main(self, connection: ConnectionSettings) -> None:
         with CancelScope() as scope:
-            interrupts = Interrupts(lambda: self._stop(scope), lambda: self._break_off(scope))
+            interrupts = Interrupts(lambda: self._finish(scope), lambda: self._stop(scope))
             with interrupts.listening():
-                await self._batch(place)
+                await self._run(connection)
             if interrupts.count:
-                self.codes.append(Exit.INTERRUPTED)
+                self.codes.append(ExitCode.INTERRUPTED)
         if scope.cancelled_caught:
-            self.codes.append(Exit.INTERRUPTED)
+            self.codes.append(ExitCode.INTERRUPTED)
 
-    def _stop(self, scope: CancelScope) -> None:
+    def _finish(self, scope: CancelScope) -> None:
         if self.batch is None:
-            self.paper.note(NOTHING_BEGUN)
+            print_message(NOTHING_STARTED)
             scope.cancel()
         else:
-            in_doubt = self.batch.report.uncertain and self.job.journal is not None
-            self.paper.note(f"{STOPPING} {LOOKED_UP}" if in_doubt else STOPPING)
+            uncertain = self.batch.report.uncertain and self.job.journal is not None
+            print_message(f"{FINISHING} {UNCERTAIN_KEPT}" if uncertain else FINISHING)
             self.batch.stop("It was interrupted.")
 
-    def _break_off(self, scope: CancelScope) -> None:
-        self.paper.note(STOPPED)
+    def _stop(self, scope: CancelScope) -> None:
+        print_message(STOPPED)
         scope.cancel()
 
-    async def _batch(self, place: Place) -> None:
+    async def _run(self, connection: ConnectionSettings) -> None:
         begun = False
         try:
             async with AsyncExitStack() as stack:
-                ochy = await stack.enter_async_context(place.open(self._listen))
-                batch = await self._opened(ochy, stack)
+                ochy = await stack.enter_async_context(connection.open(self._listen))
+                batch = await self._open_batch(ochy, stack)
                 clips = await batch.resolve_subjects(self.job.clips, create=self.job.create_subjects)
-                self.batch, self.paper.report = batch, lambda: batch.report
+                self.batch, self.reporter.report = batch, lambda: batch.report
                 if self.job.again:
-                    self._tell_reopened(await batch.reopen(clips))
+                    self._report_reopened(await batch.reopen(clips))
                 begun = True
                 async with aclosing(batch.run(clips)) as outcomes:
-                    async for ended in outcomes:
-                        self._end(self._outcome(ended), ended.key)
+                    async for outcome in outcomes:
+                        self._add(self._with_commands(CommandOutcome.of(outcome)), outcome.key)
         finally:
-            if self.batch is not None and begun:  # what was broken off on leaving it has become a doubt by now
+            if self.batch is not None and begun:  # only now, since leaving the batch makes interrupted starts uncertain
                 self.summary.report = self.batch.report
 
-    async def _opened(self, ochy: OchySession, stack: AsyncExitStack) -> Batch[Any, Any]:
-        """The batch with its journal open. The journal of the account is waited for, since nobody has chosen it."""
-        until, told = current_time() + PATIENCE, False
+    async def _open_batch(self, ochy: OchySession, stack: AsyncExitStack) -> Batch[Any, Any]:
+        """The batch with its journal open. A default journal that is in use is waited for."""
+        deadline, waiting = current_time() + PATIENCE, False
         while True:
             batch: Batch[Any, Any] = ochy.batch(journal=self.journal, **self.job.settings)
             try:
                 return await stack.enter_async_context(batch)
-            except JournalError as trouble:
-                failure = trouble
-            if not self.job.in_state:
+            except JournalError as error:
+                failure = error
+            if not self.job.default_journal:
                 raise failure
-            if not isinstance(failure, JournalBusy) or current_time() >= until:
-                raise explained(failure)
-            if not told:
-                self.paper.note(BUSY)
-            told = True
+            if not isinstance(failure, JournalBusy) or current_time() >= deadline:
+                raise add_alternatives(failure)
+            if not waiting:
+                print_message(BUSY)
+            waiting = True
             await sleep(0.5)
 
-    def _tell_reopened(self, reopened: Reopened) -> None:
+    def _report_reopened(self, reopened: Reopened) -> None:
         self.summary.reopened = reopened
-        for line in reopened_told(reopened):
-            self.paper.note(line)
+        for line in _reopened_lines(reopened):
+            print_message(line)
 
     def _listen(self, event: Event) -> None:
         if isinstance(event, SubjectCreated):
-            self.paper.note(f"{event.clip}: created the subject {event.subject_id}")
-        self.paper.listen(event)
+            print_message(f"{event.clip}: created the subject {event.subject_id}")
+        self.reporter.listen(event)
 
-    def _outcome(self, ended: Ended[Any, Any]) -> Outcome:
-        outcome = Outcome.of(ended)
+    def _with_commands(self, outcome: CommandOutcome) -> CommandOutcome:
         if outcome.word != Uncertain.word:
             return outcome
-        commands = tuple(command for _, command in self.job.ways.of(outcome))
-        forgetting = f" {FORGETTING}" if self.job.journal is None else ""
-        return evolve(outcome, commands=commands, reason=outcome.reason + forgetting)
+        commands = tuple(command for _, command in self.job.resolve.for_outcome(outcome))
+        note = f" {NOT_RECORDED}" if self.job.journal is None else ""
+        return evolve(outcome, commands=commands, reason=outcome.reason + note)
 
-    def _end(self, outcome: Outcome, key: str | None) -> None:
-        with self.paper.aside():
-            self.emit(outcome)
+    def _add(self, outcome: CommandOutcome, key: str | None) -> None:
+        with self.reporter.paused():
+            self.show(outcome)
         self.shown.add(key)
-        self.codes.append(outcome.exit)
-        self.summary.count(outcome)
-        self.paper.ended(outcome)
+        self.codes.append(outcome.exit_code)
+        self.summary.add(outcome)
+        self.reporter.finish(outcome)
 
 
-def reopened_told(reopened: Reopened) -> Iterator[str]:
-    """What `--again` has come to, before anything is bought."""
-    yield from (f"--again: left as it is: {each}" for each in reopened.unfit)
+def _reopened_lines(reopened: Reopened) -> Iterator[str]:
+    """The result of `--again`, before anything is bought."""
+    yield from (f"--again: left unchanged: {each}" for each in reopened.unfit)
     if reopened.clips:
-        count = f"{reopened.clips} clip{'s are' if reopened.clips != 1 else ' is'}"
-        yield (
-            f"--again: {count} analyzed anew, for one credit each. Former results stay in the journal until new ones "
-            "replace them."
-        )
+        clips = count_of(reopened.clips, "clip is", "clips are")
+        yield f"--again: {clips} analyzed again, for one credit each. The journal keeps the old results until then."
     elif reopened.unfinished:
-        names = ", ".join(reopened.unfinished[:MOST_NAMED])
-        more = f" and {len(reopened.unfinished) - MOST_NAMED} more" if len(reopened.unfinished) > MOST_NAMED else ""
+        names = ", ".join(reopened.unfinished[:MAX_NAMES])
+        more = f" and {len(reopened.unfinished) - MAX_NAMES} more" if len(reopened.unfinished) > MAX_NAMES else ""
         yield (
-            f"--again: nothing is analyzed anew, since some of the clips are not finished, or were not shown yet: "
-            f"{names}{more}. This run finishes them, and buys no clip a second time."
+            "--again: no clip is analyzed again yet, since these are not finished or were not shown: "
+            f"{names}{more}. This run finishes them and buys no clip a second time."
         )
     else:
         yield "--again: none of the clips was analyzed before."
 
 
-async def _left_over(memory: MemoryJournal, shown: set[str | None]) -> list[Entry]:
-    """What is paid, or may be, and nobody was shown: it is lost with this process."""
-    owed = (State.STARTED, State.INTENDED, State.UNCERTAIN)
+async def _unshown_entries(memory: MemoryJournal, shown: set[str | None]) -> list[Entry]:
+    """Entries that are or may be paid for and whose results were not shown: they are lost with this process."""
+    unfinished = (State.STARTED, State.INTENDED, State.UNCERTAIN)
     async with memory:
-        return [each async for each in memory.entries() if each.state in owed or _unseen(each, shown)]
+        return [
+            each
+            async for each in memory.entries()
+            if each.state in unfinished or (each.state is State.ANALYZED and each.key not in shown)
+        ]
 
 
-def _unseen(entry: Entry, shown: set[str | None]) -> bool:
-    return entry.state is State.ANALYZED and entry.key not in shown
+def plan_batch(job: BatchJob, connection: ConnectionSettings, show: Callable[[Planned], None]) -> Plan:
+    """What `run_batch` would do and buy; each clip is passed to `show` as it is found.
 
-
-def plan(job: Job, place: Place, show: Callable[[Planned], None]) -> Plan:
-    """What `carry_out` would do and buy; each clip is shown as it is found.
-
-    Sends nothing, and makes no journal where there is none.
+    Sends nothing, and creates no journal.
     """
     settings: dict[str, Any] = {**job.settings, "out": None, "keep": ()}
-    known = job.journal if job.journal is not None and job.journal.exists() else None
+    existing = job.journal if job.journal is not None and job.journal.exists() else None
     tally = PlanCounter()
 
-    async def planned() -> Plan:
-        paper = Paper(place.made_up)
-        async with place.open(paper.listen) as ochy, ochy.batch(journal=known, **settings) as batch:
+    async def main() -> Plan:
+        listen = Reporter(connection.simulated).listen
+        async with connection.open(listen) as ochy, ochy.batch(journal=existing, **settings) as batch:
             clips = await batch.resolve_subjects(job.clips, create=job.create_subjects, ask=False)
-            async with aclosing(batch.dry_run(clips, reopened=job.again)) as found:
-                async for each in found:
+            async with aclosing(batch.dry_run(clips, reopened=job.again)) as planned:
+                async for each in planned:
                     tally.add(each)
                     show(each)
         return tally.plan
 
-    return anyio.run(planned)
+    return anyio.run(main)

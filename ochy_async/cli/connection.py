@@ -1,16 +1,16 @@
-"""Whose account is used and where: key, base URL, or an emulator that needs neither.
+"""Opens sessions: with the API key, the base URL and the proxy, or with the built-in emulator.
 
-Invariant: the key comes from the environment or a file, never from an argument (every process
-of the machine can read those), and goes to the session and nowhere else.
+Invariant: the key comes from the environment or a file, never from an argument, which every process of the machine can
+read. It is passed to the session and nowhere else.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import click
 from attrs import field, frozen
@@ -23,47 +23,34 @@ from ..proxies import VARIABLE, Proxy
 from ..session import BASE_URL, OchySession
 from ..transport import ApiKey, BaseUrl
 
-__all__ = ["QUICK", "SET_KEY", "Account", "Place", "account_options"]
+__all__ = ["SET_KEY", "ConnectionSettings", "connection_options"]
 
 KEY: Final = "OCHY_API_KEY"
 KEY_FILE: Final = "OCHY_API_KEY_FILE"
-SET_KEY: Final = f"Set {KEY}, or name a file with --key-file or {KEY_FILE}; the key is its first line."
-LONGEST_LINE: Final = 10_000
+SET_KEY: Final = f"Set {KEY}, or name a file with --key-file or {KEY_FILE}; the key is the first line of the file."
+MAX_KEY_LINE: Final = 10_000
 """Characters of a key file that are read."""
 EMULATOR_SPEED: Final = 15.0
-QUICK: Final = Polling(interval=0.2, shortest=0.1, longest=0.5)
-"""For the emulator: the vendor's advice is for the vendor's servers."""
-
-
-class Place(Protocol):
-    """Where errands are carried out."""
-
-    @property
-    def made_up(self) -> bool:
-        """Whether nothing there is real: no result, no credit."""
-        ...
-
-    def open(self, listener: Listener) -> AbstractAsyncContextManager[OchySession]:
-        """A session there."""
-        ...
+EMULATOR_POLLING: Final = Polling(interval=0.2, shortest=0.1, longest=0.5)
+"""Faster than the vendor advises, since the emulator is not the vendor's server."""
 
 
 @frozen(kw_only=True)
-class Account:
-    """What is needed to open a session."""
+class ConnectionSettings:
+    """Everything that is needed to open a session."""
 
     base_url: str | None = None
     key_file: str | None = None
-    """As given on the command line; it comes before the environment."""
-    made_up: bool = False
-    """Whether a built-in emulator takes the place of the vendor."""
+    """The argument of `--key-file`; it takes precedence over the environment."""
+    simulated: bool = False
+    """Whether the built-in emulator replaces the vendor's server: no key, no credits, no real results."""
     interval: float = 3.0
-    """Seconds between looks while nothing better is known."""
-    proxy: str | None = field(factory=lambda: _proxy_given(), repr=False)
-    """As `OchySession` takes it; left out it is what `--proxy` says, and else what `OCHY_PROXY` does."""
+    """Seconds between polls of an analysis."""
+    proxy: str | None = field(factory=lambda: _proxy_option(), repr=False)
+    """As `OchySession` takes it. Default: `--proxy`, then `OCHY_PROXY`."""
 
     def key_source(self) -> str | None:
-        """Where the key is to be found, in words; None where it is nowhere. An argument comes first."""
+        """The place that the key is read from, as text; None where no key is set."""
         if self.key_file:
             return f"the file {self.key_file}"
         if os.environ.get(KEY):
@@ -71,96 +58,91 @@ class Account:
         return f"the file that {KEY_FILE} names" if os.environ.get(KEY_FILE) else None
 
     def key(self) -> str:
-        """The key. Raises `KeyRefused` where there is none, or a file that cannot be read."""
+        """The API key. Raises `KeyRefused` if there is none or its file cannot be read."""
         path = self.key_file or (os.environ.get(KEY_FILE) if not os.environ.get(KEY) else None)
-        key = _first_line(path) if path else os.environ.get(KEY, "")
+        key = _read_first_line(path) if path else os.environ.get(KEY, "")
         if not key:
-            where = f"the first line of {path!r} is empty" if path else f"{KEY} is not set"
-            raise KeyRefused(f"There is no API key: {where}. {SET_KEY}")
+            reason = f"the first line of {path!r} is empty" if path else f"{KEY} is not set"
+            raise KeyRefused(f"There is no API key: {reason}. {SET_KEY}")
         return key
 
-    def identity(self) -> tuple[str, str]:
-        """What tells the account from others, and its base URL. Raises as `open` does."""
-        return self._digest(), BaseUrl(self.base_url or BASE_URL).text
+    def account_and_origin(self) -> tuple[str, str]:
+        """The digest that identifies the account, and its base URL. Raises the same errors as `open`."""
+        return self._account_digest(), BaseUrl(self.base_url or BASE_URL).text
 
-    def _digest(self) -> str:
-        key = ApiKey(self.key())  # the key itself is in no frame: an error could lay it open
+    def _account_digest(self) -> str:
+        key = ApiKey(self.key())  # the key as text is no local variable, which a traceback could expose
         key.check()
         return key.digest()
 
-    @property
-    def polling(self) -> Polling:
-        """How the analyses are waited for."""
-        usual = Polling()
-        return Polling(interval=self.interval, shortest=min(self.interval, usual.shortest))
-
     @asynccontextmanager
     async def open(self, listener: Listener) -> AsyncGenerator[OchySession]:
-        """A session, and with it the emulator if there is one.
+        """Opens a session, and the emulator if it is used.
 
         Raises `KeyRefused` without a usable key, `InvalidSettings` for a bad base URL.
         """
-        if not self.made_up:
+        if not self.simulated:
             async with self._session(listener) as ochy:
                 yield ochy
             return
         async with (
             Emulator(speed=EMULATOR_SPEED) as emulator,
-            OchySession(emulator.api_key, base_url=emulator.url, polling=QUICK, on_event=listener) as ochy,
+            OchySession(emulator.api_key, base_url=emulator.url, polling=EMULATOR_POLLING, on_event=listener) as ochy,
         ):
             yield ochy
 
     def _session(self, listener: Listener) -> OchySession:
-        return OchySession(
-            self.key(), base_url=self.base_url, proxy=self.proxy, polling=self.polling, on_event=listener
-        )
+        polling = Polling(interval=self.interval, shortest=min(self.interval, Polling().shortest))
+        return OchySession(self.key(), base_url=self.base_url, proxy=self.proxy, polling=polling, on_event=listener)
 
 
-def _first_line(path: str) -> str:
+def _read_first_line(path: str) -> str:
     try:
-        # Editors on Windows begin a file with a mark that is no part of the key.
+        # Editors on Windows begin a file with a byte order mark, which is not part of the key.
         with Path(path).open(encoding="utf-8-sig") as file:
-            return file.readline(LONGEST_LINE).strip()
-    except (OSError, ValueError) as trouble:
-        why = trouble.strerror if isinstance(trouble, OSError) else "it is not a text"
-    raise KeyRefused(f"The key file {path!r} cannot be read: {why}. Check --key-file, or {KEY_FILE}.")
+            return file.readline(MAX_KEY_LINE).strip()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not a text file"
+    raise KeyRefused(f"The key file {path!r} cannot be read: {reason}. Check --key-file or {KEY_FILE}.")
 
 
-def _proxy_given() -> str | None:
+def _proxy_option() -> str | None:
     context = click.get_current_context(silent=True)
     given: str | None = None if context is None else context.meta.get(VARIABLE)
     return given
 
 
-def _proxy(context: click.Context, _: click.Parameter, given: str | None) -> None:
-    """Keeps what `--proxy` says for the `Account` that the command makes."""
+def _store_proxy_option(context: click.Context, _: click.Parameter, given: str | None) -> None:
+    """Stores the argument of `--proxy` for the `ConnectionSettings` that the command makes."""
     if given is None:
         return
     if "@" in given:
         raise click.BadParameter(
-            f"must hold no user and password: every process of the machine can read arguments. Set {VARIABLE} instead."
+            f"must not contain a user and password, since other processes can read arguments. Set {VARIABLE} instead."
         )
     try:
         Proxy.of(given).check()
-    except InvalidSettings as wrong:
-        raise click.BadParameter(str(wrong)) from None
+    except InvalidSettings as error:
+        raise click.BadParameter(str(error)) from None
     context.meta[VARIABLE] = given
 
 
-def account_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds `--base-url`, `--key-file` and `--proxy`; what the last says reaches each `Account` by itself."""
+def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds `--base-url`, `--key-file` and `--proxy`. `ConnectionSettings` finds the last by itself."""
     for option in (
         click.option(
             "--proxy",
             metavar="URL",
             expose_value=False,
-            callback=_proxy,
-            help="Reach the API through this HTTP proxy; 'environment': through HTTPS_PROXY. User and password belong "
-            f"in {VARIABLE}. Default: {VARIABLE}, or none.",
+            callback=_store_proxy_option,
+            help="Reach the API through this HTTP proxy, or with 'environment' through HTTPS_PROXY. A user and "
+            f"password must be given in {VARIABLE}. Default: {VARIABLE}, or none.",
         ),
-        click.option("--key-file", metavar="PATH", help=f"The key is the first line of this file. Default: {KEY}."),
         click.option(
-            "--base-url", metavar="URL", envvar="OCHY_BASE_URL", show_envvar=True, help="Another address of the API."
+            "--key-file", metavar="PATH", help=f"Read the API key from the first line of this file. Default: {KEY}."
+        ),
+        click.option(
+            "--base-url", metavar="URL", envvar="OCHY_BASE_URL", show_envvar=True, help="Another base URL of the API."
         ),
     ):
         command = option(command)

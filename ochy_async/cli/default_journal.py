@@ -1,7 +1,7 @@
-"""Where a command remembers what is paid for if nobody says where: one journal for each account and base URL.
+"""The journal that a command uses if none is named: one per account and base URL, in the user's state folder.
 
-Invariant: a key that is new here has no journal before the user has said whose it is, since with an empty one every
-clip of a rotated key's account would be bought again.
+Invariant: a new key gets a journal only after the user has said whose it is. With an empty journal, every clip of an
+account whose key was rotated would be bought again.
 """
 
 from __future__ import annotations
@@ -20,98 +20,109 @@ from ..batch.ownership import ACCOUNT
 from ..errors import JournalError, JournalUnusable
 from ..journal.sqlite.journal import SqliteJournal
 
-__all__ = ["DIRECTORY", "explained", "journals", "make_folder", "state_journal"]
+__all__ = ["DIRECTORY", "add_alternatives", "create_folder", "find_state_journal", "state_journals"]
 
 DIRECTORY: Final = "OCHY_STATE_DIR"
-"""Names another folder than the one that is usual on the system."""
+"""The environment variable that names another state folder."""
 DIGITS: Final = 12
-WAYS: Final = (
-    f"This journal remembers what your commands have paid for. Keep it elsewhere with --journal PATH, --out FOLDER or "
-    f"{DIRECTORY}; or do without with --no-journal: then the same command buys its clips again."
+ALTERNATIVES: Final = (
+    "This journal records what your commands have paid for. To keep it elsewhere, use --journal PATH, --out FOLDER or "
+    f"{DIRECTORY}. To use none, add --no-journal: the same command then buys its clips again."
 )
 
 
-def folder() -> Path:
+def state_folder() -> Path:
     """The folder of the user's journals, which need not exist."""
     given = os.environ.get(DIRECTORY)
     return Path(given) if given else user_state_path("ochy", appauthor=False)
 
 
-def make_folder(journal: Path) -> None:
-    """Makes the folder for a journal, for its owner alone. Raises `JournalUnusable`, before anything is bought."""
+def create_folder(journal: Path) -> None:
+    """Creates the folder for a journal, accessible to its owner only. Raises `JournalUnusable`."""
     try:
         journal.parent.parent.mkdir(parents=True, exist_ok=True)
         journal.parent.mkdir(mode=0o700, exist_ok=True)
-    except OSError as trouble:
-        why = trouble.strerror
+    except OSError as error:
+        reason = error.strerror
     else:
         return
-    raise JournalUnusable(f"The folder {str(journal.parent)!r} cannot be made: {why}. {WAYS}")
+    raise JournalUnusable(f"The folder {str(journal.parent)!r} cannot be created: {reason}. {ALTERNATIVES}")
 
 
-def explained(trouble: JournalError) -> JournalError:
-    """The same error, with the ways out that there are for a journal that nobody named."""
-    return type(trouble)(f"{trouble} {WAYS}")
+def add_alternatives(error: JournalError) -> JournalError:
+    """The same error with the alternatives to the default journal in its text."""
+    return type(error)(f"{error} {ALTERNATIVES}")
 
 
-def journals() -> list[Path]:
-    """All journals in the folder. Raises `JournalUnusable` where it cannot be read."""
-    return _found("*.journal")
+def state_journals() -> list[Path]:
+    """All journals in the state folder. Raises `JournalUnusable` if it cannot be read."""
+    return _find("*.journal")
 
 
-async def state_journal(account: str, origin: str, *, same: bool | None, same_origin: bool = False) -> Path:
-    """The journal of an account (the digest of its key) at a base URL; it need not exist yet.
+async def find_state_journal(
+    account: str, origin: str, *, same_account: bool | None, same_origin: bool = False
+) -> Path:
+    """The path of the journal of an account (the digest of its key) at a base URL; the file need not exist yet.
 
-    `same` says whether a key that is new here belongs to an account that has a journal already; None: nobody has said.
-    `same_origin` says that the account has a journal already, under another base URL. Raises `JournalUnusable` where
-    either must be known.
+    `same_account` says whether a key without a journal belongs to an account that has one; None: the user has not said.
+    `same_origin` says that the account has a journal under another base URL. Raises `JournalUnusable` if the user has
+    to say either, or to name the journal.
     """
-    site = re.sub(r"[^A-Za-z0-9.-]+", "-", urlsplit(origin).netloc)[:100]
-    place = hashlib.sha256(origin.encode()).hexdigest()[:DIGITS]
-    own = folder() / f"{site}-{account[:DIGITS]}-{place}.journal"
-    others = _found(f"{site}-*-{place}.journal")
-    if own in others:
+    host = re.sub(r"[^A-Za-z0-9.-]+", "-", urlsplit(origin).netloc)[:100]
+    site = hashlib.sha256(origin.encode()).hexdigest()[:DIGITS]
+    own = state_folder() / f"{host}-{account[:DIGITS]}-{site}.journal"
+    existing = _find(f"{host}-*-{site}.journal")
+    if own in existing:
         return own
     if same_origin:
         return _under_another_origin(account)
-    for other in others:
-        if await _knows(other, account):
-            return other
-    if not others or same is False:
+    for journal in existing:
+        if await _belongs_to(journal, account):
+            return journal
+    if not existing or same_account is False:
         return own
-    if same and len(others) == 1:
-        return others[0]
-    raise JournalUnusable(_new_key(others, several=bool(same)))
+    if same_account and len(existing) == 1:
+        return existing[0]
+    raise JournalUnusable(_several_journals(existing) if same_account else _new_key(existing))
 
 
 def _under_another_origin(account: str) -> Path:
-    found = _found(f"*-{account[:DIGITS]}-*.journal")
+    found = _find(f"*-{account[:DIGITS]}-*.journal")
     if len(found) == 1:
         return found[0]
-    names = ", ".join(repr(str(each)) for each in found)
-    why = f"There are several journals of this key: {names}." if found else "There is no journal of this key."
-    raise JournalUnusable(f"{why} Nothing was sent or charged. Name the journal that is meant with --journal PATH.")
+    reason = (
+        f"There are several journals of this key: {_names(found)}." if found else "There is no journal of this key."
+    )
+    raise JournalUnusable(f"{reason} Nothing was sent or charged. Name the journal with --journal PATH.")
 
 
-def _new_key(others: Sequence[Path], *, several: bool) -> str:
-    names = ", ".join(repr(str(each)) for each in others)
-    if several:
-        return f"There are several journals of other keys: {names}. Name one with --journal PATH and --same-account."
+def _several_journals(existing: Sequence[Path]) -> str:
     return (
-        f"This API key is new here, and there is a journal of another key: {names}. Nothing was sent or charged. If "
-        "the key was rotated and the account is the same, say so with --same-account: its clips are not bought again. "
-        "If it is another account, say --other-account: it gets a journal of its own."
+        f"There are several journals of other keys: {_names(existing)}. Nothing was sent or charged. Name one with "
+        "--journal PATH and --same-account."
     )
 
 
-async def _knows(path: Path, account: str) -> bool:
+def _new_key(existing: Sequence[Path]) -> str:
+    return (
+        f"This API key has no journal, but another key has: {_names(existing)}. Nothing was sent or charged. If the "
+        "key was rotated and the account is the same, add --same-account: clips that are paid for are then not bought "
+        "again. If it is another account, add --other-account: it gets a journal of its own."
+    )
+
+
+def _names(journals: Sequence[Path]) -> str:
+    return ", ".join(repr(str(each)) for each in journals)
+
+
+async def _belongs_to(path: Path, account: str) -> bool:
     async with SqliteJournal(path) as journal:
         return bool(await journal.notes(ACCOUNT + account))
 
 
-def _found(pattern: str) -> list[Path]:
+def _find(pattern: str) -> list[Path]:
     try:
-        return sorted(folder().glob(pattern))
-    except OSError as trouble:
-        why = trouble.strerror
-    raise JournalUnusable(f"The folder {str(folder())!r} cannot be read: {why}. {WAYS}")
+        return sorted(state_folder().glob(pattern))
+    except OSError as error:
+        reason = error.strerror
+    raise JournalUnusable(f"The folder {str(state_folder())!r} cannot be read: {reason}. {ALTERNATIVES}")

@@ -1,7 +1,6 @@
-"""How a command ends: the one table of exit codes.
+"""The table of exit codes.
 
-Invariant: a script can act on the code alone; where several apply, the one that the caller
-must act on first wins.
+Invariant: a script can act on the exit code alone. Where several codes apply, the one that needs action first wins.
 """
 
 from __future__ import annotations
@@ -12,10 +11,10 @@ from typing import Final
 
 from ..errors import BuyCredits, InvalidRequest, InvalidSettings, KeyRefused, OchyError, UncertainStart
 
-__all__ = ["MEANINGS", "Exit", "exit_of", "worst"]
+__all__ = ["MEANINGS", "ExitCode", "exit_code_of", "most_severe"]
 
 
-class Exit(enum.IntEnum):
+class ExitCode(enum.IntEnum):
     """An exit code."""
 
     OK = 0
@@ -27,32 +26,32 @@ class Exit(enum.IntEnum):
     INTERRUPTED = 130
 
 
-MEANINGS: Final[Mapping[Exit, str]] = {
-    Exit.INTERRUPTED: "interrupted",
-    Exit.KEY: "the API key is missing or refused",
-    Exit.CREDITS: "no credits left",
-    Exit.UNCERTAIN: "a start may or may not have been charged",
-    Exit.USAGE: "wrong usage; nothing was sent",
-    Exit.SOME_FAILED: "something failed",
-    Exit.OK: "all well",
+MEANINGS: Final[Mapping[ExitCode, str]] = {
+    ExitCode.INTERRUPTED: "interrupted",
+    ExitCode.KEY: "the API key is missing or was refused",
+    ExitCode.CREDITS: "the account has no credits left",
+    ExitCode.UNCERTAIN: "a start may or may not have been charged",
+    ExitCode.USAGE: "wrong usage; nothing was sent",
+    ExitCode.SOME_FAILED: "something failed",
+    ExitCode.OK: "success",
 }
-"""What each code means, the weightiest first: where several apply, the first in this table wins."""
+"""What each code means, most severe first."""
 
-_ERRORS: Final[tuple[tuple[type[OchyError], Exit], ...]] = (
-    (KeyRefused, Exit.KEY),
-    (BuyCredits, Exit.CREDITS),
-    (UncertainStart, Exit.UNCERTAIN),
-    (InvalidRequest, Exit.USAGE),
-    (InvalidSettings, Exit.USAGE),
-    (OchyError, Exit.SOME_FAILED),
+_CODES_BY_ERROR: Final[tuple[tuple[type[OchyError], ExitCode], ...]] = (
+    (KeyRefused, ExitCode.KEY),
+    (BuyCredits, ExitCode.CREDITS),
+    (UncertainStart, ExitCode.UNCERTAIN),
+    (InvalidRequest, ExitCode.USAGE),
+    (InvalidSettings, ExitCode.USAGE),
+    (OchyError, ExitCode.SOME_FAILED),
 )
 
 
-def exit_of(error: OchyError) -> Exit:
+def exit_code_of(error: OchyError) -> ExitCode:
     """The exit code that an error leads to."""
-    return next(code for kind, code in _ERRORS if isinstance(error, kind))
+    return next(code for kind, code in _CODES_BY_ERROR if isinstance(error, kind))
 
 
-def worst(codes: Iterable[Exit]) -> Exit:
-    """The weightiest of the codes; `Exit.OK` of none."""
-    return min(codes, key=list(MEANINGS).index, default=Exit.OK)
+def most_severe(codes: Iterable[ExitCode]) -> ExitCode:
+    """The most severe of the codes; `ExitCode.OK` if there are none."""
+    return min(codes, key=list(MEANINGS).index, default=ExitCode.OK)

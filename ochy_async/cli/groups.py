@@ -1,6 +1,6 @@
-"""Groups of commands that say which command was probably meant.
+"""Groups of commands that suggest a command for a misspelled one.
 
-Invariant: a word is never taken for a command that it only resembles.
+Invariant: a misspelled command is reported, never run.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from typing import Final
 
 import click
 
-__all__ = ["Group"]
+__all__ = ["SuggestingGroup"]
 
-LONGEST: Final = 200
-"""Characters of a sentence about a command."""
+MAX_SUMMARY: Final = 200
+"""Characters of a command's first sentence in the help of its group."""
 
 
-class Group(click.Group):
-    """A group whose error for an unknown command names those that are spelled alike.
+class SuggestingGroup(click.Group):
+    """A group whose error for an unknown command names similar commands.
 
-    Newer versions of click suggest too, but know only commands that are loaded already.
+    Newer versions of click suggest commands too, but only those that are already loaded.
     """
 
     def resolve_command(
@@ -28,12 +28,12 @@ class Group(click.Group):
         """The command that the first word names. Raises `UsageError` if there is none."""
         name = str(args[0])
         if not (name.startswith("-") or ctx.resilient_parsing or self.get_command(ctx, name)):
-            alike = " or ".join(map(repr, get_close_matches(name, self.list_commands(ctx))))
-            ctx.fail(f"No such command {name!r}.{f' Did you mean {alike}?' if alike else ''}")
+            similar = " or ".join(map(repr, get_close_matches(name, self.list_commands(ctx))))
+            ctx.fail(f"No such command {name!r}.{f' Did you mean {similar}?' if similar else ''}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Tells the first sentence of each command's help whole; click would cut it at the first line."""
+        """Writes the complete first sentence of each command's help; click would cut it after one line."""
         commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
-            formatter.write_dl([(name, each.get_short_help_str(LONGEST)) for name, each in commands if each])
+            formatter.write_dl([(name, each.get_short_help_str(MAX_SUMMARY)) for name, each in commands if each])

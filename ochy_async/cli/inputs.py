@@ -1,7 +1,7 @@
-"""What the words after `ochy analyze` stand for: clips, folders, patterns, manifests.
+"""Finds the clips that the arguments of `ochy analyze` and `ochy check` name: files, folders, patterns, manifests.
 
-Invariant: the order is one that people expect, nothing is taken twice, and what is wrong is told
-at once, before anything is sent. What a run has written is never bought as a clip by the next.
+Invariant: no clip is taken twice, and all problems are reported together before anything is sent. An annotated video
+that a batch saved is never taken as a clip.
 """
 
 from __future__ import annotations
@@ -21,86 +21,89 @@ from ..batch.sources import BatchItem
 from ..errors import InvalidRequest
 from ..protocol.request import AnalysisRequest
 from ..protocol.video_limits import CONTENT_TYPES, extension
-from .request_options import Asked, refuse
+from .request_options import RequestFlags, usage_error
 
-__all__ = ["Found", "find"]
+__all__ = ["ANNOTATED", "FoundClips", "find_clips"]
 
 MANIFEST: Final = ".csv"
-WRITTEN: Final = f".{ARTIFACT_FILES['output_video']}"
-"""How the annotated videos end that a batch keeps: the folder for them may well be one of clips."""
+ANNOTATED: Final = f".{ARTIFACT_FILES['output_video']}"
+"""How the names of annotated videos end that a batch saves. They may be saved among the clips."""
 
 
 @define(eq=False)
-class Found:
-    """What was found."""
+class FoundClips:
+    """The clips that the arguments name."""
 
     clips: list[BatchItem] = field(factory=list)
-    """Each with its request, and with its path as it is written."""
+    """Each with its request, and with its path as it was typed."""
     repeated: int = 0
     """Clips that were named again with the same request, and are taken once."""
-    written: int = 0
-    """Annotated videos of an earlier run, which are left out."""
+    annotated: int = 0
+    """Annotated videos from an earlier run, which are left out."""
 
 
-def find(words: Sequence[str], asked: Asked, *, recursive: bool, extra_columns: Collection[str] = ()) -> Found:
-    """All clips that are meant, each with its request. Raises a usage error that tells every problem."""
-    asked.check(whole=not all(map(_is_manifest, words)))
+def find_clips(
+    words: Sequence[str], flags: RequestFlags, *, recursive: bool, extra_columns: Collection[str] = ()
+) -> FoundClips:
+    """Finds all clips, each with its request. Raises a usage error that lists every problem."""
+    flags.check(complete=not all(map(_is_manifest, words)))
     problems: list[str] = []
-    found, seen = Found(), set[tuple[Any, ...]]()
-    for item in _items(words, asked, recursive, extra_columns, problems):
+    found, seen = FoundClips(), set[tuple[Any, ...]]()
+    for item in _items(words, flags, recursive, extra_columns, problems):
         clip = str(item.clip)
-        if clip.endswith(WRITTEN):
-            found.written += 1
+        if clip.endswith(ANNOTATED):
+            found.annotated += 1
             continue
-        known = (_place(clip), item.request, tuple(item.extra.items()))
-        if known in seen:
+        identity = (_canonical(clip), item.request, tuple(item.extra.items()))
+        if identity in seen:
             found.repeated += 1
         else:
-            seen.add(known)
+            seen.add(identity)
             found.clips.append(item)
-    if found.written and not found.clips and not problems:
+    if found.annotated and not found.clips and not problems:
         problems.append(
-            f"CLIP: there are only videos that end in {WRITTEN}: a run has written them; rename what is none"
+            f"CLIP: there are only annotated videos from an earlier run, whose names end in {ANNOTATED}. Rename the "
+            "files that are your own clips"
         )
     if problems:
-        raise refuse(problems)
+        raise usage_error(problems)
     return found
 
 
-def _place(clip: str) -> str:
-    """Where a clip lies, by one name for each folder: links may lead round in a circle."""
+def _canonical(clip: str) -> str:
+    """The path of a clip with symbolic links of its folders resolved, since links may form a circle."""
     folder, name = os.path.split(clip)
-    return os.path.join(os.path.realpath(folder), name)  # noqa: PTH118 - names stay as they are written
+    return os.path.join(os.path.realpath(folder), name)  # noqa: PTH118 - the name stays as it was typed
 
 
 def _items(
-    words: Sequence[str], asked: Asked, recursive: bool, extra_columns: Collection[str], problems: list[str]
+    words: Sequence[str], flags: RequestFlags, recursive: bool, extra_columns: Collection[str], problems: list[str]
 ) -> Iterator[BatchItem]:
     request: AnalysisRequest[Any, Any] | None = None
-    for word in _matches(words, problems):
+    for word in _expand_patterns(words, problems):
         if _is_manifest(word):
-            yield from _rows(word, asked, extra_columns, problems)
+            yield from _manifest_items(word, flags, extra_columns, problems)
             continue
-        request = request or asked.request()
+        request = request or flags.request()
         clips = _videos(word, recursive, problems) if Path(word).is_dir() else [word]
         yield from (BatchItem(clip, request) for clip in clips)
 
 
-def _matches(words: Iterable[str], problems: list[str]) -> Iterator[str]:
-    """The words with patterns replaced by what they match, for shells that leave that to the program."""
+def _expand_patterns(words: Iterable[str], problems: list[str]) -> Iterator[str]:
+    """The words, with each pattern replaced by what it matches, for shells that do not do so."""
     for word in words:
         if not glob.has_magic(word) or os.path.lexists(word):
             yield word
             continue
-        found = glob.glob(word, recursive=True)  # noqa: PTH207 - keeps names as they are written
-        matches = sorted((each for each in found if _fits(each, word)), key=_natural)
+        found = glob.glob(word, recursive=True)  # noqa: PTH207 - keeps names as they were typed
+        matches = sorted((each for each in found if _is_wanted(each, word)), key=_natural_order)
         if not matches:
             problems.append(f"CLIP: {word!r} matches nothing")
         yield from matches
 
 
-def _fits(match: str, pattern: str) -> bool:
-    """Whether a pattern means this: videos and folders, and manifests if it ends as they do."""
+def _is_wanted(match: str, pattern: str) -> bool:
+    """Whether a match is a video or a folder, or a manifest that the pattern's extension asks for."""
     manifest = _is_manifest(match) and _is_manifest(pattern)
     return manifest or Path(match).is_dir() or _is_video(Path(match).name)
 
@@ -109,27 +112,29 @@ def _is_manifest(word: str) -> bool:
     return extension(Path(word).name) == MANIFEST and not Path(word).is_dir()
 
 
-def _rows(manifest: str, asked: Asked, extra_columns: Collection[str], problems: list[str]) -> Iterator[BatchItem]:
+def _manifest_items(
+    manifest: str, flags: RequestFlags, extra_columns: Collection[str], problems: list[str]
+) -> Iterator[BatchItem]:
     try:
-        yield from read_manifest(manifest, extra_columns=extra_columns, view=asked.view, **asked.given)
-    except InvalidRequest as wrong:
-        problems += [f"{manifest}: {each}" for each in wrong.problems]
+        yield from read_manifest(manifest, extra_columns=extra_columns, view=flags.view, **flags.given)
+    except InvalidRequest as error:
+        problems += [f"{manifest}: {each}" for each in error.problems]
 
 
 def _videos(folder: str, recursive: bool, problems: list[str]) -> list[str]:
-    """The videos in a folder; what begins with a dot is none of the user's."""
+    """The videos in a folder, except hidden files and folders."""
 
-    def told(trouble: OSError) -> None:
-        problems.append(f"CLIP: {trouble.filename!r} cannot be looked into: {trouble.strerror}")
+    def unreadable(error: OSError) -> None:
+        problems.append(f"CLIP: {error.filename!r} cannot be read: {error.strerror}")
 
     before, clips = len(problems), list[str]()
-    for place, folders, names in os.walk(folder, onerror=told):
+    for path, folders, names in os.walk(folder, onerror=unreadable):
         folders[:] = [each for each in folders if recursive and not each.startswith(".")]
-        clips += [str(Path(place, name)) for name in names if _is_video(name)]
+        clips += [str(Path(path, name)) for name in names if _is_video(name)]
     if not clips and len(problems) == before:
-        advice = "" if recursive else "; --recursive looks into its folders too"
-        problems.append(f"CLIP: the folder {folder!r} holds no {', '.join(CONTENT_TYPES)}{advice}")
-    return sorted(clips, key=_natural)
+        advice = "" if recursive else "; --recursive searches its subfolders too"
+        problems.append(f"CLIP: the folder {folder!r} contains no {', '.join(CONTENT_TYPES)}{advice}")
+    return sorted(clips, key=_natural_order)
 
 
 def _is_video(name: str) -> bool:
@@ -139,11 +144,11 @@ def _is_video(name: str) -> bool:
 _DIGITS: Final = re.compile(r"([0-9]+)")
 
 
-def _natural(path: str) -> tuple[Any, ...]:
-    """Sorts `clip 9` before `clip 10`."""
-    return tuple(map(_parts, Path(path).parts)), path
+def _natural_order(path: str) -> tuple[Any, ...]:
+    """A sort key that puts `clip 9` before `clip 10`."""
+    return tuple(map(_name_order, Path(path).parts)), path
 
 
-def _parts(name: str) -> tuple[Any, ...]:
-    # Split so, texts and numbers take turns: no two of different kinds are ever compared.
+def _name_order(name: str) -> tuple[Any, ...]:
+    # Texts and numbers alternate in the result, so a text is never compared with a number.
     return tuple(int(part) if odd % 2 else part.casefold() for odd, part in enumerate(_DIGITS.split(name)))

@@ -1,38 +1,39 @@
-"""The options that `analyze` and `wait` share, and how they show an outcome.
+"""The options about results that `analyze` and `wait` share.
 
-Invariant: the same word means the same thing in every command.
+Invariant: an option means the same in both commands.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping
-from shutil import get_terminal_size
 from typing import Any, Final
 
 import click
-from attrs import evolve
 
-from .display.outcomes import Outcome, line_of
-from .display.progress import cells, shortened
-from .display.reporter import draw
-from .display.tables import line_about, printable, sheets_of
+__all__ = ["keep_problems", "kept_artifacts", "output_options"]
 
-__all__ = ["FEW", "KEEP", "homeless", "keep_option", "output_options", "show"]
-
-FEW: Final = 3
-"""So many results are shown in full; of more, each gets one line."""
-LEAST_NAME: Final = 12
-"""Cells of a clip's name that are shown however narrow the terminal is."""
+_ARTIFACTS: Final = {
+    "calculated": "calculated",
+    "raw-data": "raw_data",
+    "thumbnail": "thumbnail",
+    "video": "output_video",
+}
+"""The values of `--keep`, and their names in a batch."""
 
 _OPTIONS: Final = (
-    click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout, as the clips complete."),
-    click.option("--calculated", is_flag=True, help="Fetch the calculated data too."),
+    click.option(
+        "--keep",
+        type=click.Choice(tuple(_ARTIFACTS)),
+        multiple=True,
+        help="Also download this for each analysis. May be repeated. Files need --out.",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line, as the clips complete."),
+    click.option("--calculated", is_flag=True, help="Also fetch and print the calculated data."),
     click.option(
         "--timeout",
         type=click.FloatRange(0.1, 86_400),
         metavar="SECONDS",
-        help="How long each analysis is waited for. Default: 600; for many at once, 3600.",
+        help="How long to wait for each analysis. Default: 600; for many at once, 3600.",
     ),
     click.option(
         "--interval",
@@ -40,53 +41,27 @@ _OPTIONS: Final = (
         default=3.0,
         show_default=True,
         metavar="SECONDS",
-        help="Between looks at an analysis; the vendor advises 3 to 5.",
+        help="Time between polls of an analysis. The vendor advises 3 to 5.",
     ),
 )
 
 
-KEEP: Final = {
-    "calculated": "calculated",
-    "raw-data": "raw_data",
-    "thumbnail": "thumbnail",
-    "video": "output_video",
-}
-"""What `--keep` takes, and what a batch calls it."""
-
-keep_option = click.option(
-    "--keep", type=click.Choice(tuple(KEEP)), multiple=True, help="Fetch this too; may be given more than once."
-)
-
-
-def homeless(options: Mapping[str, Any]) -> Iterator[str]:
-    """What is to be kept and has no folder, as a problem."""
-    files = [each for each in options["keep"] if each != "calculated"]
-    if files and options["out"] is None:
-        yield f"--keep {files[0]}: needs a folder, given with --out"
-
-
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds `--json`, `--calculated`, `--timeout` and `--interval`."""
+    """Adds `--keep`, `--json`, `--calculated`, `--timeout` and `--interval`."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
-def show(outcome: Outcome, *, as_json: bool, few: bool) -> None:
-    """The outcome on stdout: as JSON, or its results in full or in one line."""
-    if as_json:
-        click.echo(line_of(outcome))
-    elif few:
-        for sheet in sheets_of(outcome):
-            draw(sheet)
-    elif outcome.results is not None:
-        click.echo(printable(_fitted(outcome)))
+def keep_problems(options: Mapping[str, Any]) -> Iterator[str]:
+    """The problem with files to keep without a folder, if there is one."""
+    files = [each for each in options["keep"] if each != "calculated"]
+    if files and options["out"] is None:
+        yield f"--keep {files[0]}: needs a folder, given with --out"
 
 
-def _fitted(outcome: Outcome) -> str:
-    """The results in one line: on a terminal with as much of the clip's name as leaves the id whole."""
-    line = line_about(outcome)
-    if outcome.clip is None or not sys.stdout.isatty():
-        return line
-    room = cells(outcome.clip) + get_terminal_size().columns - cells(line)
-    return line_about(evolve(outcome, clip=shortened(outcome.clip, max(LEAST_NAME, room))))
+def kept_artifacts(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """What is fetched besides the results, by its names in a batch. Tables always need the calculated data."""
+    kept = [_ARTIFACTS[each] for each in options["keep"]]
+    calculated = options["calculated"] or options["out"] is not None
+    return tuple(dict.fromkeys([*kept, "calculated"] if calculated else kept))

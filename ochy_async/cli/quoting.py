@@ -1,7 +1,6 @@
-"""Commands as they can be pasted into a shell.
+"""Shell commands that can be pasted.
 
-Invariant: exact. What a terminal cannot show is written as escapes, and no word is taken for an
-option that is none.
+Invariant: pasting a command gives the program exactly the same words, whatever characters they contain.
 """
 
 from __future__ import annotations
@@ -12,80 +11,79 @@ from collections.abc import Iterator, Sequence
 
 from attrs import evolve, frozen
 
-__all__ = ["Command", "command_line"]
+__all__ = ["ShellCommand", "command_line"]
 
-Part = tuple[str, ...]
+Words = tuple[str, ...]
 
 
 @frozen
-class Command:
-    """A command as it was typed, and as it can be typed again with a change."""
+class ShellCommand:
+    """A command as it was typed, which can be repeated with a change."""
 
-    name: Part
+    name: Words
     """Such as `ochy analyze`."""
-    words: Part
-    """What was typed behind it."""
-    valued: frozenset[str] = frozenset()
+    words: Words
+    """What was typed after the name."""
+    value_options: frozenset[str] = frozenset()
     """The options that take a value."""
 
     def __str__(self) -> str:
         return command_line(*self.name, *self.words)
 
-    def without(self, option: str) -> Command:
-        """The command without an option, and its value if it takes one."""
-        options, operands = self._parts()
-        kept = [part for part in options if _named(part) != option]
-        return evolve(self, words=_joined(kept, operands))
+    def without(self, option: str) -> ShellCommand:
+        """The command without an option and its value."""
+        options, operands = self._split()
+        return evolve(self, words=_join([each for each in options if _option_name(each) != option], operands))
 
-    def with_value(self, option: str, value: str) -> Command:
+    def with_value(self, option: str, value: str) -> ShellCommand:
         """The command with an option set to a value."""
-        options, operands = self._parts()
-        changed = [(option, value) if _named(part) == option else part for part in options]
+        options, operands = self._split()
+        changed = [(option, value) if _option_name(each) == option else each for each in options]
         if (option, value) not in changed:
             changed.insert(0, (option, value))
-        return evolve(self, words=_joined(changed, operands))
+        return evolve(self, words=_join(changed, operands))
 
-    def with_flag(self, option: str) -> Command:
+    def with_flag(self, option: str) -> ShellCommand:
         """The command with an option that takes no value."""
         return evolve(self, words=(option, *self.without(option).words))
 
-    def _parts(self) -> tuple[list[Part], Part]:
-        """Options with their values, and words among them, each by itself; then all from `--` on."""
-        parts: list[Part] = []
+    def _split(self) -> tuple[list[Words], Words]:
+        """Options with their values and single operands, then all words from `--` on."""
+        groups: list[Words] = []
         words = iter(self.words)
         for word in words:
             if word == "--":
-                return parts, (word, *words)
-            parts.append((word, *_next(words)) if word in self.valued else (word,))
-        return parts, ()
+                return groups, (word, *words)
+            groups.append((word, *_next_word(words)) if word in self.value_options else (word,))
+        return groups, ()
 
 
-def _named(part: Part) -> str:
-    return part[0].partition("=")[0]
+def _option_name(group: Words) -> str:
+    return group[0].partition("=")[0]
 
 
-def _next(words: Iterator[str]) -> Part:
+def _next_word(words: Iterator[str]) -> Words:
     value = next(words, None)
     return () if value is None else (value,)
 
 
-def _joined(parts: Sequence[Part], operands: Part) -> Part:
-    return (*(word for part in parts for word in part), *operands)
+def _join(groups: Sequence[Words], operands: Words) -> Words:
+    return (*(word for group in groups for word in group), *operands)
 
 
 def command_line(*words: str, operands: Sequence[str] = ()) -> str:
     """The command; `operands` come last, after a `--` where one of them looks like an option."""
     dashes = ["--"] if any(each.startswith("-") for each in operands) else []
-    return " ".join(map(_quoted, (*words, *dashes, *operands)))
+    return " ".join(map(_quote, (*words, *dashes, *operands)))
 
 
-def _quoted(word: str) -> str:
+def _quote(word: str) -> str:
     if word.isprintable():
         return shlex.quote(word)
-    # As bash, zsh and ksh read it; file names may be any bytes.
-    return "$'" + "".join(map(_escaped, os.fsencode(word))) + "'"
+    # $'…' as bash, zsh and ksh read it, since file names may hold any bytes.
+    return "$'" + "".join(map(_escape_byte, os.fsencode(word))) + "'"
 
 
-def _escaped(byte: int) -> str:
+def _escape_byte(byte: int) -> str:
     plain = 32 <= byte < 127 and byte not in b"'\\"
     return chr(byte) if plain else f"\\x{byte:02x}"

@@ -1,6 +1,6 @@
-"""The options that make a request, and the request that they make.
+"""The options that describe a request, and the request that they make.
 
-Invariant: every flag that is wrong is told at once, before a file is looked at.
+Invariant: all wrong options are reported together, before any file is read.
 """
 
 from __future__ import annotations
@@ -16,17 +16,24 @@ from ..errors import InvalidRequest, Problem
 from ..protocol.request import LANGUAGES, AnalysisRequest
 from ..protocol.views import BY_WORD, VIEW_WORDS, AnalysisView
 
-__all__ = ["Asked", "Measure", "extra_column_option", "flagged", "refuse", "request_options"]
-
+__all__ = [
+    "MeasureType",
+    "RequestFlags",
+    "as_flag_problem",
+    "extra_column_option",
+    "request_options",
+    "usage_error",
+    "view_option",
+]
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[Any]
-else:  # older versions of click know no parameters of it
+else:  # older versions of click have no type parameter here
     _ParamType = click.ParamType
 
 
-class Measure(_ParamType):
-    """A measure as people write it; what cannot be read stays a text, which the request then refuses with all else."""
+class MeasureType(_ParamType):
+    """A measure as people write it. An unreadable one stays text, so that the request reports it with all problems."""
 
     def __init__(self, field: str) -> None:
         self.name = field
@@ -39,28 +46,39 @@ class Measure(_ParamType):
             return value
 
 
+view_option = click.option(
+    "--view",
+    type=click.Choice(VIEW_WORDS),
+    help="The side of the runner that the camera sees. A manifest may give it for each clip.",
+)
 _OPTIONS: Final = (
+    view_option,
     click.option(
-        "--view", type=click.Choice(VIEW_WORDS), help="From where the clips are filmed; a manifest may tell it."
+        "--height", type=MeasureType("height"), metavar="METERS", help="Such as 1.75 or '175 cm'. Default: 1.7."
     ),
-    click.option("--height", type=Measure("height"), metavar="METERS", help="Such as 1.75 or '175 cm'. Default: 1.7."),
-    click.option("--weight", type=Measure("weight"), metavar="KG", help="Such as 68.5 or '150 lb'. Default: 70."),
-    click.option("--pace", type=Measure("pace"), metavar="MM:SS", help="Per kilometer; required with --treadmill."),
-    click.option("--treadmill/--no-treadmill", default=None, help="Whether the runner is on a treadmill. Default: no."),
-    click.option("--language", metavar="|".join(LANGUAGES), help="Of the texts in the results. Default: en."),
+    click.option("--weight", type=MeasureType("weight"), metavar="KG", help="Such as 68.5 or '150 lb'. Default: 70."),
     click.option(
-        "--full-body/--no-full-body", default=None, help="Back view only; without it pronation only. Default: yes."
+        "--pace", type=MeasureType("pace"), metavar="MM:SS", help="Pace per kilometer. Required with --treadmill."
+    ),
+    click.option("--treadmill/--no-treadmill", default=None, help="Whether the runner is on a treadmill. Default: no."),
+    click.option("--language", metavar="|".join(LANGUAGES), help="Language of the texts in the results. Default: en."),
+    click.option(
+        "--full-body/--no-full-body",
+        default=None,
+        help="Back view only: analyze the full body, or pronation alone. Default: full body.",
     ),
     click.option("--subject", "--subject-id", "subject_id", metavar="ID", help="Link the analyses to this subject."),
     click.option(
-        "--notify-via-webhook/--no-notify-via-webhook", default=None, help="Needs an enabled webhook. Default: no."
+        "--notify-via-webhook/--no-notify-via-webhook",
+        default=None,
+        help="Notify the account's webhook, which must be enabled. Default: no.",
     ),
 )
 extra_column_option = click.option(
     "--extra-column",
     metavar="NAME",
     multiple=True,
-    help="This column of a manifest is your own, though it looks like a misspelt one; may be given more than once.",
+    help="Accept this manifest column as your own although it resembles a known one. May be repeated.",
 )
 """For every command that reads manifests."""
 
@@ -72,55 +90,55 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def refuse(problems: Iterable[str]) -> click.UsageError:
-    """The error that tells all problems at once."""
+def usage_error(problems: Iterable[str]) -> click.UsageError:
+    """An error that lists all problems."""
     return click.UsageError("Nothing was sent or charged.\n" + "\n".join(f"  {each}" for each in problems))
 
 
 @frozen
-class Asked:
-    """What the flags say of the requests."""
+class RequestFlags:
+    """The request fields that were given as options."""
 
     view: str | None
     fields: Mapping[str, Any]
-    """By the names of a request's fields; None where the flag was not given."""
+    """By the names of a request's fields; None where the option was not given."""
 
     @property
     def given(self) -> dict[str, Any]:
         """The fields that were given."""
         return {name: value for name, value in self.fields.items() if value is not None}
 
-    def check(self, *, whole: bool) -> None:
-        """Raises a usage error that tells all that is wrong; `whole` where no manifest can add what is missing."""
+    def check(self, *, complete: bool) -> None:
+        """Raises a usage error that lists all problems; `complete` means that no manifest can add what is missing."""
         problems = list(self._problems())
-        if not whole:
+        if not complete:
             problems = [each for each in problems if each.field != "pace" or self.fields.get("pace") is not None]
         elif self.view is None:
             problems.insert(0, Problem("view", f"is missing; give {' or '.join(VIEW_WORDS)}"))
         if problems:
-            raise refuse(map(flagged, problems))
+            raise usage_error(map(as_flag_problem, problems))
 
     def _problems(self) -> Iterator[Problem]:
         view = BY_WORD[self.view or VIEW_WORDS[0]]
         try:
-            self._made(view)
-        except InvalidRequest as wrong:
-            yield from wrong.problems
+            self._build(view)
+        except InvalidRequest as error:
+            yield from error.problems
         if self.view is not None:
             for name, views in view.foreign(self.given).items():
                 yield Problem(name, f"is for --view {views} only")
 
     def request(self) -> AnalysisRequest[Any, Any]:
-        """The request for a clip that comes without one of its own. Raises a usage error that tells all problems."""
-        self.check(whole=True)
-        return self._made(BY_WORD[self.view or ""])
+        """The request for a clip that no manifest describes. Raises a usage error that lists all problems."""
+        self.check(complete=True)
+        return self._build(BY_WORD[self.view or ""])
 
-    def _made(self, view: AnalysisView) -> AnalysisRequest[Any, Any]:
+    def _build(self, view: AnalysisView) -> AnalysisRequest[Any, Any]:
         foreign = view.foreign(self.given)
         return view.request(**{name: value for name, value in self.given.items() if name not in foreign})
 
 
-def flagged(problem: Problem) -> str:
-    """A problem, told by the flag that its field came from."""
+def as_flag_problem(problem: Problem) -> str:
+    """A problem with a request's field, as a problem with the option that the field comes from."""
     problem = with_accepted_forms(problem)
     return f"--{problem.field.replace('_', '-')}: {problem.message}"

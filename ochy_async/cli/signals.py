@@ -1,7 +1,7 @@
-"""Ctrl-C, twice: the first asks to end, the second ends.
+"""Ctrl-C and SIGTERM: the first signal asks the run to finish, each further one stops it.
 
-Invariant: while it is entered no signal raises anything anywhere; it calls on the loop. What
-stood before is put back.
+Invariant: inside `listening` a signal raises no exception; it calls a function on the event loop. The former handlers
+are restored.
 """
 
 from __future__ import annotations
@@ -25,33 +25,33 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 class Interrupts:
     """Counts Ctrl-C and SIGTERM while it listens."""
 
-    first: Callable[[], None]
+    on_first: Callable[[], None]
     """Called on the loop for the first signal."""
-    later: Callable[[], None]
-    """Called on the loop for every other."""
+    on_repeated: Callable[[], None]
+    """Called on the loop for each further signal."""
     count: int = field(default=0, init=False)
 
     @contextmanager
     def listening(self) -> Generator[None]:
-        """Takes the signals over; to be entered on the loop. In any thread but the main one it does nothing."""
+        """Handles the signals inside the block. Enter it on the loop; outside the main thread it does nothing."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
         loop = asyncio.get_running_loop()
 
         def handle(_: int, __: FrameType | None) -> None:
-            # The loop's own handlers do not exist on Windows; asyncio itself does it this way for Ctrl-C.
-            loop.call_soon_threadsafe(self._arrived)
+            # Not `loop.add_signal_handler`, which Windows does not have. asyncio handles Ctrl-C in the same way.
+            loop.call_soon_threadsafe(self._on_signal)
 
-        # What the parent turned off stays off: so a shell keeps Ctrl-C from what runs in the background.
-        heard = [each for each in SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
-        before: dict[signal.Signals, Any] = {each: signal.signal(each, handle) for each in heard}
+        # A signal that the parent ignores stays ignored: a shell does so to shield background jobs from Ctrl-C.
+        handled = [each for each in SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
+        before: dict[signal.Signals, Any] = {each: signal.signal(each, handle) for each in handled}
         try:
             yield
         finally:
             for each, handler in before.items():
                 signal.signal(each, handler if handler is not None else signal.SIG_DFL)
 
-    def _arrived(self) -> None:
+    def _on_signal(self) -> None:
         self.count += 1
-        (self.first if self.count == 1 else self.later)()
+        (self.on_first if self.count == 1 else self.on_repeated)()

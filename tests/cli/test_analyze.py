@@ -22,8 +22,8 @@ from attrs import evolve
 from ochy_async import SideView
 from ochy_async.batch.ownership import ACCOUNT
 from ochy_async.batch.sources import BatchItem
-from ochy_async.cli.inputs import find
-from ochy_async.cli.request_options import Asked
+from ochy_async.cli.inputs import find_clips
+from ochy_async.cli.request_options import RequestFlags
 from ochy_async.emulator import Delay
 from ochy_async.journal.contract import Entry
 from ochy_async.journal.sqlite.journal import SqliteJournal
@@ -132,7 +132,7 @@ def test_what_a_word_stands_for(tmp_path: Path, word: str, found: list[str]) -> 
     """Folders and patterns give what they hold, in the order of people; a name that is there is a name."""
     for name in ("10.mp4", "2.mp4", "1.mp4", "a12.mp4", "A3.mp4", *(["[1].mp4"] if "[" in word else [])):
         (tmp_path / name).touch()
-    clips = find([str(tmp_path / word)], Asked("side", {}), recursive=False).clips
+    clips = find_clips([str(tmp_path / word)], RequestFlags("side", {}), recursive=False).clips
     assert clips == [BatchItem(str(tmp_path / name), SideView()) for name in found]
 
 
@@ -223,14 +223,14 @@ def test_results_are_no_clips(
     result = harness.analyze(*(words or (path.name for path in harness.folder.glob("*.mp4"))), *flags)
     assert (result.exit_code, len(harness.ids)) == (0, 2), result.output
     assert len(list(harness.folder.rglob("*.output_video.mp4"))) == 2
-    assert "2 videos are left out, as a run has written them" in result.stderr
+    assert "2 annotated videos from an earlier run left out" in result.stderr
 
 
 def test_nothing_but_results_is_told(harness: CliHarness) -> None:
     """Whoever names a kept video alone learns why it is not sent."""
     result = harness.analyze(*harness.clips("id-1.output_video.mp4"), *SIDE)
     assert (result.exit_code, harness.service.requests) == (2, ())
-    assert "a run has written them" in result.stderr
+    assert "annotated videos from an earlier run" in result.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs links")
@@ -260,7 +260,7 @@ def test_all_that_is_not_there_is_told_at_once(harness: CliHarness) -> None:
     assert (result.exit_code, harness.service.requests) == (2, ())
     for words in (
         "x*.mp4' matches nothing",
-        "empty' holds no .mp4",
+        "empty' contains no .mp4",
         "line 2, file: ",
         "line 3, view: must be side or back",
     ):
@@ -288,7 +288,7 @@ def test_the_same_clip_is_bought_once(harness: CliHarness) -> None:
     result = harness.analyze(clip, str(harness.folder), *SIDE, "--json")
     assert (result.exit_code, ends(result)) == (0, {"a.mp4": "analyzed", "copy.mp4": "analyzed"})
     assert len(harness.ids) == 1
-    assert "Named more than once: 1" in result.stderr
+    assert "1 clip named more than once" in result.stderr
     assert "1 credit spent by this run; 1 not needed: results were already paid for." in result.stderr
 
 
@@ -490,7 +490,7 @@ def test_the_first_interrupt_ends_in_order(tmp_path: Path, journal: Path, output
         done = [json.loads(line) for line in (output / "stdout").read_text().splitlines()]
         assert (code, len(harness.ids)) == (130, 2)
         assert {each["analysis_id"] for each in done if each["outcome"] == "analyzed"} == set(harness.ids)
-        assert "Stopping: nothing new is started" in told(output)
+        assert "Stopping: no new clip is started" in told(output)
         assert shlex.join(["ochy", "analyze", *FAST_POLLING, *command]) in told(output)
         rest = harness.analyze(*command)
         assert (rest.exit_code, sorted(names(rest)), len(harness.ids)) == (0, sorted(BIG), 5)
@@ -683,8 +683,8 @@ def test_a_journal_is_shown_without_results(harness: CliHarness, journal: Path) 
     ("words", "told_"),
     [
         (("show", "GONE"), "does not exist"),
-        (("show", "JOURNAL", "x.mp4"), "'x.mp4' is not known to the journal"),
-        (("adopt", "JOURNAL", "x.mp4", "id"), "'x.mp4' is not known to the journal"),
+        (("show", "JOURNAL", "x.mp4"), "'x.mp4' is not in the journal"),
+        (("adopt", "JOURNAL", "x.mp4", "id"), "'x.mp4' is not in the journal"),
         (("release", "JOURNAL"), "--all-uncertain"),
         (("release", "JOURNAL", "a.mp4", "--all-uncertain"), "--all-uncertain"),
     ],

@@ -228,7 +228,7 @@ def test_analyze_with_an_emulator_needs_no_key(tmp_path: Path) -> None:
     clip.write_bytes(CLIP)
     result = run_cli("analyze", str(clip), "--view", "side", "--emulator", "--json", OCHY_API_KEY=None)
     assert ([each["outcome"] for each in json_lines(result)], result.exit_code) == (["analyzed"], 0)
-    assert "made up" in result.stderr
+    assert "Simulated results" in result.stderr
     assert "paid" not in result.stderr
 
 
@@ -275,7 +275,7 @@ def test_doctor_tries_the_decoder(harness: CliHarness) -> None:
     pytest.importorskip("av", reason="needs the extra video: PyAV is not installed")
     (decoder,) = (each for each in report(harness.ochy("doctor", "--json")) if each["check"] == "decoder")
     assert decoder["state"] == "ok"
-    assert re.fullmatch(r"PyAV [\d.]+, FFmpeg [\w.-]+; it reads its proof clip right", decoder["found"])
+    assert re.fullmatch(r"PyAV [\d.]+, FFmpeg [\w.-]+; it reads its test clip correctly", decoder["found"])
 
 
 def test_doctor_finds_a_broken_decoder(harness: CliHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,7 @@ import pytest
 from attrs import evolve
 
 from ochy_async.batch.report import Report, credits_note, credits_told
-from ochy_async.cli import batch_run as cli_run
-from ochy_async.cli import default_journal
+from ochy_async.cli import batch_run, default_journal
 from ochy_async.emulator import Delay, DisconnectAfter, FaultPlan, FaultRule
 from ochy_async.errors import JournalFull
 from ochy_async.journal.sqlite.journal import SqliteJournal
@@ -99,7 +98,7 @@ def test_a_doubt_of_one_clip_is_told_whole(harness: CliHarness) -> None:
     result = quick_lookups(harness, clip, *SIDE, "--json")
     (told,) = json_lines(result)
     assert (result.exit_code, told["outcome"]) == (5, "uncertain")
-    assert "It may have been charged, and is not bought again. It is being looked up." in result.stderr
+    assert "It may have been charged. It is being looked up and is not bought again." in result.stderr
     for words in (told["doubt"]["cause"], "It was sent as 'a.mp4'", "UTC", "no list shows it", "second credit"):
         assert words in result.stderr
     again, adopt, release = map(shlex.split, told["doubt"]["commands"])
@@ -175,7 +174,7 @@ def test_all_who_tell_of_money_agree_with_the_ledger(
         return notes[-1]
 
     monkeypatch.setattr("ochy_async.cli.display.reporter.credits_note", noted)
-    monkeypatch.setattr("ochy_async.cli.display.reporter._live", lambda: True)
+    monkeypatch.setattr("ochy_async.cli.display.reporter._wants_live_display", lambda: True)
     harness.clips("a.mp4", "b.mp4", "c.mp4", "d.mp4", "e.mp4")
     command = ("analyze", *FAST_POLLING, str(harness.folder), *SIDE, "--uploads", "1", "--tag-starts", "--json")
     harness.emulator.faults = FaultPlan([FaultRule(START, Delay(30, after=True), occurrence=3)])
@@ -257,14 +256,14 @@ def test_a_second_command_waits_for_the_first(harness: CliHarness, output: Path)
         result = harness.analyze(second, *SIDE)
         assert child.wait(10) == 0
     assert (result.exit_code, harness.starts) == (0, 2), result.output
-    assert "it is waited for" in result.stderr
+    assert "Waiting for it" in result.stderr
 
 
 def test_a_second_command_that_waited_in_vain_says_what_to_do(
     harness: CliHarness, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a bounded while: an error that names the ways out, and nothing was sent."""
-    monkeypatch.setattr(cli_run, "PATIENCE", 0.2)
+    monkeypatch.setattr(batch_run, "PATIENCE", 0.2)
     clips = harness.clips("a.mp4", "b.mp4")
     assert harness.analyze(clips[0], *SIDE).exit_code == 0
     (journal,) = journals(place)
@@ -315,7 +314,7 @@ def test_again_analyzes_finished_clips_anew(harness: CliHarness) -> None:
     assert (plan["to_buy"], len(harness.ids)) == (2, 2)
     anew = harness.analyze(*clips, *SIDE, "--again")
     assert (anew.exit_code, len(harness.ids)) == (0, 4)
-    assert "--again: 2 clips are analyzed anew, for one credit each." in anew.stderr
+    assert "--again: 2 clips are analyzed again, for one credit each." in anew.stderr
     assert "2 credits spent by this run, 4 in all." in anew.stderr
 
 
@@ -332,7 +331,7 @@ def test_again_after_a_crash_finishes_what_was_opened(harness: CliHarness, outpu
     harness.emulator.faults = None
     repeated = harness.ochy(*command)
     assert (repeated.exit_code, len(harness.ids)) == (0, 4), repeated.output
-    assert "--again: nothing is analyzed anew" in repeated.stderr
+    assert "--again: no clip is analyzed again yet" in repeated.stderr
     (anew,) = [line for line in repeated.stderr.splitlines() if line.startswith("  ochy analyze")]
     assert "--again" in shlex.split(anew)
 

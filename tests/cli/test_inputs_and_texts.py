@@ -24,14 +24,15 @@ from rich.console import Console
 
 from ochy_async import __version__, errors
 from ochy_async.cli.app import COMMANDS, ochy
-from ochy_async.cli.display.outcomes import WORDS, Outcome, line_of, word_of
-from ochy_async.cli.display.progress import Bars, cells, shortened
-from ochy_async.cli.display.reporter import Paper, as_table
-from ochy_async.cli.display.tables import Sheet, format_number, format_pace, printable
-from ochy_async.cli.exit_codes import MEANINGS, Exit, exit_of, worst
-from ochy_async.cli.quoting import Command, command_line
+from ochy_async.cli.display.progress import ProgressDisplay, cell_width, shorten
+from ochy_async.cli.display.reporter import Reporter
+from ochy_async.cli.display.tables import TextTable, render_table
+from ochy_async.cli.exit_codes import MEANINGS, ExitCode, exit_code_of, most_severe
+from ochy_async.cli.outcomes import OUTCOMES, CommandOutcome, outcome_of_error
+from ochy_async.cli.quoting import ShellCommand, command_line
 from ochy_async.events import ReconciliationAttempted
 from ochy_async.protocol.side_view import SideViewCalculated
+from ochy_async.protocol.text_summary import format_number, format_pace, printable
 
 LATE = ("aiohttp", "anyio", "rich", "ochy_async.session", "ochy_async.emulator.server")
 
@@ -78,11 +79,7 @@ def test_the_help_names_commands_and_exit_codes() -> None:
 
 BLOCKED = """
 import sys
-class Missing:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == {0!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-sys.meta_path.insert(0, Missing())
+sys.modules[{0!r}] = None
 from ochy_async.cli import main
 main()
 """
@@ -131,8 +128,8 @@ def all_errors() -> list[type[errors.OchyError]]:
 def test_every_error_has_an_exit_code_and_a_kind(kind: type[errors.OchyError]) -> None:
     """No error falls through the tables, and none is taken for a success."""
     error = kind("it went wrong")
-    assert exit_of(error) is not Exit.OK
-    assert word_of(error) in WORDS[1:]
+    assert exit_code_of(error) is not ExitCode.OK
+    assert outcome_of_error(error) in OUTCOMES[1:]
 
 
 @pytest.mark.parametrize(
@@ -149,7 +146,7 @@ def test_every_error_has_an_exit_code_and_a_kind(kind: type[errors.OchyError]) -
 )
 def test_the_weightiest_code_wins(codes: list[int], code: int) -> None:
     """130 before 3 before 4 before 5 before 1."""
-    assert worst(map(Exit, codes)) == code
+    assert most_severe(map(ExitCode, codes)) == code
 
 
 @pytest.mark.parametrize(
@@ -165,7 +162,7 @@ def test_the_weightiest_code_wins(codes: list[int], code: int) -> None:
 )
 def test_what_an_error_means_for_what_is_paid(error: errors.OchyError, word: str) -> None:
     """What is paid goes on at the server, unless it failed there or is not known there."""
-    assert word_of(error) == word
+    assert outcome_of_error(error) == word
 
 
 @pytest.mark.parametrize(
@@ -185,28 +182,28 @@ def test_what_an_error_means_for_what_is_paid(error: errors.OchyError, word: str
 )
 def test_what_an_outcome_is_for_a_script(facts: dict[str, Any], code: int) -> None:
     """Whatever is not complete is no success, and what is in doubt always says so."""
-    assert Outcome(**facts).exit == code
+    assert CommandOutcome(**facts).exit_code == code
 
 
 def test_links_stay_out_of_the_json() -> None:
     """Links under names that nobody foresaw are masked too."""
     calculated = SideViewCalculated()
     calculated.raw.update({"a": [{"later": "https://store/x?signature=1"}], "output_video": "https://store/y", "b": 1})
-    line = line_of(Outcome(word="analyzed", calculated=calculated))
+    line = CommandOutcome(word="analyzed", calculated=calculated).json_line()
     assert json.loads(line)["calculated"] == {"a": [{"later": "[link]"}], "b": 1}
 
 
 @pytest.mark.parametrize("percentage", [None, -5.0, 45.0, 100.0, 250.0, float("nan")])
 def test_bars_take_any_percentage(percentage: float | None) -> None:
     """Percentages are missing, fall and exceed 100; ids may be unknown, and endings come twice."""
-    bars = Bars(3)
-    bars.overall(5, "5 credits spent")
-    bars.uploading("a.mp4", 5, 10)
-    bars.watched("a.mp4", "id-1")
-    bars.analyzing("id-1", "analyzing", percentage)
-    bars.analyzing("unknown", "analyzing", percentage)
-    bars.forget("a.mp4", "id-1")
-    bars.forget("a.mp4", "id-1")
+    display = ProgressDisplay(3)
+    display.set_totals(5, "5 credits spent")
+    display.upload_progress("a.mp4", 5, 10)
+    display.analysis_started("a.mp4", "id-1")
+    display.analysis_progress("id-1", "analyzing", percentage)
+    display.analysis_progress("unknown", "analyzing", percentage)
+    display.remove("a.mp4", "id-1")
+    display.remove("a.mp4", "id-1")
 
 
 @pytest.mark.parametrize(
@@ -223,24 +220,24 @@ def test_bars_take_any_percentage(percentage: float | None) -> None:
 )
 def test_names_are_cut_in_the_middle(name: str, most: int, shown: str) -> None:
     """By the cells that they take, an accent with its letter, and never wider than there is room."""
-    assert shortened(name, most) == shown
-    assert cells(shown) <= most
+    assert shorten(name, most) == shown
+    assert cell_width(shown) <= most
 
 
 @pytest.mark.parametrize("width", [1, 5, 20, 40, 60, 80, 200])
 @pytest.mark.parametrize("most", [1, 2, 3, 12, 50])
 def test_rows_fit_any_terminal(width: int, most: int) -> None:
     """However narrow or low it is; from 40 cells on a percentage and a waiting time are whole."""
-    bars = Bars(30)
-    bars.overall(3, "12 credits spent, 1 uncertain")
-    bars.passing("POST /analysis/start: attempt 1 failed (ServerError); again in 3.0 s", 60)
+    display = ProgressDisplay(30)
+    display.set_totals(3, "12 credits spent, 1 uncertain")
+    display.show_notice("POST /analysis/start: attempt 1 failed (ServerError); again in 3.0 s", 60)
     for each in range(20):
-        bars.watched(f"clip {each:02} 日本語🏃🏽.mp4", f"id-{each}")
-    bars.analyzing("id-3", "analyzing", 61)
-    bars.doubted("clip 04 日本語🏃🏽.mp4", "lookup 3 of 7", 48)
+        display.analysis_started(f"clip {each:02} 日本語🏃🏽.mp4", f"id-{each}")
+    display.analysis_progress("id-3", "analyzing", 61)
+    display.lookup_progress("clip 04 日本語🏃🏽.mp4", "lookup 3 of 7", 48)
     console = Console(width=width, height=2 * most, force_terminal=True, color_system=None, file=io.StringIO())
     with console.capture() as drawn:
-        console.print(bars)
+        console.print(display)
     rows = drawn.get().splitlines()
     assert len(rows) <= most
     assert max(map(cell_len, rows)) <= width
@@ -251,20 +248,20 @@ def test_rows_fit_any_terminal(width: int, most: int) -> None:
 
 def test_nothing_is_estimated_from_nothing() -> None:
     """A time left is shown once a clip was seen through; clips that an earlier run did say nothing of it."""
-    bars = Bars(4)
-    bars.overall(1, "")
-    bars.forget("done before.mp4", "id-0")
-    assert "left" not in row_of(bars)
-    bars.watched("a.mp4", "id-1")
-    bars.forget("a.mp4", "id-1")
-    bars.overall(2, "")
-    assert row_of(bars).endswith("0:00, 1 s left")
+    display = ProgressDisplay(4)
+    display.set_totals(1, "")
+    display.remove("done before.mp4", "id-0")
+    assert "left" not in row_of(display)
+    display.analysis_started("a.mp4", "id-1")
+    display.remove("a.mp4", "id-1")
+    display.set_totals(2, "")
+    assert row_of(display).endswith("0:00, 1 s left")
 
 
-def row_of(bars: Bars) -> str:
+def row_of(display: ProgressDisplay) -> str:
     console = Console(width=80, height=24, color_system=None, file=io.StringIO())
     with console.capture() as drawn:
-        console.print(bars)
+        console.print(display)
     return drawn.get().splitlines()[0].rstrip()
 
 
@@ -288,7 +285,7 @@ def test_every_command_says_how_much_it_tells(words: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("words", "env", "told"),
     [
-        (["--quiet", "doctor", "--debug"], {}, "--quiet does not go together"),
+        (["--quiet", "doctor", "--debug"], {}, "--quiet cannot be combined"),
         (["doctor"], {"OCHY_LOG": "loud"}, "OCHY_LOG must be one of"),
     ],
 )
@@ -312,7 +309,7 @@ def test_ids_in_tables_are_whole(columns: tuple[str, ...], width: int, monkeypat
     row = tuple(
         cells_.get(name, "It was cut off in the midst of an answer, and nobody knows more.") for name in columns
     )
-    (drawn,) = as_table(Sheet("Table", columns, (row, row)))
+    (drawn,) = render_table(TextTable("Table", columns, (row, row)))
     assert drawn.count(ID) == 2
     assert drawn.count("0a1b2c3d4e5f") == 2 * ("key" in columns)
     assert max(map(cell_len, drawn.splitlines())) <= width or "┃" not in drawn
@@ -320,19 +317,19 @@ def test_ids_in_tables_are_whole(columns: tuple[str, ...], width: int, monkeypat
 
 def test_more_clips_than_lines_are_no_matter() -> None:
     """A batch has more under way than a terminal has lines: the others take their turn."""
-    bars = Bars(100)
+    display = ProgressDisplay(100)
     for clip in range(50):
-        bars.uploading(f"{clip}.mp4", 1, 2)
-        bars.watched(f"{clip}.mp4", f"id-{clip}")
+        display.upload_progress(f"{clip}.mp4", 1, 2)
+        display.analysis_started(f"{clip}.mp4", f"id-{clip}")
     for clip in range(50):
-        bars.forget(f"{clip}.mp4", f"id-{clip}")
+        display.remove(f"{clip}.mp4", f"id-{clip}")
 
 
 def test_what_has_ended_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
     """Without a terminal each end is one line, whatever the clip is called."""
-    with Paper(total=2) as paper:
-        paper.ended(Outcome(word="analyzed", clip="a.mp4"))
-        paper.ended(Outcome(word="refused", clip="b\x1b[2J\n.mp4", reason="It is empty."))
+    with Reporter(total=2) as reporter:
+        reporter.finish(CommandOutcome(word="analyzed", clip="a.mp4"))
+        reporter.finish(CommandOutcome(word="refused", clip="b\x1b[2J\n.mp4", reason="It is empty."))
     told = capsys.readouterr()
     assert told.err == "1 of 2, a.mp4: analyzed\n2 of 2, b\ufffd[2J\ufffd.mp4: refused: It is empty.\n"
     assert told.out == ""
@@ -359,8 +356,8 @@ def test_lookups_are_told(facts: dict[str, Any], told: str, capsys: pytest.Captu
     """Without a terminal each lookup of a doubt is a line."""
     usual: dict[str, Any] = {"clip": "a.mp4", "max_attempts": 7, "next_in": 5.0}
     event = ReconciliationAttempted(**{**usual, **facts})
-    with Paper() as paper:
-        paper.listen(event)
+    with Reporter() as reporter:
+        reporter.listen(event)
     assert capsys.readouterr().err == told
 
 
@@ -415,7 +412,7 @@ def test_a_shell_reads_commands_back(name: str) -> None:
 
 
 VALUED = frozenset({"--max-credits", "--journal"})
-TYPED = Command(
+TYPED = ShellCommand(
     ("ochy", "analyze"), ("a.mp4", "--max-credits", "3", "--again", "--journal", "--again", "--", "--again"), VALUED
 )
 
@@ -428,11 +425,11 @@ TYPED = Command(
         (TYPED.without("--max-credits"), "a.mp4 --again --journal --again -- --again"),
         (TYPED.with_value("--max-credits", "5"), "a.mp4 --max-credits 5 --again --journal --again -- --again"),
         (TYPED.with_value("--out", "a b"), "--out 'a b' a.mp4 --max-credits 3 --again --journal --again -- --again"),
-        (Command(("ochy",), ("--max-credits=3", "a")).with_value("--max-credits", "5"), "--max-credits 5 a"),
-        (Command(("ochy",), ("a",)).with_flag("--again"), "--again a"),
+        (ShellCommand(("ochy",), ("--max-credits=3", "a")).with_value("--max-credits", "5"), "--max-credits 5 a"),
+        (ShellCommand(("ochy",), ("a",)).with_flag("--again"), "--again a"),
     ],
 )
-def test_a_command_is_told_again_with_a_change(command: Command, words: str) -> None:
+def test_a_command_is_told_again_with_a_change(command: ShellCommand, words: str) -> None:
     """Options are told from their values, and from what stands behind a `--`."""
     assert str(command) == f"{' '.join(command.name)} {words}"
 

@@ -131,16 +131,16 @@ def test_all_of_the_demo_is_still_there(said: Path) -> None:
         steps = (
             *BEFORE,
             "Simulated results",
-            "1. A batch",
+            "1. Start a batch",
             "Killed, with 6",
-            "What the journal remembers",
-            "2. The",
+            "The journal after the kill",
+            "2. Run the same",
         )
         steps += (
             "being looked up",
             "10 of 10,",
             "10 clips: 10 analyzed.",
-            "3. And once",
+            "3. Run it a third",
             "requests sent for this table: 0",
         )
         steps += ("The emulator's ledger", "10 credits for 10 clips", "Simulated results")
@@ -277,10 +277,10 @@ def test_a_kill_leaves_the_cursor(slow_harness: CliHarness, said: Path) -> None:
 def test_a_crash_leaves_the_terminal_in_order(columns: int, lines: int, harness: CliHarness, said: Path) -> None:
     """A fault of ours, in the midst of a run: the bars are gone and its traceback is whole."""
     crash = """
-import ochy_async.cli.output_options as output
+import ochy_async.cli.display.results as results
 def crash(outcome):
     raise RuntimeError("a fault of ours")
-output.line_about = crash
+results.result_line = crash
 """
     with terminal(columns, lines, said) as it:
         with analyzing(harness, it, *some_clips(harness, 30), patch=crash) as child:

@@ -267,15 +267,15 @@ PYTEST = ("-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider")
 The line that counts failures may be missing: a fault that leaves something open also raises while pytest ends."""
 FORGOTTEN: Edit = (
     "cli/commands/analyze.py",
-    "        journal=path,\n        in_state=True,",
-    "        in_state=False,",
+    "        journal=path,\n        default_journal=True,",
+    "        default_journal=False,",
 )
 ALL_OF_ALL_TIME: Edit = (
     "cli/commands/analyze.py",
     '"max_credits": None, "max_credits_per_run": options["max_credits"]',
     '"max_credits": options["max_credits"]',
 )
-ANY_KEY: Edit = ("cli/default_journal.py", "if not others or same is False:", "if not same:")
+ANY_KEY: Edit = ("cli/default_journal.py", "if not existing or same_account is False:", "if not same_account:")
 
 
 @pytest.mark.parametrize("edit", [FORGOTTEN, ALL_OF_ALL_TIME, ANY_KEY], ids=["forgotten", "limit", "any key"])
@@ -390,7 +390,7 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
     "click's words reach the terminal as they are": (
         "cli/test_inputs_and_texts.py",
         "as_a_command",
-        ("cli/app.py", 'vars(error)["message"] = cleaned(error.message)', "pass"),
+        ("cli/app.py", 'vars(error)["message"] = clean_lines(error.message)', "pass"),
     ),
     "a cancelled closing ends no decoder": (
         "preflight/test_prober.py",

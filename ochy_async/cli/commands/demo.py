@@ -1,7 +1,7 @@
-"""`ochy demo`: a batch that is killed half-way and run again, with nothing at stake.
+"""`ochy demo`: a batch that is killed half-way and run again, against the built-in emulator.
 
-Invariant: it says before and after that nothing is real, the only server it knows is its own, and
-where it kills is decided by what that server has charged, never by a clock.
+Invariant: it states before and after that the results are simulated, connects to no server but its own, and kills the
+batch at a number of charged credits, not at a time.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from attrs import define
 
 from ...batch.engine import Batch
 from ...batch.manifest import read_manifest
+from ...batch.outcomes import Analyzed, Outcome
 from ...emulator import Delay, Emulator, FaultPlan, FaultRule, Throttle, sample_clip
 from ...emulator.sample_clips import Kind as Container
 from ...emulator.video_rendering import render_video
@@ -30,32 +31,30 @@ from ...journal.sqlite.journal import SqliteJournal
 from ...preflight.rules import PreflightLevel
 from ...protocol.back_view import BackViewResults
 from ...protocol.side_view import SideViewResults
-from ...protocol.views import Results
+from ...protocol.text_summary import NOTHING, format_score
+from ...protocol.views import Results, view_title
 from ...session import OchySession
 from ..connection import KEY, KEY_FILE
-from ..display.outcomes import Outcome
-from ..display.reporter import draw, tell
-from ..display.tables import NOTHING, Sheet, format_score, view_title
-from ..display.terminal import amount
-from ..exit_codes import Exit
-from .emulator import ledger_sheet
-from .journal import journal_sheet
+from ..display.journal import journal_table, ledger_table
+from ..display.tables import TextTable, print_table
+from ..display.terminal import print_message, verbosity
+from ..exit_codes import ExitCode
 
 __all__ = ["command"]
 
-NOT_REAL: Final = (
-    "Simulated results from the built-in emulator: do not base health or training\n"
+SIMULATED: Final = (
+    "Simulated results from the built-in emulator. Do not base health or training\n"
     "decisions on them. No key is used and no credit is spent."
 )
 SPEED: Final = 10.0
-"""Analyses of 10 to 30 s pass in 1 to 3 s."""
+"""Analyses of 10 to 30 s take 1 to 3 s."""
 CLIP_BYTES: Final = 600_000
 UPLOAD_RATE: Final = 2_000_000
-"""Bytes per second, so that an upload can be watched."""
+"""Bytes per second, slow enough to watch an upload."""
 ANSWERED: Final = 4
-LANES: Final = 2
-"""Uploads at once: so many are charged and never answered, in the very moment that money is lost in."""
-PATIENCE: Final = 30.0
+UNANSWERED: Final = 2
+"""Concurrent uploads. So many starts are charged and not answered when the batch is killed."""
+TIMEOUT: Final = 30.0
 """Seconds for each run, far more than it needs."""
 
 _HEADER: Final = ("file", "view", "height", "weight", "treadmill", "pace")
@@ -72,7 +71,6 @@ _RUNNERS: Final = (
     ("night-run.webm", "side", "1.72", "70", "", ""),
 )
 
-
 _KINDS: Final[Mapping[str, Container]] = {".mp4": "mp4", ".mov": "mov", ".avi": "avi", ".webm": "webm"}
 _FILMS: Final = find_spec("av") is not None
 _PREFLIGHT: Final[PreflightLevel] = "errors" if _FILMS else "off"
@@ -80,19 +78,22 @@ _PREFLIGHT: Final[PreflightLevel] = "errors" if _FILMS else "off"
 
 @click.command("demo")
 def command() -> None:
-    """Analyze ten generated clips with a built-in emulator, killed half-way. No key, no credit, some seconds."""
-    click.echo(NOT_REAL)
+    """Analyze ten generated clips with the built-in emulator, in a batch that is killed half-way and run again.
+
+    Takes some seconds. Needs no key and spends no credit.
+    """
+    click.echo(SIMULATED)
     with tempfile.TemporaryDirectory(prefix="ochy-demo-") as name:
-        code = anyio.run(_Demo(Path(name)).played)
-    click.echo(NOT_REAL)
+        code = anyio.run(_Demo(Path(name)).run)
+    click.echo(SIMULATED)
     click.get_current_context().exit(code)
 
 
 def _emulator() -> Emulator:
-    """The first starts are answered; then as many as go at once are charged and get no answer."""
+    """Answers the first starts; charges the next ones, as many as are uploaded at once, without an answer."""
     start, slow = "POST /analysis/start", Throttle(UPLOAD_RATE, side="upload")
-    silence = FaultRule(start, Delay(2 * PATIENCE, after=True), times=LANES)
-    rest = len(_RUNNERS) - ANSWERED - LANES
+    silence = FaultRule(start, Delay(2 * TIMEOUT, after=True), times=UNANSWERED)
+    rest = len(_RUNNERS) - ANSWERED - UNANSWERED
     return Emulator(
         faults=FaultPlan([FaultRule(start, slow, times=ANSWERED), silence, FaultRule(start, slow, times=rest)]),
         speed=SPEED,
@@ -100,7 +101,7 @@ def _emulator() -> Emulator:
 
 
 def _clip(seed: int, name: str, *, upright: bool) -> bytes:
-    """A film of a running figure where there is PyAV to make one, else bytes that only look like a video."""
+    """A video of a running figure if PyAV is installed, otherwise bytes that only resemble a video."""
     kind = _KINDS[Path(name).suffix]
     if not _FILMS:
         return sample_clip(seed, kind=kind, size=CLIP_BYTES)
@@ -120,57 +121,57 @@ class _Demo:
     def journal(self) -> Path:
         return self.folder / "clips.journal"
 
-    async def played(self) -> Exit:
-        """All of it, in order."""
-        self._film()
+    async def run(self) -> ExitCode:
+        """All steps, in order."""
+        self._write_clips()
         async with _emulator() as emulator:
-            click.echo(f"\n1. A batch of {len(_RUNNERS)} clips begins, told in plain lines:")
+            click.echo(f"\n1. Start a batch of {len(_RUNNERS)} clips, shown as plain lines:")
             click.echo(f"\n   {_COMMAND} \\\n      {' '.join(_PLAIN)}\n")
-            if not await self._killed(emulator):
-                return Exit.SOME_FAILED
-            await self._show_journal()
-            click.echo("\n2. The same command again looks up what the kill left in doubt, and buys the rest:")
+            if not await self._run_and_kill(emulator):
+                return ExitCode.SOME_FAILED
+            await self._print_journal()
+            click.echo("\n2. Run the same command again. It looks up the uncertain starts and buys the rest:")
             click.echo(f"\n   {_COMMAND}\n")
-            if not await self._finished(emulator):
-                return Exit.SOME_FAILED
-            click.echo("\n3. And once more, from Python: all is there, so nothing is sent.\n")
-            await self._show_results(emulator)
-            draw(ledger_sheet(emulator.service.ledger, emulator.service.credits))
-            return self._verdict(emulator)
+            if not await self._run_again(emulator):
+                return ExitCode.SOME_FAILED
+            click.echo("\n3. Run it a third time, from Python. All results are there, so nothing is sent.\n")
+            await self._print_results(emulator)
+            print_table(ledger_table(emulator.service.ledger, emulator.service.credits))
+            return self._print_total(emulator)
 
-    def _film(self) -> None:
-        for seed, (name, view, *_, belt, _pace) in enumerate(_RUNNERS):
-            (self.folder / name).write_bytes(_clip(seed, name, upright=view == "back" or belt == "yes"))
+    def _write_clips(self) -> None:
+        for seed, (name, view, *_, treadmill, _pace) in enumerate(_RUNNERS):
+            (self.folder / name).write_bytes(_clip(seed, name, upright=view == "back" or treadmill == "yes"))
         with self.manifest.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows((_HEADER, *_RUNNERS))
 
-    async def _killed(self, emulator: Emulator) -> bool:
-        """Runs the batch until half of it is charged, two of those without an answer, and kills it."""
-        with anyio.move_on_after(PATIENCE), self._batch(emulator, *_PLAIN) as child:
-            while len(emulator.service.ledger) < ANSWERED + LANES and child.poll() is None:  # noqa: ASYNC110 - a ledger calls nobody
+    async def _run_and_kill(self, emulator: Emulator) -> bool:
+        """Runs the batch until some starts are charged and answered and some are charged only, and kills it."""
+        with anyio.move_on_after(TIMEOUT), self._batch(emulator, *_PLAIN) as child:
+            while len(emulator.service.ledger) < ANSWERED + UNANSWERED and child.poll() is None:  # noqa: ASYNC110 - a ledger has no event to wait for
                 await anyio.sleep(0.02)
             child.kill()
-            child.wait(PATIENCE)
+            child.wait(TIMEOUT)
         charged = len(emulator.service.ledger)
-        if charged != ANSWERED + LANES:
-            tell(f"ochy: the demo went wrong: {charged} credits were charged before the kill.")
+        if charged != ANSWERED + UNANSWERED:
+            print_message(f"ochy: the demo failed: {charged} credits were charged before the kill.")
             return False
-        click.echo(f"\nKilled, with {charged} credits charged, {LANES} of them for starts whose answer never came.\n")
+        click.echo(f"\nKilled, with {charged} credits charged, {UNANSWERED} of them for starts without an answer.\n")
         return True
 
-    async def _finished(self, emulator: Emulator) -> bool:
+    async def _run_again(self, emulator: Emulator) -> bool:
         code: int | None = None
-        words = _PLAIN if amount().no_progress or amount().quiet else ()
-        with anyio.move_on_after(PATIENCE), self._batch(emulator, *words) as child:
+        words = _PLAIN if verbosity().no_progress or verbosity().quiet else ()
+        with anyio.move_on_after(TIMEOUT), self._batch(emulator, *words) as child:
             while (code := child.poll()) is None:  # noqa: ASYNC110 - works on every system
                 await anyio.sleep(0.02)
-        if code != Exit.OK:
-            tell(f"ochy: the demo went wrong: the second run ended with {code}.")
-        return code == Exit.OK
+        if code != ExitCode.OK:
+            print_message(f"ochy: the demo failed: the second run ended with exit code {code}.")
+        return code == ExitCode.OK
 
     @contextmanager
     def _batch(self, emulator: Emulator, *words: str) -> Generator[subprocess.Popen[bytes]]:
-        """The command line in a process of its own, which does not outlive the block."""
+        """The command line in a process of its own, which is killed at the end of the block."""
         env = {name: value for name, value in os.environ.items() if name != KEY_FILE}
         env |= {KEY: emulator.api_key, "OCHY_BASE_URL": emulator.url}
         env["PYTHONPATH"] = os.pathsep.join(str(Path(each).absolute()) for each in sys.path)
@@ -181,32 +182,29 @@ class _Demo:
             yield child
         finally:
             child.kill()
-            child.wait(PATIENCE)
+            child.wait(TIMEOUT)
 
-    async def _show_journal(self) -> None:
+    async def _print_journal(self) -> None:
         async with SqliteJournal(self.journal) as journal:
             entries = [each async for each in journal.entries()]
-        sheet = journal_sheet("What the journal remembers", entries)
-        rows = tuple((row[0], PurePath(row[1]).name, row[2]) for row in sheet.rows)
-        draw(Sheet(sheet.title, sheet.columns[:3], rows, sheet.notes))
+        table = journal_table("The journal after the kill", entries)
+        rows = tuple((row[0], PurePath(row[1]).name, row[2]) for row in table.rows)
+        print_table(TextTable(table.title, table.columns[:3], rows, table.notes))
 
-    async def _show_results(self, emulator: Emulator) -> None:
+    async def _print_results(self, emulator: Emulator) -> None:
         before = len(emulator.service.requests)
-        ended: dict[int, Outcome] = {}
         async with OchySession(emulator.api_key, base_url=emulator.url, preflight=_PREFLIGHT) as ochy:
             batch: Batch[Any, Any] = ochy.batch(journal=self.journal)
             async with batch, aclosing(batch.run(read_manifest(self.manifest))) as outcomes:
-                async for each in outcomes:
-                    ended[each.index] = Outcome.of(each)
+                finished = sorted([each async for each in outcomes], key=lambda each: each.index)
         sent = len(emulator.service.requests) - before
-        note = f"requests sent for this table: {sent}"
-        draw(Sheet("Results", _COLUMNS, tuple(_rows(ended[index] for index in sorted(ended))), (note,)))
+        print_table(TextTable("Results", _COLUMNS, tuple(_rows(finished)), (f"requests sent for this table: {sent}",)))
 
-    def _verdict(self, emulator: Emulator) -> Exit:
+    def _print_total(self, emulator: Emulator) -> ExitCode:
         charges = [charge.sha256 for charge in emulator.service.ledger]
         once = len(charges) == len(set(charges)) == len(_RUNNERS)
-        click.echo(f"{len(charges)} credits for {len(set(charges))} clips, over a kill and three runs.")
-        return Exit.OK if once else Exit.SOME_FAILED
+        click.echo(f"{len(charges)} credits for {len(set(charges))} clips, in three runs and despite the kill.")
+        return ExitCode.OK if once else ExitCode.SOME_FAILED
 
 
 _WORDS: Final = (
@@ -215,22 +213,23 @@ _WORDS: Final = (
     "clips.journal",
     "--tag-starts",
     "--uploads",
-    str(LANES),
-    *(() if _FILMS else ("--preflight", "off")),  # bytes that are no video would be refused
+    str(UNANSWERED),
+    *(() if _FILMS else ("--preflight", "off")),  # the check would refuse bytes that are no video
 )
 _COMMAND: Final = " ".join(("ochy", "analyze", *_WORDS))
 _PLAIN: Final = ("--no-progress", "--verbose")
-"""For the run that is killed: it cannot take bars off the terminal any more."""
-_COLUMNS: Final = ("clip", "view", "score", "what stands out")
+"""For the run that is killed, which could not remove a live display from the terminal."""
+_COLUMNS: Final = ("clip", "view", "score", "findings")
 
 
-def _rows(outcomes: Iterable[Outcome]) -> Iterator[tuple[str, ...]]:
+def _rows(outcomes: Iterable[Outcome[Any, Any]]) -> Iterator[tuple[str, ...]]:
     for each in outcomes:
-        total = each.results.total_score if each.results is not None else None
-        yield PurePath(each.who).name, view_title(each.view), format_score(total), _remark(each.results)
+        results = each.results if isinstance(each, Analyzed) else None
+        total = results.total_score if results is not None else None
+        yield PurePath(each.label).name, view_title(each.request.view), format_score(total), _findings(results)
 
 
-def _remark(results: Results | None) -> str:
+def _findings(results: Results | None) -> str:
     if isinstance(results, SideViewResults):
         styles = ", ".join(style.title or NOTHING for style in results.running_styles)
         return f"{results.foot.foot_strike_pattern or NOTHING} strike, {styles or NOTHING}"

@@ -1,6 +1,6 @@
-"""`ochy exercises`: the exercises that belong to the search keys of results.
+"""`ochy exercises`: shows the exercises for the search keys in results.
 
-Invariant: a link that could be signed is never printed.
+Invariant: a link that may be signed is never printed.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ import click
 from ...protocol.exercises import EffortPerRep, Exercise
 from ...protocol.redaction import MASK, is_unsigned
 from ...protocol.request import LANGUAGES
-from ..api_call import call_options, perform
-from ..connection import Account
-from ..display.json_lines import print_records, record
-from ..display.reporter import draw, inform
-from ..display.tables import NOTHING, Sheet, filled
-from ..request_options import refuse
+from ...protocol.text_summary import NOTHING
+from ..api_call import call_api, call_options
+from ..connection import ConnectionSettings
+from ..display.json_lines import answer_record, print_records
+from ..display.tables import TextTable, count_of, print_table, without_empty_columns
+from ..display.terminal import print_info
+from ..request_options import usage_error
 
 __all__ = ["command"]
 
-LARGEST: Final = 16_000_000
+MAX_BYTES: Final = 16_000_000
 """Bytes of a results file that are read."""
 _MEDIA: Final = ("image", "video", "video_portrait")
 
@@ -37,15 +38,15 @@ _MEDIA: Final = ("image", "video", "video_portrait")
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     multiple=True,
     metavar="FILE",
-    help="Take the search keys from a kept results file; may be given more than once.",
+    help="Read the search keys from a saved results file. May be repeated.",
 )
-@click.option("--language", default="en", show_default=True, metavar="|".join(LANGUAGES), help="Of the texts.")
+@click.option("--language", default="en", show_default=True, metavar="|".join(LANGUAGES), help="Language of the texts.")
 @call_options
-def command(keys: tuple[str, ...], files: tuple[Path, ...], language: str, as_json: bool, **account: Any) -> None:
+def command(keys: tuple[str, ...], files: tuple[Path, ...], language: str, as_json: bool, **connection: Any) -> None:
     """Show the exercises for search keys such as HeadG or PelvicB. Spends nothing.
 
-    Newer results name their search keys; --from reads them out of a results file that `ochy analyze --out`
-    has kept. The vendor answers in English for a language that it does not know.
+    Newer results contain search keys; --from reads them from a results file that `ochy analyze --out` has saved. For a
+    language that it does not know, the vendor answers in English.
 
     \b
     Example:
@@ -54,59 +55,59 @@ def command(keys: tuple[str, ...], files: tuple[Path, ...], language: str, as_js
     wanted = tuple(dict.fromkeys((*keys, *(key for file in files for key in _keys_in(file)))))
     if not wanted:
         raise click.UsageError("Give search keys such as HeadG, or a results file with --from.")
-    exercises = perform(Account(**account), lambda ochy: ochy.exercises(wanted, language=language))
+    exercises = call_api(ConnectionSettings(**connection), lambda ochy: ochy.exercises(wanted, language=language))
     if as_json:
         print_records(map(_record, exercises))
     elif exercises:
-        draw(_sheet(exercises))
+        print_table(_table(exercises))
     else:
-        inform("The vendor has no exercises for these keys. Keys are case-sensitive; results name theirs.")
+        print_info("The vendor has no exercises for these keys. Keys are case-sensitive; copy them from results.")
 
 
 def _keys_in(path: Path) -> list[str]:
-    """The search keys of kept results, in their order. Raises a usage error for a file without any."""
+    """The search keys in a results file, in its order. Raises a usage error if there are none."""
     try:
         with path.open("rb") as file:
-            found = list(_search_keys(json.loads(file.read(LARGEST))))
-    except OSError as trouble:
-        raise refuse([f"--from: {str(path)!r} cannot be read: {trouble.strerror}"]) from None
+            found = list(_search_keys(json.loads(file.read(MAX_BYTES))))
+    except OSError as error:
+        raise usage_error([f"--from: {str(path)!r} cannot be read: {error.strerror}"]) from None
     except (ValueError, RecursionError):
-        raise refuse([f"--from: {str(path)!r} is not JSON; give a file of results"]) from None
+        raise usage_error([f"--from: {str(path)!r} is not JSON; give a results file"]) from None
     if not found:
-        raise refuse([f"--from: {str(path)!r} names no search keys; only newer results do"])
+        raise usage_error([f"--from: {str(path)!r} contains no search keys; only newer results do"])
     return found
 
 
 def _search_keys(value: Any) -> Iterator[str]:
-    """Every text under a `search_key`, wherever it stands: both views nest it differently."""
-    waiting = [value]
-    while waiting:
-        each = waiting.pop()
+    """Every text under a key `search_key` at any depth: the two views nest it differently."""
+    pending = [value]
+    while pending:
+        each = pending.pop()
         if isinstance(each, dict):
             named = each.get("search_key")
             yield from (key for key in (named if isinstance(named, list) else [named]) if key and isinstance(key, str))
-        waiting += reversed(list(each.values()) if isinstance(each, dict) else each if isinstance(each, list) else [])
+        pending += reversed(list(each.values()) if isinstance(each, dict) else each if isinstance(each, list) else [])
 
 
-# --- paper and JSON -------------------------------------------------------------------------------
+# --- output ---------------------------------------------------------------------------------------
 
 
 def _record(exercise: Exercise) -> dict[str, Any]:
-    told = record(exercise)
+    record = answer_record(exercise)
     if exercise.media is not None:
-        told["media"] |= {name: _shown(getattr(exercise.media, name)) for name in _MEDIA}
-    return told
+        record["media"] |= {name: _mask_signed(getattr(exercise.media, name)) for name in _MEDIA}
+    return record
 
 
-def _shown(link: str | None) -> str | None:
+def _mask_signed(link: str | None) -> str | None:
     return link if link is None or is_unsigned(link) else MASK
 
 
-def _sheet(exercises: tuple[Exercise, ...]) -> Sheet:
-    title = f"{len(exercises)} exercise{'' if len(exercises) == 1 else 's'}"
+def _table(exercises: tuple[Exercise, ...]) -> TextTable:
+    title = count_of(len(exercises), "exercise")
     columns = ("exercise", "difficulty", "form", "series", "each")
-    notes = ("Links to pictures and films: --json",) if any(each.media for each in exercises) else ()
-    return filled(Sheet(title, columns, tuple(map(_row, exercises)), notes))
+    notes = ("For links to pictures and videos: --json",) if any(each.media for each in exercises) else ()
+    return without_empty_columns(TextTable(title, columns, tuple(map(_row, exercises)), notes))
 
 
 def _row(exercise: Exercise) -> tuple[str, ...]:
@@ -120,7 +121,7 @@ def _row(exercise: Exercise) -> tuple[str, ...]:
 
 
 def _seconds(effort: EffortPerRep | None) -> str:
-    """How long one repetition takes."""
-    ends = () if effort is None else (effort.min_ms, effort.max_ms)
-    known = [f"{end / 1000:g}" for end in ends if end is not None]
+    """The duration of one repetition."""
+    limits = () if effort is None else (effort.min_ms, effort.max_ms)
+    known = [f"{limit / 1000:g}" for limit in limits if limit is not None]
     return f"{' to '.join(dict.fromkeys(known))} s" if known else NOTHING

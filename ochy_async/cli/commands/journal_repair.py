@@ -1,6 +1,6 @@
-"""`ochy journal repair`: a journal that was refused as damaged, and what can be proven of it.
+"""`ochy journal repair`: shows what can be proven of a damaged journal, and repairs it.
 
-Invariant: nothing is changed unasked, and what cannot be proven is said before.
+Invariant: nothing is changed without confirmation, and what cannot be proven is printed before.
 """
 
 from __future__ import annotations
@@ -16,81 +16,85 @@ import click
 from ...batch.recovery import becomes_doubt, doubting
 from ...errors import JournalDamaged
 from ...journal.sqlite.repair import Inspection, inspect, repair
-from ..display.reporter import draw, tell
-from ..display.tables import NOTHING, Sheet
+from ...protocol.text_summary import NOTHING
+from ..display.tables import TextTable, print_table, utc_time
+from ..display.terminal import print_message
 from ..quoting import command_line
 
 __all__ = ["command", "confirm"]
 
-_UNKNOWN: Final = (
-    "A clip that was first started after that is not in the journal: the next run would buy it again. Before you run "
-    "again, compare `ochy list` with `ochy journal show`."
+_MAY_BE_MISSING: Final = (
+    "A clip that was first started after that is not in the journal, and the next run would buy it again. Before you "
+    "run again, compare `ochy list` with `ochy journal show`."
 )
 
 
 @click.command("repair")
 @click.argument("path", metavar="JOURNAL", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Repair without confirmation.")
 def command(path: Path, yes: bool) -> None:
-    """Show what a damaged journal proves, and make it usable again where all that it holds is proven.
+    """Show what a damaged journal proves, and repair it if all of its contents are proven.
 
-    That is so after a journal was not closed and its -wal file is gone. A copy is made first; every start whose end
-    it does not tell becomes a doubt, which is looked up and never bought again unasked. Spends nothing.
+    That is the case if a journal was not closed and its -wal file is lost. The journal is copied first. Every start
+    with an unknown outcome becomes uncertain: it is looked up, and not bought again unless you release it. Spends
+    nothing.
     """
     inspection = inspect(path)
     if inspection.complete:
-        tell(f"The journal {str(path)!r} is whole: every row has its checksum, and nothing is missing.")
+        print_message(f"The journal {str(path)!r} is intact: every row has its checksum, and nothing is missing.")
         return
-    draw(_sheet(path, inspection))
+    print_table(_table(path, inspection))
     if not inspection.verified:
-        raise _lost(path, inspection)
-    for line in _unproven(path, inspection):
-        tell(line)
+        raise _not_repairable(path, inspection)
+    for line in _unproven_lines(path, inspection):
+        print_message(line)
     confirm("Repair it?", yes=yes)
     copy = repair(path, doubting(datetime.now(UTC)))
-    tell(f"Repaired. What it was before is in {str(copy)!r}.")
-    tell(f"What is in doubt: {command_line('ochy', 'journal', 'show', operands=[str(path)])}")
+    print_message(f"Repaired. The damaged journal is saved as {str(copy)!r}.")
+    print_message(f"To see uncertain starts: {command_line('ochy', 'journal', 'show', operands=[str(path)])}")
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Asks on a terminal. Raises where the answer is no, and a usage error where nobody can be asked."""
+    """Asks on a terminal. Raises `Abort` if the answer is no, a usage error if there is no terminal."""
     if yes:
         return
     if not sys.stdin.isatty():
-        raise click.UsageError("Nothing was changed. Say --yes where nobody can be asked.")
+        raise click.UsageError("Nothing was changed: confirmation needs a terminal. To confirm without one, add --yes.")
     click.confirm(question, abort=True, err=True)
 
 
-def _sheet(path: Path, inspection: Inspection) -> Sheet:
+def _table(path: Path, inspection: Inspection) -> TextTable:
     rows = tuple(
-        (each.name, _number(each.expected), str(each.found), str(each.verified), "yes" if each.complete else "NO")
+        (
+            each.name,
+            NOTHING if each.expected is None else str(each.expected),
+            str(each.found),
+            str(each.verified),
+            "yes" if each.complete else "NO",
+        )
         for each in inspection.tables
     )
-    return Sheet(f"The journal {path}", ("table", "written", "readable", "proven", "complete"), rows)
+    return TextTable(f"The journal {path}", ("table", "written", "readable", "proven", "complete"), rows)
 
 
-def _number(of: int | None) -> str:
-    return NOTHING if of is None else str(of)
-
-
-def _unproven(path: Path, inspection: Inspection) -> Iterator[str]:
-    doubts = sum(map(becomes_doubt, inspection.entries))
-    until = "nothing" if inspection.latest is None else f"every change up to {inspection.latest:%Y-%m-%d %H:%M:%S}Z"
-    yield f"The file holds {until}, and all of that is proven. It was not closed, and {path.name}-wal is gone."
-    yield "Later changes may be missing, which nobody can prove. If you have a copy of it, put that beside the journal."
+def _unproven_lines(path: Path, inspection: Inspection) -> Iterator[str]:
+    uncertain = sum(map(becomes_doubt, inspection.entries))
+    contents = "no change" if inspection.latest is None else f"every change up to {utc_time(inspection.latest)}"
+    yield f"All contents are proven: {contents}. The journal was not closed, and {path.name}-wal is lost."
+    yield "Later changes may be missing. If you have a copy of that file, put it beside the journal instead."
     yield (
-        f"{doubts} of {len(inspection.entries)} clips become doubts: each may have been charged, so none is bought "
-        "again before you release it. Subjects that tagged starts are not used again."
+        f"{uncertain} of {len(inspection.entries)} clips become uncertain: each may have been charged, so it is not "
+        "bought again before you release it. Subjects that tagged starts are not used again."
     )
-    yield _UNKNOWN
+    yield _MAY_BE_MISSING
 
 
-def _lost(path: Path, inspection: Inspection) -> JournalDamaged:
-    """What a journal that cannot be repaired still tells."""
+def _not_repairable(path: Path, inspection: Inspection) -> JournalDamaged:
+    """An error that names the paid analyses whose ids are proven."""
     ids = inspection.analysis_ids
     wait = command_line("ochy", "wait", operands=list(ids))
-    paid = f" The ids of {len(ids)} paid analyses are proven; to collect them: {wait}" if ids else ""
+    paid = f" {len(ids)} ids of paid analyses are proven. To collect their results: {wait}" if ids else ""
     return JournalDamaged(
-        f"The journal {str(path)!r} cannot be repaired: rows are lost or altered, so clips that are paid for could be "
+        f"The journal {str(path)!r} cannot be repaired: rows are lost or changed, so clips that are paid for could be "
         f"bought again. Nothing was changed. Restore a copy of it.{paid}"
     )

@@ -1,61 +1,62 @@
-"""`ochy list`: the analyses of the account, or those linked to a subject.
+"""`ochy list`: lists the analyses of the account, or those linked to a subject.
 
-Invariant: it lists what the vendor lists, and says what the vendor does not document about its lists.
+Invariant: an analysis that is missing from the list is never reported as absent from the account, since the vendor does
+not document the list's completeness or delay.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, Final
 
 import click
 
 from ...protocol.analysis import AnalysisList, ListedAnalysis
-from ...protocol.text_summary import display_text
-from ..api_call import call_options, perform
-from ..connection import Account
-from ..display.json_lines import print_records, record
-from ..display.reporter import draw, inform
-from ..display.tables import NOTHING, Sheet, filled
+from ...protocol.text_summary import NOTHING, display_text
+from ..api_call import call_api, call_options
+from ..connection import ConnectionSettings
+from ..display.json_lines import answer_record, print_records
+from ..display.tables import TextTable, count_of, print_table, utc_time, without_empty_columns
+from ..display.terminal import print_info
 
 __all__ = ["command"]
 
-_UNKNOWN: Final = (
+_UNDOCUMENTED: Final = (
     "The vendor does not document the order of this list, whether it is complete, or how soon a new analysis "
-    "appears in it: that one is missing here proves nothing."
+    "appears. A missing analysis proves nothing."
 )
 
 
 @click.command("list")
-@click.option("--subject", "subject_id", metavar="ID", help="Only the analyses that are linked to this subject.")
+@click.option("--subject", "subject_id", metavar="ID", help="List only the analyses that are linked to this subject.")
 @call_options
-def command(subject_id: str | None, as_json: bool, **account: Any) -> None:
+def command(subject_id: str | None, as_json: bool, **connection: Any) -> None:
     """List the analyses of the account, whoever started them. Spends nothing.
 
-    The results of one are collected with `ochy wait ID`. Order, completeness and delay of the list are not
-    documented by the vendor.
+    To collect the results of one: `ochy wait ID`. The vendor does not document the order, completeness and delay of
+    the list.
 
     \b
     Example:
       ochy list --subject 7c9e6679-7425-40de-944b-e07fc1f90ae7
     """
-    listed = perform(
-        Account(**account),
+    listed = call_api(
+        ConnectionSettings(**connection),
         lambda ochy: ochy.list_analyses() if subject_id is None else ochy.list_subject_analyses(subject_id),
     )
     if as_json:
-        print_records(map(record, listed))
+        print_records(map(answer_record, listed))
     elif listed:
-        draw(_sheet(listed))
+        print_table(_table(listed))
     else:
-        inform(f"{'The account has' if subject_id is None else 'The subject has'} no analyses in the vendor's list.")
-        inform(_UNKNOWN)
+        owner = "account" if subject_id is None else "subject"
+        print_info(f"The vendor lists no analyses for the {owner}.")
+        print_info(_UNDOCUMENTED)
 
 
-def _sheet(listed: AnalysisList) -> Sheet:
-    title = f"{len(listed)} analys{'i' if len(listed) == 1 else 'e'}s"
+def _table(listed: AnalysisList) -> TextTable:
+    title = count_of(len(listed), "analysis", "analyses")
     columns = ("analysis", "subject", "view", "status", "created")
-    return filled(Sheet(title, columns, tuple(map(_row, listed)), (_UNKNOWN,)))
+    return without_empty_columns(TextTable(title, columns, tuple(map(_row, listed)), (_UNDOCUMENTED,)))
 
 
 def _row(analysis: ListedAnalysis) -> tuple[str, ...]:
@@ -64,9 +65,5 @@ def _row(analysis: ListedAnalysis) -> tuple[str, ...]:
         analysis.subject_id or NOTHING,
         (analysis.view or NOTHING).removesuffix("_view"),
         display_text(analysis.status),
-        NOTHING if analysis.created_at is None else _moment(analysis.created_at),
+        utc_time(analysis.created_at, seconds=False),
     )
-
-
-def _moment(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M}Z"

@@ -1,6 +1,6 @@
-"""`ochy status`: where analyses stand, looked at once.
+"""`ochy status`: polls analyses once and prints their status.
 
-Invariant: one request for each analysis and no wait; a failed analysis is a state, not an error.
+Invariant: one request per analysis and no waiting. A failed analysis is a status, not an error.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import click
 
 from ...errors import KeyRefused, OchyError
 from ...protocol.analysis import AnalysisState
-from ...protocol.text_summary import display_text
+from ...protocol.text_summary import NOTHING, display_text, printable
 from ...protocol.views import Results
 from ...session import OchySession
-from ..api_call import call_options, perform
-from ..connection import Account
+from ..api_call import call_api, call_options
+from ..connection import ConnectionSettings
 from ..display.json_lines import print_records
-from ..display.reporter import draw, tell
-from ..display.tables import NOTHING, Sheet, filled, printable
-from ..exit_codes import Exit, exit_of, worst
+from ..display.tables import TextTable, count_of, print_table, without_empty_columns
+from ..display.terminal import print_message
+from ..exit_codes import ExitCode, exit_code_of, most_severe
 
 __all__ = ["command"]
 
@@ -29,35 +29,35 @@ _COLUMNS: Final = ("analysis", "status", "percent")
 @click.command("status")
 @click.argument("analysis_ids", metavar="ID...", nargs=-1, required=True)
 @call_options
-def command(analysis_ids: tuple[str, ...], as_json: bool, **account: Any) -> None:
-    """Look once at each analysis and say where it stands, without waiting. Spends nothing.
+def command(analysis_ids: tuple[str, ...], as_json: bool, **connection: Any) -> None:
+    """Show the current status of each analysis, without waiting. Spends nothing.
 
-    To wait for them and show their results: `ochy wait ID`
+    To wait for analyses and show their results: `ochy wait ID`
 
     \b
     Example:
       ochy status 9b2f3c1e-8a54-4d6f-9a43-5a1f6c2f0d11
     """
-    codes: list[Exit] = []
+    codes: list[ExitCode] = []
     states: list[AnalysisState[Results]] = []
 
-    async def look(ochy: OchySession) -> None:
+    async def poll(ochy: OchySession) -> None:
         for analysis_id in dict.fromkeys(analysis_ids):
             try:
                 states.append(await ochy.status(analysis_id))
             except KeyRefused:
                 raise
             except OchyError as error:
-                codes.append(exit_of(error))
-                tell(f"{printable(analysis_id)}: {error}")
+                codes.append(exit_code_of(error))
+                print_message(f"{printable(analysis_id)}: {error}")
 
-    perform(Account(**account), look)
+    call_api(ConnectionSettings(**connection), poll)
     if as_json:
         print_records(map(_record, states))
     elif states:
-        title = f"{len(states)} analys{'i' if len(states) == 1 else 'e'}s"
-        draw(filled(Sheet(title, _COLUMNS, tuple(map(_row, states)))))
-    click.get_current_context().exit(worst(codes))
+        title = count_of(len(states), "analysis", "analyses")
+        print_table(without_empty_columns(TextTable(title, _COLUMNS, tuple(map(_row, states)))))
+    click.get_current_context().exit(most_severe(codes))
 
 
 def _record(state: AnalysisState[Results]) -> dict[str, Any]:

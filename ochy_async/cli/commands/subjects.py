@@ -1,6 +1,6 @@
-"""`ochy subjects`: the runners that analyses can be linked to.
+"""`ochy subjects`: manages subjects, the runners that analyses can be linked to.
 
-Invariant: personal data is printed on stdout only, and nothing is created or deleted twice.
+Invariant: personal data is printed on stdout only, and a request that creates or deletes is sent at most once.
 """
 
 from __future__ import annotations
@@ -13,30 +13,31 @@ import click
 
 from ...errors import InvalidRequest
 from ...protocol.subjects import Subject
-from ..api_call import call_options, doubted, perform
-from ..connection import Account
-from ..display.json_lines import print_records, record
-from ..display.reporter import draw, inform
-from ..display.tables import NOTHING, Sheet, format_number, printable
-from ..groups import Group
+from ...protocol.text_summary import NOTHING, format_number, printable
+from ..api_call import advise_if_unknown, call_api, call_options
+from ..connection import ConnectionSettings
+from ..display.json_lines import answer_record, print_records
+from ..display.tables import TextTable, count_of, print_table, utc_time
+from ..display.terminal import print_info
+from ..groups import SuggestingGroup
 from ..quoting import command_line
-from ..request_options import Measure, flagged, refuse
+from ..request_options import MeasureType, as_flag_problem, usage_error
 
 __all__ = ["command"]
 
-_NONE: Final = "The account has no subjects. To create one: ochy subjects create --name NAME"
-_CREATED: Final = (
+_NO_SUBJECTS: Final = "The account has no subjects. To create one: ochy subjects create --name NAME"
+_MAYBE_CREATED: Final = (
     "The subject may have been created all the same, and is not created again. "
-    "`ochy subjects list` shows whether it was."
+    "`ochy subjects list` shows whether it exists."
 )
-_DELETED: Final = "The subject may have been deleted all the same. `ochy subjects list` shows whether it was."
+_MAYBE_DELETED: Final = "The subject may have been deleted all the same. `ochy subjects list` shows whether it exists."
 
 _ID: Final = click.argument("subject_id", metavar="ID")
 _PROFILE: Final = (
     click.option("--name", help="The runner's name."),
     click.option("--email", help="The runner's email address."),
-    click.option("--height", type=Measure("height"), metavar="METERS", help="Such as 1.75 or '175 cm'."),
-    click.option("--weight", type=Measure("weight"), metavar="KG", help="Such as 68 or '150 lb'."),
+    click.option("--height", type=MeasureType("height"), metavar="METERS", help="Such as 1.75 or '175 cm'."),
+    click.option("--weight", type=MeasureType("weight"), metavar="KG", help="Such as 68 or '150 lb'."),
 )
 _FIELDS: Final = ("name", "email", "height", "weight")
 
@@ -47,9 +48,9 @@ def _profile_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.group("subjects", cls=Group)
+@click.group("subjects", cls=SuggestingGroup)
 def command() -> None:
-    """List, show, create, change and delete subjects: runners that analyses are linked to.
+    """List, show, create, update and delete subjects: runners that analyses are linked to.
 
     \b
     Example:
@@ -59,56 +60,56 @@ def command() -> None:
 
 @command.command("list")
 @call_options
-def list_command(as_json: bool, **account: Any) -> None:
-    """List all subjects but the deleted ones.
+def list_command(as_json: bool, **connection: Any) -> None:
+    """List all subjects that are not deleted.
 
     \b
     Example:
       ochy subjects list --json
     """
-    subjects = perform(Account(**account), lambda ochy: ochy.list_subjects())
+    subjects = call_api(ConnectionSettings(**connection), lambda ochy: ochy.list_subjects())
     if as_json:
-        print_records(map(record, subjects))
+        print_records(map(answer_record, subjects))
     elif subjects:
-        draw(_list_sheet(tuple(subjects)))
+        print_table(_list_table(tuple(subjects)))
     else:
-        inform(_NONE)
+        print_info(_NO_SUBJECTS)
 
 
 @command.command("show")
 @_ID
 @call_options
-def show(subject_id: str, as_json: bool, **account: Any) -> None:
+def show(subject_id: str, as_json: bool, **connection: Any) -> None:
     """Show one subject.
 
     \b
     Example:
       ochy subjects show 7c9e6679-7425-40de-944b-e07fc1f90ae7
     """
-    subject = perform(Account(**account), lambda ochy: ochy.get_subject(subject_id))
+    subject = call_api(ConnectionSettings(**connection), lambda ochy: ochy.get_subject(subject_id))
     if as_json:
-        print_records([record(subject)])
+        print_records([answer_record(subject)])
     else:
-        draw(_sheet(subject))
+        print_table(_table(subject))
 
 
 @command.command("create")
 @_profile_options
 @call_options
-def create(as_json: bool, name: str | None, email: str | None, height: Any, weight: Any, **account: Any) -> None:
-    """Create a subject and print its id. Every call creates one more, of the same name too.
+def create(as_json: bool, name: str | None, email: str | None, height: Any, weight: Any, **connection: Any) -> None:
+    """Create a subject and print its id. Each call creates another one, even with the same name.
 
     \b
     Example:
       ochy subjects create --name "Ada Lovelace" --height 1.75 --weight 68
     """
     profile = _profile(name=name, email=email, height=height, weight=weight)
-    with doubted(_CREATED):
-        created = _performed(Account(**account), lambda ochy: ochy.create_subject(**profile))
+    with advise_if_unknown(_MAYBE_CREATED):
+        created = _call(ConnectionSettings(**connection), lambda ochy: ochy.create_subject(**profile))
     if as_json:
-        print_records([record(created)])
+        print_records([answer_record(created)])
     else:
-        inform("Created. To link analyses to the subject, give its id to `ochy analyze --subject-id`.")
+        print_info("Created. To link analyses to the subject, pass its id to `ochy analyze --subject-id`.")
         click.echo(printable(created.subject_id))
 
 
@@ -117,40 +118,40 @@ def create(as_json: bool, name: str | None, email: str | None, height: Any, weig
 @_profile_options
 @call_options
 def update(
-    subject_id: str, as_json: bool, name: str | None, email: str | None, height: Any, weight: Any, **account: Any
+    subject_id: str, as_json: bool, name: str | None, email: str | None, height: Any, weight: Any, **connection: Any
 ) -> None:
-    """Change what is given of a subject; the rest stays as it is.
+    """Change the given fields of a subject; the others stay as they are.
 
     \b
     Example:
       ochy subjects update 7c9e6679-7425-40de-944b-e07fc1f90ae7 --weight 66.5
     """
     profile = _profile(name=name, email=email, height=height, weight=weight)
-    message = _performed(Account(**account), lambda ochy: ochy.update_subject(subject_id, **profile))
+    answer = _call(ConnectionSettings(**connection), lambda ochy: ochy.update_subject(subject_id, **profile))
     if as_json:
-        print_records([{"subject_id": subject_id, **record(message)}])
+        print_records([{"subject_id": subject_id, **answer_record(answer)}])
     else:
-        inform("Updated.")
+        print_info("Updated.")
 
 
 @command.command("delete")
 @_ID
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Delete without confirmation.")
 @call_options
-def delete(subject_id: str, yes: bool, as_json: bool, **account: Any) -> None:
-    """Delete a subject. What becomes of the analyses linked to it is not documented.
+def delete(subject_id: str, yes: bool, as_json: bool, **connection: Any) -> None:
+    """Delete a subject. The vendor does not document what happens to analyses that are linked to it.
 
     \b
     Example:
       ochy subjects delete 7c9e6679-7425-40de-944b-e07fc1f90ae7 --yes
     """
     _confirm(subject_id, yes)
-    with doubted(_DELETED):
-        message = perform(Account(**account), lambda ochy: ochy.delete_subject(subject_id))
+    with advise_if_unknown(_MAYBE_DELETED):
+        answer = call_api(ConnectionSettings(**connection), lambda ochy: ochy.delete_subject(subject_id))
     if as_json:
-        print_records([{"subject_id": subject_id, **record(message)}])
+        print_records([{"subject_id": subject_id, **answer_record(answer)}])
     else:
-        inform("Deleted.")
+        print_info("Deleted.")
 
 
 def _confirm(subject_id: str, yes: bool) -> None:
@@ -158,54 +159,50 @@ def _confirm(subject_id: str, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         again = command_line("ochy", "subjects", "delete", "--yes", operands=[subject_id])
-        raise click.UsageError(f"Nothing was deleted: nobody can be asked here. To delete without being asked: {again}")
-    click.confirm(
-        f"Delete the subject {printable(subject_id)}? No call of the API brings it back.", abort=True, err=True
-    )
+        raise click.UsageError(f"Nothing was deleted: confirmation needs a terminal. To delete without it: {again}")
+    click.confirm(f"Delete the subject {printable(subject_id)}? The API cannot restore it.", abort=True, err=True)
 
 
 def _profile(**given: Any) -> dict[str, Any]:
-    """What was given. Raises a usage error where that is nothing."""
+    """The fields that were given. Raises a usage error if there are none."""
     profile = {name: value for name, value in given.items() if value is not None}
     if not profile:
         raise click.UsageError(f"Give at least one of {', '.join(f'--{name}' for name in _FIELDS)}.")
     return profile
 
 
-def _performed(account: Account, call: Callable[..., Any]) -> Any:
-    """What the call gives; wrong fields are told as the flags they came from."""
+def _call(connection: ConnectionSettings, call: Callable[..., Any]) -> Any:
+    """The answer to the call. Raises a usage error that names the options of wrong fields."""
     try:
-        return perform(account, call)
-    except InvalidRequest as wrong:
-        problems = [flagged(each) if each.field in _FIELDS else str(each) for each in wrong.problems]
-    raise refuse(problems)
+        return call_api(connection, call)
+    except InvalidRequest as error:
+        problems = [as_flag_problem(each) if each.field in _FIELDS else str(each) for each in error.problems]
+    raise usage_error(problems)
 
 
-# --- sheets ---------------------------------------------------------------------------------------
+# --- tables ---------------------------------------------------------------------------------------
 
 
-def _list_sheet(subjects: Sequence[Subject]) -> Sheet:
-    title = f"{len(subjects)} subject{'' if len(subjects) == 1 else 's'}"
-    notes = ("Emails and dates: --json, or `ochy subjects show ID`",)
-    return Sheet(title, ("subject", "name", "height", "weight"), tuple(map(_row, subjects)), notes)
+def _list_table(subjects: Sequence[Subject]) -> TextTable:
+    notes = ("For emails and dates: --json, or `ochy subjects show ID`",)
+    rows = tuple(map(_row, subjects))
+    return TextTable(count_of(len(subjects), "subject"), ("subject", "name", "height", "weight"), rows, notes)
 
 
 def _row(subject: Subject) -> tuple[str, ...]:
-    who = subject.name or subject.email or NOTHING
-    return (subject.subject_id, who, *_measures(subject))
+    return (subject.subject_id, subject.name or subject.email or NOTHING, *_measures(subject))
 
 
-def _sheet(subject: Subject) -> Sheet:
+def _table(subject: Subject) -> TextTable:
     height, weight = _measures(subject)
-    created = NOTHING if subject.created_at is None else f"{subject.created_at:%Y-%m-%d %H:%M:%S}Z"
     rows = (
         ("name", subject.name or NOTHING),
         ("email", subject.email or NOTHING),
         ("height", height),
         ("weight", weight),
-        ("created", created),
+        ("created", utc_time(subject.created_at)),
     )
-    return Sheet(f"Subject {subject.subject_id}", ("field", "value"), rows)
+    return TextTable(f"Subject {subject.subject_id}", ("field", "value"), rows)
 
 
 def _measures(subject: Subject) -> tuple[str, str]:

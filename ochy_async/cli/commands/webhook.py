@@ -1,6 +1,6 @@
-"""`ochy webhook`: the account's one webhook, shown and set.
+"""`ochy webhook`: shows and sets the account's webhook.
 
-Invariant: of its URL only the host is ever printed, for the rest may hold a token.
+Invariant: only the host of its URL is ever printed, since the rest may hold a token.
 """
 
 from __future__ import annotations
@@ -12,25 +12,26 @@ import click
 
 from ...errors import InvalidRequest
 from ...protocol.outline import safe_key
+from ...protocol.text_summary import NOTHING
 from ...protocol.webhooks import WebhookSettings
 from ...session import OchySession
-from ..api_call import call_options, perform
-from ..connection import Account
+from ..api_call import call_api, call_options
+from ..connection import ConnectionSettings
 from ..display.json_lines import print_records
-from ..display.reporter import draw, inform
-from ..display.tables import NOTHING, Sheet
-from ..groups import Group
-from ..request_options import refuse
+from ..display.tables import TextTable, print_table, utc_time
+from ..display.terminal import print_info
+from ..groups import SuggestingGroup
+from ..request_options import usage_error
 
 __all__ = ["command"]
 
-LONGEST: Final = 10_000
+MAX_URL: Final = 10_000
 """Characters of a URL on stdin that are read."""
 HIDDEN: Final = "[hidden]"
-_NONE: Final = "No webhook is stored. To store one: ochy webhook set URL"
+_NO_WEBHOOK: Final = "No webhook is stored. To store one: ochy webhook set URL"
 
 
-@click.group("webhook", cls=Group)
+@click.group("webhook", cls=SuggestingGroup)
 def command() -> None:
     """Show or set the account's one webhook. Only the host of its URL is ever shown.
 
@@ -42,25 +43,25 @@ def command() -> None:
 
 @command.command("show")
 @call_options
-def show(as_json: bool, **account: Any) -> None:
-    """Show where deliveries go, and whether they are on.
+def show(as_json: bool, **connection: Any) -> None:
+    """Show the webhook's host and whether deliveries are enabled.
 
     \b
     Example:
       ochy webhook show --json
     """
-    _print(perform(Account(**account), lambda ochy: ochy.get_webhook()), as_json)
+    _print(call_api(ConnectionSettings(**connection), lambda ochy: ochy.get_webhook()), as_json)
 
 
 @command.command("set")
 @click.argument("url", metavar="[URL]", required=False)
-@click.option("--enable/--disable", "enabled", default=None, help="Turn deliveries on or off. Default: on.")
+@click.option("--enable/--disable", "enabled", default=None, help="Enable or disable deliveries. Default: enable.")
 @call_options
-def set_command(url: str | None, enabled: bool | None, as_json: bool, **account: Any) -> None:
-    """Store the webhook's https URL, which replaces the one that is stored, and turn it on or off.
+def set_command(url: str | None, enabled: bool | None, as_json: bool, **connection: Any) -> None:
+    """Store an https URL as the webhook, replacing the stored one, and enable or disable it.
 
-    With - as URL it is read from stdin: a token in it then stays out of the shell's history and the list of
-    processes. Without a URL the stored one is kept, and only turned on or off.
+    With - as URL it is read from stdin, which keeps a token in it out of the shell's history and the process list.
+    Without a URL the stored one is only enabled or disabled.
 
     \b
     Examples:
@@ -68,61 +69,58 @@ def set_command(url: str | None, enabled: bool | None, as_json: bool, **account:
       ochy webhook set --disable
     """
     if url is None and enabled is None:
-        raise click.UsageError("Give a URL, - to read it from stdin, or --enable or --disable for the stored one.")
+        raise click.UsageError("Give a URL, - to read it from stdin, or --enable or --disable for the stored URL.")
     if url == "-":
-        url = sys.stdin.readline(LONGEST).strip()
+        url = sys.stdin.readline(MAX_URL).strip()
 
-    async def configured(ochy: OchySession) -> WebhookSettings:
-        kept = url if url is not None else (await ochy.get_webhook()).url
-        if kept is None:
-            raise click.UsageError("No webhook is stored that could be turned on or off; give its URL.")
-        return await ochy.configure_webhook(kept, enabled=enabled is not False)
+    async def configure(ochy: OchySession) -> WebhookSettings:
+        target = url if url is not None else (await ochy.get_webhook()).url
+        if target is None:
+            raise click.UsageError("No webhook is stored that could be enabled or disabled; give its URL.")
+        return await ochy.configure_webhook(target, enabled=enabled is not False)
 
     try:
-        settings = perform(Account(**account), configured)
-    except InvalidRequest as wrong:
-        problems = list(map(str, wrong.problems))
+        settings = call_api(ConnectionSettings(**connection), configure)
+    except InvalidRequest as error:
+        problems = list(map(str, error.problems))
     else:
         _print(settings, as_json)
         return
-    raise refuse(problems)
+    raise usage_error(problems)
 
 
 def _print(settings: WebhookSettings, as_json: bool) -> None:
     if as_json:
         print_records([_record(settings)])
     elif settings.stored:
-        draw(_sheet(settings))
+        print_table(_table(settings))
     else:
-        inform(_NONE)
-
-
-def _record(settings: WebhookSettings) -> dict[str, Any]:
-    """Of keys that nobody knows only what cannot be a secret is told: numbers and booleans."""
-    more = {safe_key(name): _told(value) for name, value in settings.raw.items() if name not in _READ}
-    updated = settings.updated_at
-    return {
-        "stored": settings.stored,
-        "host": settings.host,
-        "enabled": settings.enabled,
-        "updated_at": None if updated is None else updated.isoformat(),
-        **{name: value for name, value in more.items() if name not in _OURS},
-    }
+        print_info(_NO_WEBHOOK)
 
 
 _READ: Final = ("url", "enabled", "updated_at")
-_OURS: Final = ("stored", "host")
 
 
-def _told(value: Any) -> Any:
+def _record(settings: WebhookSettings) -> dict[str, Any]:
+    """The settings as JSON values. Of unknown keys, only numbers and booleans are shown: texts may be secrets."""
+    record = {
+        "stored": settings.stored,
+        "host": settings.host,
+        "enabled": settings.enabled,
+        "updated_at": None if settings.updated_at is None else settings.updated_at.isoformat(),
+    }
+    unknown = {safe_key(name): _masked(value) for name, value in settings.raw.items() if name not in _READ}
+    return {**record, **{name: value for name, value in unknown.items() if name not in record}}
+
+
+def _masked(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | float) else HIDDEN
 
 
-def _sheet(settings: WebhookSettings) -> Sheet:
-    updated = NOTHING if settings.updated_at is None else f"{settings.updated_at:%Y-%m-%d %H:%M:%S}Z"
+def _table(settings: WebhookSettings) -> TextTable:
     rows = (
         ("host", settings.host or "an unknown host"),
         ("deliveries", {True: "on", False: "off", None: NOTHING}[settings.enabled]),
-        ("updated", updated),
+        ("updated", utc_time(settings.updated_at)),
     )
-    return Sheet("The account's webhook", ("field", "value"), rows, ("Of the URL only the host is shown.",))
+    return TextTable("The account's webhook", ("field", "value"), rows, ("Only the host of the URL is shown.",))

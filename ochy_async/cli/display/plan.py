@@ -1,39 +1,55 @@
-"""What would become of one clip, on stdout: a line for people, or a line of JSON.
+"""The plan of a dry run on stdout: one line for each clip, and the counts.
 
-Invariant: every clip is one line, whatever its name and reason hold.
+Invariant: a clip is one line, whatever its name and reason contain.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Final
 
 import click
+from attrs import asdict
 
 from ...batch.dry_run import Planned
-from .tables import printable, view_title
+from ...batch.report import Plan
+from ...protocol.text_summary import printable
+from ...protocol.views import view_title
+from .tables import TextTable, print_table
+from .terminal import print_message
 
-__all__ = ["show_planned"]
+__all__ = ["print_plan", "print_planned"]
 
 WIDTH: Final = max(map(len, ("to buy", "uncertain", "duplicate")))
 
+_MEANINGS: Final[Mapping[str, str]] = {
+    "to_buy": "would be started, one credit each",
+    "done": "already have their results",
+    "paid": "are paid for and would be collected",
+    "uncertain": "may have been charged; would be looked up, not bought",
+    "failed": "failed at the vendor and are not bought again",
+    "refused": "cannot be sent, or were refused before",
+    "duplicates": "repeat another clip and request; not bought again",
+}
 
-def show_planned(planned: Planned, *, as_json: bool) -> None:
-    """One clip of a dry run."""
-    click.echo(_json(planned) if as_json else printable(_text(planned)))
+
+def print_planned(planned: Planned, *, as_json: bool) -> None:
+    """Prints what would happen to one clip."""
+    click.echo(_json_line(planned) if as_json else printable(_text_line(planned)))
 
 
-def _text(planned: Planned) -> str:
-    what = f"{planned.word.replace('_', ' '):{WIDTH}}  {planned.label} ({view_title(planned.request.view)})"
+def _text_line(planned: Planned) -> str:
+    start = f"{planned.word.replace('_', ' '):{WIDTH}}  {planned.label} ({view_title(planned.request.view)})"
     if planned.duplicate_of is not None:
-        return f"{what}: the same clip as {planned.duplicate_of}"
+        return f"{start}: the same clip as {planned.duplicate_of}"
     if planned.reason:
-        why = "; ".join(map(str, planned.problems)) or planned.reason
-        return f"{what}: {' '.join(why.split())}"
-    return what if planned.analysis_id is None else f"{what}: analysis {planned.analysis_id}"
+        reason = "; ".join(map(str, planned.problems)) or planned.reason
+        return f"{start}: {' '.join(reason.split())}"
+    return start if planned.analysis_id is None else f"{start}: analysis {planned.analysis_id}"
 
 
-def _json(planned: Planned) -> str:
+def _json_line(planned: Planned) -> str:
     return json.dumps(
         {
             "clip": planned.label,
@@ -47,3 +63,18 @@ def _json(planned: Planned) -> str:
             "extra": dict(planned.extra),
         }
     )
+
+
+def print_plan(plan: Plan, *, as_json: bool, listed: bool) -> None:
+    """Prints how many clips would be bought, collected and skipped; `listed` says that each was printed already."""
+    counts = {name: count for name, count in asdict(plan).items() if name != "refusals"}
+    if as_json and listed:  # stdout then holds one JSON object for each clip and nothing else
+        print_message(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count))
+    elif as_json:
+        click.echo(json.dumps({**counts, "refusals": plan.refusals}))
+    else:
+        rows = tuple((name.replace("_", " "), str(count), _MEANINGS[name]) for name, count in counts.items())
+        title = "What the run would do; nothing was sent or spent"
+        print_table(TextTable(title, ("clips", "count", "meaning"), rows))
+        for refusal in plan.refusals if not listed else ():
+            print_message(refusal)

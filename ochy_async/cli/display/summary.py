@@ -1,12 +1,12 @@
-"""What is left to say when a command has ended: counts, credits, and the command that goes on.
+"""The last lines of a command: counts, credits, uncertain starts, and the command to run next.
 
-Invariant: nobody leaves without knowing what was spent, what is in doubt, and what to type next.
+Invariant: they state what was spent, which starts are uncertain and which command continues.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Final
@@ -17,146 +17,144 @@ from ...batch.outcomes import Uncertain, Unfinished
 from ...batch.reopen import Reopened
 from ...batch.report import Report, credits_told
 from ...journal.contract import Entry
-from ..quoting import Command, command_line
-from .outcomes import WORDS, Outcome
-from .reporter import Paper, inform, tell
-from .tables import printable
-from .uncertain import WaysOut, lines_about
+from ...protocol.text_summary import printable
+from ..outcomes import OUTCOMES, CommandOutcome
+from ..quoting import ShellCommand, command_line
+from .reporter import Reporter
+from .tables import count_of
+from .terminal import print_info, print_message
+from .uncertain import ResolveCommands, uncertain_lines
 
-__all__ = ["Summary", "tell_counts", "tell_drift", "tell_owed"]
+__all__ = ["BatchSummary", "counts_text", "print_drift", "print_wait_commands"]
 
-MOST: Final = 3
-"""Doubts that are told with their commands; of more, the journal tells."""
+MAX_UNCERTAIN: Final = 3
+"""Uncertain starts that are printed with their commands; `ochy journal` shows the others."""
 
-_FORGOTTEN: Final = (
-    "They may have been charged, and this run kept no journal: the same command would buy them again. Look into the "
-    "vendor's dashboard: an analysis that is listed there for that time is collected with `ochy wait ID`. How soon one "
-    "is listed is not documented: analyze the clip anew only if none appears after some hours, and a second credit "
-    "would be acceptable."
+_UNRECORDED: Final = (
+    "They may have been charged, and this run kept no journal, so the same command would buy them again. Check the "
+    "vendor's dashboard: if it lists an analysis for that time, collect it with `ochy wait ID`. The vendor does not "
+    "document how soon an analysis is listed. Analyze the clip again only if none appears after some hours and you "
+    "accept the risk of a second credit."
 )
 
 
-def tell_counts(outcomes: Iterable[Outcome], not_begun: int = 0) -> None:
-    """How many came to which end."""
-    counts = Counter(each.word for each in outcomes)
-    told = [f"{counts[word]} {word}" for word in WORDS if counts[word]]
-    told += [f"{not_begun} not finished or not begun"] if not_begun else []
-    if told:
-        inform(f"{', '.join(told)}.")
+def counts_text(counts: Mapping[str, int], unfinished: int = 0) -> str:
+    """How many clips have which outcome, and how many have none; empty if there are no clips."""
+    texts = [f"{counts[word]} {word}" for word in OUTCOMES if counts.get(word)]
+    return ", ".join([*texts, f"{unfinished} not started or not finished"] if unfinished else texts)
 
 
-def tell_drift(paper: Paper) -> None:
-    """That the vendor's answers differ from its documentation, if they do."""
-    if paper.differences and not paper.made_up:
-        ways = "one way" if paper.differences == 1 else f"{paper.differences} ways"
-        inform(f"The answers differ from the vendor's documentation in {ways}; nothing of them was lost.")
+def print_drift(reporter: Reporter) -> None:
+    """Prints that the vendor's answers differ from its documentation, if they do."""
+    if reporter.drift_count and not reporter.simulated:
+        ways = count_of(reporter.drift_count, "way")
+        print_info(f"The answers differ from the vendor's documentation in {ways}; no data was lost.")
 
 
-def tell_owed(owed: Iterable[tuple[str, str]]) -> None:
-    """The commands that collect analyses: pairs of id and view, the view empty where it is not known."""
-    for view, pairs in groupby(sorted(owed, key=lambda pair: pair[1]), key=lambda pair: pair[1]):
-        ending = ("--view", view.removesuffix("_view")) if view else ()
-        tell(f"  {command_line('ochy', 'wait', *ending, operands=[each for each, _ in pairs])}")
+def print_wait_commands(analyses: Iterable[tuple[str, str]]) -> None:
+    """Prints the commands that collect analyses: pairs of id and view, the view empty where it is not known."""
+    for view, pairs in groupby(sorted(analyses, key=lambda pair: pair[1]), key=lambda pair: pair[1]):
+        option = ("--view", view.removesuffix("_view")) if view else ()
+        print_message(f"  {command_line('ochy', 'wait', *option, operands=[each for each, _ in pairs])}")
 
 
 @define(eq=False)
-class Summary:
-    """The end of `ochy analyze`."""
+class BatchSummary:
+    """The summary of `ochy analyze`."""
 
-    paper: Paper
+    reporter: Reporter
     total: int
-    command: Command
-    """What does the same again."""
-    ways: WaysOut
+    command: ShellCommand
+    """The command that was typed, so that it can be repeated."""
+    resolve: ResolveCommands
     out: Path | None = None
-    limit: int | None = None
-    """What `--max-credits` says."""
+    max_credits: int | None = None
     per_run: bool = False
-    """Whether that is for this run alone."""
+    """Whether `max_credits` limits this run alone."""
     counts: Counter[str] = field(factory=Counter)
-    doubts: dict[str, Outcome] = field(factory=dict)
-    """The first few that are uncertain, by key: copies of a clip are one doubt."""
-    missing: int = 0
+    uncertain: dict[str, CommandOutcome] = field(factory=dict)
+    """The first few uncertain starts by key; copies of a clip share one."""
+    incomplete: int = 0
+    """Analyzed clips of which files are missing."""
     reopened: Reopened | None = None
-    """What `--again` has come to."""
+    """The result of `--again`."""
     report: Report | None = None
-    """None where the run never began."""
+    """None where the batch never began."""
 
-    def count(self, outcome: Outcome) -> None:
-        """Takes note of an outcome."""
+    def add(self, outcome: CommandOutcome) -> None:
+        """Counts an outcome."""
         self.counts[outcome.word] += 1
-        self.missing += bool(outcome.missing)
-        if outcome.word == Uncertain.word and outcome.key is not None and len(self.doubts) < MOST:
-            self.doubts.setdefault(outcome.key, outcome)
+        self.incomplete += bool(outcome.missing)
+        if outcome.word == Uncertain.word and outcome.key is not None and len(self.uncertain) < MAX_UNCERTAIN:
+            self.uncertain.setdefault(outcome.key, outcome)
 
     @property
-    def left(self) -> int:
+    def remaining(self) -> int:
         """Clips without an outcome."""
         return self.total - sum(self.counts.values())
 
     @property
     def unfinished(self) -> bool:
         """Whether the same command has something left to do."""
-        return bool(self.left or self.missing or self.counts[Unfinished.word] or self.counts[Uncertain.word])
+        return bool(self.remaining or self.incomplete or self.counts[Unfinished.word] or self.counts[Uncertain.word])
 
-    def tell(self, left_over: Sequence[Entry] = ()) -> None:
-        """All of it. `left_over` is what a journal in memory holds that nobody was shown."""
+    def print(self, unshown: Sequence[Entry] = ()) -> None:
+        """Prints the summary. `unshown` are entries of a journal in memory that are lost with this process."""
         if self.report is None:
             return
-        self._tell_counts(self.report)
-        tell_drift(self.paper)
+        self._print_counts(self.report)
+        print_drift(self.reporter)
         if self.out is not None:
-            inform(f"Results and tables: {printable(str(self.out))}")
-        if self.paper.made_up:
+            print_info(f"Results and tables: {printable(str(self.out))}")
+        if self.reporter.simulated:
             return
-        self._tell_doubts()
-        if self.ways.journal is None:
-            self._tell_forgotten(self.report, left_over)
+        self._print_uncertain()
+        if self.resolve.journal is None:
+            self._print_unrecorded(self.report, unshown)
         else:
-            self._tell_again(self.report)
+            self._print_next_command(self.report)
 
-    def _tell_counts(self, report: Report) -> None:
-        told = [f"{self.counts[word]} {word}" for word in WORDS if self.counts[word]]
-        told += [f"{self.left} not finished or not begun"] if self.left else []
-        inform(f"{self.total} clip{'s' if self.total != 1 else ''}: {', '.join(told) or 'none'}.")
-        inform(credits_told(report, made_up=self.paper.made_up))
+    def _print_counts(self, report: Report) -> None:
+        print_info(f"{count_of(self.total, 'clip')}: {counts_text(self.counts, self.remaining) or 'none'}.")
+        print_info(credits_told(report, made_up=self.reporter.simulated))
         if report.stopped:
-            tell(report.stopped)
+            print_message(report.stopped)
 
-    def _tell_doubts(self) -> None:
-        for doubt in self.doubts.values():
-            tell("\n".join(lines_about(doubt, self.ways)))
-        if self.counts[Uncertain.word] > len(self.doubts) and self.ways.journal is not None:
-            tell("All that are uncertain, and more of each:")
-            tell(f"  {self.ways.shown}")
+    def _print_uncertain(self) -> None:
+        for outcome in self.uncertain.values():
+            print_message("\n".join(uncertain_lines(outcome, self.resolve)))
+        if self.counts[Uncertain.word] > len(self.uncertain) and self.resolve.journal is not None:
+            print_message("To see all uncertain starts in detail:")
+            print_message(f"  {self.resolve.show_journal}")
 
-    def _tell_again(self, report: Report) -> None:
+    def _print_next_command(self, report: Report) -> None:
         if report.held_back:
-            tell(f"--max-credits {self.limit} kept {report.held_back} clips from being started. To buy these too:")
-            tell(f"  {self.command.with_value('--max-credits', str(self._enough(report)))}")
+            clips = count_of(report.held_back, "clip")
+            print_message(f"--max-credits {self.max_credits} was reached: {clips} not started. To buy these too:")
+            print_message(f"  {self.command.with_value('--max-credits', str(self._sufficient_limit(report)))}")
         elif self.unfinished:
-            tell("To go on, run the same command again; nothing that is paid is bought twice:")
-            tell(f"  {self.command}")
+            print_message("To continue, run the same command again. Nothing that is paid for is bought twice:")
+            print_message(f"  {self.command}")
         elif self.reopened is not None and self.reopened.unfinished:
-            tell("Nothing was analyzed anew, since some clips were not finished. Do it now, for a credit each:")
-            tell(f"  {self.command.with_flag('--again')}")
+            print_message("No clip was analyzed again, since some were not finished. To do it now, one credit each:")
+            print_message(f"  {self.command.with_flag('--again')}")
 
-    def _enough(self, report: Report) -> int:
-        """A limit under which all that is left is bought."""
-        needed = report.held_back + self.left
-        return max(needed, self.limit or 0) if self.per_run else report.committed + needed
+    def _sufficient_limit(self, report: Report) -> int:
+        """A limit under which all remaining clips are bought."""
+        needed = report.held_back + self.remaining
+        return max(needed, self.max_credits or 0) if self.per_run else report.committed + needed
 
-    def _tell_forgotten(self, report: Report, left_over: Sequence[Entry]) -> None:
-        _tell_left_over([each for each in left_over if each.key not in self.doubts])
-        if report.committed and (self.left or self.counts[Unfinished.word]):
-            tell("Without a journal the same command buys every clip again: name only those that are left.")
+    def _print_unrecorded(self, report: Report, unshown: Sequence[Entry]) -> None:
+        _print_unshown([each for each in unshown if each.key not in self.uncertain])
+        if report.committed and (self.remaining or self.counts[Unfinished.word]):
+            print_message("Without a journal the same command buys every clip again. Name only the remaining clips.")
 
 
-def _tell_left_over(entries: Sequence[Entry]) -> None:
-    owed = [entry for entry in entries if entry.analysis_id]
-    doubts = [entry for entry in entries if not entry.analysis_id]
-    if owed:
-        tell("Paid for and not collected or shown yet. This collects them and spends nothing:")
-        tell_owed((entry.analysis_id or "", entry.view) for entry in owed)
-    if doubts:
-        tell(f"Uncertain: {', '.join(printable(entry.clip) for entry in doubts)}. {_FORGOTTEN}")
+def _print_unshown(entries: Sequence[Entry]) -> None:
+    paid = [entry for entry in entries if entry.analysis_id]
+    uncertain = [entry for entry in entries if not entry.analysis_id]
+    if paid:
+        print_message("These are paid for, and were not collected or shown. To collect them (spends nothing):")
+        print_wait_commands((entry.analysis_id or "", entry.view) for entry in paid)
+    if uncertain:
+        print_message(f"Uncertain: {', '.join(printable(entry.clip) for entry in uncertain)}. {_UNRECORDED}")

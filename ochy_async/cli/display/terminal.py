@@ -1,6 +1,6 @@
-"""What commands tell on stderr: how much of it, and never through the live display.
+"""Messages on stderr: which of them are printed, and how they are kept apart from the live display.
 
-Invariant: whatever is told while a live display stands, by whatever thread, stands above it and stays.
+Invariant: a message that any thread prints while a live display is shown appears above the display and stays.
 """
 
 from __future__ import annotations
@@ -18,84 +18,83 @@ from attrs import evolve, frozen
 from ...protocol.text_summary import printable
 
 __all__ = [
-    "LOCK",
-    "SHOWN",
-    "Amount",
-    "Display",
-    "amount",
-    "aside",
-    "cleaned",
-    "detail",
+    "ACTIVE_DISPLAYS",
+    "TERMINAL_LOCK",
+    "LiveDisplay",
+    "Verbosity",
+    "clean_lines",
     "display_options",
-    "inform",
-    "logging_on",
-    "printable",
-    "say",
-    "tell",
+    "display_paused",
+    "log_to_stderr",
+    "print_info",
+    "print_message",
+    "print_verbose",
+    "verbosity",
+    "write_stderr",
 ]
 
-LOG: Final = "OCHY_LOG"
+LOG_VARIABLE: Final = "OCHY_LOG"
 LEVELS: Final = ("debug", "info", "warning", "error")
 _LOGGER: Final = logging.getLogger("ochy_async")
 
 
-# --- how much ---------------------------------------------------------------------------------------
+# --- verbosity --------------------------------------------------------------------------------------
 
 
 @frozen(kw_only=True)
-class Amount:
-    """How much a command tells."""
+class Verbosity:
+    """How much a command prints."""
 
     quiet: bool = False
-    """Results and what must be acted on, nothing else."""
+    """Only results and messages that need action."""
     no_progress: bool = False
-    """Plain lines where a live display would be."""
+    """Plain lines instead of a live display."""
     verbose: bool = False
-    """Routine too."""
+    """Also routine messages."""
     debug: bool = False
-    """The library's log too."""
+    """Also the library's log."""
 
 
-def amount() -> Amount:
-    """What the options of the command that runs ask for."""
+def verbosity() -> Verbosity:
+    """The verbosity that the options of the running command ask for."""
     context = click.get_current_context(silent=True)
-    asked: Amount = Amount() if context is None else context.meta.get(__name__, Amount())
-    return asked
+    chosen: Verbosity = Verbosity() if context is None else context.meta.get(__name__, Verbosity())
+    return chosen
 
 
-def _ask(context: click.Context, option: click.Parameter, given: bool) -> None:
+def _set_verbosity(context: click.Context, option: click.Parameter, given: bool) -> None:
     if not given:
         return
-    # Groups share this with their commands, so that the options may stand before or behind a command's name.
-    asked = evolve(amount(), **{str(option.name): True})
-    if asked.quiet and (asked.verbose or asked.debug):
-        raise click.UsageError("--quiet does not go together with --verbose or --debug.")
-    context.meta[__name__] = asked
-    if asked.debug:
-        _listen(logging.DEBUG)
+    # A group shares `meta` with its commands, so that the options may be given before or after a command's name.
+    chosen = evolve(verbosity(), **{str(option.name): True})
+    if chosen.quiet and (chosen.verbose or chosen.debug):
+        raise click.UsageError("--quiet cannot be combined with --verbose or --debug.")
+    context.meta[__name__] = chosen
+    if chosen.debug:
+        _set_level(logging.DEBUG)
 
 
 def display_options() -> list[click.Parameter]:
     """The options that every command has."""
     return [
-        click.Option(names, is_flag=True, expose_value=False, callback=_ask, help=words)
-        for names, words in (
-            (["-q", "--quiet"], "Tell results and what must be acted on, nothing else."),
-            (["--no-progress"], "Tell plain lines instead of live bars."),
-            (["-v", "--verbose"], "Tell routine too: what was sent, started, looked at and tried again."),
-            (["--debug"], f"Show the library's log on stderr; {LOG}=debug does so too. It holds no key."),
+        click.Option(names, is_flag=True, expose_value=False, callback=_set_verbosity, help=text)
+        for names, text in (
+            (["-q", "--quiet"], "Print only results and messages that need action."),
+            (["--no-progress"], "Print plain lines instead of a live progress display."),
+            (["-v", "--verbose"], "Also print routine steps: clips sent, status changes, retries."),
+            (["--debug"], f"Print the library's log on stderr, as {LOG_VARIABLE}=debug does. It never holds the key."),
         )
     ]
 
 
-# --- telling ----------------------------------------------------------------------------------------
+# --- messages ---------------------------------------------------------------------------------------
 
 
-class Display(Protocol):
-    """What is redrawn at the bottom of the terminal again and again."""
+class LiveDisplay(Protocol):
+    """Something that is redrawn again and again at the bottom of the terminal."""
 
     def hide(self) -> None:
-        """Takes it off the terminal, so that the next line stands where it began."""
+        """Removes it from the terminal, so that the next line is printed in its place."""
         ...
 
     def show(self) -> None:
@@ -103,84 +102,84 @@ class Display(Protocol):
         ...
 
 
-LOCK: Final = RLock()
-"""Whoever holds it writes to the terminal."""
-SHOWN: Final[list[Display]] = []
-"""The live display, if there is one. A terminal belongs to the whole process, and so does this."""
+TERMINAL_LOCK: Final = RLock()
+"""Whoever holds it may write to the terminal."""
+ACTIVE_DISPLAYS: Final[list[LiveDisplay]] = []
+"""The live display, if there is one. It is global because the process has one terminal."""
 
 
 @contextmanager
-def aside() -> Generator[None]:
-    """The live display is out of the way inside, and nobody else writes."""
-    with LOCK:
-        hidden = [*SHOWN]
-        SHOWN.clear()  # an inner `aside` has nothing left to hide, and shows nothing too early
+def display_paused() -> Generator[None]:
+    """Hides the live display inside the block, and lets no other thread write."""
+    with TERMINAL_LOCK:
+        hidden = [*ACTIVE_DISPLAYS]
+        ACTIVE_DISPLAYS.clear()  # so that a nested call neither hides nor shows anything
         for display in hidden:
             display.hide()
         try:
             yield
         finally:
-            SHOWN.extend(hidden)
+            ACTIVE_DISPLAYS.extend(hidden)
             for display in hidden:
                 display.show()
 
 
-def say(text: str) -> None:
-    """One or more lines on stderr as they are; colors are left out where nobody sees them."""
-    with aside():
+def write_stderr(text: str) -> None:
+    """Writes lines to stderr unchanged; click removes colors where stderr is not a terminal."""
+    with display_paused():
         click.echo(text, err=True)
 
 
-def tell(text: str) -> None:
-    """What must be acted on: told whatever the options are. Line breaks stay; what a terminal would obey goes."""
-    say(cleaned(text))
+def print_message(text: str) -> None:
+    """Prints a message that needs action, whatever the verbosity. Only line breaks survive as control characters."""
+    write_stderr(clean_lines(text))
 
 
-def cleaned(text: str) -> str:
-    """The lines of a text without anything that a terminal would obey."""
+def clean_lines(text: str) -> str:
+    """The lines of a text with every control character replaced."""
     return "\n".join(map(printable, text.split("\n")))
 
 
-def inform(text: str) -> None:
-    """What is good to know: not told with `--quiet`."""
-    if not amount().quiet:
-        tell(text)
+def print_info(text: str) -> None:
+    """Prints a message unless `--quiet` is given."""
+    if not verbosity().quiet:
+        print_message(text)
 
 
-def detail(text: str) -> None:
-    """Routine: told with `--verbose` only."""
-    if amount().verbose or amount().debug:
-        tell(text)
+def print_verbose(text: str) -> None:
+    """Prints a routine message if `--verbose` or `--debug` is given."""
+    if verbosity().verbose or verbosity().debug:
+        print_message(text)
 
 
 # --- the library's log ------------------------------------------------------------------------------
 
 
-class _Stderr(logging.Handler):
+class _StderrLogHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            tell(self.format(record))
+            print_message(self.format(record))
         except Exception:  # noqa: BLE001 - what every handler of `logging` does, so that a log never ends a program
             self.handleError(record)
 
 
-_HANDLER: Final = _Stderr()
+_HANDLER: Final = _StderrLogHandler()
 _HANDLER.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
 
 
-def _listen(level: int) -> None:
+def _set_level(level: int) -> None:
     _HANDLER.setLevel(level)
     _LOGGER.setLevel(level)
 
 
 @contextmanager
-def logging_on() -> Generator[None]:
-    """The library's log goes to stderr inside: its errors only, unless OCHY_LOG or `--debug` ask for more."""
-    before, asked = _LOGGER.level, os.environ.get(LOG, "").lower() or "error"
-    if asked not in LEVELS:
-        raise click.UsageError(f"{LOG} must be one of {', '.join(LEVELS)}.")
-    # What the library warns of, the commands tell in their own words; only its own faults come through.
-    _listen(logging.getLevelNamesMapping()[asked.upper()])
+def log_to_stderr() -> Generator[None]:
+    """Prints the library's log inside the block: only errors, unless OCHY_LOG or `--debug` ask for more."""
+    before, level = _LOGGER.level, os.environ.get(LOG_VARIABLE, "").lower() or "error"
+    if level not in LEVELS:
+        raise click.UsageError(f"{LOG_VARIABLE} must be one of {', '.join(LEVELS)}.")
+    # The commands report the library's warnings in their own words, so its log shows only errors by default.
+    _set_level(logging.getLevelNamesMapping()[level.upper()])
     _LOGGER.addHandler(_HANDLER)
     try:
         yield

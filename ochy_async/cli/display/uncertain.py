@@ -1,6 +1,6 @@
-"""A start in doubt as the end of a command tells it: what is known, and the exact commands for each way out.
+"""An uncertain start in the summary of a command: what is known of it, and the shell commands that resolve it.
 
-Invariant: every command can be pasted as it stands, and what may cost a second credit comes last and says so.
+Invariant: every command can be pasted unchanged, and the one that may cost a second credit comes last and says so.
 """
 
 from __future__ import annotations
@@ -11,80 +11,80 @@ from typing import Final
 from attrs import frozen
 
 from ...batch.uncertain_text import candidate_told, lookup_told, sent_told
+from ...protocol.text_summary import printable
+from ..outcomes import CommandOutcome
 from ..quoting import command_line
-from .outcomes import Outcome
-from .tables import printable
 
-__all__ = ["SHOWN", "WaysOut", "lines_about"]
+__all__ = ["KEY_DIGITS", "ResolveCommands", "uncertain_lines"]
 
-SHOWN: Final = 12
-"""Digits of a key that are shown: enough to find its clip."""
-UNKNOWN: Final = "ID"
-BUY: Final = "it was never charged: buy it, which may cost a second credit"
-MOST: Final = 5
+KEY_DIGITS: Final = 12
+"""Digits of a key that are printed: enough to find its clip."""
+ID_PLACEHOLDER: Final = "ID"
+LOOK_UP: Final = "look it up once more (spends nothing)"
+BUY: Final = "if it was never charged, buy it (may cost a second credit)"
+MAX_CANDIDATES: Final = 5
 """Candidates that get a command of their own."""
 
 
 @frozen(kw_only=True)
-class WaysOut:
-    """What the commands need that settle a doubt."""
+class ResolveCommands:
+    """Builds the shell commands that resolve an uncertain start."""
 
-    again: str
+    repeat: str
     """The same command again, which looks the start up once more."""
     journal: tuple[str, ...] | None
-    """How `ochy journal` is told which journal: nothing, options, or its path. None where it was in memory."""
-    path: bool = False
-    """Whether that is a path, which stands among the operands."""
+    """The words that name the journal to `ochy journal`: none, options, or its path. None for one in memory."""
+    is_path: bool = False
+    """Whether `journal` is a path, which comes among the operands."""
 
     @property
-    def shown(self) -> str:
-        """The command that shows what the journal remembers."""
-        return self._settled("show")
+    def show_journal(self) -> str:
+        """The command that shows the journal."""
+        return self._journal_command("show")
 
-    def of(self, outcome: Outcome) -> list[tuple[str, str]]:
-        """What each way does, and its command."""
-        if self.journal is None:
-            return list(self._bare(outcome))
-        return list(self._kept(outcome))
+    def for_outcome(self, outcome: CommandOutcome) -> list[tuple[str, str]]:
+        """Pairs of what a command does, and the command."""
+        return list(self._without_journal(outcome) if self.journal is None else self._with_journal(outcome))
 
-    def _kept(self, outcome: Outcome) -> Iterator[tuple[str, str]]:
-        yield "look it up once more, which spends nothing", self.again
-        # By its key: the journal may know the clip by another path, of a copy or from before a move.
-        key = (outcome.key or "")[:SHOWN]
+    def _with_journal(self, outcome: CommandOutcome) -> Iterator[tuple[str, str]]:
+        yield LOOK_UP, self.repeat
+        # By its key: the journal may know the clip by another path, that of a copy or from before it was moved.
+        key = (outcome.key or "")[:KEY_DIGITS]
         for candidate in _candidates(outcome):
-            yield _collect(candidate), self._settled("adopt", key, candidate)
-        yield BUY, self._settled("release", key)
+            yield _collect(candidate), self._journal_command("adopt", key, candidate)
+        yield BUY, self._journal_command("release", key)
 
-    def _bare(self, outcome: Outcome) -> Iterator[tuple[str, str]]:
+    def _without_journal(self, outcome: CommandOutcome) -> Iterator[tuple[str, str]]:
         for candidate in _candidates(outcome):
             yield _collect(candidate), command_line("ochy", "wait", operands=[candidate])
-        yield BUY, self.again
+        yield BUY, self.repeat
 
-    def _settled(self, what: str, *operands: str) -> str:
+    def _journal_command(self, name: str, *operands: str) -> str:
         where = self.journal or ()
-        options, paths = ((), where) if self.path else (where, ())
-        return command_line("ochy", "journal", what, *options, operands=[*paths, *operands])
+        options, paths = ((), where) if self.is_path else (where, ())
+        return command_line("ochy", "journal", name, *options, operands=[*paths, *operands])
 
 
-def _candidates(outcome: Outcome) -> list[str]:
-    found = outcome.doubt.candidates if outcome.doubt is not None else ()
-    return [each.analysis_id for each in found[:MOST]] or [UNKNOWN]
+def _candidates(outcome: CommandOutcome) -> list[str]:
+    found = outcome.uncertain.candidates if outcome.uncertain is not None else ()
+    return [each.analysis_id for each in found[:MAX_CANDIDATES]] or [ID_PLACEHOLDER]
 
 
 def _collect(candidate: str) -> str:
-    which = "the analysis that the vendor's dashboard shows for that time" if candidate == UNKNOWN else "that analysis"
-    return f"it became {which}: collect it, which spends nothing"
+    if candidate == ID_PLACEHOLDER:
+        return "if the vendor's dashboard shows its analysis for that time, collect it (spends nothing)"
+    return "if it became this analysis, collect it (spends nothing)"
 
 
-def lines_about(outcome: Outcome, ways: WaysOut) -> Iterator[str]:
-    """All that is known of a doubt, line by line."""
-    doubt = outcome.doubt
-    yield f"{printable(outcome.who)}: uncertain. It may have been charged, and is not bought again."
-    if doubt is not None:
-        yield f"  {doubt.cause}"
-        yield f"  {sent_told(doubt.start, doubt.size)}"
-        yield f"  {lookup_told((), doubt.reached, doubt.error) if not doubt.candidates else 'It may have become:'}"
-        yield from (f"    {candidate_told(each)}" for each in doubt.candidates)
-    for what, command in ways.of(outcome):
-        yield f"  - {what}:"
+def uncertain_lines(outcome: CommandOutcome, commands: ResolveCommands) -> Iterator[str]:
+    """Everything that is known of an uncertain start, line by line."""
+    start = outcome.uncertain
+    yield f"{printable(outcome.label)}: uncertain. It may have been charged, and is not bought again."
+    if start is not None:
+        yield f"  {start.cause}"
+        yield f"  {sent_told(start.start, start.size)}"
+        yield f"  {'It may have become:' if start.candidates else lookup_told((), start.reached, start.error)}"
+        yield from (f"    {candidate_told(each)}" for each in start.candidates)
+    for effect, command in commands.for_outcome(outcome):
+        yield f"  - {effect}:"
         yield f"      {command}"
