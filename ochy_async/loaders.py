@@ -1,7 +1,7 @@
-"""Kept files as values again: what a batch wrote to its output folder, for scripts and notebooks that come later.
+"""Reads the files of an output folder back as typed values, for scripts and notebooks.
 
-Invariant: what a file is, its content says and not its name. No error holds anything of the content but keys and types.
-All of it blocks: inside an event loop call it in a thread, such as `await asyncio.to_thread(load_landmarks, path)`.
+Invariant: the content of a file decides what it is, not its name, and errors show keys and types only. Every function
+blocks; inside an event loop call it in a thread: `await asyncio.to_thread(load_landmarks, path)`.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ T = TypeVar("T")
 FilePath = str | os.PathLike[str]
 
 _LIMITS: Final = Limits()
-LONGEST_LINE: Final = 4 * _LIMITS.answer_bytes
-"""Results and calculated data, twice over."""
+MAX_LINE: Final = 4 * _LIMITS.answer_bytes
+"""Bytes: twice the size of results and calculated data together."""
 
 
 @overload
@@ -44,13 +44,13 @@ def load_results(path: FilePath, view: type[AnalysisRequest[R, Any]]) -> R: ...
 @overload
 def load_results(path: FilePath, view: None = None) -> Results: ...
 def load_results(path: FilePath, view: type[AnalysisRequest[Any, Any]] | None = None) -> Any:
-    """The results in a kept file (`….results.json`), as the session gave them, but without links.
+    """Returns the results in a saved file (`….results.json`) as the session returned them, but without links.
 
-    `view` is `SideView` or `BackView`; left out it is told by the keys. Raises `OutputError` where the file cannot be
-    read and `UnreadableAnswer` where it holds something else. Blocks.
+    `view` is `SideView` or `BackView`; without it the keys decide. Raises `OutputError` if the file cannot be read, and
+    `UnreadableAnswer` if it holds something else. Blocks.
     """
-    _check(view)
-    return _loaded(path, _LIMITS.answer_bytes, lambda body: _results(orjson.loads(body), view))
+    _check_view(view)
+    return _load(path, _LIMITS.answer_bytes, lambda body: _results(orjson.loads(body), view))
 
 
 @overload
@@ -58,30 +58,30 @@ def load_calculated(path: FilePath, view: type[AnalysisRequest[Any, C]]) -> C: .
 @overload
 def load_calculated(path: FilePath, view: None = None) -> Calculated: ...
 def load_calculated(path: FilePath, view: type[AnalysisRequest[Any, Any]] | None = None) -> Any:
-    """The calculated data in a kept file (`….calculated.json`), as the session gave them.
+    """Returns the calculated data in a saved file (`….calculated.json`) as the session returned them.
 
     `view`, errors and blocking as with `load_results`.
     """
-    _check(view)
-    return _loaded(path, _LIMITS.answer_bytes, lambda body: _calculated(orjson.loads(body), view))
+    _check_view(view)
+    return _load(path, _LIMITS.answer_bytes, lambda body: _calculated(orjson.loads(body), view))
 
 
 def load_landmarks(path: FilePath) -> Landmarks:
-    """The landmarks in a kept file of raw data (`….raw_data.json`), as `OchySession.raw_data` gives them.
+    """Returns the landmarks in a saved file of raw data (`….raw_data.json`), as `OchySession.raw_data` does.
 
-    Raises `OutputError` where the file cannot be read and `UnreadableAnswer` where it holds something else. Blocks:
-    for some tenths of a second for 10 s of film at 240 frames per second.
+    Raises `OutputError` if the file cannot be read, and `UnreadableAnswer` if it holds something else. Blocks: a few
+    tenths of a second for 10 s of video at 240 frames per second.
     """
-    return _loaded(path, _LIMITS.raw_data_bytes, landmarks_of)
+    return _load(path, _LIMITS.raw_data_bytes, landmarks_of)
 
 
 @documented
 @frozen(kw_only=True)
 class SavedRecord(Summarized):
-    """One line of `results.jsonl`: how it ended for one clip."""
+    """One line of `results.jsonl`: the outcome of one clip."""
 
     clip: str | None
-    """The clip as it was named."""
+    """The name of the clip in the input."""
     outcome: str
     """`analyzed`, `refused`, `failed`, `uncertain` or `unfinished`."""
     analysis_id: str | None
@@ -90,11 +90,11 @@ class SavedRecord(Summarized):
     extra: Mapping[str, str] = field(repr=False)
     """The input's own columns."""
     results: Results | None = field(repr=False)
-    """None where there are none."""
+    """None if there are none."""
     calculated: Calculated | None = field(repr=False)
-    """None where they were not asked for, or could not be had."""
+    """None if they were not asked for, or could not be fetched."""
     raw: Mapping[str, Any] = field(repr=False, eq=False)
-    """All fields of the line, as docs/results-schema.md describes them."""
+    """All fields of the line; docs/results-schema.md describes them."""
 
     def _summary(self) -> Iterator[str]:
         yield f"{display_text(self.clip)}: {display_text(self.outcome)}"
@@ -103,23 +103,23 @@ class SavedRecord(Summarized):
 
 
 def load_records(path: FilePath) -> Iterator[SavedRecord]:
-    """The lines of a `results.jsonl` one after the other; the file may be longer than memory.
+    """Yields the lines of a `results.jsonl`, one at a time; the file may be larger than memory.
 
-    Raises `OutputError` where the file cannot be read and `UnreadableAnswer` for a line that is none of ours, with
-    its number. A last line that a crash has cut short is passed over. Blocks.
+    Raises `OutputError` if the file cannot be read, and `UnreadableAnswer` with the number of a line that is not a
+    record. Skips a last line that a crash cut short. Blocks.
     """
-    with _opened(path) as file:
-        for number, line in enumerate(iter(partial(file.readline, LONGEST_LINE), b""), 1):
+    with _open(path) as file:
+        for number, line in enumerate(iter(partial(file.readline, MAX_LINE), b""), 1):
             if line.strip() and not _cut_short(line):
-                yield _read(f"line {number} of {str(path)!r}", line, lambda body: _record(orjson.loads(body)))
+                yield _parse(f"line {number} of {str(path)!r}", line, lambda body: _record(orjson.loads(body)))
 
 
 def _cut_short(line: bytes) -> bool:
-    """Whether it is a last line without an end: lines are written whole, with their line break at last."""
-    return not line.endswith(b"\n") and len(line) < LONGEST_LINE and not line.endswith(b"}")
+    """Whether a line is incomplete: the line break is written last."""
+    return not line.endswith(b"\n") and len(line) < MAX_LINE and not line.endswith(b"}")
 
 
-def _check(view: type[AnalysisRequest[Any, Any]] | None) -> None:
+def _check_view(view: type[AnalysisRequest[Any, Any]] | None) -> None:
     if view is not None and view not in [each.request for each in VIEWS.values()]:
         raise InvalidRequest.of("view", (Problem("view", f"must be {classes_in_words()}, or left out"),))
 
@@ -135,7 +135,7 @@ def _calculated(body: Any, view: type[AnalysisRequest[Any, Any]] | None) -> Any:
     found = _object(body)
     cls = (view or recognized_view(found).request).calculated_type
     named = {each.name for each in fields(cast("Any", cls))} - {"raw"}
-    if not named & found.keys():  # each key may be missing, so anything would pass for calculated data
+    if not named & found.keys():  # every key is optional, so any object would pass for calculated data
         raise Mismatch("the calculated data of an analysis", "something else")
     return structure(found, cls)
 
@@ -165,32 +165,34 @@ def _object(body: Any) -> dict[str, Any]:
     return body
 
 
-def _loaded(path: FilePath, most: int, read: Callable[[bytes], T]) -> T:
-    with _opened(path) as file:
+def _load(path: FilePath, most: int, read: Callable[[bytes], T]) -> T:
+    with _open(path) as file:
         body = file.read(most + 1)
     if len(body) > most:
-        raise UnreadableAnswer(f"{str(path)!r} is larger than {most:,} bytes, which no answer of the API is.")
-    return _read(repr(str(path)), body, read)
+        raise UnreadableAnswer(
+            f"{str(path)!r} is larger than {most:,} bytes, so it is no saved answer. Check the path."
+        )
+    return _parse(repr(str(path)), body, read)
 
 
-def _opened(path: FilePath) -> Any:
+def _open(path: FilePath) -> Any:
     try:
         return Path(path).open("rb")
     except (OSError, ValueError) as error:  # a NUL in a path is a ValueError
-        why = getattr(error, "strerror", None) or "it is no path"
+        why = getattr(error, "strerror", None) or "the path is not valid"
     raise OutputError(f"{str(path)!r} cannot be read: {why}. Check the path.")
 
 
-def _read(where: str, body: bytes, read: Callable[[bytes], T]) -> T:
-    """The value in `body`. Errors of decoders hold the whole text, so they end here."""
+def _parse(where: str, body: bytes, read: Callable[[bytes], T]) -> T:
+    """Returns the value in `body`. Errors of decoders quote the entire text, so none of them leaves this function."""
     why = None
     try:
-        with recording(DriftLog("kept")):
+        with recording(DriftLog("saved")):
             return read(body)
     except ValueError:
         why = "it is not JSON"
-    except Mismatch as misfit:
-        why = str(misfit)
+    except Mismatch as mismatch:
+        why = str(mismatch)
     raise _unreadable(where, body, why)
 
 
@@ -200,8 +202,8 @@ def _unreadable(where: str, body: bytes, why: str) -> OchyError:
     except ValueError:
         excerpt = describe_body(body)
     error = UnreadableAnswer(
-        f"{where} is not what it was loaded as: {why}. It holds {excerpt}. "
-        "Nothing was changed; check that it is the kept file that you mean."
+        f"{where} does not hold what it was loaded as: {why}. It holds {excerpt}. "
+        "Nothing was changed. Check that it is the file that you mean."
     )
     error.excerpt = excerpt
     return error

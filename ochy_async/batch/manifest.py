@@ -1,7 +1,7 @@
 """A manifest: a CSV file that names clips, each with a request of its own.
 
-Invariant: it is read whole or not at all. Every bad row is told at once, with its line, before
-anything is sent.
+Invariant: a manifest is read completely or not at all. One error lists every invalid row with its line, before anything
+is sent.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from .sources import BatchItem
 
 __all__ = ["COLUMNS", "known_column", "read_manifest"]
 
-MOST_BYTES: Final = 50_000_000
+MAX_BYTES: Final = 50_000_000
 DELIMITERS: Final = (",", ";", "\t")
-"""What spreadsheets write, by the language that they are set to. The header decides."""
-WORDS: Final = {
+"""The delimiters that spreadsheets use, depending on their language. The header decides which one."""
+BOOLEANS: Final = {
     **dict.fromkeys(("true", "yes", "y", "1"), True),
     **dict.fromkeys(("false", "no", "n", "0"), False),
 }
@@ -46,86 +46,87 @@ READERS: Final[Mapping[str, tuple[Callable[[str], Any], str]]] = {
     "height": (quantities.height, "must be a number of meters"),
     "weight": (quantities.weight, "must be a number of kilograms"),
     "pace": (quantities.pace, "must be minutes and seconds per km"),
-    "treadmill": (lambda cell: WORDS[cell.lower()], "must be yes or no"),
+    "treadmill": (lambda cell: BOOLEANS[cell.lower()], "must be yes or no"),
     "language": (str, ""),
-    "full_body": (lambda cell: WORDS[cell.lower()], "must be yes or no"),
+    "full_body": (lambda cell: BOOLEANS[cell.lower()], "must be yes or no"),
     "subject_id": (str, ""),
-    "notify_via_webhook": (lambda cell: WORDS[cell.lower()], "must be yes or no"),
+    "notify_via_webhook": (lambda cell: BOOLEANS[cell.lower()], "must be yes or no"),
 }
-"""Each column but `file` → how a cell is read, and what is said of one that cannot be."""
-OTHER_NAMES: Final = {"subject": "subject_id"}
+"""Each column but `file` → how a cell is read, and the problem if that fails."""
+ALIASES: Final = {"subject": "subject_id"}
 COLUMNS: Final = ("file", *READERS)
-"""The columns that are read. `subject` is another name of `subject_id`; `file` alone must be there."""
+"""The columns that are read. `subject` is an alias of `subject_id`. Only `file` is required."""
 
-CLOSE: Final = 0.82
-"""From here on a name is taken for a misspelt one: it catches two letters that changed places in `height`, and leaves
-`race` alone beside `pace`."""
-OTHER_WORDS: Final = {
+SIMILARITY: Final = 0.82
+"""From this ratio on, a name counts as misspelled. It catches two swapped letters in `height` and accepts `race`, which
+is similar to `pace`."""
+SYNONYMS: Final = {
     **dict.fromkeys(("stature", "bodyheight", "grösse", "groesse", "höhe", "taille", "altura", "altezza"), "height"),
     **dict.fromkeys(("mass", "bodyweight", "bodymass", "gewicht", "poids", "peso"), "weight"),
 }
-"""What people call a column that would be read under its own name; each that is overlooked is a wrong analysis."""
-UNITS: Final = frozenset("m cm mm kg g lb lbs ft in meters meters min km per mi".split())  # noqa: SIM905 - reads better
+"""Other words for columns that are read. A column that is overlooked leads to a wrong analysis."""
+UNITS: Final = frozenset("m cm mm kg g lb lbs ft in meters metres min km per mi".split())  # noqa: SIM905 - reads better
 
 
 def read_manifest(
     path: str | os.PathLike[str], *, extra_columns: Collection[str] = (), **defaults: Any
 ) -> tuple[BatchItem, ...]:
-    """The clips of a manifest with their requests, for `Batch.run`; empty cells and columns take `defaults`.
+    """Returns the clips of a manifest with their requests, for `Batch.run`.
 
-    `defaults` are fields of a request, and `view` as `side` or `back`. Files are found relative to the
-    manifest. UTF-8, with or without a byte order mark; commas, semicolons or tabs between the cells.
+    `defaults` are fields of a request, and `view` as `side` or `back`; they apply to missing columns and empty cells.
+    File names are relative to the manifest. The file is UTF-8, with or without a byte order mark, and separates cells
+    by commas, semicolons or tabs.
 
-    Any further column is kept as text in `BatchItem.extra` under the name that it has there. One that looks like a
-    misspelt column is a problem, unless `extra_columns` names it: a height that nobody reads costs a wrong analysis.
-    Raises `InvalidRequest`, whose `problems` tell every bad row by `line N, column`.
+    `BatchItem.extra` holds any other column as text under its own name. A column that looks like a misspelled one is a
+    problem unless `extra_columns` names it: a height that is not read leads to a wrong analysis. Raises
+    `InvalidRequest`, whose `problems` name every invalid cell as `line N, column`.
     """
     manifest, problems = Path(path), list[Problem]()
-    reading = _ManifestReader(manifest, defaults, frozenset(extra_columns), problems)
-    rows = tuple(reading.rows(_text(manifest, problems)))
+    reader = _ManifestReader(manifest, defaults, frozenset(extra_columns), problems)
+    rows = tuple(reader.rows(_text(manifest, problems)))
     if not rows and not problems:
-        problems.append(Problem("manifest", "names no clip: below the header there is no row"))
+        problems.append(Problem("manifest", "names no clip: there is no row below the header"))
     if problems:
         raise InvalidRequest.of(f"The manifest {str(manifest)!r}", tuple(map(quantities.with_accepted_forms, problems)))
     return rows
 
 
 def known_column(heading: str) -> str | None:
-    """The column that an unknown heading looks like: misspelt, with a unit, or in other words. None: like no other."""
+    """Returns the column that a heading probably means: misspelled, with a unit, or another word for it. Else None."""
     words = [each for each in re.split(r"[\W_]+", unicodedata.normalize("NFC", heading).casefold()) if each]
     if len(words) > 1 and words[-1] in UNITS:
         words = [each for each in words if each not in UNITS]
     name = "_".join(words)
-    other = OTHER_WORDS.get(name.replace("_", ""))
-    close = get_close_matches(name, (*COLUMNS, *OTHER_NAMES), n=1, cutoff=CLOSE)
-    return other or next(iter(close), None)
+    synonym = SYNONYMS.get(name.replace("_", ""))
+    similar = get_close_matches(name, (*COLUMNS, *ALIASES), n=1, cutoff=SIMILARITY)
+    return synonym or next(iter(similar), None)
 
 
 def _text(manifest: Path, problems: list[Problem]) -> str:
-    """The content; what keeps it from being read is a problem and leaves nothing."""
+    """Returns the content. If it cannot be read, adds a problem and returns an empty text."""
     try:
         with manifest.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-        if len(content) > MOST_BYTES:
-            problems.append(Problem("manifest", f"is larger than {MOST_BYTES:,} bytes; is it a CSV file?"))
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            problems.append(Problem("manifest", f"is larger than {MAX_BYTES:,} bytes. Check that it is a CSV file"))
         elif content.startswith((b"\xff\xfe", b"\xfe\xff")):
-            problems.append(Problem("manifest", "is UTF-16; save it as CSV in UTF-8"))
+            problems.append(Problem("manifest", "is UTF-16. Save it as CSV in UTF-8"))
         elif not content.strip(b"\xef\xbb\xbf \r\n\t"):
-            problems.append(Problem("manifest", "is empty; its first line must name the columns"))
+            problems.append(Problem("manifest", "is empty. Its first line must name the columns"))
         else:
             return content.decode("utf-8-sig")
-    except UnicodeDecodeError as wrong:
-        line = wrong.object[: wrong.start].count(b"\n") + 1
-        problems.append(Problem(f"line {line}", "is not UTF-8; save the manifest as CSV in UTF-8"))
-    except (OSError, ValueError) as trouble:
-        problems.append(Problem("manifest", f"cannot be read: {getattr(trouble, 'strerror', None) or trouble}"))
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        problems.append(Problem(f"line {line}", "is not UTF-8. Save the manifest as CSV in UTF-8"))
+    except (OSError, ValueError) as error:
+        problems.append(Problem("manifest", f"cannot be read: {getattr(error, 'strerror', None) or error}"))
     return ""
 
 
 @frozen
 class _CsvLine:
     number: int
-    """In the file, from 1; of a row over several lines the first."""
+    """The number of its first line in the file, from 1."""
     cells: Sequence[str]
 
 
@@ -136,13 +137,13 @@ class _ManifestReader:
     extra: frozenset[str]
     problems: list[Problem]
     columns: tuple[str, ...] = field(default=(), init=False)
-    """By the names of `COLUMNS`, any other as it is written."""
+    """Names of `COLUMNS`; any other column as it is written."""
 
     def rows(self, text: str) -> Iterator[BatchItem]:
-        """The good rows; the others are problems."""
+        """Yields the valid rows and adds a problem for each other row."""
         lines = self._lines(text)
         header = next(lines, None)
-        if header is None or not self._headed(header):
+        if header is None or not self._header_is_valid(header):
             return
         for line in lines:
             row = self._row(line)
@@ -150,7 +151,7 @@ class _ManifestReader:
                 yield row
 
     def _lines(self, text: str) -> Iterator[_CsvLine]:
-        """The lines that say anything."""
+        """Yields the lines that are not empty."""
         first = next((line for line in text.splitlines() if line.strip()), "")
         reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=max(DELIMITERS, key=first.count))
         while True:
@@ -159,41 +160,41 @@ class _ManifestReader:
                 cells = [cell.strip() for cell in next(reader)]
             except StopIteration:
                 return
-            except csv.Error as wrong:
-                why = f"its quotes make no sense ({wrong}); what follows was not read"
+            except csv.Error as error:
+                why = f"its quotes are invalid ({error}). The lines after it were not read"
                 self.problems.append(Problem(f"line {number}", why))
                 return
             if any(cells):
                 yield _CsvLine(number, cells)
 
-    def _headed(self, header: _CsvLine) -> bool:
-        """Whether the header can be used; what is wrong with it is told whole."""
-        names = [cell if cell in self.extra else _column(cell) for cell in header.cells]
+    def _header_is_valid(self, header: _CsvLine) -> bool:
+        """Sets `columns` and returns whether they can be used. Adds every problem of the header."""
+        names = [cell if cell in self.extra else _canonical_column(cell) for cell in header.cells]
         where = f"line {header.number}"
         before = len(self.problems)
         for name, count in Counter(names).items():
             if not name:
                 self.problems.append(Problem(where, "a column has no name"))
             elif count > 1:
-                self.problems.append(Problem(f"{where}, {name}", "is there twice"))
+                self.problems.append(Problem(f"{where}, {name}", "appears twice"))
             elif name not in COLUMNS and name not in self.extra:
-                self.problems += self._misspelt(where, name)
+                self.problems += self._misspelled(where, name)
         if "file" not in names:
-            self.problems.append(Problem(where, f"the column 'file' is missing; there are {', '.join(COLUMNS)}"))
+            self.problems.append(Problem(where, f"the column 'file' is missing. Known columns: {', '.join(COLUMNS)}"))
         self.columns = tuple(names)
         return len(self.problems) == before
 
-    def _misspelt(self, where: str, name: str) -> Iterator[Problem]:
+    def _misspelled(self, where: str, name: str) -> Iterator[Problem]:
         known = known_column(name)
         if known is not None:
-            way = f"if it is a column of your own, name it with --extra-column {name!r} (extra_columns=…)"
-            yield Problem(where, f"the column {name!r} looks like {known!r}: rename it, or {way}")
+            own = f"if it is a column of your own, name it with --extra-column {name!r} (extra_columns=…)"
+            yield Problem(where, f"the column {name!r} looks like {known!r}: rename it, or {own}")
 
     def _row(self, line: _CsvLine) -> BatchItem | None:
         where, before = f"line {line.number}", len(self.problems)
         if len(line.cells) != len(self.columns):
-            told = f"has {len(line.cells)} cells where the header names {len(self.columns)}; quote cells with commas"
-            self.problems.append(Problem(where, told))
+            counts = f"has {len(line.cells)} cells where the header names {len(self.columns)}"
+            self.problems.append(Problem(where, f"{counts}. Quote cells that contain commas"))
             return None
         cells = dict(zip(self.columns, line.cells, strict=True))
         extra = {name: cells.pop(name) for name in self.columns if name not in COLUMNS or name in self.extra}
@@ -206,7 +207,7 @@ class _ManifestReader:
 
     def _file(self, where: str, cell: str) -> Path:
         path = self.manifest.parent / cell
-        why = "is empty" if not cell else _unusable(path)
+        why = "is empty" if not cell else _file_problem(path)
         if why:
             self.problems.append(Problem(f"{where}, file", why))
         return path
@@ -214,44 +215,44 @@ class _ManifestReader:
     def _request(self, where: str, cells: Mapping[str, str]) -> AnalysisRequest[Any, Any] | None:
         given: dict[str, Any] = {}
         for name, cell in cells.items():
-            read, wanted = READERS[name]
+            read, expected = READERS[name]
             try:
                 given[name] = read(cell)
             except (ValueError, KeyError):
-                # What stands there may be health data: it is not repeated.
-                self.problems.append(Problem(f"{where}, {name}", wanted))
+                # The cell may hold health data, so the problem does not quote it.
+                self.problems.append(Problem(f"{where}, {name}", expected))
         view = given.pop("view", self.defaults.get("view"))
         if view is None:
             if "view" not in cells:
-                self.problems.append(Problem(f"{where}, view", "is missing; give it here or for all (--view)"))
+                self.problems.append(Problem(f"{where}, view", "is missing. Add it here, or for all rows (--view)"))
             return None
-        return self._made(where, BY_WORD[view], given)
+        return self._built_request(where, BY_WORD[view], given)
 
-    def _made(self, where: str, view: AnalysisView, given: dict[str, Any]) -> AnalysisRequest[Any, Any] | None:
+    def _built_request(self, where: str, view: AnalysisView, given: dict[str, Any]) -> AnalysisRequest[Any, Any] | None:
         for name, views in view.foreign(given).items():
             self.problems.append(Problem(f"{where}, {name}", f"is for the {views} view only"))
-        usual = {name: value for name, value in self.defaults.items() if name != "view" and value is not None}
-        fields = {**usual, **given}
+        defaults = {name: value for name, value in self.defaults.items() if name != "view" and value is not None}
+        fields = {**defaults, **given}
         for name in view.foreign(fields):
             del fields[name]
         try:
             return view.request(**fields)
-        except InvalidRequest as refused:
-            self.problems += [Problem(f"{where}, {each.field}", each.message) for each in refused.problems]
+        except InvalidRequest as error:
+            self.problems += [Problem(f"{where}, {each.field}", each.message) for each in error.problems]
             return None
 
 
-def _column(cell: str) -> str:
-    """The name of a column that is read, however it is written; any other as it is."""
+def _canonical_column(cell: str) -> str:
+    """Returns the name of a column that is read, in any spelling of case and spaces; any other heading unchanged."""
     name = "_".join(cell.lower().replace("-", " ").split())
-    name = OTHER_NAMES.get(name, name)
+    name = ALIASES.get(name, name)
     return name if name in COLUMNS else cell
 
 
-def _unusable(path: Path) -> str:
-    """Why there is no clip at this path; empty where there is one."""
+def _file_problem(path: Path) -> str:
+    """Returns why the file cannot be a clip; empty if it can."""
     try:
         mode = path.stat().st_mode
-    except (OSError, ValueError) as trouble:
-        return f"{str(path)!r} cannot be opened: {getattr(trouble, 'strerror', None) or 'not a usable path'}"
+    except (OSError, ValueError) as error:
+        return f"{str(path)!r} cannot be opened: {getattr(error, 'strerror', None) or 'the path is not valid'}"
     return "" if stat.S_ISREG(mode) else f"{str(path)!r} is not a regular file"

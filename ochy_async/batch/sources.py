@@ -1,7 +1,7 @@
-"""The clips of a batch as they come: any iterable, lazily, each with its place and its request.
+"""The input of a batch: any iterable of clips, read lazily, each clip with its position and its request.
 
-Invariant: one clip is taken when there is room for it, and none before. What a slow folder keeps
-waiting is a thread, never the loop.
+Invariant: a clip is read only when there is capacity for it. A slow iterator blocks a worker thread, never the event
+loop.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ __all__ = ["BatchItem", "Clips", "Item", "Pair", "items"]
 @documented
 @frozen
 class BatchItem:
-    """A clip for a batch with all that is known of it: a row of a manifest, or one of your own."""
+    """A clip for a batch with its request and further data: a row of a manifest, or your own."""
 
     clip: ClipSource
     request: AnalysisRequest[Any, Any] | None = None
-    """Its own request. None: the one that the batch was given."""
+    """Its own request. None: the request of the batch."""
     extra: Mapping[str, str] = field(factory=dict, repr=False, hash=False, kw_only=True)
-    """What else is known of it, by name: comes back with its outcome and in the tables, and goes nowhere else."""
+    """Further texts by name. They are returned with the outcome and written to the tables, and sent nowhere."""
     subject: str | None = field(default=None, repr=False, kw_only=True)
-    """The runner's name, where `Batch.resolve_subjects` has found the id that the request holds."""
+    """The runner's name, if `Batch.resolve_subjects` found the id that the request holds."""
     where: str = field(default="", eq=False, kw_only=True)
-    """Where it was named, for error texts, such as `runners.csv, line 3`."""
+    """Where the input names the clip, for error texts, such as `runners.csv, line 3`."""
 
     @property
     def told(self) -> str:
-        """How an error text names it."""
+        """The name of the clip in error texts."""
         return self.where or label_of(self.clip) or "a clip"
 
 
 Pair = tuple[ClipSource, AnalysisRequest[Any, Any]]
 Clips = Iterable[ClipSource | Pair | BatchItem] | AsyncIterable[ClipSource | Pair | BatchItem]
-"""What a batch takes: clips, pairs of a clip and a request of its own, or `BatchItem`s."""
+"""The input of a batch: clips, pairs of a clip and its own request, or `BatchItem`s."""
 
 
 @frozen
@@ -54,7 +54,7 @@ class Item:
     """One clip of the input."""
 
     index: int
-    """Its place, from 0."""
+    """Its position in the input, from 0."""
     clip: ClipSource
     request: AnalysisRequest[Any, Any]
     extra: Mapping[str, str] = field(factory=dict, repr=False)
@@ -62,18 +62,24 @@ class Item:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What every outcome tells of it."""
-        told = {"clip": self.clip, "index": self.index, "label": self.label, "request": self.request}
-        return {**told, "extra": self.extra, "subject": self.subject}
+        """What every outcome says about the clip."""
+        return {
+            "clip": self.clip,
+            "index": self.index,
+            "label": self.label,
+            "request": self.request,
+            "extra": self.extra,
+            "subject": self.subject,
+        }
 
     @property
     def label(self) -> str:
-        """What events, logs and reports call it."""
+        """The name of the clip in events, logs and reports."""
         return label_of(self.clip) or f"clip {self.index + 1}"
 
 
 def label_of(clip: ClipSource) -> str:
-    """The path or name of a clip; empty where it has none."""
+    """Returns the path or the name of a clip; empty if it has none."""
     if isinstance(clip, Clip):
         return clip.name
     if isinstance(clip, bytes | bytearray | memoryview):
@@ -83,45 +89,46 @@ def label_of(clip: ClipSource) -> str:
 
 
 async def items(clips: Clips, request: AnalysisRequest[Any, Any] | None) -> AsyncGenerator[Item]:
-    """Each clip with its request.
+    """Yields each clip with its request.
 
-    Raises `InvalidRequest` for one that has none, and for one clip where many belong; `FixRequest` where what the input
-    awaits was cancelled by somebody else.
+    Raises `InvalidRequest` for a clip without a request and for an input that is a single clip, and `FixRequest` if
+    something that the input awaits was cancelled, but not the batch.
     """
     if isinstance(clips, str | bytes | bytearray | memoryview | os.PathLike | Clip):
         problem = Problem("clips", "must be an iterable of clips: a list, or such as `Path(folder).glob('*.mp4')`")
         raise InvalidRequest.of("batch", (problem,))
     index = 0
-    with cancelled_elsewhere(_cancelled):
-        async for each in _each(clips):
+    with cancelled_elsewhere(_input_cancelled):
+        async for each in _iterate(clips):
             yield _item(index, each, request)
             index += 1
 
 
-def _cancelled() -> FixRequest:
+def _input_cancelled() -> FixRequest:
     return FixRequest(
-        "The input ended early: what it awaits was cancelled elsewhere, and nobody has cancelled the batch. "
-        "Mend the input and run again; clips that were bought are not bought twice where a journal is kept."
+        "The input ended early: something that it awaits was cancelled, but not the batch. "
+        "Fix the input and run again. With a journal, no clip is bought twice."
     )
 
 
 def _item(index: int, given: Any, request: AnalysisRequest[Any, Any] | None) -> Item:
-    item = given if isinstance(given, BatchItem) else _made(given)
-    paired = item is not given and isinstance(given, tuple)  # a None in a pair is a mistake, and not "as the others"
+    item = given if isinstance(given, BatchItem) else _as_batch_item(given)
+    # None as the request of a pair is a mistake; it does not mean the request of the batch.
+    paired = item is not given and isinstance(given, tuple)
     own: Any = item.request if item.request is not None or paired else request
     if not isinstance(own, AnalysisRequest):
-        problem = Problem(f"clip {index + 1}", "has no request: give one to `batch`, or pairs of clip and request")
+        problem = Problem(f"clip {index + 1}", "has no request. Give one to `batch`, or give pairs of clip and request")
         raise InvalidRequest.of("batch", (problem,))
     return Item(index, item.clip, own, item.extra, item.subject)
 
 
-def _made(given: Any) -> BatchItem:
-    """What stands for an item: a pair, or a bare clip."""
+def _as_batch_item(given: Any) -> BatchItem:
+    """Returns a pair, or a clip alone, as a `BatchItem`."""
     pair: tuple[Any, Any] = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
     return BatchItem(*pair)
 
 
-async def _each(clips: Clips) -> AsyncGenerator[Any]:
+async def _iterate(clips: Clips) -> AsyncGenerator[Any]:
     if isinstance(clips, AsyncIterable):
         async for each in clips:
             yield each
@@ -130,13 +137,13 @@ async def _each(clips: Clips) -> AsyncGenerator[Any]:
             await checkpoint()
             yield each
     else:
-        walk = iter(clips)
-        while (each := await to_thread.run_sync(_next, walk)) is not _END:
+        iterator = iter(clips)
+        while (each := await to_thread.run_sync(_next, iterator)) is not _EXHAUSTED:
             yield each
 
 
-_END: Final = object()
+_EXHAUSTED: Final = object()
 
 
-def _next(walk: Iterator[Any]) -> Any:
-    return next(walk, _END)
+def _next(iterator: Iterator[Any]) -> Any:
+    return next(iterator, _EXHAUSTED)
