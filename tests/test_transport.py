@@ -857,3 +857,49 @@ async def test_deep_nesting_is_an_error_not_a_crash(depth: int) -> None:
         for call in (ochy.list_subjects(), ochy.raw_data("a1b2c3d4")):
             with pytest.raises(UnreadableAnswer):
                 await call
+
+
+# --- what identities and answers depend on --------------------------------------------------------
+
+
+def test_the_digest_of_a_key_never_changes() -> None:
+    """Journals know their account by it: with another digest, all clips of a journal would be bought again."""
+    assert ApiKey("an-example-key-0123456789").digest() == "99238b4870af002ef0c674699aba3b7a"
+
+
+@pytest.mark.parametrize("url", ["https://host.example/a b", "https://host.example/a\nb", "https://host.example/\x7f"])
+def test_a_base_url_has_no_blanks_and_control_characters(url: str) -> None:
+    """Each of them alone is enough: what one parser drops, another sends."""
+    with pytest.raises(InvalidSettings, match="blank"):
+        OchySession(base_url=url)
+
+
+@pytest.mark.anyio
+async def test_a_compressed_answer_that_is_cut_short_is_corrupt() -> None:
+    """Its JSON is complete, but the end of the gzip member, with its checksum, is missing."""
+    packed = gzip.compress(b'{"url": "https://h.example/", "enabled": true}')[:-4]
+
+    async def answer(stream: Peer) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
+        await stream.send(head + packed)
+
+    async with raw_server(answer) as url, once(url) as ochy:
+        with pytest.raises(ConnectionFailed, match="corrupt"):
+            await ochy.get_webhook()
+
+
+@pytest.mark.anyio
+async def test_one_byte_more_than_the_cap_is_too_much() -> None:
+    """An answer that does not declare its length is counted as it arrives; up to the cap it is read."""
+    content = b'{"url": "https://h.example/", "enabled": true}'.ljust(1_001)
+
+    async def answer(stream: Peer) -> None:
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        await stream.send(b"%b%x\r\n%b\r\n0\r\n\r\n" % (head, len(content), content))
+
+    async with raw_server(answer) as url:
+        async with once(url, answer_bytes=1_001) as ochy:
+            assert (await ochy.get_webhook()).enabled
+        async with once(url, answer_bytes=1_000) as ochy:
+            with pytest.raises(UnreadableAnswer, match="larger than"):
+                await ochy.get_webhook()

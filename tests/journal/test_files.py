@@ -23,6 +23,7 @@ from attrs import evolve
 
 from ochy_async.errors import (
     JournalBusy,
+    JournalConflict,
     JournalDamaged,
     JournalError,
     JournalFull,
@@ -505,6 +506,19 @@ async def test_a_row_is_checked_whenever_it_is_read(path: Path) -> None:
             with pytest.raises(JournalDamaged):
                 await ask()
         assert (await journal.put(evolve(entry, state=State.ANALYZED))).version == entry.version + 1
+
+
+async def test_a_change_that_does_not_reach_its_row_is_a_conflict(path: Path) -> None:
+    """Another program made the rows of entries read-only: nothing counts as stored that is not."""
+    there = await written(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TRIGGER frozen BEFORE UPDATE ON entries BEGIN SELECT RAISE(IGNORE); END")
+    async with SqliteJournal(path) as journal:
+        entry = await journal.get("04")
+        assert entry is not None
+        with pytest.raises(JournalConflict):
+            await journal.put(evolve(entry, state=State.ANALYZED))
+    assert await read(path) == there
 
 
 # --- full disks -----------------------------------------------------------------------------------

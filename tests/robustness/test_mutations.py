@@ -503,6 +503,16 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
         "not_used_again",
         ("batch/tagging.py", "            self._retired.add(subject_id)\n", ""),
     ),
+    "the digest of a key changes": (
+        "test_transport.py",
+        "never_changes",
+        ("transport.py", "digest_size=16", "digest_size=17"),
+    ),
+    "the end of a compressed answer is not looked for": (
+        "test_transport.py",
+        "is_corrupt",
+        ("transport.py", "        decoder.finish()\n", ""),
+    ),
     "a new journal notes each spelling of its base URL": (
         "batch/test_ownership.py",
         "one_base_url",
@@ -627,6 +637,11 @@ JOURNAL_FAULTS: dict[str, tuple[Edit, str, str]] = {
         ("journal/sqlite/repair.py", "    store.connection.copy_to(backup)\n", ""),
         REPAIR,
         "copy_is_made",
+    ),
+    "a change that reaches no row counts as stored": (
+        ("journal/sqlite/store.py", "if done.rowcount != 1:", "if False:"),
+        FILES,
+        "reach_its_row",
     ),
     "memory is a disk": (("journal/sqlite/mounts.py", '{"ramfs", "tmpfs"}', '{"ramfs"}'), FILES, "doubtful_places"),
     "a shared folder is a disk": (("journal/sqlite/mounts.py", ', "virtiofs"}', "}"), FILES, "network_mounts"),
