@@ -23,7 +23,7 @@ from .batch.engine import Batch
 from .batch.output.media import Media, MediaSource, fetch, masked
 from .batch.output.plan import OutputPlan
 from .batch.output.results_folder import ResultsFolder
-from .batch.settings import BatchSettings, settings_of, spelled_out
+from .batch.settings import BatchSettings, settings_of, with_settings_in_signature
 from .clips import ClipSource, prepare
 from .core import SessionCore
 from .errors import InvalidRequest, InvalidSettings, Problem, StartAttempt, UncertainStart
@@ -352,7 +352,7 @@ class OchySession:
     def batch(self, request: AnalysisRequest[R, C], **settings: Unpack[BatchSettings]) -> Batch[R, C]: ...
     @overload
     def batch(self, request: None = None, **settings: Unpack[BatchSettings]) -> Batch[Any, Any]: ...
-    @spelled_out
+    @with_settings_in_signature
     def batch(
         self, request: AnalysisRequest[Any, Any] | None = None, **settings: Unpack[BatchSettings]
     ) -> Batch[Any, Any]:

@@ -1,4 +1,4 @@
-"""Many clips, staged, bounded, resumable.
+"""Batches: many clips, in stages with limits of their own, resumable after any interruption.
 
-Invariant: intent before deed, every clip in exactly one end, and nothing bought on a doubt.
+Invariant: every clip gets exactly one outcome, and an uncertain start is never sent again unless the user says so.
 """

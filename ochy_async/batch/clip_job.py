@@ -1,6 +1,6 @@
-"""One clip on its way through a batch: what is known of it, and how its end is told.
+"""One clip on its way through a batch.
 
-Invariant: what the journal remembers decides what comes next, never what this process believes.
+Invariant: the clip's journal entry decides what comes next.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from attrs import define
 
 from ..clips import Clip
 from ..errors import OchyError
-from ..journal.contract import Entry
-from ..policy.clip_states import NEXT_STEP, Step
+from ..journal.contract import Entry, StoredResults
+from ..policy.clip_states import NEXT_STEP, State, Step
 from ..protocol.analysis import AnalysisState, Started
 from .context import BatchContext
 from .outcomes import Failed, Refused, Uncertain, Unfinished
@@ -26,7 +26,7 @@ N = TypeVar("N", bound=Refused | Failed | Uncertain | Unfinished)
 
 @define(eq=False)
 class ClipJob:
-    """A clip on its way."""
+    """One clip on its way through a batch."""
 
     context: BatchContext
     item: Item
@@ -36,23 +36,27 @@ class ClipJob:
     key: str
     """Its identity in the journal."""
     entry: Entry | None = None
-    """What the journal remembers of it; None is nothing."""
+    """Its journal entry; None if the journal does not know the clip."""
     state: AnalysisState[Any] | None = None
-    """The last look at the analysis, if this run had one."""
+    """What the last poll of the analysis showed, if this run polled it."""
     bought: bool = False
     """Whether this run spent the credit."""
-    told: bool = False
-    """Whether an event has told of the doubt in which its start is."""
+    uncertain_reported: bool = False
+    """Whether a `StartUncertain` event was emitted for its uncertain start."""
 
-    def step(self) -> Step:
-        """What is to be done for it now."""
+    def next_step(self) -> Step:
+        """What has to be done next."""
         return NEXT_STEP[self.entry.state if self.entry is not None else None]
+
+    def is_retried(self) -> bool:
+        """Whether the server refused the clip in an earlier run and it is sent again."""
+        return self.entry is not None and self.entry.state is State.REFUSED and self.context.may_retry(self.key)
 
     @property
     def known(self) -> Entry:
-        """What the journal remembers, where it is known to remember something."""
+        """The journal entry of a clip that has one."""
         if self.entry is None:
-            raise LookupError("nothing was written down for this clip yet")
+            raise LookupError("the journal has no entry for this clip yet")
         return self.entry
 
     @property
@@ -69,10 +73,18 @@ class ClipJob:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What every outcome tells of the clip."""
+        """What every outcome says about the clip."""
         analysis_id = self.entry.analysis_id if self.entry is not None else None
         return {**self.item.facts, "key": self.key, "analysis_id": analysis_id, "bought": self.bought}
 
-    def end(self, kind: type[N], reason: str, error: OchyError | None = None, **more: Any) -> N:
-        """An outcome for the clip as it stands."""
+    def outcome(self, kind: type[N], reason: str, error: OchyError | None = None, **more: Any) -> N:
+        """An outcome without results."""
         return kind(**self.facts, reason=reason, error=error, **more)
+
+    async def record(self, state: State, kept: StoredResults | None = None, **facts: Any) -> None:
+        """Stores the new state of the clip in the journal; see `Recorder.record`."""
+        self.entry = await self.context.recorder.record(self.known, state, kept, **facts)
+
+    def release_subject(self) -> None:
+        """Makes the tagging subject of the start available again, if it has one."""
+        self.context.subject_pool.release(self.known.subject_id)

@@ -1,12 +1,13 @@
-"""What all clips of a batch share on their way: wire, books, bounds.
+"""What all clips of a batch share: the session, the journal, the limits and the counts.
 
-Invariant: one road for one batch; whoever walks it holds it and keeps nothing of its own.
+Invariant: there is one context for each batch; what belongs to a single clip is in its `ClipJob`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from anyio import CapacityLimiter, Event, current_time, move_on_after
@@ -14,12 +15,15 @@ from attrs import define, field
 
 from ..core import SessionCore
 from ..errors import OchyError
-from ..journal.contract import Entry
-from ..policy.clip_states import State
+from ..journal.contract import Journal
 from ..policy.concurrency import InFlightLimit, UploadLimit
+from ..policy.credit_guard import CreditGuard, StopReason
 from ..protocol.analysis import AnalysisState, Status
+from ..protocol.request import AnalysisRequest
 from ..waiting import PollScheduler
 from .recorder import Recorder
+from .report import Report
+from .settings import Settings
 from .tagging import SubjectPool
 
 __all__ = ["BatchContext"]
@@ -27,81 +31,126 @@ __all__ = ["BatchContext"]
 
 @define(eq=False)
 class BatchContext:
-    """What all clips of a batch share on their way: bounds, books, wire."""
+    """What all clips of a batch share."""
 
     core: SessionCore
     scheduler: PollScheduler
+    settings: Settings
     recorder: Recorder
-    upload_limit: UploadLimit
-    in_flight_limit: InFlightLimit
-    extra_slots: int
-    """Clips that have room beside those in flight."""
-    timeout: float
-    """Seconds for which an analysis is watched."""
     subject_pool: SubjectPool
-    tag_starts: bool = False
-    """Whether each start goes on an upload lane of its own."""
-    retry_refused: bool = False
-    refused: set[str] = field(factory=set, init=False)
-    """The keys of what the server refused in this batch: copies of it are not sent again."""
     uploads: CapacityLimiter = field(init=False)
     in_flight: CapacityLimiter = field(init=False)
-    _rooms: list[CapacityLimiter] = field(factory=list, init=False)
-    spent: int = 0
-    """Credits that this batch surely spent."""
-    doubts: dict[str, bool] = field(factory=dict, init=False)
-    """Starts in doubt by key, and whether this batch sent them: no more than one for each clip."""
+    refused: set[str] = field(factory=set, init=False)
+    """Keys of the clips that the server refused in this batch: copies of them are not sent again."""
+    spent: int = field(default=0, init=False)
+    """Credits that this batch certainly spent."""
+    uncertain: dict[str, bool] = field(factory=dict, init=False)
+    """Uncertain starts by the key of their clip, and whether this batch sent them."""
     held_back: set[str] = field(factory=set, init=False)
-    """Keys of the clips that a limit on credits kept from being started."""
+    """Keys of the clips that were not started because a limit on credits was reached."""
     stopping: Event = field(factory=Event, init=False)
-    """Set once waiting for what may yet turn up is over: the user wants to go."""
+    """Set once the user wants the batch to stop: nothing waits any longer for what may never come."""
+    _upload_limit: UploadLimit = field(init=False)
+    _in_flight_limit: InFlightLimit = field(init=False)
+    _clip_limiters: list[CapacityLimiter] = field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.uploads = CapacityLimiter(self.upload_limit.slots)
-        self.in_flight = CapacityLimiter(self.in_flight_limit.slots)
+        concurrency = self.settings.concurrency
+        self._upload_limit = UploadLimit.of(concurrency.uploads)
+        self._in_flight_limit = InFlightLimit(concurrency.in_flight)
+        self.uploads = CapacityLimiter(self._upload_limit.slots)
+        self.in_flight = CapacityLimiter(self._in_flight_limit.slots)
+
+    @property
+    def journal(self) -> Journal:
+        """The open journal."""
+        return self.recorder.journal
+
+    @property
+    def guard(self) -> CreditGuard:
+        """Counts the credits and decides whether a start may be sent."""
+        return self.recorder.guard
+
+    def now(self) -> datetime:
+        """The time of day, UTC."""
+        return self.core.clock()
 
     async def wait_or_stop(self, seconds: float) -> None:
-        """Sleeps, or less once there is a hurry."""
+        """Sleeps until the time is over or the batch is stopped."""
         with move_on_after(seconds):
             await self.stopping.wait()
 
-    def trouble(self, error: OchyError) -> None:
-        """An attempt to start failed: fewer uploads at once, if the line is to blame."""
-        self.upload_limit.failed(error, current_time())
-        self.uploads.total_tokens = self.upload_limit.slots
+    def stop(self, reason: str) -> None:
+        """Takes and starts no new clip; clips under way are finished."""
+        self.guard.stop(StopReason(reason))
+        self.stopping.set()
 
-    def first_look(self, state: AnalysisState[Any]) -> None:
-        """What the first look at an analysis shows: whether the server has room for more."""
-        self.in_flight_limit.first_poll(queued=state.status == Status.PENDING)
-        self.in_flight.total_tokens = self.in_flight_limit.slots
-        for room in self._rooms:
-            room.total_tokens = self.in_flight_limit.slots + self.extra_slots
+    def admit(self) -> float | StopReason:
+        """Reserves a credit for a start and returns 0; else the seconds to wait, or why nothing is started."""
+        return self.guard.admit(current_time())
 
-    @contextmanager
-    def room(self) -> Generator[CapacityLimiter]:
-        """Room for the clips of one run, at any stage; it grows with the flight."""
-        room = CapacityLimiter(self.in_flight_limit.slots + self.extra_slots)
-        self._rooms.append(room)
-        try:
-            yield room
-        finally:
-            self._rooms.remove(room)
+    def server_refused(self, error: OchyError) -> bool:
+        """Pauses or stops new starts if the error concerns the account or its key. Returns whether it does."""
+        return self.guard.refused(error, current_time())
 
-    def retries(self, entry: Entry) -> bool:
-        """Whether a clip was refused in an earlier run and may be sent again."""
-        return self.retry_refused and entry.state is State.REFUSED and entry.key not in self.refused
+    def is_tagged(self, request: AnalysisRequest[Any, Any]) -> bool:
+        """Whether the start gets a tagging subject. The user's own subject is never replaced."""
+        return self.settings.tag_starts and request.subject_id is None
 
-    def found(self, key: str) -> bool:
-        """A start in doubt was found: it was charged. Whether by this batch, or by an earlier one."""
-        ours = self.doubts.pop(key)
-        self.spent += ours
-        self.recorder.charged += 1
-        return ours
+    def may_retry(self, key: str) -> bool:
+        """Whether a clip that the server refused in an earlier run may be sent again."""
+        return self.settings.retry_refused and key not in self.refused
 
-    def accepted(self, seconds: float) -> None:
-        """A start was accepted, after so many seconds: there is credit, and the line is good."""
+    def upload_failed(self, error: OchyError) -> None:
+        """Reduces the number of parallel uploads after a failed attempt, unless the clip or the request caused it."""
+        self._upload_limit.failed(error, current_time())
+        self.uploads.total_tokens = self._upload_limit.slots
+
+    def start_accepted(self, seconds: float) -> None:
+        """Counts a start that the server accepted after so many seconds, and may allow more parallel uploads."""
         self.spent += 1
         self.recorder.charged += 1
-        self.recorder.guard.accepted()
-        self.upload_limit.succeeded(seconds)
-        self.uploads.total_tokens = self.upload_limit.slots
+        self.guard.accepted()
+        self._upload_limit.succeeded(seconds)
+        self.uploads.total_tokens = self._upload_limit.slots
+
+    def start_found(self, key: str) -> bool:
+        """Counts an uncertain start that a lookup found: it was charged. Returns whether this batch sent it."""
+        sent_by_this_batch = self.uncertain.pop(key)
+        self.spent += sent_by_this_batch
+        self.recorder.charged += 1
+        return sent_by_this_batch
+
+    def first_poll(self, state: AnalysisState[Any]) -> None:
+        """Adjusts the number of clips in flight to what the first poll of an analysis showed."""
+        self._in_flight_limit.first_poll(queued=state.status == Status.PENDING)
+        self.in_flight.total_tokens = self._in_flight_limit.slots
+        for limiter in self._clip_limiters:
+            limiter.total_tokens = self._clip_slots
+
+    @property
+    def _clip_slots(self) -> int:
+        return self._in_flight_limit.slots + self.settings.concurrency.extra_slots
+
+    @contextmanager
+    def clip_limiter(self) -> Generator[CapacityLimiter]:
+        """Limits the clips of one run, at any stage; follows the number of clips in flight."""
+        limiter = CapacityLimiter(self._clip_slots)
+        self._clip_limiters.append(limiter)
+        try:
+            yield limiter
+        finally:
+            self._clip_limiters.remove(limiter)
+
+    def report(self, outcomes: Mapping[str, int], already_paid: int) -> Report:
+        """The sum of the batch so far."""
+        return Report(
+            outcomes=outcomes,
+            spent=self.spent,
+            uncertain=len(self.uncertain),
+            already_paid=already_paid,
+            committed=self.guard.committed,
+            charged=self.recorder.charged,
+            held_back=len(self.held_back),
+            stopped=self.guard.stopped.reason if self.guard.stopped is not None else "",
+        )

@@ -1,6 +1,6 @@
-"""What a batch would do and buy, before it does: clip by clip, and in all.
+"""What a batch would do and buy, for each clip and in sum.
 
-Invariant: it reads clips and journal, and sends nothing.
+Invariant: a dry run reads the clips and the journal, and sends nothing.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from .reopen import survey
 from .report import Plan
 from .sources import Clips, Item, items
 
-__all__ = ["PlanCounter", "Planned", "dry_run", "planned"]
+__all__ = ["PlanCounter", "Planned", "dry_run", "plan"]
 
-MOST_REFUSALS: Final = 20
+MAX_REFUSALS: Final = 20
 
 Word = Literal["to_buy", "done", "paid", "uncertain", "failed", "refused", "duplicate"]
 
@@ -38,7 +38,7 @@ _WORDS: Final[dict[State | None, Word]] = {
     State.FAILED: "failed",
     State.REFUSED: "refused",
 }
-"""What the journal remembers → what would become of the clip."""
+"""What a batch would do with a clip in each state; None is a clip that the journal does not know."""
 
 
 @frozen(kw_only=True)
@@ -48,90 +48,90 @@ class Planned:
     clip: Any
     """The clip as it was given."""
     index: int
-    """Its place in the input, from 0."""
+    """Its position in the input, from 0."""
     label: str
-    """What events, logs and reports call it: the path, or the name."""
+    """Its name in events, logs and reports: the path, or the name."""
     request: AnalysisRequest[Any, Any]
     word: Word
-    """`to_buy` (one credit), `done`, `paid` (to be collected), `uncertain` (to be looked up), `failed`, `refused`, or
-    `duplicate` of a clip further up; only the first would cost anything."""
+    """`to_buy` (costs one credit), `done`, `paid` (will be collected), `uncertain` (will be looked up), `failed`,
+    `refused`, or `duplicate` (of an earlier clip of the input). Only `to_buy` costs anything."""
     extra: Mapping[str, str] = field(factory=dict, repr=False, hash=False)
-    """What else the input says of it: the further columns of a manifest, or `BatchItem.extra`."""
+    """What else the input says about it: the other columns of a manifest, or `BatchItem.extra`."""
     subject: str | None = field(default=None, repr=False)
-    """The runner's name, where the input gave a name and not an id; the id is `request.subject_id`."""
+    """The runner's name, if the input has a name instead of an id; the id is `request.subject_id`."""
     reason: str = ""
-    """Why it is refused, in doubt or failed; empty for everything else."""
+    """Why it is refused, uncertain or failed; otherwise empty."""
     problems: tuple[Problem, ...] = ()
-    """Everything that is wrong with the clip, where that is why it is refused."""
+    """All problems of the clip, if it is refused because of them."""
     key: str | None = None
-    """Its identity in the journal; None where it could not be read."""
+    """Its identity in the journal; None if it could not be read."""
     analysis_id: str | None = None
     """The analysis that was paid for, if there is one."""
     duplicate_of: str | None = None
-    """The label of the clip further up that has the same content and request."""
+    """The label of the earlier clip with the same content and request."""
 
 
 @define(eq=False)
 class PlanCounter:
-    """Counts what would become of clips."""
+    """Counts planned clips."""
 
     counts: Counter[str] = field(factory=Counter, init=False)
     refusals: list[str] = field(factory=list, init=False)
 
     def add(self, planned: Planned) -> None:
-        """Counts one more."""
+        """Counts one more clip."""
         self.counts[planned.word] += 1
-        if planned.word == "refused" and planned.reason and len(self.refusals) < MOST_REFUSALS:
+        if planned.word == "refused" and planned.reason and len(self.refusals) < MAX_REFUSALS:
             self.refusals.append(f"{planned.label}: {planned.reason}")
 
     @property
     def plan(self) -> Plan:
-        """All of them so far."""
+        """The sum so far."""
         counts = {word: self.counts[word] for word in _WORDS.values()}
         return Plan(**counts, duplicates=self.counts["duplicate"], refusals=tuple(self.refusals))
 
 
-async def planned(
+async def plan(
     pipeline: Pipeline, clips: Clips, request: AnalysisRequest[Any, Any] | None, *, reopened: bool = False
 ) -> Plan:
-    """The plan for all clips of an input. Raises what `dry_run` raises."""
-    tally = PlanCounter()
-    async with aclosing(dry_run(pipeline, clips, request, reopened=reopened)) as found:
-        async for each in found:
-            tally.add(each)
-    return tally.plan
+    """The sum over all clips of an input. Raises what `dry_run` raises."""
+    counts = PlanCounter()
+    async with aclosing(dry_run(pipeline, clips, request, reopened=reopened)) as planned_clips:
+        async for planned in planned_clips:
+            counts.add(planned)
+    return counts.plan
 
 
 async def dry_run(
     pipeline: Pipeline, clips: Clips, request: AnalysisRequest[Any, Any] | None, *, reopened: bool = False
 ) -> AsyncGenerator[Planned]:
-    """What would become of each clip, in the order of the input, after `reopen` where `reopened` says so.
+    """What `run` would do with each clip, in the order of the input; with `reopened` as if after `reopen`.
 
-    Raises what reading input or journal raises.
+    Raises what reading the input or the journal raises.
     """
     seen: dict[str, str] = {}
     openable = frozenset((await survey(pipeline, clips, request)).openable if reopened else ())
-    async with aclosing(items(clips, request)) as found:
-        async for item in found:
+    async with aclosing(items(clips, request)) as source:
+        async for item in source:
             yield await _planned(pipeline, item, seen, openable)
 
 
 async def _planned(pipeline: Pipeline, item: Item, seen: dict[str, str], openable: frozenset[str]) -> Planned:
-    """What would become of a clip; `seen` holds the labels of those further up, by key."""
-    job = await pipeline.identified(item)
+    """What would be done with a clip. `seen` has the labels of the earlier clips by key."""
+    job = await pipeline.identify(item)
     if isinstance(job, Refused | Unfinished):
         return _refused(item, job)
     if job.key in seen:
         return Planned(**item.facts, key=job.key, word="duplicate", duplicate_of=seen[job.key])
     seen[job.key] = item.label
     job.entry = await pipeline.context.recorder.find(job.key)
-    unfit = None if job.key in openable else await pipeline.unfit(job)
+    unfit = None if job.key in openable else await pipeline.preflight_before_start(job)
     if unfit is not None:
         return _refused(item, unfit)
-    word = "to_buy" if job.key in openable else _fate(pipeline, job)
-    paid, reason = (None, "") if job.entry is None else (job.entry.analysis_id, job.entry.reason)
-    told = reason if word in ("uncertain", "failed", "refused") else ""
-    return Planned(**item.facts, key=job.key, analysis_id=paid, word=word, reason=told)
+    word = "to_buy" if job.key in openable else _word(job)
+    analysis_id, reason = (None, "") if job.entry is None else (job.entry.analysis_id, job.entry.reason)
+    shown_reason = reason if word in ("uncertain", "failed", "refused") else ""
+    return Planned(**item.facts, key=job.key, analysis_id=analysis_id, word=word, reason=shown_reason)
 
 
 def _refused(item: Item, refused: Refused | Unfinished) -> Planned:
@@ -139,5 +139,5 @@ def _refused(item: Item, refused: Refused | Unfinished) -> Planned:
     return Planned(**item.facts, key=refused.key, word="refused", reason=refused.reason, problems=problems)
 
 
-def _fate(pipeline: Pipeline, job: ClipJob) -> Word:
-    return "to_buy" if pipeline.again(job) else _WORDS[job.entry.state if job.entry is not None else None]
+def _word(job: ClipJob) -> Word:
+    return "to_buy" if job.is_retried() else _WORDS[job.entry.state if job.entry is not None else None]

@@ -1,7 +1,7 @@
-"""A batch: clips go in as there is room, outcomes come out as they are complete.
+"""A batch: reads clips while there is capacity and returns each outcome as soon as it is complete.
 
-Invariant: each stage has its own bound, memory follows the bounds and not the length, and
-whoever leaves early leaves nothing behind but what is paid and written down.
+Invariant: each stage has a limit of its own, and memory follows these limits, not the length of the batch. Leaving a
+batch early loses nothing that is paid for.
 """
 
 from __future__ import annotations
@@ -22,23 +22,21 @@ from attrs import define, evolve, field
 from ..cancellation import cancelled_elsewhere
 from ..core import SessionCore
 from ..errors import InvalidSettings, JournalError, OchyError
-from ..policy.concurrency import InFlightLimit, UploadLimit
-from ..policy.credit_guard import StopReason
 from ..protocol.answer import Answer
 from ..protocol.request import AnalysisRequest
 from ..waiting import PollScheduler
 from .context import BatchContext
-from .dry_run import Planned, dry_run, planned
+from .dry_run import Planned, dry_run, plan
 from .outcomes import Analyzed, Outcome
 from .output.records import record_of
 from .ownership import account_of, origins_of
 from .pipeline import Pipeline
 from .recorder import Recorder
-from .reopen import Reopened, passes, reopen, settle_passes
+from .reopen import Reopened, pending_reopens, reopen, settle_reopens
 from .report import Plan, Report
 from .settings import Settings
 from .sources import BatchItem, Clips, Item, items
-from .subject_resolver import Subjects
+from .subject_resolver import SubjectResolver
 from .tagging import SubjectPool
 
 __all__ = ["Batch"]
@@ -51,14 +49,14 @@ C = TypeVar("C", bound=Answer, covariant=True)
 class Batch(Generic[R, C]):
     """Many clips; made by `OchySession.batch` and used as `async with ochy.batch(…) as batch:`.
 
-    Leaving the block stops at once what is not paid and keeps every id that is; nothing goes on behind it.
+    Leaving the block stops at once. Every id that is paid for is in the journal, and no task is left behind.
     """
 
     _core: SessionCore
     _scheduler: PollScheduler
     _settings: Settings
     _request: AnalysisRequest[R, C] | None = None
-    _words: Counter[str] = field(factory=Counter, init=False)
+    _counts: Counter[str] = field(factory=Counter, init=False)
     _already_paid: int = field(default=0, init=False)
     _stack: AsyncExitStack = field(factory=AsyncExitStack, init=False)
     _pipeline: Pipeline | None = field(default=None, init=False)
@@ -66,18 +64,16 @@ class Batch(Generic[R, C]):
 
     def __repr__(self) -> str:
         state = "closed" if self._tasks is None else "open"
-        return (
-            f"<Batch, {state}: {', '.join(f'{count} {word}' for word, count in self._words.items()) or 'no outcome'}>"
-        )
+        counts = ", ".join(f"{count} {word}" for word, count in self._counts.items()) or "no outcome"
+        return f"<Batch, {state}: {counts}>"
 
     async def __aenter__(self) -> Self:
-        """Opens the journal for this process alone and finds out whether it can serve, and the output folder too,
-        before anything is bought."""
+        """Opens the journal for this process alone, and checks it and the output folder before anything is bought."""
         if self._pipeline is not None:
-            raise InvalidSettings("A batch is entered once; make another one with `ochy.batch(…)`.")
+            raise InvalidSettings("A batch can be entered only once. Make another one with `ochy.batch(…)`.")
         self._core.check_open()
         async with AsyncExitStack() as stack:
-            self._pipeline = await self._opened(stack)
+            self._pipeline = await self._open(stack)
             self._tasks = await anyio.create_task_group().__aenter__()
             self._stack = stack.pop_all()
         return self
@@ -88,10 +84,10 @@ class Batch(Generic[R, C]):
         async with self._stack:
             if self._tasks is not None:
                 self._tasks.cancel_scope.cancel()
-                # What the caller's block raised goes on as it is: a task group would wrap it.
+                # Without the caller's error: a task group would raise it inside an exception group.
                 await self._tasks.__aexit__(None, None, None)
 
-    async def _opened(self, stack: AsyncExitStack) -> Pipeline:
+    async def _open(self, stack: AsyncExitStack) -> Pipeline:
         settings, core = self._settings, self._core
         await settings.output.open()
         journal = await stack.enter_async_context(settings.journal)
@@ -104,33 +100,22 @@ class Batch(Generic[R, C]):
         stack.push_async_callback(recorder.close)
         subject_pool = SubjectPool(core, journal)
         await subject_pool.open()
-        context = BatchContext(
-            core=core,
-            scheduler=self._scheduler,
-            recorder=recorder,
-            upload_limit=UploadLimit.of(settings.concurrency.uploads),
-            in_flight_limit=InFlightLimit(settings.concurrency.in_flight),
-            extra_slots=settings.concurrency.extra_slots,
-            timeout=settings.timeout,
-            subject_pool=subject_pool,
-            tag_starts=settings.tag_starts,
-            retry_refused=settings.retry_refused,
-        )
-        return Pipeline(context, account, origins, settings.concurrency, settings.checker, settings.output)
+        return Pipeline(BatchContext(core, self._scheduler, settings, recorder, subject_pool), account, origins)
 
     async def run(self, clips: Clips) -> AsyncGenerator[Outcome[R, C]]:
         """The outcome of every clip, each as soon as it is complete.
 
-        `clips` is any iterable or async iterable of clips, or of pairs of a clip and a request of its own;
-        it is read as there is room. Raises what reading it raises, after all that was taken has ended, and
-        `OutputError` where the tables over all could not be written.
+        `clips` is any iterable or async iterable of clips, or of pairs of a clip and a request of its own. It is read
+        while there is capacity. Raises what reading it raises, once all clips that were read are finished, and
+        `OutputError` if the tables cannot be written.
         """
         pipeline, tasks = self._ready()
-        async with pipeline.output.tables() as tables:
+        journal = pipeline.context.journal
+        async with self._settings.output.tables() as tables:
+            opened = set(await pending_reopens(journal))
             send, receive = anyio.create_memory_object_stream[Outcome[Any, Any]](0)
-            feed, shown = _Feed(pipeline, send), set[str]()
-            opened = set(await passes(pipeline.context.recorder.journal))
-            tasks.start_soon(feed.run, clips, self._request)
+            feeder, shown = _Feeder(pipeline, send), set[str]()
+            tasks.start_soon(feeder.run, clips, self._request)
             try:
                 async with receive:
                     async for outcome in receive:
@@ -139,54 +124,56 @@ class Batch(Generic[R, C]):
                         await tables.add(partial(record_of, outcome))
                         yield cast("Outcome[R, C]", outcome)
             finally:
-                feed.scope.cancel()
-            if feed.trouble is not None:
-                raise feed.trouble
-            if feed.whole:
+                feeder.scope.cancel()
+            if feeder.error is not None:
+                raise feeder.error
+            if feeder.complete:
                 await tables.finish()
         if shown:
             with suppress(JournalError):  # then the next `reopen` opens nothing, once
-                await settle_passes(pipeline.context.recorder.journal, shown)
+                await settle_reopens(journal, shown)
 
     async def resolve_subjects(
         self, items: Iterable[BatchItem], *, create: bool = False, ask: bool = True
     ) -> tuple[BatchItem, ...]:
-        """The items with the ids of their subjects, found before anything is uploaded: pass them on to `run`.
+        """Checks the subjects of the items before anything is uploaded. Pass the returned items to `run`.
 
-        Each distinct subject that no paid clip of the journal has is asked for: one by a `GET`, several by one list.
-        With `create` a subject may be a name: of a subject that exists, whatever its capitals, or else of one that is
-        made now; the journal remembers its id, and `BatchItem.subject` the name. Without `ask` nothing is sent.
+        Each distinct subject that no paid clip of the journal has is looked up: a single one by its id, several in the
+        list of all subjects. With `create` a subject may also be a name: that of an existing subject, in upper or lower
+        case, or of one that is created now. The journal stores its id, and `BatchItem.subject` the name. Without `ask`
+        nothing is sent.
 
-        Raises `InvalidRequest` for ids that do not exist and names that several subjects have, with the line of each;
-        what a call raises where the server cannot be asked. A creation is never repeated on a doubt.
+        Raises `InvalidRequest` for ids that do not exist and names that several subjects have, with the line of each,
+        and whatever a call raises if the server cannot be reached. If a subject may have been created, creating it is
+        not repeated.
         """
         pipeline, _ = self._ready()
-        whole = [item if item.request is not None else evolve(item, request=self._request) for item in items]
-        return await Subjects(self._core, pipeline.context.recorder.journal).resolved(whole, create=create, ask=ask)
+        complete = [item if item.request is not None else evolve(item, request=self._request) for item in items]
+        return await SubjectResolver(self._core, pipeline.context.journal).resolve(complete, create=create, ask=ask)
 
     async def reopen(self, clips: Clips) -> Reopened:
-        """Lets `run` buy clips anew that are finished: analyzed, failed or refused. A credit more for each.
+        """Lets `run` buy finished clips again: analyzed, failed or refused ones. Each costs another credit.
 
-        To be called before `run`, with the same clips, so with an input that can be read twice. All are opened in one
-        step; none where one of them is not finished: under way, in doubt, or opened by an earlier call whose clips
-        `run` has not shown since. So whoever repeats the call after a crash buys nothing twice. Former results stay in
-        the journal until new ones replace them. Raises `InvalidRequest` where `max_credits` leaves less than it takes.
+        Call it before `run`, with the same clips; so the input must allow reading it twice. All clips are reopened in
+        one step, or none if one of them is not finished: under way, uncertain, or reopened by an earlier call whose
+        outcomes `run` has not returned since. So repeating the call after a crash buys nothing twice. Earlier results
+        stay in the journal until new ones replace them. Raises `InvalidRequest` if `max_credits` does not leave enough.
         """
         pipeline, _ = self._ready()
         return await reopen(pipeline, clips, self._request)
 
     async def plan(self, clips: Clips, *, reopened: bool = False) -> Plan:
-        """What `run` would do and buy: reads and hashes the clips, asks the journal, sends nothing.
+        """What `run` would do and buy. Reads and hashes the clips and asks the journal; sends nothing.
 
-        `reopened` asks what it would do after `reopen`; the input is read twice then.
+        With `reopened`: what `run` would do after `reopen`; the input is read twice then.
         """
         pipeline, _ = self._ready()
-        return await planned(pipeline, clips, self._request, reopened=reopened)
+        return await plan(pipeline, clips, self._request, reopened=reopened)
 
     async def dry_run(self, clips: Clips, *, reopened: bool = False) -> AsyncGenerator[Planned]:
-        """What `run` would do with each clip, in the order of the input, as it is found. Sends and buys nothing.
+        """What `run` would do with each clip, in the order of the input. Sends and buys nothing.
 
-        `plan` is the sum of it, and `reopened` as there. Memory holds the identity of each clip and no more. Raises
+        `plan` returns the sum; `reopened` means the same there. Memory holds only the identity of each clip. Raises
         what reading the clips or the journal raises.
         """
         pipeline, _ = self._ready()
@@ -195,87 +182,76 @@ class Batch(Generic[R, C]):
                 yield each
 
     def stop(self, reason: str = "The batch was asked to stop.") -> None:
-        """No new clip is taken or started; what is under way goes on to its end."""
+        """Takes and starts no new clip; clips under way are finished."""
         pipeline, _ = self._ready()
-        pipeline.context.recorder.guard.stop(StopReason(reason))
-        pipeline.context.stopping.set()
+        pipeline.context.stop(reason)
 
     @property
     def report(self) -> Report:
-        """What the batch has come to so far."""
+        """The sum of the batch so far."""
         pipeline, _ = self._ready()
-        context, guard = pipeline.context, pipeline.context.recorder.guard
-        return Report(
-            outcomes=dict(self._words),
-            spent=context.spent,
-            uncertain=len(context.doubts),
-            already_paid=self._already_paid,
-            committed=guard.committed,
-            charged=context.recorder.charged,
-            held_back=len(context.held_back),
-            stopped=guard.stopped.reason if guard.stopped is not None else "",
-        )
+        return pipeline.context.report(dict(self._counts), self._already_paid)
 
     def _ready(self) -> tuple[Pipeline, TaskGroup]:
         if self._pipeline is None or self._tasks is None:
-            raise InvalidSettings("The batch is not open; use it inside `async with ochy.batch(…) as batch:`.")
+            raise InvalidSettings("The batch is not open. Use it inside `async with ochy.batch(…) as batch:`.")
         return self._pipeline, self._tasks
 
     def _count(self, outcome: Outcome[Any, Any]) -> None:
-        self._words[outcome.word] += 1
+        self._counts[outcome.word] += 1
         self._already_paid += isinstance(outcome, Analyzed) and not outcome.bought
 
 
 @define(eq=False)
-class _Feed:
-    """Takes clips from the input as there is room, and sends their outcomes on."""
+class _Feeder:
+    """Takes clips from the input while there is capacity, and sends their outcomes on."""
 
     pipeline: Pipeline
     outcomes: MemoryObjectSendStream[Outcome[Any, Any]]
     scope: CancelScope = field(factory=CancelScope, init=False)
-    trouble: Exception | None = field(default=None, init=False)
-    """What reading the input raised, or a fault that nobody expected."""
-    _ended: bool = field(default=False, init=False)
+    error: Exception | None = field(default=None, init=False)
+    """What reading the input raised, or an unexpected error while processing a clip."""
+    _exhausted: bool = field(default=False, init=False)
 
     @property
-    def whole(self) -> bool:
-        """Whether the input was read to its end, and nobody wanted to stop before all of it had gone through."""
-        return self._ended and not self.pipeline.context.stopping.is_set()
+    def complete(self) -> bool:
+        """Whether the input was read completely and the batch was not stopped before all clips were processed."""
+        return self._exhausted and not self.pipeline.context.stopping.is_set()
 
     async def run(self, clips: Clips, request: AnalysisRequest[Any, Any] | None) -> None:
-        with self.pipeline.context.room() as room, self.scope:
-            async with self.outcomes, anyio.create_task_group() as jobs, aclosing(items(clips, request)) as found:
-                await room.acquire_on_behalf_of(place := object())
-                while (item := await self._next(found)) is not None:
-                    jobs.start_soon(self._job, item, room, place)
-                    await room.acquire_on_behalf_of(place := object())
+        with self.pipeline.context.clip_limiter() as limiter, self.scope:
+            async with self.outcomes, anyio.create_task_group() as jobs, aclosing(items(clips, request)) as source:
+                await limiter.acquire_on_behalf_of(slot := object())
+                while (item := await self._next(source)) is not None:
+                    jobs.start_soon(self._process, item, limiter, slot)
+                    await limiter.acquire_on_behalf_of(slot := object())
 
-    async def _next(self, found: AsyncGenerator[Item]) -> Item | None:
-        """The next clip; None at the end of the input, or of the patience with it."""
+    async def _next(self, source: AsyncGenerator[Item]) -> Item | None:
+        """The next clip; None at the end of the input, or once the batch is stopped."""
         if self.pipeline.context.stopping.is_set():
             return None
         try:
-            item = await anext(found, None)
-        except Exception as trouble:  # noqa: BLE001 - the caller's own input may raise anything; `run` raises it again
-            self.trouble = trouble
+            item = await anext(source, None)
+        except Exception as error:  # noqa: BLE001 - the caller's own input may raise anything; `Batch.run` raises it again
+            self.error = error
             return None
-        self._ended = item is None
+        self._exhausted = item is None
         return item
 
-    async def _job(self, item: Item, room: CapacityLimiter, place: object) -> None:
+    async def _process(self, item: Item, limiter: CapacityLimiter, slot: object) -> None:
         try:
             with cancelled_elsewhere(partial(_cancelled, item)):
                 outcome = await self.pipeline.outcome(item)
             await self.outcomes.send(outcome)
-        except Exception as fault:  # noqa: BLE001 - a fault of ours, or of a journal's: `run` raises it, not a group
-            self.trouble = self.trouble or fault
+        except Exception as error:  # noqa: BLE001 - unexpected; `Batch.run` raises it, not in an exception group
+            self.error = self.error or error
             self.scope.cancel()
         finally:
-            room.release_on_behalf_of(place)
+            limiter.release_on_behalf_of(slot)
 
 
 def _cancelled(item: Item) -> OchyError:
     return OchyError(
-        f"Something that {item.label!r} needed was cancelled elsewhere, and nobody has cancelled the batch. "
-        "What was paid is in the journal; run again to go on."
+        f"Something that {item.label!r} needs was cancelled, but the batch was not. "
+        "Starts that were paid for are in the journal. Run again to go on."
     )

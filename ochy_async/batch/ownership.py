@@ -1,7 +1,7 @@
-"""Whose journal it is: the account and the server whose analyses it remembers.
+"""The account and the server that a journal belongs to.
 
-Invariant: a key or an address that the journal does not know is refused until the user says that it is the same
-one. With other identities every clip would be bought again.
+Invariant: an API key or a base URL that the journal does not know is refused until the user says that it leads to the
+same account or server. Under another identity every clip would be bought again.
 """
 
 from __future__ import annotations
@@ -19,35 +19,35 @@ ORIGIN: Final = "origin:"
 
 
 async def account_of(journal: Journal, digest: str, *, same: bool) -> str:
-    """The account that the journal is kept for, as identities spell it: the digest of its first key.
+    """The account of the journal as identities contain it: the digest of its first API key.
 
-    Raises `JournalUnusable` where the journal knows another key only, unless `same` says that the new key
-    is one of the same account.
+    Raises `JournalUnusable` if the journal knows other keys only, unless `same` says that they belong to the same
+    account.
     """
     if not digest:
-        raise InvalidSettings("The transport does not tell accounts apart; give it an `account`.")
+        raise InvalidSettings("The transport's `account` is empty; return a stable identifier of the account.")
     if await _is_new(journal, ACCOUNT + digest) and not same:
         raise JournalUnusable(
-            "The journal was kept with another API key, so its clips could be bought twice. If that key was rotated "
-            "and the account is the same, say so with same_account=True (--same-account); otherwise take another "
+            "The journal belongs to another API key, so its clips could be bought twice. Nothing was sent. If the key "
+            "was rotated and the account is the same, pass same_account=True (--same-account); otherwise use another "
             "journal."
         )
     return await _first(journal, ACCOUNT, digest)
 
 
 async def origins_of(journal: Journal, origin: str, spelling: str, *, same: bool) -> tuple[str, ...]:
-    """The base URLs under which clips may lie in the journal; what is new goes under the first of them.
+    """The base URLs under which the journal may know clips; new clips are stored under the first.
 
-    `spelling` is the base URL as it was given: identities were once made of it. Raises `JournalUnusable` where the
-    journal knows other base URLs only, unless `same` says that this one leads to the same server.
+    `spelling` is the base URL as it was given; the identities in older journals contain it. Raises `JournalUnusable` if
+    the journal knows other base URLs only, unless `same` says that they lead to the same server.
     """
     server = normalized(origin)
     if await _is_new(journal, ORIGIN + server) and not same:
         known = ", ".join(sorted(name.removeprefix(ORIGIN) for name in await journal.notes(ORIGIN)))
         raise JournalUnusable(
-            f"The journal was kept for another base URL ({known}) than {server}, so its clips could be bought twice. "
-            "Nothing was sent. If both lead to the same server, say so with same_origin=True (--same-origin); "
-            "otherwise take another journal."
+            f"The journal belongs to another base URL ({known}) than {server}, so its clips could be bought twice. "
+            "Nothing was sent. If both lead to the same server, pass same_origin=True (--same-origin); "
+            "otherwise use another journal."
         )
     older = not await journal.notes(ORIGIN) and bool((await journal.totals()).entries)
     first = await _first(journal, ORIGIN, server)
@@ -58,13 +58,13 @@ async def origins_of(journal: Journal, origin: str, spelling: str, *, same: bool
 
 
 async def _is_new(journal: Journal, name: str) -> bool:
-    """Whether the journal knows others of this kind, and not this one."""
+    """Whether the journal has other notes of this kind, but not this one."""
     known = await journal.notes(name[: name.index(":") + 1])
     return bool(known) and name not in known
 
 
 async def _first(journal: Journal, kind: str, name: str) -> str:
-    """What identities call this one: the first of its kind that the journal has known."""
+    """The first name of its kind that the journal stored, which is the one that identities contain."""
     known = await journal.notes(kind)
     if kind + name not in known:
         await journal.set_note(kind + name, next(iter(sorted(known.values())), name))

@@ -1,7 +1,7 @@
-"""From a clip to its outcome: checked, hashed, known by its identity, walked to its end, collected.
+"""The way of a clip to its outcome: identify it, run the stages that its journal entry asks for, collect the results.
 
-Invariant: clips of one identity go one after the other, so that the second finds what the first
-has paid for.
+Invariant: clips of the same identity are processed one after the other, so that the second finds what the first paid
+for.
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
-from anyio import CapacityLimiter, Lock, current_time
+from anyio import CapacityLimiter, Lock
 from attrs import define, field
 
 from ..clips import Clip, digest, prepare
 from ..errors import ClipUnusable, OchyError
 from ..journal.contract import StoredResults
 from ..policy.clip_states import State, Step
-from ..policy.concurrency import Concurrency
 from ..policy.identity import identity
 from ..preflight.checker import Checker
 from ..protocol.analysis import results_call
@@ -30,93 +29,100 @@ from .context import BatchContext
 from .outcomes import Analyzed, Failed, Outcome, Refused, Unfinished
 from .output.collector import CollectedArtifacts, PaidAnalysis
 from .output.plan import OutputPlan
-from .reconcile import look_up
+from .reconcile import reconcile_start
 from .sources import Item
 from .submit import start
 from .watch import kept_of, watch
 
-__all__ = ["Pipeline"]
+__all__ = ["STAGES", "Pipeline"]
+
+STAGES: Final[Mapping[Step, Callable[[ClipJob], Awaitable[NotAnalyzed | None]]]] = {
+    Step.START: start,
+    Step.RECONCILE: reconcile_start,
+    Step.WATCH: watch,
+}
+"""The function for each step that `policy.clip_states.NEXT_STEP` names. It records what it did in the journal, so that
+the next step follows from the entry; it returns an outcome only if the clip goes no further in this run."""
+
+_OUTCOMES: Final[Mapping[State, type[Refused | Failed]]] = {State.REFUSED: Refused, State.FAILED: Failed}
+"""The outcomes of clips that are finished without results."""
 
 
 @define(eq=False)
-class _Turn:
+class _KeyLock:
     lock: Lock = field(factory=Lock)
     users: int = 0
 
 
 @define(eq=False)
 class Pipeline:
-    """What is done for each clip of a batch."""
+    """What a batch does with each clip."""
 
     context: BatchContext
     account: str
     origins: tuple[str, ...]
-    """The base URLs under which the journal may know a clip; what is new goes under the first."""
-    concurrency: Concurrency
-    checker: Checker
-    output: OutputPlan = field(factory=OutputPlan)
-    checks: CapacityLimiter = field(init=False)
-    collecting: CapacityLimiter = field(init=False)
-    _turns: dict[str, _Turn] = field(factory=dict, init=False)
+    """The base URLs under which the journal may know a clip; new clips are stored under the first."""
+    _checker: Checker = field(init=False)
+    _output: OutputPlan = field(init=False)
+    _checks: CapacityLimiter = field(init=False)
+    _collecting: CapacityLimiter = field(init=False)
+    _key_locks: dict[str, _KeyLock] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.checks = CapacityLimiter(self.concurrency.checks)
-        self.collecting = CapacityLimiter(self.concurrency.collecting)
+        settings = self.context.settings
+        self._checker, self._output = settings.checker, settings.output
+        self._checks = CapacityLimiter(settings.concurrency.checks)
+        self._collecting = CapacityLimiter(settings.concurrency.collecting)
 
     async def outcome(self, item: Item) -> Outcome[Any, Any]:
-        """The one end that the clip comes to."""
-        job = await self.identified(item)
+        """Processes a clip and returns its outcome."""
+        job = await self.identify(item)
         if isinstance(job, Refused | Unfinished):
             return job
-        async with self._turn(job.key):
+        async with self._key_lock(job.key):
             try:
                 job.entry = await self.context.recorder.find(job.key)
             except OchyError as error:
-                return job.end(Unfinished, str(error), error)
-            ended = await self._steps_of(job)
-            # Within the turn: two that are the same are not collected, and written, at once.
-            return ended if ended is not None else await self._analyzed(job)
+                return job.outcome(Unfinished, str(error), error)
+            outcome = await self._run_stages(job)
+            # Still under the lock: two clips of one identity must not collect and write the same files.
+            return outcome if outcome is not None else await self._collect(job)
 
-    async def _steps_of(self, job: ClipJob) -> NotAnalyzed | None:
-        """Step after step until nothing is left to do. None where the results are there."""
-        refused = await self.unfit(job)
+    async def _run_stages(self, job: ClipJob) -> NotAnalyzed | None:
+        """Runs one stage after the other until the journal entry asks for none. Returns None if there are results."""
+        refused = await self.preflight_before_start(job)
         if refused is not None:
             return refused
-        entry = job.entry
-        if self.again(job) and entry is not None:
-            job.entry = await self.context.recorder.record(entry, State.OPEN, reason="It is tried again.")
-        if job.step() is not Step.NOTHING:
+        if job.is_retried():
+            await job.record(State.OPEN, reason="The clip is sent again.")
+        if job.next_step() in STAGES:
             async with self.context.in_flight:
-                while job.step() is not Step.NOTHING:
-                    ended = await _STEPS[job.step()](job)
-                    if ended is not None:
-                        return ended
-        kind = _ENDS.get(job.known.state)
-        return job.end(kind, job.known.reason) if kind is not None else None
+                while (stage := STAGES.get(job.next_step())) is not None:
+                    outcome = await stage(job)
+                    if outcome is not None:
+                        return outcome
+        kind = _OUTCOMES.get(job.known.state)
+        return job.outcome(kind, job.known.reason) if kind is not None else None
 
-    def again(self, job: ClipJob) -> bool:
-        """Whether what the server refused before is sent again."""
-        return job.entry is not None and self.context.retries(job.entry)
+    async def preflight_before_start(self, job: ClipJob) -> Refused | None:
+        """Runs the preflight if the clip is about to be started. Clips that are paid for are collected without it."""
+        return await self.preflight(job) if job.next_step() is Step.START or job.is_retried() else None
 
-    async def unfit(self, job: ClipJob) -> Refused | None:
-        """Why the clip is not bought, if it would be. What is paid for already is collected, fit or not."""
-        return await self.refused(job) if job.step() is Step.START or self.again(job) else None
-
-    async def refused(self, job: ClipJob) -> Refused | None:
-        """Why the clip would not be bought as it is now, whatever is paid."""
-        async with self.checks:
+    async def preflight(self, job: ClipJob) -> Refused | None:
+        """Checks whether the clip fits its request. Returns a refusal if it does not, whether it is paid for or not."""
+        async with self._checks:
             try:
-                await self.checker.check(job.clip, job.item.request, job.item.label)
+                await self._checker.check(job.clip, job.item.request, job.item.label)
             except ClipUnusable as error:
-                return job.end(Refused, str(error), error, problems=error.problems)
+                return job.outcome(Refused, str(error), error, problems=error.problems)
         return None
 
-    async def identified(self, item: Item) -> ClipJob | Refused | Unfinished:
-        """The clip checked and hashed, before anything is known of it."""
-        async with self.checks:
+    async def identify(self, item: Item) -> ClipJob | Refused | Unfinished:
+        """Checks the size and type of the clip, hashes it, and finds its key; without an entry so far."""
+        async with self._checks:
             try:
                 clip = await self._prepared(item)
-                await self.checker.refuse_limits(clip, item.request, item.label)
+                await self._checker.refuse_limits(clip, item.request, item.label)
                 content = await digest(clip)
                 key = await self._key(content, item)
             except ClipUnusable as error:
@@ -126,7 +132,7 @@ class Pipeline:
         return ClipJob(self.context, item, clip, content, key)
 
     async def _key(self, content: str, item: Item) -> str:
-        """The identity of a clip: the one that the journal knows, should it know it by another address."""
+        """The key under which the journal knows the clip, for any of the base URLs; else the key of the first."""
         keys = [identity(content, item.request, self.account, origin) for origin in self.origins]
         for key in keys if len(keys) > 1 else ():
             if await self.context.recorder.find(key) is not None:
@@ -138,29 +144,29 @@ class Pipeline:
             return await prepare(item.clip)
 
     @asynccontextmanager
-    async def _turn(self, key: str) -> AsyncGenerator[None]:
-        """One clip of an identity at a time. What nobody waits for is forgotten."""
-        turn = self._turns.setdefault(key, _Turn())
-        turn.users += 1
+    async def _key_lock(self, key: str) -> AsyncGenerator[None]:
+        """Lets one clip of an identity pass at a time. The lock is removed once nobody uses it."""
+        key_lock = self._key_locks.setdefault(key, _KeyLock())
+        key_lock.users += 1
         try:
-            async with turn.lock:
+            async with key_lock.lock:
                 yield
         finally:
-            turn.users -= 1
-            if not turn.users:
-                del self._turns[key]
+            key_lock.users -= 1
+            if not key_lock.users:
+                del self._key_locks[key]
 
-    async def _analyzed(self, job: ClipJob) -> Outcome[Any, Any]:
-        """What is kept, read again as if it had just come."""
+    async def _collect(self, job: ClipJob) -> Outcome[Any, Any]:
+        """The outcome with the stored results, and with the files and data that the user wants of them."""
         state, kept = job.state, None
         try:
-            if state is None:  # what came in this run needs no journal: that may have failed meanwhile
-                kept = await self.context.recorder.journal.results(job.key)
+            if state is None:  # results of this run need no journal, which may have failed meanwhile
+                kept = await self.context.journal.results(job.key)
                 state = results_call(job.started).outcome(Response(200, {}, kept.results))[0] if kept else None
         except OchyError as error:
-            return job.end(Unfinished, str(error), error)
+            return job.outcome(Unfinished, str(error), error)
         if state is None or state.results is None:
-            return job.end(Unfinished, "The journal has lost its results; they can be had with `ochy wait`.")
+            return job.outcome(Unfinished, "The journal has lost the results. Fetch them with `ochy wait`.")
         collected = await self._collected(job, state.results, kept or kept_of(state))
         return Analyzed(
             **job.facts,
@@ -172,7 +178,7 @@ class Pipeline:
         )
 
     async def _collected(self, job: ClipJob, results: Answer, kept: StoredResults) -> CollectedArtifacts:
-        if self.output.idle:
+        if self._output.idle:
             return CollectedArtifacts()
         paid = PaidAnalysis(
             started=job.started,
@@ -181,21 +187,9 @@ class Pipeline:
             calculated=kept.calculated,
             store_calculated=partial(_store_calculated, job, kept.results),
         )
-        async with self.collecting:
-            return await self.output.collect(self.context.core, paid, self._server_refused)
-
-    def _server_refused(self, error: OchyError) -> None:
-        self.context.recorder.guard.refused(error, current_time())
+        async with self._collecting:
+            return await self._output.collect(self.context.core, paid, self.context.server_refused)
 
 
 async def _store_calculated(job: ClipJob, results: bytes, calculated: bytes) -> None:
-    results_and_calculated = StoredResults(results=results, calculated=calculated)
-    job.entry = await job.context.recorder.record(job.known, State.ANALYZED, results_and_calculated)
-
-
-_STEPS: Final[Mapping[Step, Callable[[ClipJob], Awaitable[NotAnalyzed | None]]]] = {
-    Step.START: start,
-    Step.RECONCILE: look_up,
-    Step.WATCH: watch,
-}
-_ENDS: Final[Mapping[State, type[Refused | Failed]]] = {State.REFUSED: Refused, State.FAILED: Failed}
+    await job.record(State.ANALYZED, StoredResults(results=results, calculated=calculated))

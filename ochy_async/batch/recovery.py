@@ -1,7 +1,7 @@
-"""What a journal means once its latest changes may be lost: whatever they may have started is a doubt.
+"""What the entries of a journal mean if its latest changes may be lost: every start that they may hide is uncertain.
 
-Invariant: nothing that a lost change may have bought is bought again, or taken for something else, without the
-user's word.
+Invariant: a start that a lost change may hide is not sent again unless the user says so, and no lookup takes its
+analysis for another start's.
 """
 
 from __future__ import annotations
@@ -20,46 +20,46 @@ from ..protocol.video_limits import MAX_BYTES
 from .recorder import note_of_release
 from .tagging import PREFIX, RETIRED
 
-__all__ = ["becomes_doubt", "doubting"]
+__all__ = ["becomes_uncertain", "recovery_change"]
 
-_LONGEST: Final = timedelta(seconds=Limits().transfer(MAX_BYTES))
-"""For as long a start may have been under way."""
-_UNKNOWN: Final = "The journal lost its latest changes, and with them what became of it."
+_LONGEST_START: Final = timedelta(seconds=Limits().transfer(MAX_BYTES))
+_REASON: Final = "The journal lost its latest changes, so what happened to the start is not known."
 
 
-def becomes_doubt(entry: Entry) -> bool:
-    """Whether a lost change may have started it, or told what became of its start."""
+def becomes_uncertain(entry: Entry) -> bool:
+    """Whether a lost change may have started the clip, or may have held the fate of its start."""
     return NEXT_STEP[entry.state] in (Step.START, Step.RECONCILE) and entry.state is not State.UNCERTAIN
 
 
-def doubting(now: datetime) -> Callable[[Store], None]:
+def recovery_change(now: datetime) -> Callable[[Store], None]:
     """The change of a journal that may have lost its latest changes, made at `now` (UTC).
 
-    Intents, and clips that were free to be started, become doubts. Subjects that tag starts are not used again:
-    a lost start may be linked to them. What was lost is a rival of every doubt, as a start released by hand is.
+    Open and intended clips become uncertain. Tagging subjects are retired, because a lost start may be linked to them.
+    The lost starts themselves are noted like one that was released by hand, so that no lookup takes their analyses for
+    those of another start.
     """
 
     def change(store: Store) -> None:
         entries = list(_all(store))
         latest = max((each.at for each in entries), default=now)
         for entry in entries:
-            if becomes_doubt(entry):
-                _doubt(store, entry, latest, now)
-        for lane in store.notes(PREFIX):
-            store.set_note(lane, RETIRED)
+            if becomes_uncertain(entry):
+                _make_uncertain(store, entry, latest, now)
+        for note in store.notes(PREFIX):
+            store.set_note(note, RETIRED)
         store.set_note(*note_of_release(f"repaired:{now.isoformat()}", latest, now, "", None))
 
     return change
 
 
-def _doubt(store: Store, entry: Entry, latest: datetime, now: datetime) -> None:
-    changes: dict[str, Any] = {"subject_id": None, "reason": _UNKNOWN, "at": now}
+def _make_uncertain(store: Store, entry: Entry, latest: datetime, now: datetime) -> None:
+    changes: dict[str, Any] = {"subject_id": None, "reason": _REASON, "at": now}
     if NEXT_STEP[entry.state] is Step.RECONCILE:
-        end = min(now, (entry.earliest or entry.at) + _LONGEST)
-    else:  # it may have been started at any time since
-        again = evolve(entry, state=State.INTENDED, credits=entry.credits + 1, earliest=latest, **changes)
-        entry, end = store.put(again, None), now
-    store.put(evolve(entry, state=State.UNCERTAIN, latest=end, **changes), None)
+        over = min(now, (entry.earliest or entry.at) + _LONGEST_START)
+    else:  # the clip may have been started at any time since the last known change
+        intended = evolve(entry, state=State.INTENDED, credits=entry.credits + 1, earliest=latest, **changes)
+        entry, over = store.put(intended, None), now
+    store.put(evolve(entry, state=State.UNCERTAIN, latest=over, **changes), None)
 
 
 def _all(store: Store) -> Iterator[Entry]:

@@ -1,7 +1,8 @@
-"""Buying finished clips anew, by the user's word: all of them in one step, and once for each time that it is said.
+"""Buying finished clips again because the user says so: all of them in one step, once for each time that it is said.
 
-Invariant: only what is finished is opened, never a doubt; and while an earlier pass is not done and shown, none
-begins, so that a command that is repeated after a crash finishes that pass and buys nothing twice.
+Invariant: only finished clips are reopened, never uncertain ones. While the outcomes of an earlier reopening have not
+been shown, nothing is reopened. So a command that is repeated after a crash goes on with that reopening and buys
+nothing twice.
 """
 
 from __future__ import annotations
@@ -18,32 +19,33 @@ from ..errors import InvalidRequest, Problem
 from ..journal.contract import Entry, Journal
 from ..policy.clip_states import FINISHED
 from ..protocol.request import AnalysisRequest
+from .context import BatchContext
 from .outcomes import Refused, Unfinished
 from .pipeline import Pipeline
-from .recorder import opened
+from .recorder import reopened
 from .sources import Clips, Item, items
 
-__all__ = ["Reopened", "Survey", "passes", "reopen", "settle_passes", "survey"]
+__all__ = ["Reopened", "Survey", "pending_reopens", "reopen", "settle_reopens", "survey"]
 
 NOTE: Final = "reopened:"
-"""Notes of what was opened: for each clip the version that its entry had before."""
+"""The prefix of the notes about reopened clips: their keys, and the versions of their entries before."""
 
 
 @frozen(kw_only=True)
 class Reopened:
-    """What `Batch.reopen` has come to."""
+    """The result of `Batch.reopen`."""
 
     clips: int = 0
-    """Clips that were opened, and that the next `run` buys anew: a credit for each."""
+    """Clips that were reopened. The next `run` buys them again, for one credit each."""
     unfinished: tuple[str, ...] = ()
-    """Clips that are under way, in doubt, or opened and not yet shown: because of them nothing was opened."""
+    """Clips that are under way, uncertain, or reopened and not yet shown. Because of them nothing was reopened."""
     unfit: tuple[str, ...] = ()
-    """Clips that were left as they are, since they would be refused now; with the reason."""
+    """Clips that were left as they are because they would be refused now, with the reason."""
 
 
 @define(eq=False)
 class Survey:
-    """What may be opened of an input, and what stands against it."""
+    """Which clips of an input can be reopened, and which prevent it."""
 
     finished: dict[str, Entry] = field(factory=dict)
     """By key."""
@@ -53,76 +55,77 @@ class Survey:
 
     @property
     def openable(self) -> Mapping[str, Entry]:
-        """What would be opened: all or nothing."""
+        """The entries that would be reopened: all finished ones, or none."""
         return {} if self.unfinished else self.finished
 
 
 async def survey(pipeline: Pipeline, clips: Clips, request: AnalysisRequest[Any, Any] | None) -> Survey:
     """Reads and hashes the clips and asks the journal; changes nothing. Raises what reading the input raises."""
-    found, earlier = Survey(), await passes(pipeline.context.recorder.journal)
+    result, pending = Survey(), await pending_reopens(pipeline.context.journal)
     async with aclosing(items(clips, request)) as source:
         async for item in source:
-            await _look_at(pipeline, item, found, earlier)
-    return found
+            await _add(result, pipeline, item, pending)
+    return result
 
 
-async def _look_at(pipeline: Pipeline, item: Item, found: Survey, earlier: Mapping[str, int]) -> None:
-    job = await pipeline.identified(item)
-    if isinstance(job, Refused | Unfinished) or job.key in found.seen:
+async def _add(result: Survey, pipeline: Pipeline, item: Item, pending: Mapping[str, int]) -> None:
+    job = await pipeline.identify(item)
+    if isinstance(job, Refused | Unfinished) or job.key in result.seen:
         return
-    found.seen.add(job.key)
+    result.seen.add(job.key)
     job.entry = entry = await pipeline.context.recorder.find(job.key)
     if entry is None:
         return
-    if entry.state not in FINISHED or earlier.get(entry.key, entry.version) != entry.version:
-        found.unfinished.append(item.label)
-    elif (refused := await pipeline.refused(job)) is not None:
-        found.unfit.append(f"{item.label}: {refused.reason}")
+    if entry.state not in FINISHED or pending.get(entry.key, entry.version) != entry.version:
+        result.unfinished.append(item.label)
+    elif (refused := await pipeline.preflight(job)) is not None:
+        result.unfit.append(f"{item.label}: {refused.reason}")
     else:
-        found.finished[entry.key] = entry
+        result.finished[entry.key] = entry
 
 
 async def reopen(pipeline: Pipeline, clips: Clips, request: AnalysisRequest[Any, Any] | None) -> Reopened:
-    """See `Batch.reopen`."""
-    found = await survey(pipeline, clips, request)
-    entries = () if pipeline.context.stopping.is_set() else tuple(found.openable.values())
-    left = pipeline.context.recorder.guard.remaining
-    if left is not None and left < len(entries):
-        raise _too_many(len(entries), left)
+    """Carries out `Batch.reopen`."""
+    context = pipeline.context
+    result = await survey(pipeline, clips, request)
+    entries = () if context.stopping.is_set() else tuple(result.openable.values())
+    remaining = context.guard.remaining
+    if remaining is not None and remaining < len(entries):
+        raise _too_many(len(entries), remaining)
     if entries:
-        await _open(pipeline, entries)
-    return Reopened(clips=len(entries), unfinished=tuple(found.unfinished), unfit=tuple(found.unfit))
+        await _open(context, entries)
+    return Reopened(clips=len(entries), unfinished=tuple(result.unfinished), unfit=tuple(result.unfit))
 
 
-async def _open(pipeline: Pipeline, entries: Sequence[Entry]) -> None:
-    """The note first: a pass that is broken off behind it is known to have opened all, or, by the versions, nothing."""
-    journal, now = pipeline.context.recorder.journal, pipeline.context.recorder.clock()
+async def _open(context: BatchContext, entries: Sequence[Entry]) -> None:
+    """Stores the note first. If the process dies after it, the versions show whether all clips or none were opened."""
+    journal, now = context.journal, context.now()
     before = {entry.key: entry.version for entry in entries}
     name = hashlib.sha256("".join(sorted(before)).encode()).hexdigest()
     await journal.set_note(NOTE + name, json.dumps(before))
-    await journal.put_all([opened(entry, _why(entry), now) for entry in entries])
+    await journal.put_all([reopened(entry, _reason(entry), now) for entry in entries])
 
 
-def _why(entry: Entry) -> str:
+def _reason(entry: Entry) -> str:
     analysis = f" as {entry.analysis_id}" if entry.analysis_id else ""
-    return f"To be analyzed anew, as the user said; it was {entry.state}{analysis}."
+    return f"The user wants it analyzed again; it was {entry.state}{analysis}."
 
 
-def _too_many(count: int, left: int) -> InvalidRequest:
-    problem = Problem("max_credits", f"leaves {left} credits; {count} clips would be analyzed anew for one each")
-    return InvalidRequest(f"Nothing was opened or charged.\n  - {problem}", problems=(problem,))
+def _too_many(count: int, remaining: int) -> InvalidRequest:
+    problem = Problem("max_credits", f"leaves {remaining} credits; {count} clips would be analyzed again for one each")
+    return InvalidRequest(f"Nothing was reopened or charged.\n  - {problem}", problems=(problem,))
 
 
-async def passes(journal: Journal) -> dict[str, int]:
-    """What was opened and has not been shown since, so far as is known: keys, and the versions from before."""
+async def pending_reopens(journal: Journal) -> dict[str, int]:
+    """Keys of reopened clips whose outcomes have not been shown since, and the versions of their entries before."""
     return {key: version for note in (await journal.notes(NOTE)).values() for key, version in json.loads(note).items()}
 
 
-async def settle_passes(journal: Journal, shown: Collection[str]) -> None:
-    """Forgets that clips were opened: they are finished again, and their ends were shown."""
+async def settle_reopens(journal: Journal, shown: Collection[str]) -> None:
+    """Forgets that clips were reopened, if they are finished again: their outcomes were shown."""
     done = {key for key in shown if (entry := await journal.get(key)) is not None and entry.state in FINISHED}
     for name, note in (await journal.notes(NOTE)).items():
         before: dict[str, int] = json.loads(note)
-        left = {key: version for key, version in before.items() if key not in done}
-        if left != before:
-            await journal.set_note(name, json.dumps(left))
+        pending = {key: version for key, version in before.items() if key not in done}
+        if pending != before:
+            await journal.set_note(name, json.dumps(pending))

@@ -1,6 +1,6 @@
-"""The sum of a batch: what came out, what it cost, what was paid for already; and the words for it.
+"""The sum of a batch: its outcomes, what it cost, what was paid for already, and the texts about that.
 
-Invariant: counts only. Nothing of it names a clip or tells a measure.
+Invariant: a report holds counts only, neither names of clips nor results.
 """
 
 from __future__ import annotations
@@ -11,53 +11,54 @@ from attrs import frozen
 
 from ..field_docs import documented
 
-__all__ = ["Plan", "Report", "credits_note", "credits_told"]
+__all__ = ["Plan", "Report", "credits_text", "short_credits_text"]
 
 
 @documented
 @frozen(kw_only=True)
 class Report:
-    """What a batch has come to so far."""
+    """The sum of a batch so far."""
 
     outcomes: Mapping[str, int]
-    """Clips by the word of their outcome."""
+    """The number of clips for each kind of outcome."""
     spent: int
-    """Credits that this batch surely spent: starts that the server accepted, or that a lookup found."""
+    """Credits that this batch certainly spent: starts that the server accepted, or that a lookup found."""
     uncertain: int
-    """Starts of the clips of this batch that may have cost a credit each, and are not settled."""
+    """Unresolved starts of the clips of this batch that may have cost a credit each."""
     already_paid: int
     """Clips whose results were paid for already: by an earlier run, or by a clip of the same content."""
     committed: int
-    """Credits that the journal counts in all, earlier runs and all that is uncertain included: what `max_credits`
+    """Credits that all runs of the journal may have spent, uncertain ones included. This is what `max_credits`
     limits."""
     charged: int
-    """Those of them that are surely spent. The others may be: starts in doubt, released clips, refused uploads."""
+    """Those of `committed` that are certainly spent. The others may be: uncertain starts, released clips, refused
+    uploads."""
     held_back: int = 0
     """Clips that were not started because a limit on credits was reached."""
     stopped: str = ""
-    """Why nothing new was started any more; empty where nothing stopped it."""
+    """Why no new clip was started any more; empty if nothing stopped the batch."""
 
     def __str__(self) -> str:
-        ended = ", ".join(f"{count} {word}" for word, count in self.outcomes.items()) or "no clip has ended yet"
-        return f"{ended}. {credits_told(self)}{self.stopped and ' '}{self.stopped}"
+        outcomes = ", ".join(f"{count} {word}" for word, count in self.outcomes.items()) or "no clip is finished yet"
+        return f"{outcomes}. {credits_text(self)}{self.stopped and ' '}{self.stopped}"
 
 
-def credits_note(report: Report, *, made_up: bool = False) -> str:
-    """What was spent so far, in a few words for a progress bar."""
-    doubt = f", {report.uncertain} uncertain" if report.uncertain else ""
-    return f"{_credits(report.spent, made_up)} spent{doubt}"
+def short_credits_text(report: Report, *, made_up: bool = False) -> str:
+    """What was spent so far, as a short text for a progress bar."""
+    uncertain = f", {report.uncertain} uncertain" if report.uncertain else ""
+    return f"{_credits(report.spent, made_up)} spent{uncertain}"
 
 
-def credits_told(report: Report, *, made_up: bool = False) -> str:
-    """What was spent, in all, and not needed: the one sentence about money, wherever it is told."""
-    told = f"{_credits(report.spent, made_up)} spent by this run"
+def credits_text(report: Report, *, made_up: bool = False) -> str:
+    """What was spent, in this run and in total, and what was not needed. All outputs use this one sentence."""
+    text = f"{_credits(report.spent, made_up)} spent by this run"
     if report.uncertain:
-        told += f" and {report.uncertain} uncertain"
+        text += f" and {report.uncertain} uncertain"
     if report.committed != report.spent + report.uncertain:
-        told += f", {'' if report.charged == report.committed else 'at most '}{report.committed} in all"
+        text += f", {'' if report.charged == report.committed else 'at most '}{report.committed} in all"
     if report.already_paid:
-        told += f"; {report.already_paid} not needed: results were already paid for"
-    return f"{told}."
+        text += f"; {report.already_paid} not needed: results were already paid for"
+    return f"{text}."
 
 
 def _credits(count: int, made_up: bool) -> str:
@@ -67,21 +68,21 @@ def _credits(count: int, made_up: bool) -> str:
 @documented
 @frozen(kw_only=True)
 class Plan:
-    """What a batch would do, found without a request and without a credit."""
+    """What a batch would do; found without sending a request or spending a credit."""
 
     to_buy: int
     """Clips that would be started, one credit each."""
     done: int
-    """Clips whose results are there."""
+    """Clips whose results are stored."""
     paid: int
-    """Clips that are paid and still to be collected."""
+    """Clips that are paid for and would be collected."""
     uncertain: int
-    """Clips whose start is in doubt: looked up, not bought."""
+    """Clips with an uncertain start: they would be looked up, not bought."""
     failed: int
     """Clips whose analysis failed in an earlier run."""
     refused: int
-    """Clips that cannot be sent, or that the server has refused before."""
+    """Clips that cannot be sent, or that the server refused before."""
     duplicates: int
-    """Clips of the same content and request as one further up: not bought again."""
+    """Clips with the same content and request as an earlier one of the input: not bought again."""
     refusals: tuple[str, ...] = ()
-    """Which clips are refused and why, one line each; the first few."""
+    """Which clips are refused and why, one line each; at most 20."""

@@ -1,7 +1,7 @@
-"""Settling by hand what a batch left open: the user's word, written down like everything else.
+"""Resolving by hand what a batch left uncertain, failed or refused.
 
-Invariant: an analysis belongs to one clip only, and what is let go may cost a second credit, so
-nothing here is done unasked. Each change is a compare-and-set along `TRANSITIONS`.
+Invariant: an analysis belongs to one clip only. Nothing is released unless the user says so, because that may cost a
+second credit. Each change is a compare-and-set along `TRANSITIONS`.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from attrs import evolve
 from ..errors import InvalidRequest, Problem
 from ..journal.contract import Entry, Journal
 from ..policy.clip_states import State
-from .recorder import opened, remember_release
+from .recorder import remember_release, reopened
 from .tagging import retire
 
-__all__ = ["DOUBTS", "RELEASABLE", "adopt", "release"]
+__all__ = ["RELEASABLE", "UNRESOLVED", "adopt", "release"]
 
-DOUBTS: Final = frozenset({State.INTENDED, State.UNCERTAIN})
-"""It may have been started and charged. `INTENDED` is one too, in a journal that nobody else has open."""
-RELEASABLE: Final = DOUBTS | {State.FAILED, State.REFUSED}
-"""What is not bought again unless the user says so."""
+UNRESOLVED: Final = frozenset({State.INTENDED, State.UNCERTAIN})
+"""The start may have been charged. `INTENDED` means that too, in a journal that no other process has open."""
+RELEASABLE: Final = UNRESOLVED | {State.FAILED, State.REFUSED}
+"""These clips are not sent again unless the user releases them."""
 
 
 async def adopt(journal: Journal, key: str, analysis_id: str) -> Entry:
-    """Settles a doubt: the start became this analysis, which the next run collects. Spends nothing.
+    """Resolves an uncertain start: it became this analysis, which the next run collects. Costs nothing.
 
-    Its upload lane is never used again: whatever kept a lookup from settling it may yet be linked to that.
+    Its tagging subject is never used again: whatever kept a lookup from finding the analysis may still be linked to it.
 
-    Raises `InvalidRequest` where the clip is in no doubt, or where any clip of the journal has or ever
-    had that analysis; `JournalError` where it cannot be written.
+    Raises `InvalidRequest` if the clip is not uncertain, or if any clip of the journal has or ever had that analysis,
+    and `JournalError` if the change cannot be stored.
     """
-    entry = await _entry("adopt", journal, key, DOUBTS)
+    entry = await _entry("adopt", journal, key, UNRESOLVED)
     if not _is_id(analysis_id):
         raise _refused("adopt", "analysis_id", f"{analysis_id!r} is no id: give one as the vendor's dashboard shows it")
     if analysis_id in await journal.analysis_ids():
@@ -53,25 +53,25 @@ async def adopt(journal: Journal, key: str, analysis_id: str) -> Entry:
 
 
 async def release(journal: Journal, key: str) -> Entry:
-    """Lets a clip be bought again, which may cost a second credit: one in doubt, failed or refused.
+    """Lets an uncertain, failed or refused clip be started again, which may cost a second credit.
 
-    The upload lane of a start in doubt is never used again, since what became of that start may yet
-    appear on it. Raises `InvalidRequest` where nothing holds the clip back, and `JournalError`.
+    The tagging subject of an uncertain start is never used again, because the analysis of that start may still appear
+    under it. Raises `InvalidRequest` if the clip is in another state, and `JournalError`.
     """
     entry = await _entry("release", journal, key, RELEASABLE)
-    if entry.state in DOUBTS:
+    if entry.state in UNRESOLVED:
         await remember_release(journal, entry, datetime.now(UTC))
         if entry.subject_id is not None:
             await retire(journal, entry.subject_id)
-    return await journal.put(opened(entry, f"Released by hand; it was {entry.state}.", datetime.now(UTC)))
+    return await journal.put(reopened(entry, f"Released by hand; it was {entry.state}.", datetime.now(UTC)))
 
 
-async def _entry(what: str, journal: Journal, key: str, states: frozenset[State]) -> Entry:
+async def _entry(action: str, journal: Journal, key: str, states: frozenset[State]) -> Entry:
     entry = await journal.get(key)
     if entry is None:
-        raise _refused(what, "key", f"{key!r} is not known to this journal")
+        raise _refused(action, "key", f"{key!r} is not in this journal")
     if entry.state not in states:
-        raise _refused(what, "clip", f"{entry.clip or entry.name!r} is {entry.state}: there is nothing to {what}")
+        raise _refused(action, "clip", f"{entry.clip or entry.name!r} is {entry.state}: there is nothing to {action}")
     return entry
 
 
@@ -81,6 +81,6 @@ def _is_id(text: object) -> bool:
     )
 
 
-def _refused(what: str, name: str, why: str) -> InvalidRequest:
-    problem = Problem(name, why)
-    return InvalidRequest(f"Cannot {what}; nothing was changed.\n  - {problem}", problems=(problem,))
+def _refused(action: str, name: str, reason: str) -> InvalidRequest:
+    problem = Problem(name, reason)
+    return InvalidRequest(f"Cannot {action}; nothing was changed.\n  - {problem}", problems=(problem,))

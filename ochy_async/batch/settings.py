@@ -1,6 +1,6 @@
-"""How a batch is carried out: what `OchySession.batch` takes, checked and turned into what the engine needs.
+"""The settings of a batch: the arguments of `OchySession.batch`, checked and turned into what the engine needs.
 
-Invariant: nonsense is refused where it is written, with the bound, before anything is opened.
+Invariant: an invalid value is refused, with its bound, before anything is opened.
 """
 
 from __future__ import annotations
@@ -23,46 +23,46 @@ from ..preflight.rules import PreflightLevel
 from ..storage import Storage
 from .output.plan import OutputPlan
 
-__all__ = ["BatchSettings", "Settings", "settings_of", "spelled_out"]
+__all__ = ["BatchSettings", "Settings", "settings_of", "with_settings_in_signature"]
 
 M = TypeVar("M", bound=Callable[..., Any])
 
 
-PATIENCE: Final = 3600.0
-"""Seconds. Many clips at once make a queue at the server, and whoever walked away is in no hurry."""
+DEFAULT_TIMEOUT: Final = 3600.0
+"""Seconds. Many clips at once form a queue at the server, and a batch runs unattended."""
 
 
 class BatchSettings(TypedDict, total=False):
-    """The keyword arguments of `OchySession.batch`; each may be left out."""
+    """The keyword arguments of `OchySession.batch`; all are optional."""
 
     journal: str | os.PathLike[str] | Journal | None
-    """A path (SQLite), or a journal. None, the default: remembered for as long as the process lives."""
+    """A path (SQLite), or a journal. Default: None, a journal in memory that ends with the process."""
     max_credits: int | None
-    """What the journal may have cost in all, earlier runs included. Default: None, no limit."""
+    """Credits that all runs of the journal together may spend. Default: None, no limit."""
     max_credits_per_run: int | None
-    """What this batch alone may spend, whatever earlier runs have. Default: None, no limit."""
+    """Credits that this batch may spend. Default: None, no limit."""
     concurrency: Concurrency | None
-    """How many clips may be at each stage together."""
+    """How many clips may be at each stage at the same time."""
     timeout: float | None
-    """Seconds for which each analysis is watched. Default: an hour, or `Polling.timeout` if that is more."""
+    """Seconds to wait for each analysis. Default: an hour, or `Polling.timeout` if that is longer."""
     tag_starts: bool
-    """Gives each upload lane a subject of its own, so that a start in doubt can be looked up exactly."""
+    """Gives each parallel start a subject of its own, so that an uncertain start can be looked up exactly."""
     retry_refused: bool
-    """Sends again what the server refused in an earlier run."""
+    """Sends clips again that the server refused in an earlier run."""
     wait_for_credits: float
-    """Seconds for which starts are paused, and not given up, once the account is empty. Default: 0."""
+    """Seconds to pause starts after the account ran out of credits, before they are stopped. Default: 0."""
     same_account: bool
-    """Says that a new key belongs to the account that the journal was kept for."""
+    """Says that a new API key belongs to the account of the journal."""
     same_origin: bool
-    """Says that another base URL leads to the server that the journal was kept for."""
+    """Says that another base URL leads to the server of the journal."""
     out: str | os.PathLike[str] | None
-    """A folder for what is kept of each clip, and for `results.jsonl` and `results.csv` over all."""
+    """A folder for the files of each clip, and for `results.jsonl` and `results.csv` over all clips."""
     keep: Collection[str] | None
-    """What is fetched besides the results: `calculated` (also without a folder; the default with one),
+    """What to fetch in addition to the results: `calculated` (also possible without a folder; the default with one),
     `raw_data`, `thumbnail`, `output_video`."""
     preflight: PreflightLevel | None
-    """What stops a clip before it is bought: `errors`, `warnings` too, or `nothing`. Default: as the session says.
-    What is paid for already is collected all the same."""
+    """Which findings stop a clip before it is bought: `errors`, `warnings` (and errors), or `off`. Default: the
+    session's. Clips that are paid for already are collected in any case."""
 
 
 DEFAULTS: Final[BatchSettings] = {
@@ -80,28 +80,30 @@ DEFAULTS: Final[BatchSettings] = {
     "keep": None,
     "preflight": None,
 }
-"""What counts where a setting is left out; None where that depends on others."""
+"""The defaults; None may mean that the default depends on other settings."""
 
 
-def spelled_out(method: M) -> M:
-    """Shows each setting with its type and default in the signature, where `**settings` would tell nothing."""
+def with_settings_in_signature(method: M) -> M:
+    """Lists each setting with its type and default in the method's signature, instead of `**settings`."""
     shown = signature(method)
     plain = [each for each in shown.parameters.values() if each.kind is not Parameter.VAR_KEYWORD]
     settings = [
-        Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=_spelt(BatchSettings.__annotations__[name]))
+        Parameter(
+            name, Parameter.KEYWORD_ONLY, default=default, annotation=_annotation(BatchSettings.__annotations__[name])
+        )
         for name, default in DEFAULTS.items()
     ]
     vars(method)["__signature__"] = shown.replace(parameters=[*plain, *settings])
     return method
 
 
-def _spelt(annotation: Any) -> Any:
+def _annotation(annotation: Any) -> Any:
     return getattr(annotation, "__forward_arg__", annotation)
 
 
 @frozen(kw_only=True)
 class Settings:
-    """How a batch is carried out, as the engine needs it."""
+    """The checked settings of a batch."""
 
     journal: Journal
     concurrency: Concurrency
@@ -116,7 +118,7 @@ class Settings:
 
 
 def settings_of(given: BatchSettings, *, timeout: float, storage: Storage | None, checker: Checker) -> Settings:
-    """What the arguments mean; `timeout` is that of a single wait. Raises `InvalidSettings`."""
+    """Checks the arguments. `timeout` is `Polling.timeout` of the session. Raises `InvalidSettings`."""
     unknown = given.keys() - BatchSettings.__annotations__.keys()
     if unknown:
         raise TypeError(f"batch() got unexpected keyword arguments: {', '.join(sorted(unknown))}")
@@ -125,7 +127,7 @@ def settings_of(given: BatchSettings, *, timeout: float, storage: Storage | None
     return Settings(
         journal=_journal(given.get("journal")),
         concurrency=given.get("concurrency") or Concurrency(),
-        timeout=_seconds("timeout", max(timeout, PATIENCE) if wanted is None else wanted),
+        timeout=_seconds("timeout", max(timeout, DEFAULT_TIMEOUT) if wanted is None else wanted),
         guard=CreditGuard(
             limit=_credits("max_credits", given.get("max_credits")),
             limit_per_run=_credits("max_credits_per_run", given.get("max_credits_per_run")),
@@ -146,13 +148,13 @@ def _journal(journal: str | os.PathLike[str] | Journal | None) -> Journal:
     return SqliteJournal(journal) if isinstance(journal, str | os.PathLike) else journal
 
 
-def _credits(name: str, most: int | None) -> int | None:
-    if most is None or (isinstance(most, int) and not isinstance(most, bool) and most >= 0):
-        return most
-    raise InvalidSettings(f"{name} must be a whole number from 0, or None, not {most!r}")
+def _credits(name: str, limit: int | None) -> int | None:
+    if limit is None or (isinstance(limit, int) and not isinstance(limit, bool) and limit >= 0):
+        return limit
+    raise InvalidSettings(f"{name} must be a whole number of at least 0, or None, not {limit!r}")
 
 
 def _seconds(name: str, value: float) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
         return value
-    raise InvalidSettings(f"{name} must be a number of seconds from 0, not {value!r}")
+    raise InvalidSettings(f"{name} must be a number of seconds of at least 0, not {value!r}")

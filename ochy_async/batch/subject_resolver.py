@@ -1,7 +1,7 @@
-"""The subjects of a batch's clips: that their ids exist, or which ids their names have, before anything is uploaded.
+"""Checks the subjects of a batch's clips before anything is uploaded: whether ids exist, and which ids names have.
 
-Invariant: it spends nothing. A name that was once resolved stays what it was for this journal, since the id is part of
-what a clip is known by: another one would buy its clips again.
+Invariant: it costs nothing. A name keeps its id for as long as the journal exists, because the id is part of a clip's
+identity: with another id the clip would be bought again.
 """
 
 from __future__ import annotations
@@ -24,45 +24,48 @@ from ..protocol.subjects import Subject, create_subject_call, get_subject_call, 
 from ..protocol.text_summary import printable
 from .sources import BatchItem
 
-__all__ = ["Subjects"]
+__all__ = ["SubjectResolver"]
 
 logger = logging.getLogger("ochy_async")
 NOTE: Final = "subject:"
-MISSING: Final = "there is no such subject at the vendor's; it may have been deleted"
-LIKE_AN_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+"""The prefix of the notes about resolved names."""
+MISSING: Final = "there is no such subject in the account; it may have been deleted"
+UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 @define(eq=False)
-class Subjects:
-    """Looks up what the items of one input call their subjects."""
+class SubjectResolver:
+    """Finds the ids of the subjects of one input."""
 
     core: SessionCore
     journal: Journal
     _problems: list[Problem] = field(factory=list, init=False)
 
-    async def resolved(self, items: Sequence[BatchItem], *, create: bool, ask: bool) -> tuple[BatchItem, ...]:
+    async def resolve(self, items: Sequence[BatchItem], *, create: bool, ask: bool) -> tuple[BatchItem, ...]:
         """The items with the ids of their subjects.
 
-        Raises `InvalidRequest` with every subject that cannot be used; what the network raises where the server cannot
-        be asked. Without `ask` nothing is sent: names that the journal does not know stay as they are.
+        Raises `InvalidRequest` with every subject that cannot be used, and what a call raises if the server cannot be
+        reached. Without `ask` nothing is sent: names that the journal does not know stay as they are.
         """
-        wanted = {text: item for item in reversed(items) if (text := _subject(item)) is not None}  # the first of each
+        wanted = {
+            text: item for item in reversed(items) if (text := _subject(item)) is not None
+        }  # the first item of each subject
         if not wanted:
             return tuple(items)
-        ids = await self._remembered(wanted, create=create)
+        ids = await self._known(wanted, create=create)
         unknown = [text for text in dict.fromkeys(map(_subject, items)) if text is not None and text not in ids]
         if unknown and ask:
-            ids |= await (self._named(unknown, wanted) if create else self._existing(unknown, wanted))
+            ids |= await (self._resolve_names(unknown, wanted) if create else self._check_ids(unknown, wanted))
         if self._problems:
-            told = "".join(f"\n  - {problem}" for problem in self._problems)
-            said = f"The subjects of the clips cannot be used. No clip was sent and nothing was charged.{told}"
-            raise InvalidRequest(said, problems=tuple(self._problems))
+            lines = "".join(f"\n  - {problem}" for problem in self._problems)
+            text = f"The subjects of the clips cannot be used. No clip was sent and nothing was charged.{lines}"
+            raise InvalidRequest(text, problems=tuple(self._problems))
         return tuple(_with(item, ids) for item in items)
 
-    async def _remembered(self, wanted: Mapping[str, BatchItem], *, create: bool) -> dict[str, str]:
-        """What needs no look: subjects that starts were sent with, and names that were resolved before.
+    async def _known(self, wanted: Mapping[str, BatchItem], *, create: bool) -> dict[str, str]:
+        """Subjects that need no request: those of earlier starts, and names that were resolved before.
 
-        What is paid is collected, and what is in doubt looked up, whatever became of its subject since.
+        Paid clips are collected and uncertain ones looked up even if their subject was deleted since.
         """
         sent = [each for each in State if each not in (State.OPEN, State.REFUSED)]
         paid = {each.subject_id async for each in self.journal.entries(*sent)}
@@ -70,46 +73,46 @@ class Subjects:
         names = {text: notes[note] for text in wanted if (note := _note(text)) in notes}
         return {**names, **{text: text for text in wanted if text in paid}}
 
-    async def _existing(self, unknown: Sequence[str], wanted: Mapping[str, BatchItem]) -> dict[str, str]:
-        """Those that are ids of subjects: one is asked for, of many all are listed."""
-        there = set[str]()
+    async def _check_ids(self, unknown: Sequence[str], wanted: Mapping[str, BatchItem]) -> dict[str, str]:
+        """Checks that the ids exist: asks for a single one, lists all subjects for several."""
+        existing = set[str]()
         if len(unknown) > 1:
             listed = await self.core.perform(list_subjects_call())
-            there = {each.subject_id for each in listed}
+            existing = {each.subject_id for each in listed}
         for text in unknown:
-            # Whether the vendor pages its lists is not documented, so no list alone says that one is missing.
-            if text not in there and not await self._is_there(text):
+            # Whether the vendor pages its lists is not documented, so an id that is not listed is asked for as well.
+            if text not in existing and not await self._exists(text):
                 self._problem(wanted[text], f"{text!r}: {MISSING}. --subjects create takes names (create=True)")
         return {text: text for text in unknown}
 
-    async def _is_there(self, subject_id: str) -> bool:
+    async def _exists(self, subject_id: str) -> bool:
         try:
             await self.core.perform(get_subject_call(subject_id))
-        except (InvalidRequest, NotFound, RequestRefused):  # what is no id at all may be refused as such
+        except (InvalidRequest, NotFound, RequestRefused):  # the server may refuse a text that cannot be an id
             return False
         return True
 
-    async def _named(self, unknown: Sequence[str], wanted: Mapping[str, BatchItem]) -> dict[str, str]:
-        """The id of each; a name that nobody has becomes a new subject, once all others are known to be right."""
+    async def _resolve_names(self, unknown: Sequence[str], wanted: Mapping[str, BatchItem]) -> dict[str, str]:
+        """The id of each. Creates a subject for each new name, but only once no other subject has a problem."""
         listed = await self.core.perform(list_subjects_call())
         found = {text: self._match(text, wanted[text], listed.subjects) for text in unknown}
         if not self._problems:
-            made: dict[str, str] = {}
+            created: dict[str, str] = {}
             for text in (text for text in unknown if not found[text]):
-                if _folded(text) not in made:
-                    made[_folded(text)] = await self._created(text, wanted[text])
-                found[text] = made[_folded(text)]
+                if _folded(text) not in created:
+                    created[_folded(text)] = await self._create(text, wanted[text])
+                found[text] = created[_folded(text)]
             for text, subject_id in found.items():
                 if text != subject_id:
                     await self.journal.set_note(_note(text), subject_id)
         return found
 
     def _match(self, text: str, item: BatchItem, known: Sequence[Subject]) -> str:
-        """The id that a text is, or that its name has; empty where a subject is to be made."""
+        """The id that the text is, or that the subject of this name has; empty if a subject has to be created."""
         if any(each.subject_id == text for each in known):
             return text
-        if LIKE_AN_ID.fullmatch(text):
-            self._problem(item, f"{text!r}: {MISSING}; it looks like an id, so none is made of this name")
+        if UUID.fullmatch(text):
+            self._problem(item, f"{text!r}: {MISSING}; it looks like an id, so no subject is created with this name")
             return ""
         exact = [each.subject_id for each in known if each.name == text]
         alike = exact or [each.subject_id for each in known if each.name and _folded(each.name) == _folded(text)]
@@ -117,8 +120,9 @@ class Subjects:
             self._problem(item, f"{len(alike)} subjects have this name: give one of the ids {', '.join(alike)}")
         return alike[0] if alike else ""
 
-    async def _created(self, name: str, item: BatchItem) -> str:
-        """A new subject. Never repeated on a doubt: the next run finds it by its name, if it was made."""
+    async def _create(self, name: str, item: BatchItem) -> str:
+        """Creates a subject. This is not repeated if it may have happened: the next run finds the subject by its
+        name."""
         call = create_subject_call(email=None, name=name, height=None, weight=None)
         subject_id = (await self.core.perform(call)).subject_id
         self.core.emit(SubjectCreated(item.told, subject_id))
@@ -141,10 +145,10 @@ def _with(item: BatchItem, ids: Mapping[str, str]) -> BatchItem:
 
 
 def _folded(name: str) -> str:
-    """A name as people compare it: without regard to capitals, blanks and how letters are composed."""
+    """A name as people compare it: without regard to case, blanks and how letters are composed."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def _note(name: str) -> str:
-    """Under which a journal remembers a name, without telling it."""
+    """The name of the note about a resolved name; it does not contain the name itself."""
     return NOTE + hashlib.sha256(_folded(name).encode()).hexdigest()[:32]

@@ -1,7 +1,7 @@
-"""Spending a credit on a clip: guard, lane, intent, deed, and what the deed has come to.
+"""Starting the analysis of a clip, which spends a credit.
 
-Invariant: the intent is durable before the first byte leaves, and a credit is given back only
-where it is known that the start did not happen (`StartTransaction.fate`): what cleans up infers nothing.
+Invariant: the intent is stored before the first byte is sent. A credit is released only if the start certainly did not
+happen (`StartTransaction.fate`); error handling and cleanup never infer that from a step that did not run.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from anyio import CancelScope, current_time
+from anyio import CancelScope
 from attrs import evolve
 
 from ..clips import verified
@@ -39,48 +39,45 @@ __all__ = ["start"]
 
 
 async def start(job: ClipJob) -> NotAnalyzed | None:
-    """Spends a credit if the guard lets it; else waits for its turn, or ends."""
+    """Starts the analysis if the credit guard admits it.
+
+    Returns None if the journal entry says how to go on, also after waiting for credits; else the outcome.
+    """
     context = job.context
     async with context.uploads:
-        admitted = context.recorder.guard.admit(current_time())
+        admitted = context.admit()
         if isinstance(admitted, StopReason):
-            if context.recorder.guard.remaining == 0:
+            if context.guard.remaining == 0:
                 context.held_back.add(job.key)
-            return job.end(Unfinished, admitted.reason, admitted.error)
+            return job.outcome(Unfinished, admitted.reason, admitted.error)
         if admitted == 0:
-            return await _spend(job)
+            return await _start_admitted(job)
     await context.wait_or_stop(admitted)
     return None
 
 
-async def _spend(job: ClipJob) -> NotAnalyzed | None:
-    """Intent, then deed."""
+async def _start_admitted(job: ClipJob) -> NotAnalyzed | None:
+    """Stores the intent, then sends the start."""
     context = job.context
     try:
-        request = await _tagged(job)
-        sending = StartTransaction(
-            context.core, verified(job.clip, job.content), request, job.item.label, context.trouble
-        )
-        job.entry = await context.recorder.intend(job.entry, **_intent(job, request))
+        request = await _request_to_send(job)
+        clip = verified(job.clip, job.content)
+        transaction = StartTransaction(context.core, clip, request, job.item.label, context.upload_failed)
+        job.entry = await context.recorder.record_intent(job.entry, **_intent(job, request))
     except OchyError as error:
-        context.recorder.guard.release_credit()
-        context.recorder.guard.refused(error, current_time())  # making a lane may be refused for the account, too
-        return job.end(Unfinished, str(error), error)
+        context.guard.release_credit()
+        context.server_refused(error)  # creating a tagging subject may be refused for the account, too
+        return job.outcome(Unfinished, str(error), error)
     except BaseException:
-        context.recorder.guard.release_credit()
+        context.guard.release_credit()
         raise
-    return await _sent(job, sending)
+    return await _send(job, transaction)
 
 
-def _on_a_lane(job: ClipJob) -> bool:
-    """Whether its start goes on an upload lane: a subject of the user's own stays."""
-    return job.context.tag_starts and job.item.request.subject_id is None
-
-
-async def _tagged(job: ClipJob) -> AnalysisRequest[Any, Any]:
-    """The request as it is sent."""
-    request = job.item.request
-    return evolve(request, subject_id=await job.context.subject_pool.take()) if _on_a_lane(job) else request
+async def _request_to_send(job: ClipJob) -> AnalysisRequest[Any, Any]:
+    """The request of the clip, with a tagging subject if the batch uses them."""
+    context, request = job.context, job.item.request
+    return evolve(request, subject_id=await context.subject_pool.acquire()) if context.is_tagged(request) else request
 
 
 def _intent(job: ClipJob, request: AnalysisRequest[Any, Any]) -> dict[str, Any]:
@@ -93,86 +90,84 @@ def _intent(job: ClipJob, request: AnalysisRequest[Any, Any]) -> dict[str, Any]:
     }
 
 
-async def _sent(job: ClipJob, sending: StartTransaction[Any, Any]) -> NotAnalyzed | None:
+async def _send(job: ClipJob, transaction: StartTransaction[Any, Any]) -> NotAnalyzed | None:
     try:
-        await _accepted(job, await sending.run())
+        await _record_started(job, await transaction.run())
     except OchyError as error:
-        return await _not_started(job, sending, error)
+        return await _handle_error(job, transaction, error)
     except BaseException:
-        await _broken_off(job, sending, "It was broken off.")
+        await _record_fate(job, transaction, "The start was interrupted.")
         raise
     return None
 
 
-async def _accepted(job: ClipJob, started: Started[Any, Any]) -> None:
-    """Writes down what is paid, before anything else is done with it. Done again where it was broken off."""
+async def _record_started(job: ClipJob, started: Started[Any, Any]) -> None:
+    """Stores the id of the paid analysis before anything else happens. It is called again if it was interrupted."""
     if not job.bought:
         job.bought = True
-        job.context.accepted(_seconds(job.known.earliest, started.started_at))
-    job.entry = await job.context.recorder.record(
-        job.known, State.STARTED, analysis_id=started.analysis_id, started_at=started.started_at
-    )
-    job.context.subject_pool.give(job.known.subject_id)
+        job.context.start_accepted(_seconds(job.known.earliest, started.started_at))
+    await job.record(State.STARTED, analysis_id=started.analysis_id, started_at=started.started_at)
+    job.release_subject()
 
 
 def _seconds(begin: datetime | None, end: datetime | None) -> float:
     return (end - begin).total_seconds() if begin is not None and end is not None else 0.0
 
 
-async def _not_started(job: ClipJob, sending: StartTransaction[Any, Any], error: OchyError) -> NotAnalyzed | None:
-    """What an error of a start means: for this clip, and for those to come. None where its way goes on."""
+async def _handle_error(job: ClipJob, transaction: StartTransaction[Any, Any], error: OchyError) -> NotAnalyzed | None:
+    """Decides what the error of a start means for this clip and for the next ones. Returns None if the clip goes on."""
     context, reason = job.context, error.why if isinstance(error, UncertainStart) else str(error)
-    for_account = context.recorder.guard.refused(
-        error, current_time()
-    )  # first of all, so that nobody else starts meanwhile
+    account_refused = context.server_refused(error)  # before anything else, so that no other start begins meanwhile
     if isinstance(error, ClipRefused):
         context.refused.add(job.key)
-    if isinstance(error, ClipRefused | RequestRefused) and not await _left_behind(job):
-        return job.end(Refused, reason, error)  # to the next run it is a doubt
+    if isinstance(error, ClipRefused | RequestRefused) and not await _remember_refused_upload(job):
+        return job.outcome(Refused, reason, error)  # the entry stays intended, so the next run takes it for uncertain
     if isinstance(error, ClipRefused):
-        job.entry = await context.recorder.record(job.known, State.REFUSED, reason=reason)
-        return job.end(Refused, reason, error)
-    await _broken_off(job, sending, reason)
-    if sending.fate in (Fate.UNCERTAIN, Fate.ACCEPTED):
+        await job.record(State.REFUSED, reason=reason)
+        return job.outcome(Refused, reason, error)
+    await _record_fate(job, transaction, reason)
+    if transaction.fate in (Fate.UNCERTAIN, Fate.ACCEPTED):
         return None
-    if for_account and context.recorder.guard.stopped is None:
-        return None  # starts are paused: it takes its turn again
-    if isinstance(error, NotFound) and _on_a_lane(job):
-        if await context.subject_pool.drop(job.known.subject_id):
-            return None  # it takes its turn again, on another lane
+    if account_refused and context.guard.stopped is None:
+        return None  # starts are paused; the clip is started again later
+    if isinstance(error, NotFound) and context.is_tagged(job.item.request):
+        if await context.subject_pool.drop_missing(job.known.subject_id):
+            return None  # the clip is started again with another tagging subject
     elif isinstance(error, FixRequest | FilmAgain) and not isinstance(error, KeyRefused):
-        return job.end(Refused, reason, error, problems=getattr(error, "problems", ()))
-    return job.end(Unfinished, reason, error)
+        return job.outcome(Refused, reason, error, problems=getattr(error, "problems", ()))
+    return job.outcome(Unfinished, reason, error)
 
 
-async def _left_behind(job: ClipJob) -> bool:
-    """Whether it is written down that a refused upload may have left an analysis behind, which is not documented:
-    neither its lane nor its time proves anything for other starts any more."""
+async def _remember_refused_upload(job: ClipJob) -> bool:
+    """Stores that a refused upload may have left an analysis behind, which is not documented.
+
+    Its tagging subject is retired, and its time counts as that of another start. Returns whether this was stored.
+    """
     context = job.context
     with CancelScope(shield=True):
         try:
-            await remember_release(context.recorder.journal, job.known, context.recorder.clock())
+            await remember_release(context.journal, job.known, context.now())
             await context.subject_pool.retire(job.known.subject_id)
-        except JournalError as trouble:
-            context.recorder.fails(trouble)
+        except JournalError as error:
+            context.recorder.journal_failed(error)
             return False
     return True
 
 
-async def _broken_off(job: ClipJob, sending: StartTransaction[Any, Any], reason: str) -> None:
-    """Writes down whether a start that did not come to its end may have been charged."""
+async def _record_fate(job: ClipJob, transaction: StartTransaction[Any, Any], reason: str) -> None:
+    """Stores whether a start that failed or was interrupted may have been charged."""
     with CancelScope(shield=True):
-        if sending.started is not None:
-            await _accepted(job, sending.started)
-        elif sending.fate in (Fate.NOT_HAPPENED, Fate.REFUSED):
-            job.entry = await job.context.recorder.give_up(job.known, reason)
-            job.context.subject_pool.give(job.known.subject_id)
+        if transaction.started is not None:
+            await _record_started(job, transaction.started)
+        elif transaction.fate in (Fate.NOT_HAPPENED, Fate.REFUSED):
+            job.entry = await job.context.recorder.record_not_started(job.known, reason)
+            job.release_subject()
         else:
-            await _doubted(job, sending.uncertain_start, reason)
+            await _record_uncertain(job, transaction.uncertain_start, reason)
 
 
-async def _doubted(job: ClipJob, doubt: StartAttempt | None, reason: str) -> None:
-    """It may have been charged. Without `doubt` it was struck before that could be told."""
-    job.told, job.context.doubts[job.key] = doubt is not None, True
-    latest = doubt.latest if doubt is not None else job.context.recorder.clock()
-    job.entry = await job.context.recorder.record(job.known, State.UNCERTAIN, latest=latest, reason=reason)
+async def _record_uncertain(job: ClipJob, attempt: StartAttempt | None, reason: str) -> None:
+    """Stores that the start may have been charged. `attempt` is None if it was interrupted before it was reported."""
+    job.uncertain_reported, job.context.uncertain[job.key] = attempt is not None, True
+    latest = attempt.latest if attempt is not None else job.context.now()
+    await job.record(State.UNCERTAIN, latest=latest, reason=reason)

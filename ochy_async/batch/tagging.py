@@ -1,13 +1,14 @@
-"""Upload lanes: a subject for each, so that a start in doubt is looked up exactly.
+"""Tagging subjects: each parallel start gets a subject of its own, so that an uncertain start is looked up exactly.
 
-Invariant: one start at a time on a lane, and a lane with an open doubt is left alone. A lane is
-written down before it is used; one whose doubt was settled by hand, or whose upload was refused, is never
-used again, since what comes of that start may yet appear on it.
+Invariant: a subject tags one start at a time, and none while its start is uncertain. It is stored in the journal before
+it is used. It is never used again once its uncertain start was resolved by hand or its upload was refused, because the
+analysis of that start may still appear under it.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Final
 
 from attrs import define, field
 
@@ -19,46 +20,47 @@ from ..protocol.subjects import create_subject_call
 
 __all__ = ["PREFIX", "RETIRED", "SubjectPool", "retire"]
 
-PREFIX = "lane:"
-"""Of the note about a lane."""
-NAME = "ochy-async upload lane"
-RETIRED = "retired"
-"""What the note says of a lane that is never used again."""
+PREFIX: Final = "lane:"
+"""The prefix of the notes in the journal, one for each tagging subject."""
+NAME: Final = "ochy-async upload lane"
+"""What a tagging subject is called in the vendor's dashboard."""
+RETIRED: Final = "retired"
+"""The note's value for a subject that is never used again."""
 
 
 async def retire(journal: Journal, subject_id: str) -> None:
-    """Keeps a lane from ever being used again; a subject that is none is left alone."""
+    """Stores that a tagging subject is never used again; other subjects are left alone."""
     if await journal.notes(PREFIX + subject_id):
         await journal.set_note(PREFIX + subject_id, RETIRED)
 
 
 @define(eq=False)
 class SubjectPool:
-    """The lanes of one journal; subjects are made as they are needed, and stay for later runs."""
+    """The tagging subjects of one journal. They are created as they are needed, and later runs use them again."""
 
     core: SessionCore
     journal: Journal
     _free: list[str] = field(factory=list, init=False)
     _all: set[str] = field(factory=set, init=False)
     _retired: set[str] = field(factory=set, init=False)
-    _old: set[str] = field(factory=set, init=False)
-    """Lanes of earlier runs that nothing has been heard of since."""
+    _from_earlier_runs: set[str] = field(factory=set, init=False)
+    """Subjects of earlier runs; somebody may have deleted them since."""
 
     async def open(self) -> None:
-        """Finds the lanes of earlier runs. Those with an open doubt are not used."""
+        """Finds the subjects of earlier runs. Those of uncertain starts are not used."""
         notes = await self.journal.notes(PREFIX)
         self._all = {name.removeprefix(PREFIX) for name in notes}
-        self._retired = {name.removeprefix(PREFIX) for name, state in notes.items() if state == RETIRED}
-        doubtful = {entry.subject_id async for entry in self.journal.entries(State.INTENDED, State.UNCERTAIN)}
-        self._free = sorted(self._all - self._retired - doubtful)
-        self._old = set(self._free)
+        self._retired = {name.removeprefix(PREFIX) for name, value in notes.items() if value == RETIRED}
+        uncertain = {entry.subject_id async for entry in self.journal.entries(State.INTENDED, State.UNCERTAIN)}
+        self._free = sorted(self._all - self._retired - uncertain)
+        self._from_earlier_runs = set(self._free)
 
-    def has(self, subject_id: str | None) -> bool:
-        """Whether a subject is a lane: nothing else is ever linked to it."""
+    def __contains__(self, subject_id: object) -> bool:
+        """Whether a subject tags starts: nothing else is ever linked to it."""
         return subject_id in self._all
 
-    async def take(self) -> str:
-        """A lane that nobody uses. Raises what creating a subject raises."""
+    async def acquire(self) -> str:
+        """A subject that tags no other start. Creates one if none is free; raises what creating a subject raises."""
         if self._free:
             return self._free.pop()
         call = create_subject_call(email=None, name=NAME, height=None, weight=None)
@@ -67,25 +69,25 @@ class SubjectPool:
         self._all.add(subject_id)
         return subject_id
 
-    def give(self, subject_id: str | None) -> None:
-        """A start has ended without a doubt: its lane, if it had one, is free."""
+    def release(self, subject_id: str | None) -> None:
+        """Makes a subject available again once the fate of its start is known. Ignores other subjects."""
         if subject_id in self._all - self._retired and subject_id not in self._free:
             self._free.append(subject_id)
 
     async def retire(self, subject_id: str | None) -> None:
-        """Keeps a lane from ever being used again, by this run even where the journal fails."""
+        """Never uses a subject again; in this run not even if the journal fails."""
         if subject_id in self._all:
             self._retired.add(subject_id)
             await retire(self.journal, subject_id)
 
-    async def drop(self, subject_id: str | None) -> bool:
-        """The subject of a lane is gone at the vendor's. Whether another lane may do.
+    async def drop_missing(self, subject_id: str | None) -> bool:
+        """Drops a subject that does not exist any more. Returns whether trying another one makes sense.
 
-        That is so for one of an earlier run, which may have been deleted since; each of them only once.
+        That is so for a subject of an earlier run, which may have been deleted since; each is dropped only once.
         """
         if subject_id not in self._free:
             return False
         self._free.remove(subject_id)
-        with suppress(JournalError):  # then it is found out once more by the next run
+        with suppress(JournalError):  # then the next run finds it out again
             await self.retire(subject_id)
-        return subject_id in self._old
+        return subject_id in self._from_earlier_runs

@@ -1,6 +1,6 @@
-"""A start in doubt, in words: what was sent and when, and what the lookups showed.
+"""Texts about an uncertain start: what was sent and when, and what the lookups showed.
 
-Invariant: pure, and nothing is said of the vendor's lists that no answer has shown.
+Invariant: pure. A text says about the vendor's lists only what an answer has shown.
 """
 
 from __future__ import annotations
@@ -12,44 +12,44 @@ from typing import Final
 from ..errors import OchyError, StartAttempt
 from ..protocol.analysis import ListedAnalysis
 
-__all__ = ["candidate_told", "lookup_told", "sent_told"]
+__all__ = ["candidate_text", "lookup_text", "sent_text"]
 
-MOST: Final = 5
-"""Candidates that are told in a sentence; of more, their number."""
-
-
-def sent_told(start: StartAttempt, size: int) -> str:
-    """The name and size that were sent, and the window in which the server may have taken the start."""
-    between = f"between {_moment(start.earliest)} and {_moment(start.latest)} UTC"
-    return f"It was sent as {start.clip!r} ({_megabytes(size)}) {between}."
+MAX_NAMED: Final = 5
+"""Candidates that a sentence names; the others are only counted."""
 
 
-def candidate_told(candidate: ListedAnalysis) -> str:
-    """The id of an analysis that the start may have become, and what its list says of it."""
+def sent_text(start: StartAttempt, size: int) -> str:
+    """The name and size that were sent, and the time window in which the server may have taken the start."""
+    window = f"between {_moment(start.earliest)} and {_moment(start.latest)} UTC"
+    return f"It was sent as {start.clip!r} ({_megabytes(size)}) {window}."
+
+
+def candidate_text(candidate: ListedAnalysis) -> str:
+    """The id of an analysis that the start may have become, and what the vendor's list says about it."""
     facts = [
         f"made {_moment(candidate.created_at)} UTC" if candidate.created_at else "",
         f"subject {candidate.subject_id}" if candidate.subject_id else "",
     ]
-    told = ", ".join(filter(None, facts))
-    return f"{candidate.analysis_id} ({told})" if told else candidate.analysis_id
+    text = ", ".join(filter(None, facts))
+    return f"{candidate.analysis_id} ({text})" if text else candidate.analysis_id
 
 
-def lookup_told(candidates: Sequence[ListedAnalysis], reached: bool, trouble: OchyError | None) -> str:
-    """What the lookups showed. `trouble` is why the last of them had no answer."""
+def lookup_text(candidates: Sequence[ListedAnalysis], reached: bool, error: OchyError | None) -> str:
+    """What the lookups showed. `error` is why the last of them got no answer."""
     if not reached:
-        return f"No lookup could be made, so nothing is known of it yet: {trouble}"
-    told = _seen(candidates)
-    return told if trouble is None else f"{told} The last lookup could not be made: {trouble}"
+        return f"No lookup got an answer, so nothing is known about it yet: {error}"
+    text = _candidates_text(candidates)
+    return text if error is None else f"{text} The last lookup got no answer: {error}"
 
 
-def _seen(candidates: Sequence[ListedAnalysis]) -> str:
+def _candidates_text(candidates: Sequence[ListedAnalysis]) -> str:
     if not candidates:
-        return "A lookup did not settle it: no list shows it, which proves nothing."
+        return "A lookup did not resolve it: no list shows its analysis, which proves nothing."
     if len(candidates) == 1:
-        return f"It may be the analysis {candidate_told(candidates[0])}, but something else is possible."
-    named = "; ".join(candidate_told(each) for each in candidates[:MOST])
-    more = f"; and {len(candidates) - MOST} more" if len(candidates) > MOST else ""
-    return f"It may be one of {len(candidates)} analyses: {named}{more}."
+        return f"It may be the analysis {candidate_text(candidates[0])}, but something else is possible."
+    names = "; ".join(candidate_text(each) for each in candidates[:MAX_NAMED])
+    more = f"; and {len(candidates) - MAX_NAMED} more" if len(candidates) > MAX_NAMED else ""
+    return f"It may be one of {len(candidates)} analyses: {names}{more}."
 
 
 def _moment(moment: datetime) -> str:

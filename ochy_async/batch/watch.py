@@ -1,6 +1,6 @@
-"""Watching a paid analysis to its end, and keeping what it brings.
+"""Waiting for a paid analysis and storing its results.
 
-Invariant: it may be done again at any time by any process, and costs nothing.
+Invariant: waiting costs nothing, and any process may wait again at any time.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from contextlib import aclosing
 from typing import Any
 
 import orjson
-from anyio import current_time, move_on_after
+from anyio import move_on_after
 
 from ..errors import OchyError
 from ..events import WatchStarted
@@ -25,36 +25,36 @@ __all__ = ["kept_of", "watch"]
 
 
 async def watch(job: ClipJob) -> NotAnalyzed | None:
-    """Waits for the analysis within the batch's patience. None once it has ended, failed or not."""
+    """Waits for the analysis within the batch's timeout. Returns None once it is finished, failed or not."""
     context = job.context
     context.core.emit(WatchStarted(job.item.label, job.started.analysis_id))
     try:
         job.state = state = await _finished(job)
     except OchyError as error:
-        context.recorder.guard.refused(error, current_time())
-        return job.end(Unfinished, str(error), error)
+        context.server_refused(error)
+        return job.outcome(Unfinished, str(error), error)
     if state.status == Status.FAILED:
-        reason = f"The analysis {state.analysis_id} failed. The vendor gives no reason; the credit is gone."
-        job.entry = await context.recorder.record(job.known, State.FAILED, reason=reason)
+        reason = f"The analysis {state.analysis_id} failed. The vendor gives no reason; the credit is spent."
+        await job.record(State.FAILED, reason=reason)
     else:
-        job.entry = await context.recorder.record(job.known, State.ANALYZED, kept_of(state))
+        await job.record(State.ANALYZED, kept_of(state))
     return None
 
 
 async def _finished(job: ClipJob) -> AnalysisState[Any]:
-    """The state that it ends with; the first look on the way tells the road how busy the server is."""
-    context, first = job.context, True
-    with move_on_after(context.timeout):
+    """The final state of the analysis. The first poll also shows how busy the server is."""
+    context, timeout, first = job.context, job.context.settings.timeout, True
+    with move_on_after(timeout):
         async with aclosing(context.scheduler.watch(job.started)) as states:
             async for state in states:
                 if first:
-                    context.first_look(state)
+                    context.first_poll(state)
                 if state.finished:
                     return state
                 first = False
-    raise wait_timeout(job.started, context.timeout)
+    raise wait_timeout(job.started, timeout)
 
 
 def kept_of(state: AnalysisState[Any]) -> StoredResults:
-    """What is kept of a successful analysis: all but the links."""
+    """What the journal stores of a successful analysis: everything except the signed URLs."""
     return StoredResults(results=orjson.dumps(redact_links(state.raw)))

@@ -252,7 +252,7 @@ def plan_batch(job: BatchJob, connection: ConnectionSettings, show: Callable[[Pl
     """
     settings: dict[str, Any] = {**job.settings, "out": None, "keep": ()}
     existing = job.journal if job.journal is not None and job.journal.exists() else None
-    tally = PlanCounter()
+    counts = PlanCounter()
 
     async def main() -> Plan:
         listen = Reporter(connection.simulated).listen
@@ -260,8 +260,8 @@ def plan_batch(job: BatchJob, connection: ConnectionSettings, show: Callable[[Pl
             clips = await batch.resolve_subjects(job.clips, create=job.create_subjects, ask=False)
             async with aclosing(batch.dry_run(clips, reopened=job.again)) as planned:
                 async for each in planned:
-                    tally.add(each)
+                    counts.add(each)
                     show(each)
-        return tally.plan
+        return counts.plan
 
     return anyio.run(main)

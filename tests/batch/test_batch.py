@@ -411,7 +411,7 @@ def test_a_journal_that_awaits_what_somebody_else_cancels_is_an_error() -> None:
             await await_what_is_cancelled()
             return await super().get(key)
 
-    with pytest.raises(OchyError, match="cancelled elsewhere"):
+    with pytest.raises(OchyError, match="was cancelled, but the batch was not"):
         in_virtual_time(batched(direct_session(), clips(2), journal=Odd()))
 
 
@@ -623,7 +623,7 @@ def test_a_doubt_that_no_list_shows_is_never_bought_again(tagged: bool) -> None:
             batched(direct_session(service, faults), clips(1), journal=journal, tag_starts=tagged)
         )
         assert isinstance(outcome, Uncertain)
-        assert "is not bought again" in outcome.reason
+        assert "is not sent again" in outcome.reason
     assert faults.routes.count(str(START)) == 1
 
 
@@ -705,7 +705,7 @@ def test_a_lookup_that_reaches_nobody_proves_nothing_and_says_so() -> None:
     (outcome,) = in_virtual_time(batched(direct_session(faults=script), clips(1)))
     assert isinstance(outcome, Uncertain)
     assert (outcome.reached, outcome.candidates, outcome.error is None) == (False, (), False)
-    assert "No lookup could be made" in outcome.reason
+    assert "No lookup got an answer" in outcome.reason
     assert "no list shows it" not in outcome.reason
 
 
@@ -1013,7 +1013,7 @@ def test_a_batch_is_used_inside_its_block() -> None:
                 batch.stop()
             async with batch:
                 pass
-            with pytest.raises(InvalidSettings, match="entered once"):
+            with pytest.raises(InvalidSettings, match="entered only once"):
                 await batch.__aenter__()
 
     in_virtual_time(story())

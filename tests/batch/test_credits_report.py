@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ochy_async.batch.report import Report, credits_note, credits_told
+from ochy_async.batch.report import Report, credits_text, short_credits_text
 
 TOLD: list[tuple[dict[str, Any], str]] = [
     ({}, "0 credits spent by this run."),
@@ -36,15 +36,15 @@ def report(**facts: Any) -> Report:
 @pytest.mark.parametrize(("facts", "told"), TOLD, ids=[told for _, told in TOLD])
 def test_one_sentence_says_what_was_spent(facts: dict[str, Any], told: str) -> None:
     """Surely, perhaps, in all and not needed; zeros that say nothing are left out."""
-    assert credits_told(report(**facts)) == told
+    assert credits_text(report(**facts)) == told
 
 
 def test_made_up_credits_are_called_so() -> None:
     """Nobody takes an emulator's credits for real ones."""
-    assert credits_told(report(spent=2, committed=2, charged=2), made_up=True) == "2 made-up credits spent by this run."
-    assert credits_note(report(spent=1), made_up=True) == "1 made-up credit spent"
+    assert credits_text(report(spent=2, committed=2, charged=2), made_up=True) == "2 made-up credits spent by this run."
+    assert short_credits_text(report(spent=1), made_up=True) == "1 made-up credit spent"
 
 
 def test_the_note_for_a_bar_is_short() -> None:
     """What is surely spent, and what may be."""
-    assert credits_note(report(spent=3, uncertain=2)) == "3 credits spent, 2 uncertain"
+    assert short_credits_text(report(spent=3, uncertain=2)) == "3 credits spent, 2 uncertain"

@@ -44,7 +44,7 @@ def test_finished_clips_are_bought_anew() -> None:
 
     known, reasons = in_virtual_time(remembered())
     assert known == {charge.analysis_id for charge in service.ledger}
-    assert [reason for reason in reasons if "as the user said" in reason]
+    assert [reason for reason in reasons if "The user wants it analyzed again" in reason]
 
 
 def test_the_next_run_does_not_buy_them_once_more() -> None:

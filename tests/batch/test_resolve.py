@@ -128,7 +128,7 @@ async def test_unknown_keys_are_told(journal: Journal) -> None:
     """Nothing is made up for a key that the journal does not know."""
     async with journal:
         for settle in (adopt(journal, "gone", "the-id"), release(journal, "gone")):
-            with pytest.raises(InvalidRequest, match="not known"):
+            with pytest.raises(InvalidRequest, match="not in this journal"):
                 await settle
 
 

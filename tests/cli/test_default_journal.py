@@ -12,7 +12,7 @@ import anyio
 import pytest
 from attrs import evolve
 
-from ochy_async.batch.report import Report, credits_note, credits_told
+from ochy_async.batch.report import Report, credits_text, short_credits_text
 from ochy_async.cli import batch_run, default_journal
 from ochy_async.emulator import Delay, DisconnectAfter, FaultPlan, FaultRule
 from ochy_async.errors import JournalFull
@@ -170,10 +170,10 @@ def test_all_who_tell_of_money_agree_with_the_ledger(
 
     def noted(report: Report, *, made_up: bool) -> str:
         reports.append(report)
-        notes.append(credits_note(report, made_up=made_up))
+        notes.append(short_credits_text(report, made_up=made_up))
         return notes[-1]
 
-    monkeypatch.setattr("ochy_async.cli.display.reporter.credits_note", noted)
+    monkeypatch.setattr("ochy_async.cli.display.reporter.short_credits_text", noted)
     monkeypatch.setattr("ochy_async.cli.display.reporter._wants_live_display", lambda: True)
     harness.clips("a.mp4", "b.mp4", "c.mp4", "d.mp4", "e.mp4")
     command = ("analyze", *FAST_POLLING, str(harness.folder), *SIDE, "--uploads", "1", "--tag-starts", "--json")
@@ -199,8 +199,8 @@ def test_all_who_tell_of_money_agree_with_the_ledger(
         0,
     )
     assert notes[-1] == f"{spent} credits spent"
-    assert credits_told(last) in result.stderr
-    assert credits_told(last) == (
+    assert credits_text(last) in result.stderr
+    assert credits_text(last) == (
         f"{spent} credits spent by this run, {in_all} in all; {before} not needed: results were already paid for."
     )
 

@@ -23,7 +23,7 @@ pytest.importorskip("platformdirs", reason="needs the extra cli: platformdirs is
 from click.testing import CliRunner, Result
 
 from ochy_async.batch.recorder import released_starts
-from ochy_async.batch.recovery import doubting
+from ochy_async.batch.recovery import recovery_change
 from ochy_async.batch.tagging import PREFIX, RETIRED
 from ochy_async.cli.app import ochy
 from ochy_async.errors import JournalBusy, JournalDamaged, JournalUnusable
@@ -61,7 +61,7 @@ async def test_a_journal_without_its_log_can_be_repaired(path: Path) -> None:
     await written(path)
     without_log(path)
     assert "ochy journal repair" in await refusal(path, JournalDamaged)
-    repair(path, doubting(LATER))
+    repair(path, recovery_change(LATER))
     async with SqliteJournal(path) as journal:
         states = {entry.key: entry.state async for entry in journal.entries()}
         assert Step.START not in {NEXT_STEP[state] for state in states.values()}
@@ -77,7 +77,7 @@ async def test_a_doubt_of_a_repair_may_be_anything_that_was_lost(path: Path) -> 
         await led(journal, State.OPEN, "b", subject_id="lane", credits=0, at=NOW + timedelta(minutes=1))
         await journal.set_note(f"{PREFIX}lane", "")
     without_log(path)
-    repair(path, doubting(LATER))
+    repair(path, recovery_change(LATER))
     async with SqliteJournal(path) as journal:
         intended, free = await journal.get("a"), await journal.get("b")
         assert intended is not None
@@ -99,7 +99,7 @@ async def test_a_copy_is_made_first(path: Path) -> None:
     """Beside it, for its owner only, and it tells all that the journal told before."""
     await written(path)
     without_log(path)
-    copy = repair(path, doubting(LATER))
+    copy = repair(path, recovery_change(LATER))
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     assert "it was not closed" in await refusal(copy, JournalDamaged)
     inspection = inspect(copy)
@@ -143,7 +143,7 @@ async def test_what_is_really_damaged_never_looks_whole(path: Path, sql: str) ->
     assert "cannot be repaired" in done.stderr or "lacks a part" in done.stderr
     assert data(path) == whole
     with pytest.raises((JournalDamaged, sqlite3.Error)):
-        repair(path, doubting(LATER))
+        repair(path, recovery_change(LATER))
     assert data(path) == whole
 
 
@@ -184,7 +184,7 @@ async def test_a_journal_in_use_is_not_repaired(path: Path) -> None:
         await journal.put(new())
         before = await told(journal)
         with pytest.raises(JournalBusy):
-            repair(path, doubting(LATER))
+            repair(path, recovery_change(LATER))
         assert await told(journal) == before
         await journal.put(evolve(new("b")))
     with pytest.raises(JournalUnusable, match="does not exist"):

@@ -209,7 +209,7 @@ async def test_no_reason_in_a_journal_holds_a_link(link: str) -> None:
     """Whatever is said of a clip, by whomever: the words around a link stay."""
     async with MemoryJournal() as journal:
         books = Recorder(journal, CreditGuard(), lambda: datetime.now(UTC))
-        await books.record(await books.intend(None, key="k"), State.OPEN, reason=f"'a.mp4' failed: {link} broke")
+        await books.record(await books.record_intent(None, key="k"), State.OPEN, reason=f"'a.mp4' failed: {link} broke")
         stored = await journal.get("k")
     assert stored is not None
     assert stored.reason == f"'a.mp4' failed: {MASK} broke"

@@ -64,21 +64,15 @@ PLANTED: dict[str, list[Edit]] = {
     "the id is not written before the first look": [
         (
             "batch/submit.py",
-            "job.entry = await job.context.recorder.record(\n        job.known, State.STARTED",
-            "job.entry = _unwritten(\n        job.known, State.STARTED",
-        ),
-        (
-            "batch/submit.py",
-            "def _on_a_lane(",
-            "def _unwritten(entry: Any, state: State, **facts: Any) -> Any:\n"
-            "    return evolve(entry, state=state, **facts)\n\n\ndef _on_a_lane(",
+            "await job.record(State.STARTED, analysis_id",
+            "job.entry = evolve(job.known, state=State.STARTED, analysis_id",
         ),
     ],
     "the results are not written before the outcome": [
         (
             "batch/watch.py",
-            "await context.recorder.record(job.known, State.ANALYZED, kept_of(state))",
-            "__import__('attrs').evolve(job.known, state=State.ANALYZED)",
+            "await job.record(State.ANALYZED, kept_of(state))",
+            "job.entry = __import__('attrs').evolve(job.known, state=State.ANALYZED)",
         ),
     ],
     "the first of two candidates is adopted": [
@@ -93,13 +87,13 @@ PLANTED: dict[str, list[Edit]] = {
     "an empty list is proof": [
         (
             "batch/reconcile.py",
-            "return _open(job, seen, look.trouble)",
-            "job.entry = await job.context.recorder.give_up(job.known, ''); return None",
+            "return _unresolved(job, answered, lookup.error)",
+            "job.entry = await context.recorder.record_not_started(job.known, ''); return None",
         ),
     ],
     "a lookup without lanes asks nobody whether the start was on one": [
-        ("batch/reconcile.py", "on_a_lane = context.subject_pool.has(entry.subject_id)", "on_a_lane = True"),
-        ("batch/reconcile.py", "list_call(entry.subject_id if on_a_lane else None)", "list_call()"),
+        ("batch/reconcile.py", "tagged = entry.subject_id in context.subject_pool", "tagged = True"),
+        ("batch/reconcile.py", "list_call(entry.subject_id if tagged else None)", "list_call()"),
     ],
     "no credits stop nothing": [
         ("policy/credit_guard.py", "if self._next_attempt - self._empty_since > self.patience:", "if False:"),
@@ -116,7 +110,7 @@ PLANTED: dict[str, list[Edit]] = {
         (
             "batch/submit.py",
             "latest=latest, reason=reason)",
-            "latest=latest, reason=reason, credits=job.known.credits - 1); job.context.recorder.guard.release_credit()",
+            "latest=latest, reason=reason, credits=job.known.credits - 1); job.context.guard.release_credit()",
         ),
     ],
     "earlier runs do not count": [
@@ -130,10 +124,10 @@ PLANTED: dict[str, list[Edit]] = {
         ),
     ],
     "a lane with an open doubt is used again": [
-        ("batch/tagging.py", "sorted(self._all - self._retired - doubtful)", "sorted(self._all - self._retired)"),
+        ("batch/tagging.py", "sorted(self._all - self._retired - uncertain)", "sorted(self._all - self._retired)"),
     ],
     "the lane of a refused upload is used again": [
-        ("batch/submit.py", "await context.subject_pool.retire(", "context.subject_pool.give("),
+        ("batch/submit.py", "await context.subject_pool.retire(", "context.subject_pool.release("),
     ],
     "a clock that is off hides what is on a lane": [
         ("policy/reconciliation.py", "possible = _linked if own_subject else _possible", "possible = _possible"),
@@ -142,7 +136,7 @@ PLANTED: dict[str, list[Edit]] = {
         ("policy/identity.py", "[_VERSION, content, fields, account, origin]", "[_VERSION, content, account, origin]"),
     ],
     "clips of one identity go at once, without compare-and-set": [
-        ("batch/pipeline.py", "async with turn.lock:", "if turn.lock:"),
+        ("batch/pipeline.py", "async with key_lock.lock:", "if key_lock.lock:"),
         NO_COMPARE,
         ("journal/transitions.py", "if entry.state not in TRANSITIONS[before]:", "if False:"),
     ],
@@ -157,13 +151,13 @@ PLANTED: dict[str, list[Edit]] = {
     ],
     "finished clips are bought anew beside unfinished ones": [
         ("batch/reopen.py", "return {} if self.unfinished else self.finished", "return self.finished"),
-        ("batch/reopen.py", "or earlier.get(entry.key, entry.version) != entry.version", ""),
+        ("batch/reopen.py", "or pending.get(entry.key, entry.version) != entry.version", ""),
     ],
     "each repetition of a command buys anew": [
-        ("batch/reopen.py", "or earlier.get(entry.key, entry.version) != entry.version", ""),
+        ("batch/reopen.py", "or pending.get(entry.key, entry.version) != entry.version", ""),
     ],
     "a pass counts as done before its clips were shown": [
-        ("batch/engine.py", "opened = set(await passes(pipeline.context.recorder.journal))", "opened = set[str]()"),
+        ("batch/engine.py", "opened = set(await pending_reopens(journal))", "opened = set[str]()"),
         (
             "batch/reopen.py",
             "await journal.put_all([",
@@ -183,15 +177,15 @@ PLANTED: dict[str, list[Edit]] = {
 LOOKUPS = ("batch/test_unresolved.py", "batch/test_batch.py")
 UNSEEN: dict[str, tuple[list[Edit], tuple[str, ...]]] = {
     "the window of a dead process ends now": (
-        [("batch/reconcile.py", "latest=min(context.recorder.clock(), deadline)", "latest=context.recorder.clock()")],
+        [("batch/reconcile.py", "latest=min(context.now(), deadline)", "latest=context.now()")],
         LOOKUPS,
     ),
     "ids that this session started are candidates": (
         [
             (
                 "batch/reconcile.py",
-                "await context.recorder.journal.analysis_ids() | context.core.started_ids",
-                "await context.recorder.journal.analysis_ids()",
+                "await context.journal.analysis_ids() | context.core.started_ids",
+                "await context.journal.analysis_ids()",
             )
         ],
         LOOKUPS,
@@ -200,7 +194,7 @@ UNSEEN: dict[str, tuple[list[Edit], tuple[str, ...]]] = {
         [
             (
                 "batch/submit.py",
-                "await remember_release(context.recorder.journal, job.known, context.recorder.clock())",
+                "await remember_release(context.journal, job.known, context.now())",
                 "pass",
             )
         ],
@@ -440,7 +434,7 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
     "stopping a batch starts the clips that wait": (
         "batch/test_credit_guard.py",
         "already_read",
-        ("batch/engine.py", "pipeline.context.recorder.guard.stop(StopReason(reason))", "pass"),
+        ("batch/context.py", "self.guard.stop(StopReason(reason))", "pass"),
     ),
     "a journal that failed once is bought into": (
         "batch/test_credit_guard.py",
@@ -461,8 +455,8 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
         "plan_does_not_take",
         (
             "batch/recorder.py",
-            "            raise\n\n    async def intend",
-            "            return None\n\n    async def intend",
+            "            raise\n\n    async def record_intent",
+            "            return None\n\n    async def record_intent",
         ),
     ),
     "a clip that is tried again costs two credits": (
@@ -473,19 +467,19 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
     "a key that a lookup finds refused stops nothing": (
         "batch/test_credit_guard.py",
         "lookup_finds_refused",
-        ("batch/reconcile.py", "context.recorder.guard.refused(error, current_time())", "pass"),
+        ("batch/reconcile.py", "context.server_refused(error)", "pass"),
     ),
     "a key that a poll finds refused stops nothing": (
         "batch/test_credit_guard.py",
         "poll_finds_refused",
-        ("batch/watch.py", "context.recorder.guard.refused(error, current_time())", "pass"),
+        ("batch/watch.py", "context.server_refused(error)", "pass"),
     ),
     "an interrupted run keeps credits that it did not spend": (
         "batch/test_credit_guard.py",
         "before_an_intent",
         (
             "batch/submit.py",
-            "    except BaseException:\n        context.recorder.guard.release_credit()\n",
+            "    except BaseException:\n        context.guard.release_credit()\n",
             "    except BaseException:\n",
         ),
     ),
@@ -614,12 +608,16 @@ JOURNAL_FAULTS: dict[str, tuple[Edit, str, str]] = {
         "really_damaged",
     ),
     "a repair leaves intents as they were": (
-        ("batch/recovery.py", "            if becomes_doubt(entry):", "            if entry.state is State.OPEN:"),
+        ("batch/recovery.py", "            if becomes_uncertain(entry):", "            if entry.state is State.OPEN:"),
         REPAIR,
         "can_be_repaired",
     ),
     "a repair lets free clips be bought": (
-        ("batch/recovery.py", "            if becomes_doubt(entry):", "            if entry.state is State.INTENDED:"),
+        (
+            "batch/recovery.py",
+            "            if becomes_uncertain(entry):",
+            "            if entry.state is State.INTENDED:",
+        ),
         REPAIR,
         "can_be_repaired",
     ),
@@ -629,7 +627,7 @@ JOURNAL_FAULTS: dict[str, tuple[Edit, str, str]] = {
         "anything_that_was_lost",
     ),
     "lanes live on after a repair": (
-        ("batch/recovery.py", "store.set_note(lane, RETIRED)", 'store.set_note(lane, "")'),
+        ("batch/recovery.py", "store.set_note(note, RETIRED)", 'store.set_note(note, "")'),
         REPAIR,
         "anything_that_was_lost",
     ),

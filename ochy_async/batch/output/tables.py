@@ -210,7 +210,8 @@ async def open_tables(folder: Path | None) -> AsyncGenerator[Tables]:
     """The tables of one run, written however the block ends. Raises `OutputError` if they cannot be opened."""
     tables = Tables(folder)
     try:
-        await to_thread.run_sync(tables.open)
+        if folder is not None:
+            await to_thread.run_sync(tables.open)
         yield tables
     finally:
         with CancelScope(shield=True):

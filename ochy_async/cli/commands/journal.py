@@ -15,7 +15,7 @@ import anyio
 import click
 from attrs import frozen
 
-from ...batch.resolve import DOUBTS, RELEASABLE, adopt, release
+from ...batch.resolve import RELEASABLE, UNRESOLVED, adopt, release
 from ...journal.contract import Entry, HistoryEntry, Journal
 from ...journal.sqlite.journal import SqliteJournal
 from ...policy.clip_states import State
@@ -90,7 +90,7 @@ def adopt_command(words: tuple[str, ...], base_url: str | None, key_file: str | 
     clip, analysis_id = rest
 
     async def settle(journal: Journal) -> Entry:
-        return await adopt(journal, (await _find_one(journal, clip, DOUBTS)).key, analysis_id)
+        return await adopt(journal, (await _find_one(journal, clip, UNRESOLVED)).key, analysis_id)
 
     entry = _with_journal(path, settle)
     print_message(f"{printable(entry.clip)}: adopted as {analysis_id}. Run the batch again to collect it.")
@@ -216,7 +216,7 @@ async def _find_all(journal: Journal, clips: Sequence[str], *, history: bool) ->
 async def _find_releasable(journal: Journal, clips: Sequence[str]) -> list[Entry]:
     if clips:
         return [await _find_one(journal, clip, RELEASABLE) for clip in dict.fromkeys(clips)]
-    return [each async for each in journal.entries(*DOUBTS)]
+    return [each async for each in journal.entries(*UNRESOLVED)]
 
 
 async def _release(journal: Journal, entries: Iterable[Entry]) -> list[Entry]:

@@ -13,7 +13,7 @@ from typing import Final
 
 import click
 
-from ...batch.recovery import becomes_doubt, doubting
+from ...batch.recovery import becomes_uncertain, recovery_change
 from ...errors import JournalDamaged
 from ...journal.sqlite.repair import Inspection, inspect, repair
 from ...protocol.text_summary import NOTHING
@@ -49,7 +49,7 @@ def command(path: Path, yes: bool) -> None:
     for line in _unproven_lines(path, inspection):
         print_message(line)
     confirm("Repair it?", yes=yes)
-    copy = repair(path, doubting(datetime.now(UTC)))
+    copy = repair(path, recovery_change(datetime.now(UTC)))
     print_message(f"Repaired. The damaged journal is saved as {str(copy)!r}.")
     print_message(f"To see uncertain starts: {command_line('ochy', 'journal', 'show', operands=[str(path)])}")
 
@@ -78,7 +78,7 @@ def _table(path: Path, inspection: Inspection) -> TextTable:
 
 
 def _unproven_lines(path: Path, inspection: Inspection) -> Iterator[str]:
-    uncertain = sum(map(becomes_doubt, inspection.entries))
+    uncertain = sum(map(becomes_uncertain, inspection.entries))
     contents = "no change" if inspection.latest is None else f"every change up to {utc_time(inspection.latest)}"
     yield f"All contents are proven: {contents}. The journal was not closed, and {path.name}-wal is lost."
     yield "Later changes may be missing. If you have a copy of that file, put it beside the journal instead."

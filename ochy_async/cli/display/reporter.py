@@ -16,8 +16,8 @@ import click
 from attrs import define, field
 from rich.console import Console
 
-from ...batch.report import Report, credits_note
-from ...batch.uncertain_text import lookup_told
+from ...batch.report import Report, short_credits_text
+from ...batch.uncertain_text import lookup_text
 from ...events import (
     AnalysisProgress,
     AnalysisStarted,
@@ -144,7 +144,7 @@ class Reporter:
 
     def _update_totals(self) -> None:
         if self._display is not None:
-            spending = credits_note(self.report(), made_up=self.simulated) if self.report is not None else ""
+            spending = short_credits_text(self.report(), made_up=self.simulated) if self.report is not None else ""
             self._display.set_totals(self._done, spending)
 
 
@@ -179,6 +179,6 @@ def _outcome_line(outcome: CommandOutcome, *, with_score: bool) -> str:
     word = click.style(outcome.word, fg=COLORS.get(outcome.word)) if _wants_colors() else outcome.word
     total = f", score {format_score(outcome.results.total_score)}" if with_score and outcome.results is not None else ""
     start = outcome.uncertain  # its cause was printed when it happened, and all of it is printed in the summary
-    reason = outcome.reason if start is None else lookup_told(start.candidates, start.reached, start.error)
+    reason = outcome.reason if start is None else lookup_text(start.candidates, start.reached, start.error)
     reason = reason or str(outcome.error or "")
     return f"{printable(outcome.label)}: {word}{total}{': ' if reason else ''}{clean_lines(reason)}"

@@ -15,7 +15,7 @@ from attrs import define, field
 
 from ...batch.outcomes import Uncertain, Unfinished
 from ...batch.reopen import Reopened
-from ...batch.report import Report, credits_told
+from ...batch.report import Report, credits_text
 from ...journal.contract import Entry
 from ...protocol.text_summary import printable
 from ..outcomes import OUTCOMES, CommandOutcome
@@ -116,7 +116,7 @@ class BatchSummary:
 
     def _print_counts(self, report: Report) -> None:
         print_info(f"{count_of(self.total, 'clip')}: {counts_text(self.counts, self.remaining) or 'none'}.")
-        print_info(credits_told(report, made_up=self.reporter.simulated))
+        print_info(credits_text(report, made_up=self.reporter.simulated))
         if report.stopped:
             print_message(report.stopped)
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from attrs import frozen
 
-from ...batch.uncertain_text import candidate_told, lookup_told, sent_told
+from ...batch.uncertain_text import candidate_text, lookup_text, sent_text
 from ...protocol.text_summary import printable
 from ..outcomes import CommandOutcome
 from ..quoting import command_line
@@ -82,9 +82,9 @@ def uncertain_lines(outcome: CommandOutcome, commands: ResolveCommands) -> Itera
     yield f"{printable(outcome.label)}: uncertain. It may have been charged, and is not bought again."
     if start is not None:
         yield f"  {start.cause}"
-        yield f"  {sent_told(start.start, start.size)}"
-        yield f"  {'It may have become:' if start.candidates else lookup_told((), start.reached, start.error)}"
-        yield from (f"    {candidate_told(each)}" for each in start.candidates)
+        yield f"  {sent_text(start.start, start.size)}"
+        yield f"  {'It may have become:' if start.candidates else lookup_text((), start.reached, start.error)}"
+        yield from (f"    {candidate_text(each)}" for each in start.candidates)
     for effect, command in commands.for_outcome(outcome):
         yield f"  - {effect}:"
         yield f"      {command}"
