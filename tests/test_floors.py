@@ -41,7 +41,6 @@ DOUBLED = frozenset(
 )
 """Class names, without leading underscores, that more than one module still defines. The aim is none."""
 TIED = {
-    frozenset({"batch", "batch.output"}),
     frozenset({"cli", "cli.display"}),
     frozenset({"emulator", "emulator.biomechanics"}),
 }

@@ -28,10 +28,10 @@ from ..waiting import PollScheduler
 from .context import BatchContext
 from .dry_run import Planned, dry_run, plan
 from .outcomes import Analyzed, Outcome
-from .output.records import record_of
 from .ownership import account_of, origins_of
 from .pipeline import Pipeline
 from .recorder import Recorder
+from .records import OutcomeRecord
 from .reopen import Reopened, pending_reopens, reopen, settle_reopens
 from .report import Plan, Report
 from .settings import Settings
@@ -121,7 +121,7 @@ class Batch(Generic[R, C]):
                     async for outcome in receive:
                         self._count(outcome)
                         shown.update({outcome.key or ""} & opened)
-                        await tables.add(partial(record_of, outcome))
+                        await tables.add(OutcomeRecord.of(outcome).to_json)
                         yield cast("Outcome[R, C]", outcome)
             finally:
                 feeder.scope.cancel()

@@ -39,7 +39,7 @@ class BatchItem:
     """Where the input names the clip, for error texts, such as `runners.csv, line 3`."""
 
     @property
-    def told(self) -> str:
+    def display_name(self) -> str:
         """The name of the clip in error texts."""
         return self.where or label_of(self.clip) or "a clip"
 

@@ -125,12 +125,12 @@ class SubjectResolver:
         name."""
         call = create_subject_call(email=None, name=name, height=None, weight=None)
         subject_id = (await self.core.perform(call)).subject_id
-        self.core.emit(SubjectCreated(item.told, subject_id))
-        logger.info("created the subject %s for %s", printable(subject_id), printable(item.told))
+        self.core.emit(SubjectCreated(item.display_name, subject_id))
+        logger.info("created the subject %s for %s", printable(subject_id), printable(item.display_name))
         return subject_id
 
     def _problem(self, item: BatchItem, why: str) -> None:
-        self._problems.append(Problem(f"{item.told}, subject", why))
+        self._problems.append(Problem(f"{item.display_name}, subject", why))
 
 
 def _subject(item: BatchItem) -> str | None:

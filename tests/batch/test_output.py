@@ -21,7 +21,7 @@ from ochy_async import BackView, OchySession, Retry, SideView
 from ochy_async.batch.engine import Batch
 from ochy_async.batch.outcomes import Analyzed, Outcome
 from ochy_async.batch.output.folder import ARTIFACT_FILES, OutputFolder, file_stem, safe_id, write_output
-from ochy_async.batch.output.records import record
+from ochy_async.batch.records import OutcomeRecord
 from ochy_async.emulator import (
     Emulator,
     Fault,
@@ -527,7 +527,7 @@ async def test_a_paid_analysis_is_kept_from_python(emulator: Emulator, out: Path
         started = await ochy.start(clips(1)[0], SideView())
         async with folder:
             collected = await folder.keep(started, await ochy.wait(started))
-            await folder.add(record(outcome="analyzed", analysis_id=started.analysis_id))
+            await folder.add(OutcomeRecord(word="analyzed", analysis_id=started.analysis_id).to_json())
     names = [f"{started.analysis_id}.{name}" for name in ("results.json", "calculated.json", "thumbnail.jpg")]
     assert [path.name for path in collected.files] == names
     assert not collected.missing

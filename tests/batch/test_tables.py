@@ -19,8 +19,8 @@ from ochy_async.batch.outcomes import Analyzed, Outcome, Unfinished
 from ochy_async.batch.output import tables as tables_module
 from ochy_async.batch.output.columns import COLUMNS, CsvColumns
 from ochy_async.batch.output.measures import MAX_FURTHER, MEASURE_NAMES, measures_of
-from ochy_async.batch.output.records import SCHEMA, json_line, record, record_of
-from ochy_async.batch.output.tables import Tables, open_tables
+from ochy_async.batch.output.tables import SCHEMA, Tables, json_line, open_tables
+from ochy_async.batch.records import OutcomeRecord
 from ochy_async.batch.sources import BatchItem
 from ochy_async.emulator import Service, sample_clip
 from ochy_async.emulator.assessments import side_view_results
@@ -56,12 +56,15 @@ def records(out: Path) -> Records:
     return [json.loads(line) for line in (out / "results.jsonl").read_text(encoding="ascii").splitlines()]
 
 
+def record(**facts: Any) -> dict[str, Any]:
+    """A record of an analyzed clip, unless `word` says otherwise."""
+    return OutcomeRecord(**{"word": "analyzed", **facts}).to_json()
+
+
 def ended(index: int, clip: str = "", **facts: Any) -> dict[str, Any]:
     """A record of a clip."""
     clip = clip or f"{index}.mp4"
-    return record(
-        outcome="analyzed", index=index, clip=clip, key=f"key of {clip}", analysis_id=f"id of {clip}", **facts
-    )
+    return record(index=index, clip=clip, key=f"key of {clip}", analysis_id=f"id of {clip}", **facts)
 
 
 def made(out: Path, told: Records, *, whole: bool) -> None:
@@ -231,7 +234,7 @@ def test_names_survive_and_run_nothing(name: str, cell: str, out: Path) -> None:
     outcome = Unfinished(
         clip=name, index=-1, label=name, request=SideView(), reason="=cmd", extra={name: name, "x": "y"}
     )
-    made(out, [record_of(outcome)], whole=True)
+    made(out, [OutcomeRecord.of(outcome).to_json()], whole=True)
     (row,) = rows(out)
     assert row["file"] == cell
     assert row[cell] == cell
@@ -397,8 +400,8 @@ def test_what_is_known_by_its_id_only_is_completed(out: Path) -> None:
     facts: dict[str, Any] = {"request": SideView(height=1.6), "extra": {"group": "A"}, "view": "side_view"}
     unfinished = {**ended(1, **facts), "outcome": "unfinished", "reason": "It took too long."}
     made(out, [ended(0, **facts), unfinished], whole=True)
-    waited = record(outcome="analyzed", analysis_id="id of 1.mp4", results=None, files=["x"])
-    made(out, [record(outcome="analyzed", analysis_id="unknown"), waited], whole=False)
+    waited = record(analysis_id="id of 1.mp4", results=None, files=("x",))
+    made(out, [record(analysis_id="unknown"), waited], whole=False)
     first, second, third = records(out)
     assert (first["clip"], third["clip"], third["analysis_id"]) == ("0.mp4", None, "unknown")
     assert (second["index"], second["clip"], second["outcome"], second["height_m"]) == (1, "1.mp4", "analyzed", 1.6)
@@ -427,7 +430,7 @@ def test_what_is_written_down_is_what_is_written(out: Path) -> None:
     batched([BatchItem(sample_clip(1), extra={"a": "b"}), (sample_clip(2), BackView()), b"no video"], out=out)
     check = jsonschema.Draft202012Validator(FORM)
     check.check_schema(FORM)
-    bare = record(outcome="failed", analysis_id="x", error=AnalysisFailed("It failed.", status=400))
+    bare = record(word="failed", analysis_id="x", error=AnalysisFailed("It failed.", status=400))
     for told in (*records(out), json.loads(json_line(bare))):
         check.validate(told)
     with pytest.raises(jsonschema.ValidationError):
@@ -436,7 +439,7 @@ def test_what_is_written_down_is_what_is_written(out: Path) -> None:
 
 def test_every_field_and_measure_is_written_down() -> None:
     """In the schema, and in the page for people, under the same version."""
-    assert list(FORM["properties"]) == list(record(outcome="analyzed")) == FORM["required"]
+    assert list(FORM["properties"]) == list(record()) == FORM["required"]
     assert FORM["properties"]["schema"] == {"const": SCHEMA, "description": FORM["properties"]["schema"]["description"]}
     assert list(FORM["properties"]["measures"]["properties"]) == list(MEASURE_NAMES)
     if DOCS.exists():  # an installed package has no docs
@@ -451,7 +454,8 @@ def test_every_field_is_there_whatever_the_end() -> None:
     (analyzed,) = batched([sample_clip(1)], keep=("calculated",))
     assert isinstance(analyzed, Analyzed)
     told = [
-        json.loads(json_line(record_of(each))) for each in (outcome, analyzed, evolve(analyzed, reason="https://x"))
+        json.loads(json_line(OutcomeRecord.of(each).to_json()))
+        for each in (outcome, analyzed, evolve(analyzed, reason="https://x"))
     ]
     assert len({tuple(each) for each in told}) == 1
     assert next(iter(told[0].items())) == ("schema", SCHEMA)

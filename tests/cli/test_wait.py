@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ochy_async.batch.output.records import record
+from ochy_async.batch.records import OutcomeRecord
 from ochy_async.emulator import FaultEffect, Respond
 from ochy_async.emulator.handlers import STORAGE
 from tests.conftest import world
@@ -57,7 +57,7 @@ def test_files_and_tables_are_kept_as_a_batch_keeps_them(harness: CliHarness, tm
     assert all(float(row["cadence_steps_per_min"]) > 100 for row in rows(out))
     kept = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
     assert sorted(kept, key=str) == sorted(json_lines(result), key=str)
-    assert all(list(each) == list(record(outcome="analyzed")) for each in kept)
+    assert all(list(each) == list(OutcomeRecord(word="analyzed").to_json()) for each in kept)
     assert "://" not in (out / "results.jsonl").read_text()
     before = harness.service.count(STORED)
     assert harness.ochy("wait", *FAST_POLLING, *ids, "--out", str(out), *KEEP).exit_code == 0

@@ -15,14 +15,15 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from .measures import MEASURE_NAMES
-from .records import ASKED
 
-__all__ = ["BOM", "COLUMNS", "CsvColumns"]
+__all__ = ["BOM", "COLUMNS", "REQUEST_COLUMNS", "CsvColumns"]
 
 BOM: Final = "\ufeff"
 """Begins a CSV file: Excel then reads it as UTF-8."""
 
-_FIRST: Final = ("index", "file", "view", "outcome", "analysis_id", *ASKED)
+REQUEST_COLUMNS: Final = ("subject", "subject_id", "height_m", "weight_kg", "requested_pace_per_km", "treadmill")
+"""The columns about the request."""
+_FIRST: Final = ("index", "file", "view", "outcome", "analysis_id", *REQUEST_COLUMNS)
 _LAST: Final = ("reason",)
 COLUMNS: Final = (*_FIRST, *MEASURE_NAMES, *_LAST)
 """The columns of every table, in order. Other numbers come before `reason`, the input's own columns last."""

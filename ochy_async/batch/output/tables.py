@@ -26,12 +26,13 @@ from ...durable_files import draft_path, publish, write_all
 from ...errors import OutputError
 from .columns import CsvColumns
 from .folder import output_errors
-from .records import SCHEMA, json_line
 
-__all__ = ["Tables", "open_tables"]
+__all__ = ["SCHEMA", "Tables", "json_line", "open_tables"]
 
 logger = logging.getLogger("ochy_async")
 
+SCHEMA: Final = 1
+"""The version of a record. It increases when a field is removed or changes its meaning, not when one is added."""
 JSONL: Final = "results.jsonl"
 CSV: Final = "results.csv"
 MIN_INTERVAL: Final = 5.0
@@ -203,6 +204,11 @@ class Tables:
                 yield position._replace(earlier=False, line=_completed(record, _record_at(self._records, partial)))
             elif not index.replaces(record):
                 yield position._replace(earlier=True)
+
+
+def json_line(record: Record) -> str:
+    """Returns a record as one line of JSON in plain ASCII, without a line break."""
+    return json.dumps(record)
 
 
 @asynccontextmanager

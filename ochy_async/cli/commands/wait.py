@@ -131,7 +131,7 @@ class _Collector:
     ) -> None:
         for started in analyses:
             outcome = await self._collect(ochy, folder, started)
-            await folder.add(outcome.record())
+            await folder.add(outcome.to_json())
             self._add(outcome)
 
     async def _collect(
