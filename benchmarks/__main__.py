@@ -1,6 +1,6 @@
-"""Side by side with what one would otherwise write: `python -m benchmarks`.
+"""Compares the library with its alternatives: `python -m benchmarks`.
 
-Prints one Markdown table and writes it, and the same as JSON, to a folder. How to read the figures: README.md here.
+Prints a Markdown table, and writes it as Markdown and JSON to a folder. README.md explains the figures.
 """
 
 from __future__ import annotations
@@ -11,34 +11,38 @@ import time
 from importlib import import_module
 from pathlib import Path
 
+from .comparison import MIN_ROUNDS, Table
 from .machine import machine
-from .race import LEAST_ROUNDS, Table
 from .report import as_json, as_markdown
 
-SUITE = ("uploads", "polls", "waiting", "batches", "reading", "memory", "life", "starting")
-"""Each a module with `benchmarks(rounds)`, which gives its tables."""
+SUITE = ("uploads", "polls", "waiting", "batches", "reading", "memory", "end_to_end", "startup")
+"""Modules with a function `benchmarks(rounds)` that yields tables."""
 
 
 def main() -> None:
-    """Runs what is named, or all of it."""
-    asked = argparse.ArgumentParser(prog="python -m benchmarks", description="ochy_async beside its alternatives")
-    asked.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SUITE)}; all when left out")
-    asked.add_argument("--rounds", type=int, default=LEAST_ROUNDS, help="turns for each contender, 5 at least")
-    asked.add_argument("--out", type=Path, default=Path("benchmarks/out"), help="where the two files go")
-    given = asked.parse_args()
+    """Runs the named benchmarks, or all of them."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Compares ochy_async with its alternatives."
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"benchmarks to run: {', '.join(SUITE)} (default: all)"
+    )
+    parser.add_argument("--rounds", type=int, default=MIN_ROUNDS, help="rounds per contender, at least 5")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/out"), help="folder for the two files")
+    given = parser.parse_args()
     unknown = set(given.names) - set(SUITE)
     if unknown:
-        asked.error(f"{', '.join(sorted(unknown))}: not one of {', '.join(SUITE)}")
+        parser.error(f"{', '.join(sorted(unknown))}: not one of {', '.join(SUITE)}")
     facts, tables = machine(), list[Table]()
     for name in given.names or SUITE:
         began = time.perf_counter()
         tables.extend(import_module(f".{name}", __package__).benchmarks(given.rounds))
         print(f"{name}: {time.perf_counter() - began:.0f} s", file=sys.stderr)
-    told = as_markdown(tables, facts)
+    output = as_markdown(tables, facts)
     given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "benchmarks.md").write_text(told, encoding="utf-8")
+    (given.out / "benchmarks.md").write_text(output, encoding="utf-8")
     (given.out / "benchmarks.json").write_bytes(as_json(tables, facts))
-    print(told)
+    print(output)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""Many clips to the end of the last: how long a batch takes, beside the loops that one would write, and the bound.
+"""How long a batch takes until its last clip is analyzed, compared with hand-written loops and with a lower bound.
 
-Simulated: the library as it is, on virtual time, over the emulator behind a line (`wire`). Invariant: all
-contenders have the same clips, the same server and the same line; all clips are analyzed, each charged once.
+Simulated in virtual time: the real library, and the emulator behind a simulated link.
+
+Invariant: all contenders have the same clips, the same server and the same link. All clips are analyzed, and each is
+charged once.
 """
 
 from __future__ import annotations
@@ -26,25 +28,25 @@ from ochy_async.emulator.seeded_random import uniform
 from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.protocol.routes import RESULTS
 
-from .race import LEAST_ROUNDS, OURS, Figure, Table
-from .wire import MBIT, ROUND_TRIP, Line, SlowTransport
+from .comparison import MIN_ROUNDS, OURS, Figure, Table
+from .simulated_link import MBIT, ROUND_TRIP, SharedLink, SlowTransport
 
-__all__ = ["Scene", "benchmarks", "bound"]
+__all__ = ["Scenario", "benchmarks", "bound"]
 
 CLIPS: Final = 200
 BYTES: Final = (5_000_000, 30_000_000)
 RATE: Final = 500 * MBIT
 ONE_CONNECTION: Final = 200 * MBIT
-AIMS: Final[Mapping[int, float]] = {4: 1.05, 16: 1.10, 64: 1.5}
-"""Slots of the server → how many times the bound we may take."""
+GOALS: Final[Mapping[int, float]] = {4: 1.05, 16: 1.10, 64: 1.5}
+"""Slots of the server → the goal, as a multiple of the bound."""
 SAMPLE_INTERVAL: Final = 3.0
-"""Seconds between two looks of the vendor's sample."""
+"""Seconds between two polls of the vendor's sample."""
 BOUND: Final = "the lower bound"
 
 
 @frozen
-class Scene:
-    """One world: which clips, which server, which line."""
+class Scenario:
+    """The clips, the server and the link of one simulation."""
 
     seed: int
     slots: int
@@ -55,8 +57,8 @@ class Scene:
     @property
     def sizes(self) -> dict[str, int]:
         """The name of each clip → its bytes."""
-        chance = random.Random(self.seed)
-        return {f"{number}.mp4": chance.randint(*BYTES) for number in range(self.count)}
+        rng = random.Random(self.seed)
+        return {f"{number}.mp4": rng.randint(*BYTES) for number in range(self.count)}
 
     @property
     def world(self) -> EmulatorSettings:
@@ -65,17 +67,17 @@ class Scene:
 
     @property
     def contents(self) -> list[bytes]:
-        """What is really sent of each clip."""
+        """What each clip really sends."""
         return [sample_clip(number, size=300) for number in range(self.count)]
 
     @property
     def clips(self) -> list[Clip]:
-        """The clips in the order in which they lie there."""
+        """The clips in the order in which they are submitted."""
         return [_clip(name, content) for name, content in zip(self.sizes, self.contents, strict=True)]
 
     @property
     def durations(self) -> list[float]:
-        """Seconds that each analysis takes, as the server will draw them."""
+        """Seconds that the server will take for each analysis."""
         (shortest, longest), seed = self.world.analysis_seconds, self.seed
         drawn = [uniform(seed, "duration", sha256(content).hexdigest()) for content in self.contents]
         return [shortest + (longest - shortest) * each for each in drawn]
@@ -88,19 +90,20 @@ def _clip(name: str, content: bytes) -> Clip:
     return Clip.stream(chunks, name=name, size=len(content))
 
 
-def bound(scene: Scene) -> float:
-    """Seconds that nobody can beat, even who knew everything: the largest of three sums.
+def bound(scenario: Scenario) -> float:
+    """Seconds that no client can beat, even with perfect knowledge: the largest of three sums.
 
-    - the line: all bytes through it, then the shortest analysis;
-    - the server: the smallest clip to arrive, then all analyses spread evenly over its slots;
-    - one clip: the smallest to arrive, then the longest analysis.
-    To each what every start has: a round trip, and the second that this server queues at least.
+    - the link: all bytes through it, then the shortest analysis;
+    - the server: the smallest clip arrives, then all analyses are spread evenly over its slots;
+    - one clip: the smallest clip arrives, then the longest analysis.
+
+    Each sum includes a round trip, and the second for which this server queues every analysis.
     """
-    sizes, durations = scene.sizes.values(), scene.durations
-    arrival = min(sizes) / min(scene.one_connection, scene.rate)
-    line = sum(sizes) / scene.rate + min(durations)
-    server = arrival + sum(durations) / scene.slots
-    return max(line, server, arrival + max(durations)) + ROUND_TRIP + scene.world.queue_seconds
+    sizes, durations = scenario.sizes.values(), scenario.durations
+    arrival = min(sizes) / min(scenario.one_connection, scenario.rate)
+    link = sum(sizes) / scenario.rate + min(durations)
+    server = arrival + sum(durations) / scenario.slots
+    return max(link, server, arrival + max(durations)) + ROUND_TRIP + scenario.world.queue_seconds
 
 
 # --- contenders -----------------------------------------------------------------------------------
@@ -120,9 +123,9 @@ async def _one_by_one(ochy: OchySession, clips: list[Clip]) -> None:
         await _sample(ochy, clip)
 
 
-async def _at_once(most: int, ochy: OchySession, clips: list[Clip]) -> None:
-    """All at once, behind one semaphore that is held until the results are there."""
-    slots = anyio.Semaphore(most)
+async def _concurrently(limit: int, ochy: OchySession, clips: list[Clip]) -> None:
+    """All clips behind one semaphore, which each holds until its results are there."""
+    slots = anyio.Semaphore(limit)
 
     async def held(clip: Clip) -> None:
         async with slots:
@@ -134,7 +137,7 @@ async def _at_once(most: int, ochy: OchySession, clips: list[Clip]) -> None:
 
 
 async def _sample(ochy: OchySession, clip: Clip) -> None:
-    """What the vendor shows: start, then look every three seconds."""
+    """The vendor's sample: start, then poll every three seconds."""
     started = await ochy.start(clip, SideView())
     state = await ochy.status(started)
     while not state.finished:
@@ -144,37 +147,37 @@ async def _sample(ochy: OchySession, clip: Clip) -> None:
 
 CONTENDERS: Final[Mapping[str, Run]] = {
     "the vendor's sample, one by one": _one_by_one,
-    "one semaphore of 8": partial(_at_once, 8),
-    "one semaphore of 16": partial(_at_once, 16),
+    "one semaphore of 8": partial(_concurrently, 8),
+    "one semaphore of 16": partial(_concurrently, 16),
     OURS: _library,
 }
 
 
 @frozen
-class Made:
-    """What one contender came to."""
+class RunResult:
+    """The result of one contender."""
 
     seconds: float
-    looks: int
+    polls: int
 
 
-def made(scene: Scene, run: Run) -> Made:
-    """Has a contender do the work, and makes sure that it did."""
-    return in_virtual_time(_made(scene, run))
+def simulate(scenario: Scenario, run: Run) -> RunResult:
+    """Runs a contender, and checks that it did the work."""
+    return in_virtual_time(_simulate(scenario, run))
 
 
-async def _made(scene: Scene, run: Run) -> Made:
-    service = Service(scene.world)
-    transport = SlowTransport(service, Line(scene.rate, scene.one_connection), scene.sizes)
-    chance = random.Random(scene.seed).random
-    async with OchySession(transport=transport, chance=chance, clock=_clock, preflight="off") as ochy:
+async def _simulate(scenario: Scenario, run: Run) -> RunResult:
+    service = Service(scenario.world)
+    transport = SlowTransport(service, SharedLink(scenario.rate, scenario.one_connection), scenario.sizes)
+    rng = random.Random(scenario.seed).random
+    async with OchySession(transport=transport, chance=rng, clock=_clock, preflight="off") as ochy:
         began = current_time()
-        await run(ochy, scene.clips)
+        await run(ochy, scenario.clips)
         seconds = current_time() - began
     contents = {charge.sha256 for charge in service.ledger}
-    if not len(service.ledger) == len(contents) == scene.count:
-        raise AssertionError(f"{len(service.ledger)} charges for {len(contents)} of {scene.count} clips")
-    return Made(seconds, service.count(str(RESULTS)))
+    if not len(service.ledger) == len(contents) == scenario.count:
+        raise AssertionError(f"{len(service.ledger)} charges for {len(contents)} of {scenario.count} clips")
+    return RunResult(seconds, service.count(str(RESULTS)))
 
 
 def _clock() -> datetime:
@@ -184,19 +187,23 @@ def _clock() -> datetime:
 # --- tables ---------------------------------------------------------------------------------------
 
 
-def makespan(slots: int, most: float, rounds: int) -> Table:
-    """Seconds from the first clip to the last result, in as many worlds as there are rounds."""
-    scenes = [Scene(seed, slots) for seed in range(max(rounds, LEAST_ROUNDS))]
-    runs = {who: [made(scene, run) for scene in scenes] for who, run in CONTENDERS.items()}
-    figures = {who: Figure.of([each.seconds for each in found]) for who, found in runs.items()}
-    figures[BOUND] = Figure.of([bound(scene) for scene in scenes])
-    looks = "; ".join(f"{who} {statistics.median(each.looks for each in found):.0f}" for who, found in runs.items())
-    line = f"{RATE / MBIT:.0f} Mbit/s shared in equal parts, {ONE_CONNECTION / MBIT:.0f} at most for one connection"
-    model = f"simulated: {line}, {ROUND_TRIP * 1000:.0f} ms a round trip, analyses of 10 to 30 s, a queue at the server"
-    table = Table(f"batch of {CLIPS}, {slots} slots", "s", figures, BOUND, notes=(model, f"looks in all: {looks}"))
-    return evolve(table, aims=(table.aim(most),))
+def makespan(slots: int, limit: float, rounds: int) -> Table:
+    """Seconds from the first clip to the last result, in one scenario per round."""
+    scenarios = [Scenario(seed, slots) for seed in range(max(rounds, MIN_ROUNDS))]
+    runs = {contender: [simulate(scenario, run) for scenario in scenarios] for contender, run in CONTENDERS.items()}
+    figures = {contender: Figure.of([each.seconds for each in found]) for contender, found in runs.items()}
+    figures[BOUND] = Figure.of([bound(scenario) for scenario in scenarios])
+    polls = "; ".join(
+        f"{contender} {statistics.median(each.polls for each in found):.0f}" for contender, found in runs.items()
+    )
+    link = f"{RATE / MBIT:.0f} Mbit/s shared equally, at most {ONE_CONNECTION / MBIT:.0f} for one connection"
+    model = (
+        f"simulated: {link}, {ROUND_TRIP * 1000:.0f} ms per round trip, analyses of 10 to 30 s, a queue at the server"
+    )
+    table = Table(f"batch of {CLIPS}, {slots} slots", "s", figures, BOUND, notes=(model, f"polls in total: {polls}"))
+    return evolve(table, goals=(table.goal(limit),))
 
 
 def benchmarks(rounds: int) -> Iterator[Table]:
-    """All benchmarks of this room."""
-    yield from (makespan(slots, most, rounds) for slots, most in AIMS.items())
+    """All benchmarks of this module."""
+    yield from (makespan(slots, limit, rounds) for slots, limit in GOALS.items())

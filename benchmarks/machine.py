@@ -1,4 +1,4 @@
-"""The machine that the figures are from, as far as it says so itself."""
+"""Describes the machine that the figures are from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PACKAGES = (
 
 
 def machine() -> dict[str, str]:
-    """What is worth knowing of the machine, in words."""
+    """Facts about the machine, by name."""
     return {
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
         "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
@@ -42,8 +42,8 @@ def _curl() -> str:
     curl = shutil.which("curl")
     if curl is None:
         return "none"
-    told = subprocess.run([curl, "--version"], capture_output=True, text=True, check=True).stdout  # noqa: S603
-    return told.split(" ")[1]
+    output = subprocess.run([curl, "--version"], capture_output=True, text=True, check=True).stdout  # noqa: S603
+    return output.split(" ")[1]
 
 
 def _version(package: str) -> str:

@@ -1,8 +1,10 @@
-"""Memory that a batch of 5,000 clips goes on taking, clip by clip, beside the loops that one would write.
+"""How much memory grows during a batch of 5,000 clips, compared with hand-written loops.
 
-Each run has a process of its own: `python -m benchmarks.memory CONTENDER` prints what it came to. Measured is the
-resident memory (RSS) of that process, SQLite's caches and all, after a collection; those of one round run side by
-side, as that changes nothing of it. Invariant: what is measured is the client; the service behind it forgets.
+Each run has a process of its own: `python -m benchmarks.memory CONTENDER` prints its growth. The measure is the
+resident memory (RSS) of that process after a garbage collection, including SQLite's caches. The contenders of one round
+run at the same time, which does not change their memory.
+
+Invariant: only the client is measured; the service behind it stores nothing.
 """
 
 from __future__ import annotations
@@ -30,30 +32,30 @@ from ochy_async.emulator.assessments import side_view_results
 from ochy_async.emulator.biomechanics.runner import runner_of
 from ochy_async.protocol.wire import Request, Response, Upload
 
-from .race import LEAST_ROUNDS, OURS, Aim, Figure, Table
+from .comparison import MIN_ROUNDS, OURS, Figure, Goal, Table
 
 __all__ = ["CLIPS", "benchmarks"]
 
 CLIPS: Final = 5_000
-FROM: Final = 1_000
-TO: Final = 4_800
-"""Not the last: by then those that are under way get fewer, and what they held would be set off against the growth."""
+FIRST: Final = 1_000
+LAST: Final = 4_800
+"""Not the last clip: by then fewer clips are in flight, and the memory that they free would hide growth."""
 CLIP_BYTES: Final = 300
-MOST: Final = 1.0
+GOAL: Final = 1.0
 """MB per 1,000 clips."""
 _RESULTS: Final = side_view_results(runner_of(b"benchmark", height=1.75, weight=68, pace=None), language="en")
 
 
 @define(eq=False)
-class Forgetful:
-    """A service that is done when it is asked for the first time, and remembers how many it has charged."""
+class ForgetfulService:
+    """A service that finishes every analysis at its first poll, and remembers only the number of charges."""
 
     origin: str = "http://forgetful.invalid"
     account: str = "benchmark"
     charged: int = 0
 
     async def send(self, request: Request) -> Response:
-        """Takes a clip, or tells how it stands with one."""
+        """Accepts a clip, or returns the results of one."""
         await asyncio.sleep(0)
         if request.upload is not None:
             return await self._start(request.upload)
@@ -68,11 +70,11 @@ class Forgetful:
         return _answer(202, {"message": "Analysis started successfully", "video_id": str(UUID(int=self.charged))})
 
     async def aclose(self) -> None:
-        """Nothing is open."""
+        """Does nothing: no connection is open."""
 
 
-def _answer(status: int, told: object) -> Response:
-    return Response(status, {}, orjson.dumps(told), request_complete=True)
+def _answer(status: int, output: object) -> Response:
+    return Response(status, {}, orjson.dumps(output), request_complete=True)
 
 
 # --- contenders -----------------------------------------------------------------------------------
@@ -80,29 +82,29 @@ def _answer(status: int, told: object) -> Response:
 
 @define
 class Meter:
-    """What the process holds at the thousandth outcome and near the end, while all is still at work."""
+    """The memory of the process at the thousandth outcome and near the end, while the batch still runs."""
 
     done: int = 0
-    held: dict[int, int] = field(factory=dict)
+    bytes_at: dict[int, int] = field(factory=dict)
 
     def outcome(self) -> None:
-        """Counts one more, and measures where it is time."""
+        """Counts an outcome, and measures at the two points."""
         self.done += 1
-        if self.done in (FROM, TO):
+        if self.done in (FIRST, LAST):
             gc.collect()
-            self.held[self.done] = _resident()
+            self.bytes_at[self.done] = _resident()
 
     @property
     def growth(self) -> float:
         """MB per 1,000 clips."""
-        return (self.held[TO] - self.held[FROM]) / (TO - FROM) * 1_000 / 1e6
+        return (self.bytes_at[LAST] - self.bytes_at[FIRST]) / (LAST - FIRST) * 1_000 / 1e6
 
 
 def _resident() -> int:
-    """Bytes of memory that this process has at the moment."""
+    """The resident memory of this process, in bytes."""
     command = ["ps", "-o", "rss=", "-p", str(os.getpid())]
-    told = subprocess.run(command, capture_output=True, check=True)  # noqa: S603 - a system command
-    return int(told.stdout) * 1024
+    output = subprocess.run(command, capture_output=True, check=True)  # noqa: S603 - a system command
+    return int(output.stdout) * 1024
 
 
 Run = Callable[[OchySession, Meter, Path], Awaitable[None]]
@@ -121,8 +123,8 @@ async def _clips() -> AsyncGenerator[bytes]:
         yield sample_clip(number, size=CLIP_BYTES)
 
 
-async def _gather(most: int, ochy: OchySession, meter: Meter, _: Path) -> None:
-    slots = asyncio.Semaphore(most)
+async def _gather(limit: int, ochy: OchySession, meter: Meter, _: Path) -> None:
+    slots = asyncio.Semaphore(limit)
 
     async def analyzed(number: int) -> object:
         async with slots:
@@ -142,7 +144,7 @@ POLLING: Final = Polling(interval=0.01, shortest=0.01, longest=0.01, requests_pe
 
 
 async def _measured(run: Run) -> Meter:
-    service, meter = Forgetful(), Meter()
+    service, meter = ForgetfulService(), Meter()
     with tempfile.TemporaryDirectory() as folder:
         async with OchySession(transport=service, polling=POLLING, preflight="off") as ochy:
             await run(ochy, meter, Path(folder))
@@ -152,7 +154,7 @@ async def _measured(run: Run) -> Meter:
 
 
 def main() -> None:
-    """One run of one contender, in a process of its own."""
+    """Runs one contender in this process."""
     print(json.dumps(asyncio.run(_measured(CONTENDERS[sys.argv[1]])).growth))
 
 
@@ -160,36 +162,36 @@ def main() -> None:
 
 
 def growth(rounds: int) -> Table:
-    """MB per 1,000 clips, from the thousandth to near the end."""
-    grown: dict[str, list[float]] = {who: [] for who in CONTENDERS}
-    for _ in range(max(rounds, LEAST_ROUNDS)):
-        children = {who: _child(who) for who in CONTENDERS}
-        for who, child in children.items():
-            grown[who].append(float(_told(child)))
-    figures = {who: Figure.of(values) for who, values in grown.items()}
-    aim = Aim(f"{OURS}, growth per 1,000 clips", figures[OURS].median, MOST, "MB")
+    """MB per 1,000 clips, from the thousandth clip to near the end."""
+    growths: dict[str, list[float]] = {contender: [] for contender in CONTENDERS}
+    for _ in range(max(rounds, MIN_ROUNDS)):
+        children = {contender: _child(contender) for contender in CONTENDERS}
+        for contender, child in children.items():
+            growths[contender].append(float(_output_of(child)))
+    figures = {contender: Figure.of(values) for contender, values in growths.items()}
+    goal = Goal(f"{OURS}, growth per 1,000 clips", figures[OURS].median, GOAL, "MB")
     name = f"memory: growth per 1,000 clips of a batch of {CLIPS:,}"
     notes = (
-        "resident memory, each contender in a process of its own, against a service that forgets",
-        "gather over all grows less than one semaphore as it has made all its tasks, and holds them, from the start",
+        "resident memory, each contender in a process of its own, against a service that stores nothing",
+        "gather over all grows less than one semaphore because it holds all its tasks from the start",
     )
-    return Table(name, "MB", figures, "one semaphore of 8", (aim,), notes)
+    return Table(name, "MB", figures, "one semaphore of 8", (goal,), notes)
 
 
-def _child(who: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", f"{__package__}.memory", who]
+def _child(contender: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", f"{__package__}.memory", contender]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own program
 
 
-def _told(child: subprocess.Popen[str]) -> str:
-    told, _ = child.communicate()
+def _output_of(child: subprocess.Popen[str]) -> str:
+    output, _ = child.communicate()
     if child.returncode:
         raise AssertionError(f"{child.args!r} failed")
-    return told
+    return output
 
 
 def benchmarks(rounds: int) -> Iterator[Table]:
-    """All benchmarks of this room."""
+    """All benchmarks of this module."""
     yield growth(rounds)
 
 

@@ -1,6 +1,6 @@
-"""The classes of a result as other libraries have them: the same fields, made from our own type hints.
+"""The classes of a result for other libraries: the same fields, generated from our own type hints.
 
-Invariant: a peer is given what it reads fastest; it need not forgive what we forgive.
+Invariant: each library gets the classes that it reads fastest, without the leniency of ours.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import attrs
 from ochy_async.protocol.answer import Answer, SignedUrl
 from ochy_async.protocol.assessment import Ranges
 
-from .peers import peer
+from .alternatives import alternative
 
 __all__ = ["dataclass_of", "fields_of", "leaves", "model_of", "struct_of"]
 
 Make = Callable[[str, dict[str, tuple[Any, bool]]], Any]
-"""Makes a class of fields: the JSON key of each, its type, and whether it may be left out."""
+"""Makes a class from its name and fields: JSON key, type, and whether it is optional."""
 
 
 def fields_of(cls: type[Answer]) -> Iterator[tuple[str, str, Any]]:
@@ -39,7 +39,7 @@ def _made(cls: type[Answer], make: Make) -> Any:
 
 
 def _plain(wanted: Any, make: Make) -> tuple[Any, bool]:
-    """A type hint as other libraries know it, and whether it is optional."""
+    """A type hint in the form that other libraries understand, and whether it is optional."""
     options = [each for each in typing.get_args(wanted) if each is not types.NoneType]
     if typing.get_origin(wanted) is tuple:
         return list[_plain(options[0], make)[0]], False  # type: ignore[misc] # made at run time
@@ -57,7 +57,7 @@ def _plain(wanted: Any, make: Make) -> tuple[Any, bool]:
 @cache
 def model_of(cls: type[Answer]) -> Any:
     """As a pydantic model."""
-    pydantic = peer("pydantic")
+    pydantic = alternative("pydantic")
 
     def make(name: str, fields: dict[str, tuple[Any, bool]]) -> Any:
         given = {key: (kind | None, None) if optional else (kind, ...) for key, (kind, optional) in fields.items()}
@@ -69,7 +69,7 @@ def model_of(cls: type[Answer]) -> Any:
 @cache
 def struct_of(cls: type[Answer]) -> Any:
     """As a msgspec struct."""
-    msgspec = peer("msgspec")
+    msgspec = alternative("msgspec")
 
     def make(name: str, fields: dict[str, tuple[Any, bool]]) -> Any:
         given = [(key, kind | None, None) if optional else (key, kind) for key, (kind, optional) in fields.items()]
@@ -81,7 +81,7 @@ def struct_of(cls: type[Answer]) -> Any:
 @cache
 def dataclass_of(cls: type[Answer]) -> Any:
     """As a dataclass of dataclasses-json."""
-    dataclass_json = peer("dataclasses_json").dataclass_json
+    dataclass_json = alternative("dataclasses_json").dataclass_json
 
     def make(name: str, fields: dict[str, tuple[Any, bool]]) -> Any:
         given = [
@@ -94,7 +94,7 @@ def dataclass_of(cls: type[Answer]) -> Any:
 
 
 def leaves(value: Any, cls: type[Answer], *, ours: bool) -> Iterator[Any]:
-    """Every text and number of a result, in the order of the fields."""
+    """All texts and numbers of a result, in the order of the fields."""
     for name, key, wanted in fields_of(cls):
         found = getattr(value, name if ours else key)
         inner = [each for each in (wanted, *typing.get_args(wanted)) if typing.get_origin(each) is tuple] or [wanted]

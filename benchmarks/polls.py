@@ -1,4 +1,4 @@
-"""Waiting for many analyses at once: what the processor has to do for each look."""
+"""Processor time per poll while many analyses are awaited at once."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from attrs import evolve
 
 from ochy_async import AnalysisFailed, OchySession, Polling, SideView, Started
 
-from .peers import peer
-from .race import OURS, Figure, Table, alternate
-from .sinks import LOOKS, Sink, sink
+from .alternatives import alternative
+from .comparison import OURS, Figure, Table, alternate
+from .sink_server import POLLS, Sink, sink
 
 __all__ = ["benchmarks"]
 
 KEY: Final = "benchmark-key"
-FLOOR: Final = "aiohttp + orjson"
-PACE: Final = 800
-"""Looks per second of all contenders; our own ceiling is a little higher."""
+BASELINE: Final = "aiohttp + orjson"
+POLLS_PER_SECOND: Final = 800
+"""Polls per second of all contenders; our own rate limit is a little higher."""
 
 Wait = Callable[[str], Awaitable[None]]
-"""Waits until an analysis has failed: after `LOOKS` looks."""
+"""Waits until an analysis has failed, which takes `POLLS` polls."""
 _run: Final = count()
 
 
 @asynccontextmanager
 async def _ours(url: str, in_flight: int) -> AsyncGenerator[Wait]:
-    pause = in_flight / PACE
+    pause = in_flight / POLLS_PER_SECOND
     polling = Polling(interval=pause, shortest=pause, longest=pause, requests_per_second=1_000)
     async with OchySession(KEY, base_url=url, polling=polling) as ochy:
 
@@ -43,20 +43,20 @@ async def _ours(url: str, in_flight: int) -> AsyncGenerator[Wait]:
                 await ochy.wait(Started.of(analysis_id, SideView))
             except AnalysisFailed:
                 return
-            raise AssertionError("it must fail")
+            raise AssertionError("the analysis must fail")
 
         yield wait
 
 
 def _looping(get: Callable[[str], Awaitable[bytes]], url: str, in_flight: int) -> Wait:
-    """What one writes by hand, with the looks of all spread over time as ours are."""
+    """A hand-written loop, with the polls of all analyses spread over time as ours are."""
     place = count()
 
     async def wait(analysis_id: str) -> None:
-        await asyncio.sleep(next(place) / PACE)
-        for _ in range(LOOKS - 1):
+        await asyncio.sleep(next(place) / POLLS_PER_SECOND)
+        for _ in range(POLLS - 1):
             assert orjson.loads(await get(f"{url}/analysis/{analysis_id}/results"))["status"] == "analyzing"
-            await asyncio.sleep(in_flight / PACE)
+            await asyncio.sleep(in_flight / POLLS_PER_SECOND)
         assert orjson.loads(await get(f"{url}/analysis/{analysis_id}/results"))["status"] == "failed"
 
     return wait
@@ -75,7 +75,7 @@ async def _aiohttp(url: str, in_flight: int) -> AsyncGenerator[Wait]:
 
 @asynccontextmanager
 async def _httpx(url: str, in_flight: int) -> AsyncGenerator[Wait]:
-    httpx = peer("httpx")
+    httpx = alternative("httpx")
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     async with httpx.AsyncClient(limits=limits, timeout=60) as http:
 
@@ -87,16 +87,16 @@ async def _httpx(url: str, in_flight: int) -> AsyncGenerator[Wait]:
 
 
 Client = Callable[[str, int], AbstractAsyncContextManager[Wait]]
-CLIENTS: Final[dict[str, Client]] = {FLOOR: _aiohttp, OURS: _ours, "httpx": _httpx}
+CLIENTS: Final[dict[str, Client]] = {BASELINE: _aiohttp, OURS: _ours, "httpx": _httpx}
 
 
 async def _waited(client: Client, url: str, in_flight: int) -> float:
-    """Milliseconds of the processor for a look, with all analyses waited for together."""
+    """Milliseconds of processor time per poll, with all analyses awaited at once."""
     run = next(_run)
     async with client(url, in_flight) as wait:
         began = time.process_time()
         await asyncio.gather(*(wait(f"{run}-{number}") for number in range(in_flight)))
-        return (time.process_time() - began) / (LOOKS * in_flight) * 1000
+        return (time.process_time() - began) / (POLLS * in_flight) * 1000
 
 
 def _polls(listening: Sink, in_flight: int, rounds: int) -> Table:
@@ -105,13 +105,13 @@ def _polls(listening: Sink, in_flight: int, rounds: int) -> Table:
     def run(client: Client) -> float:
         return asyncio.run(_waited(client, url, in_flight))
 
-    took = alternate({who: partial(run, client) for who, client in CLIENTS.items()}, rounds)
-    figures = {who: Figure.of(values) for who, values in took.items()}
-    table = Table(f"CPU of a look, {in_flight:,} in flight", "ms", figures, FLOOR)
-    return evolve(table, aims=(table.aim(1.2), table.aim(0.1, over="httpx")))
+    took = alternate({contender: partial(run, client) for contender, client in CLIENTS.items()}, rounds)
+    figures = {contender: Figure.of(values) for contender, values in took.items()}
+    table = Table(f"processor time per poll, {in_flight:,} in flight", "ms", figures, BASELINE)
+    return evolve(table, goals=(table.goal(1.2), table.goal(0.1, over="httpx")))
 
 
 def benchmarks(rounds: int) -> Iterator[Table]:
-    """All benchmarks of this room."""
+    """All benchmarks of this module."""
     with sink() as listening:
         yield _polls(listening, 2_000, rounds)

@@ -1,6 +1,6 @@
-"""Reading answers: a result into classes, raw data into columns, and how long the loop is held.
+"""Reading answers: results into classes, raw data into columns, and how long the event loop is blocked.
 
-Invariant: freeing what was read is part of reading it.
+Invariant: the time includes freeing what was read.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from ochy_async.protocol.landmarks import Landmarks, LandmarksReading
 from ochy_async.protocol.side_view import SideView, SideViewResults
 from ochy_async.protocol.wire import Response
 
+from .alternatives import alternative
+from .comparison import OURS, Figure, Goal, Table, alternate, compare
 from .models import dataclass_of, leaves, model_of, struct_of
-from .peers import peer
-from .race import OURS, Aim, Figure, Table, alternate, race
 
 __all__ = ["benchmarks"]
 
@@ -36,7 +36,7 @@ _BARE = "orjson alone"
 
 @cache
 def _results_body() -> bytes:
-    """A side view's results, with lists where lists belong: what comes alone is read by us only."""
+    """The results of a side view, with lists for all list fields: only our reader accepts a single value instead."""
     analysis = side_view_results(_RUNNER, language="en")
     analysis["running_styles"] = [analysis["running_styles"]]
     for part in analysis["analysis_content"].values():
@@ -46,11 +46,11 @@ def _results_body() -> bytes:
 
 
 def results(rounds: int) -> Table:
-    """A side view's results: bytes to classes, against bytes to dicts."""
+    """Side view results: bytes to classes, compared with bytes to dicts."""
     body = _results_body()
     readers = _result_readers(body)
-    told = {who: list(leaves(read(), SideViewResults, ours=who == OURS)) for who, read in readers.items()}
-    different = [who for who, found in told.items() if found != told[OURS]]
+    values = {name: list(leaves(read(), SideViewResults, ours=name == OURS)) for name, read in readers.items()}
+    different = [name for name, found in values.items() if found != values[OURS]]
     if different:
         raise AssertionError(f"{', '.join(different)} did not read what {OURS} did")
 
@@ -60,16 +60,16 @@ def results(rounds: int) -> Table:
     def score(read: Callable[[], Any]) -> Callable[[], float]:
         return lambda: float(read().biomechanical_analysis.total_score)
 
-    contenders = {_BARE: bare} | {who: score(read) for who, read in readers.items()}
-    table = race("structure a result", contenders, rounds, base=_BARE, repeats=200)
-    note = f"{sum(each is not None for each in told[OURS])} values; {OURS} also keeps the JSON and looks for drift"
-    return attrs.evolve(table, aims=(table.aim(3.5),), notes=(note,))
+    contenders = {_BARE: bare} | {contender: score(read) for contender, read in readers.items()}
+    table = compare("structure a result", contenders, rounds, base=_BARE, repeats=200)
+    note = f"{sum(each is not None for each in values[OURS])} values; {OURS} also keeps the JSON and checks for drift"
+    return attrs.evolve(table, goals=(table.goal(3.5),), notes=(note,))
 
 
 def _result_readers(body: bytes) -> Mapping[str, Callable[[], Any]]:
     response, call = Response(200, {}, body), results_call(Started.of("a1", SideView))
     model, struct, dataclass = model_of(SideViewResults), struct_of(SideViewResults), dataclass_of(SideViewResults)
-    decoder = peer("msgspec").json.Decoder(struct)
+    decoder = alternative("msgspec").json.Decoder(struct)
     return {
         OURS: lambda: call.outcome(response)[0].results,
         "pydantic": lambda: model.model_validate_json(body),
@@ -82,20 +82,20 @@ def _result_readers(body: bytes) -> Mapping[str, Callable[[], Any]]:
 
 _FORM = ("x", "y", "z", "score")
 
-Told = tuple[int, float, float]
-"""How many frames there are, and a coordinate of the first and of the last: what all must agree on."""
+Summary = tuple[int, float, float]
+"""The number of frames, and a coordinate of the first and the last. All contenders must agree on them."""
 
 
 @cache
 def _raw_body(frames: int) -> bytes:
-    told = raw_data(_RUNNER, view="side_view", frames_per_second=60, seconds=frames / 60, width=1920, height=1080)
-    return orjson.dumps(told)
+    output = raw_data(_RUNNER, view="side_view", frames_per_second=60, seconds=frames / 60, width=1920, height=1080)
+    return orjson.dumps(output)
 
 
 def raw(rounds: int, frames: int) -> Table:
-    """Raw data: bytes to columns, against bytes to dicts, to typed objects, and to slices left as they are."""
+    """Raw data: bytes to columns, compared with bytes to dicts, to typed objects, and to undecoded slices."""
     body = _raw_body(frames)
-    contenders: dict[str, Callable[[], Told]] = {
+    contenders: dict[str, Callable[[], Summary]] = {
         _BARE: lambda: _of_dicts(orjson.loads(body)),
         OURS: lambda: _of_columns(_columns(body)),
         "json of the standard library": lambda: _of_dicts(json.loads(body)),
@@ -104,12 +104,12 @@ def raw(rounds: int, frames: int) -> Table:
         "msgspec, frames not decoded": _msgspec_raw(body),
         "one object per point": lambda: _of_objects(_objects(body)),
     }
-    table = race(f"raw data to columns, {frames:,} frames", contenders, rounds, base=_BARE, repeats=3)
-    return attrs.evolve(table, aims=(table.aim(0.7),))
+    table = compare(f"raw data to columns, {frames:,} frames", contenders, rounds, base=_BARE, repeats=3)
+    return attrs.evolve(table, goals=(table.goal(0.7),))
 
 
-def hold(rounds: int, frames: int, most: float) -> Table:
-    """The longest time for which the loop gets no turn while raw data is read."""
+def longest_block(rounds: int, frames: int, limit: float) -> Table:
+    """The longest time for which reading raw data blocks the event loop."""
     body = _raw_body(frames)
 
     def ours() -> float:
@@ -126,9 +126,9 @@ def hold(rounds: int, frames: int, most: float) -> Table:
         return (time.perf_counter() - began) * 1000
 
     took = alternate({_BARE: bare, OURS: ours}, rounds)
-    figures = {who: Figure.of(values) for who, values in took.items()}
-    aims = (Aim(OURS, figures[OURS].median, most, "ms"),)
-    return Table(f"longest hold of the loop, raw data of {frames:,} frames", "ms", figures, _BARE, aims)
+    figures = {contender: Figure.of(values) for contender, values in took.items()}
+    goals = (Goal(OURS, figures[OURS].median, limit, "ms"),)
+    return Table(f"longest block of the event loop, raw data of {frames:,} frames", "ms", figures, _BARE, goals)
 
 
 def _columns(body: bytes) -> Landmarks:
@@ -138,17 +138,17 @@ def _columns(body: bytes) -> Landmarks:
     return reading.result()
 
 
-def _of_columns(found: Landmarks) -> Told:
+def _of_columns(found: Landmarks) -> Summary:
     nose = found.track("nose", "x")
     return len(found.frame_numbers), nose[0], nose[-1]
 
 
-def _of_dicts(found: Any) -> Told:
+def _of_dicts(found: Any) -> Summary:
     frames = found["frames"]
     return len(frames), frames["0"]["nose"]["x"], frames[str(len(frames) - 1)]["nose"]["x"]
 
 
-def _of_objects(frames: Mapping[str, Mapping[str, Any]]) -> Told:
+def _of_objects(frames: Mapping[str, Mapping[str, Any]]) -> Summary:
     return len(frames), frames["0"]["nose"].x, frames[str(len(frames) - 1)]["nose"].x
 
 
@@ -165,26 +165,26 @@ def _objects(body: bytes) -> dict[str, dict[str, _Point]]:
     return {number: {name: _Point(**point) for name, point in frame.items()} for number, frame in frames.items()}
 
 
-def _pydantic(body: bytes) -> Callable[[], Told]:
-    create = peer("pydantic").create_model
+def _pydantic(body: bytes) -> Callable[[], Summary]:
+    create = alternative("pydantic").create_model
     point = create("Point", **dict.fromkeys(_FORM, (float, ...)))
     model = create("RawData", frames=(cast("Any", dict)[str, cast("Any", dict)[str, point]], ...))
     return lambda: _of_objects(model.model_validate_json(body).frames)
 
 
-def _msgspec(body: bytes) -> Callable[[], Told]:
-    msgspec = peer("msgspec")
+def _msgspec(body: bytes) -> Callable[[], Summary]:
+    msgspec = alternative("msgspec")
     point = msgspec.defstruct("Point", [(name, float) for name in _FORM])
     kind = cast("Any", dict)[str, cast("Any", dict)[str, point]]
     decoder = msgspec.json.Decoder(msgspec.defstruct("RawData", [("frames", kind)]))
     return lambda: _of_objects(decoder.decode(body).frames)
 
 
-def _msgspec_raw(body: bytes) -> Callable[[], Told]:
-    msgspec = peer("msgspec")
+def _msgspec_raw(body: bytes) -> Callable[[], Summary]:
+    msgspec = alternative("msgspec")
     decoder = msgspec.json.Decoder(msgspec.defstruct("RawData", [("frames", cast("Any", dict)[str, msgspec.Raw])]))
 
-    def read() -> Told:
+    def read() -> Summary:
         frames = decoder.decode(body).frames
         first, last = (msgspec.json.decode(frames[key])["nose"]["x"] for key in ("0", str(len(frames) - 1)))
         return len(frames), first, last
@@ -193,8 +193,8 @@ def _msgspec_raw(body: bytes) -> Callable[[], Told]:
 
 
 def benchmarks(rounds: int) -> Iterator[Table]:
-    """All benchmarks of this room."""
+    """All benchmarks of this module."""
     yield results(rounds)
-    for frames, most in ((600, 5), (2_400, 10)):
+    for frames, limit in ((600, 5), (2_400, 10)):
         yield raw(rounds, frames)
-        yield hold(rounds, frames, most)
+        yield longest_block(rounds, frames, limit)

@@ -1,6 +1,6 @@
-"""A run as one Markdown table and one JSON file.
+"""Formats the results of a run as Markdown and as JSON.
 
-Invariant: an aim that is missed is shown as one.
+Invariant: a goal that was missed is shown as missed.
 """
 
 from __future__ import annotations
@@ -10,48 +10,51 @@ from collections.abc import Iterator, Mapping, Sequence
 import attrs
 import orjson
 
-from .race import Table
+from .comparison import Table
 
 __all__ = ["as_json", "as_markdown"]
 
 
 def as_markdown(tables: Sequence[Table], machine: Mapping[str, str]) -> str:
-    """The machine, the aims, and every figure."""
+    """The machine, the goals, and every figure."""
     return "\n".join(_lines(tables, machine)) + "\n"
 
 
 def as_json(tables: Sequence[Table], machine: Mapping[str, str]) -> bytes:
-    """The same for programs."""
-    aims = [{"benchmark": table.name, **attrs.asdict(aim), "met": aim.met} for table in tables for aim in table.aims]
-    told = {"machine": dict(machine), "benchmarks": [attrs.asdict(table) for table in tables], "aims": aims}
-    return orjson.dumps(told, option=orjson.OPT_INDENT_2)
+    """The same as JSON."""
+    goals = [
+        {"benchmark": table.name, **attrs.asdict(goal), "met": goal.met} for table in tables for goal in table.goals
+    ]
+    output = {"machine": dict(machine), "benchmarks": [attrs.asdict(table) for table in tables], "goals": goals}
+    return orjson.dumps(output, option=orjson.OPT_INDENT_2)
 
 
 def _lines(tables: Sequence[Table], machine: Mapping[str, str]) -> Iterator[str]:
     yield "; ".join(f"{what}: {words}" for what, words in machine.items())
     yield ""
-    yield "| benchmark | aim | at most | measured | |"
+    yield "| benchmark | goal | at most | measured | |"
     yield "|---|---|--:|--:|---|"
     for table in tables:
-        for aim in table.aims:
-            met = "met" if aim.met else "**missed**"
-            yield f"| {table.name} | {aim.what} | {aim.most:g} {aim.unit} | {_short(aim.value)} {aim.unit} | {met} |"
+        for goal in table.goals:
+            met = "met" if goal.met else "**missed**"
+            at_most, measured = f"{goal.limit:g} {goal.unit}", f"{_short(goal.value)} {goal.unit}"
+            yield f"| {table.name} | {goal.what} | {at_most} | {measured} | {met} |"
     yield ""
     yield "| benchmark | contender | median | lowest to highest | ratio |"
     yield "|---|---|--:|--:|--:|"
     for table in tables:
-        for who, figure in table.figures.items():
+        for contender, figure in table.figures.items():
             spread = f"{_short(figure.low)} to {_short(figure.high)}"
             median = f"{_short(figure.median)} {table.unit}"
-            yield f"| {table.name} | {who} | {median} | {spread} | {_ratio(table, who)} |"
+            yield f"| {table.name} | {contender} | {median} | {spread} | {_ratio(table, contender)} |"
     notes = [(table.name, note) for table in tables for note in table.notes]
     if notes:
         yield ""
         yield from (f"- {name}: {note}" for name, note in notes)
 
 
-def _ratio(table: Table, who: str) -> str:
-    return _short(table.ratio(who)) if table.figures[table.base].median else ""
+def _ratio(table: Table, contender: str) -> str:
+    return _short(table.ratio(contender)) if table.figures[table.base].median else ""
 
 
 def _short(value: float) -> str:

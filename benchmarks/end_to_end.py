@@ -1,4 +1,4 @@
-"""The whole life of an analysis, from the clip to typed results, against a server without delay."""
+"""Processor time of a complete analysis, from the clip to typed results, against a server without delay."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ from attrs import evolve
 
 from ochy_async import OchySession, Polling, SideView
 
-from .race import OURS, Figure, Table, alternate
-from .sinks import Sink, sink
+from .comparison import OURS, Figure, Table, alternate
+from .sink_server import Sink, sink
 
 __all__ = ["benchmarks"]
 
 SIZE: Final = 5_000_000
 """Bytes of a clip."""
-LIVES: Final = 64
+ANALYSES: Final = 64
 AT_ONCE: Final = 8
 KEY: Final = "benchmark-key"
-FLOOR: Final = "aiohttp by hand"
+BASELINE: Final = "aiohttp by hand"
 
-Live = Callable[[Path], Awaitable[float]]
-"""Has a clip analyzed, and gives the score."""
+Analyze = Callable[[Path], Awaitable[float]]
+"""Analyzes a clip and returns the score."""
 
 
 @asynccontextmanager
-async def _ours(url: str) -> AsyncGenerator[Live]:
+async def _ours(url: str) -> AsyncGenerator[Analyze]:
     request, polling = (
         SideView(height=1.75, weight=68),
         Polling(interval=0.01, shortest=0.01, requests_per_second=1_000),
     )
     async with OchySession(KEY, base_url=url, polling=polling, preflight="off") as ochy:
 
-        async def live(clip: Path) -> float:
+        async def analyze(clip: Path) -> float:
             return (await ochy.analyze(clip, request)).total_score
 
-        yield live
+        yield analyze
 
 
 @asynccontextmanager
-async def _by_hand(url: str) -> AsyncGenerator[Live]:
+async def _by_hand(url: str) -> AsyncGenerator[Analyze]:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
 
         async def started(clip: Path) -> str:
@@ -60,7 +60,7 @@ async def _by_hand(url: str) -> AsyncGenerator[Live]:
                 async with http.post(f"{url}/analysis/start", params={"apiKey": KEY}, data=form) as response:
                     return str(orjson.loads(await response.read())["video_id"])
 
-        async def live(clip: Path) -> float:
+        async def analyze(clip: Path) -> float:
             address = f"{url}/analysis/{await started(clip)}/results"
             while True:
                 await asyncio.sleep(0.01)
@@ -69,46 +69,46 @@ async def _by_hand(url: str) -> AsyncGenerator[Live]:
                 if state["status"] == "success":
                     return float(state["biomechanical_analysis"]["total_score"])
 
-        yield live
+        yield analyze
 
 
-Client = Callable[[str], AbstractAsyncContextManager[Live]]
-CLIENTS: Final[dict[str, Client]] = {FLOOR: _by_hand, OURS: _ours}
+Client = Callable[[str], AbstractAsyncContextManager[Analyze]]
+CLIENTS: Final[dict[str, Client]] = {BASELINE: _by_hand, OURS: _ours}
 
 
-async def _lived(client: Client, url: str, clip: Path) -> float:
-    """Milliseconds of the processor for one life, some of them going on at once."""
-    limit = CapacityLimiter(AT_ONCE)
-    async with client(url) as live:
+async def _measured(client: Client, url: str, clip: Path) -> float:
+    """Milliseconds of processor time per analysis, with several at once."""
+    slots = CapacityLimiter(AT_ONCE)
+    async with client(url) as analyze:
 
         async def one() -> float:
-            async with limit:
-                return await live(clip)
+            async with slots:
+                return await analyze(clip)
 
         began = time.process_time()
-        scores = await asyncio.gather(*(one() for _ in range(LIVES)))
+        scores = await asyncio.gather(*(one() for _ in range(ANALYSES)))
         took = time.process_time() - began
     assert len(set(scores)) == 1
     assert scores[0] > 0
-    return took / LIVES * 1000
+    return took / ANALYSES * 1000
 
 
-def _lives(listening: Sink, clip: Path, rounds: int) -> Table:
+def _end_to_end(listening: Sink, clip: Path, rounds: int) -> Table:
     def run(client: Client) -> float:
         before = listening.received()
-        took = asyncio.run(_lived(client, listening.url(False), clip))
-        assert SIZE * LIVES <= listening.received() - before <= (SIZE + 4096) * LIVES
+        took = asyncio.run(_measured(client, listening.url(False), clip))
+        assert SIZE * ANALYSES <= listening.received() - before <= (SIZE + 4096) * ANALYSES
         return took
 
-    took = alternate({who: partial(run, client) for who, client in CLIENTS.items()}, rounds)
-    figures = {who: Figure.of(values) for who, values in took.items()}
-    table = Table(f"CPU of a whole life, {SIZE // 1_000_000} MB", "ms", figures, FLOOR)
-    return evolve(table, aims=(table.aim(1.5),))
+    took = alternate({contender: partial(run, client) for contender, client in CLIENTS.items()}, rounds)
+    figures = {contender: Figure.of(values) for contender, values in took.items()}
+    table = Table(f"processor time per analysis, {SIZE // 1_000_000} MB", "ms", figures, BASELINE)
+    return evolve(table, goals=(table.goal(1.5),))
 
 
 def benchmarks(rounds: int) -> Iterator[Table]:
-    """All benchmarks of this room."""
+    """All benchmarks of this module."""
     with TemporaryDirectory() as folder, sink() as listening:
         clip = Path(folder) / "clip.mp4"
         clip.write_bytes(os.urandom(SIZE))
-        yield _lives(listening, clip, rounds)
+        yield _end_to_end(listening, clip, rounds)

@@ -1,7 +1,6 @@
-"""Servers that take whatever comes and parse nothing, in a process of their own: `python -m benchmarks.sinks`.
+"""Servers that accept every upload and parse nothing, in their own process: `python -m benchmarks.sink_server`.
 
-Invariant: a sink must not be what limits anybody. Threads that receive into one buffer each do
-their work without the interpreter.
+Invariant: the sink must not be the bottleneck. Each thread receives into one buffer, without holding the interpreter.
 """
 
 from __future__ import annotations
@@ -26,32 +25,32 @@ from attrs import frozen
 from ochy_async.emulator.assessments import side_view_results
 from ochy_async.emulator.biomechanics.runner import runner_of
 
-from .peers import peer
+from .alternatives import alternative
 
-__all__ = ["LOOKS", "Sink", "sink"]
+__all__ = ["POLLS", "Sink", "sink"]
 
 BUFFER: Final = 1 << 20
-LOOKS: Final = 4
+POLLS: Final = 4
 ANSWER: Final = b'{"video_id": "a1b2c3d4", "status": "pending"}'
 
 
 @frozen
 class Sink:
-    """Where a sink listens."""
+    """The ports of a running sink."""
 
     http: int
     https: int
     polls: int
-    """Here every analysis goes on, and has failed when it was looked at `LOOKS` times."""
+    """The port for polls: every analysis is running, and has failed at its poll number `POLLS`."""
     authority: Path
-    """The certificate that its own is signed with."""
+    """The certificate of the authority that signed the sink's certificate."""
 
     def url(self, tls: bool) -> str:
-        """Its origin, over TLS or not."""
+        """The base URL, with or without TLS."""
         return f"https://localhost:{self.https}" if tls else f"http://127.0.0.1:{self.http}"
 
     def received(self) -> int:
-        """Bytes of all bodies so far, headers not counted."""
+        """Bytes of all bodies so far, without headers."""
         with socket.create_connection(("127.0.0.1", self.http)) as asking:
             asking.sendall(b"GET /received HTTP/1.1\r\nHost: sink\r\nConnection: close\r\n\r\n")
             answer = b"".join(iter(lambda: asking.recv(4096), b""))
@@ -60,21 +59,21 @@ class Sink:
 
 @contextlib.contextmanager
 def sink() -> Generator[Sink]:
-    """A sink for as long as the block lasts."""
+    """A sink that runs during the block."""
     with TemporaryDirectory() as folder:
         started = [sys.executable, "-m", __spec__.name, folder]
         with subprocess.Popen(started, stdout=subprocess.PIPE) as child:  # noqa: S603
             assert child.stdout is not None
-            told = json.loads(child.stdout.readline())
+            output = json.loads(child.stdout.readline())
             try:
-                yield Sink(told["http"], told["https"], told["polls"], Path(folder) / "authority.pem")
+                yield Sink(output["http"], output["https"], output["polls"], Path(folder) / "authority.pem")
             finally:
                 child.kill()
 
 
 @cache
 def _results() -> bytes:
-    """What every analysis at the sink comes to."""
+    """The results of every analysis at the sink."""
     runner = runner_of(b"benchmark", height=1.75, weight=68, pace=None)
     analysis = side_view_results(runner, language="en")
     return json.dumps({"video_id": "a1b2c3d4", "status": "success", "biomechanical_analysis": analysis}).encode()
@@ -142,7 +141,7 @@ def _listen(count: _Count, context: ssl.SSLContext | None) -> int:
 
 
 class _Answering(asyncio.Protocol):
-    """Answers each look at an analysis: it goes on, and has failed when it was looked at `LOOKS` times."""
+    """Answers each poll: the analysis is running, and has failed at poll number `POLLS`."""
 
     seen: ClassVar[Counter[bytes]] = Counter()
 
@@ -152,7 +151,7 @@ class _Answering(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         path = data[: data.index(b"\r\n")]
         self.seen[path] += 1
-        self.transport.write(_GOES_ON if self.seen[path] < LOOKS else _FAILED)
+        self.transport.write(_RUNNING if self.seen[path] < POLLS else _FAILED)
 
 
 def _answer(status: bytes, body: bytes) -> bytes:
@@ -160,7 +159,7 @@ def _answer(status: bytes, body: bytes) -> bytes:
     return head % (status, len(body)) + body
 
 
-_GOES_ON: Final = _answer(b"200 OK", b'{"video_id": "a1b2c3d4", "status": "analyzing", "percentage": 42}')
+_RUNNING: Final = _answer(b"200 OK", b'{"video_id": "a1b2c3d4", "status": "analyzing", "percentage": 42}')
 _FAILED: Final = _answer(b"400 Bad Request", b'{"video_id": "a1b2c3d4", "status": "failed"}')
 
 
@@ -171,7 +170,7 @@ async def _answering(ready: Callable[[int], None]) -> None:
 
 
 def _main(folder: Path) -> None:
-    trustme = peer("trustme")
+    trustme = alternative("trustme")
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(folder / "authority.pem"))
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
