@@ -15,8 +15,8 @@ import attrs
 import orjson
 
 from ochy_async.emulator.assessments import side_view_results
-from ochy_async.emulator.biomechanics.camera import raw_data
 from ochy_async.emulator.biomechanics.runner import runner_of
+from ochy_async.emulator.raw_data import raw_data
 from ochy_async.protocol.analysis import Started, results_call
 from ochy_async.protocol.landmarks import Landmarks, LandmarksReading
 from ochy_async.protocol.side_view import SideView, SideViewResults

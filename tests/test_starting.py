@@ -79,7 +79,7 @@ UNCERTAIN: list[tuple[str, Fault]] = [
     ("504", RespondAfter(504)),
     ("408", Respond(408)),
     ("307", Redirect("https://elsewhere.invalid/?a=b", status=307)),
-    ("302 after acting", Redirect("/elsewhere", status=302, acts=True)),
+    ("302 after acting", Redirect("/elsewhere", status=302, reaches_service=True)),
     ("202 without an id", RespondAfter(202, b'{"message": "started"}')),
     ("202 with an empty id", RespondAfter(202, b'{"video_id": ""}')),
     ("202 that is no JSON", RespondAfter(202, b"<html>ok</html>")),
@@ -476,7 +476,10 @@ class EarlyHead:
 
     def effect(self) -> FaultEffect:
         return FaultEffect(
-            read=0, acts=False, answer=lambda _: ServiceResponse(self.status, {}, b" " * 100), answer_rate=0.5
+            read_limit=0,
+            reaches_service=False,
+            response=lambda _: ServiceResponse(self.status, {}, b" " * 100),
+            response_rate=0.5,
         )
 
 

@@ -200,7 +200,7 @@ class Cut:
     rate: float
 
     def effect(self) -> FaultEffect:
-        return FaultEffect(keep=self.keep, answer_rate=self.rate)
+        return FaultEffect(sent_limit=self.keep, response_rate=self.rate)
 
 
 @anyio_test
@@ -233,7 +233,7 @@ async def test_a_transfer_can_be_cancelled_anywhere(emulator: Emulator, storage:
 @anyio_test
 async def test_a_silent_storage_is_given_up(emulator: Emulator, video: SignedUrl) -> None:
     """A storage that sends nothing is given up after `Limits.stall`."""
-    emulator.faults = on_storage(Throttle(1, side="answer"))
+    emulator.faults = on_storage(Throttle(1, direction="download"))
     impatient = HttpStorage(Limits(stall=0.1), loopback=True)
     with pytest.raises(ConnectionFailed, match="no data moved"):
         await fetched(impatient, video)

@@ -297,7 +297,7 @@ def test_a_third_of_all_polls_may_fail(seed: int) -> None:
     async def scenario() -> None:
         menu = tuple(fault for _, fault in POLL_FAULTS)
         service = Service(world(concurrent_analyses=20, seed=seed))
-        faults = _OnPolls(RandomFaults(seed=seed, rate=0.33, menu=menu))
+        faults = _OnPolls(RandomFaults(seed=seed, rate=0.33, faults=menu))
         done: list[SideViewResults] = []
 
         async def one(n: int) -> None:

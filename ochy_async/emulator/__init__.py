@@ -1,11 +1,13 @@
-"""A small Ochy for tests and tries: no sandbox exists, and every real try costs a credit.
+"""An emulator of the Ochy Partner API, for tests: the vendor has no sandbox, and every real start costs a credit.
 
-`Emulator` puts it on a port of this machine, `InProcessTransport` plugs it into a session without one,
-and the fixture `ochy_emulator` is there in every pytest run. What it does is documented by the vendor
-or assumed: `BEHAVIORS` tells which.
+`Emulator` serves it on a port of this machine, `InProcessTransport` connects it to a session without a socket, and the
+fixture `ochy_emulator` is available in every pytest run. `BEHAVIORS` lists which behaviors are documented by the vendor
+and which are assumed.
 
-Invariant: it never knows the client, so it can disagree with it. Names are loaded when they are
-asked for, so that importing this costs nothing.
+Simulated results from the built-in emulator. Do not base health or training decisions on them.
+
+Invariant: it imports nothing of the client, so the two can disagree. Names are loaded on first use, so that importing
+the package is cheap.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The one account of the emulated service: keys, credits, analyses, subjects, webhook.
 
-Invariant: pure; it keeps the books and decides nothing about how an answer looks. A credit
-is taken in one place only.
+Invariant: pure, and credits are taken in one place only. How a response looks is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -24,26 +23,25 @@ __all__ = ["Account"]
 
 
 class Account:
-    """The books. Not locked; what is handed out as a tuple is a snapshot."""
+    """The state of the account. It is not locked; what it returns as a tuple is a snapshot."""
 
-    def __init__(self, world: EmulatorSettings) -> None:
-        self.world = world
-        self.keys = dict.fromkeys(sorted(world.api_keys))
+    def __init__(self, settings: EmulatorSettings) -> None:
+        self.settings = settings
+        self.keys = dict.fromkeys(sorted(settings.api_keys))
         """Accepted API keys, oldest first."""
-        self.bought = world.credits
+        self.bought = settings.credits
         """Credits ever bought."""
         self.ledger: list[Charge] = []
         self.analyses: dict[str, Analysis] = {}
         self.subjects: dict[str, dict[str, Any]] = {}
-        """Profiles by id, the soft-deleted left out."""
+        """Profiles by id, without the soft-deleted ones."""
         self.webhook: dict[str, Any] = {}
-        self.storage = FileStore(digest(world.seed, "storage"), world.signed_url_seconds)
-        self.storage_url = world.storage_url
+        self.files = FileStore(digest(settings.seed, "storage"), settings.signed_url_seconds, settings.storage_url)
         self._created_subjects = 0
-        self._slots = [0.0] * world.concurrent_analyses
+        self._free_at = [0.0] * settings.concurrent_analyses
 
     def check_key(self, key: str | None) -> None:
-        """Refuses a request without an accepted key."""
+        """Rejects a request without an accepted key."""
         if not key:
             raise error_responses.key_missing()
         if key not in self.keys:
@@ -51,68 +49,68 @@ class Account:
 
     def credits(self, now: float) -> int:
         """Credits left."""
-        refunded = self.world.refund_failed_analyses and sum(it.failed(now) for it in tuple(self.analyses.values()))
-        return self.bought - len(self.ledger) + refunded
+        failed = (analysis.failed(now) for analysis in tuple(self.analyses.values()))
+        return self.bought - len(self.ledger) + (sum(failed) if self.settings.refund_failed_analyses else 0)
 
-    def charge(self, analysis_id: str | None, order: StartParameters, now: float) -> None:
-        """Takes one credit."""
-        video = order.video
-        self.ledger.append(Charge(analysis_id, video.sha256, video.filename, now, order.subject_id))
-
-    def accept(self, order: StartParameters, now: float) -> Analysis:
-        """Starts an analysis and charges it; refuses without credits."""
+    def start(self, parameters: StartParameters, now: float) -> Analysis:
+        """Starts an analysis and charges it; rejects the start if there are no credits."""
         if self.credits(now) < 1:
             raise error_responses.no_credits()
-        analysis = self._begun(order, now, fails=self._fails(order.video))
-        self.charge(analysis.analysis_id, order, now)
+        analysis = self._add_analysis(parameters, now, fails=self._will_fail(parameters.video))
+        self._charge(analysis.analysis_id, parameters, now)
         return analysis
 
-    def refuse(self, order: StartParameters, now: float) -> None:
-        """What an upload that is refused for its video leaves behind, as the settings say."""
-        if self.world.charge_refused_uploads and self.credits(now) > 0:
-            self.charge(None, order, now)
-        if self.world.list_refused_uploads:
-            self._begun(order, now, fails=False)
+    def record_rejected_upload(self, parameters: StartParameters, now: float) -> None:
+        """Charges and lists an upload that is rejected for its video, as far as the settings say so."""
+        if self.settings.charge_refused_uploads and self.credits(now) > 0:
+            self._charge(None, parameters, now)
+        if self.settings.list_refused_uploads:
+            self._add_analysis(parameters, now, fails=False)
 
-    def _begun(self, order: StartParameters, now: float, *, fails: bool) -> Analysis:
-        begins, ends = self._queued(order.video, now)
-        analysis_id = seeded_uuid(self.world.seed, "analysis", len(self.analyses))
-        analysis = Analysis(analysis_id, order, now, begins, ends, fails)
+    def _charge(self, analysis_id: str | None, parameters: StartParameters, now: float) -> None:
+        video = parameters.video
+        self.ledger.append(Charge(analysis_id, video.sha256, video.filename, now, parameters.subject_id))
+
+    def _add_analysis(self, parameters: StartParameters, now: float, *, fails: bool) -> Analysis:
+        begins, ends = self._schedule(parameters.video, now)
+        analysis_id = seeded_uuid(self.settings.seed, "analysis", len(self.analyses))
+        analysis = Analysis(analysis_id, parameters, now, begins, ends, fails)
         self.analyses[analysis_id] = analysis
         return analysis
 
-    def _queued(self, video: UploadedVideo, now: float) -> tuple[float, float]:
+    def _schedule(self, video: UploadedVideo, now: float) -> tuple[float, float]:
         # First come, first served: each analysis takes the slot that is free first.
-        shortest, longest = self.world.analysis_seconds
-        drawn = uniform(self.world.seed, "duration", video.sha256)
-        begins = max(now + self.world.queue_seconds, heapq.heappop(self._slots))
+        shortest, longest = self.settings.analysis_seconds
+        drawn = uniform(self.settings.seed, "duration", video.sha256)
+        begins = max(now + self.settings.queue_seconds, heapq.heappop(self._free_at))
         ends = begins + shortest + (longest - shortest) * drawn
-        heapq.heappush(self._slots, ends)
+        heapq.heappush(self._free_at, ends)
         return begins, ends
 
-    def _fails(self, video: UploadedVideo) -> bool:
-        named = {video.sha256, video.filename} & self.world.failing_clips
-        return bool(named) or uniform(self.world.seed, "failure", video.sha256) < self.world.failure_rate
+    def _will_fail(self, video: UploadedVideo) -> bool:
+        named = {video.sha256, video.filename} & self.settings.failing_clips
+        return bool(named) or uniform(self.settings.seed, "failure", video.sha256) < self.settings.failure_rate
 
     def analysis(self, analysis_id: str) -> Analysis:
-        """The analysis with this id; refuses an unknown one."""
+        """The analysis with this id; rejects an unknown one."""
         if analysis_id not in self.analyses:
             raise error_responses.not_found("Analysis")
         return self.analyses[analysis_id]
 
-    def listable(self, now: float) -> Iterable[Analysis]:
-        """The analyses that lists show by now, oldest first."""
-        return (it for it in self.analyses.values() if it.created_at + self.world.listing_lag <= now)
+    def listed_analyses(self, now: float) -> Iterable[Analysis]:
+        """The analyses that lists show at `now`, oldest first."""
+        lag = self.settings.listing_lag
+        return (analysis for analysis in self.analyses.values() if analysis.created_at + lag <= now)
 
     def subject(self, subject_id: str) -> dict[str, Any]:
-        """The profile with this id; refuses an unknown and a deleted one."""
+        """The profile with this id; rejects an unknown or deleted one."""
         if subject_id not in self.subjects:
             raise error_responses.not_found("Subject")
         return self.subjects[subject_id]
 
     def create_subject(self, profile: dict[str, Any], now: float) -> dict[str, Any]:
-        """A new profile; what `profile` leaves out is null."""
-        subject_id = seeded_uuid(self.world.seed, "subject", self._created_subjects)
+        """Adds a profile; fields that `profile` leaves out are null."""
+        subject_id = seeded_uuid(self.settings.seed, "subject", self._created_subjects)
         self._created_subjects += 1
         empty = dict.fromkeys(("email", "name", "height", "weight"))
         self.subjects[subject_id] = {"id": subject_id, **empty, **profile, "created_at": timestamp(now)}

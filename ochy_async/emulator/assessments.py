@@ -1,6 +1,6 @@
-"""Assessments: the scored results of a side view and of a back view.
+"""The scored results of a side view and of a back view.
 
-Invariant: pure, and an assessment only judges: what it judges was measured, and how is in the tables of scores.
+Invariant: pure. The values are measured in `biomechanics`, the ranges are those of `scores`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["back_parts", "back_view_results", "side_assessment", "side_view_results"]
 
-# Duty factor below which a style is called so, and the duty factor that is most typical of it.
+# Duty factor below which a running style applies, its most typical duty factor, and its animal. Assumed.
 _STYLES = ((0.32, 0.30, "gazelle"), (0.36, 0.34, "wolf"), (math.inf, 0.38, "bear"))
 
 
@@ -32,23 +32,35 @@ def side_view_results(runner: Runner, *, language: str) -> dict[str, Any]:
 
 
 def side_assessment(measures: SideMeasures, *, language: str) -> dict[str, Any]:
-    """The same for a runner that is measured already."""
-    runner, words = measures.runner, texts_for(language)
-    content = {name: _side_item(name, value, words) for name, value in measures.parts.items()}
-    content["foot"]["foot_strike_pattern"] = runner.strike_pattern
-    content["foot"]["texts"]["overstride_title"] = words.overstride
+    """The `biomechanical_analysis` of a side view whose measures are known."""
+    runner, texts = measures.runner, texts_for(language)
+    content = {name: _side_item(name, value, texts) for name, value in _side_values(measures).items()}
+    content["foot"]["foot_strike_pattern"] = runner.foot_strike_pattern
+    content["foot"]["texts"]["overstride_title"] = texts.overstride
     return {
         "analysis_content": content,
-        "running_styles": _running_style(runner, words),
+        "running_styles": _running_style(runner, texts),
         "total_score": _total(content.values()),
+    }
+
+
+def _side_values(measures: SideMeasures) -> dict[str, float]:
+    """The value of each scored part, degrees."""
+    return {
+        "arm": mean(angle["mean"] for angle in measures.joint_angles["elbow"].values()),
+        "back_cycle": mean(angle["min"] for angle in measures.joint_angles["knee"].values()),
+        "foot": measures.overstride,
+        "forward_cycle": measures.peak_thigh_angle,
+        "head": measures.runner.head_tilt,
+        "trunk": measures.runner.trunk_lean,
     }
 
 
 def back_view_results(runner: Runner, *, language: str, full_body: bool) -> dict[str, Any]:
     """The `biomechanical_analysis` of a back view; without `full_body` only pronation."""
-    words = texts_for(language)
+    texts = texts_for(language)
     content = {
-        name: {side.name: _back_item(name, getattr(side.leg(runner), name), side.name, words) for side in SIDES}
+        name: {side.name: _back_item(name, getattr(side.leg(runner), name), side.name, texts) for side in SIDES}
         for name in back_parts(full_body)
     }
     return {
@@ -58,7 +70,7 @@ def back_view_results(runner: Runner, *, language: str, full_body: bool) -> dict
 
 
 def back_parts(full_body: bool) -> tuple[str, ...]:
-    """What a back view looks at."""
+    """The scored parts of a back view."""
     return tuple(BACK_PARTS) if full_body else ("pronation",)
 
 
@@ -66,49 +78,39 @@ def _total(items: Iterable[Mapping[str, Any]]) -> float:
     return round(mean(item["score_number"] for item in items), 3)
 
 
-def _side_item(name: str, value: float, words: ResultTexts) -> dict[str, Any]:
+def _side_item(name: str, value: float, texts: ResultTexts) -> dict[str, Any]:
     part = SIDE_PARTS[name]
-    verdict = part.verdict(value)
-    return {
-        **_scored(part, value),
-        "texts": {
-            "title": words.title(name),
-            "position": words.position(name, part.place(value)),
-            "recap": [words.recaps[verdict.name]],
-            "exercice": list(part.exercises_for(verdict)),
-            "search_key": part.search_key(verdict),
-        },
-    }
+    item = _item(name, part, value, texts)
+    item["texts"]["exercice"] = list(part.exercises_for(part.verdict(value)))
+    return item
 
 
-def _back_item(name: str, value: float, side: str, words: ResultTexts) -> dict[str, Any]:
+def _back_item(name: str, value: float, side: str, texts: ResultTexts) -> dict[str, Any]:
     part = BACK_PARTS[name]
+    item = _item(name, part, value, texts)
+    item["range_bad"] = list(part.bad)
+    item["texts"] |= {"explanation": texts.explanations[name], "side": side}
+    return item
+
+
+def _item(name: str, part: ScoredPart, value: float, texts: ResultTexts) -> dict[str, Any]:
     verdict = part.verdict(value)
-    return {
-        **_scored(part, value),
-        "range_bad": list(part.bad),
-        "texts": {
-            "title": words.title(name),
-            "explanation": words.explanations[name],
-            "position": words.position(name, part.place(value)),
-            "recap": [words.recaps[verdict.name]],
-            "side": side,
-            "search_key": part.search_key(verdict),
-        },
-    }
-
-
-def _scored(part: ScoredPart, value: float) -> dict[str, Any]:
     return {
         "score_number": round(part.score(value), 3),
         "range_good": list(part.good),
         "range_okay": list(part.okay),
+        "texts": {
+            "title": texts.title(name),
+            "position": texts.position(name, part.position(value)),
+            "recap": [texts.recaps[verdict.name]],
+            "search_key": part.search_key(verdict),
+        },
     }
 
 
-def _running_style(runner: Runner, words: ResultTexts) -> dict[str, Any]:
-    duty = runner.duty_factor
-    typical, animal = next((typical, animal) for limit, typical, animal in _STYLES if duty < limit)
-    title, summary = words.styles[animal]
-    likeness = max(0.5, 1 - 10 * abs(duty - typical))
-    return {"title": title, "animal": animal, "percentage": round(100 * likeness), "summary": summary}
+def _running_style(runner: Runner, texts: ResultTexts) -> dict[str, Any]:
+    duty_factor = runner.duty_factor
+    typical, animal = next((typical, animal) for limit, typical, animal in _STYLES if duty_factor < limit)
+    title, summary = texts.styles[animal]
+    similarity = max(0.5, 1 - 10 * abs(duty_factor - typical))
+    return {"title": title, "animal": animal, "percentage": round(100 * similarity), "summary": summary}

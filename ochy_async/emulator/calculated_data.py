@@ -1,6 +1,6 @@
 """Calculated data: the metrics and angles of a side view, the gait cycle of a back view.
 
-Invariant: pure, and it tells the story of the results: the same scores, and steps whose mean is the runner's.
+Invariant: pure, and consistent with the results: the scores are equal, and the mean of all steps is the runner's value.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .assessments import back_parts, side_assessment
 from .biomechanics.measures import mean, side_measures
-from .biomechanics.runner import SIDES, strike_pattern
+from .biomechanics.runner import SIDES, foot_strike_pattern
 from .scores import SIDE_PARTS
 from .seeded_random import bounded_normal
 
@@ -25,7 +25,7 @@ _STEPS = 6  # steps of each leg in step-by-step data
 
 
 def side_view_calculated(runner: Runner) -> dict[str, Any]:
-    """Metrics and angles of a side view. Contact + flight is a step's time within 1 ms."""
+    """Metrics and angles of a side view. Contact + flight is the step time within 1 ms."""
     measures = side_measures(runner)
     results = side_assessment(measures, language="en")
     return {
@@ -43,7 +43,7 @@ def side_view_calculated(runner: Runner) -> dict[str, Any]:
 
 def back_view_calculated(runner: Runner, *, full_body: bool) -> dict[str, Any]:
     """Stance means and step-by-step data of a back view, degrees."""
-    return {"gait_cycle": {side.name: _leg_cycle(runner, side, back_parts(full_body)) for side in SIDES}}
+    return {"gait_cycle": {side.name: _gait_cycle(runner, side, back_parts(full_body)) for side in SIDES}}
 
 
 def _metrics(runner: Runner) -> dict[str, float]:
@@ -70,18 +70,19 @@ def _packed_pace(speed: float) -> float:
 
 def _foot_landing(runner: Runner) -> list[dict[str, Any]]:
     landings = {
-        side.name: _around(side.leg(runner).strike_angle, 1.0, runner.seed, f"{side.name}_landing") for side in SIDES
+        side.name: _step_values(side.leg(runner).strike_angle, 1.0, runner.seed, f"{side.name}_landing")
+        for side in SIDES
     }
     return [
-        {"step": 2 * step + number, "side": side, "landing": strike_pattern(angles[step])}
+        {"step": 2 * step + number, "side": side, "landing": foot_strike_pattern(angles[step])}
         for step in range(_STEPS)
         for number, (side, angles) in enumerate(landings.items(), start=1)
     ]
 
 
-def _leg_cycle(runner: Runner, side: Side, parts: Sequence[str]) -> dict[str, Any]:
+def _gait_cycle(runner: Runner, side: Side, parts: Sequence[str]) -> dict[str, Any]:
     means = {part: getattr(side.leg(runner), part) for part in parts}
-    steps = {part: _around(value, 0.3, runner.seed, f"{side.name}_{part}") for part, value in means.items()}
+    steps = {part: _step_values(value, 0.3, runner.seed, f"{side.name}_{part}") for part, value in means.items()}
     return {
         "stance_mean": {part: round(value, 2) for part, value in means.items()},
         "steps": [
@@ -91,8 +92,8 @@ def _leg_cycle(runner: Runner, side: Side, parts: Sequence[str]) -> dict[str, An
     }
 
 
-def _around(middle: float, spread: float, seed: bytes, name: str) -> list[float]:
-    """Values of successive steps whose mean is `middle`."""
-    wobble = [spread * bounded_normal(f"{name}_{step}", seed) for step in range(_STEPS)]
-    drift = mean(wobble)
-    return [middle + value - drift for value in wobble]
+def _step_values(average: float, spread: float, seed: bytes, name: str) -> list[float]:
+    """Values of successive steps whose mean is `average`."""
+    deviations = [spread * bounded_normal(f"{name}_{step}", seed) for step in range(_STEPS)]
+    shift = mean(deviations)
+    return [average + deviation - shift for deviation in deviations]

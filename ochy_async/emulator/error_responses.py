@@ -1,6 +1,6 @@
-"""How the emulated service says no: one exception inside, one error body outside.
+"""The errors of the emulated service: an exception inside, an error body outside.
 
-Invariant: pure; the table of documented refusals is the only place where their words stand.
+Invariant: pure, and every documented error is written here once.
 """
 
 from __future__ import annotations
@@ -13,13 +13,11 @@ from .messages import ServiceResponse
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["HttpError", "json_response", "unprocessable"]
-
-JSON = {"content-type": "application/json"}
+__all__ = ["HttpError", "json_bytes", "json_response", "unprocessable"]
 
 
 class HttpError(Exception):
-    """A request that is not served. It never leaves `Service.handle`."""
+    """A request that is rejected. It never leaves `Service.handle`."""
 
     def __init__(
         self, status: int, detail: Any, *, code: str | None = None, headers: Mapping[str, str] | None = None
@@ -30,7 +28,7 @@ class HttpError(Exception):
         self.code = code
         self.headers = headers or {}
 
-    def answer(self, *, codes: bool) -> ServiceResponse:
+    def response(self, *, codes: bool) -> ServiceResponse:
         """The error body; with `codes` false it has no `code`."""
         body = {"detail": self.detail}
         if codes and self.code is not None:
@@ -39,13 +37,17 @@ class HttpError(Exception):
 
 
 def json_response(status: int, body: Any, headers: Mapping[str, str] | None = None) -> ServiceResponse:
-    """`body` as JSON."""
-    told = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-    return ServiceResponse(status, {**JSON, **(headers or {})}, told)
+    """A response with `body` as JSON."""
+    return ServiceResponse(status, {"content-type": "application/json", **(headers or {})}, json_bytes(body))
+
+
+def json_bytes(value: Any) -> bytes:
+    """A value as compact JSON."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def unprocessable(field: str, problem: str, value: object) -> HttpError:
-    """A 422 as FastAPI words it, with a list in `detail`. Inferred."""
+    """A 422 in FastAPI's form, with a list in `detail`. Inferred."""
     return HttpError(422, [{"type": "value_error", "loc": ["body", field], "msg": problem, "input": value}])
 
 
@@ -65,17 +67,17 @@ def no_credits() -> HttpError:
 
 
 def too_large() -> HttpError:
-    """Documented but for its words."""
+    """Status and code are documented, the text is assumed."""
     return HttpError(413, "Video file is too large", code="file_too_large")
 
 
 def wrong_type() -> HttpError:
-    """Documented but for its words."""
+    """Status and code are documented, the text is assumed."""
     return HttpError(400, "Invalid file type. Allowed types are mp4, mov, avi and webm", code="invalid_file_type")
 
 
 def too_long() -> HttpError:
-    """Documented but for its words."""
+    """The status is documented, the text is assumed."""
     return HttpError(400, "Video is longer than 10 seconds")
 
 
@@ -90,10 +92,10 @@ def pace_missing() -> HttpError:
 
 
 def not_found(what: str) -> HttpError:
-    """Documented but for its words."""
+    """The status is documented, the text is assumed."""
     return HttpError(404, f"{what} not found")
 
 
 def not_ready() -> HttpError:
-    """Documented but for its words."""
+    """The status is documented, the text is assumed."""
     return HttpError(400, "Analysis is not completed")

@@ -1,6 +1,6 @@
-"""Exercises: what to train, found by the search keys that the texts of results hold.
+"""Exercises for the search keys in the texts of results.
 
-Invariant: pure, and every search key that a result can name has its exercises.
+Invariant: pure, and every search key that results can contain has exercises.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from .texts import ResultTexts
 
-__all__ = ["EXERCISE_KEYS", "exercises"]
+__all__ = ["EXERCISE_KEYS", "find_exercises"]
 
 _EXERCISES_FOR: Mapping[str, tuple[str, ...]] = {
     part.search_key(verdict): part.exercises_for(verdict)
@@ -24,9 +24,9 @@ _EXERCISES_FOR: Mapping[str, tuple[str, ...]] = {
 }
 
 EXERCISE_KEYS: tuple[str, ...] = tuple(_EXERCISES_FOR)
-"""Every search key that the texts of an analysis can hold."""
+"""Every search key that results can contain."""
 
-# Exercise -> (difficulty, series, format, seconds or repetitions in one of them).
+# Exercise -> (difficulty, number of series, format, seconds or repetitions in a series).
 _EFFORTS: Mapping[str, tuple[str, int, str, int]] = {
     "bi_reinforcement": ("easy", 3, "repetition", 12),
     "arm_swing_seated": ("easy", 3, "duration", 30),
@@ -49,16 +49,16 @@ _EFFORTS: Mapping[str, tuple[str, int, str, int]] = {
 }
 
 
-def exercises(search_keys: Sequence[str], *, language: str) -> list[dict[str, Any]]:
+def find_exercises(search_keys: Sequence[str], *, language: str) -> list[dict[str, Any]]:
     """The exercises for these keys, each once, in the order of the keys.
 
-    One for a good key, two for the others, none for an unknown one. A language without texts is answered in English.
+    A good score has one exercise, any other two, an unknown key none. A language without texts gets English ones.
     """
     names = dict.fromkeys(name for key in search_keys for name in _EXERCISES_FOR.get(key, ()))
     return [_exercise(name, texts_for(language)) for name in names]
 
 
-def _exercise(name: str, words: ResultTexts) -> dict[str, Any]:
+def _exercise(name: str, texts: ResultTexts) -> dict[str, Any]:
     difficulty, series, form, amount = _EFFORTS[name]
     effort: Mapping[str, Mapping[str, Any]] = {
         "duration": {"effort_per_rep": {"min_ms": 1000 * amount, "max_ms": 1500 * amount}},
@@ -66,7 +66,7 @@ def _exercise(name: str, words: ResultTexts) -> dict[str, Any]:
     }
     base = f"https://media.example.invalid/exercises/{name}"
     return {
-        "title": words.exercises[name],
+        "title": texts.exercises[name],
         "kind": "exercise",
         "difficulty": difficulty,
         "exercise_format": form,

@@ -1,17 +1,18 @@
-"""What can go wrong between client and service, as frozen values, and plans that say when.
+"""Faults between client and service as frozen values, and the plans that say which request meets which fault.
 
-Invariant: pure. A fault only says what happens, as a `FaultEffect`; the server and the direct
-transport play the same course, the one on a socket, the other without. Every number is bounded.
+Invariant: a fault only describes what happens, as a `FaultEffect`. The server applies it to a socket and the
+in-process transport applies it without one. Pure, and every number is bounded.
 """
 
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Literal, Protocol
 
-from attrs import Factory, field, frozen
+from attrs import Factory, evolve, field, frozen
 from attrs.validators import and_, ge, in_, le, optional
 from attrs.validators import instance_of as a
 
@@ -25,6 +26,7 @@ __all__ = [
     "DisconnectDuring",
     "Fault",
     "FaultEffect",
+    "FaultInjector",
     "FaultPlan",
     "FaultRule",
     "FaultSource",
@@ -44,57 +46,75 @@ __all__ = [
 DAY = 86_400
 GIGABYTE = 1_000_000_000
 
+ResponseRewrite = Callable[[ServiceResponse], ServiceResponse]
 
-def _same(answer: ServiceResponse) -> ServiceResponse:
-    return answer
+
+def _unchanged(response: ServiceResponse) -> ServiceResponse:
+    return response
 
 
 @frozen(kw_only=True)
 class FaultEffect:
-    """What happens to one request, in the order of the fields."""
+    """What happens to one request, in the order of the fields. The defaults are a request without a fault."""
 
     connects: bool = True
-    """Whether the client reaches anybody. A server cannot play this and cuts instead."""
+    """Whether the client can connect. The server has already accepted the connection, so it disconnects instead."""
 
     wait_before: float = 0.0
     """Seconds until the request is read."""
 
     upload_rate: float | None = None
-    """Bytes per second at which the request's body is read; None is as fast as it comes."""
+    """Bytes per second at which the request's body is read; None is no limit."""
 
-    read: int | None = None
-    """Bytes of the request's body that are read at most; None is all. Less than all is never acted upon."""
+    read_limit: int | None = None
+    """Bytes of the request's body that are read; None is all. The service never sees a request that is cut here."""
 
-    acts: bool = True
-    """Whether the service sees the request."""
+    reaches_service: bool = True
+    """Whether the service processes the request, and so charges for a start."""
 
     wait_after: float = 0.0
-    """Seconds between the deed and the answer."""
+    """Seconds between processing the request and sending the response."""
 
-    answer: Callable[[ServiceResponse], ServiceResponse] | None = _same
-    """What becomes of the service's answer, or of an empty one if it does not act; None is no answer: a cut."""
+    response: ResponseRewrite | None = _unchanged
+    """Makes the response that is sent from the service's own (from an empty 200 if the service never sees the request).
 
-    keep: int | None = None
-    """Bytes of the answer's body that are sent before a cut; None is all and no cut."""
+    None disconnects without a response.
+    """
 
-    answer_rate: float | None = None
-    """Bytes per second at which the answer's body is sent; None is as fast as it goes."""
+    sent_limit: int | None = None
+    """Bytes of the response's body that are sent before the connection breaks; None is all, without a break."""
+
+    response_rate: float | None = None
+    """Bytes per second at which the response's body is sent; None is no limit."""
 
 
 class Fault(Protocol):
     """One thing that goes wrong with one request."""
 
     def effect(self) -> FaultEffect:
-        """What happens."""
+        """What happens to the request."""
         ...
 
 
 class FaultSource(Protocol):
-    """A plan: asked once for every request, in the order of their coming."""
+    """Decides which requests meet a fault. It is asked once for every request, in the order of arrival."""
 
     def fault_for(self, route: str, count: int) -> Fault | None:
-        """The fault of the `count`-th request (from 1) to `route`, such as `GET /analysis`; None is none."""
+        """The fault of the `count`-th request (from 1) to `route`, such as `GET /analysis`, or None."""
         ...
+
+
+class FaultInjector:
+    """Counts the requests to each route and asks a source for the fault of each."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def effect(self, source: FaultSource | None, route: str) -> FaultEffect:
+        """What happens to the next request to `route`."""
+        self._counts[route] += 1
+        fault = None if source is None else source.fault_for(route, self._counts[route])
+        return FaultEffect() if fault is None else fault.effect()
 
 
 def _seconds() -> float:
@@ -110,21 +130,22 @@ def _status(default: int | None = None) -> int:
     return field(validator=validator) if default is None else field(default=default, validator=validator)
 
 
-def _fixed(status: int, headers: Mapping[str, str], body: bytes) -> Callable[[ServiceResponse], ServiceResponse]:
-    return lambda _: ServiceResponse(status, {name.lower(): value for name, value in headers.items()}, body)
+def _fixed(status: int, headers: Mapping[str, str], body: bytes | None = None) -> ResponseRewrite:
+    content = f'{{"detail":"HTTP {status} by plan"}}'.encode() if body is None else body
+    return lambda _: ServiceResponse(status, _lower_case(headers), content)
 
 
-def _detail(status: int) -> bytes:
-    return f'{{"detail":"HTTP {status} by plan"}}'.encode()
+def _lower_case(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
 
 
 @frozen
 class Delay:
-    """The answer comes late; everything else is as it should be."""
+    """Delays the response; everything else is as it should be."""
 
     seconds: float = _seconds()
     after: bool = field(default=False, kw_only=True, validator=a(bool))
-    """Whether the service acts before the wait, so that giving up comes too late."""
+    """Whether the service processes the request before the wait, so that a client that gives up has been charged."""
 
     def effect(self) -> FaultEffect:
         return FaultEffect(wait_after=self.seconds) if self.after else FaultEffect(wait_before=self.seconds)
@@ -132,38 +153,37 @@ class Delay:
 
 @frozen
 class Respond:
-    """Another answer instead; the service never sees the request. Without a body it is a short JSON detail."""
+    """Sends this response; the service never sees the request. The default body is a short JSON `detail`."""
 
     status: int = _status()
     body: bytes | None = None
     headers: Mapping[str, str] = Factory(lambda: {"content-type": "application/json"})
     early: bool = field(default=False, kw_only=True, validator=a(bool))
-    """Whether the answer comes before the request's body was read."""
+    """Whether the response is sent before the request's body is read."""
 
     def effect(self) -> FaultEffect:
-        body = _detail(self.status) if self.body is None else self.body
-        return FaultEffect(read=0 if self.early else None, acts=False, answer=_fixed(self.status, self.headers, body))
+        response = _fixed(self.status, self.headers, self.body)
+        return FaultEffect(read_limit=0 if self.early else None, reaches_service=False, response=response)
 
 
 @frozen
 class RespondAfter:
-    """The service acts (and charges), and then this answer is sent instead of its own."""
+    """The service processes the request (and charges), and then this response is sent instead of its own."""
 
     status: int = _status()
     body: bytes | None = None
     headers: Mapping[str, str] = Factory(lambda: {"content-type": "application/json"})
 
     def effect(self) -> FaultEffect:
-        body = _detail(self.status) if self.body is None else self.body
-        return FaultEffect(answer=_fixed(self.status, self.headers, body))
+        return FaultEffect(response=_fixed(self.status, self.headers, self.body))
 
 
 @frozen
 class RefuseConnection:
-    """The connection is refused. On a server, which has accepted it already, the same as `DisconnectBefore`."""
+    """The connection is refused. On the server, which has already accepted it, the same as `DisconnectBefore`."""
 
     def effect(self) -> FaultEffect:
-        return FaultEffect(connects=False, read=0, acts=False, answer=None)
+        return FaultEffect(connects=False, read_limit=0, reaches_service=False, response=None)
 
 
 @frozen
@@ -171,7 +191,7 @@ class DisconnectBefore:
     """The connection breaks before the request's body is read."""
 
     def effect(self) -> FaultEffect:
-        return FaultEffect(read=0, acts=False, answer=None)
+        return FaultEffect(read_limit=0, reaches_service=False, response=None)
 
 
 @frozen
@@ -181,114 +201,120 @@ class DisconnectDuring:
     after_bytes: int = _bytes()
 
     def effect(self) -> FaultEffect:
-        return FaultEffect(read=self.after_bytes, acts=False, answer=None)
+        return FaultEffect(read_limit=self.after_bytes, reaches_service=False, response=None)
 
 
 @frozen
 class DisconnectAfter:
-    """The whole request is read, then the connection breaks without an answer."""
+    """The entire request is read, then the connection breaks without a response."""
 
     charged: bool = field(default=True, validator=a(bool))
-    """Whether the service acts (and charges) before the break: the client cannot tell."""
+    """Whether the service processes the request (and charges) before the break: the client cannot know."""
 
     def effect(self) -> FaultEffect:
-        return FaultEffect(acts=self.charged, answer=None)
+        return FaultEffect(reaches_service=self.charged, response=None)
 
 
 @frozen
 class TruncateBody:
-    """The service acts; of its answer's body only the first bytes come, then the connection breaks."""
+    """The service processes the request; only the first bytes of the response's body are sent before a break."""
 
     keep_bytes: int = _bytes()
 
     def effect(self) -> FaultEffect:
-        return FaultEffect(keep=self.keep_bytes)
+        return FaultEffect(sent_limit=self.keep_bytes)
 
 
 @frozen
 class RespondHtml:
-    """A proxy's error page instead; the service never sees the request."""
+    """Sends a proxy's error page; the service never sees the request."""
 
     status: int = _status(502)
 
     def effect(self) -> FaultEffect:
         page = f"<html><head><title>{self.status}</title></head><body><h1>{self.status}</h1></body></html>"
-        return FaultEffect(acts=False, answer=_fixed(self.status, {"content-type": "text/html"}, page.encode()))
+        response = _fixed(self.status, {"content-type": "text/html"}, page.encode())
+        return FaultEffect(reaches_service=False, response=response)
 
 
 @frozen
 class RetryAfter:
-    """A request for a pause; the service never sees the request."""
+    """Sends a response with a `Retry-After` header; the service never sees the request."""
 
     value: str = field(validator=a(str))
-    """The header as it is: seconds, an HTTP date, or nonsense."""
+    """The header's value as it is: seconds, an HTTP date, or an invalid one."""
     status: int = _status(429)
 
     def effect(self) -> FaultEffect:
         headers = {"content-type": "application/json", "retry-after": self.value}
-        return FaultEffect(acts=False, answer=_fixed(self.status, headers, _detail(self.status)))
+        return FaultEffect(reaches_service=False, response=_fixed(self.status, headers))
 
 
 @frozen
 class Throttle:
-    """Bytes trickle: of the answer, or of the upload."""
+    """Limits the rate at which the response's body is sent (`download`) or the request's body is read (`upload`)."""
 
     bytes_per_second: float = field(validator=and_(ge(1), le(GIGABYTE)))
-    side: Literal["answer", "upload"] = field(default="answer", kw_only=True, validator=in_(("answer", "upload")))
+    direction: Literal["download", "upload"] = field(
+        default="download", kw_only=True, validator=in_(("download", "upload"))
+    )
 
     def effect(self) -> FaultEffect:
         rate = self.bytes_per_second
-        return FaultEffect(answer_rate=rate) if self.side == "answer" else FaultEffect(upload_rate=rate)
+        return FaultEffect(upload_rate=rate) if self.direction == "upload" else FaultEffect(response_rate=rate)
 
 
 @frozen
 class ReplaceBody:
-    """The service acts; its answer keeps its status but gets another body, other headers, or both.
+    """The service processes the request; its response keeps the status and gets another body, other headers, or both.
 
-    `body` is the bytes themselves or makes them from the service's own; None leaves them.
+    `body` is the new bytes, or a function that makes them from the service's own; None leaves the body.
     """
 
     body: bytes | Callable[[bytes], bytes] | None = None
     headers: Mapping[str, str] = Factory(dict)
-    """Added to those of the answer, or in their place."""
+    """Added to the headers of the response; they replace those of the same name."""
 
     def effect(self) -> FaultEffect:
-        return FaultEffect(answer=self._rewritten)
+        return FaultEffect(response=self._rewritten)
 
-    def _rewritten(self, answer: ServiceResponse) -> ServiceResponse:
-        headers = {**answer.headers, **{name.lower(): value for name, value in self.headers.items()}}
-        body = self.body(answer.body) if callable(self.body) else self.body
-        return ServiceResponse(answer.status, headers, answer.body if body is None else body)
+    def _rewritten(self, response: ServiceResponse) -> ServiceResponse:
+        body = self.body(response.body) if callable(self.body) else self.body
+        headers = {**response.headers, **_lower_case(self.headers)}
+        return evolve(response, headers=headers, body=response.body if body is None else body)
 
 
 @frozen
 class Redirect:
-    """A redirect; whether the service acts before it is for the plan to say."""
+    """Sends a redirect."""
 
     location: str = field(validator=a(str))
     status: int = field(default=302, validator=in_((301, 302, 303, 307, 308)))
-    acts: bool = field(default=False, kw_only=True, validator=a(bool))
+    reaches_service: bool = field(default=False, kw_only=True, validator=a(bool))
+    """Whether the service processes the request (and charges) before the redirect."""
 
     def effect(self) -> FaultEffect:
-        return FaultEffect(acts=self.acts, answer=_fixed(self.status, {"location": self.location}, b""))
+        response = _fixed(self.status, {"location": self.location}, b"")
+        return FaultEffect(reaches_service=self.reaches_service, response=response)
 
 
 def gzip_bomb(size: int = 200_000_000) -> ReplaceBody:
-    """A compressed body that unfolds to `size` bytes of blanks, at most 1 GB; it is a thousandth on the wire."""
+    """A response whose gzip body, a thousandth of `size` on the wire, decompresses to `size` blanks (at most 1 GB)."""
     if not 0 < size <= GIGABYTE:
         raise ValueError(f"size: 1 to {GIGABYTE} bytes, not {size}")
 
-    def packed(_: bytes) -> bytes:
-        press = zlib.compressobj(9, zlib.DEFLATED, 31)
-        blanks, (full, rest) = b" " * 1_000_000, divmod(size, 1_000_000)
-        return b"".join([*(press.compress(blanks) for _ in range(full)), press.compress(blanks[:rest]), press.flush()])
+    def compressed(_: bytes) -> bytes:
+        compressor = zlib.compressobj(9, zlib.DEFLATED, 31)
+        blanks, (chunks, rest) = b" " * 1_000_000, divmod(size, 1_000_000)
+        parts = [*(compressor.compress(blanks) for _ in range(chunks)), compressor.compress(blanks[:rest])]
+        return b"".join([*parts, compressor.flush()])
 
-    return ReplaceBody(packed, {"content-encoding": "gzip"})
+    return ReplaceBody(compressed, {"content-encoding": "gzip"})
 
 
 @frozen
 class FaultRule:
-    """One line of a `FaultPlan`: which requests meet which fault."""
+    """One rule of a `FaultPlan`: which requests meet which fault."""
 
     route: str = field(validator=a(str))
     """`POST /analysis/start`, or a pattern such as `GET *` (`*`, `?` as in file names)."""
@@ -296,66 +322,66 @@ class FaultRule:
     fault: Fault
 
     occurrence: int | None = field(default=None, validator=optional(and_(a(int), ge(1))))
-    """Which of the requests that fit the route, from 1; None is the next that no earlier line takes."""
+    """Which of the matching requests, from 1; None is the next one that no earlier rule takes."""
 
     times: int = field(default=1, validator=and_(a(int), ge(1), le(1_000_000)))
-    """For how many requests the line holds; with `occurrence` they are in a row."""
+    """How many requests the rule applies to; with `occurrence` they are successive matching requests."""
 
 
 class FaultPlan:
-    """A plan that is used up: the first line that fits a request and is left gives the fault."""
+    """A list of rules that are used up: the first rule that matches a request and is not used up gives the fault."""
 
     def __init__(self, rules: Iterable[FaultRule] = ()) -> None:
         self._rules = tuple(rules)
-        self._left = [rule.times for rule in self._rules]
-        self._seen = [0] * len(self._rules)
+        self._remaining = [rule.times for rule in self._rules]
+        self._matches = [0] * len(self._rules)
 
     @property
-    def left(self) -> tuple[FaultRule, ...]:
-        """The lines that are not used up; empty when everything planned has happened."""
-        return tuple(rule for rule, left in zip(self._rules, self._left, strict=True) if left)
+    def remaining(self) -> tuple[FaultRule, ...]:
+        """The rules that are not used up; empty when everything planned has happened."""
+        return tuple(rule for rule, times in zip(self._rules, self._remaining, strict=True) if times)
 
-    def fault_for(self, route: str, count: int) -> Fault | None:  # noqa: ARG002 - it counts for each line itself
-        fitting = [index for index, rule in enumerate(self._rules) if _fits(rule.route, route)]
-        for index in fitting:
-            self._seen[index] += 1
-        due = next((index for index in fitting if self._due(index)), None)
+    def fault_for(self, route: str, count: int) -> Fault | None:  # noqa: ARG002 - each rule has its own count
+        matching = [index for index, rule in enumerate(self._rules) if _matches(rule.route, route)]
+        for index in matching:
+            self._matches[index] += 1
+        due = next((index for index in matching if self._is_due(index)), None)
         if due is None:
             return None
-        self._left[due] -= 1
+        self._remaining[due] -= 1
         return self._rules[due].fault
 
-    def _due(self, index: int) -> bool:
+    def _is_due(self, index: int) -> bool:
         occurrence = self._rules[index].occurrence
-        return self._left[index] > 0 and (occurrence is None or self._seen[index] >= occurrence)
+        return self._remaining[index] > 0 and (occurrence is None or self._matches[index] >= occurrence)
 
 
-def _fits(pattern: str, route: str) -> bool:
-    # Templates have no brackets of the kind that patterns know, and braces are plain characters.
+def _matches(pattern: str, route: str) -> bool:
+    # Path templates have no square brackets, and to `fnmatch` braces are plain characters.
     return pattern == route or fnmatchcase(route, pattern)
 
 
-def _many(faults: Iterable[Fault]) -> tuple[Fault, ...]:
+def _tuple(faults: Iterable[Fault]) -> tuple[Fault, ...]:
     return tuple(faults)
 
 
 @frozen
 class RandomFaults:
-    """A plan by hashes: the same seed gives the n-th request to a route the same fault in every run."""
+    """Faults drawn from a seed: the same seed gives the n-th request to a route the same fault in every run."""
 
     seed: int
     rate: float = field(validator=and_(ge(0), le(1)))
     """Share of the requests that meet a fault."""
-    menu: tuple[Fault, ...] = field(converter=_many)
-    """What is drawn from, evenly; not empty."""
-    routes: str = "*"
-    """The routes that are meant, as in `FaultRule`."""
+    faults: tuple[Fault, ...] = field(converter=_tuple)
+    """The faults to draw from, each equally likely; not empty."""
+    route: str = "*"
+    """The requests that can meet a fault, as in `FaultRule`."""
 
     def __attrs_post_init__(self) -> None:
-        if not self.menu:
-            raise ValueError("menu: at least one fault is needed")
+        if not self.faults:
+            raise ValueError("faults: at least one fault is needed")
 
     def fault_for(self, route: str, count: int) -> Fault | None:
-        if not _fits(self.routes, route) or uniform(self.seed, "whether", route, count) >= self.rate:
+        if not _matches(self.route, route) or uniform(self.seed, "whether", route, count) >= self.rate:
             return None
-        return self.menu[int(uniform(self.seed, "which", route, count) * len(self.menu))]
+        return self.faults[int(uniform(self.seed, "which", route, count) * len(self.faults))]

@@ -1,6 +1,6 @@
-"""One desk for each call of the API: what is asked of the account, and how the answer looks.
+"""One handler for each endpoint of the API, and the table of all endpoints.
 
-Invariant: pure; a desk is a function and the table at the end is the whole API.
+Invariant: pure. A handler is a function from a request to a response.
 """
 
 from __future__ import annotations
@@ -10,118 +10,146 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from . import error_responses
-from . import exercises as training
 from .analysis import timestamp
 from .error_responses import HttpError, json_response
+from .exercises import find_exercises
 from .file_store import CONTENT_TYPES
-from .response_shapes import shape_list
+from .response_shapes import ResponseShapes, shape_list
 from .validation import exercise_search, start_parameters, subject_profile, video_error, webhook_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .account import Account
+    from .analysis import Analysis
     from .messages import ServiceRequest, ServiceResponse
+    from .settings import EmulatorSettings
 
 __all__ = ["HANDLERS", "STORAGE", "RequestContext"]
 
 
 @frozen
 class RequestContext:
-    """One request at a desk."""
+    """What a handler gets: the request, the time and the account."""
 
     account: Account
     request: ServiceRequest
     path_parameters: Mapping[str, str] = field(repr=False)
-    """What fills the template of the path, decoded."""
+    """What the placeholders of the path stand for, decoded."""
     now: float
+
+    @property
+    def settings(self) -> EmulatorSettings:
+        """The settings of the service."""
+        return self.account.settings
+
+    @property
+    def shapes(self) -> ResponseShapes:
+        """How responses look."""
+        return self.settings.shapes
+
+    @property
+    def subject_id(self) -> str:
+        """The subject in the path."""
+        return self.path_parameters["subject_id"]
+
+    def analysis(self) -> Analysis:
+        """The analysis in the path; an unknown one is a 404."""
+        return self.account.analysis(self.path_parameters["analysis_id"])
+
+    def successful_analysis(self) -> Analysis:
+        """The analysis in the path; a 400 before `success`."""
+        analysis = self.analysis()
+        if not analysis.succeeded(self.now):
+            raise error_responses.not_ready()
+        return analysis
 
 
 def start(context: RequestContext) -> ServiceResponse:
-    """Judges everything before the credit is taken."""
-    account, order = context.account, start_parameters(context.request.form)
-    refused = video_error(order.video, account.world)
-    if refused is not None:
-        account.refuse(order, context.now)
-        raise refused
-    if order.subject_id is not None:
-        account.subject(order.subject_id)
-    analysis_id = account.accept(order, context.now).analysis_id
-    return json_response(202, {"message": "Analysis started successfully", account.world.shapes.id_key: analysis_id})
+    """Validates everything before the credit is taken."""
+    account, parameters = context.account, start_parameters(context.request.form)
+    error = video_error(parameters.video, context.settings)
+    if error is not None:
+        account.record_rejected_upload(parameters, context.now)
+        raise error
+    if parameters.subject_id is not None:
+        account.subject(parameters.subject_id)
+    analysis_id = account.start(parameters, context.now).analysis_id
+    return json_response(202, {"message": "Analysis started successfully", context.shapes.id_key: analysis_id})
 
 
 def results(context: RequestContext) -> ServiceResponse:
     """The state, and on success fresh signed URLs and the analysis."""
-    account, shapes = context.account, context.account.world.shapes
-    analysis = account.analysis(context.path_parameters["analysis_id"])
-    status, body = analysis.state(context.now, shapes)
+    analysis, files = context.analysis(), context.account.files
+    status, body = analysis.state(context.now, context.shapes)
     if analysis.succeeded(context.now):
         for key, name in (("thumbnail", "thumbnail.jpg"), ("output_video", "output_video.mp4")):
-            body[key] = account.storage.url(account.storage_url, analysis.analysis_id, name, context.now)
-        body["biomechanical_analysis"] = analysis.results(shapes)
+            body[key] = files.url(analysis.analysis_id, name, context.now)
+        body["biomechanical_analysis"] = analysis.results(context.shapes)
     return json_response(status, body)
 
 
 def calculated_data(context: RequestContext) -> ServiceResponse:
     """The calculated data of a successful analysis."""
-    analysis = context.account.analysis(context.path_parameters["analysis_id"])
-    if not analysis.succeeded(context.now):
-        raise error_responses.not_ready()
-    return json_response(200, analysis.calculated(context.account.world.shapes))
+    return json_response(200, context.successful_analysis().calculated_data(context.shapes))
 
 
 def raw_data(context: RequestContext) -> ServiceResponse:
     """The raw data of a successful analysis."""
-    world, analysis = context.account.world, context.account.analysis(context.path_parameters["analysis_id"])
-    if not analysis.succeeded(context.now):
-        raise error_responses.not_ready()
-    raw = analysis.raw(world.shapes, frames_per_second=world.frames_per_second, seconds=world.default_video_seconds)
+    settings, analysis = context.settings, context.successful_analysis()
+    raw = analysis.raw_data(
+        settings.shapes,
+        frames_per_second=settings.frames_per_second,
+        default_seconds=settings.default_video_seconds,
+    )
     return json_response(200, raw)
 
 
 def list_analyses(context: RequestContext) -> ServiceResponse:
     """All analyses of the account."""
-    shapes = context.account.world.shapes
-    items = [it.listed(context.now, shapes) for it in context.account.listable(context.now)]
+    shapes = context.shapes
+    items = [analysis.list_item(context.now, shapes) for analysis in context.account.listed_analyses(context.now)]
     return json_response(200, shape_list(shapes, items, shapes.items))
 
 
-def list_of_subject(context: RequestContext) -> ServiceResponse:
+def list_subject_analyses(context: RequestContext) -> ServiceResponse:
     """The analyses linked to one subject."""
-    shapes, subject_id = context.account.world.shapes, context.path_parameters["subject_id"]
+    shapes, subject_id = context.shapes, context.subject_id
     context.account.subject(subject_id)
-    linked = [it for it in context.account.listable(context.now) if it.order.subject_id == subject_id]
-    return json_response(
-        200, shape_list(shapes, [it.listed(context.now, shapes) for it in linked], shapes.subject_items)
-    )
+    items = [
+        analysis.list_item(context.now, shapes)
+        for analysis in context.account.listed_analyses(context.now)
+        if analysis.parameters.subject_id == subject_id
+    ]
+    return json_response(200, shape_list(shapes, items, shapes.subject_items))
 
 
 def create_subject(context: RequestContext) -> ServiceResponse:
-    """Answers with id and time only."""
+    """The response has id and time only."""
     subject = context.account.create_subject(subject_profile(context.request.body), context.now)
     return json_response(201, {"subject_id": subject["id"], "created_at": subject["created_at"]})
 
 
 def list_subjects(context: RequestContext) -> ServiceResponse:
-    """All that are not deleted."""
+    """All subjects that are not deleted."""
     return json_response(200, {"subjects": list(context.account.subjects.values())})
 
 
 def get_subject(context: RequestContext) -> ServiceResponse:
     """The bare profile."""
-    return json_response(200, context.account.subject(context.path_parameters["subject_id"]))
+    return json_response(200, context.account.subject(context.subject_id))
 
 
 def update_subject(context: RequestContext) -> ServiceResponse:
-    """Changes what is given, leaves the rest."""
-    context.account.subject(context.path_parameters["subject_id"]).update(subject_profile(context.request.body))
+    """Changes the fields in the body and leaves the others."""
+    context.account.subject(context.subject_id).update(subject_profile(context.request.body))
     return json_response(200, {"message": "Subject updated successfully"})
 
 
 def delete_subject(context: RequestContext) -> ServiceResponse:
-    """Soft: the analyses linked to it stay."""
-    context.account.subject(context.path_parameters["subject_id"])
-    del context.account.subjects[context.path_parameters["subject_id"]]
+    """A soft delete: the analyses linked to the subject stay."""
+    context.account.subject(context.subject_id)
+    del context.account.subjects[context.subject_id]
     return json_response(200, {"message": "Subject deleted successfully"})
 
 
@@ -138,23 +166,18 @@ def put_webhook(context: RequestContext) -> ServiceResponse:
 
 def exercises(context: RequestContext) -> ServiceResponse:
     """A bare array."""
-    keys, language = exercise_search(context.request.body)
-    return json_response(200, training.exercises(keys, language=language))
+    search_keys, language = exercise_search(context.request.body)
+    return json_response(200, find_exercises(search_keys, language=language))
 
 
-def stored(context: RequestContext) -> ServiceResponse:
-    """A file behind a signed URL; no key is needed or wanted."""
-    account, analysis_id, name = (
-        context.account,
-        context.path_parameters["analysis_id"],
-        context.path_parameters["name"],
-    )
+def stored_file(context: RequestContext) -> ServiceResponse:
+    """A file behind a signed URL, without the API key."""
+    files, name, request = context.account.files, context.path_parameters["name"], context.request
     if name not in CONTENT_TYPES:
         raise HttpError(404, "NoSuchKey")
-    account.storage.check(analysis_id, name, context.request.query, context.now)
-    video = account.analysis(analysis_id).order.video
-    headers = context.request.headers
-    return account.storage.serve(video.sha256, name, headers.get("range"), headers.get("if-range"))
+    files.check(context.path_parameters["analysis_id"], name, request.query, context.now)
+    sha256 = context.analysis().parameters.video.sha256
+    return files.serve(sha256, name, request.headers.get("range"), request.headers.get("if-range"))
 
 
 STORAGE = "/storage/{analysis_id}/{name}"
@@ -166,7 +189,7 @@ HANDLERS: Mapping[tuple[str, str], Callable[[RequestContext], ServiceResponse]] 
     ("GET", "/analysis/{analysis_id}/results/raw_data"): raw_data,
     ("GET", "/analysis"): list_analyses,
     ("GET", "/analysis/user"): list_analyses,
-    ("GET", "/analysis/subjects/{subject_id}"): list_of_subject,
+    ("GET", "/analysis/subjects/{subject_id}"): list_subject_analyses,
     ("POST", "/subjects"): create_subject,
     ("GET", "/subjects"): list_subjects,
     ("GET", "/subjects/{subject_id}"): get_subject,
@@ -175,5 +198,5 @@ HANDLERS: Mapping[tuple[str, str], Callable[[RequestContext], ServiceResponse]] 
     ("GET", "/webhook"): get_webhook,
     ("PUT", "/webhook"): put_webhook,
     ("POST", "/exercises"): exercises,
-    ("GET", STORAGE): stored,
+    ("GET", STORAGE): stored_file,
 }

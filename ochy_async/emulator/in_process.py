@@ -1,8 +1,7 @@
-"""The emulated service without a socket: transport and storage for the client, in the same process and loop.
+"""The emulated service without a socket: a transport and a storage for the client, in the same process and event loop.
 
-Invariant: the only module of the emulator that speaks the client's language, of which it knows
-the words (`wire`, `errors`) and nothing more. All waiting goes through the loop, so a loop with
-virtual time passes hours in an instant.
+Invariant: the only module of the emulator that imports from the client, and only `protocol.wire` and `errors`. All
+waits use the event loop, so on a `VirtualTimeLoop` hours pass in an instant.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
@@ -19,7 +17,7 @@ import anyio
 from .. import errors
 from ..errors import Phase
 from ..protocol import wire
-from .faults import FaultEffect
+from .faults import FaultEffect, FaultInjector
 from .handlers import STORAGE
 from .messages import Form, ServiceRequest, ServiceResponse
 from .service import Service
@@ -35,15 +33,14 @@ if TYPE_CHECKING:
 __all__ = ["EPOCH", "InProcessStorage", "InProcessTransport"]
 
 EPOCH = 1_767_225_600.0
-"""2026-01-01T00:00:00Z: what the loop's time is counted from."""
+"""2026-01-01T00:00:00Z: the time of day at which a loop's clock is 0."""
 
-ANSWER_BYTES = 64 * 2**20
-"""Larger answers, counted after decompression, are refused as a real transport would."""
+MAX_RESPONSE_BYTES = 64 * 2**20
+"""Larger responses, after decompression, are an error, as with a real transport."""
 
-
-STORED = f"GET {STORAGE}"
+STORAGE_ROUTE = f"GET {STORAGE}"
 PIECE_BYTES = 8_192
-"""Stored files come in pieces of this size."""
+"""Stored files are handed over in pieces of this size."""
 
 
 def loop_clock() -> float:
@@ -52,10 +49,10 @@ def loop_clock() -> float:
 
 
 class InProcessTransport:
-    """Asks a `Service` directly. `service` and `faults` may be looked at and replaced between requests.
+    """Calls a `Service` directly. `service` and `faults` may be read and replaced between requests.
 
-    `latency` is the seconds from request to answer, or makes them for each request; half of it passes
-    before the service acts and half after.
+    `latency` is the number of seconds from request to response, or a function that returns it for each request. Half
+    of it passes before the service processes the request, half after.
     """
 
     def __init__(
@@ -72,59 +69,53 @@ class InProcessTransport:
         self._api_key = self.service.api_key if api_key is None else api_key
         self._clock = clock
         self._latency = latency
-        self._counts: Counter[str] = Counter()
+        self._injector = FaultInjector()
         self._closed = False
 
     @property
     def origin(self) -> str:
-        """Stands for the base URL."""
+        """A placeholder for the base URL."""
         return "http://emulator.invalid"
 
     @property
     def account(self) -> str:
-        """Tells accounts apart without telling the key."""
+        """An identifier of the account that does not reveal the key."""
         return hashlib.sha256(self._api_key.encode()).hexdigest()[:32]
 
     async def send(self, request: wire.Request) -> wire.Response:
-        """The service's answer, or `ConnectionFailed` as a network would have made of it."""
+        """The service's response; raises `ConnectionFailed` where a network would have failed."""
         if self._closed:
             raise RuntimeError("the transport is closed")
-        effect = self._course(str(request.route))
+        effect = self._injector.effect(self.faults, str(request.route))
         half = (self._latency() if callable(self._latency) else self._latency) / 2
         if not effect.connects:
             await anyio.sleep(half)
-            raise _trouble(request, Phase.NOT_SENT, "no connection")
+            raise _connection_failed(request, Phase.NOT_SENT, "no connection")
         await anyio.sleep(half + effect.wait_before)
-        return await self._play(request, effect, half)
+        return await self._exchange(request, effect, half)
 
     async def aclose(self) -> None:
-        """Nothing is open; what is sent from now on is an error."""
+        """Later requests are an error; there is nothing to close."""
         self._closed = True
 
-    def _course(self, route: str) -> FaultEffect:
-        self._counts[route] += 1
-        fault = None if self.faults is None else self.faults.fault_for(route, self._counts[route])
-        return FaultEffect() if fault is None else fault.effect()
-
-    async def _play(self, request: wire.Request, effect: FaultEffect, half: float) -> wire.Response:
-        form, whole = await _uploaded(request, effect)
-        answer = ServiceResponse(200)
-        if effect.read is None and effect.acts:
-            answer = self.service.handle(self._ask(request, form), self._clock())
-        if effect.answer is None:
-            await anyio.sleep(half + effect.wait_after)
-            raise _trouble(request, Phase.COMPLETE if whole else Phase.INCOMPLETE, "the connection broke")
-        answer = effect.answer(answer)
-        trickle = 0.0 if effect.answer_rate is None else len(answer.body) / effect.answer_rate
+    async def _exchange(self, request: wire.Request, effect: FaultEffect, half: float) -> wire.Response:
+        form, complete = await _received_form(request, effect)
+        response = ServiceResponse(200)
+        if effect.read_limit is None and effect.reaches_service:
+            response = self.service.handle(self._service_request(request, form), self._clock())
         await anyio.sleep(half + effect.wait_after)
+        if effect.response is None:
+            phase = Phase.COMPLETE if complete else Phase.INCOMPLETE
+            raise _connection_failed(request, phase, "the connection broke")
+        response = effect.response(response)
         if request.upload is not None:
-            request.upload.answered(answer.status)
-        await anyio.sleep(trickle)
-        if effect.keep is not None:
-            raise _trouble(request, Phase.COMPLETE, "the answer broke off")
-        return _response(request, answer, whole=whole)
+            request.upload.answered(response.status)
+        await anyio.sleep(0.0 if effect.response_rate is None else len(response.body) / effect.response_rate)
+        if effect.sent_limit is not None:
+            raise _connection_failed(request, Phase.COMPLETE, "the response was interrupted")
+        return _wire_response(request, response, complete=complete)
 
-    def _ask(self, request: wire.Request, form: Form | None) -> ServiceRequest:
+    def _service_request(self, request: wire.Request, form: Form | None) -> ServiceRequest:
         return ServiceRequest(
             method=request.route.method,
             path=request.path,
@@ -135,7 +126,7 @@ class InProcessTransport:
 
 
 class Link(Protocol):
-    """A signed URL, as far as it is known here."""
+    """A signed URL: the part of the client's class that is used here."""
 
     def reveal(self) -> str:
         """The URL itself."""
@@ -143,7 +134,7 @@ class Link(Protocol):
 
 
 class InProcessStorage:
-    """Fetches from the storage of a `Service` directly: the counterpart of `InProcessTransport`."""
+    """Fetches files from a `Service` directly: the counterpart of `InProcessTransport`."""
 
     def __init__(
         self,
@@ -157,112 +148,116 @@ class InProcessStorage:
         self.faults = faults
         self._clock = clock
         self._latency = latency
-        self._count = 0
+        self._injector = FaultInjector()
 
     async def fetch(self, url: Link, sink: wire.Sink, headers: Mapping[str, str]) -> None:
-        """Hands the storage's answer to `sink`, in pieces, as far as the faults let it come."""
-        self._count += 1
-        fault = None if self.faults is None else self.faults.fault_for(STORED, self._count)
-        effect = FaultEffect() if fault is None else fault.effect()
+        """Hands the response to `sink` in pieces, as far as the faults allow."""
+        effect = self._injector.effect(self.faults, STORAGE_ROUTE)
         await anyio.sleep(self._latency + effect.wait_before)
         if not effect.connects:
-            raise errors.ConnectionFailed(f"{STORED}: no connection", route=STORED)
-        answer = self.service.handle(_asked(url, headers), self._clock()) if effect.acts else ServiceResponse(200)
+            raise errors.ConnectionFailed(f"{STORAGE_ROUTE}: no connection", route=STORAGE_ROUTE)
+        response = ServiceResponse(200)
+        if effect.reaches_service:
+            response = self.service.handle(_file_request(url, headers), self._clock())
         await anyio.sleep(effect.wait_after)
-        if effect.answer is None:
-            raise _broken()
-        await _hand_over(effect.answer(answer), effect, sink)
+        if effect.response is None:
+            raise _download_failed()
+        await _hand_over(effect.response(response), effect, sink)
 
     async def aclose(self) -> None:
-        """Nothing is open."""
+        """There is nothing to close."""
 
 
-def _asked(url: Link, headers: Mapping[str, str]) -> ServiceRequest:
+def _file_request(url: Link, headers: Mapping[str, str]) -> ServiceRequest:
     parts = urlsplit(url.reveal())
-    query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    return ServiceRequest("GET", parts.path, query, {name.lower(): value for name, value in headers.items()})
+    return ServiceRequest("GET", parts.path, dict(parse_qsl(parts.query, keep_blank_values=True)), _lower_case(headers))
 
 
-async def _hand_over(answer: ServiceResponse, effect: FaultEffect, sink: wire.Sink) -> None:
-    headers = {name.lower(): value for name, value in answer.headers.items()}
-    await sink.begin(wire.ResponseHead(answer.status, {"content-length": str(len(answer.body)), **headers}))
-    body = answer.body[: effect.keep]
+def _lower_case(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+async def _hand_over(response: ServiceResponse, effect: FaultEffect, sink: wire.Sink) -> None:
+    length = {"content-length": str(len(response.body))}
+    await sink.begin(wire.ResponseHead(response.status, {**length, **_lower_case(response.headers)}))
+    body = response.body[: effect.sent_limit]
     for first in range(0, len(body), PIECE_BYTES):
         piece = body[first : first + PIECE_BYTES]
-        await anyio.sleep(0 if effect.answer_rate is None else len(piece) / effect.answer_rate)
+        await anyio.sleep(0 if effect.response_rate is None else len(piece) / effect.response_rate)
         await sink.take(piece)
-    if effect.keep is not None:
-        raise _broken()
+    if effect.sent_limit is not None:
+        raise _download_failed()
 
 
-def _broken() -> errors.ConnectionFailed:
-    return errors.ConnectionFailed(f"{STORED}: the connection broke", phase=Phase.COMPLETE, route=STORED)
+def _download_failed() -> errors.ConnectionFailed:
+    text = f"{STORAGE_ROUTE}: the connection broke"
+    return errors.ConnectionFailed(text, phase=Phase.COMPLETE, route=STORAGE_ROUTE)
 
 
-async def _uploaded(request: wire.Request, effect: FaultEffect) -> tuple[Form | None, bool]:
-    """The form as far as it is read, and whether the request was handed over whole.
+async def _received_form(request: wire.Request, effect: FaultEffect) -> tuple[Form | None, bool]:
+    """The form, if it is read completely, and whether the client sent the complete request.
 
-    A body of JSON leaves together with its headers, so only an upload can be cut inside; and that goes
-    by bytes, however large the chunks are.
+    A JSON body is sent together with its headers, so only an upload can be interrupted, after any byte, however large
+    the chunks are.
     """
     upload = request.upload
     if upload is None:
         return None, True
-    if effect.read is not None and effect.read < upload.size:
-        await _digested(upload, effect.read, effect.upload_rate)
+    if effect.read_limit is not None and effect.read_limit < upload.size:
+        await _read(upload, effect.read_limit, effect.upload_rate)
         return None, False
-    digester = await _digested(upload, upload.size + 1, effect.upload_rate)
-    if digester.size != upload.size:
-        raise _trouble(request, Phase.INCOMPLETE, f"the upload has not the declared {upload.size} bytes")
-    video = digester.video(upload.filename) if upload.part == "video" else None
+    hasher = await _read(upload, upload.size + 1, effect.upload_rate)
+    if hasher.size != upload.size:
+        text = f"the upload does not have the declared {upload.size} bytes"
+        raise _connection_failed(request, Phase.INCOMPLETE, text)
+    video = hasher.uploaded(upload.filename) if upload.part == "video" else None
     return Form(dict(upload.fields), video), True
 
 
-async def _digested(upload: wire.Upload, most: int, rate: float | None) -> VideoHasher:
-    """Reads until `most` bytes have come or there are no more."""
-    digester = VideoHasher()
+async def _read(upload: wire.Upload, limit: int, rate: float | None) -> VideoHasher:
+    """Reads chunks until there are at least `limit` bytes or no more chunks."""
+    hasher = VideoHasher()
     chunks = upload.chunks()
     try:
-        while digester.size < most and (chunk := await anext(chunks, None)) is not None:
-            digester.feed(chunk)
+        while hasher.size < limit and (chunk := await anext(chunks, None)) is not None:
+            hasher.update(chunk)
             await anyio.sleep(0 if rate is None else len(chunk) / rate)
     finally:
         await _close(chunks)
-    return digester
+    return hasher
 
 
 async def _close(chunks: AsyncIterator[bytes]) -> None:
-    # A generator that is left half-read would be closed by the collector, whenever that comes.
+    # Otherwise the garbage collector would close a generator that is not exhausted, at any later time.
     close = getattr(chunks, "aclose", None)
     if close is not None:
         with anyio.CancelScope(shield=True):
             await close()
 
 
-def _response(request: wire.Request, answer: ServiceResponse, *, whole: bool) -> wire.Response:
-    headers = {name.lower(): value for name, value in answer.headers.items()}
-    body = answer.body
+def _wire_response(request: wire.Request, response: ServiceResponse, *, complete: bool) -> wire.Response:
+    headers, body = _lower_case(response.headers), response.body
     if headers.get("content-encoding") in ("gzip", "deflate"):
         del headers["content-encoding"]
-        body = _unpacked(request, body)
-    if len(body) > ANSWER_BYTES:
+        body = _decompressed(request, body)
+    if len(body) > MAX_RESPONSE_BYTES:
         route = str(request.route)
-        raise errors.UnreadableAnswer(f"{route}: the answer is larger than {ANSWER_BYTES:,} bytes", route=route)
-    return wire.Response(answer.status, headers, body, request_complete=whole)
+        raise errors.UnreadableAnswer(f"{route}: the answer is larger than {MAX_RESPONSE_BYTES:,} bytes", route=route)
+    return wire.Response(response.status, headers, body, request_complete=complete)
 
 
-def _unpacked(request: wire.Request, body: bytes) -> bytes:
-    # 32 more than the largest window: gzip and zlib are told apart by their headers.
-    press = zlib.decompressobj(zlib.MAX_WBITS | 32)
+def _decompressed(request: wire.Request, body: bytes) -> bytes:
+    # 32 more than the largest window: gzip and zlib are distinguished by their headers.
+    decompressor = zlib.decompressobj(zlib.MAX_WBITS | 32)
     try:
-        unpacked = press.decompress(body, ANSWER_BYTES + 1)
+        decompressed = decompressor.decompress(body, MAX_RESPONSE_BYTES + 1)
     except zlib.error:
-        raise _trouble(request, Phase.COMPLETE, "the answer is garbled") from None
-    if not press.eof and len(unpacked) <= ANSWER_BYTES:
-        raise _trouble(request, Phase.COMPLETE, "the answer is garbled")
-    return unpacked
+        raise _connection_failed(request, Phase.COMPLETE, "the response is corrupt") from None
+    if not decompressor.eof and len(decompressed) <= MAX_RESPONSE_BYTES:
+        raise _connection_failed(request, Phase.COMPLETE, "the response is corrupt")
+    return decompressed
 
 
-def _trouble(request: wire.Request, phase: Phase, what: str) -> errors.ConnectionFailed:
+def _connection_failed(request: wire.Request, phase: Phase, text: str) -> errors.ConnectionFailed:
     route = str(request.route)
-    return errors.ConnectionFailed(f"{route}: {what} ({phase.value})", phase=phase, route=route)
+    return errors.ConnectionFailed(f"{route}: {text} ({phase.value})", phase=phase, route=route)

@@ -1,7 +1,6 @@
-"""The nouns of the emulated service: what is asked, what is answered, what is charged.
+"""The values of the emulated service: requests, responses, uploaded videos, charges and the request log.
 
-Invariant: pure and frozen. Nothing here opens, waits, reads a clock or knows the client.
-Whatever may hold the API key or health data stays out of every repr.
+Invariant: pure and frozen, and whatever may hold the API key or health data stays out of every repr.
 """
 
 from __future__ import annotations
@@ -21,24 +20,38 @@ NOTHING: Mapping[str, str] = MappingProxyType({})
 
 @frozen
 class UploadedVideo:
-    """The file part of a form, as the service remembers it: never the content itself."""
+    """The file part of a form as the service stores it: never the content itself."""
 
     filename: str
     """The name sent with the file."""
 
     size: int
-    """Bytes that really arrived."""
+    """Bytes that arrived."""
 
     sha256: str
     """Hex digest of those bytes."""
 
     head: bytes = field(default=b"", repr=False)
-    """The first bytes, enough to look into the header of a container."""
+    """The first bytes, enough to find the header of a container."""
+
+    @property
+    def seconds(self) -> float | None:
+        """The length of an MP4 or MOV whose movie header is in `head` and contains it, else None."""
+        at = self.head.find(b"mvhd")
+        if at < 0:
+            return None
+        # Version 1 has 64-bit times and a 64-bit length around the 32-bit time scale.
+        first, width = (24, 8) if self.head[at + 4 : at + 5] == b"\x01" else (16, 4)
+        field_bytes = self.head[at + first : at + first + 4 + width]
+        scale, length = int.from_bytes(field_bytes[:4], "big"), int.from_bytes(field_bytes[4:], "big")
+        if len(field_bytes) < 4 + width or not scale or length in (0, 2 ** (8 * width) - 1):
+            return None
+        return length / scale
 
 
 @frozen
 class Form:
-    """A multipart form that was read to its end."""
+    """A multipart form that was read completely."""
 
     fields: Mapping[str, str] = field(repr=False)
     """Text fields; of a repeated field the last one counts."""
@@ -49,7 +62,7 @@ class Form:
 
 @frozen
 class ServiceRequest:
-    """One request, as it reaches the service."""
+    """One request as it reaches the service."""
 
     method: str
     """In capitals."""
@@ -61,7 +74,7 @@ class ServiceRequest:
     """Decoded, `apiKey` included."""
 
     headers: Mapping[str, str] = field(default=NOTHING, repr=False)
-    """By lower-case name. Only `range` and `if-range` are looked at."""
+    """By lower-case name. The service reads only `range` and `if-range`."""
 
     body: bytes = field(default=b"", repr=False)
     """A JSON body."""
@@ -72,7 +85,7 @@ class ServiceRequest:
 
 @frozen
 class ServiceResponse:
-    """One answer, whole."""
+    """One complete response."""
 
     status: int
     """The HTTP status."""
@@ -81,7 +94,7 @@ class ServiceResponse:
     """By lower-case name, without `content-length`."""
 
     body: bytes = field(default=b"", repr=False)
-    """The bytes as they go over the wire, so still compressed if `content-encoding` says so."""
+    """The bytes as they go over the wire: still compressed if there is a `content-encoding`."""
 
 
 @frozen
@@ -89,7 +102,7 @@ class Charge:
     """One credit taken."""
 
     analysis_id: str | None
-    """What it was taken for; None when an upload was refused and charged all the same."""
+    """The analysis it was taken for; None when a rejected upload was charged."""
 
     sha256: str
     """Hex digest of the clip."""
@@ -106,14 +119,14 @@ class Charge:
 
 @frozen
 class LoggedRequest:
-    """One request that was answered: a line of the request log, without key, query and path."""
+    """One entry of the request log: a request that was answered, without key, query and path."""
 
     method: str
     template: str
-    """The path with its ids left open, such as `/analysis/{analysis_id}/results`; `?` when unknown."""
+    """The path with placeholders for ids, such as `/analysis/{analysis_id}/results`; `?` when unknown."""
 
     status: int
-    """The HTTP status that the service gave; what a fault made of it is not seen here."""
+    """The HTTP status of the service's own response, before any fault changes it."""
 
     at: float
     """Seconds since the epoch."""

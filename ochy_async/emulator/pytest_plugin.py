@@ -1,7 +1,6 @@
-"""The fixture `ochy_emulator`, which every pytest user has once the package is installed.
+"""The pytest fixture `ochy_emulator`, available wherever the package is installed.
 
-Invariant: it is loaded into every pytest run of every user, so it imports pytest and nothing
-else until the fixture is asked for.
+Invariant: every pytest run of every user loads this module, so it imports only pytest until the fixture is used.
 """
 
 from __future__ import annotations
@@ -20,19 +19,18 @@ __all__ = ["ochy_emulator"]
 
 @pytest.fixture
 def ochy_emulator() -> Iterator[Emulator]:
-    """A running emulator with `url`, `api_key`, `service` and `faults`; its analyses take a quarter second.
+    """A running emulator with `url`, `api_key`, `service` and `faults`; an analysis takes a quarter of a second.
 
-    It runs in a thread with a loop of its own, so tests of any kind can use it: plain, pytest-asyncio,
-    anyio, trio. Read from `service` as you like and set `faults` at any time; both are safe from the
-    test's thread.
+    It runs in a thread with an event loop of its own, so any kind of test can use it: plain, pytest-asyncio, anyio,
+    trio. Reading from `service` and setting `faults` is safe from the test's thread at any time.
     """
-    # Imported here and not above: whoever does not ask for the fixture should not pay for aiohttp.
+    # Imported here, so that tests without the fixture do not pay for aiohttp.
     from anyio.from_thread import start_blocking_portal
 
     from .server import Emulator
     from .settings import EmulatorSettings
 
-    # Short analyses instead of a fast clock: the service's time stays the test's time.
-    world = EmulatorSettings(queue_seconds=0.05, analysis_seconds=(0.1, 0.2))
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(Emulator(world)) as emulator:
+    # Short analyses instead of a fast clock, so that the service's time is the test's time.
+    settings = EmulatorSettings(queue_seconds=0.05, analysis_seconds=(0.1, 0.2))
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(Emulator(settings)) as emulator:
         yield emulator

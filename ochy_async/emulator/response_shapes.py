@@ -1,6 +1,6 @@
-"""Every open shape of the API as a switch; the default is the vendor's own sample, or a guess where there is none.
+"""The undocumented shapes of responses as options; each default is the vendor's sample, or assumed if there is none.
 
-Invariant: pure. A switch changes how an answer looks, never what the service does.
+Invariant: pure. An option changes how a response looks, never what the service does.
 """
 
 from __future__ import annotations
@@ -23,43 +23,43 @@ Ranges = Literal["pair", "pairs"]
 Landmarks = Literal["xy", "pair", "xyz_score"]
 Gaps = Literal["none", "missing", "null", "frames"]
 Percentage = Literal["number", "absent", "null", "float", "over", "falling"]
-Others = Literal["absent", "null", "empty"]
+UnrequestedJoints = Literal["absent", "null", "empty"]
 
 RANGE_KEYS = ("range_bad", "range_good", "range_okay")
-OTHER_JOINTS = ("knee_adduction", "pelvic_drop")
+UNREQUESTED = ("knee_adduction", "pelvic_drop")
 UNKNOWN_KEY = "x_unknown"
 
 
 @frozen(kw_only=True)
 class ResponseShapes:
-    """How the answers look where the documentation leaves it open (`?`) or has two samples."""
+    """How responses look where the documentation does not say or has two samples."""
 
     id_key: IdKey = field(default="video_id", validator=in_(get_args(IdKey)))
-    """The name of an analysis's id in the answers to a start and to results."""
+    """The key of an analysis's id in the responses to a start and to results."""
 
     list_id_key: IdKey = field(default="video_id", validator=in_(get_args(IdKey)))
-    """The name of an analysis's id in lists."""
+    """The key of an analysis's id in lists."""
 
     lists: Wrapper = field(default="analyses", validator=in_(get_args(Wrapper)))
     """Lists of analyses: bare, or under `analyses` or `data`."""
 
     items: Items = field(default="objects", validator=in_(get_args(Items)))
-    """What `GET /analysis` lists."""
+    """The items of `GET /analysis`."""
 
     subject_items: Items = field(default="strings", validator=in_(get_args(Items)))
-    """What `GET /analysis/subjects/{subject_id}` lists."""
+    """The items of `GET /analysis/subjects/{subject_id}`."""
 
     newest_first: bool = field(default=True, validator=a(bool))
     """The order of lists of analyses."""
 
     running_styles: Styles = field(default="object", validator=in_(get_args(Styles)))
-    """One running style as an object, or in an array of one."""
+    """The running style as an object, or in an array of one."""
 
     running_percentage: Scale = field(default="percent", validator=in_(get_args(Scale)))
     """The running style's `percentage` as 0-1 or as 0-100."""
 
     ranges: Ranges = field(default="pair", validator=in_(get_args(Ranges)))
-    """A range as `[lo, hi]` or as `[[lo, hi]]`."""
+    """A range as `[low, high]` or as `[[low, high]]`."""
 
     landmarks: Landmarks = field(default="xyz_score", validator=in_(get_args(Landmarks)))
     """A landmark as `{x, y}`, `[x, y]` or `{x, y, z, score}`."""
@@ -68,35 +68,35 @@ class ResponseShapes:
     """The number of the first frame."""
 
     gaps: Gaps = field(default="none", validator=in_(get_args(Gaps)))
-    """Every fifth frame lacks a landmark, has one that is null, or is not there at all."""
+    """In every fifth frame a landmark is missing or null, or the frame itself is missing."""
 
     percentage: Percentage = field(default="number", validator=in_(get_args(Percentage)))
-    """`absent` and `null` hold while pending, `over` passes 100, `falling` drops on the way."""
+    """`absent` and `null` apply while pending, `over` exceeds 100, `falling` decreases half-way."""
 
-    unrequested_joints: Others = field(default="absent", validator=in_(get_args(Others)))
-    """Knee adduction and pelvic drop in a back view asked for with `full_body=false`."""
+    unrequested_joints: UnrequestedJoints = field(default="absent", validator=in_(get_args(UnrequestedJoints)))
+    """Knee adduction and pelvic drop in a back view requested with `full_body=false`."""
 
     extra_keys: bool = field(default=False, validator=a(bool))
-    """An unknown key in every object, but for frames and landmarks, whose keys are data."""
+    """Whether every object has an unknown key, except frames and landmarks, whose keys are data."""
 
     unknown_status: str | None = field(default=None, validator=optional(a(str)))
-    """An unknown status, such as `queued_v2`, that is told first."""
+    """An unknown status, such as `queued_v2`, that every analysis has at first."""
 
     unknown_status_seconds: float = field(default=5.0, validator=[ge(0), le(86_400)])
-    """For how many seconds after the start `unknown_status` is told, if the analysis lasts that long."""
+    """Seconds from the start for which an analysis has the `unknown_status`, if it takes that long."""
 
     foot_strike_pattern: str | None = field(default=None, validator=optional(a(str)))
-    """Put in place of every foot strike pattern of results."""
+    """Replaces every foot strike pattern of results."""
 
     error_codes: bool = field(default=True, validator=a(bool))
-    """Whether error bodies carry `code` where it is documented."""
+    """Whether error bodies have a `code` where it is documented."""
 
 
 def percentage_field(shapes: ResponseShapes, fraction: float | None, level: float) -> dict[str, Any]:
-    """The `percentage` of an unfinished analysis, or nothing at all.
+    """The `percentage` of an unfinished analysis, or an empty dict.
 
-    `fraction` (0-1) is the share of its time that has passed, None while pending; `level` (0-100) is
-    where the curve sticks from 35 % to 65 % of that time.
+    `fraction` (0-1) is the share of its time that has passed, None while pending. From 35 % to 65 % of that time the
+    percentage stays at `level` (0-100).
     """
     if fraction is None and shapes.percentage in ("absent", "null"):
         return {} if shapes.percentage == "absent" else {"percentage": None}
@@ -123,7 +123,7 @@ _PERCENTAGES: Mapping[str, Callable[[float, float], float]] = {
 
 
 def shape_analysis(shapes: ResponseShapes, analysis: Mapping[str, Any]) -> dict[str, Any]:
-    """A `biomechanical_analysis`, or an object of calculated data, in the chosen shapes."""
+    """A `biomechanical_analysis` or calculated data in the chosen shapes."""
     shaped = {key: _shaped(shapes, key, value) for key, value in analysis.items()}
     if "running_styles" in shaped:
         shaped["running_styles"] = _styles(shapes, shaped["running_styles"])
@@ -147,11 +147,11 @@ def _styles(shapes: ResponseShapes, style: Any) -> Any:
 
 
 def with_unrequested_joints(shapes: ResponseShapes, analysis: Mapping[str, Any]) -> dict[str, Any]:
-    """A back view asked for with `full_body=false`, with the two unasked joints as chosen."""
+    """A back view requested with `full_body=false`, with the two joints that were not requested as chosen."""
     if shapes.unrequested_joints == "absent":
         return dict(analysis)
     filler: Any = None if shapes.unrequested_joints == "null" else {}
-    content = {**analysis["analysis_content"], **dict.fromkeys(OTHER_JOINTS, filler)}
+    content = {**analysis["analysis_content"], **dict.fromkeys(UNREQUESTED, filler)}
     return {**analysis, "analysis_content": content}
 
 
@@ -161,19 +161,19 @@ def shape_frames(shapes: ResponseShapes, raw: Mapping[str, Any]) -> dict[str, An
     frames = {
         str(number): _frame(shapes, index, frame)
         for index, (number, frame) in enumerate(enumerate(ordered, shapes.first_frame))
-        if not (shapes.gaps == "frames" and _gap(index))
+        if not (shapes.gaps == "frames" and _is_gap(index))
     }
     return {**raw, "frames": frames}
 
 
-def _gap(index: int) -> bool:
+def _is_gap(index: int) -> bool:
     return index % 5 == 4
 
 
 def _frame(shapes: ResponseShapes, index: int, frame: Mapping[str, Any]) -> dict[str, Any]:
     shape = _LANDMARKS[shapes.landmarks]
     shaped: dict[str, Any] = {name: shape(point) for name, point in frame.items()}
-    if shaped and _gap(index):
+    if shaped and _is_gap(index):
         hidden = list(shaped)[index % len(shaped)]
         if shapes.gaps == "missing":
             del shaped[hidden]
@@ -189,15 +189,15 @@ _LANDMARKS: Mapping[str, Callable[[Mapping[str, float]], Any]] = {
 }
 
 
-def shape_list(shapes: ResponseShapes, items: Sequence[Mapping[str, Any]], form: Items) -> Any:
-    """Analyses, oldest first and with their id under `list_id_key`, as a list in the chosen shapes."""
+def shape_list(shapes: ResponseShapes, items: Sequence[Mapping[str, Any]], kind: Items) -> Any:
+    """A list in the chosen shapes; `items` are oldest first, with their id under `list_id_key`."""
     ordered = list(reversed(items)) if shapes.newest_first else list(items)
-    told: list[Any] = [item[shapes.list_id_key] for item in ordered] if form == "strings" else ordered
-    return told if shapes.lists == "bare" else {shapes.lists: told}
+    content: list[Any] = [item[shapes.list_id_key] for item in ordered] if kind == "strings" else ordered
+    return content if shapes.lists == "bare" else {shapes.lists: content}
 
 
 def with_unknown_keys(value: Any) -> Any:
-    """The same JSON with an unknown key in every object but frames and what is in them."""
+    """The same JSON with an unknown key in every object, except frames and their content."""
     if isinstance(value, list):
         return [with_unknown_keys(item) for item in value]
     if not isinstance(value, Mapping):

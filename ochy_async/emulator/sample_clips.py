@@ -1,6 +1,6 @@
-"""Small ready-made bytes that pass for videos, for demos and tests.
+"""Bytes that look like a video to whoever reads only the first of them, for demos and tests.
 
-Invariant: pure; the same arguments give the same bytes, another seed another content.
+Invariant: pure. The same arguments give the same bytes, and another seed gives another content.
 """
 
 from __future__ import annotations
@@ -9,25 +9,26 @@ from collections.abc import Callable, Mapping
 from hashlib import shake_128
 from typing import Literal, get_args
 
-__all__ = ["Kind", "sample_clip"]
+__all__ = ["Container", "sample_clip"]
 
-Kind = Literal["mp4", "mov", "avi", "webm"]
+Container = Literal["mp4", "mov", "avi", "webm"]
 
 SMALLEST = 64
 LARGEST = 100_000_000
 
 
-def sample_clip(seed: int, *, kind: Kind = "mp4", size: int = 200_000) -> bytes:
-    """`size` bytes (64 to 100,000,000) that begin as a container of this kind does; the rest is noise.
+def sample_clip(seed: int, *, container: Container = "mp4", size: int = 200_000) -> bytes:
+    """`size` bytes (64 to 100,000,000) that begin like a this container; the rest is noise.
 
-    It is no video: nothing can decode it, and it tells neither length nor picture size. The emulated
-    service takes it, as it looks at bytes and names only; the real one would take the credit.
+    They are not a video: nothing can decode them, and they have neither length nor picture size. The emulated service
+    accepts them, since it reads only headers and names; the real one would charge a credit. Use
+    `video_rendering.render_video` for real videos.
     """
-    if kind not in get_args(Kind):
-        raise ValueError(f"kind: one of {', '.join(get_args(Kind))}, not {kind!r}")
+    if container not in get_args(Container):
+        raise ValueError(f"container: must be one of {', '.join(get_args(Container))}, not {container!r}")
     if not SMALLEST <= size <= LARGEST:
         raise ValueError(f"size: {SMALLEST} to {LARGEST} bytes, not {size}")
-    return _CONTAINERS[kind](lambda left: shake_128(f"{kind} {seed}".encode()).digest(left), size)
+    return _CONTAINERS[container](lambda length: shake_128(f"{container} {seed}".encode()).digest(length), size)
 
 
 Noise = Callable[[int], bytes]
@@ -49,7 +50,7 @@ def _mov(noise: Noise, size: int) -> bytes:
 
 
 def _avi(noise: Noise, size: int) -> bytes:
-    # RIFF counts in little-endian and pads to even lengths, so an odd size has one byte behind the end.
+    # RIFF is little-endian and pads to even lengths, so an odd size has one byte after the end.
     inner = (size - 20) // 2 * 2
     head = b"RIFF" + (12 + inner).to_bytes(4, "little") + b"AVI JUNK" + inner.to_bytes(4, "little")
     return head + noise(size - len(head))
@@ -64,4 +65,4 @@ def _webm(noise: Noise, size: int) -> bytes:
     return head + segment + b"\xec" + (1 << 56 | left - 9).to_bytes(8, "big") + noise(left - 9)
 
 
-_CONTAINERS: Mapping[Kind, Callable[[Noise, int], bytes]] = {"mp4": _mp4, "mov": _mov, "avi": _avi, "webm": _webm}
+_CONTAINERS: Mapping[Container, Callable[[Noise, int], bytes]] = {"mp4": _mp4, "mov": _mov, "avi": _avi, "webm": _webm}

@@ -1,6 +1,7 @@
-"""Scores: which parts of a runner are judged, by which ranges, and what a score is called.
+"""Scores: the measures of a runner that are scored, their ranges, and the verdicts and search keys of a score.
 
-Invariant: pure, and the tables are the judge; whoever judges, explains or trains a part reads them.
+Invariant: pure, and assessments, calculated data and exercises read the same two tables. All ranges except those of
+`arm` and `back_cycle`, which are the vendor's sample, are assumed.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ Range = tuple[float, float]
 
 @frozen
 class Verdict:
-    """What a score is called."""
+    """The name of a range of scores."""
 
     name: str
-    least: float  # score that deserves it
+    least: float  # lowest score with this verdict
     letter: str  # in search keys
-    exercises: int  # how many of a part's exercises go with it
+    exercises: int  # how many of the exercises are recommended
 
 
 VERDICTS = (Verdict("good", 0.75, "G", 1), Verdict("okay", 0.5, "O", 2), Verdict("bad", 0.0, "B", 2))
@@ -33,7 +34,7 @@ VERDICTS = (Verdict("good", 0.75, "G", 1), Verdict("okay", 0.5, "O", 2), Verdict
 
 @frozen
 class ScoredPart:
-    """One scored part: its name in search keys, its ranges in degrees, its exercises."""
+    """One scored measure: its name in search keys, its ranges in degrees, its exercises."""
 
     key: str
     good: Range
@@ -42,15 +43,15 @@ class ScoredPart:
 
     @property
     def bad(self) -> Range:
-        """What lies beyond okay, as far as the API would draw it."""
+        """The range beyond okay; the API has an upper bound for it."""
         return self.okay[1], 3 * self.okay[1]
 
     def score(self, value: float) -> float:
-        """From 1 amid the good over 0.75 at its edge and 0.5 at the edge of the okay down to 0."""
+        """1 in the middle of the good range, 0.75 at its edge, 0.5 at the edge of the okay range, then down to 0."""
         low, high = self.good
         if low <= value <= high:
             return 1 - 0.25 * abs(2 * value - low - high) / (high - low)
-        # `inner` is the edge of good that was passed, `outer` the edge of okay on that side, if it has one there.
+        # `inner` is the exceeded edge of good, `outer` the edge of okay on that side, or `inner` if it has none there.
         inner, outer = (low, min(low, self.okay[0])) if value < low else (high, max(high, self.okay[1]))
         beyond, band = abs(value - inner), abs(outer - inner)
         if beyond <= band:
@@ -58,25 +59,25 @@ class ScoredPart:
         return max(0.0, 0.5 - 0.5 * (beyond - band) / (high - low))
 
     def verdict(self, value: float) -> Verdict:
-        """What the score of this value is called."""
+        """The verdict of this value's score."""
         score = self.score(value)
         return next(verdict for verdict in VERDICTS if score >= verdict.least)
 
-    def place(self, value: float) -> int:
-        """0 below the good range, 1 within it, 2 above it."""
+    def position(self, value: float) -> int:
+        """0 below the good range, 1 in it, 2 above it."""
         low, high = self.good
         return 0 if value < low else 2 if value > high else 1
 
     def search_key(self, verdict: Verdict) -> str:
-        """What exercises for the part are asked for by, such as `ArmG`."""
+        """The key that finds the exercises of this part, such as `ArmG`."""
         return self.key + verdict.letter
 
     def exercises_for(self, verdict: Verdict) -> tuple[str, ...]:
-        """The fewer, the better the verdict."""
+        """The recommended exercises: fewer for a better verdict."""
         return self.exercises[: verdict.exercises]
 
 
-# `arm` and `back_cycle` have the ranges of the vendor's sample: okay may enclose good or only adjoin it.
+# In the vendor's sample `okay` encloses `good` (arm) or only adjoins it (back_cycle).
 SIDE_PARTS: Mapping[str, ScoredPart] = {
     "arm": ScoredPart("Arm", (78, 88), (74, 92), ("bi_reinforcement", "arm_swing_seated")),
     "back_cycle": ScoredPart("BackCycle", (0, 98), (98, 107), ("heel_flicks", "hamstring_bridge")),

@@ -1,8 +1,7 @@
-"""A small Ochy: one request and the time in, one answer out, credits counted.
+"""The emulated service: a request and the time in, a response out, with credits counted.
 
-Invariant: pure. Nothing here opens, waits, reads a clock or draws a number; and nothing
-is taken from the client, so the two can disagree. What is assumed and not documented stands in
-`behaviors`.
+Invariant: pure. It opens nothing, waits for nothing, reads no clock, draws no random number and takes nothing from the
+client, so the two can disagree. `behaviors` lists what is documented and what is assumed.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from urllib.parse import unquote
 from attrs import evolve
 
 from .account import Account
-from .error_responses import HttpError, json_response
+from .error_responses import HttpError, json_bytes
 from .handlers import HANDLERS, STORAGE, RequestContext
 from .messages import Charge, LoggedRequest, ServiceRequest, ServiceResponse
 from .response_shapes import with_unknown_keys
@@ -26,75 +25,71 @@ if TYPE_CHECKING:
 
 __all__ = ["Service", "template_of"]
 
-# Raw data of 10 s at 60 frames a second is some megabytes, and what is asked for twice is asked
-# for twice in a row.
-KEPT = 4
-KEPT_ROUTES = frozenset(f"/analysis/{{analysis_id}}/results/{name}" for name in ("calculated_data", "raw_data"))
+# Raw data of 10 s at 60 frames a second is some megabytes, and repeated requests usually follow each other directly.
+CACHE_SIZE = 4
+CACHED = frozenset(f"/analysis/{{analysis_id}}/results/{name}" for name in ("calculated_data", "raw_data"))
 
 
 class Service:
     """The emulated service with its one account.
 
-    It is not locked: ask it from one thread. Reading `ledger`, `requests`, `credits` and counts
-    from another thread is fine, as each gives a snapshot.
+    It is not locked: call it from one thread. `ledger`, `requests`, `credits` and counts may be read from another
+    thread, since each returns a snapshot.
     """
 
-    def __init__(self, world: EmulatorSettings | None = None) -> None:
-        self.world = world or EmulatorSettings()
-        self._account = Account(self.world)
-        self._log: deque[LoggedRequest] = deque(maxlen=self.world.log_limit)
+    def __init__(self, settings: EmulatorSettings | None = None) -> None:
+        self.settings = settings or EmulatorSettings()
+        self._account = Account(self.settings)
+        self._log: deque[LoggedRequest] = deque(maxlen=self.settings.log_limit)
         self._counts: Counter[tuple[str, int]] = Counter()
-        self._kept: OrderedDict[str, ServiceResponse] = OrderedDict()
+        self._cache: OrderedDict[str, ServiceResponse] = OrderedDict()
         self._latest = 0.0
 
-    def handle(self, ask: ServiceRequest, now: float) -> ServiceResponse:
-        """The answer to one request at `now` (seconds since the epoch, for whoever asks), with what follows of it."""
-        now += self.world.clock_offset
+    def handle(self, request: ServiceRequest, now: float) -> ServiceResponse:
+        """Processes one request at `now` (the client's time, in seconds since the epoch) and returns the response."""
+        now += self.settings.clock_offset
         self._latest = max(self._latest, now)
-        template, parts = _match(ask.path)
+        template, path_parameters = _match(request.path)
         try:
-            answer = self._served(ask, template, RequestContext(self._account, ask, parts, now))
-        except HttpError as refused:
-            answer = refused.answer(codes=self.world.shapes.error_codes)
-        if self.world.shapes.extra_keys and template != STORAGE:
-            answer = evolve(answer, body=json_response(0, with_unknown_keys(json.loads(answer.body))).body)
-        self._log.append(LoggedRequest(ask.method, template, answer.status, now))
-        self._counts[f"{ask.method} {template}", answer.status] += 1
-        return answer
+            response = self._dispatch(template, RequestContext(self._account, request, path_parameters, now))
+        except HttpError as error:
+            response = error.response(codes=self.settings.shapes.error_codes)
+        if self.settings.shapes.extra_keys and template != STORAGE:
+            response = evolve(response, body=json_bytes(with_unknown_keys(json.loads(response.body))))
+        self._log.append(LoggedRequest(request.method, template, response.status, now))
+        self._counts[f"{request.method} {template}", response.status] += 1
+        return response
 
-    def _served(self, ask: ServiceRequest, template: str, case: RequestContext) -> ServiceResponse:
-        allowed = METHODS.get(template)
+    def _dispatch(self, template: str, context: RequestContext) -> ServiceResponse:
+        request, allowed = context.request, METHODS.get(template)
         if allowed is None:
             raise HttpError(404, "Not Found")
-        if ask.method not in allowed:
+        if request.method not in allowed:
             raise HttpError(405, "Method Not Allowed", headers={"allow": ", ".join(allowed)})
         if template != STORAGE:
-            self._account.check_key(ask.query.get("apiKey"))
-        return self._kept_or_made(ask.path, case) if template in KEPT_ROUTES else HANDLERS[ask.method, template](case)
-
-    def _kept_or_made(self, path: str, case: RequestContext) -> ServiceResponse:
-        # Only success is kept, and a success never changes.
-        answer = self._kept.pop(path, None) or HANDLERS["GET", _match(path)[0]](case)
-        self._kept[path] = answer
-        if len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
-        return answer
-
-    # Behind the counter: what a test asks and does.
+            self._account.check_key(request.query.get("apiKey"))
+        if template not in CACHED:
+            return HANDLERS[request.method, template](context)
+        # Errors are raised, so that only a success is cached, and a success never changes.
+        response = self._cache.pop(request.path, None) or HANDLERS[request.method, template](context)
+        self._cache[request.path] = response
+        if len(self._cache) > CACHE_SIZE:
+            self._cache.popitem(last=False)
+        return response
 
     @property
     def api_key(self) -> str:
-        """A key that is accepted at the moment."""
+        """An API key that is accepted now."""
         return next(iter(self._account.keys))
 
     @property
     def storage_url(self) -> str:
         """Origin of the signed URLs; `Emulator` sets it to its own second port."""
-        return self._account.storage_url
+        return self._account.files.origin
 
     @storage_url.setter
     def storage_url(self, url: str) -> None:
-        self._account.storage_url = url
+        self._account.files.origin = url
 
     @property
     def ledger(self) -> tuple[Charge, ...]:
@@ -117,8 +112,8 @@ class Service:
 
     def count(self, route: str, status: int | None = None) -> int:
         """How many requests to `route`, such as `POST /analysis/start`, were answered (with `status`)."""
-        counted = tuple(self._counts.items())
-        return sum(n for (told, code), n in counted if told == route and status in (None, code))
+        counts = tuple(self._counts.items())
+        return sum(number for (each, code), number in counts if each == route and status in (None, code))
 
     def add_credits(self, number: int) -> None:
         """Buys credits, as one does on the vendor's dashboard."""
@@ -126,37 +121,37 @@ class Service:
             raise ValueError(f"number: at least 1 credit, not {number}")
         self._account.bought += number
 
-    def rotate(self, old: str, new: str) -> None:
-        """Puts the key `new` in the place of `old`, which is refused from now on."""
+    def rotate_key(self, old: str, new: str) -> None:
+        """Replaces the API key `old`, which is rejected from now on, by `new`."""
         if old not in self._account.keys or not new:
-            raise ValueError("rotate: the old key must be accepted at the moment, and the new one not be empty")
+            raise ValueError("rotate_key: `old` must be an accepted key and `new` must not be empty")
         del self._account.keys[old]
         self._account.keys[new] = None
 
 
 METHODS: Mapping[str, tuple[str, ...]] = {
-    template: tuple(method for method, told in HANDLERS if told == template) for _, template in HANDLERS
+    template: tuple(method for method, each in HANDLERS if each == template) for _, template in HANDLERS
 }
 PATTERNS = tuple((template, template.split("/")) for template in METHODS)
 
 
 def _match(path: str) -> tuple[str, dict[str, str]]:
-    """The template of a path and what fills it; `?` when no template fits."""
+    """The template that matches a path and the values of its placeholders; `?` when no template matches."""
     segments = path.split("/")
     for template, pattern in PATTERNS:
-        parts = _parts(pattern, segments)
-        if parts is not None:
-            return template, parts
+        parameters = _path_parameters(pattern, segments)
+        if parameters is not None:
+            return template, parameters
     return "?", {}
 
 
-def _parts(pattern: list[str], segments: list[str]) -> dict[str, str] | None:
+def _path_parameters(pattern: list[str], segments: list[str]) -> dict[str, str] | None:
     if len(pattern) != len(segments):
         return None
     pairs = tuple(zip(pattern, segments, strict=True))
-    if not all(segment if wanted.startswith("{") else wanted == segment for wanted, segment in pairs):
+    if not all(segment if part.startswith("{") else part == segment for part, segment in pairs):
         return None
-    return {wanted[1:-1]: unquote(segment) for wanted, segment in pairs if wanted.startswith("{")}
+    return {part[1:-1]: unquote(segment) for part, segment in pairs if part.startswith("{")}
 
 
 def template_of(method: str, path: str) -> str:

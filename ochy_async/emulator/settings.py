@@ -1,7 +1,7 @@
-"""The settings of the emulated service: one frozen value, validated when made.
+"""The settings of the emulated service: one frozen value, validated when it is made.
 
-Invariant: pure, and every open question of the API that changes what the service does is a
-field here, with the guess spelled out.
+Invariant: pure. Every undocumented behavior of the API that changes what the service does is a field here, and its
+docstring says whether the default is documented, assumed or unknown.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ DAY = 86_400.0
 
 def _texts(texts: Iterable[str]) -> frozenset[str]:
     if isinstance(texts, str):
-        raise TypeError("a set of texts is wanted, such as {'...'}, not one text")
+        raise TypeError("expected a set of strings, such as {'...'}, not one string")
     return frozenset(texts)
 
 
 def _keys(_: EmulatorSettings, __: Attribute[frozenset[str]], keys: frozenset[str]) -> None:
     if not keys or not all(keys):
-        raise ValueError("api_keys: at least one API key is needed, and none may be empty")
+        raise ValueError("api_keys: at least one API key is required, and none may be empty")
 
 
 def _durations(_: EmulatorSettings, __: Attribute[tuple[float, float]], durations: tuple[float, float]) -> None:
@@ -44,75 +44,75 @@ def _durations(_: EmulatorSettings, __: Attribute[tuple[float, float]], duration
 
 def _storage(_: EmulatorSettings, __: Attribute[str], url: str) -> None:
     if not url.startswith(("http://", "https://")) or url.endswith("/"):
-        raise ValueError("storage_url: an http or https origin without a slash at its end")
+        raise ValueError("storage_url: must be an http or https origin without a trailing slash")
 
 
 @frozen(kw_only=True)
 class EmulatorSettings:
-    """What kind of Ochy is emulated. The defaults follow the documentation where it speaks."""
+    """How the emulated service behaves. The defaults follow the vendor's documentation where it says anything."""
 
     api_keys: frozenset[str] = field(default=frozenset({DEFAULT_KEY}), converter=_texts, validator=_keys, repr=False)
-    """API keys of the one account. Documented: a wrong key is a 403, none at all a 401."""
+    """API keys of the one account. Documented: a wrong key is a 403, a missing key a 401."""
 
     credits: int = field(default=1000, validator=[a(int), ge(0)])
-    """Credits that the account begins with."""
+    """Credits of the account at the beginning."""
 
     concurrent_analyses: int = field(default=8, validator=[a(int), ge(1), le(10_000)])
-    """Analyses at once; more wait as `pending`. Assumed."""
+    """How many analyses run at once; the others wait as `pending`. Assumed."""
 
     queue_seconds: float = field(default=1.0, validator=[ge(0), le(DAY)])
-    """Seconds that every analysis is `pending` at least. Assumed."""
+    """Least number of seconds for which every analysis is `pending`. Assumed."""
 
     analysis_seconds: tuple[float, float] = field(default=(10.0, 30.0), validator=_durations)
-    """Seconds of analyzing, shortest and longest (documented); drawn for each clip by its content."""
+    """Shortest and longest duration of an analysis (documented); each clip's own is drawn from its content."""
 
     failure_rate: float = field(default=0.0, validator=[ge(0), le(1)])
-    """Share of the clips, drawn by content, whose analysis ends as `failed`."""
+    """Share of the clips, drawn from their content, whose analysis fails."""
 
     failing_clips: frozenset[str] = field(default=frozenset(), converter=_texts)
-    """SHA-256 digests or file names of clips whose analysis ends as `failed`."""
+    """SHA-256 digests or file names of clips whose analysis fails."""
 
     too_long_clips: frozenset[str] = field(default=frozenset(), converter=_texts)
-    """Digests or file names of clips refused as longer than 10 s, besides those whose MP4 header says so."""
+    """Digests or file names of clips rejected as longer than 10 s, besides those whose MP4 header says so."""
 
     max_upload_bytes: int = field(default=30_000_000, validator=[a(int), gt(0)])
-    """Bytes. 30 MB is documented; that it is not 30 MiB is assumed."""
+    """Largest video, in bytes. 30 MB is documented; that it is not 30 MiB is assumed."""
 
     max_video_seconds: float = field(default=10.0, validator=gt(0))
-    """Seconds of video. Documented."""
+    """Longest video, in seconds. Documented."""
 
     refund_failed_analyses: bool = field(default=False, validator=a(bool))
-    """Whether the credit of a failed analysis comes back. Unknown."""
+    """Whether the credit of a failed analysis is refunded. Unknown."""
 
     charge_refused_uploads: bool = field(default=False, validator=a(bool))
-    """Whether an upload refused for its video costs a credit. Unknown."""
+    """Whether an upload rejected for its video costs a credit. Unknown."""
 
     list_refused_uploads: bool = field(default=False, validator=a(bool))
-    """Whether an upload refused for its video leaves an analysis behind, which lists show. Unknown."""
+    """Whether an upload rejected for its video creates an analysis that lists show. Unknown."""
 
     clock_offset: float = field(default=0.0, validator=[ge(-DAY), le(DAY)])
-    """Seconds by which the service's clock is ahead of whoever asks. Unknown."""
+    """Seconds by which the service's clock is ahead of the client's. Unknown."""
 
     listing_lag: float = field(default=0.0, validator=[ge(0), le(DAY)])
-    """Seconds until a new analysis shows in lists. Unknown."""
+    """Seconds until lists show a new analysis. Unknown."""
 
     signed_url_seconds: float = field(default=3600.0, validator=[gt(0), le(7 * DAY)])
-    """How long `thumbnail` and `output_video` can be fetched. Documented: 1 hour."""
+    """How long the URLs of `thumbnail` and `output_video` work. Documented: 1 hour."""
 
     storage_url: str = field(default="https://storage.ochy-emulator.invalid", validator=_storage)
-    """Origin of the signed URLs; `Emulator` puts its own second port here."""
+    """Origin of the signed URLs; `Emulator` replaces it by its own second port."""
 
     frames_per_second: float = field(default=60.0, validator=[gt(0), le(240)])
-    """Of every clip, as far as raw data tells."""
+    """Frame rate of every clip in its raw data."""
 
     default_video_seconds: float = field(default=4.0, validator=[gt(0), le(10)])
-    """Length of a clip whose header does not tell it, as far as raw data tells."""
+    """Length, in raw data, of a clip whose header does not contain it."""
 
     shapes: ResponseShapes = field(factory=ResponseShapes, validator=a(ResponseShapes))
-    """How the answers look where that is open."""
+    """How responses look where the documentation does not say."""
 
     seed: int = field(default=0, validator=a(int))
-    """Another seed gives other ids, durations and failures."""
+    """Determines ids, durations and failures."""
 
     log_limit: int = field(default=10_000, validator=[a(int), in_(range(1, 1_000_001))])
-    """How many requests the log remembers; counts go on."""
+    """How many requests `Service.requests` holds; `Service.count` counts all."""

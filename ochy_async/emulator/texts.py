@@ -1,7 +1,6 @@
-"""Wording: all texts of the answers, language by language.
+"""The texts of results and exercises in English and French; any other language gets English.
 
-Invariant: pure, and words only: no number, key or choice depends on the language. Texts exist in English and
-French; the other languages of the API, and unknown ones, are answered in English.
+Invariant: pure, and only texts depend on the language: no number, key or choice does.
 """
 
 from __future__ import annotations
@@ -21,24 +20,24 @@ class ResultTexts:
     """All texts of one language."""
 
     overstride: str
-    parts: Mapping[str, tuple[str, str, str, str]]  # title; position below, within, above the good range
+    parts: Mapping[str, tuple[str, str, str, str]]  # title; texts for below, in and above the good range
     explanations: Mapping[str, str]
     recaps: Mapping[str, str]  # by verdict
     styles: Mapping[str, tuple[str, str]]  # title, summary
     exercises: Mapping[str, str]
 
     def title(self, part: str) -> str:
-        """What a part is called."""
+        """The title of a scored part."""
         return self.parts[part][0]
 
-    def position(self, part: str, place: int) -> str:
-        """How a part is held: 0 below its good range, 1 within it, 2 above it."""
-        return self.parts[part][1 + place]
+    def position(self, part: str, position: int) -> str:
+        """The text for a part that is below (0), in (1) or above (2) its good range."""
+        return self.parts[part][1 + position]
 
 
 def texts_for(language: str) -> ResultTexts:
     """The texts of a language, such as `fr`."""
-    return _WORDINGS.get(language, _ENGLISH)
+    return _TEXTS.get(language, _ENGLISH)
 
 
 _ENGLISH = ResultTexts(
@@ -141,4 +140,4 @@ _FRENCH = ResultTexts(
     },
 )
 
-_WORDINGS: Mapping[str, ResultTexts] = {"en": _ENGLISH, "fr": _FRENCH}
+_TEXTS: Mapping[str, ResultTexts] = {"en": _ENGLISH, "fr": _FRENCH}

@@ -1,6 +1,6 @@
-"""Judging what was sent: the form of a start and the JSON bodies of the other calls.
+"""Validation of requests: the form of a start and the JSON bodies of the other calls.
 
-Invariant: pure; the first thing that is wrong is refused, and a refusal keeps nothing.
+Invariant: pure. The first invalid value is an `HttpError`, and nothing has been stored by then.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from . import error_responses
-from .analysis import StartParameters, video_seconds
+from .analysis import StartParameters
 from .error_responses import HttpError, unprocessable
 
 if TYPE_CHECKING:
@@ -28,14 +28,14 @@ EXTENSIONS = (".mp4", ".mov", ".avi", ".webm")
 BOOLEANS = {"true": True, "false": False}
 PACE = re.compile(r"[0-9]{2}:[0-9]{2}")
 
-# The sheet does not say what a height in centimeters does. Nobody is taller than this, so whoever
-# sends 175 learns it here and not from a bill.
+# What the vendor does with a height in centimeters is not documented. Nobody is taller than this, so sending 175 is
+# an error here instead of a credit spent on a wrong analysis.
 TALLEST_METERS = 3.0
 HEAVIEST_KILOGRAMS = 500.0
 
 
 def start_parameters(form: Form | None) -> StartParameters:
-    """What the form asks for, with the documented defaults filled in."""
+    """The parameters in a form, with the documented defaults."""
     if form is None or form.file is None:
         raise unprocessable("video", "Field required", None)
     fields = form.fields
@@ -54,14 +54,14 @@ def start_parameters(form: Form | None) -> StartParameters:
     )
 
 
-def video_error(video: UploadedVideo, world: EmulatorSettings) -> HttpError | None:
-    """Why the video is refused, judged by what really arrived; None if it is taken."""
-    if video.size > world.max_upload_bytes:
+def video_error(video: UploadedVideo, settings: EmulatorSettings) -> HttpError | None:
+    """The error of an unacceptable video, by the bytes that arrived, or None."""
+    if video.size > settings.max_upload_bytes:
         return error_responses.too_large()
     if not video.filename.lower().endswith(EXTENSIONS):
         return error_responses.wrong_type()
-    named = {video.sha256, video.filename} & world.too_long_clips
-    if named or (video_seconds(video.head) or 0) > world.max_video_seconds:
+    named = {video.sha256, video.filename} & settings.too_long_clips
+    if named or (video.seconds or 0) > settings.max_video_seconds:
         return error_responses.too_long()
     return None
 
@@ -88,25 +88,25 @@ def _pace(value: str | None, *, treadmill: bool) -> str | None:
     return value
 
 
-def _number(name: str, value: Any, most: float) -> float:
+def _number(name: str, value: Any, maximum: float) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError):
         raise unprocessable(name, "Input should be a valid number", value) from None
-    if isinstance(value, bool) or not isfinite(number) or not 0 < number <= most:
-        raise unprocessable(name, f"Input should be greater than 0 and at most {most:g}", value)
+    if isinstance(value, bool) or not isfinite(number) or not 0 < number <= maximum:
+        raise unprocessable(name, f"Input should be greater than 0 and at most {maximum:g}", value)
     return number
 
 
 def json_object(body: bytes) -> dict[str, Any]:
     """The body as a JSON object."""
     try:
-        told = json.loads(body)
+        value = json.loads(body)
     except ValueError:
-        told = None
-    if not isinstance(told, dict):
+        value = None
+    if not isinstance(value, dict):
         raise unprocessable("body", "Input should be a JSON object", None)
-    return told
+    return value
 
 
 def _text(name: str, value: Any) -> str:
@@ -124,15 +124,19 @@ _PROFILE: Mapping[str, Callable[[Any], Any]] = {
 
 
 def subject_profile(body: bytes) -> dict[str, Any]:
-    """The known fields of a subject that `body` gives; null clears one, unknown ones are ignored."""
-    told = json_object(body)
-    return {name: None if told[name] is None else check(told[name]) for name, check in _PROFILE.items() if name in told}
+    """The known fields of a subject in `body`; null clears a field, unknown fields are ignored."""
+    fields = json_object(body)
+    return {
+        name: None if fields[name] is None else convert(fields[name])
+        for name, convert in _PROFILE.items()
+        if name in fields
+    }
 
 
 def webhook_settings(body: bytes) -> dict[str, Any]:
-    """`url` and `enabled`; both are needed and the URL is https."""
-    told = json_object(body)
-    url, enabled = told.get("url"), told.get("enabled")
+    """`url` and `enabled`; both are required and the URL must be https."""
+    fields = json_object(body)
+    url, enabled = fields.get("url"), fields.get("enabled")
     if not isinstance(url, str) or not re.match(r"https://[^/\s]", url):
         raise unprocessable("url", "Input should be an https URL", url)
     if not isinstance(enabled, bool):
@@ -142,8 +146,8 @@ def webhook_settings(body: bytes) -> dict[str, Any]:
 
 def exercise_search(body: bytes) -> tuple[tuple[str, ...], str]:
     """Search keys and language; an unknown language falls back to English (documented)."""
-    told = json_object(body)
-    keys, language = told.get("search_keys"), told.get("language", "en")
+    fields = json_object(body)
+    keys, language = fields.get("search_keys"), fields.get("language", "en")
     if not isinstance(keys, list):
         raise unprocessable("search_keys", "Input should be a valid list", keys)
     return tuple(_text("search_keys", key) for key in keys), language if language in LANGUAGES else "en"

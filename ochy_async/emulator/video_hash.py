@@ -1,6 +1,6 @@
-"""What the service keeps of a video: size, hash and a small head, taken chunk by chunk.
+"""Size, SHA-256 and first bytes of an uploaded video, computed chunk by chunk.
 
-Invariant: pure, and its memory does not grow with the video.
+Invariant: pure, and the memory used does not grow with the video.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import hashlib
 
 from .messages import UploadedVideo
 
-__all__ = ["HEAD_BYTES", "VideoHasher"]
+__all__ = ["VideoHasher"]
 
 HEAD_BYTES = 65_536
 
 
 class VideoHasher:
-    """Takes the chunks of a video and leaves a `UploadedVideo`."""
+    """Takes the chunks of a video and makes an `UploadedVideo` of them."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -23,12 +23,12 @@ class VideoHasher:
         self._hash = hashlib.sha256()
         self._head = b""
 
-    def feed(self, chunk: bytes) -> None:
-        """The next bytes."""
+    def update(self, chunk: bytes) -> None:
+        """Adds the next bytes."""
         self.size += len(chunk)
         self._hash.update(chunk)
         self._head += bytes(chunk[: HEAD_BYTES - len(self._head)])
 
-    def video(self, filename: str) -> UploadedVideo:
-        """What has been fed, under this name."""
+    def uploaded(self, filename: str) -> UploadedVideo:
+        """The video of all bytes so far, under this name."""
         return UploadedVideo(filename, self.size, self._hash.hexdigest(), self._head)

@@ -1,35 +1,39 @@
-"""Small films of a made-up runner, for demos and tests: real containers, real pictures, real clocks.
+"""Renders small videos of a simulated runner, for demos and tests. Needs PyAV (extra `video`).
 
-Invariant: what is asked for is what the file says. PyAV (extra `video`) is loaded when a film is
-made; the pictures come from the same runner that the emulated service measures.
+Simulated results from the built-in emulator. Do not base health or training decisions on them.
+
+Invariant: the file has exactly the properties that were requested, and shows the runner that the emulated service
+measures.
 """
 
 from __future__ import annotations
 
 import io
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Any, Final, Literal, get_args
 
-from .biomechanics.camera import raw_data
+from .biomechanics.camera import film_runner
 from .biomechanics.runner import runner_of
+from .sample_clips import Container
 
-__all__ = ["Kind", "render_video"]
+__all__ = ["CODECS", "encode_video", "render_video", "rotate_track"]
 
-Kind = Literal["mp4", "mov", "avi", "webm"]
 View = Literal["side_view", "back_view"]
+NO_OPTIONS: Final[Mapping[str, str]] = MappingProxyType({})
 
-INSTALL: Final = "Films need PyAV, which is not installed. Install it with: pip install 'ochy-async[video]'"
-CODECS: Final[Mapping[Kind, tuple[str, Mapping[str, str]]]] = {
+INSTALL: Final = "Rendering videos needs PyAV, which is not installed. Install it with: pip install 'ochy-async[video]'"
+CODECS: Final[Mapping[Container, tuple[str, Mapping[str, str]]]] = {
     "mp4": ("libx264", {"preset": "ultrafast", "crf": "30", "threads": "1"}),
     "mov": ("libx264", {"preset": "ultrafast", "crf": "30", "threads": "1"}),
     "avi": ("mpeg4", {"threads": "1"}),
     "webm": ("libvpx", {"deadline": "realtime", "cpu-used": "8", "threads": "1"}),
 }
 TICKS: Final = 24_000
-"""Of a second: 24, 25, 30, 48, 50, 60, 120 and 240 pictures a second all fit."""
+"""Of a second: a multiple of 24, 25, 30, 48, 50, 60, 120 and 240."""
 BONES: Final[Sequence[tuple[str, str]]] = (
     *((f"{side}_{upper}", f"{side}_{lower}") for side in ("left", "right") for upper, lower in (
         ("shoulder", "elbow"), ("elbow", "wrist"), ("shoulder", "hip"), ("hip", "knee"), ("knee", "ankle"),
@@ -38,142 +42,162 @@ BONES: Final[Sequence[tuple[str, str]]] = (
     ("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"),
     ("nose", "left_shoulder"), ("nose", "right_shoulder"),
 )  # fmt: skip
-SKY, FIELD, LINE, BODY = 200, 110, 60, 16
+SKY, FIELD, STRIPE, BODY = 200, 110, 60, 16
 """Brightness."""
 
 
 def render_video(
     seed: int,
     *,
-    kind: Kind = "mp4",
+    container: Container = "mp4",
     view: View = "side_view",
     width: int = 320,
     height: int = 180,
     fps: float = 30,
     seconds: float = 2.0,
     rotation: Literal[0, 90, 180, 270] = 0,
-    varying: bool = False,
-    keep: float = 1.0,
+    variable_rate: bool = False,
+    truncate_to: float = 1.0,
 ) -> bytes:
-    """A film of a runner: `seconds` of `fps` pictures of `width` x `height` pixels, as they are stored.
+    """A video of a runner: `seconds` of `fps` pictures of `width` x `height` pixels as stored in the file.
 
-    `rotation` (MP4 and MOV only) is by how many degrees players turn the picture clockwise; a phone held
-    upright stores landscape and says 90. `varying` makes every fifth picture come late; `keep` is the share of the
-    file that is there, as if copying had been broken off. Raises `ModuleNotFoundError` without PyAV.
+    `rotation` (MP4 and MOV only) is the number of degrees CLOCKWISE by which players rotate the stored picture: a phone
+    held upright stores landscape and 90. FFmpeg, and with it the preflight of this package, counts the same rotation
+    counterclockwise. `variable_rate` makes every fifth picture late. `truncate_to` is the share of the file that is
+    returned, as if a copy had been interrupted. Raises `ModuleNotFoundError` without PyAV.
     """
-    _check(kind, width, height, fps, seconds, rotation, keep)
-    content = _muxed(_frames(seed, view, width, height, fps, seconds), kind, width, height, fps, varying)
-    if rotation:
-        content = rotate_track(content, rotation)
-    return content[: max(1, round(len(content) * keep))]
+    _check(container, width, height, fps, seconds, rotation, truncate_to)
+    codec, options = CODECS[container]
+    rate, file = Fraction(fps).limit_denominator(1000), io.BytesIO()
+    # AVI has no times, only a frame rate.
+    time_base = 1 / rate if container == "avi" else Fraction(1, TICKS)
+    pictures = (
+        (number if container == "avi" else _time(number, fps, late=variable_rate and number % 5 == 4), picture)
+        for number, picture in enumerate(_pictures(seed, view, width, height, fps, seconds))
+    )
+    encode_video(file, pictures, container, codec, (width, height), rate, time_base, codec_options=options)
+    content = rotate_track(file.getvalue(), rotation) if rotation else file.getvalue()
+    return content[: max(1, round(len(content) * truncate_to))]
 
 
-def _check(kind: str, width: int, height: int, fps: float, seconds: float, rotation: int, keep: float) -> None:
-    if kind not in get_args(Kind):
-        raise ValueError(f"kind: one of {', '.join(get_args(Kind))}, not {kind!r}")
+def _check(
+    container: str, width: int, height: int, fps: float, seconds: float, rotation: int, truncate_to: float
+) -> None:
+    if container not in get_args(Container):
+        raise ValueError(f"container: must be one of {', '.join(get_args(Container))}, not {container!r}")
     if not (16 <= width <= 4096 and 16 <= height <= 4096 and width % 2 == height % 2 == 0):
-        raise ValueError(f"width, height: even, from 16 to 4096, not {width} x {height}")
-    if not (1 <= fps <= 240 and 0 < seconds <= 60 and 0 < keep <= 1):
-        raise ValueError("fps: 1 to 240; seconds: above 0 to 60; keep: above 0 to 1")
-    if rotation not in (0, 90, 180, 270) or (rotation and kind not in ("mp4", "mov")):
-        raise ValueError(f"rotation: 0, 90, 180 or 270, and of MP4 and MOV only, not {rotation} of {kind}")
+        raise ValueError(f"width, height: must be even and 16 to 4096, not {width} x {height}")
+    if not (1 <= fps <= 240 and 0 < seconds <= 60 and 0 < truncate_to <= 1):
+        raise ValueError("fps: 1 to 240; seconds: above 0, at most 60; truncate_to: above 0, at most 1")
+    if rotation not in (0, 90, 180, 270) or (rotation and container not in ("mp4", "mov")):
+        raise ValueError(f"rotation: 0, 90, 180 or 270, and only in MP4 and MOV, not {rotation} in {container}")
+
+
+def _time(number: int, fps: float, *, late: bool) -> int:
+    return round((number + 0.8 * late) * TICKS / fps)
 
 
 # --- pictures -----------------------------------------------------------------------------------
 
 
-def _frames(seed: int, view: str, width: int, height: int, fps: float, seconds: float) -> Iterator[bytearray]:
-    """The brightness of each picture, row by row."""
-    who = runner_of(sha256(f"film {seed}".encode()).digest(), height=1.75, weight=70, pace=None)
-    told = raw_data(who, view=view, frames_per_second=fps, seconds=seconds, width=width, height=height)
-    thick = max(1, height // 90)
-    for number, points in enumerate(told["frames"].values()):
-        picture = _scene(width, height, number * width // 40)
+def _pictures(seed: int, view: str, width: int, height: int, fps: float, seconds: float) -> Iterator[bytes]:
+    """The brightness of the pixels of each picture, row by row."""
+    runner = runner_of(sha256(f"film {seed}".encode()).digest(), height=1.75, weight=70, pace=None)
+    frames = film_runner(runner, view=view, frames_per_second=fps, seconds=seconds, width=width, height=height)
+    thickness = max(1, height // 90)
+    for number, landmarks in enumerate(frames):
+        picture = _background(width, height, number * width // 40)
         for start, end in BONES:
-            _line(picture, width, height, points[start], points[end], thick)
-        yield picture
+            _draw_line(picture, width, height, landmarks[start], landmarks[end], thickness)
+        yield bytes(picture)
 
 
-def _scene(width: int, height: int, moved: int) -> bytearray:
-    """Sky, and a field with stripes that pass by."""
+def _background(width: int, height: int, shift: int) -> bytearray:
+    """Sky, and a field with stripes shifted by some pixels."""
     ground = height * 9 // 10
-    stripe, field = bytes([LINE]) * (width // 16), bytes([FIELD]) * (width // 16)
+    stripe, field = bytes([STRIPE]) * (width // 16), bytes([FIELD]) * (width // 16)
     row = (stripe + field) * 20
-    first = moved % len(stripe + field)
+    first = shift % len(stripe + field)
     return bytearray(bytes([SKY]) * (width * ground) + row[first : first + width] * (height - ground))
 
 
-def _line(
-    picture: bytearray, width: int, height: int, start: Mapping[str, float], end: Mapping[str, float], thick: int
+def _draw_line(
+    picture: bytearray, width: int, height: int, start: Mapping[str, float], end: Mapping[str, float], thickness: int
 ) -> None:
     across, down = end["x"] - start["x"], end["y"] - start["y"]
     steps = max(1, int(max(abs(across), abs(down))))
-    ink = bytes([BODY]) * (2 * thick + 1)
+    pixels = bytes([BODY]) * (2 * thickness + 1)
     for step in range(steps + 1):
-        x, y = int(start["x"] + across * step / steps) - thick, int(start["y"] + down * step / steps)
-        if 0 <= x < width - len(ink):
-            for row in range(max(0, y - thick), min(height, y + thick + 1)):
-                picture[row * width + x : row * width + x + len(ink)] = ink
+        x, y = int(start["x"] + across * step / steps) - thickness, int(start["y"] + down * step / steps)
+        if 0 <= x < width - len(pixels):
+            for row in range(max(0, y - thickness), min(height, y + thickness + 1)):
+                picture[row * width + x : row * width + x + len(pixels)] = pixels
 
 
 # --- files --------------------------------------------------------------------------------------
 
 
-def _muxed(pictures: Iterator[bytearray], kind: Kind, width: int, height: int, fps: float, varying: bool) -> bytes:
+def encode_video(
+    file: io.BytesIO | str,
+    pictures: Iterable[tuple[int, bytes]],
+    container: str,
+    codec: str,
+    size: tuple[int, int],
+    rate: Fraction,
+    time_base: Fraction,
+    *,
+    codec_options: Mapping[str, str] = NO_OPTIONS,
+    container_options: Mapping[str, str] = NO_OPTIONS,
+    metadata: Mapping[str, str] = NO_OPTIONS,
+) -> None:
+    """Writes gray pictures to `file`, or to the file of that name.
+
+    A picture is its time (in `time_base`) and the brightness of its pixels, row by row. Containers, codecs and
+    options have FFmpeg's names. Raises `ModuleNotFoundError` without PyAV.
+    """
     try:
         import av
     except ModuleNotFoundError as missing:
         raise ModuleNotFoundError(INSTALL, name=missing.name) from None
-    codec, options = CODECS[kind]
-    file = io.BytesIO()
-    with av.open(file, "w", format=kind) as out:
-        stream: Any = out.add_stream(codec, rate=Fraction(fps).limit_denominator(1000), options=dict(options))
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        if kind != "avi":  # AVI knows one clock only: that of its pictures
-            stream.codec_context.time_base = Fraction(1, TICKS)
-        for number, picture in enumerate(pictures):
-            frame = _frame(av, picture, width, height)
-            late = varying and number % 5 == 4
-            frame.pts, frame.time_base = _time(number, fps, late, kind)
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
-    return file.getvalue()
+    with av.open(file, "w", format=container, options=dict(container_options)) as output:
+        output.metadata.update(metadata)
+        stream: Any = output.add_stream(codec, rate=rate, options=dict(codec_options))
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        stream.codec_context.time_base = time_base
+        for time, picture in pictures:
+            frame = _frame(av, picture, *size)
+            frame.pts, frame.time_base = time, time_base
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
 
 
-def _time(number: int, fps: float, late: bool, kind: Kind) -> tuple[int, Fraction]:
-    if kind == "avi":
-        return number, 1 / Fraction(fps).limit_denominator(1000)
-    return round((number + 0.8 * late) * TICKS / fps), Fraction(1, TICKS)
-
-
-def _frame(av: Any, picture: bytearray, width: int, height: int) -> Any:
+def _frame(av: Any, picture: bytes, width: int, height: int) -> Any:
     frame = av.VideoFrame(width, height, "yuv420p")
-    _fill(frame.planes[0], bytes(picture), width)
+    _fill(frame.planes[0], picture, width)
     for plane in frame.planes[1:]:
         plane.update(bytes([128]) * plane.buffer_size)
     return frame
 
 
 def _fill(plane: Any, rows: bytes, width: int) -> None:
-    """Rows of a plane may be longer than those of the picture."""
-    if plane.line_size == width:
-        plane.update(rows.ljust(plane.buffer_size, b"\0"))
-        return
-    rest = bytes(plane.line_size - width)
-    padded = b"".join(rows[first : first + width] + rest for first in range(0, len(rows), width))
+    """Copies rows to a plane, whose own rows may be longer."""
+    padding = bytes(plane.line_size - width)
+    padded = (
+        b"".join(rows[first : first + width] + padding for first in range(0, len(rows), width)) if padding else rows
+    )
     plane.update(padded.ljust(plane.buffer_size, b"\0"))
 
 
-_TURNS: Final[Mapping[int, tuple[int, int, int, int]]] = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
+_MATRICES: Final[Mapping[int, tuple[int, int, int, int]]] = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
 """The upper left of a track's matrix, row by row."""
 _TO_MATRIX: Final = 44
 """Bytes from the name of a track's header (version 0) to its matrix."""
 
 
 def rotate_track(content: bytes, rotation: int) -> bytes:
-    """The same MP4 or MOV with its track's matrix turned by 90, 180 or 270 degrees clockwise, which players obey."""
+    """The same MP4 or MOV, which players rotate by 90, 180 or 270 degrees clockwise (by the matrix of its track)."""
     at = content.index(b"tkhd") + _TO_MATRIX
-    a, b, c, d = (value * 0x10000 for value in _TURNS[rotation])
+    a, b, c, d = (value * 0x10000 for value in _MATRICES[rotation])
     matrix = array("i", (a, b, 0, c, d, 0, 0, 0, 0x40000000))
     matrix.byteswap()
     return content[:at] + matrix.tobytes() + content[at + len(matrix) * 4 :]

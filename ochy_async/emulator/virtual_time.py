@@ -1,9 +1,9 @@
-"""An event loop with a time of its own: when nobody can run, it is at once the time of the next timer.
+"""An event loop on virtual time: instead of sleeping it advances its clock to the next timer.
 
-For stories without sockets and threads, such as those over a `InProcessTransport`: a ten-minute wait takes
+It is for tests without sockets and threads, such as those over an `InProcessTransport`: a ten-minute wait takes
 milliseconds and is exact.
 
-Invariant: the time jumps only where the loop would have slept.
+Invariant: the clock advances only where the loop would have slept.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ __all__ = ["VirtualTimeLoop", "in_virtual_time"]
 T = TypeVar("T")
 
 
-class _Jumping(selectors.DefaultSelector):
-    """Never sleeps: what the loop would have slept is added to the clock instead."""
+class _NonBlockingSelector(selectors.DefaultSelector):
+    """Never sleeps: adds to the clock what the loop would have slept."""
 
     now = 1_000.0
-    """Seconds. Not 0, so that a clock that was forgotten is noticed."""
+    """Seconds. Not 0, so that tests notice a clock that starts elsewhere."""
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0 if timeout is not None else None)
@@ -35,14 +35,14 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """An event loop on virtual time."""
 
     def __init__(self) -> None:
-        self._jumping = _Jumping()
-        super().__init__(self._jumping)
+        self._selector_clock = _NonBlockingSelector()
+        super().__init__(self._selector_clock)
 
     def time(self) -> float:
-        return self._jumping.now
+        return self._selector_clock.now
 
 
-def in_virtual_time(story: Coroutine[Any, Any, T]) -> T:
-    """Runs a story to its end in virtual time."""
+def in_virtual_time(main: Coroutine[Any, Any, T]) -> T:
+    """`asyncio.run` on a `VirtualTimeLoop`."""
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        return runner.run(story)
+        return runner.run(main)

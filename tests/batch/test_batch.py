@@ -966,7 +966,7 @@ def test_a_journal_of_another_key_is_refused() -> None:
     """Another key is another identity for every clip: all would be bought again."""
     service, journal = Service(world()), MemoryJournal()
     in_virtual_time(batched(direct_session(service), clips(2), journal=journal))
-    service.rotate(service.api_key, "canary-key-4f1d9c/7e+3")
+    service.rotate_key(service.api_key, "canary-key-4f1d9c/7e+3")
 
     def rotated(**settings: Any) -> Outcomes:
         ochy = direct_session(service, api_key_in_use="canary-key-4f1d9c/7e+3")

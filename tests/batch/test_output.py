@@ -82,7 +82,7 @@ class Cut:
     keep: int = 20_000
 
     def effect(self) -> FaultEffect:
-        return FaultEffect(keep=self.keep, answer_rate=self.keep * 10)
+        return FaultEffect(sent_limit=self.keep, response_rate=self.keep * 10)
 
 
 @pytest.fixture
@@ -236,12 +236,12 @@ def ranges(emulator: Emulator) -> list[str | None]:
     seen: list[str | None] = []
     handle = emulator.service.handle
 
-    def watched(ask: Any, now: float) -> Any:
-        if ask.path.startswith("/storage/"):
-            seen.append(ask.headers.get("range"))
-            assert "apiKey" not in ask.query
-            assert API_KEY not in str(dict(ask.headers))
-        return handle(ask, now)
+    def watched(request: Any, now: float) -> Any:
+        if request.path.startswith("/storage/"):
+            seen.append(request.headers.get("range"))
+            assert "apiKey" not in request.query
+            assert API_KEY not in str(dict(request.headers))
+        return handle(request, now)
 
     emulator.service.handle = watched  # type: ignore[method-assign]
     return seen
@@ -258,7 +258,7 @@ class Whole:
     """Another file than before, sent whole though a part was asked for."""
 
     def effect(self) -> FaultEffect:
-        return FaultEffect(answer=lambda _: ServiceResponse(200, {"etag": '"other"'}, b"other content"))
+        return FaultEffect(response=lambda _: ServiceResponse(200, {"etag": '"other"'}, b"other content"))
 
 
 @define
@@ -266,7 +266,7 @@ class Partial:
     """A part, but not of the file that was begun: its If-Range was not looked at."""
 
     def effect(self) -> FaultEffect:
-        return FaultEffect(answer=lambda answer: evolve(answer, headers={**answer.headers, "etag": '"other"'}))
+        return FaultEffect(response=lambda answer: evolve(answer, headers={**answer.headers, "etag": '"other"'}))
 
 
 @anyio_test
@@ -292,7 +292,7 @@ class Short:
     """A part that ends sooner than was asked, rightly told in its head."""
 
     def effect(self) -> FaultEffect:
-        return FaultEffect(answer=self._shorter)
+        return FaultEffect(response=self._shorter)
 
     def _shorter(self, answer: ServiceResponse) -> ServiceResponse:
         first, total = answer.headers["content-range"].removeprefix("bytes ").replace("-", "/").split("/")[::2]
@@ -415,7 +415,9 @@ class Said:
 
     def effect(self) -> FaultEffect:
         return FaultEffect(
-            answer=lambda _: ServiceResponse(200, {"content-type": "application/json"}, json.dumps(self.body).encode())
+            response=lambda _: ServiceResponse(
+                200, {"content-type": "application/json"}, json.dumps(self.body).encode()
+            )
         )
 
 

@@ -23,8 +23,8 @@ class Crowded(Service):
 
     most = 0
 
-    def handle(self, ask: ServiceRequest, now: float) -> Any:
-        answer = super().handle(ask, now)
+    def handle(self, request: ServiceRequest, now: float) -> Any:
+        answer = super().handle(request, now)
         waiting = sum(each.ends_at > now for each in self._account.analyses.values())
         self.most = max(self.most, waiting)
         return answer

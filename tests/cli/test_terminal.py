@@ -44,7 +44,7 @@ def harness(tmp_path: Path) -> Generator[CliHarness]:
         queue_seconds=0.2, analysis_seconds=(0.3, 0.8), concurrent_analyses=6, failing_clips={"clip-01.mp4"}
     )
     with cli_harness(settings, folder) as it:
-        it.emulator.faults = FaultPlan([FaultRule(START, Throttle(40_000, side="upload"), times=100)])
+        it.emulator.faults = FaultPlan([FaultRule(START, Throttle(40_000, direction="upload"), times=100)])
         yield it
 
 
@@ -355,7 +355,7 @@ def test_a_doubt_is_shown_while_it_is_looked_up(slow_harness: CliHarness, said: 
 
 def test_uploads_have_a_speed(slow_harness: CliHarness, said: Path) -> None:
     """Per cent and bytes per second are whole."""
-    slow_harness.faults(START, Throttle(3_000_000, side="upload"))
+    slow_harness.faults(START, Throttle(3_000_000, direction="upload"))
     (slow_harness.folder / "large.mp4").write_bytes(CLIP + bytes(20_000_000))
     with terminal(80, 24, said) as it, analyzing(slow_harness, it, str(slow_harness.folder)) as child:
         it.until(lambda: re.search(r"large.mp4 +uploading +━+╺?╸?━* +\d+ %  \d+(\.\d+)? [kM]B/s", it.on_screen))

@@ -103,7 +103,7 @@ class Cut:
     """A file that trickles and then breaks off."""
 
     def effect(self) -> FaultEffect:
-        return FaultEffect(keep=20_000, answer_rate=200_000)
+        return FaultEffect(sent_limit=20_000, response_rate=200_000)
 
 
 def test_a_download_that_broke_off_is_taken_up(harness: CliHarness, tmp_path: Path) -> None:

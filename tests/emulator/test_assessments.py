@@ -10,7 +10,7 @@ from ochy_async.emulator import BEHAVIORS
 from ochy_async.emulator.assessments import back_view_results, side_view_results
 from ochy_async.emulator.biomechanics.runner import Runner
 from ochy_async.emulator.calculated_data import back_view_calculated
-from ochy_async.emulator.exercises import EXERCISE_KEYS, exercises
+from ochy_async.emulator.exercises import EXERCISE_KEYS, find_exercises
 from tests.support.simulated_runners import SIDES, few_examples, make_runner, runners, scored
 
 SIDE_PARTS = {"arm", "back_cycle", "foot", "forward_cycle", "head", "trunk"}
@@ -56,7 +56,7 @@ def test_side_view_has_its_parts() -> None:
     assert set(answer["analysis_content"]) == SIDE_PARTS
     assert set(answer["running_styles"]) == {"title", "animal", "percentage", "summary"}
     foot = answer["analysis_content"]["foot"]
-    assert foot["foot_strike_pattern"] == make_runner().strike_pattern
+    assert foot["foot_strike_pattern"] == make_runner().foot_strike_pattern
     assert foot["texts"]["overstride_title"] == "Overstride"
 
 
@@ -111,7 +111,7 @@ def test_language_without_texts_falls_back_to_english(language: str) -> None:
     """A language that nobody has written is answered in English."""
     runner = make_runner()
     assert side_view_results(runner, language=language) == side_view_results(runner, language="en")
-    assert exercises(EXERCISE_KEYS, language=language) == exercises(EXERCISE_KEYS, language="en")
+    assert find_exercises(EXERCISE_KEYS, language=language) == find_exercises(EXERCISE_KEYS, language="en")
 
 
 @few_examples
@@ -139,6 +139,6 @@ def test_language_changes_words_only() -> None:
 
 def test_guesses_about_answers_are_told() -> None:
     """Each guess about a place in an answer has its sentence, and no place is told twice."""
-    told = [it for it in BEHAVIORS if it.what.startswith(("results.", "calculated.", "raw_data"))]
-    assert len({it.what for it in told}) == len(told) > 10
-    assert all(it.sentence and it.mark == "assumed" for it in told)
+    told = [it for it in BEHAVIORS if it.topic.startswith(("results.", "calculated.", "raw_data"))]
+    assert len({it.topic for it in told}) == len(told) > 10
+    assert all(it.description and it.source == "assumed" for it in told)

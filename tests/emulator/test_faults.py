@@ -53,27 +53,27 @@ OWN = ServiceResponse(202, {"content-type": "application/json"}, b'{"video_id":"
         (Throttle(100), True, None, True),
         (ReplaceBody(b"?"), True, None, True),
         (Redirect("https://example.com"), False, None, True),
-        (Redirect("https://example.com", acts=True), True, None, True),
+        (Redirect("https://example.com", reaches_service=True), True, None, True),
     ],
     ids=repr,
 )
 def test_a_fault_says_whether_the_service_acts(fault: Fault, acts: bool, read: int | None, answers: bool) -> None:
     """Whether a credit is taken, how much is read and whether an answer comes: one row for each fault."""
     effect = fault.effect()
-    assert (effect.acts, effect.read, effect.answer is not None) == (acts, read, answers)
+    assert (effect.reaches_service, effect.read_limit, effect.response is not None) == (acts, read, answers)
 
 
 def test_a_request_without_a_fault_goes_its_way() -> None:
     """The plain course changes nothing and waits for nothing."""
     effect = FaultEffect()
-    assert effect.answer is not None
-    assert effect.answer(OWN) is OWN
-    assert (effect.connects, effect.acts, effect.read, effect.keep) == (True, True, None, None)
+    assert effect.response is not None
+    assert effect.response(OWN) is OWN
+    assert (effect.connects, effect.reaches_service, effect.read_limit, effect.sent_limit) == (True, True, None, None)
     assert effect.wait_before == effect.wait_after == 0
 
 
 def answered(fault: Fault) -> ServiceResponse:
-    rewrite = fault.effect().answer
+    rewrite = fault.effect().response
     assert rewrite is not None
     return rewrite(OWN)
 
@@ -125,8 +125,11 @@ def test_a_delay_falls_before_or_after_the_deed() -> None:
 
 def test_slow_has_two_sides() -> None:
     """Either the answer trickles or the upload is read slowly."""
-    assert (Throttle(9).effect().answer_rate, Throttle(9).effect().upload_rate) == (9, None)
-    assert (Throttle(9, side="upload").effect().answer_rate, Throttle(9, side="upload").effect().upload_rate) == (
+    assert (Throttle(9).effect().response_rate, Throttle(9).effect().upload_rate) == (9, None)
+    assert (
+        Throttle(9, direction="upload").effect().response_rate,
+        Throttle(9, direction="upload").effect().upload_rate,
+    ) == (
         None,
         9,
     )
@@ -150,7 +153,7 @@ def test_a_gzip_bomb_is_small_until_it_is_opened() -> None:
         lambda: DisconnectDuring(-1),
         lambda: TruncateBody(2_000_000_000),
         lambda: Throttle(0),
-        lambda: Throttle(5, side="both"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        lambda: Throttle(5, direction="both"),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
         lambda: Redirect("/x", 200),
         lambda: gzip_bomb(2_000_000_000),
         lambda: FaultRule(START, DisconnectBefore(), occurrence=0),
@@ -173,7 +176,7 @@ def test_a_script_is_used_up_line_by_line() -> None:
     """Two lines for one route hit the first and the second request, and then all is well."""
     script = FaultPlan([FaultRule(START, DisconnectBefore()), FaultRule(START, DisconnectAfter())])
     assert played(script, START, START, START) == [DisconnectBefore(), DisconnectAfter(), None]
-    assert script.left == ()
+    assert script.remaining == ()
 
 
 def test_a_line_may_wait_for_its_nth_request() -> None:
@@ -204,7 +207,7 @@ def test_a_script_tells_what_has_not_happened() -> None:
     rule = FaultRule(START, RespondHtml())
     script = FaultPlan([rule])
     assert played(script, RESULTS) == [None]
-    assert script.left == (rule,)
+    assert script.remaining == (rule,)
 
 
 def test_a_seeded_plan_is_the_same_in_every_run() -> None:
@@ -218,5 +221,5 @@ def test_a_seeded_plan_is_the_same_in_every_run() -> None:
 
 def test_a_seeded_plan_keeps_to_its_routes() -> None:
     """Reads can be troubled while starts are left alone."""
-    plan = RandomFaults(1, 1.0, (RespondHtml(),), routes="GET *")
+    plan = RandomFaults(1, 1.0, (RespondHtml(),), route="GET *")
     assert played(plan, START, RESULTS) == [None, RespondHtml()]

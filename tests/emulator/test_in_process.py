@@ -229,7 +229,7 @@ def test_a_cut_start_tells_how_far_it_got(fault: Fault, phase: Phase, charged: i
     assert film.closed or not film.taken
 
 
-@pytest.mark.parametrize("fault", [DisconnectDuring(25_000), Throttle(1000, side="upload")], ids=repr)
+@pytest.mark.parametrize("fault", [DisconnectDuring(25_000), Throttle(1000, direction="upload")], ids=repr)
 def test_a_clip_is_closed_before_the_call_ends(fault: Fault) -> None:
     """Cut or cancelled: not later, and not by the collector."""
     film = Film()
@@ -269,7 +269,7 @@ def test_no_connection_is_no_connection_for_reads_too() -> None:
         (RespondHtml(502), 502, 0, True),
         (RetryAfter("1"), 429, 0, True),
         (Redirect("https://example.com/"), 302, 0, True),
-        (Redirect("https://example.com/", acts=True), 302, 1, True),
+        (Redirect("https://example.com/", reaches_service=True), 302, 1, True),
         (ReplaceBody(b"not json"), 202, 1, True),
         (Delay(600), 202, 1, True),
         (Throttle(1), 202, 1, True),
@@ -286,7 +286,7 @@ def test_a_fault_answers_and_charges_as_planned(fault: Fault, status: int, charg
 
 @pytest.mark.parametrize(
     ("fault", "seconds"),
-    [(Delay(60), 60), (Delay(60, after=True), 60), (Throttle(2), 1), (Throttle(1000, side="upload"), 100)],
+    [(Delay(60), 60), (Delay(60, after=True), 60), (Throttle(2), 1), (Throttle(1000, direction="upload"), 100)],
     ids=repr,
 )
 def test_waits_are_exact_in_virtual_time(fault: Fault, seconds: float) -> None:
@@ -295,7 +295,7 @@ def test_waits_are_exact_in_virtual_time(fault: Fault, seconds: float) -> None:
     async def story() -> float:
         transport = InProcessTransport(faults=planned(fault))
         begun = anyio.current_time()
-        request = Film().request() if fault == Throttle(1000, side="upload") else get(routes.GET_WEBHOOK)
+        request = Film().request() if fault == Throttle(1000, direction="upload") else get(routes.GET_WEBHOOK)
         await transport.send(request)
         return anyio.current_time() - begun
 
@@ -330,7 +330,7 @@ def test_packed_answers_are_unpacked() -> None:
         (ReplaceBody(b"no gzip", {"Content-Encoding": "gzip"}), ConnectionFailed),
         (ReplaceBody(b"\x1f\x8b", {"Content-Encoding": "gzip"}), ConnectionFailed),
     ],
-    ids=["bomb", "large", "garbled", "short"],
+    ids=["bomb", "large", "corrupt", "short"],
 )
 def test_answers_that_no_transport_would_take(fault: Fault, error: type[Exception]) -> None:
     """Too large after decompression, or not to be decompressed at all."""

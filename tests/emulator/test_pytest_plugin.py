@@ -34,7 +34,7 @@ def test_faults(ochy_emulator):
     ochy_emulator.faults = FaultPlan([FaultRule("GET /webhook", RespondHtml(502))])
     with pytest.raises(urllib.error.HTTPError, match="502"):
         fetched(ochy_emulator, "/webhook")
-    assert ochy_emulator.faults.left == ()
+    assert ochy_emulator.faults.remaining == ()
 
 
 def test_each_test_has_its_own(ochy_emulator):

@@ -89,7 +89,7 @@ def test_a_wrong_key_is_a_403() -> None:
 def test_rotation_kills_the_old_key_at_once() -> None:
     """After a rotation only the new key is accepted."""
     customer = Customer()
-    customer.service.rotate(KEY, "second-key")
+    customer.service.rotate_key(KEY, "second-key")
     statuses = [customer.ask("GET", "/subjects", key=key).status for key in (KEY, "second-key")]
     assert statuses == [403, 200]
     assert customer.service.api_key == "second-key"
@@ -98,7 +98,7 @@ def test_rotation_kills_the_old_key_at_once() -> None:
 def test_rotating_an_unknown_key_is_refused() -> None:
     """What is not accepted cannot be rotated."""
     with pytest.raises(ValueError, match="rotate"):
-        Customer().service.rotate("guessed", "second-key")
+        Customer().service.rotate_key("guessed", "second-key")
 
 
 # Start
@@ -801,7 +801,7 @@ def test_a_world_of_nonsense_is_refused(wrong: dict[str, Any]) -> None:
 
 def test_one_text_is_no_set_of_keys() -> None:
     """A key given as it is would become a set of letters."""
-    with pytest.raises(TypeError, match="not one text"):
+    with pytest.raises(TypeError, match="not one string"):
         EmulatorSettings(api_keys="emulator-key")
 
 
@@ -830,7 +830,7 @@ def test_credits_are_bought_one_by_one_at_least() -> None:
 @pytest.mark.parametrize("size", [64, 12_345, 200_000])
 def test_a_sample_clip_begins_as_its_container_does(kind: Any, at: int, mark: bytes, size: int) -> None:
     """The signature is there and the size is exact."""
-    clip = sample_clip(1, kind=kind, size=size)
+    clip = sample_clip(1, container=kind, size=size)
     assert (len(clip), clip[at : at + len(mark)]) == (size, mark)
 
 
@@ -840,7 +840,7 @@ def test_sample_clips_differ_by_seed_and_are_the_same_in_every_run() -> None:
     assert hashlib.sha256(sample_clip(7, size=100)).hexdigest().startswith("329b49fd")
 
 
-@pytest.mark.parametrize(("wrong", "word"), [({"size": 63}, "size"), ({"kind": "mkv"}, "kind")])
+@pytest.mark.parametrize(("wrong", "word"), [({"size": 63}, "size"), ({"container": "mkv"}, "container")])
 def test_a_nonsense_sample_clip_is_refused(wrong: dict[str, Any], word: str) -> None:
     """Bounds are in the message."""
     with pytest.raises(ValueError, match=word):
@@ -849,9 +849,9 @@ def test_a_nonsense_sample_clip_is_refused(wrong: dict[str, Any], word: str) -> 
 
 def test_the_behaviours_are_marked_and_told_once() -> None:
     """Every line says something of its own and how it is known."""
-    lines = [(it.what, it.sentence) for it in BEHAVIORS]
+    lines = [(it.topic, it.description) for it in BEHAVIORS]
     assert len(lines) == len(set(lines)) > 30
-    assert {it.mark for it in BEHAVIORS} == {"documented", "assumed"}
+    assert {it.source for it in BEHAVIORS} == {"documented", "assumed"}
 
 
 # The laws of the rooms

@@ -1,4 +1,4 @@
-"""Films of a made-up runner: what was asked for is what another program finds in the file."""
+"""Rendered videos of a simulated runner: another program finds in the file what was requested."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ochy_async.emulator.video_rendering import CODECS, render_video
 
 av = pytest.importorskip("av", reason="needs the extra video: PyAV is not installed")
 
-KINDS = tuple(CODECS)
+CONTAINERS = tuple(CODECS)
 
 
 def opened(content: bytes) -> Any:
@@ -20,26 +20,26 @@ def opened(content: bytes) -> Any:
 
 
 def pictures(content: bytes) -> list[Any]:
-    with opened(content) as found:
-        return list(found.decode(video=0))
+    with opened(content) as file:
+        return list(file.decode(video=0))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_film_is_what_was_asked_for(kind: Any) -> None:
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_a_video_has_the_requested_properties(container: Any) -> None:
     """Container, codec, size, number and rate of pictures."""
-    content = render_video(1, kind=kind, width=160, height=90, fps=30, seconds=1)
-    with opened(content) as found:
-        assert kind in found.format.name
-        assert found.streams.video[0].codec_context.name in ("h264", "mpeg4", "vp8")
-        assert float(found.streams.video[0].average_rate) == pytest.approx(30, rel=0.01)
+    content = render_video(1, container=container, width=160, height=90, fps=30, seconds=1)
+    with opened(content) as file:
+        assert container in file.format.name
+        assert file.streams.video[0].codec_context.name in ("h264", "mpeg4", "vp8")
+        assert float(file.streams.video[0].average_rate) == pytest.approx(30, rel=0.01)
     frames = pictures(content)
     assert len(frames) == 30
     assert {(frame.width, frame.height) for frame in frames} == {(160, 90)}
 
 
 @pytest.mark.parametrize("fps", [24, 25, 48, 60, 120, 240])
-def test_every_usual_frame_rate_can_be_had(fps: int) -> None:
-    """Pictures come at even times."""
+def test_every_usual_frame_rate_is_possible(fps: int) -> None:
+    """The times between pictures are equal."""
     frames = pictures(render_video(1, width=64, height=64, fps=fps, seconds=0.5))
     times = [frame.time for frame in frames]
     assert len(frames) == fps // 2
@@ -47,55 +47,55 @@ def test_every_usual_frame_rate_can_be_had(fps: int) -> None:
     assert gaps == pytest.approx([1 / fps] * len(gaps), abs=1e-4)
 
 
-@pytest.mark.parametrize(("rotation", "read"), [(0, 0), (90, -90), (180, -180), (270, 90)])
-@pytest.mark.parametrize("kind", ["mp4", "mov"])
-def test_a_phone_held_upright_says_so(kind: Any, rotation: Any, read: int) -> None:
-    """The picture is stored as it is and the track says how it is turned (FFmpeg counts the other way round)."""
-    (first, *_) = pictures(render_video(1, kind=kind, rotation=rotation, width=64, height=36, seconds=0.1))
-    assert (first.width, first.height, first.rotation) == (64, 36, read)
+@pytest.mark.parametrize(("rotation", "decoded"), [(0, 0), (90, -90), (180, -180), (270, 90)])
+@pytest.mark.parametrize("container", ["mp4", "mov"])
+def test_the_track_contains_the_rotation(container: Any, rotation: Any, decoded: int) -> None:
+    """The picture is stored unrotated. `rotation` is clockwise, and FFmpeg counts counterclockwise."""
+    (first, *_) = pictures(render_video(1, container=container, rotation=rotation, width=64, height=36, seconds=0.1))
+    assert (first.width, first.height, first.rotation) == (64, 36, decoded)
 
 
-def test_the_time_between_pictures_may_vary() -> None:
-    """Every fifth picture comes late."""
-    times = [frame.time for frame in pictures(render_video(1, varying=True, width=64, height=36, seconds=1))]
+def test_the_time_between_pictures_can_vary() -> None:
+    """Every fifth picture is late."""
+    times = [frame.time for frame in pictures(render_video(1, variable_rate=True, width=64, height=36, seconds=1))]
     gaps = {round(after - before, 3) for before, after in pairwise(times)}
     assert gaps == {0.033, 0.06, 0.007}
 
 
-def test_a_film_that_is_cut_short_is_a_part_of_the_whole() -> None:
-    """As if copying had been broken off."""
-    whole, part = render_video(1), render_video(1, keep=0.5)
-    assert whole.startswith(part)
-    assert len(part) == round(len(whole) / 2)
+def test_a_truncated_video_is_the_beginning_of_the_complete_one() -> None:
+    """It looks like an interrupted copy."""
+    complete, part = render_video(1), render_video(1, truncate_to=0.5)
+    assert complete.startswith(part)
+    assert len(part) == round(len(complete) / 2)
 
 
-def test_the_same_seed_is_the_same_film_and_another_is_another() -> None:
-    """So that a test can be repeated, and clips can be told apart by their content."""
+def test_the_seed_determines_the_video() -> None:
+    """Tests are reproducible, and videos of different seeds have different content."""
     assert render_video(1, seconds=0.2) == render_video(1, seconds=0.2) != render_video(2, seconds=0.2)
 
 
 def test_the_runner_moves() -> None:
-    """Picture after picture is another one, and there is something dark in the middle of it."""
+    """Successive pictures differ, and something dark is in the middle of each."""
     frames = [frame.to_ndarray(format="gray") for frame in pictures(render_video(1, seconds=0.5))]
     assert all((before != after).any() for before, after in pairwise(frames))
     assert all(frame[:, 120:200].min() < 60 < frame[:20].min() for frame in frames)
 
 
-NONSENSE: list[dict[str, Any]] = [
-    {"kind": "mkv"},
+INVALID: list[dict[str, Any]] = [
+    {"container": "mkv"},
     {"width": 321},
     {"height": 8},
     {"fps": 0},
     {"fps": 500},
     {"seconds": 0},
-    {"keep": 0},
+    {"truncate_to": 0},
     {"rotation": 45},
-    {"rotation": 90, "kind": "avi"},
+    {"rotation": 90, "container": "avi"},
 ]
 
 
-@pytest.mark.parametrize("asked", NONSENSE, ids=str)
-def test_nonsense_is_refused(asked: dict[str, Any]) -> None:
-    """With the bound in the message."""
-    with pytest.raises(ValueError, match=next(iter(asked)) if "kind" not in asked else "kind|rotation"):
-        render_video(1, **asked)
+@pytest.mark.parametrize("arguments", INVALID, ids=str)
+def test_invalid_arguments_are_an_error(arguments: dict[str, Any]) -> None:
+    """The message names the argument and its bounds."""
+    with pytest.raises(ValueError, match=next(iter(arguments))):
+        render_video(1, **arguments)

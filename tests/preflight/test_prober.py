@@ -33,7 +33,7 @@ from ochy_async.preflight.prober import INSTALL, MISSING, Prober
 from ochy_async.preflight.rules import findings_for
 from tests.conftest import CLIP
 from tests.support.canary import API_KEY
-from tests.support.proof_clip import drawn
+from tests.support.proof_clip import render_proof_clip
 from tests.support.videos import Container, sound, video
 
 pytestmark = pytest.mark.anyio
@@ -484,7 +484,9 @@ WHOLE = program.PROOF.read_bytes()
 def test_the_proof_clip_is_small_and_still_what_it_should_be() -> None:
     """A few kilobytes, and the program that draws it draws one with the same facts today."""
     assert len(WHOLE) < 5_000
-    assert [name for name, right in program.PROVEN.items() if program._differs(_read(drawn())[name], right)] == []
+    assert [
+        name for name, right in program.PROVEN.items() if program._differs(_read(render_proof_clip())[name], right)
+    ] == []
 
 
 def _read(content: bytes) -> dict[str, Any]:

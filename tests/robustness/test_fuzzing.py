@@ -85,7 +85,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (tmp_path / "loop.mp4").symlink_to(tmp_path / "loop.mp4")
     with (tmp_path / "sparse.mp4").open("wb") as file:
         file.truncate(1 << 40)
-    (tmp_path / "cut.mp4").write_bytes(render_video(2, keep=0.3))
+    (tmp_path / "cut.mp4").write_bytes(render_video(2, truncate_to=0.3))
     (tmp_path / "long.mp4").write_bytes(render_video(3, width=64, height=36, fps=24, seconds=12))
     return tmp_path
 
@@ -97,7 +97,7 @@ async def test_a_film_with_a_terabyte_of_nothing_behind_it_takes_no_time(
 ) -> None:
     """Decoders search a damaged file for a sequel to its very end; a look reads no more than could be sent."""
     path = tmp_path_factory.mktemp("sparse") / f"film.{kind}"
-    path.write_bytes(render_video(1, kind=kind, width=64, height=36, seconds=0.3))
+    path.write_bytes(render_video(1, container=kind, width=64, height=36, seconds=0.3))
     os.truncate(path, 1 << 40)
 
     async def chunks() -> AsyncGenerator[bytes]:

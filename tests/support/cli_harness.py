@@ -65,10 +65,10 @@ class RecordingService(Service):
         super().__init__(settings)
         self.forms: list[dict[str, str]] = []
 
-    def handle(self, ask: ServiceRequest, now: float) -> ServiceResponse:
-        if ask.form is not None:
-            self.forms.append(dict(ask.form.fields))
-        return super().handle(ask, now)
+    def handle(self, request: ServiceRequest, now: float) -> ServiceResponse:
+        if request.form is not None:
+            self.forms.append(dict(request.form.fields))
+        return super().handle(request, now)
 
 
 @define(eq=False)

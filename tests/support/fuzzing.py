@@ -33,9 +33,9 @@ AT_ONCE: Final = 4
 @cache
 def seeds() -> tuple[tuple[str, bytes], ...]:
     """Small films of every container, whole and cut."""
-    films = [(kind, render_video(1, kind=kind, width=64, height=36, fps=30, seconds=0.5)) for kind in CODECS]
+    films = [(kind, render_video(1, container=kind, width=64, height=36, fps=30, seconds=0.5)) for kind in CODECS]
     turned = render_video(2, width=64, height=36, seconds=0.3, rotation=90)
-    return (*films, ("mp4", turned), ("mp4", render_video(3, width=64, height=36, seconds=0.5, varying=True)))
+    return (*films, ("mp4", turned), ("mp4", render_video(3, width=64, height=36, seconds=0.5, variable_rate=True)))
 
 
 # --- mutations ----------------------------------------------------------------------------------

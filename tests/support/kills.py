@@ -70,7 +70,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
     RespondAfter(500),
     RetryAfter("0"),
     ReplaceBody(lambda body: body[: len(body) // 2]),
-    Throttle(800_000, side="upload"),
+    Throttle(800_000, direction="upload"),
 )
 LATE: Final = (Delay(0.2, after=True), Delay(0.4, after=True))
 """Starts that are charged some time before they are answered: moments at which a kill would cost a credit."""

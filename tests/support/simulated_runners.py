@@ -11,9 +11,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from ochy_async.emulator.assessments import back_view_results, side_view_results
-from ochy_async.emulator.biomechanics.camera import raw_data
 from ochy_async.emulator.biomechanics.runner import Runner, runner_of
 from ochy_async.emulator.calculated_data import back_view_calculated, side_view_calculated
+from ochy_async.emulator.raw_data import raw_data
 
 SIDES = ("left", "right")
 FPS = 240.0

@@ -79,7 +79,7 @@ MENU: Final[tuple[Fault, ...]] = (
     RespondAfter(502),
     Respond(503),
     RespondAfter(504),
-    Redirect("/elsewhere", acts=True),
+    Redirect("/elsewhere", reaches_service=True),
     RespondHtml(502),
     ReplaceBody(b'{"message": "started"}'),
 )
@@ -382,9 +382,9 @@ class Wire:
 
     async def _late(self, request: Request) -> NoReturn:
         """The whole form is on its way, and nobody hears of it until it arrives."""
-        form, _ = await in_process._uploaded(self._fused(request), FaultEffect())
+        form, _ = await in_process._received_form(self._fused(request), FaultEffect())
         at = in_process.loop_clock() + self.life.chance.choice((1.0, 10.0, 50.0))
-        self.life.on_the_way.append((at, self.inner._ask(request, form)))
+        self.life.on_the_way.append((at, self.inner._service_request(request, form)))
         self.life.tell(f"start: {form and form.file and form.file.filename} is on its way")
         raise ConnectionFailed("cut after the last byte", phase=Phase.COMPLETE, route=str(START))
 
@@ -532,11 +532,11 @@ class Life:
 
     def _made(self) -> dict[str, Thing]:
         """Of what each analysis was made, those that refused uploads left too; the other program's left out."""
-        orders = {name: analysis.order for name, analysis in self.service._account.analyses.items()}
+        starts = {name: analysis.parameters for name, analysis in self.service._account.analyses.items()}
         return {
-            name: Thing(order.video.sha256, order.analysis_type, order.height)
-            for name, order in orders.items()
-            if order.video.filename != "foreign.mp4"
+            name: Thing(start.video.sha256, start.analysis_type, start.height)
+            for name, start in starts.items()
+            if start.video.filename != "foreign.mp4"
         }
 
     def _charges(self) -> dict[str, Thing]:

@@ -1,29 +1,26 @@
-"""Small real videos, drawn in a moment: a gray picture that changes, in any container."""
+"""Small real videos for tests: a gray picture that becomes brighter, in any container."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import pytest
 
-# Whoever draws videos needs both: without them the whole file of tests is skipped, and says why.
+# Without PyAV every test file that imports this is skipped, and says why.
 pytest.importorskip("av", reason="needs the extra video: PyAV is not installed")
-pytest.importorskip("numpy", reason="needs NumPy, of the extra dev, to draw videos")
 
 import av
-import av.video
-import numpy as np
 
-from ochy_async.emulator.video_rendering import rotate_track
+from ochy_async.emulator.video_rendering import encode_video, rotate_track
 
 Container = Literal["mp4", "mov", "avi", "webm", "matroska", "mpegts"]
 
-CODECS: Final = {"webm": "libvpx", "matroska": "mpeg4"}
+CODECS: Final = {"webm": "libvpx"}
 TICKS: Final = 600
 """Of a second, for times that are given."""
 
@@ -39,49 +36,41 @@ def video(
     faststart: bool = False,
     metadata: Mapping[str, str] | None = None,
 ) -> bytes:
-    """A video in memory; `times` in 600ths of a second take the place of even ones."""
-    if faststart:  # FFmpeg reads again what it wrote, so this needs a disk
+    """A video in memory. `times`, in 600ths of a second, replace regular ones.
+
+    `rotation` is counted counterclockwise, as `preflight.facts` does, and in MP4 and MOV only.
+    """
+
+    def encode(file: io.BytesIO | str, **options: Any) -> None:
+        time_base = Fraction(1, TICKS if times else fps)
+        pictures = _pictures(times or range(frames), size)
+        encode_video(
+            file, pictures, container, CODECS.get(container, "mpeg4"), size, Fraction(fps), time_base, **options
+        )
+
+    if faststart:  # FFmpeg reads the file again after writing it, so this needs a disk
         with TemporaryDirectory() as folder:
-            path = Path(folder, "film")
-            _draw(path, {"movflags": "faststart"}, container, size, fps, range(frames))
+            path = Path(folder, "video")
+            encode(str(path), container_options={"movflags": "faststart"})
             return path.read_bytes()
     file = io.BytesIO()
-    _draw(file, {}, container, size, fps, times or range(frames), TICKS if times else None, metadata or {})
+    encode(file, metadata=metadata or {})
     return rotate_track(file.getvalue(), 360 - rotation) if rotation else file.getvalue()
 
 
-def _draw(
-    file: io.BytesIO | Path,
-    options: dict[str, str],
-    container: Container,
-    size: tuple[int, int],
-    fps: int,
-    times: Sequence[int],
-    ticks: int | None = None,
-    metadata: Mapping[str, str] | None = None,
-) -> None:
-    base = Fraction(1, ticks or fps)
-    with av.open(file, "w", format=container, options=options) as film:
-        film.metadata.update(metadata or {})
-        stream = film.add_stream(CODECS.get(container, "mpeg4"), rate=fps)
-        assert isinstance(stream, av.video.VideoStream)
-        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-        stream.codec_context.time_base = base
-        for number, time in enumerate(times):
-            picture = np.full((size[1], size[0], 3), number * 8 % 256, np.uint8)
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            frame.pts, frame.time_base = time, base
-            film.mux(stream.encode(frame))
-        film.mux(stream.encode())
+def _pictures(times: Sequence[int], size: tuple[int, int]) -> Iterator[tuple[int, bytes]]:
+    width, height = size
+    return ((time, bytes([number * 8 % 256]) * (width * height)) for number, time in enumerate(times))
 
 
 def sound() -> bytes:
-    """An MP4 without any picture."""
+    """An MP4 with sound and without a picture."""
     file = io.BytesIO()
-    with av.open(file, "w", format="mp4") as film:
-        stream = film.add_stream("aac", rate=44_100)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 4_096), np.float32), format="fltp", layout="mono")
+    with av.open(file, "w", format="mp4") as output:
+        stream = output.add_stream("aac", rate=44_100)
+        frame = av.AudioFrame(format="fltp", layout="mono", samples=4_096)
+        frame.planes[0].update(bytes(frame.planes[0].buffer_size))
         frame.sample_rate = 44_100
-        film.mux(stream.encode(frame))
-        film.mux(stream.encode())
+        output.mux(stream.encode(frame))
+        output.mux(stream.encode())
     return file.getvalue()

@@ -25,7 +25,7 @@ from ...batch.engine import Batch
 from ...batch.manifest import read_manifest
 from ...batch.outcomes import Analyzed, Outcome
 from ...emulator import Delay, Emulator, FaultPlan, FaultRule, Throttle, sample_clip
-from ...emulator.sample_clips import Kind as Container
+from ...emulator.sample_clips import Container
 from ...emulator.video_rendering import render_video
 from ...journal.sqlite.journal import SqliteJournal
 from ...preflight.rules import PreflightLevel
@@ -91,7 +91,7 @@ def command() -> None:
 
 def _emulator() -> Emulator:
     """Answers the first starts; charges the next ones, as many as are uploaded at once, without an answer."""
-    start, slow = "POST /analysis/start", Throttle(UPLOAD_RATE, side="upload")
+    start, slow = "POST /analysis/start", Throttle(UPLOAD_RATE, direction="upload")
     silence = FaultRule(start, Delay(2 * TIMEOUT, after=True), times=UNANSWERED)
     rest = len(_RUNNERS) - ANSWERED - UNANSWERED
     return Emulator(
@@ -104,9 +104,9 @@ def _clip(seed: int, name: str, *, upright: bool) -> bytes:
     """A video of a running figure if PyAV is installed, otherwise bytes that only resemble a video."""
     kind = _KINDS[Path(name).suffix]
     if not _FILMS:
-        return sample_clip(seed, kind=kind, size=CLIP_BYTES)
+        return sample_clip(seed, container=kind, size=CLIP_BYTES)
     width, height = (180, 320) if upright else (320, 180)
-    return render_video(seed, kind=kind, view="back_view" if upright else "side_view", width=width, height=height)
+    return render_video(seed, container=kind, view="back_view" if upright else "side_view", width=width, height=height)
 
 
 @define(eq=False)

@@ -1,7 +1,7 @@
-"""The skeleton: where all landmarks of a moving runner are at a moment.
+"""The skeleton: the positions of all landmarks of a runner at a moment.
 
-Invariant: pure, and a pose follows from the motion alone, so bones keep their length. Meters, with the axes
-(forward, left, up) and the origin on the ground beneath the hips.
+Invariant: pure, and a pose follows from the motion alone, so the length of a segment never changes. Meters, with the
+axes (forward, left, up) and the origin on the ground below the hips.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from .geometry import Plane, Space, along, turned
+from .geometry import PlanePoint, SpacePoint, rotated, segment_end
 from .runner import SIDES
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LANDMARKS", "pose_at"]
 
-# Landmark -> (before, left of, above) the middle between the ears, as shares of the height.
-_FACE: Mapping[str, Space] = {
+# Landmark -> (in front of, left of, above) the middle between the ears, as shares of the height.
+_FACE: Mapping[str, SpacePoint] = {
     "nose": (0.065, 0.0, -0.004),
     "left_eye_inner": (0.055, 0.010, 0.018),
     "left_eye": (0.052, 0.018, 0.018),
@@ -42,16 +42,16 @@ LANDMARKS: tuple[str, ...] = (*_FACE, *(f"{side.name}_{point}" for point in _PAI
 
 _ARM_SWING = math.radians(32)
 _ELBOW_SWING = math.radians(9)
-_ARMS_BACK = math.radians(-14)  # mean of the upper arm against the vertical
-# Finger -> (share of the hand's length beyond the wrist, turned up against the forearm).
+_MEAN_UPPER_ARM = math.radians(-14)  # forward of the vertical
+# Finger -> (share of the hand's length, angle against the forearm).
 _FINGERS = {"pinky": (0.9, -0.25), "index": (1.0, 0.1), "thumb": (0.6, 0.5)}
 
 
-def pose_at(motion: Motion, left_phase: float) -> dict[str, Space]:
-    """All landmarks when the left foot is at this phase, m."""
+def pose_at(motion: Motion, left_phase: float) -> dict[str, SpacePoint]:
+    """All landmarks, m, when the left foot is at this phase."""
     gait = motion.gait
     lean = math.radians(gait.runner.trunk_lean)
-    shoulders = along((0.0, gait.hips(left_phase)), gait.body.trunk, math.pi - lean)
+    shoulders = segment_end((0.0, gait.pelvis_height(left_phase)), gait.segments.trunk, math.pi - lean)
     pose = _face(gait, shoulders, lean)
     for side in SIDES:
         pose.update(_leg_points(motion, side, left_phase))
@@ -59,57 +59,59 @@ def pose_at(motion: Motion, left_phase: float) -> dict[str, Space]:
     return pose
 
 
-def _face(gait: Gait, shoulders: Plane, lean: float) -> dict[str, Space]:
-    bow = lean + math.radians(gait.runner.head_tilt)
-    middle = along(shoulders, gait.body.neck, math.pi - bow)
-    cos, sin, height = math.cos(bow), math.sin(bow), gait.runner.height
+def _face(gait: Gait, shoulders: PlanePoint, lean: float) -> dict[str, SpacePoint]:
+    tilt = lean + math.radians(gait.runner.head_tilt)
+    middle = segment_end(shoulders, gait.segments.neck, math.pi - tilt)
+    cos, sin, height = math.cos(tilt), math.sin(tilt), gait.runner.height
     return {
         name: (
-            middle[0] + height * (before * cos + above * sin),
+            middle[0] + height * (front * cos + above * sin),
             height * left,
-            middle[1] + height * (above * cos - before * sin),
+            middle[1] + height * (above * cos - front * sin),
         )
-        for name, (before, left, above) in _FACE.items()
+        for name, (front, left, above) in _FACE.items()
     }
 
 
-def _leg_points(motion: Motion, side: Side, left_phase: float) -> dict[str, Space]:
-    gait, body, name, sign = motion.gait, motion.gait.body, side.name, side.sign
+def _leg_points(motion: Motion, side: Side, left_phase: float) -> dict[str, SpacePoint]:
+    gait, segments, name, sign = motion.gait, motion.gait.segments, side.name, side.sign
     phase = side.phase(left_phase)
-    joints, hip = motion.joints(side, left_phase), gait.hip(side, phase)
-    knee, ankle = body.leg(hip, joints)
-    heel = turned(-body.heel, -body.ankle, joints.foot)
-    toe = turned(body.toe, -body.ankle, joints.foot)
-    inwards, outwards = _rolling(gait, side.leg(gait.runner), gait.loading(phase))
+    angles, hip = motion.leg_angles(side, left_phase), gait.hip_height(side, phase)
+    knee, ankle = segments.leg_points(hip, angles)
+    heel = rotated(-segments.heel, -segments.ankle, angles.foot)
+    toe = rotated(segments.toe, -segments.ankle, angles.foot)
+    hip_width, step_width = segments.half_hip_width, segments.half_step_width
+    inwards, outwards = _frontal_shifts(gait, side.leg(gait.runner), gait.loading(phase))
     return {
-        f"{name}_hip": (0.0, sign * body.hip, hip),
-        f"{name}_knee": (knee[0], sign * ((body.hip + body.track) / 2 - inwards), knee[1]),
-        f"{name}_ankle": (ankle[0], sign * body.track, ankle[1]),
-        f"{name}_heel": (ankle[0] + heel[0], sign * (body.track + outwards), ankle[1] + heel[1]),
-        f"{name}_foot_index": (ankle[0] + toe[0], sign * 1.5 * body.track, ankle[1] + toe[1]),
+        f"{name}_hip": (0.0, sign * hip_width, hip),
+        f"{name}_knee": (knee[0], sign * ((hip_width + step_width) / 2 - inwards), knee[1]),
+        f"{name}_ankle": (ankle[0], sign * step_width, ankle[1]),
+        f"{name}_heel": (ankle[0] + heel[0], sign * (step_width + outwards), ankle[1] + heel[1]),
+        f"{name}_foot_index": (ankle[0] + toe[0], sign * 1.5 * step_width, ankle[1] + toe[1]),
     }
 
 
-def _rolling(gait: Gait, leg: Leg, loading: float) -> tuple[float, float]:
-    """How far the knee stands inside of the leg's line and the heel outside of the ankle, m."""
-    inwards = gait.body.thigh / 2 * math.tan(math.radians(leg.knee_adduction) * loading)
-    return inwards, gait.body.ankle * math.tan(math.radians(leg.pronation) * loading)
+def _frontal_shifts(gait: Gait, leg: Leg, loading: float) -> tuple[float, float]:
+    """How far the knee is inside the line from hip to ankle, and the heel outside the ankle, m."""
+    inwards = gait.segments.thigh / 2 * math.tan(math.radians(leg.knee_adduction) * loading)
+    return inwards, gait.segments.ankle * math.tan(math.radians(leg.pronation) * loading)
 
 
-def _arm_points(gait: Gait, side: Side, left_phase: float, shoulder: Plane) -> dict[str, Space]:
-    """An arm is farthest back when the leg of its side touches down."""
-    body, name, sign = gait.body, side.name, side.sign
+def _arm_points(gait: Gait, side: Side, left_phase: float, shoulder: PlanePoint) -> dict[str, SpacePoint]:
+    """An arm is farthest back at the touchdown of the leg on its side."""
+    segments, name, sign = gait.segments, side.name, side.sign
+    width = segments.half_shoulder_width
     back = math.cos(math.tau * (left_phase + side.lag))
-    upper = _ARMS_BACK - _ARM_SWING * back
+    upper = _MEAN_UPPER_ARM - _ARM_SWING * back
     lower = upper + math.pi - math.radians(gait.runner.elbow_angle) - _ELBOW_SWING * back
-    elbow = along(shoulder, body.upper_arm, upper)
-    wrist = along(elbow, body.forearm, lower)
+    elbow = segment_end(shoulder, segments.upper_arm, upper)
+    wrist = segment_end(elbow, segments.forearm, lower)
     points = {
-        f"{name}_shoulder": (shoulder[0], sign * body.shoulder, shoulder[1]),
-        f"{name}_elbow": (elbow[0], sign * 1.15 * body.shoulder, elbow[1]),
-        f"{name}_wrist": (wrist[0], sign * 0.8 * body.shoulder, wrist[1]),
+        f"{name}_shoulder": (shoulder[0], sign * width, shoulder[1]),
+        f"{name}_elbow": (elbow[0], sign * 1.15 * width, elbow[1]),
+        f"{name}_wrist": (wrist[0], sign * 0.8 * width, wrist[1]),
     }
-    for finger, (share, turn) in _FINGERS.items():
-        tip = along(wrist, share * body.hand, lower + turn)
-        points[f"{name}_{finger}"] = (tip[0], sign * 0.7 * body.shoulder, tip[1])
+    for finger, (share, angle) in _FINGERS.items():
+        tip = segment_end(wrist, share * segments.hand, lower + angle)
+        points[f"{name}_{finger}"] = (tip[0], sign * 0.7 * width, tip[1])
     return points
