@@ -252,6 +252,6 @@ class _Feeder:
 
 def _cancelled(item: Item) -> OchyError:
     return OchyError(
-        f"Something that {item.label!r} needs was cancelled, but the batch was not. "
+        f"Something that {item.label!r} needs was cancelled, but not the batch. "
         "Starts that were paid for are in the journal. Run again to go on."
     )

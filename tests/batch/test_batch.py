@@ -253,9 +253,9 @@ def test_an_input_that_awaits_what_somebody_else_cancels_is_an_error() -> None:
         async with direct_session() as ochy, ochy.batch(SideView()) as batch:
             outcomes = batch.run(source())
             found = [await anext(outcomes) for _ in range(3)]
-            with pytest.raises(FixRequest, match="cancelled elsewhere"):
+            with pytest.raises(FixRequest, match="awaits was cancelled"):
                 await anext(outcomes)
-            with pytest.raises(FixRequest, match="cancelled elsewhere"):
+            with pytest.raises(FixRequest, match="awaits was cancelled"):
                 await batch.plan(source())
         return found
 
@@ -411,7 +411,7 @@ def test_a_journal_that_awaits_what_somebody_else_cancels_is_an_error() -> None:
             await await_what_is_cancelled()
             return await super().get(key)
 
-    with pytest.raises(OchyError, match="was cancelled, but the batch was not"):
+    with pytest.raises(OchyError, match="needs was cancelled, but not the batch"):
         in_virtual_time(batched(direct_session(), clips(2), journal=Odd()))
 
 

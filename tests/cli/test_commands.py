@@ -158,7 +158,7 @@ def test_a_failed_analysis_is_told(tmp_path: Path) -> None:
         result = harness.analyze(*harness.clips("a.mp4"), "--view", "side", "--json")
         (told,) = json_lines(result)
     assert (result.exit_code, told["outcome"]) == (1, "failed")
-    assert "the credit is gone" in told["reason"]
+    assert "the credit is spent" in told["reason"]
     assert told["analysis_id"] == harness.ids[0]
 
 
