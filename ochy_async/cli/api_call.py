@@ -12,12 +12,13 @@ from typing import Any, Final, TypeVar
 import anyio
 import click
 
-from ..errors import ConnectionFailed, FixRequest, OchyError, Phase, RateLimited
+from ..errors import ConnectionFailed, FixRequest, InvalidRequest, OchyError, Phase, RateLimited
 from ..session import OchySession
 from .connection import ConnectionSettings, connection_options
 from .display.reporter import Reporter
 from .display.summary import print_drift
 from .display.terminal import print_message
+from .request_options import as_flag_problem, usage_error
 
 __all__ = ["advise_if_unknown", "call_api", "call_options"]
 
@@ -32,16 +33,26 @@ def call_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def call_api(connection: ConnectionSettings, call: Callable[[OchySession], Awaitable[T]]) -> T:
-    """The result of the call, in a session of its own. Raises what the call raises."""
+    """The result of the call, in a session of its own.
+
+    Raises what the call raises, but a usage error that names the options for an invalid request.
+    """
     reporter = Reporter()
 
     async def main() -> T:
         async with connection.open(reporter.listen) as ochy:
             return await call(ochy)
 
-    answer = anyio.run(main)
-    print_drift(reporter)
-    return answer
+    try:
+        answer = anyio.run(main)
+    except InvalidRequest as error:
+        params = click.get_current_context().command.params
+        options = {each.name for each in params if isinstance(each, click.Option)}
+        problems = [as_flag_problem(each) if each.field in options else str(each) for each in error.problems]
+    else:
+        print_drift(reporter)
+        return answer
+    raise usage_error(problems)  # outside the handler, so that it does not chain the request
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from functools import wraps
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from ..policy.polling import Polling
 from ..proxies import VARIABLE, Proxy
 from ..session import BASE_URL, OchySession
 from ..transport import ApiKey, BaseUrl
+from .groups import option_group
 
 __all__ = ["SET_KEY", "ConnectionSettings", "connection_options"]
 
@@ -46,8 +48,8 @@ class ConnectionSettings:
     """Whether the built-in emulator replaces the vendor's server: no key, no credits, no real results."""
     interval: float = 3.0
     """Seconds between polls of an analysis."""
-    proxy: str | None = field(factory=lambda: _proxy_option(), repr=False)
-    """As `OchySession` takes it. Default: `--proxy`, then `OCHY_PROXY`."""
+    proxy: str | None = field(default=None, repr=False)
+    """As `OchySession` takes it. Default: `OCHY_PROXY`."""
 
     def key_source(self) -> str | None:
         """The place that the key is read from, as text; None where no key is set."""
@@ -106,16 +108,9 @@ def _read_first_line(path: str) -> str:
     raise KeyRefused(f"The key file {path!r} cannot be read: {reason}. Check --key-file or {KEY_FILE}.")
 
 
-def _proxy_option() -> str | None:
-    context = click.get_current_context(silent=True)
-    given: str | None = None if context is None else context.meta.get(VARIABLE)
-    return given
-
-
-def _store_proxy_option(context: click.Context, _: click.Parameter, given: str | None) -> None:
-    """Stores the argument of `--proxy` for the `ConnectionSettings` that the command makes."""
+def _check_proxy(_: click.Context, __: click.Parameter, given: str | None) -> str | None:
     if given is None:
-        return
+        return None
     if "@" in given:
         raise click.BadParameter(
             f"must not contain a user and password, since other processes can read arguments. Set {VARIABLE} instead."
@@ -124,26 +119,32 @@ def _store_proxy_option(context: click.Context, _: click.Parameter, given: str |
         Proxy.of(given).check()
     except InvalidSettings as error:
         raise click.BadParameter(str(error)) from None
-    context.meta[VARIABLE] = given
+    return given
+
+
+_add_options = option_group(
+    click.option(
+        "--base-url", metavar="URL", envvar="OCHY_BASE_URL", show_envvar=True, help="Another base URL of the API."
+    ),
+    click.option(
+        "--key-file", metavar="PATH", help=f"Read the API key from the first line of this file. Default: {KEY}."
+    ),
+    click.option(
+        "--proxy",
+        metavar="URL",
+        callback=_check_proxy,
+        help="Reach the API through this HTTP proxy, or with 'environment' through HTTPS_PROXY. A user and password "
+        f"must be given in {VARIABLE}. Default: {VARIABLE}, or none.",
+    ),
+)
 
 
 def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds `--base-url`, `--key-file` and `--proxy`. `ConnectionSettings` finds the last by itself."""
-    for option in (
-        click.option(
-            "--proxy",
-            metavar="URL",
-            expose_value=False,
-            callback=_store_proxy_option,
-            help="Reach the API through this HTTP proxy, or with 'environment' through HTTPS_PROXY. A user and "
-            f"password must be given in {VARIABLE}. Default: {VARIABLE}, or none.",
-        ),
-        click.option(
-            "--key-file", metavar="PATH", help=f"Read the API key from the first line of this file. Default: {KEY}."
-        ),
-        click.option(
-            "--base-url", metavar="URL", envvar="OCHY_BASE_URL", show_envvar=True, help="Another base URL of the API."
-        ),
-    ):
-        command = option(command)
-    return command
+    """Adds `--base-url`, `--key-file` and `--proxy`, and passes them to the command as `connection`."""
+
+    @wraps(command)
+    def with_connection(*, base_url: str | None, key_file: str | None, proxy: str | None, **options: Any) -> Any:
+        connection = ConnectionSettings(base_url=base_url, key_file=key_file, proxy=proxy)
+        return command(connection=connection, **options)
+
+    return _add_options(with_connection)

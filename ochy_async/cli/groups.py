@@ -1,19 +1,33 @@
-"""Groups of commands that suggest a command for a misspelled one.
+"""Groups of options, and groups of commands that suggest a command for a misspelled one.
 
 Invariant: a misspelled command is reported, never run.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from difflib import get_close_matches
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import click
 
-__all__ = ["SuggestingGroup"]
+__all__ = ["SuggestingGroup", "option_group"]
+
+C = TypeVar("C", bound=Callable[..., Any])
 
 MAX_SUMMARY: Final = 200
 """Characters of a command's first sentence in the help of its group."""
+
+
+def option_group(*options: Callable[[Any], Any]) -> Callable[[C], C]:
+    """A decorator that adds several options to a command, in this order."""
+
+    def add(command: C) -> C:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
 class SuggestingGroup(click.Group):

@@ -5,10 +5,12 @@ Invariant: an option means the same in both commands.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import click
+
+from .groups import option_group
 
 __all__ = ["keep_problems", "kept_artifacts", "output_options"]
 
@@ -20,7 +22,7 @@ _ARTIFACTS: Final = {
 }
 """The values of `--keep`, and their names in a batch."""
 
-_OPTIONS: Final = (
+output_options = option_group(
     click.option(
         "--keep",
         type=click.Choice(tuple(_ARTIFACTS)),
@@ -44,13 +46,7 @@ _OPTIONS: Final = (
         help="Time between polls of an analysis. The vendor advises 3 to 5.",
     ),
 )
-
-
-def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds `--keep`, `--json`, `--calculated`, `--timeout` and `--interval`."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+"""Adds `--keep`, `--json`, `--calculated`, `--timeout` and `--interval`."""
 
 
 def keep_problems(options: Mapping[str, Any]) -> Iterator[str]:

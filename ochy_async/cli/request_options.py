@@ -6,7 +6,8 @@ Invariant: all wrong options are reported together, before any file is read.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from functools import wraps
+from typing import Any, Final, TypeVar
 
 import click
 from attrs import frozen
@@ -15,51 +16,45 @@ from ..batch.quantities import READERS, with_accepted_forms
 from ..errors import InvalidRequest, Problem
 from ..protocol.request import LANGUAGES, AnalysisRequest
 from ..protocol.views import BY_WORD, VIEW_WORDS, AnalysisView
+from .groups import option_group
 
 __all__ = [
-    "MeasureType",
     "RequestFlags",
     "as_flag_problem",
     "extra_column_option",
+    "measure_option",
     "request_options",
     "usage_error",
     "view_option",
 ]
 
-if TYPE_CHECKING:
-    _ParamType = click.ParamType[Any]
-else:  # older versions of click have no type parameter here
-    _ParamType = click.ParamType
+T = TypeVar("T", bound=Callable[..., Any])
 
 
-class MeasureType(_ParamType):
-    """A measure as people write it. An unreadable one stays text, so that the request reports it with all problems."""
+def _read_measure(_: click.Context, option: click.Parameter, given: str | None) -> Any:
+    """A measure as people write it. An unreadable one stays text, which the request then reports with all problems."""
+    try:
+        return given if given is None else READERS[str(option.name)](given)
+    except ValueError:
+        return given
 
-    def __init__(self, field: str) -> None:
-        self.name = field
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ARG002
-        """The value for a request."""
-        try:
-            return READERS[self.name](value)
-        except (TypeError, ValueError):
-            return value
+def measure_option(name: str, metavar: str, text: str) -> Callable[[T], T]:
+    """An option for one of the measures that `batch.quantities` reads."""
+    return click.option(f"--{name}", callback=_read_measure, metavar=metavar, help=text)
 
 
 view_option = click.option(
     "--view",
     type=click.Choice(VIEW_WORDS),
-    help="The side of the runner that the camera sees. A manifest may give it for each clip.",
+    help="Whether the camera films the runner from the side or from the back. A manifest may give it for each clip.",
 )
-_OPTIONS: Final = (
+_FIELDS: Final = ["height", "weight", "pace", "treadmill", "language", "full_body", "subject_id", "notify_via_webhook"]
+_add_options = option_group(
     view_option,
-    click.option(
-        "--height", type=MeasureType("height"), metavar="METERS", help="Such as 1.75 or '175 cm'. Default: 1.7."
-    ),
-    click.option("--weight", type=MeasureType("weight"), metavar="KG", help="Such as 68.5 or '150 lb'. Default: 70."),
-    click.option(
-        "--pace", type=MeasureType("pace"), metavar="MM:SS", help="Pace per kilometer. Required with --treadmill."
-    ),
+    measure_option("height", "METERS", "Such as 1.75 or '175 cm'. Default: 1.7."),
+    measure_option("weight", "KG", "Such as 68.5 or '150 lb'. Default: 70."),
+    measure_option("pace", "MM:SS", "Pace per kilometer. Required with --treadmill."),
     click.option("--treadmill/--no-treadmill", default=None, help="Whether the runner is on a treadmill. Default: no."),
     click.option("--language", metavar="|".join(LANGUAGES), help="Language of the texts in the results. Default: en."),
     click.option(
@@ -84,10 +79,14 @@ extra_column_option = click.option(
 
 
 def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds an option for every field of a request."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    """Adds an option for every field of a request, and passes them to the command as `flags`."""
+
+    @wraps(command)
+    def with_flags(*, view: str | None, **options: Any) -> Any:
+        fields = {name: options.pop(name) for name in _FIELDS}
+        return command(flags=RequestFlags(view, fields), **options)
+
+    return _add_options(with_flags)
 
 
 def usage_error(problems: Iterable[str]) -> click.UsageError:

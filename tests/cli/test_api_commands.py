@@ -105,7 +105,7 @@ def test_an_account_without_subjects_says_so(harness: CliHarness) -> None:
         (("update", "s1"), "Give at least one of --name"),
         (("update", "s1", "--weight", "68000"), "--weight: looks like grams"),
         (("update", "", "--weight", "68"), "must be an id"),
-        (("delete", "s1"), "ochy subjects delete --yes s1"),
+        (("delete", "s1"), "add --yes"),
         (("delete", "-s1"), "No such option"),
         (("lst",), "Did you mean 'list'?"),
     ],

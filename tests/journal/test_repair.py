@@ -120,13 +120,13 @@ async def test_looking_changes_nothing(path: Path) -> None:
 
 
 async def test_a_journal_after_a_crash_needs_no_repair(path: Path) -> None:
-    """Its log is beside it: it is whole, and says so."""
+    """Its log is beside it: it is intact, and says so."""
     store.open_store(path).connection.close()
     assert path.with_name(f"{path.name}-wal").exists()
     assert inspect(path).complete
     done = said("repair", str(path))
     assert done.exit_code == 0
-    assert "is whole" in done.stderr
+    assert "is intact" in done.stderr
 
 
 @pytest.mark.parametrize("sql", [sql for sql in SURGERY if "'open'" not in sql or "entries" in sql])

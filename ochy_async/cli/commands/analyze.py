@@ -6,7 +6,7 @@ continues an unfinished run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +26,7 @@ from ..display.results import print_outcome
 from ..display.tables import count_of
 from ..display.terminal import print_info, print_message
 from ..exit_codes import ExitCode
+from ..groups import option_group
 from ..inputs import ANNOTATED, FoundClips, find_clips
 from ..output_options import keep_problems, kept_artifacts, output_options
 from ..quoting import ShellCommand
@@ -39,18 +40,7 @@ SIMULATED: Final = (
 )
 JOURNAL: Final = "clips.journal"
 """The journal's name in the folder of `--out`."""
-_FIELDS: Final = (
-    "height",
-    "weight",
-    "pace",
-    "treadmill",
-    "language",
-    "full_body",
-    "subject_id",
-    "notify_via_webhook",
-)
-
-_BATCH_SETTINGS: Final = (
+_BATCH_SETTINGS: Final = [
     "timeout",
     "tag_starts",
     "retry_refused",
@@ -58,10 +48,10 @@ _BATCH_SETTINGS: Final = (
     "preflight",
     "wait_for_credits",
     "out",
-)
+]
 """Options that are passed to the batch under the same name."""
 
-_BATCH_OPTIONS: Final = (
+batch_options = option_group(
     click.option(
         "--subjects",
         type=click.Choice(("ids", "create")),
@@ -136,13 +126,6 @@ _BATCH_OPTIONS: Final = (
 )
 
 
-def batch_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options of a batch."""
-    for option in reversed(_BATCH_OPTIONS):
-        command = option(command)
-    return command
-
-
 class _RepeatableCommand(click.Command):
     """Stores the typed words, so that the command can be printed for repetition."""
 
@@ -166,7 +149,14 @@ class _RepeatableCommand(click.Command):
     is_flag=True,
     help="Use the built-in emulator: no key, no credits, simulated results.",
 )
-def command(clips: tuple[str, ...], as_json: bool, simulated: bool, **options: Any) -> None:
+def command(
+    clips: tuple[str, ...],
+    flags: RequestFlags,
+    connection: ConnectionSettings,
+    as_json: bool,
+    simulated: bool,
+    **options: Any,
+) -> None:
     """Analyze each CLIP (MP4, MOV, AVI or WEBM, at most 30 MB and 10 s). Costs one credit per clip.
 
     A CLIP is a video, a folder of videos, a quoted pattern such as 'clips/*.mp4', or a manifest: a CSV file with the
@@ -180,11 +170,8 @@ def command(clips: tuple[str, ...], as_json: bool, simulated: bool, **options: A
     resume.
     """
     _check_options(simulated, options)
-    flags = RequestFlags(options["view"], {name: options[name] for name in _FIELDS})
     found = find_clips(clips, flags, recursive=options["recursive"], extra_columns=options["extra_column"])
-    connection = ConnectionSettings(
-        base_url=options["base_url"], key_file=options["key_file"], simulated=simulated, interval=options["interval"]
-    )
+    connection = evolve(connection, simulated=simulated, interval=options["interval"])
     if simulated:
         print_message(SIMULATED)
     _print_skipped(found)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, Literal, TypeGuard
+from typing import Any, Final, Literal
 
 import anyio
 import click
@@ -17,7 +17,7 @@ from attrs import asdict, frozen
 
 from ...batch.sources import BatchItem
 from ...clips import prepare
-from ...errors import ClipUnusable, Finding, Problem
+from ...errors import ClipUnusable, Finding
 from ...preflight.checker import probed_facts
 from ...preflight.facts import ClipFacts
 from ...preflight.prober import INSTALL, Prober
@@ -118,13 +118,9 @@ async def _check(item: BatchItem, prober: Prober) -> CheckedClip:
     try:
         facts = await probed_facts(await prepare(clip), prober)
     except ClipUnusable as error:
-        findings = tuple(filter(_is_finding, error.problems))
+        findings = tuple(each for each in error.problems if isinstance(each, Finding))
         return CheckedClip(clip=clip, request=request, facts=None, findings=findings)
     return CheckedClip(clip=clip, request=request, facts=facts, findings=findings_for(facts, request, path=clip))
-
-
-def _is_finding(problem: Problem) -> TypeGuard[Finding]:
-    return isinstance(problem, Finding)
 
 
 # --- output -------------------------------------------------------------------------------------

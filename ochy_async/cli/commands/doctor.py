@@ -58,14 +58,14 @@ class Check:
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @connection_options
-def command(as_json: bool, base_url: str | None, key_file: str | None) -> None:
+def command(as_json: bool, connection: ConnectionSettings) -> None:
     """Check versions, key, address, network and webhook. Spends nothing.
 
     Exit code 0: no problem; 3: problem with the API key; 1: any other problem.
     """
     if not as_json:
         print_info(ONE_REQUEST)
-    checks = tuple(_checks(ConnectionSettings(base_url=base_url, key_file=key_file)))
+    checks = tuple(_checks(connection))
     if as_json:
         report = {"ok": not _failed(checks), "spent": 0, "checks": [asdict(check) for check in checks]}
         click.echo(json.dumps(report))

@@ -42,7 +42,9 @@ _MEDIA: Final = ("image", "video", "video_portrait")
 )
 @click.option("--language", default="en", show_default=True, metavar="|".join(LANGUAGES), help="Language of the texts.")
 @call_options
-def command(keys: tuple[str, ...], files: tuple[Path, ...], language: str, as_json: bool, **connection: Any) -> None:
+def command(
+    keys: tuple[str, ...], files: tuple[Path, ...], language: str, as_json: bool, connection: ConnectionSettings
+) -> None:
     """Show the exercises for search keys such as HeadG or PelvicB. Spends nothing.
 
     Newer results contain search keys; --from reads them from a results file that `ochy analyze --out` has saved. For a
@@ -55,7 +57,7 @@ def command(keys: tuple[str, ...], files: tuple[Path, ...], language: str, as_js
     wanted = tuple(dict.fromkeys((*keys, *(key for file in files for key in _keys_in(file)))))
     if not wanted:
         raise click.UsageError("Give search keys such as HeadG, or a results file with --from.")
-    exercises = call_api(ConnectionSettings(**connection), lambda ochy: ochy.exercises(wanted, language=language))
+    exercises = call_api(connection, lambda ochy: ochy.exercises(wanted, language=language))
     if as_json:
         print_records(map(_record, exercises))
     elif exercises:

@@ -25,12 +25,11 @@ from ..connection import ConnectionSettings, connection_options
 from ..default_journal import find_state_journal, state_journals
 from ..display.journal import history_table, journal_table
 from ..display.tables import count_of, print_table
-from ..display.terminal import print_message
+from ..display.terminal import confirm, print_message
 from ..display.uncertain import KEY_DIGITS
 from ..groups import SuggestingGroup
 from ..request_options import usage_error
 from .journal_repair import command as repair_command
-from .journal_repair import confirm
 
 __all__ = ["command"]
 
@@ -66,9 +65,9 @@ def command(context: click.Context) -> None:
 @connection_options
 @click.option("--history", is_flag=True, help="Show every change of each clip, oldest first.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")
-def show(words: tuple[str, ...], history: bool, as_json: bool, base_url: str | None, key_file: str | None) -> None:
+def show(words: tuple[str, ...], history: bool, as_json: bool, connection: ConnectionSettings) -> None:
     """Show the clips of a journal: their states, ids and credits, never results."""
-    path, clips = _split_words(words, ConnectionSettings(base_url=base_url, key_file=key_file))
+    path, clips = _split_words(words, connection)
     found = _with_journal(path, partial(_find_all, clips=clips, history=history))
     if as_json:
         for each in found:
@@ -82,9 +81,9 @@ def show(words: tuple[str, ...], history: bool, as_json: bool, base_url: str | N
 @command.command("adopt")
 @click.argument("words", metavar="[JOURNAL] CLIP ID", nargs=-1, required=True)
 @connection_options
-def adopt_command(words: tuple[str, ...], base_url: str | None, key_file: str | None) -> None:
+def adopt_command(words: tuple[str, ...], connection: ConnectionSettings) -> None:
     """Resolve the uncertain start of a CLIP: it became the analysis ID. The next run collects it. Spends nothing."""
-    path, rest = _split_words(words, ConnectionSettings(base_url=base_url, key_file=key_file))
+    path, rest = _split_words(words, connection)
     if len(rest) != 2:
         raise click.UsageError("Give a CLIP and the ID of its analysis, after the JOURNAL if you name one.")
     clip, analysis_id = rest
@@ -101,11 +100,9 @@ def adopt_command(words: tuple[str, ...], base_url: str | None, key_file: str | 
 @connection_options
 @click.option("--all-uncertain", is_flag=True, help="Release all clips with an uncertain start.")
 @click.option("--yes", is_flag=True, help="Release without confirmation.")
-def release_command(
-    words: tuple[str, ...], all_uncertain: bool, yes: bool, base_url: str | None, key_file: str | None
-) -> None:
+def release_command(words: tuple[str, ...], all_uncertain: bool, yes: bool, connection: ConnectionSettings) -> None:
     """Allow each CLIP (uncertain, failed or refused) to be bought again. May cost a second credit for each."""
-    path, clips = _split_words(words, ConnectionSettings(base_url=base_url, key_file=key_file))
+    path, clips = _split_words(words, connection)
     if bool(clips) == all_uncertain:
         raise click.UsageError("Name the clips, or give --all-uncertain.")
     entries = _with_journal(path, partial(_find_releasable, clips=clips))
@@ -196,12 +193,7 @@ class _EntryWithHistory:
 
 
 def _past_record(past: HistoryEntry) -> dict[str, Any]:
-    return {
-        "at": past.at.isoformat(),
-        "state": past.state,
-        "analysis_id": past.analysis_id,
-        "reason": past.reason,
-    }
+    return {"at": past.at.isoformat(), "state": past.state, "analysis_id": past.analysis_id, "reason": past.reason}
 
 
 async def _find_all(journal: Journal, clips: Sequence[str], *, history: bool) -> list[_EntryWithHistory]:

@@ -5,7 +5,6 @@ Invariant: nothing is changed without confirmation, and what cannot be proven is
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,10 +17,10 @@ from ...errors import JournalDamaged
 from ...journal.sqlite.repair import Inspection, inspect, repair
 from ...protocol.text_summary import NOTHING
 from ..display.tables import TextTable, print_table, utc_time
-from ..display.terminal import print_message
+from ..display.terminal import confirm, print_message
 from ..quoting import command_line
 
-__all__ = ["command", "confirm"]
+__all__ = ["command"]
 
 _MAY_BE_MISSING: Final = (
     "A clip that was first started after that is not in the journal, and the next run would buy it again. Before you "
@@ -52,15 +51,6 @@ def command(path: Path, yes: bool) -> None:
     copy = repair(path, recovery_change(datetime.now(UTC)))
     print_message(f"Repaired. The damaged journal is saved as {str(copy)!r}.")
     print_message(f"To see uncertain starts: {command_line('ochy', 'journal', 'show', operands=[str(path)])}")
-
-
-def confirm(question: str, *, yes: bool) -> None:
-    """Asks on a terminal. Raises `Abort` if the answer is no, a usage error if there is no terminal."""
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise click.UsageError("Nothing was changed: confirmation needs a terminal. To confirm without one, add --yes.")
-    click.confirm(question, abort=True, err=True)
 
 
 def _table(path: Path, inspection: Inspection) -> TextTable:

@@ -6,7 +6,7 @@ not document the list's completeness or delay.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -29,7 +29,7 @@ _UNDOCUMENTED: Final = (
 @click.command("list")
 @click.option("--subject", "subject_id", metavar="ID", help="List only the analyses that are linked to this subject.")
 @call_options
-def command(subject_id: str | None, as_json: bool, **connection: Any) -> None:
+def command(subject_id: str | None, as_json: bool, connection: ConnectionSettings) -> None:
     """List the analyses of the account, whoever started them. Spends nothing.
 
     To collect the results of one: `ochy wait ID`. The vendor does not document the order, completeness and delay of
@@ -40,7 +40,7 @@ def command(subject_id: str | None, as_json: bool, **connection: Any) -> None:
       ochy list --subject 7c9e6679-7425-40de-944b-e07fc1f90ae7
     """
     listed = call_api(
-        ConnectionSettings(**connection),
+        connection,
         lambda ochy: ochy.list_analyses() if subject_id is None else ochy.list_subject_analyses(subject_id),
     )
     if as_json:

@@ -29,7 +29,7 @@ _COLUMNS: Final = ("analysis", "status", "percent")
 @click.command("status")
 @click.argument("analysis_ids", metavar="ID...", nargs=-1, required=True)
 @call_options
-def command(analysis_ids: tuple[str, ...], as_json: bool, **connection: Any) -> None:
+def command(analysis_ids: tuple[str, ...], as_json: bool, connection: ConnectionSettings) -> None:
     """Show the current status of each analysis, without waiting. Spends nothing.
 
     To wait for analyses and show their results: `ochy wait ID`
@@ -51,7 +51,7 @@ def command(analysis_ids: tuple[str, ...], as_json: bool, **connection: Any) -> 
                 codes.append(exit_code_of(error))
                 print_message(f"{printable(analysis_id)}: {error}")
 
-    call_api(ConnectionSettings(**connection), poll)
+    call_api(connection, poll)
     if as_json:
         print_records(map(_record, states))
     elif states:

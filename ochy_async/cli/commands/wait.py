@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import anyio
 import click
-from attrs import define, field
+from attrs import define, evolve, field
 
 from ...batch.outcomes import Analyzed, Unfinished
 from ...batch.output.results_folder import ResultsFolder
@@ -54,8 +54,7 @@ def command(
     view: str | None,
     as_json: bool,
     interval: float,
-    base_url: str | None,
-    key_file: str | None,
+    connection: ConnectionSettings,
     **options: Any,
 ) -> None:
     """Wait for analyses that were started before, and show their results. Spends nothing.
@@ -64,7 +63,6 @@ def command(
     """
     if problems := list(keep_problems(options)):
         raise usage_error(problems)
-    connection = ConnectionSettings(base_url=base_url, key_file=key_file, interval=interval)
     analyses = [_started(each, view) for each in dict.fromkeys(analysis_ids)]
     collector = _Collector(
         analyses=analyses,
@@ -74,7 +72,7 @@ def command(
         keep=kept_artifacts(options),
         reporter=Reporter(total=len(analyses) if len(analyses) > 1 else None),
     )
-    click.get_current_context().exit(collector.run(connection))
+    click.get_current_context().exit(collector.run(evolve(connection, interval=interval)))
 
 
 def _started(analysis_id: str, view: str | None) -> Started[Any, Any] | str:

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import click
 
-from ...errors import InvalidRequest
 from ...protocol.outline import safe_key
 from ...protocol.text_summary import NOTHING
 from ...protocol.webhooks import WebhookSettings
@@ -21,7 +20,6 @@ from ..display.json_lines import print_records
 from ..display.tables import TextTable, print_table, utc_time
 from ..display.terminal import print_info
 from ..groups import SuggestingGroup
-from ..request_options import usage_error
 
 __all__ = ["command"]
 
@@ -43,21 +41,21 @@ def command() -> None:
 
 @command.command("show")
 @call_options
-def show(as_json: bool, **connection: Any) -> None:
+def show(as_json: bool, connection: ConnectionSettings) -> None:
     """Show the webhook's host and whether deliveries are enabled.
 
     \b
     Example:
       ochy webhook show --json
     """
-    _print(call_api(ConnectionSettings(**connection), lambda ochy: ochy.get_webhook()), as_json)
+    _print(call_api(connection, lambda ochy: ochy.get_webhook()), as_json)
 
 
 @command.command("set")
 @click.argument("url", metavar="[URL]", required=False)
 @click.option("--enable/--disable", "enabled", default=None, help="Enable or disable deliveries. Default: enable.")
 @call_options
-def set_command(url: str | None, enabled: bool | None, as_json: bool, **connection: Any) -> None:
+def set_command(url: str | None, enabled: bool | None, as_json: bool, connection: ConnectionSettings) -> None:
     """Store an https URL as the webhook, replacing the stored one, and enable or disable it.
 
     With - as URL it is read from stdin, which keeps a token in it out of the shell's history and the process list.
@@ -79,14 +77,7 @@ def set_command(url: str | None, enabled: bool | None, as_json: bool, **connecti
             raise click.UsageError("No webhook is stored that could be enabled or disabled; give its URL.")
         return await ochy.configure_webhook(target, enabled=enabled is not False)
 
-    try:
-        settings = call_api(ConnectionSettings(**connection), configure)
-    except InvalidRequest as error:
-        problems = list(map(str, error.problems))
-    else:
-        _print(settings, as_json)
-        return
-    raise usage_error(problems)
+    _print(call_api(connection, configure), as_json)
 
 
 def _print(settings: WebhookSettings, as_json: bool) -> None:

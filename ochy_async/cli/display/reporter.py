@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Final, Self
 
 import click
@@ -79,9 +78,7 @@ class Reporter:
             self._display.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         display, self._display = self._display, None
         if display is not None:
             display.stop()

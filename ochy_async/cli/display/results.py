@@ -17,7 +17,7 @@ from attrs import evolve
 
 from ...protocol.assessment import Assessment
 from ...protocol.text_summary import NOTHING, format_score, printable
-from ...protocol.views import Calculated, view_title
+from ...protocol.views import view_title
 from ..outcomes import CommandOutcome
 from .progress import cell_width, shorten
 from .tables import TextTable, print_table
@@ -68,13 +68,10 @@ def _result_tables(outcome: CommandOutcome) -> Iterable[TextTable]:
     notes = (*outcome.results.highlights(), f"analysis {outcome.analysis_id}")
     yield TextTable(title, ("part", "score", "good", "okay", "position"), rows, notes)
     if outcome.calculated is not None:
-        yield _calculated_table(f"{name}: calculated data", outcome.calculated)
+        measures = tuple(islice(outcome.calculated.described(), MAX_MEASURES))
+        yield TextTable(f"{name}: calculated data", ("measure", "value"), measures)
 
 
 def _cells(part: Assessment) -> tuple[str, ...]:
     ranges = (NOTHING if each is None else str(each) for each in (part.range_good, part.range_okay))
     return format_score(part.score_number), *ranges, part.position or NOTHING
-
-
-def _calculated_table(title: str, calculated: Calculated) -> TextTable:
-    return TextTable(title, ("measure", "value"), tuple(islice(calculated.described(), MAX_MEASURES)))

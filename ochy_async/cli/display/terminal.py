@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from threading import RLock
@@ -23,6 +24,7 @@ __all__ = [
     "LiveDisplay",
     "Verbosity",
     "clean_lines",
+    "confirm",
     "display_options",
     "display_paused",
     "log_to_stderr",
@@ -150,6 +152,15 @@ def print_verbose(text: str) -> None:
     """Prints a routine message if `--verbose` or `--debug` is given."""
     if verbosity().verbose or verbosity().debug:
         print_message(text)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Asks on the terminal. Raises `Abort` if the answer is no, a usage error if there is no terminal."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("Nothing was changed: confirmation needs a terminal. To confirm without one, add --yes.")
+    click.confirm(question, abort=True, err=True)
 
 
 # --- the library's log ------------------------------------------------------------------------------
