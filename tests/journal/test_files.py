@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -519,6 +520,52 @@ async def test_a_change_that_does_not_reach_its_row_is_a_conflict(path: Path) ->
         with pytest.raises(JournalConflict):
             await journal.put(evolve(entry, state=State.ANALYZED))
     assert await read(path) == there
+
+
+VERSION_1 = r"""
+PRAGMA application_id = 1331914873;
+PRAGMA user_version = 1;
+CREATE TABLE entries (seq INTEGER PRIMARY KEY, key, state, version, credits, facts, checksum, UNIQUE (key));
+INSERT INTO entries VALUES (1, 'a', 'intended', 1, 1, '{"analysis_id": null, "at": "2026-01-02T03:04:05+00:00", '
+  || '"clip": "lauf-\u00fc.mp4", "credits": 1, "earliest": null, "key": "a", "latest": null, "name": "u.mp4", '
+  || '"reason": "", "started_at": null, "state": "intended", "subject_id": null, "version": 1, "view": "side_view"}',
+  X'11D6ADFDF84872EE837D404613B1B76A');
+CREATE TABLE history (seq INTEGER PRIMARY KEY, key, version, facts, checksum, UNIQUE (key, version));
+INSERT INTO history VALUES (1, 'a', 1, '{"analysis_id": null, "at": "2026-01-02T03:04:05+00:00", "reason": "", '
+  || '"state": "intended", "version": 1}', X'0D921F81CE84C759CA3231C06FF9A288');
+CREATE TABLE results (seq INTEGER PRIMARY KEY, key, results, calculated, checksum, UNIQUE (key));
+INSERT INTO results VALUES (1, 'a', X'7B7D', NULL, X'95975357BF126363AA29BC1B3747D245');
+CREATE TABLE notes (seq INTEGER PRIMARY KEY, name, value, checksum, UNIQUE (name));
+INSERT INTO notes VALUES (1, 'account:d', 'd', X'025677CB84DBC83C8CE30E52F26B618D');
+CREATE TABLE marks (seq INTEGER PRIMARY KEY, name, value, checksum, UNIQUE (name));
+INSERT INTO marks VALUES (1, 'seals', '{\"entries\": [1, \"11d6adfdf84872ee837d404613b1b76a\"], '
+  || '\"history\": [1, \"0d921f81ce84c759ca3231c06ff9a288\"], \"notes\": [1, \"025677cb84dbc83c8ce30e52f26b618d\"], '
+  || '\"results\": [1, \"95975357bf126363aa29bc1b3747d245\"]}', X'A436BCA21172F563FD8D9B65928DC0AE');
+INSERT INTO marks VALUES (2, 'open', 'no', X'4D25492C51C6A1F271B4F089172AD90C');
+"""
+"""A journal of schema 1, as SQLite dumps it."""
+
+
+async def test_a_journal_of_schema_1_is_read_by_every_later_version(path: Path) -> None:
+    """With other checksums, seals or names of fields, all journals would be refused, and what they know is paid for."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(VERSION_1)
+    async with SqliteJournal(path) as journal:
+        at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+        entry = Entry(
+            key="a",
+            state=State.INTENDED,
+            version=1,
+            credits=1,
+            clip="lauf-ü.mp4",
+            name="u.mp4",
+            view="side_view",
+            at=at,
+        )
+        assert await journal.get("a") == entry
+        assert [line.state for line in await journal.history("a")] == [State.INTENDED]
+        assert await journal.results("a") == StoredResults(results=b"{}")
+        assert await journal.notes("account:") == {"account:d": "d"}
 
 
 # --- full disks -----------------------------------------------------------------------------------

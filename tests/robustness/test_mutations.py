@@ -641,6 +641,16 @@ JOURNAL_FAULTS: dict[str, tuple[Edit, str, str]] = {
         FILES,
         "reach_its_row",
     ),
+    "the checksums of rows change": (
+        ("journal/sqlite/rows.py", "hashlib.blake2b(content, digest_size=16)", "hashlib.blake2b(content)"),
+        FILES,
+        "schema_1",
+    ),
+    "the seals of tables change": (
+        ("journal/sqlite/rows.py", "    rows: int = 0\n", "    rows: int = 1\n"),
+        FILES,
+        "schema_1",
+    ),
     "memory is a disk": (("journal/sqlite/mounts.py", '{"ramfs", "tmpfs"}', '{"ramfs"}'), FILES, "doubtful_places"),
     "a shared folder is a disk": (("journal/sqlite/mounts.py", ', "virtiofs"}', "}"), FILES, "network_mounts"),
 }
