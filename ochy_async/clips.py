@@ -1,8 +1,7 @@
 """A video to send: a path, bytes, an open binary file, or an async byte stream of known size.
 
-Invariant: a clip is opened anew for each attempt, handed over whole or not at all, and never
-closed if it is the caller's. No read that could wait happens on the event loop: there only what the
-system has in memory is taken, and threads wait for the disk.
+Invariant: a clip is reopened for each attempt and sent completely or not at all, and a caller's file is never closed.
+The event loop never waits for a disk: it reads only what is in the system's cache, and threads read the rest.
 """
 
 from __future__ import annotations
@@ -32,25 +31,25 @@ __all__ = ["Clip", "ClipSource", "digest", "prepare", "safe_name", "verified"]
 CHUNK: Final = 256 * 1024
 """Bytes read at a time."""
 NOWAIT: Final[int | None] = getattr(os, "RWF_NOWAIT", None)
-"""Asks the system for a read that never waits; Linux has it."""
+"""Requests a read that never blocks; available on Linux."""
 
 Chunks = Callable[[], AsyncGenerator[bytes]]
 
 
 @frozen
 class Clip:
-    """A video that is ready to be sent, as often as it takes."""
+    """A video that is ready to be sent."""
 
     name: str
-    """The name that is sent: plain ASCII, with the extension by which the server judges the type."""
+    """The name that is sent: plain ASCII, with the extension by which the server recognizes the type."""
     size: int
     """Bytes."""
     chunks: Chunks = field(repr=False, eq=False)
-    """Opens the content anew; exactly `size` bytes, or `ClipUnusable` before the last chunk. See `Upload.chunks`."""
+    """Opens the content: exactly `size` bytes, or `ClipUnusable` before the last chunk. See `Upload.chunks`."""
     path: Path | None = field(default=None, repr=False, eq=False)
-    """The file that it is, if it is one."""
-    once: bool = field(default=False, repr=False, eq=False)
-    """Whether the content can be read only once, so that nobody may look into it before it is sent."""
+    """The file, if the clip is one."""
+    single_use: bool = field(default=False, repr=False, eq=False)
+    """Whether the content can be read only once, so that it cannot be checked before it is sent."""
 
     @property
     def content_type(self) -> str:
@@ -59,31 +58,31 @@ class Clip:
 
     @classmethod
     def stream(cls, source: AsyncIterable[bytes] | Callable[[], AsyncIterable[bytes]], *, name: str, size: int) -> Clip:
-        """A clip that arrives as it is sent. `size` must be exact.
+        """A clip that is read from a stream while it is sent. `size` must be exact.
 
-        Pass a function that opens the stream anew and a broken upload can be tried again; a bare
-        stream can be read only once, so then the first trouble is final.
+        Pass a function that reopens the stream, so that an interrupted upload can be retried. A stream itself can be
+        read only once, so the first failure is final.
         """
         if not isinstance(size, int) or isinstance(size, bool) or size < 0:
             raise _unusable("size", "must be the exact number of bytes")
-        once = not callable(source)
-        opening = source if callable(source) else _once(source)
-        return cls(safe_name(name), size, lambda: _exactly(opening(), size), once=once)
+        single_use = not callable(source)
+        reopen = source if callable(source) else _single_use(source)
+        return cls(safe_name(name), size, lambda: _exact_size(reopen(), size), single_use=single_use)
 
 
 ClipSource = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Clip
-"""Whatever a clip can be made of. A file is read from its current position, and not closed."""
+"""What a clip can be made from. A file is read from its current position and not closed."""
 
 
 async def prepare(source: ClipSource, name: str | None = None) -> Clip:
-    """The clip that `source` is. Whether the vendor takes it is judged elsewhere.
+    """The clip for `source`. Whether the vendor accepts it is checked elsewhere.
 
-    Raises `ClipUnusable` for what cannot be sent at all: missing, empty, no regular file.
+    Raises `ClipUnusable` for a source that cannot be sent at all: missing, empty, or no regular file.
     """
     if name is not None and not isinstance(name, str):
         raise _unusable("name", "must be a text")
     clip = await _clip(source, name)
-    if clip.size <= 0:  # nobody could tell afterwards whether all of nothing had been sent
+    if clip.size <= 0:  # for an empty body it is never known whether its last chunk was sent
         raise _unusable("size", "the clip is empty; copy it again from the camera", code="empty")
     return clip
 
@@ -101,15 +100,15 @@ async def _clip(source: ClipSource, name: str | None) -> Clip:
     raise _unusable("clip", f"is a {type(source).__name__}; give a path, bytes, an open binary file or Clip.stream(…)")
 
 
-def _unusable(what: str, why: str, code: str = "unusable") -> ClipUnusable:
-    problem = Finding(what, why, code=code)
+def _unusable(field: str, message: str, code: str = "unusable") -> ClipUnusable:
+    problem = Finding(field, message, code=code)
     return ClipUnusable(f"The clip cannot be sent; nothing was sent or charged.\n  - {problem}", problems=(problem,))
 
 
 async def digest(clip: Clip) -> str:
-    """The SHA-256 of the content, in hex. Reads all of it, chunk by chunk. Raises `ClipUnusable`."""
+    """The SHA-256 of the content, in hex. Reads all of it in chunks. Raises `ClipUnusable`."""
     sha = hashlib.sha256()
-    async with aclosing(_content(clip)) as chunks:
+    async with aclosing(_checked_chunks(clip)) as chunks:
         async for chunk in chunks:
             sha.update(chunk)
             await checkpoint()
@@ -117,18 +116,17 @@ async def digest(clip: Clip) -> str:
 
 
 def verified(clip: Clip, expected: str) -> Clip:
-    """The clip, never completed unless its content still has the `expected` SHA-256.
+    """The clip, never sent completely unless its content still has the `expected` SHA-256.
 
-    Whatever else goes wrong with the content raises `ClipUnusable` too, so that one bad source among many
-    is told like any other.
+    Every other failure to read the content raises `ClipUnusable` too, so that a batch reports it like any bad clip.
     """
-    return evolve(clip, chunks=lambda: _same(clip, expected))
+    return evolve(clip, chunks=lambda: _verified_chunks(clip, expected))
 
 
-async def _same(clip: Clip, expected: str) -> AsyncGenerator[bytes]:
-    """Passes on all chunks but the last, and that only once the whole is known to be right."""
+async def _verified_chunks(clip: Clip, expected: str) -> AsyncGenerator[bytes]:
+    """Passes on all chunks but the last, and the last one only if the digest is right."""
     sha, total, last = hashlib.sha256(), 0, b""
-    async with aclosing(_content(clip)) as chunks:
+    async with aclosing(_checked_chunks(clip)) as chunks:
         async for chunk in chunks:
             sha.update(chunk)
             total += len(chunk)
@@ -137,12 +135,12 @@ async def _same(clip: Clip, expected: str) -> AsyncGenerator[bytes]:
             else:
                 last = chunk
     if sha.hexdigest() != expected:
-        raise _unusable("clip", "its content changed since it was checked; it was not sent whole")
+        raise _unusable("clip", "its content changed since it was checked; it was not sent completely")
     yield last
 
 
-async def _content(clip: Clip) -> AsyncGenerator[bytes]:
-    """The content; what a caller's own stream raises is a `ClipUnusable` here."""
+async def _checked_chunks(clip: Clip) -> AsyncGenerator[bytes]:
+    """The content. Whatever a caller's own stream raises becomes a `ClipUnusable`."""
     async with aclosing(clip.chunks()) as chunks:
         while chunk := await _next(chunks):
             yield chunk
@@ -154,35 +152,35 @@ async def _next(chunks: AsyncGenerator[bytes]) -> bytes:
             return await anext(chunks, b"")
     except ClipUnusable:
         raise
-    except Exception as trouble:  # noqa: BLE001 - a caller's own stream may raise anything
-        kind = type(trouble).__name__
-    raise _unusable("clip", f"its stream raised a {kind}; it was not sent whole")
+    except Exception as error:  # noqa: BLE001 - a caller's own stream may raise anything
+        kind = type(error).__name__
+    raise _unusable("clip", f"its stream raised a {kind}; it was not sent completely")
 
 
 # --- names --------------------------------------------------------------------------------------
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
-_LONGEST: Final = 100
+_MAX_NAME: Final = 100
 
 
 def safe_name(name: str) -> str:
-    """A file name that no header, shell or file system can misread: `[A-Za-z0-9._-]`, 100 at most.
+    """A file name that no header, shell or file system can misread: at most 100 of the characters `[A-Za-z0-9._-]`.
 
-    The extension stays, in lower case; directories, quotes, line breaks and leading dots go.
+    It keeps the extension, in lower case, and drops directories, quotes, line breaks and leading dots.
     """
     last = PurePath(name.replace("\\", "/")).name
-    ending = extension(last) or (last.lower() if last.lower() in CONTENT_TYPES else "")
-    stem = _plain(last[: len(last) - len(ending)]).strip("._-")
-    ending = _plain(ending)[:16]
-    return f"{stem[: _LONGEST - len(ending)].rstrip('._-') or 'clip'}{ending}"
+    suffix = extension(last) or (last.lower() if last.lower() in CONTENT_TYPES else "")
+    stem = _ascii(last[: len(last) - len(suffix)]).strip("._-")
+    suffix = _ascii(suffix)[:16]
+    return f"{stem[: _MAX_NAME - len(suffix)].rstrip('._-') or 'clip'}{suffix}"
 
 
-def _plain(text: str) -> str:
+def _ascii(text: str) -> str:
     return _UNSAFE.sub("_", unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode())
 
 
 def sniff(content: bytes) -> str:
-    """The extension that goes with the content's container signature, or an empty text."""
+    """The extension for the container of the content, or an empty text."""
     container = container_of(content[:SIGNATURE_BYTES])
     return {"": "", "matroska": ".mkv"}.get(container, f".{container}")
 
@@ -198,21 +196,21 @@ async def _slices(content: bytes) -> AsyncGenerator[bytes]:
 async def _path_clip(path: Path, name: str | None) -> Clip:
     try:
         facts = await to_thread.run_sync(path.stat, abandon_on_cancel=True)
-    except (OSError, ValueError) as trouble:
-        why = trouble.strerror if isinstance(trouble, OSError) else "not a usable path"
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not a usable path"
         raise _unusable("path", f"{path.name!r} cannot be opened: {why}") from None
     if not stat.S_ISREG(facts.st_mode):
         raise _unusable("path", f"{path.name!r} is not a regular file")
     size = facts.st_size
-    return Clip(safe_name(name or path.name), size, lambda: _exactly(_read_path(path, facts), size), path=path)
+    return Clip(safe_name(name or path.name), size, lambda: _exact_size(_read_path(path, facts), size), path=path)
 
 
 async def _read_path(path: Path, expected: os.stat_result) -> AsyncGenerator[bytes]:
-    """The file in chunks, checked before and after: a file that changes meanwhile is never completed."""
+    """The file in chunks. It is compared with `expected` before and after, and never completed if it changed."""
     try:
-        file = await to_thread.run_sync(_opened, path, expected)
-    except OSError as trouble:
-        raise _unusable("path", f"{path.name!r} cannot be opened: {trouble.strerror}") from None
+        file = await to_thread.run_sync(_open, path, expected)
+    except OSError as error:
+        raise _unusable("path", f"{path.name!r} cannot be opened: {error.strerror}") from None
     position = 0
     try:
         while position < expected.st_size and (
@@ -220,64 +218,65 @@ async def _read_path(path: Path, expected: os.stat_result) -> AsyncGenerator[byt
         ):
             position += len(chunk)
             yield chunk
-        await to_thread.run_sync(_closed, file, expected)
+        await to_thread.run_sync(_close, file, expected)
     finally:
         if not file.closed:
-            with CancelScope(shield=True):  # a read that hangs would else hold the loop here
+            with CancelScope(shield=True):  # in a thread, because closing waits for a read that hangs
                 await to_thread.run_sync(file.close)
 
 
-def _opened(path: Path, expected: os.stat_result) -> IO[bytes]:
-    """Without waiting for whoever would write, if the path leads to a pipe by now."""
+def _open(path: Path, expected: os.stat_result) -> IO[bytes]:
+    """Opens the file without blocking, in case the path leads to a pipe by now."""
     with ExitStack() as stack:
-        quick = getattr(os, "O_NONBLOCK", 0)
-        file = stack.enter_context(open(path, "rb", opener=lambda name, flags: os.open(name, flags | quick)))
-        _unchanged(file, expected)
+        nonblocking = getattr(os, "O_NONBLOCK", 0)
+        file = stack.enter_context(open(path, "rb", opener=lambda name, flags: os.open(name, flags | nonblocking)))
+        _check_unchanged(file, expected)
         stack.pop_all()
     return file
 
 
-def _closed(file: IO[bytes], expected: os.stat_result) -> None:
+def _close(file: IO[bytes], expected: os.stat_result) -> None:
     with file:
-        _unchanged(file, expected)
+        _check_unchanged(file, expected)
 
 
-def _unchanged(file: IO[bytes], expected: os.stat_result) -> None:
+def _check_unchanged(file: IO[bytes], expected: os.stat_result) -> None:
     now = os.fstat(file.fileno())
     if (now.st_size, now.st_mtime_ns, now.st_ino) != (expected.st_size, expected.st_mtime_ns, expected.st_ino):
-        raise _unusable("path", "the file changed while it was being sent; wait until it is written, then try again")
+        raise _unusable("path", "the file changed while it was being sent; wait until it is complete, then try again")
 
 
 def read_cached(file: IO[bytes], position: int) -> bytes:
-    """What the system has in memory of the next chunk; nothing where the disk would have to be waited for.
+    """The part of the next chunk that is in the system's cache; nothing if the read would wait for the disk.
 
-    A thread costs more than such a read. Nothing is ever at hand where the system cannot tell.
+    Such a read is cheaper than a thread. Systems without such reads always return nothing.
     """
     if NOWAIT is None:
         return b""
     buffer = bytearray(CHUNK)
     try:
         count = os.preadv(file.fileno(), [buffer], position, NOWAIT)
-    except OSError:  # it would have to wait, or this file system cannot tell: a thread will see
+    except OSError:  # it would block, or this file system does not support it: a thread reads it
         return b""
     del buffer[count:]
-    return cast("bytes", buffer)  # see `Upload.chunks`: bytes of its own would take half as long again
+    return cast("bytes", buffer)  # see `Upload.chunks`: a copy into `bytes` would take half as long again
 
 
 def read_blocking(file: IO[bytes], position: int) -> bytes:
+    """The next chunk of our own file. Blocks."""
     file.seek(position)
     return file.read(CHUNK)
 
 
 async def _read(read: Callable[..., bytes], *args: Any) -> bytes:
-    """Reads in a thread. Raises `ClipUnusable` for what the disk, or a closed file, raises."""
+    """Reads in a thread. Raises `ClipUnusable` for errors of the disk and for a closed file."""
     try:
         return await to_thread.run_sync(read, *args)
     except ClipUnusable:
         raise
-    except (OSError, ValueError) as trouble:
-        why = getattr(trouble, "strerror", None) or "it was closed"
-    raise _unusable("clip", f"could not be read to its end: {why}; it was not sent whole")
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it was closed"
+    raise _unusable("clip", f"could not be read to its end: {why}; it was not sent completely")
 
 
 async def _file_clip(file: IO[bytes], name: str | None) -> Clip:
@@ -286,71 +285,71 @@ async def _file_clip(file: IO[bytes], name: str | None) -> Clip:
     except ClipUnusable:
         raise
     except (OSError, ValueError):
-        why = "cannot be rewound; use Clip.stream(…, size=…) for what can be read only once"
+        why = "cannot be rewound; use Clip.stream(…, size=…) for a source that can be read only once"
         raise _unusable("file", why) from None
     given = name or getattr(file, "name", None)
     if not isinstance(given, str):
         given = f"clip{sniff(head)}"
-    return Clip(safe_name(given), size, lambda: _exactly(_read_file(file, start, size), size))
+    return Clip(safe_name(given), size, lambda: _exact_size(_read_file(file, start, size), size))
 
 
-# One file may be given to several starts at once. Whoever moves its position does so under this lock
-# and puts it back, so that each reads what it means to read; a read takes a fraction of a millisecond.
-_MOVING = threading.Lock()
+# One file may be given to several starts at once. Every read moves the position under this lock and restores it, so
+# that reads do not disturb each other. A read takes a fraction of a millisecond.
+_POSITION_LOCK = threading.Lock()
 
 
 def _measure(file: IO[bytes]) -> tuple[int, int, bytes]:
-    """(position, bytes from there to the end, the first few of them)."""
-    with _MOVING:
+    """The position, the number of bytes from there to the end, and the first few of them."""
+    with _POSITION_LOCK:
         start = file.tell()
         end = file.seek(0, os.SEEK_END)
         file.seek(start)
         try:
-            return start, end - start, _binary(file.read(SIGNATURE_BYTES))
+            return start, end - start, _checked_bytes(file.read(SIGNATURE_BYTES))
         finally:
             file.seek(start)
 
 
 def _read_at(file: IO[bytes], position: int, count: int) -> bytes:
-    with _MOVING:
+    with _POSITION_LOCK:
         before = file.tell()
         file.seek(position)
         try:
-            return _binary(file.read(count))
+            return _checked_bytes(file.read(count))
         finally:
             file.seek(before)
 
 
-def _binary(data: bytes) -> bytes:
+def _checked_bytes(data: bytes) -> bytes:
     if not isinstance(data, bytes):
         raise _unusable("file", "must be opened in binary mode")
     return data
 
 
 async def _read_file(file: IO[bytes], start: int, size: int) -> AsyncGenerator[bytes]:
-    """Reads from `start`, wherever the file's position is, and leaves that as it is."""
+    """Reads from `start` on, without changing the position of the file."""
     position, end = start, start + size
     while position < end and (chunk := await _read(_read_at, file, position, min(CHUNK, end - position))):
         position += len(chunk)
         yield chunk
     if grown := await _read(_read_at, file, end, 1):
-        yield grown  # one byte too many: the clip is not completed
+        yield grown  # one byte too many: `_exact_size` raises
 
 
-def _once(stream: AsyncIterable[bytes]) -> Callable[[], AsyncIterable[bytes]]:
-    left = [stream]
+def _single_use(stream: AsyncIterable[bytes]) -> Callable[[], AsyncIterable[bytes]]:
+    unread = [stream]
 
-    def opening() -> AsyncIterable[bytes]:
-        if not left:
-            raise _unusable("stream", "was read already and cannot be sent again; pass a function that opens it anew")
-        return left.pop()
+    def take() -> AsyncIterable[bytes]:
+        if not unread:
+            raise _unusable("stream", "was read already and cannot be sent again; pass a function that reopens it")
+        return unread.pop()
 
-    return opening
+    return take
 
 
 @asynccontextmanager
 async def _closing(source: AsyncIterable[bytes]) -> AsyncGenerator[None]:
-    """Closes a generator with the block, so that no file waits for the garbage collector."""
+    """Closes a generator at the end of the block instead of leaving it to the garbage collector."""
     try:
         yield
     finally:
@@ -359,8 +358,8 @@ async def _closing(source: AsyncIterable[bytes]) -> AsyncGenerator[None]:
             await close()
 
 
-async def _exactly(source: AsyncIterable[bytes], size: int) -> AsyncGenerator[bytes]:
-    """Passes on `size` bytes; the chunk that completes them goes only once nothing came after it."""
+async def _exact_size(source: AsyncIterable[bytes], size: int) -> AsyncGenerator[bytes]:
+    """Passes on `size` bytes. The chunk that completes them is passed on only after the source has ended."""
     total, last = 0, b""
     with cancelled_elsewhere(_cancelled):
         async with _closing(source):
@@ -373,10 +372,10 @@ async def _exactly(source: AsyncIterable[bytes], size: int) -> AsyncGenerator[by
                 elif chunk:
                     yield chunk
     if total != size:
-        few = "more" if total > size else "fewer"
-        raise _unusable("size", f"the content has {few} bytes than the {size:,} announced; it was not sent whole")
+        more = "more" if total > size else "fewer"
+        raise _unusable("size", f"the content has {more} bytes than the announced {size:,}; it was not sent completely")
     yield last
 
 
 def _cancelled() -> ClipUnusable:
-    return _unusable("clip", "what its stream awaits was cancelled elsewhere; it was not sent whole")
+    return _unusable("clip", "a task that its stream awaits was cancelled; it was not sent completely")

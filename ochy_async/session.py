@@ -385,7 +385,7 @@ class OchySession:
         return Batch(core, self._scheduler, ready, request)
 
     def _checker_for(self, preflight: PreflightLevel | None) -> Checker:
-        return self._checker if preflight is None else self._checker.stopped_by(preflight_level(preflight))
+        return self._checker if preflight is None else self._checker.at_level(preflight_level(preflight))
 
     def results_folder(self, out: str | os.PathLike[str] | None, keep: Collection[str] | None = None) -> ResultsFolder:
         """Stores paid analyses as a batch does: `async with ochy.results_folder("results") as folder:`.

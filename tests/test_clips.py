@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from ochy_async import Clip, clips
 from ochy_async.clips import CHUNK, ClipSource, prepare, safe_name
 from ochy_async.errors import ClipUnusable
-from ochy_async.preflight.checker import facts_without_opening
+from ochy_async.preflight.facts import ClipFacts
 from ochy_async.preflight.rules import blocking, findings_for, raise_if_blocked
 from ochy_async.protocol.video_limits import CONTENT_TYPES, MAX_BYTES
 from tests.conftest import CLIP
@@ -56,10 +56,15 @@ async def handed_over(clip: Clip, between: Callable[[], object] = lambda: None) 
     return len(sent)
 
 
+def refuse(clip: Clip) -> None:
+    """Raises `ClipUnusable` if the name or the size of a clip rule it out."""
+    raise_if_blocked(blocking(findings_for(ClipFacts(name=clip.name, size=clip.size)), "errors"), "errors")
+
+
 async def problems_of(source: Any, name: str | None = None) -> dict[str, str]:
     """Why a clip is refused: message by field."""
     with pytest.raises(ClipUnusable) as caught:
-        raise_if_blocked(blocking(findings_for(facts_without_opening(await prepare(source, name))), "errors"), "errors")
+        refuse(await prepare(source, name))
     assert "nothing was sent or charged" in str(caught.value)
     assert all(str(problem) in str(caught.value) for problem in caught.value.problems)
     return {problem.field: problem.message for problem in caught.value.problems}
@@ -277,7 +282,7 @@ async def test_a_clip_that_is_too_large_is_refused(tmp_path: Path) -> None:
     """30 MB are documented; one byte more is refused here, before an upload of minutes is."""
     path = file_of(tmp_path, b"")
     os.truncate(path, MAX_BYTES + 1)
-    assert "30,000,001 bytes are more than the 30,000,000" in (await problems_of(path))["size"]
+    assert "30,000,001 bytes exceed the 30,000,000" in (await problems_of(path))["size"]
     os.truncate(path, MAX_BYTES)
     assert (await prepare(path)).size == MAX_BYTES
 
@@ -437,7 +442,7 @@ async def test_a_bare_stream_is_sent_once() -> None:
     """It cannot be opened anew, so a second attempt says so; a function that opens it can be called again."""
     clip = Clip.stream(slices(BIG), name="a.mp4", size=len(BIG))
     assert await content(clip) == BIG
-    with pytest.raises(ClipUnusable, match="pass a function that opens it anew"):
+    with pytest.raises(ClipUnusable, match="pass a function that reopens it"):
         await content(clip)
 
 

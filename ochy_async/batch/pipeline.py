@@ -122,7 +122,11 @@ class Pipeline:
         async with self._checks:
             try:
                 clip = await self._prepared(item)
-                await self._checker.refuse_limits(clip, item.request, item.label)
+                # A clip is checked once. If its name or size rule it out, that happens here, because hashing would read
+                # all of it for nothing. Otherwise it happens in `preflight_before_start`, once it is known that the
+                # clip is not paid for, because a paid clip is collected, fit or not.
+                if self._checker.exceeds_limits(clip):
+                    await self._checker.check(clip, item.request, item.label)
                 content = await digest(clip)
                 key = await self._key(content, item)
             except ClipUnusable as error:

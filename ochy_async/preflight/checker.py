@@ -1,7 +1,6 @@
-"""A clip checked before it is sent: looked into, judged, stopped or told.
+"""Checks a clip before it is sent: probes it, applies the rules, and refuses it or reports the findings.
 
-Invariant: it costs no credit and asks no server, and it comes before any intent. What does not stop a
-clip is told, so that nobody pays unwarned.
+Invariant: a check costs no credit, contacts no server, and comes before any intent is written.
 """
 
 from __future__ import annotations
@@ -23,63 +22,61 @@ from .facts import ClipFacts
 from .prober import Prober
 from .rules import PreflightLevel, blocking, findings_for, raise_if_blocked
 
-__all__ = ["Checker", "facts_without_opening", "probed_facts"]
+__all__ = ["Checker", "probed_facts"]
 
 logger = logging.getLogger("ochy_async")
-ONLY_ONCE = "it can be read only once, and that is for sending; give Clip.stream a function that opens it anew"
+SINGLE_USE = "it can be read only once, which is reserved for sending; give Clip.stream a function that reopens it"
 
 
-def facts_without_opening(clip: Clip) -> ClipFacts:
-    """What is known of a clip without opening it."""
+def _unopened_facts(clip: Clip) -> ClipFacts:
     return ClipFacts(name=clip.name, size=clip.size)
 
 
 async def probed_facts(clip: Clip, prober: Prober) -> ClipFacts:
-    """What a look into a clip tells. Raises what opening and reading it raises."""
-    known = facts_without_opening(clip)
-    if clip.once:
-        return evolve(known, unread=ONLY_ONCE)
+    """The facts of a clip and its content. Raises what opening and reading the clip raises."""
+    facts = _unopened_facts(clip)
+    if clip.single_use:
+        return evolve(facts, unread=SINGLE_USE)
     async with aclosing(clip.chunks()) as chunks:
-        known = evolve(known, container=container_of(bytes((await anext(chunks, b""))[:SIGNATURE_BYTES])))
-    return await prober.look(known, clip.path, clip.chunks)
+        facts = evolve(facts, container=container_of(bytes((await anext(chunks, b""))[:SIGNATURE_BYTES])))
+    return await prober.probe(facts, clip.path, clip.chunks)
 
 
 @define(eq=False)
 class Checker:
-    """Checks the clips of a session, or of a batch of it."""
+    """Checks the clips of a session, or of one of its batches."""
 
     core: SessionCore
     prober: Prober
-    stops: PreflightLevel
-    _told: set[str] = field(factory=set)
-    """Why clips could not be looked into: told once, however many there are."""
+    level: PreflightLevel
+    _reported: set[str] = field(factory=set)
+    """Reasons why clips could not be probed. Each is reported once, however many clips it concerns."""
 
-    def stopped_by(self, stops: PreflightLevel) -> Checker:
-        """The same with another measure."""
-        return evolve(self, stops=stops)
+    def at_level(self, level: PreflightLevel) -> Checker:
+        """This checker with another level. Both report each reason once."""
+        return evolve(self, level=level)
+
+    def exceeds_limits(self, clip: Clip) -> bool:
+        """Whether name or size alone rule the clip out, so that its content need not be read."""
+        return self.level != "off" and bool(blocking(findings_for(_unopened_facts(clip)), "errors"))
 
     async def check(self, clip: Clip, request: AnalysisRequest[Any, Any], label: str) -> None:
-        """Raises `ClipUnusable` with all findings if one of them stops the clip; else tells what there is to tell."""
-        facts = facts_without_opening(clip) if self.stops == "off" else await probed_facts(clip, self.prober)
+        """Raises `ClipUnusable` with all findings if one of them stops the clip; otherwise reports them."""
+        facts = _unopened_facts(clip) if self.level == "off" else await probed_facts(clip, self.prober)
         findings = findings_for(facts, request, path=str(clip.path) if clip.path else None)
-        raise_if_blocked(findings, self.stops)
-        self._tell(label, facts, findings)
+        raise_if_blocked(findings, self.level)
+        self._report(label, facts, findings)
 
-    async def refuse_limits(self, clip: Clip, request: AnalysisRequest[Any, Any], label: str) -> None:
-        """`check` for a clip that name or size rule out, so that nobody reads all of it for nothing."""
-        if self.stops != "off" and blocking(findings_for(facts_without_opening(clip)), "errors"):
-            await self.check(clip, request, label)
-
-    def _tell(self, label: str, facts: ClipFacts, findings: tuple[Finding, ...]) -> None:
-        new = tuple(each for each in findings if each.code != "unchecked" or self._news(facts.unread))
+    def _report(self, label: str, facts: ClipFacts, findings: tuple[Finding, ...]) -> None:
+        new = tuple(each for each in findings if each.code != "unchecked" or self._is_new(facts.unread))
         for each in new:
             logger.warning("%s: %s", printable(label), each)
         if new:
             self.core.emit(ClipFlagged(label, new))
 
-    def _news(self, why: str) -> bool:
-        """Whether it was asked for a look, and why there was none was not yet told."""
-        known = self.stops == "off" or why in self._told
-        if why:  # else it was looked into, and tells less than others do: that is of this clip alone
-            self._told.add(why)
+    def _is_new(self, reason: str) -> bool:
+        """Whether a check of the content was requested, and the reason why it was not possible is not yet reported."""
+        known = self.level == "off" or reason in self._reported
+        if reason:  # without a reason the clip was probed, and the finding concerns this clip only
+            self._reported.add(reason)
         return not known

@@ -1,7 +1,6 @@
-"""What can be known of a clip before it is sent, as one frozen value.
+"""The facts of a clip that can be known before it is sent.
 
-Invariant: unknown is None, never a guess. Whatever is known was read from the file itself, and no
-more of its content than that stays here.
+Invariant: an unknown fact is None and never a guess. Every fact was read from the file itself.
 """
 
 from __future__ import annotations
@@ -13,14 +12,14 @@ __all__ = ["ClipFacts"]
 
 @frozen(kw_only=True)
 class ClipFacts:
-    """A clip as it is. `readable`, `video` and `decodable` tell how far a look at the content got."""
+    """The facts of one clip. `readable`, `video` and `decodable` say how far the content could be read."""
 
     name: str
-    """The name that is sent, with the extension by which the server judges the type."""
+    """The name that is sent, with the extension by which the server recognizes the type."""
     size: int
     """Bytes."""
     container: str | None = None
-    """`mp4`, `mov`, `avi`, `webm` or `matroska` by its signature; an empty text where it is none of these."""
+    """`mp4`, `mov`, `avi`, `webm` or `matroska`, by its signature; an empty text for any other content."""
     readable: bool | None = None
     """Whether the container could be opened."""
     video: bool | None = None
@@ -28,29 +27,29 @@ class ClipFacts:
     decodable: bool | None = None
     """Whether a picture could be decoded."""
     codec: str | None = None
-    """As FFmpeg calls it, such as `h264`."""
+    """FFmpeg's name, such as `h264`."""
     seconds: float | None = None
-    """How long the video is."""
+    """The duration of the video."""
     width: int | None = None
-    """Pixels as it is shown: after rotation, and with square pixels."""
+    """Pixels as displayed: after rotation, and with square pixels."""
     height: int | None = None
-    """Pixels as it is shown: after rotation, and with square pixels."""
+    """Pixels as displayed: after rotation, and with square pixels."""
     rotation: int | None = None
-    """Degrees by which players turn the picture: 0, 90, 180 or 270."""
+    """Degrees by which players rotate the picture: 0, 90, 180 or 270."""
     fps: float | None = None
     """Pictures per second, on average."""
     varying: bool | None = None
     """Whether the time between pictures varies by more than rounding."""
     frames: int | None = None
-    """Pictures."""
+    """Number of pictures."""
     cut_short: bool | None = None
-    """Whether the file ends before what it announces."""
+    """Whether the file ends before the end that its header announces."""
     unread: str = ""
-    """Why the content was not looked into, and what to do about it; empty where it was."""
+    """Why the content could not be read, and what to do about it; empty if it was read."""
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """What is not known and should be, in words."""
+        """The facts that a complete check needs and that are unknown, in words."""
         known = {
             "length": self.seconds,
             "picture size": self.width and self.height,

@@ -1,7 +1,7 @@
-"""The facts of clips, read by child processes that are used again and never trusted.
+"""Reads the facts of clips with a small pool of child processes.
 
-Invariant: a look ends in time and harms nobody. A child that hangs or is broken off is killed, one
-that dies is replaced, and none outlives the block. No clip is blamed for what is the decoder's fault.
+Invariant: a probe ends in time, and no child outlives the `async with`. A child that hangs or is interrupted is
+killed, and one that dies is replaced. No clip is blamed for a fault of the decoder.
 """
 
 from __future__ import annotations
@@ -30,36 +30,37 @@ logger = logging.getLogger("ochy_async")
 INSTALL: Final = "pip install 'ochy-async[video]'"
 MISSING: Final = f"PyAV is not installed; install it with: {INSTALL}"
 CHILDREN: Final = 2
-"""Looks at once: each takes a processor while it lasts."""
-UNTIL_TRIED_AGAIN: Final = 300.0
-"""Seconds for which a decoder that could not read the proof clip is left alone: each try may take half a minute."""
+"""How many clips are probed at once. Each probe keeps one processor busy."""
+RETRY_AFTER: Final = 300.0
+"""Seconds before a decoder that misread the proof clip is tried again, because a try may take half a minute."""
 
 
 @cache
 def unavailable_here() -> str:
-    """Why no clip can be looked into, and what to do about it; empty where it can be."""
+    """Why clips cannot be probed on this machine, and what to do about it; empty if they can."""
     if find_spec("av") is None:
         return MISSING
-    # A frozen program or a server with Python inside would be started anew here, and buy again.
+    # In a frozen program or a server that embeds Python, this executable would be the program itself: a child
+    # would run it again, and buy again.
     if getattr(sys, "frozen", False) or not PurePath(sys.executable or "").stem.lower().startswith(("python", "pypy")):
-        return "there is no Python interpreter to look into it with; use `ochy check` before"
+        return "there is no Python interpreter to run the check with; run `ochy check` beforehand"
     return ""
 
 
 @define(eq=False)
 class Prober:
-    """Looks into clips; used as `async with Prober() as prober:`. Children are started when they are needed."""
+    """Probes clips; used as `async with Prober() as prober:`. Children are started when they are needed."""
 
     seconds: float = 20.0
-    """For one look."""
-    hindrance: Callable[[], str] = unavailable_here
-    _room: CapacityLimiter = field(factory=lambda: CapacityLimiter(CHILDREN), init=False)
+    """The time limit of one probe."""
+    unavailable: Callable[[], str] = unavailable_here
+    _slots: CapacityLimiter = field(factory=lambda: CapacityLimiter(CHILDREN), init=False)
     _idle: list[DecoderProcess] = field(factory=list, init=False)
     _open: bool = field(default=False, init=False)
     _unusable: Decoder | None = field(default=None, init=False)
-    """What could not read the proof clip."""
-    _try_again: float = field(default=0.0, init=False)
-    """When another try is worth its time."""
+    """The decoder that misread the proof clip."""
+    _retry_at: float = field(default=0.0, init=False)
+    """When that decoder is tried again, by the monotonic clock."""
 
     async def __aenter__(self) -> Self:
         self._open = True
@@ -73,96 +74,98 @@ class Prober:
     async def aclose(self) -> None:
         """Ends the children."""
         self._open = False
-        async with AsyncExitStack() as closing:  # a cancellation of one must not keep another open
+        async with AsyncExitStack() as closing:  # closes the others if closing one is cancelled
             for child in self._idle:
                 child.kill()
                 closing.push_async_callback(child.close)
             self._idle.clear()
 
-    async def look(self, known: ClipFacts, path: Path | None, chunks: Chunks) -> ClipFacts:
-        """What is `known` of a clip and what its content tells: the file at `path`, else what `chunks` opens.
+    async def probe(self, facts: ClipFacts, path: Path | None, chunks: Chunks) -> ClipFacts:
+        """Adds to `facts` what the content shows: of the file at `path`, or else of what `chunks` opens.
 
-        Raises what `chunks` raises and nothing else; `unread` tells what could not be had.
+        Raises what `chunks` raises and nothing else. `unread` says why facts are missing.
         """
-        if why := self.hindrance():
-            return evolve(known, unread=why)
-        if path is None and known.size > MAX_BYTES:
-            return evolve(known, unread="it is too large to be looked into from memory")
-        async with self._room:
+        if reason := self.unavailable():
+            return evolve(facts, unread=reason)
+        if path is None and facts.size > MAX_BYTES:
+            return evolve(facts, unread="it is too large to be checked in memory")
+        async with self._slots:
             try:
-                return await self._looked(known, path, chunks)
-            except DecoderUnusable as found:
-                return evolve(known, unread=f"{found.decoder.library} is not usable here: {found.decoder.trouble}")
+                return await self._probed(facts, path, chunks)
+            except DecoderUnusable as error:
+                reason = f"{error.decoder.library} does not work on this machine: {error.decoder.problem}"
+                return evolve(facts, unread=reason)
 
     async def decoder(self) -> Decoder:
-        """What would look into clips, tried out now."""
-        if why := self.hindrance():
-            return Decoder(trouble=why)
-        async with self._room:
+        """The decoder that would read clips, after a test with the proof clip."""
+        if reason := self.unavailable():
+            return Decoder(problem=reason)
+        async with self._slots:
             try:
-                child = await self._child(fresh=False)
-            except DecoderUnusable as found:
-                return found.decoder
-            await self._keep(child)
+                child = await self._acquire(fresh=False)
+            except DecoderUnusable as error:
+                return error.decoder
+            await self._release(child)
             return child.decoder
 
-    async def _looked(self, known: ClipFacts, path: Path | None, chunks: Chunks) -> ClipFacts:
+    async def _probed(self, facts: ClipFacts, path: Path | None, chunks: Chunks) -> ClipFacts:
         """Raises `DecoderUnusable`."""
-        # What a child of before dies of may have been something else. A fresh one dies of this clip, or of none.
-        trouble = ""
+        # A child that has read other clips may die of one of them. A fresh child dies of this clip only.
+        failure = ""
         for fresh in (False, True):
-            child = await self._child(fresh=fresh)
+            child = await self._acquire(fresh=fresh)
             with move_on_after(self.seconds):
                 try:
-                    return await self._asked(child, known, path, chunks)
+                    return await self._ask(child, facts, path, chunks)
                 except ChildDied:
-                    trouble = ""
+                    failure = ""
                     continue
-                except ProbeFailed as told:
-                    trouble = f"{child.decoder.library} could not look into it: {told}"
+                except ProbeFailed as error:
+                    failure = f"{child.decoder.library} could not check it: {error}"
                     continue
-            why = f"a look took longer than {self.seconds:g} s; raise Limits.look if this is usual"
-            return evolve(known, unread=why)
-        if trouble:
-            return evolve(known, unread=trouble)
-        # It proved itself and died; that another proves itself now shows that it was not the machine.
-        await self._keep(await self._child(fresh=True))
-        return evolve(known, readable=False, unread="a decoder dies of it")
+            reason = f"checking it took longer than {self.seconds:g} s; raise Limits.probe if this happens often"
+            return evolve(facts, unread=reason)
+        if failure:
+            return evolve(facts, unread=failure)
+        # The fresh child had read the proof clip before it died. If another child reads it now, the machine is not to
+        # blame.
+        await self._release(await self._acquire(fresh=True))
+        return evolve(facts, readable=False, unread="it crashes the decoder")
 
-    async def _child(self, *, fresh: bool) -> DecoderProcess:
-        """One that has read the proof clip; a `fresh` one just now. Raises `DecoderUnusable`."""
+    async def _acquire(self, *, fresh: bool) -> DecoderProcess:
+        """A child that has read the proof clip; a `fresh` one has read nothing else. Raises `DecoderUnusable`."""
         if self._idle and not fresh:
             return self._idle.pop()
-        if self._unusable is not None and time.monotonic() < self._try_again:
+        if self._unusable is not None and time.monotonic() < self._retry_at:
             raise DecoderUnusable(self._unusable)
         try:
             child = await DecoderProcess.start(self.seconds)
-        except DecoderUnusable as found:
-            self._unusable, self._try_again = found.decoder, time.monotonic() + UNTIL_TRIED_AGAIN
-            _debug(f"{found.decoder} is not usable here: {found.decoder.trouble}", found.decoder.said)
+        except DecoderUnusable as error:
+            self._unusable, self._retry_at = error.decoder, time.monotonic() + RETRY_AFTER
+            _debug(f"{error.decoder} does not work on this machine: {error.decoder.problem}", error.decoder.stderr)
             raise
         self._unusable = None
         return child
 
-    async def _asked(self, child: DecoderProcess, known: ClipFacts, path: Path | None, chunks: Chunks) -> ClipFacts:
-        """The child's answer. It is kept for the next look only if it gave one."""
+    async def _ask(self, child: DecoderProcess, facts: ClipFacts, path: Path | None, chunks: Chunks) -> ClipFacts:
+        """The child's answer. Only a child that gave one returns to the pool."""
         answered = False
         try:
-            facts = await child.ask(path, known.size, chunks)
+            found = await child.ask(path, facts.size, chunks)
             answered = True
-        except (ChildDied, ProbeFailed) as trouble:
-            _debug(f"a look failed ({str(trouble) or 'the decoder died'})", child.errors.tail(path))
+        except (ChildDied, ProbeFailed) as error:
+            _debug(f"a probe failed ({str(error) or 'the decoder died'})", child.errors.tail(path))
             raise
         finally:
-            await (self._keep(child) if answered else child.close())
-        return evolve(known, **facts)
+            await (self._release(child) if answered else child.close())
+        return evolve(facts, **found)
 
-    async def _keep(self, child: DecoderProcess) -> None:
+    async def _release(self, child: DecoderProcess) -> None:
         if self._open:
             self._idle.append(child)
         else:
             await child.close()
 
 
-def _debug(what: str, said: str) -> None:
-    logger.debug("%s%s", what, f"; its process said:\n{said}" if said else "")
+def _debug(message: str, stderr: str) -> None:
+    logger.debug("%s%s", message, f"; its process wrote:\n{stderr}" if stderr else "")

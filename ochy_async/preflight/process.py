@@ -1,7 +1,7 @@
-"""A process that decodes, as the other side sees it: started, proven, asked, ended.
+"""One decoding child process, as its parent handles it: started, tested with the proof clip, asked, and ended.
 
-Invariant: whatever it does, it neither blocks whoever asks nor outlives `close`; what it says on stderr is kept
-in bounds and tells no secret.
+Invariant: a child never blocks its parent and never outlives `close`. What it writes to stderr is kept within bounds
+and reveals no secret.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ __all__ = ["CHILD", "ChildDied", "Chunks", "Decoder", "DecoderProcess", "Decoder
 
 CHILD: Final = str(Path(__file__).with_name("child.py"))
 MEMORY: Final = 2 << 30
-"""Bytes of address space for a process."""
-TO_START: Final = 30.0
+"""Bytes of address space of a child."""
+START_TIMEOUT: Final = 30.0
 """Seconds to load the decoder and to read the proof clip, on a slow disk too."""
-TO_END: Final = 1.0
-"""Seconds for a process that closed its pipes to tell its exit code."""
-LONGEST_ANSWER: Final = 65_536
-LONGEST_TAIL: Final = 8_192
-"""Bytes of stderr that are kept."""
+EXIT_TIMEOUT: Final = 1.0
+"""Seconds for a child that has closed its pipes to return its exit code."""
+MAX_ANSWER: Final = 65_536
+MAX_STDERR: Final = 8_192
+"""Bytes from the end of stderr that are kept."""
 
-_NEEDED: Final = frozenset(
+_ENVIRONMENT: Final = frozenset(
     (
-        *("LANG", "LC_ALL", "LC_CTYPE"),  # how names of files are encoded
-        *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH"),  # where Python itself may lie
+        *("LANG", "LC_ALL", "LC_CTYPE"),  # the encoding of file names
+        *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH"),  # where Python itself may be
         *(("SYSTEMROOT", "PATH") if os.name == "nt" else ()),
     )
 )
-"""Variables that a process is given."""
+"""The variables that a child gets."""
 
 Chunks = Callable[[], AsyncGenerator[bytes]]
 _GONE: Final = (BrokenResourceError, ClosedResourceError, DelimiterNotFound, EndOfStream, IncompleteRead)
@@ -60,13 +60,13 @@ _GONE: Final = (BrokenResourceError, ClosedResourceError, DelimiterNotFound, End
 
 @frozen
 class Decoder:
-    """What reads clips on this machine, as far as its process told."""
+    """The decoder on this machine, as far as its process reported it."""
 
     versions: Mapping[str, str] = field(factory=dict)
-    """Of `PyAV` and `FFmpeg`."""
-    trouble: str = ""
-    """Why nothing can be read with it; empty where it read the proof clip right."""
-    said: str = ""
+    """The versions of `PyAV` and `FFmpeg`."""
+    problem: str = ""
+    """Why it cannot be used; empty if it read the proof clip correctly."""
+    stderr: str = ""
     """The end of what its process wrote to stderr."""
 
     def __str__(self) -> str:
@@ -85,18 +85,18 @@ def _installed() -> str:
 
 
 class ChildDied(Exception):
-    """The process is gone, or talks nonsense."""
+    """The child has exited, or does not follow the protocol."""
 
 
 class ProbeFailed(Exception):
-    """The process cannot tell of this clip, for a reason that is not the clip's."""
+    """The child cannot report the facts of this clip, for a reason that is not the clip's fault."""
 
 
 class DecoderUnusable(Exception):
-    """No process came up that reads the proof clip right. Holds a `Decoder`."""
+    """No child could be started that reads the proof clip correctly."""
 
     def __init__(self, decoder: Decoder) -> None:
-        super().__init__(decoder.trouble)
+        super().__init__(decoder.problem)
         self.decoder = decoder
 
 
@@ -113,75 +113,81 @@ class DecoderProcess:
 
     @classmethod
     async def start(cls, seconds: float) -> Self:
-        """Raises `DecoderUnusable`. `seconds` is for one look: what takes clearly longer ends itself."""
-        errors = _ErrorPipe.opened()
+        """Starts a child. It ends itself if one probe takes clearly longer than `seconds`. Raises `DecoderUnusable`."""
+        errors = _ErrorPipe.create()
         try:
-            child = cls(*await _opened(errors), errors)
-        except (OSError, NotImplementedError) as trouble:
+            child = cls(*await _open_process(errors), errors)
+        except (OSError, NotImplementedError) as error:
             errors.close()
-            raise DecoderUnusable(Decoder(trouble=f"no process could be started ({type(trouble).__name__})")) from None
+            raise DecoderUnusable(Decoder(problem=f"no process could be started ({type(error).__name__})")) from None
         except BaseException:
             errors.close()
             raise
         try:
-            with move_on_after(TO_START):
-                child.decoder = await child._proven(seconds)
+            with move_on_after(START_TIMEOUT):
+                child.decoder = await child._prove(seconds)
                 return child
-            raise DecoderUnusable(Decoder(trouble=f"it did not start within {TO_START:g} s", said=errors.tail()))
+            raise DecoderUnusable(Decoder(problem=f"it did not start within {START_TIMEOUT:g} s", stderr=errors.tail()))
         except BaseException:
             await child.close()
             raise
 
-    async def _proven(self, seconds: float) -> Decoder:
-        settings = {"modules": sys.path, "memory": MEMORY, "seconds": seconds + 5, "to_start": TO_START + 5}
+    async def _prove(self, seconds: float) -> Decoder:
+        settings = {
+            "modules": sys.path,
+            "memory": MEMORY,
+            "seconds": seconds + 5,
+            "start_seconds": START_TIMEOUT + 5,
+        }
         try:
             await self._send(settings)
-            answer = await self._answer()
+            answer = await self._receive()
         except ChildDied:
-            raise DecoderUnusable(Decoder(trouble=await self._end(), said=self.errors.tail())) from None
-        decoder = Decoder(_texts(answer.get("decoder")), _plain(str(answer.get("trouble", "it told nothing"))))
-        if decoder.trouble:
-            raise DecoderUnusable(Decoder(decoder.versions, decoder.trouble, self.errors.tail()))
-        self.errors.tail()  # warnings of an import say nothing of a clip
+            raise DecoderUnusable(Decoder(problem=await self._exit_reason(), stderr=self.errors.tail())) from None
+        problem = _sanitized(str(answer.get("error", "it did not report the result of its test")))
+        decoder = Decoder(_versions(answer.get("decoder")), problem)
+        if decoder.problem:
+            raise DecoderUnusable(Decoder(decoder.versions, decoder.problem, self.errors.tail()))
+        self.errors.tail()  # discards the warnings of imports, which do not concern a clip
         return decoder
 
-    async def _end(self) -> str:
-        """How a process ended that was to start."""
-        with move_on_after(TO_END):
+    async def _exit_reason(self) -> str:
+        """Why the child did not start."""
+        with move_on_after(EXIT_TIMEOUT):
             code = await self.process.wait()
             return f"its process ended with {f'signal {-code}' if code < 0 else f'exit code {code}'}"
-        return "its process answered nonsense"
+        return "its process gave an invalid answer"
 
     async def ask(self, path: Path | None, size: int, chunks: Chunks) -> dict[str, Any]:
-        """What it finds in a film. Raises `ChildDied`, `ProbeFailed`, and what `chunks` raises."""
-        self.errors.tail()
+        """The facts that the child reads from a clip. Raises `ChildDied`, `ProbeFailed`, and what `chunks` raises."""
+        self.errors.tail()  # discards what concerns earlier clips
         if path is not None:
-            await self._send({"path": str(path.absolute())})  # noqa: ASYNC240 - asks no disk
+            await self._send({"path": str(path.absolute())})  # noqa: ASYNC240 - does not access the disk
         else:
             await self._send({"bytes": size})
             async with aclosing(chunks()) as content:
                 async for chunk in content:
-                    await self._put(chunk)
-        answer = await self._answer()
-        if trouble := answer.get("trouble"):
-            raise ProbeFailed(_plain(str(trouble), path))
+                    await self._write(chunk)
+        answer = await self._receive()
+        if error := answer.get("error"):
+            raise ProbeFailed(_sanitized(str(error), path))
         facts = answer.get("facts")
         if not isinstance(facts, dict):
             raise ChildDied
         return facts
 
     async def _send(self, order: Mapping[str, Any]) -> None:
-        await self._put(json.dumps(order).encode() + b"\n")
+        await self._write(json.dumps(order).encode() + b"\n")
 
-    async def _put(self, data: bytes) -> None:
+    async def _write(self, data: bytes) -> None:
         try:
             await self.orders.send(data)
         except (*_GONE, OSError):
             raise ChildDied from None
 
-    async def _answer(self) -> dict[str, Any]:
+    async def _receive(self) -> dict[str, Any]:
         try:
-            answer = json.loads(await self.answers.receive_until(b"\n", LONGEST_ANSWER))
+            answer = json.loads(await self.answers.receive_until(b"\n", MAX_ANSWER))
         except (*_GONE, OSError, ValueError):
             raise ChildDied from None
         if not isinstance(answer, dict):
@@ -189,14 +195,14 @@ class DecoderProcess:
         return answer
 
     def kill(self) -> None:
-        """Lets it do nothing more; it is still to be closed."""
-        # Once only: to kill it again would reap it behind the back of asyncio, which warns of that on stderr.
+        """Kills the child. Call `close` afterwards."""
+        # Only once: a second kill could reap the process before asyncio does, which then warns on stderr.
         if not self._killed and self.process.returncode is None:
             self._killed = True
             self.process.kill()
 
     async def close(self) -> None:
-        """Ends it, whatever it is doing, and however often the task is cancelled meanwhile."""
+        """Ends the child, whatever it is doing, and however often the task is cancelled meanwhile."""
         self.kill()
         try:
             await run_to_completion(self.process.aclose)
@@ -204,43 +210,48 @@ class DecoderProcess:
             self.errors.close()
 
 
-async def _opened(errors: _ErrorPipe) -> tuple[Process, ByteSendStream, BufferedByteReceiveStream]:
-    """A process and its pipes. Raises `OSError`."""
-    # Isolated: neither the folder that we are in nor the user's own variables decide what it runs.
+async def _open_process(errors: _ErrorPipe) -> tuple[Process, ByteSendStream, BufferedByteReceiveStream]:
+    """A child and its pipes. Raises `OSError`."""
+    # Isolated mode: neither the working directory nor the user's variables decide which modules it imports.
     process = await anyio.open_process(
-        [sys.executable, "-I", CHILD], stderr=errors.given, env=child_environment(os.environ), start_new_session=True
+        [sys.executable, "-I", CHILD],
+        stderr=errors.for_child,
+        env=child_environment(os.environ),
+        start_new_session=True,
     )
-    errors.handed_over()
+    errors.close_write_end()
     if process.stdin is None or process.stdout is None:
         raise OSError("a process without pipes")
     return process, process.stdin, BufferedByteReceiveStream(process.stdout)
 
 
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """What an interpreter needs to start, and to spell the names of files; a stranger's film needs nothing else."""
-    return {name: value for name, value in environment.items() if name.upper() in _NEEDED}
+    """The variables that an interpreter needs to start and to decode file names. No other is passed: no secret is."""
+    return {name: value for name, value in environment.items() if name.upper() in _ENVIRONMENT}
 
 
-def _texts(told: object) -> dict[str, str]:
-    return {str(name): _plain(str(value))[:40] for name, value in told.items()} if isinstance(told, dict) else {}
+def _versions(answer: object) -> dict[str, str]:
+    if not isinstance(answer, dict):
+        return {}
+    return {str(name): _sanitized(str(value))[:40] for name, value in answer.items()}
 
 
-# --- what a process says ----------------------------------------------------------------------------
+# --- stderr -----------------------------------------------------------------------------------------
 
 
 @define(eq=False)
 class _ErrorPipe:
-    """A pipe that never blocks its writer: what is too much for it is dropped, and nobody has to drain it.
+    """A pipe that never blocks its writer: what does not fit is dropped, so nobody has to drain it.
 
-    Read when there is a reason to. A file would need a disk with room, a reader beside it a task of its own.
+    It is read only when needed. A file would need disk space, and a concurrent reader would need a task of its own.
     """
 
     _read: int | None = None
     _write: int | None = None
 
     @classmethod
-    def opened(cls) -> _ErrorPipe:
-        """Without one where the system cannot have it so: then nothing is kept."""
+    def create(cls) -> _ErrorPipe:
+        """A new pipe. Where the system has no non-blocking pipes it has no ends, and stderr is discarded."""
         try:
             read, write = os.pipe()
         except OSError:
@@ -254,27 +265,27 @@ class _ErrorPipe:
         return pipe
 
     @property
-    def given(self) -> int:
-        """What the process is to have as its stderr."""
+    def for_child(self) -> int:
+        """The stderr of the child."""
         return DEVNULL if self._write is None else self._write
 
-    def handed_over(self) -> None:
-        """The process has its end; ours would keep the pipe open."""
+    def close_write_end(self) -> None:
+        """Call it once the child has its own copy; ours would keep the pipe open."""
         write, self._write = self._write, None
         if write is not None:
             os.close(write)
 
     def tail(self, hidden: Path | None = None) -> str:
-        """The end of what was written since the last time, without what is nobody's business."""
-        told = b""
+        """The end of what was written since the last call, sanitized; the path `hidden` is left out."""
+        written = b""
         with suppress(OSError):
-            while self._read is not None and (more := os.read(self._read, LONGEST_ANSWER)):
-                told = (told + more)[-LONGEST_TAIL:]
-        return _plain(told.decode(errors="replace"), hidden)
+            while self._read is not None and (more := os.read(self._read, MAX_ANSWER)):
+                written = (written + more)[-MAX_STDERR:]
+        return _sanitized(written.decode(errors="replace"), hidden)
 
     def close(self) -> None:
-        """Gives the pipe back."""
-        self.handed_over()
+        """Closes both ends."""
+        self.close_write_end()
         read, self._read = self._read, None
         if read is not None:
             os.close(read)
@@ -284,8 +295,8 @@ _UNPRINTABLE: Final = re.compile(r"[^\n\x20-\x7e\xa0-\U0010ffff]")
 _ADDRESS: Final = re.compile(r"\b[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 
 
-def _plain(text: str, hidden: Path | None = None) -> str:
-    """A stranger's text for people: no address, no control character, not whose computer it is, no clip's name."""
+def _sanitized(text: str, hidden: Path | None = None) -> str:
+    """Foreign text for people, without addresses, control characters, the home directory, and the name of the clip."""
     if hidden is not None:
         text = text.replace(str(hidden.absolute()), "(the clip)").replace(hidden.name, "(the clip)")
     home = str(Path.home()) if "HOME" in os.environ or os.name == "nt" else ""

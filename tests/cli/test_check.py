@@ -120,7 +120,7 @@ def test_without_the_extra_the_command_to_install_it_is_told(folder: Path, monke
         prober.unavailable_here.cache_clear()
     assert told.exit_code == 0
     assert "may not fit" in told.stdout
-    assert "Not known: length, picture size, frame rate" in told.stdout
+    assert "Unknown: length, picture size, frame rate" in told.stdout
     assert "pip install 'ochy-async[video]'" in told.stderr
 
 
@@ -134,7 +134,7 @@ def test_analyze_buys_only_what_fits(check: tuple[str, ...], paid: int, code: in
     """Errors stop a clip by default; the reason is told, and what does not stop it too."""
     told = harness.analyze(str(harness.folder), *SIDE, *check, OCHY_PREFLIGHT=None)
     assert (told.exit_code, harness.starts) == (code, paid)
-    assert "12.0 s are more than the 10 s" in told.stderr
+    assert "12.0 s exceed the 10 s" in told.stderr
     assert "108x192 is portrait" in told.stderr
 
 

@@ -1,4 +1,4 @@
-"""No doomed clip is paid for: what sessions and batches do with what is found."""
+"""Sessions and batches refuse clips with errors before anything is paid, and report warnings."""
 
 from __future__ import annotations
 
@@ -37,36 +37,34 @@ def codes(problems: tuple[Any, ...]) -> set[str]:
 
 @pytest.fixture
 def events() -> list[Event]:
-    """What a session tells."""
+    """The events of a session."""
     return []
 
 
 @pytest.fixture
 async def ochy(emulator: Emulator, events: list[Event]) -> AsyncGenerator[OchySession]:
-    """A session that checks as it does by default."""
+    """A session with the default level."""
     async with real_session(emulator, preflight="errors", on_event=events.append) as session:
         yield session
 
 
-def doubts(events: list[Event]) -> list[tuple[str, set[str]]]:
-    """Which clips were let pass with warnings."""
+def flagged(events: list[Event]) -> list[tuple[str, set[str]]]:
+    """The clips that were sent with warnings, and the codes of these."""
     return [(each.clip, codes(each.findings)) for each in events if isinstance(each, ClipFlagged)]
 
 
 # --- one clip ------------------------------------------------------------------------------------------
 
 
-async def test_a_clip_that_fits_is_sent_without_a_word(
-    ochy: OchySession, emulator: Emulator, events: list[Event]
-) -> None:
-    """Checked, and paid for."""
+async def test_a_clip_without_findings_is_sent(ochy: OchySession, emulator: Emulator, events: list[Event]) -> None:
+    """No event reports anything."""
     await ochy.start(ACROSS, SideView())
     assert len(emulator.service.ledger) == 1
-    assert doubts(events) == []
+    assert flagged(events) == []
 
 
-async def test_a_doomed_clip_is_refused_before_anything_is_sent(ochy: OchySession, emulator: Emulator) -> None:
-    """With all that was found, warnings included."""
+async def test_a_clip_with_an_error_is_refused_before_anything_is_sent(ochy: OchySession, emulator: Emulator) -> None:
+    """The error holds all findings, including the warnings."""
     with pytest.raises(ClipUnusable) as caught:
         await ochy.analyze(LONG_UPRIGHT, SideView())
     assert codes(caught.value.problems) == {"too_long", "orientation", "slow_frame_rate"}
@@ -74,14 +72,14 @@ async def test_a_doomed_clip_is_refused_before_anything_is_sent(ochy: OchySessio
     assert emulator.service.requests == ()
 
 
-async def test_a_warning_is_told_and_lets_pass(
+async def test_a_clip_with_a_warning_is_sent_and_the_warning_reported(
     ochy: OchySession, emulator: Emulator, events: list[Event], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As an event and in the log, by the label of the clip."""
+    """An event and the log report it under the label of the clip."""
     with caplog.at_level(logging.WARNING, "ochy_async"):
         await ochy.start(UPRIGHT, SideView(), label="Monday")
     assert len(emulator.service.ledger) == 1
-    assert doubts(events) == [("Monday", {"orientation"})]
+    assert flagged(events) == [("Monday", {"orientation"})]
     assert [each.getMessage() for each in caplog.records if "Monday: picture: 108x192" in each.getMessage()]
 
 
@@ -99,7 +97,7 @@ async def test_a_warning_is_told_and_lets_pass(
 async def test_the_caller_chooses_what_stops_a_clip(
     preflight: PreflightLevel, clip: bytes, sent: bool, where: str, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For a session, for one start, or by the environment, the nearest first."""
+    """The level of a start goes before that of the session, and that before the environment."""
     other: PreflightLevel = "warnings" if preflight == "off" else "off"
     monkeypatch.setenv("OCHY_PREFLIGHT", preflight if where == "variable" else other)
     settings = {"session": {"preflight": preflight}, "start": {"preflight": other}}.get(where, {})
@@ -112,7 +110,7 @@ async def test_the_caller_chooses_what_stops_a_clip(
 
 
 async def test_errors_stop_a_clip_by_default(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever says nothing is safe."""
+    """The default is safe."""
     monkeypatch.delenv("OCHY_PREFLIGHT")
     async with real_session(emulator) as ochy:
         with pytest.raises(ClipUnusable):
@@ -121,10 +119,8 @@ async def test_errors_stop_a_clip_by_default(emulator: Emulator, monkeypatch: py
 
 
 @pytest.mark.parametrize("preflight", ["error", "none", 1, "Errors"])
-async def test_an_unknown_measure_is_refused(
-    preflight: Any, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By session, start and batch alike, and from the environment."""
+async def test_an_unknown_level_is_refused(preflight: Any, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sessions, starts, batches and the environment refuse it."""
     async with real_session(emulator) as ochy:
         with pytest.raises(InvalidSettings, match="preflight must be"):
             await ochy.start(ACROSS, SideView(), preflight=preflight)
@@ -139,7 +135,7 @@ async def test_an_unknown_measure_is_refused(
 
 @pytest.mark.parametrize("preflight", ["errors", "warnings", "off"])
 async def test_an_empty_clip_is_never_sent(preflight: PreflightLevel, emulator: Emulator) -> None:
-    """Nobody could tell whether all of nothing was sent, and so whether it was paid for."""
+    """For an empty body it is not known whether all of it was sent, and so whether it was paid for."""
     async with real_session(emulator, preflight=preflight) as ochy:
         with pytest.raises(ClipUnusable) as caught:
             await ochy.start(b"", SideView(), name="a.mp4")
@@ -152,25 +148,25 @@ async def slices(data: bytes) -> AsyncGenerator[bytes]:
     yield data
 
 
-async def test_a_stream_that_can_be_read_once_is_sent_unread(
+async def test_a_stream_that_can_be_read_once_is_sent_unprobed(
     ochy: OchySession, emulator: Emulator, events: list[Event]
 ) -> None:
-    """Only name and size are checked, and that is told."""
+    """Only its name and size are checked, and a warning says so."""
     await ochy.start(Clip.stream(slices(CLIP), name="a.mp4", size=len(CLIP)), SideView())
     assert len(emulator.service.ledger) == 1
-    assert doubts(events) == [("a.mp4", {"unchecked"})]
+    assert flagged(events) == [("a.mp4", {"unchecked"})]
     with pytest.raises(ClipUnusable):
         await ochy.start(Clip.stream(slices(CLIP), name="a.txt", size=len(CLIP)), SideView())
 
 
-async def test_without_the_extra_that_is_told_once(
+async def test_a_missing_extra_is_reported_once(
     ochy: OchySession, events: list[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the command that installs it; size, name and signature are checked all the same."""
-    monkeypatch.setattr(Prober, "look", _unread)
+    """The warning holds the command that installs it; size, name and signature are still checked."""
+    monkeypatch.setattr(Prober, "probe", _unread)
     await ochy.start(ACROSS, SideView())
     await ochy.start(UPRIGHT, SideView())
-    assert [found for _, found in doubts(events)] == [{"unchecked"}]
+    assert [found for _, found in flagged(events)] == [{"unchecked"}]
     assert INSTALL in repr(events)
     with pytest.raises(ClipUnusable) as caught:
         await ochy.start(b"hello, I am a text", SideView(), name="a.mp4")
@@ -178,55 +174,59 @@ async def test_without_the_extra_that_is_told_once(
 
 
 async def _unread(_: Prober, known: Any, *__: Any) -> Any:
-    async with Prober(hindrance=lambda: f"install it: {INSTALL}") as prober:
-        return await _LOOK(prober, known, None, lambda: slices(b""))
+    async with Prober(unavailable=lambda: f"install it: {INSTALL}") as prober:
+        return await _PROBE(prober, known, None, lambda: slices(b""))
 
 
-_LOOK = Prober.look
+_PROBE = Prober.probe
 
 
-async def test_a_decoder_that_is_not_usable_is_told_once_and_stops_nothing(
+async def test_an_unusable_decoder_is_reported_once_and_stops_nothing(
     ochy: OchySession, emulator: Emulator, events: list[Event], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many clips there are: they are sent as if it were not there."""
+    """All clips are sent, however many there are."""
     (tmp_path / "av.py").write_text("raise ImportError('made for another Python')")
     monkeypatch.syspath_prepend(tmp_path)
     found = await outcomes(ochy, [ACROSS, UPRIGHT, video(frames=20)])
     assert [type(each) for each in found] == [Analyzed] * 3
-    ((_, told),) = [(each.clip, each.findings) for each in events if isinstance(each, ClipFlagged)]
-    assert re.search(r"not looked into: PyAV[ \d.]* is not usable here: ImportError: made for another", str(told[0]))
+    ((_, findings),) = [(each.clip, each.findings) for each in events if isinstance(each, ClipFlagged)]
+    assert re.search(
+        r"not checked: PyAV[ \d.]* does not work on this machine: ImportError: made for another", str(findings[0])
+    )
     assert len(emulator.service.ledger) == 3
 
 
-# --- many ----------------------------------------------------------------------------------------------
+# --- batches -------------------------------------------------------------------------------------------
 
 
 async def outcomes(ochy: OchySession, clips: list[Any], journal: Any = None, **settings: Any) -> list[Any]:
-    """What a batch of clips comes to, in their order."""
+    """The outcomes of a batch, in the order of its clips."""
     async with ochy.batch(SideView(), journal=journal, **settings) as batch:
         return sorted([each async for each in batch.run(clips)], key=lambda each: each.index)
 
 
-async def test_a_batch_pays_only_for_what_fits(ochy: OchySession, emulator: Emulator, events: list[Event]) -> None:
-    """The rest is refused with all that was found, and the journal knows nothing of it."""
+async def test_a_batch_pays_only_for_clips_without_errors(
+    ochy: OchySession, emulator: Emulator, events: list[Event]
+) -> None:
+    """The others are refused with all findings, and the journal does not record them."""
     journal = MemoryJournal()
-    good, doubtful, bad, text = await outcomes(
+    good, flagged_clip, bad, text = await outcomes(
         ochy, [ACROSS, (ACROSS, BackView()), LONG_UPRIGHT, CLIP], journal=journal
     )
     assert isinstance(good, Analyzed)
-    assert isinstance(doubtful, Analyzed)
+    assert isinstance(flagged_clip, Analyzed)
     assert isinstance(bad, Refused)
     assert isinstance(text, Refused)
     assert codes(bad.problems) == {"too_long", "orientation", "slow_frame_rate"}
     assert codes(text.problems) == {"unreadable"}
-    assert doubts(events) == [("clip 2", {"orientation"})]
+    assert flagged(events) == [("clip 2", {"orientation"})]
     assert len(emulator.service.ledger) == 2
     async with journal:
         assert {each.clip async for each in journal.entries()} == {"clip 1", "clip 2"}
 
 
-async def test_a_batch_has_a_measure_of_its_own(ochy: OchySession, emulator: Emulator) -> None:
-    """It goes before that of the session."""
+async def test_a_batch_may_have_its_own_level(ochy: OchySession, emulator: Emulator) -> None:
+    """It goes before the level of the session."""
     (refused,) = await outcomes(ochy, [UPRIGHT], preflight="warnings")
     assert codes(refused.problems) == {"orientation"}
     (sent,) = await outcomes(ochy, [CLIP], preflight="off")
@@ -234,8 +234,10 @@ async def test_a_batch_has_a_measure_of_its_own(ochy: OchySession, emulator: Emu
     assert len(emulator.service.ledger) == 1
 
 
-async def test_what_is_paid_for_is_collected_fit_or_not(ochy: OchySession, emulator: Emulator, tmp_path: Path) -> None:
-    """A stricter run of the same journal gives the results that an earlier one bought."""
+async def test_a_paid_clip_is_collected_whatever_the_level(
+    ochy: OchySession, emulator: Emulator, tmp_path: Path
+) -> None:
+    """A stricter run with the same journal returns the results that an earlier run bought."""
     journal = tmp_path / "clips.journal"
     (first,) = await outcomes(ochy, [CLIP], journal, preflight="off")
     (again,) = await outcomes(ochy, [CLIP], journal, preflight="warnings")
@@ -244,10 +246,10 @@ async def test_what_is_paid_for_is_collected_fit_or_not(ochy: OchySession, emula
     assert len(emulator.service.ledger) == 1
 
 
-async def test_what_the_server_refused_is_checked_before_it_is_sent_again(
+async def test_a_clip_that_the_server_refused_is_checked_before_it_is_sent_again(
     ochy: OchySession, emulator: Emulator, tmp_path: Path
 ) -> None:
-    """And stays refused in the journal if it does not fit."""
+    """It stays refused in the journal if it has errors."""
     journal, path = tmp_path / "clips.journal", tmp_path / "a.txt"
     path.write_text("no video at all")
     (first,) = await outcomes(ochy, [path], journal, preflight="off")
@@ -260,24 +262,24 @@ async def test_what_the_server_refused_is_checked_before_it_is_sent_again(
 
 
 async def test_a_plan_refuses_what_a_run_refuses(ochy: OchySession, emulator: Emulator) -> None:
-    """Told before anything is bought."""
+    """It reports this before anything is bought."""
     async with ochy.batch(SideView()) as batch:
         plan = await batch.plan([ACROSS, LONG, CLIP])
     assert (plan.to_buy, plan.refused) == (1, 2)
     assert "too_long" not in plan.refusals[0]
-    assert "12.0 s are more than the 10 s" in plan.refusals[0]
+    assert "12.0 s exceed the 10 s" in plan.refusals[0]
     assert emulator.service.requests == ()
 
 
 async def test_a_large_file_is_refused_without_reading_all_of_it(
     ochy: OchySession, emulator: Emulator, tmp_path: Path
 ) -> None:
-    """A sparse one of a hundred gigabytes, within seconds; what its beginning tells is told too."""
+    """A sparse file of 100 GB takes seconds, and the findings on its beginning are reported too."""
     path = tmp_path / "huge.mp4"
     path.write_bytes(LONG)
     with path.open("r+b") as file:
         file.truncate(100_000_000_000)
     (refused,) = await outcomes(ochy, [path])
-    path.unlink()  # whoever looks for secrets in all files would read it
+    path.unlink()  # the canary check would read all of it
     assert codes(refused.problems) >= {"too_big", "too_long"}
     assert emulator.service.requests == ()

@@ -1,6 +1,6 @@
-"""A look into a clip: real videos, broken ones, and decoders that hang or die."""
+"""Probing clips: real videos, damaged ones, and decoders that hang or die."""
 
-# What hinders a look is remembered for the life of a process, so tests make it forget.
+# Whether clips can be probed is cached for the life of a process, so tests clear the cache.
 # pyright: reportPrivateUsage=false
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ import pytest
 from ochy_async import Clip
 from ochy_async.clips import ClipSource, prepare
 from ochy_async.preflight import child as program
-from ochy_async.preflight import prober
-from ochy_async.preflight import process as room
+from ochy_async.preflight import prober, process
 from ochy_async.preflight.checker import probed_facts
 from ochy_async.preflight.facts import ClipFacts
 from ochy_async.preflight.prober import INSTALL, MISSING, Prober
@@ -38,22 +37,22 @@ from tests.support.videos import Container, sound, video
 
 pytestmark = pytest.mark.anyio
 
-ENDINGS: dict[Container, str] = {"mp4": ".mp4", "mov": ".mov", "avi": ".avi", "webm": ".webm", "matroska": ".mkv"}
+EXTENSIONS: dict[Container, str] = {"mp4": ".mp4", "mov": ".mov", "avi": ".avi", "webm": ".webm", "matroska": ".mkv"}
 CODECS: dict[Container, str] = {"webm": "vp8"}
 
 
-async def look(source: ClipSource, name: str | None = None, **settings: Any) -> ClipFacts:
-    """The facts of a clip, read by a child of its own."""
-    async with Prober(**settings) as looking:
-        return await probed_facts(await prepare(source, name), looking)
+async def probe(source: ClipSource, name: str | None = None, **settings: Any) -> ClipFacts:
+    """The facts of a clip, read by a new child."""
+    async with Prober(**settings) as probing:
+        return await probed_facts(await prepare(source, name), probing)
 
 
-@pytest.mark.parametrize("container", list(ENDINGS))
-async def test_every_container_tells_its_facts(container: Container) -> None:
-    """All of them, exactly."""
+@pytest.mark.parametrize("container", list(EXTENSIONS))
+async def test_all_facts_of_every_container_are_read(container: Container) -> None:
+    """All facts are exact."""
     data = video(container, (192, 108), fps=60, frames=45)
-    facts = await look(data)
-    assert (facts.name, facts.size) == (f"clip{ENDINGS[container]}", len(data))
+    facts = await probe(data)
+    assert (facts.name, facts.size) == (f"clip{EXTENSIONS[container]}", len(data))
     assert (facts.container, facts.readable, facts.video, facts.decodable) == (container, True, True, True)
     assert (facts.width, facts.height, facts.rotation, facts.frames) == (192, 108, 0, 45)
     assert facts.codec == CODECS.get(container, "mpeg4")
@@ -63,18 +62,18 @@ async def test_every_container_tells_its_facts(container: Container) -> None:
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
-async def test_a_picture_is_measured_as_it_is_shown(rotation: int) -> None:
-    """Telephones film across and write down how to turn it."""
-    facts = await look(video(rotation=rotation))
+async def test_the_size_is_that_of_the_displayed_picture(rotation: int) -> None:
+    """Phones film in landscape and store the rotation."""
+    facts = await probe(video(rotation=rotation))
     assert facts.rotation == rotation
     assert (facts.width, facts.height) == ((108, 192) if rotation in (90, 270) else (192, 108))
 
 
 @pytest.mark.parametrize("fps", [24, 30, 120, 240])
 @pytest.mark.parametrize("container", ["mp4", "avi", "webm"])
-async def test_an_even_rate_does_not_vary(container: Container, fps: int) -> None:
-    """Although WEBM rounds to milliseconds, a quarter of an interval at 240."""
-    facts = await look(video(container, fps=fps, frames=fps))
+async def test_a_constant_rate_does_not_vary(container: Container, fps: int) -> None:
+    """This holds although WEBM rounds to milliseconds, a quarter of an interval at 240 pictures per second."""
+    facts = await probe(video(container, fps=fps, frames=fps))
     assert facts.fps == pytest.approx(fps, rel=0.002)
     assert facts.varying is False
 
@@ -89,31 +88,31 @@ async def test_an_even_rate_does_not_vary(container: Container, fps: int) -> Non
     ],
     ids=["jitter", "two rates", "rounding", "one picture dropped"],
 )
-async def test_a_varying_rate_is_told_from_rounding(times: list[int], varying: bool) -> None:
-    """One dropped picture is no other rate."""
-    assert (await look(video(times=times))).varying is varying
+async def test_a_varying_rate_is_distinguished_from_rounding(times: list[int], varying: bool) -> None:
+    """A single dropped picture is not a varying rate."""
+    assert (await probe(video(times=times))).varying is varying
 
 
 @pytest.mark.parametrize(("frames", "seconds"), [(306, 10.2), (330, 11.0), (3000, 100.0)])
-async def test_a_length_is_told(frames: int, seconds: float) -> None:
-    """Of a very long film only the beginning is read, and the header says the rest."""
-    assert (await look(video(size=(32, 32), frames=frames))).seconds == pytest.approx(seconds)
+async def test_the_length_is_read(frames: int, seconds: float) -> None:
+    """Of a very long video only the beginning is read, and the header says the rest."""
+    assert (await probe(video(size=(32, 32), frames=frames))).seconds == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9, 0.99])
 @pytest.mark.parametrize(("container", "faststart"), [("mp4", True), ("mov", True), ("avi", False), ("webm", False)])
-async def test_a_file_that_was_cut_is_told(container: Container, faststart: bool, share: float) -> None:
-    """What is there can be read, and is less than what was announced."""
+async def test_a_truncated_file_is_recognized(container: Container, faststart: bool, share: float) -> None:
+    """Its beginning can be read, and is shorter than its header says."""
     whole = video(container, frames=90, faststart=faststart)
-    facts = await look(whole[: int(len(whole) * share)])
+    facts = await probe(whole[: int(len(whole) * share)])
     assert (facts.cut_short, facts.decodable) == (True, True)
-    assert (await look(whole)).cut_short is False
+    assert (await probe(whole)).cut_short is False
 
 
-async def test_a_recording_that_was_broken_off_is_unreadable() -> None:
-    """Its index would have come last."""
+async def test_an_interrupted_recording_is_unreadable() -> None:
+    """Its index would have been written last."""
     data = video()
-    assert (await look(data[: len(data) * 2 // 3])).readable is False
+    assert (await probe(data[: len(data) * 2 // 3])).readable is False
 
 
 @pytest.mark.parametrize(
@@ -129,31 +128,31 @@ async def test_a_recording_that_was_broken_off_is_unreadable() -> None:
     ],
     ids=["text", "playlist", "concat", "picture", "zeros", "signature only", "another container"],
 )
-async def test_what_is_no_video_is_unreadable(data: bytes) -> None:
-    """Nor is any file opened that a text names."""
-    facts = await look(data, "a.mp4")
+async def test_a_file_that_is_no_video_is_unreadable(data: bytes) -> None:
+    """Files that a playlist names are not opened."""
+    facts = await probe(data, "a.mp4")
     assert (facts.readable, facts.video, facts.unread) == (False, None, "")
 
 
-async def test_a_film_without_pictures_is_told() -> None:
-    """Sound alone."""
-    facts = await look(sound())
+async def test_a_file_without_pictures_is_recognized() -> None:
+    """It holds sound only."""
+    facts = await probe(sound())
     assert (facts.readable, facts.video, facts.decodable) == (True, False, None)
 
 
-# --- from wherever it comes ----------------------------------------------------------------------------
+# --- sources -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "name", ["a.mp4", "-rf.mp4", "http:%2f%2fx.mp4", "concat:a|b.mp4", "Läufer 1.mp4", "a\udcff.mp4"]
 )
 async def test_a_file_is_read_whatever_its_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No name is taken for an address or an option, nor by a child that was started in another folder."""
-    async with Prober() as looking:
-        await probed_facts(await prepare(video()), looking)
+    """No name is taken for an address or an option, and a child that was started in another folder finds the file."""
+    async with Prober() as probing:
+        await probed_facts(await prepare(video()), probing)
         monkeypatch.chdir(tmp_path)
         (tmp_path / name).write_bytes(video())
-        assert (await probed_facts(await prepare(name), looking)).frames == 30
+        assert (await probed_facts(await prepare(name), probing)).frames == 30
 
 
 async def slices(data: bytes) -> AsyncGenerator[bytes]:
@@ -162,275 +161,275 @@ async def slices(data: bytes) -> AsyncGenerator[bytes]:
         yield data[start : start + 1000]
 
 
-async def test_a_stream_is_read_only_if_it_can_be_opened_anew() -> None:
-    """What can be read once is for sending; the reason is told."""
+async def test_a_stream_is_probed_only_if_it_can_be_reopened() -> None:
+    """A stream that can be read once is reserved for sending, and the facts say so."""
     data = video()
-    again = await look(Clip.stream(lambda: slices(data), name="a.mp4", size=len(data)))
+    again = await probe(Clip.stream(lambda: slices(data), name="a.mp4", size=len(data)))
     assert again.frames == 30
     once = Clip.stream(slices(data), name="a.mp4", size=len(data))
-    facts = await look(once)
+    facts = await probe(once)
     assert (facts.readable, facts.container) == (None, None)
     assert "only once" in facts.unread
     assert b"".join([chunk async for chunk in once.chunks()]) == data
 
 
-async def test_what_a_stream_raises_is_the_callers() -> None:
-    """It comes through as it is, and the child that waits for the rest is replaced."""
+async def test_an_error_of_a_stream_reaches_the_caller() -> None:
+    """It is raised unchanged, and the child that waits for the rest is replaced."""
 
     async def broken() -> AsyncGenerator[bytes]:
         yield video()[:100]
         raise OSError("the camera fell")
 
-    async with Prober() as looking:
+    async with Prober() as probing:
         with pytest.raises(OSError, match="the camera fell"):
-            await looking.look(ClipFacts(name="a.mp4", size=5000), None, broken)
-        assert (await probed_facts(await prepare(video()), looking)).frames == 30
+            await probing.probe(ClipFacts(name="a.mp4", size=5000), None, broken)
+        assert (await probed_facts(await prepare(video()), probing)).frames == 30
 
 
 # --- children ------------------------------------------------------------------------------------------
 
-linux = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system does not tell of processes")
+linux = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system has no /proc")
 
 
 def children() -> set[int]:
-    """The processes that this one has started and that live."""
+    """The living children of this process."""
     found = set[int]()
     for task in Path("/proc/self/task").iterdir():
         found |= set(map(int, (task / "children").read_text().split()))
-    return {each for each in found if room.CHILD.encode() in Path(f"/proc/{each}/cmdline").read_bytes()}
+    return {each for each in found if process.CHILD.encode() in Path(f"/proc/{each}/cmdline").read_bytes()}
 
 
 def environment(child: int) -> bytes:
-    """What a process was given."""
+    """The environment of a process."""
     return Path(f"/proc/{child}/environ").read_bytes()
 
 
 @linux
-async def test_a_child_is_used_again_and_ends_with_the_block() -> None:
-    """No more than two, however many looks there are at once; afterwards none is left."""
-    async with Prober() as looking:
+async def test_children_are_reused_and_end_with_the_block() -> None:
+    """There are at most two, however many clips are probed at once, and none is left afterwards."""
+    async with Prober() as probing:
         clip = await prepare(video())
-        async with anyio.create_task_group() as looks:
+        async with anyio.create_task_group() as tasks:
             for _ in range(20):
-                looks.start_soon(probed_facts, clip, looking)
+                tasks.start_soon(probed_facts, clip, probing)
         first = children()
-        await probed_facts(clip, looking)
+        await probed_facts(clip, probing)
         assert children() == first
         assert 1 <= len(first) <= 2
     assert children() == set()
 
 
 @linux
-async def test_a_child_knows_nothing_of_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of all variables it is given those that an interpreter needs to start and to spell names; no key, no token."""
+async def test_a_child_gets_only_the_variables_that_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets those that an interpreter needs to start and to decode names: no key and no token."""
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", API_KEY)
     monkeypatch.setenv("LC_CTYPE", "C.UTF-8")
-    async with Prober() as looking:
-        assert (await probed_facts(await prepare(video()), looking)).frames == 30
+    async with Prober() as probing:
+        assert (await probed_facts(await prepare(video()), probing)).frames == 30
         given = {each.partition(b"=")[0].decode() for child in children() for each in environment(child).split(b"\0")}
         assert "LC_CTYPE" in given
         assert given - {""} <= {"LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH"}
 
 
 @linux
-async def test_a_child_can_gain_no_rights_and_write_no_files() -> None:
-    """What a decoder is tricked into starting has no more rights than it, and nothing grows on the disk."""
-    async with Prober() as looking:
-        await probed_facts(await prepare(video()), looking)
+async def test_a_child_cannot_gain_privileges_or_write_files() -> None:
+    """A program that a decoder is tricked into starting has no more rights, and nothing fills the disk."""
+    async with Prober() as probing:
+        await probed_facts(await prepare(video()), probing)
         for child in children():
-            assert "NoNewPrivs:\t1\n" in told_of(child, "status")
-            limits = re.findall(r"Max (file size|core file size) +(\d+)", told_of(child, "limits"))
+            assert "NoNewPrivs:\t1\n" in process_info(child, "status")
+            limits = re.findall(r"Max (file size|core file size) +(\d+)", process_info(child, "limits"))
             assert sorted(limits) == [("core file size", "0"), ("file size", "0")]
 
 
-def told_of(child: int, what: str) -> str:
-    """What the system tells of a process."""
+def process_info(child: int, what: str) -> str:
+    """A file of a process in /proc."""
     return Path(f"/proc/{child}/{what}").read_text()
 
 
 @linux
 @pytest.mark.parametrize("times", [1, 2])
-def test_a_cancelled_closing_leaves_nothing(times: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a task's own `cancel()`, which no shield keeps off: no process lives on, and no transport is open."""
+def test_closing_completes_although_it_is_cancelled(times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task's own `cancel()` passes every shield; still no process and no transport is left."""
     left: list[str] = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda told: left.append(str(told.exc_value)))
-    struck = list[bool]()
-    for turn in (1, 2, 3, 5, 8):  # how many turns a closing takes depends on how soon a killed process is gone
-        struck.append(asyncio.run(_struck(turn, times)))
+    monkeypatch.setattr(sys, "unraisablehook", lambda args: left.append(str(args.exc_value)))
+    interrupted = list[bool]()
+    for iteration in (1, 2, 3, 5, 8):  # how many iterations closing takes depends on how soon a killed process is gone
+        interrupted.append(asyncio.run(_cancelled_while_closing(iteration, times)))
         gc.collect()
-        assert (children(), left) == (set(), []), f"struck at turn {turn}"
-    assert any(struck)
+        assert (children(), left) == (set(), []), f"interrupted at iteration {iteration}"
+    assert any(interrupted)
 
 
-async def _struck(turn: int, times: int) -> bool:
-    """Whether a closing of two children was still under way at that turn, when it was cancelled so often."""
+async def _cancelled_while_closing(iteration: int, times: int) -> bool:
+    """Whether closing two children was still running at that iteration, at which it is cancelled so often."""
     loop, closing, passed = asyncio.get_running_loop(), asyncio.current_task(), 0
-    looking = await Prober().__aenter__()
-    looking._idle += [await room.DecoderProcess.start(5) for _ in range(2)]
+    probing = await Prober().__aenter__()
+    probing._idle += [await process.DecoderProcess.start(5) for _ in range(2)]
     assert closing is not None
 
     def tick() -> None:
         nonlocal passed
         passed += 1
-        if turn <= passed < turn + times:
+        if iteration <= passed < iteration + times:
             closing.cancel()
-        if passed < turn + times:
+        if passed < iteration + times:
             ticking.append(loop.call_soon(tick))
 
     ticking = [loop.call_soon(tick)]
-    struck = False
+    interrupted = False
     try:
-        await looking.aclose()
+        await probing.aclose()
     except asyncio.CancelledError:
-        struck = True
+        interrupted = True
     ticking[-1].cancel()
-    return struck
+    return interrupted
 
 
-async def test_closing_says_nothing_on_anybodys_terminal(caplog: pytest.LogCaptureFixture) -> None:
-    """asyncio warns where a process that has ended is killed once more: it was reaped behind its back."""
+async def test_closing_causes_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """asyncio warns if a process is killed again after it has ended."""
     data = video("mp4", (64, 48), fps=30, frames=3)
     for _ in range(10):
-        async with Prober() as looking, anyio.create_task_group() as looks:
+        async with Prober() as probing, anyio.create_task_group() as tasks:
             for _ in range(2):
-                looks.start_soon(probed_facts, await prepare(data), looking)
+                tasks.start_soon(probed_facts, await prepare(data), probing)
     assert [
         record.message for record in caplog.records if record.name == "asyncio" and record.levelno > logging.INFO
     ] == []
 
 
 @linux
-async def test_a_child_that_was_killed_between_looks_is_replaced() -> None:
-    """Whatever killed it, the next clip is not the worse for it."""
-    async with Prober() as looking:
+async def test_a_child_that_was_killed_between_probes_is_replaced() -> None:
+    """The next clip is read as usual."""
+    async with Prober() as probing:
         clip = await prepare(video())
-        async with anyio.create_task_group() as looks:
+        async with anyio.create_task_group() as tasks:
             for _ in range(2):
-                looks.start_soon(probed_facts, clip, looking)
+                tasks.start_soon(probed_facts, clip, probing)
         assert len(children()) == 2
         for child in children():
             os.kill(child, signal.SIGKILL)
-        assert (await probed_facts(clip, looking)).frames == 30
+        assert (await probed_facts(clip, probing)).frames == 30
 
 
 def child_that(does: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From here on a decoder behaves so once it gets a film that begins with a mark."""
+    """From now on a child runs this statement when it reads a clip that begins with DOOM."""
     text = program_text()
     ill = f"    if file.read(4) == b'DOOM':\n        {does}\n    file.seek(0)\n"
-    at = '    """The facts of a film, as far as they can be had."""\n'
+    at = '    """The facts of a video, as far as they can be read."""\n'
     assert at in text
-    replaced(folder, monkeypatch, text.replace(at, at + ill))
+    replace_program(folder, monkeypatch, text.replace(at, at + ill))
 
 
 def program_text() -> str:
     """The child's program."""
-    return Path(room.CHILD).read_text(encoding="utf-8")
+    return Path(process.CHILD).read_text(encoding="utf-8")
 
 
-def replaced(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    """From here on children run this program, with the proof clip beside it."""
+def replace_program(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """From now on children run this program, with the proof clip beside it."""
     path = folder / "child.py"
     path.write_text(text, encoding="utf-8")
     (folder / program.PROOF.name).write_bytes(program.PROOF.read_bytes())
-    monkeypatch.setattr(room, "CHILD", str(path))
+    monkeypatch.setattr(process, "CHILD", str(path))
 
 
-DEATHS = {
+CRASHES = {
     "dies": "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
-    "leaves": "raise SystemExit",
-    "babbles": "os.write(3, b'x' * 100_000)",
-    "talks nonsense": "os.write(3, b'no JSON\\n')",
-    "answers a list": "os.write(3, b'[]\\n')",
-    "answers something else": "os.write(3, b'{}\\n')",
+    "exits": "raise SystemExit",
+    "writes too much": "os.write(3, b'x' * 100_000)",
+    "sends invalid JSON": "os.write(3, b'no JSON\\n')",
+    "sends a list": "os.write(3, b'[]\\n')",
+    "sends an empty object": "os.write(3, b'{}\\n')",
 }
 
 
-@pytest.mark.parametrize("does", DEATHS.values(), ids=DEATHS)
-async def test_a_decoder_that_dies_takes_nothing_with_it(
+@pytest.mark.parametrize("does", CRASHES.values(), ids=CRASHES)
+async def test_a_clip_that_crashes_the_decoder_is_unreadable(
     does: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The clip is unreadable, the next one is read as ever."""
+    """The next clip is read as usual."""
     child_that(does, tmp_path, monkeypatch)
-    async with Prober() as looking:
-        facts = await probed_facts(await prepare(b"DOOM" + bytes(50), "a.mp4"), looking)
+    async with Prober() as probing:
+        facts = await probed_facts(await prepare(b"DOOM" + bytes(50), "a.mp4"), probing)
         assert facts.readable is False
-        assert "dies" in facts.unread
-        assert (await probed_facts(await prepare(video()), looking)).frames == 30
+        assert "crashes" in facts.unread
+        assert (await probed_facts(await prepare(video()), probing)).frames == 30
 
 
-TROUBLES = {
+CHILD_ERRORS = {
     "an argument that is gone": ("raise TypeError(\"open() got an unexpected keyword 'x'\")", "TypeError: open()"),
     "a name that is gone": ("import av; av.no_such_name", "AttributeError: "),
     "memory": ("bytearray(3 << 30)", "MemoryError"),
 }
 
 
-@pytest.mark.parametrize(("does", "why"), TROUBLES.values(), ids=TROUBLES)
-async def test_an_error_of_ours_is_no_fault_of_the_clip(
+@pytest.mark.parametrize(("does", "why"), CHILD_ERRORS.values(), ids=CHILD_ERRORS)
+async def test_an_exception_in_the_child_is_not_blamed_on_the_clip(
     does: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is not known what is in the clip, and the log tells where it broke."""
+    """The facts stay unknown, and the log holds the traceback."""
     child_that(does, tmp_path, monkeypatch)
-    async with Prober() as looking:
+    async with Prober() as probing:
         with caplog.at_level(logging.DEBUG, "ochy_async"):
-            facts = await probed_facts(await prepare(b"DOOM" + bytes(50), "a.mp4"), looking)
+            facts = await probed_facts(await prepare(b"DOOM" + bytes(50), "a.mp4"), probing)
         assert facts.readable is None
-        assert re.match(rf"PyAV [\d.]+ could not look into it: {re.escape(why)}", facts.unread)
+        assert re.match(rf"PyAV [\d.]+ could not check it: {re.escape(why)}", facts.unread)
         assert "Traceback" in caplog.text
-        assert (await probed_facts(await prepare(video()), looking)).frames == 30
+        assert (await probed_facts(await prepare(video()), probing)).frames == 30
 
 
-async def test_what_a_library_prints_garbles_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither by Python's way nor by the system's."""
+async def test_output_of_a_library_does_not_corrupt_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither `print` nor writing to the file descriptors does."""
     child_that("print('{}'); os.write(1, b'[]'); os.write(2, b'{}')", tmp_path, monkeypatch)
-    assert (await look(b"DOOM" + bytes(50), "a.mp4")).readable is False
-    assert (await look(b"DOOM" + bytes(50), "a.mp4")).unread == ""
+    assert (await probe(b"DOOM" + bytes(50), "a.mp4")).readable is False
+    assert (await probe(b"DOOM" + bytes(50), "a.mp4")).unread == ""
 
 
 HANGS = {"waits": "import time; time.sleep(60)", "computes": "while True: pass"}
 
 
 @pytest.mark.parametrize("does", HANGS.values(), ids=HANGS)
-async def test_a_decoder_that_hangs_is_ended(does: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In time, and for good; what it would have told is not known."""
+async def test_a_decoder_that_hangs_is_killed(does: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is killed in time, and its facts stay unknown."""
     child_that(does, tmp_path, monkeypatch)
-    async with Prober(0.3) as looking:
+    async with Prober(0.3) as probing:
         begun = time.monotonic()
-        facts = await probed_facts(await prepare(b"DOOM" + bytes(50), "a.mp4"), looking)
+        facts = await probed_facts(await prepare(b"DOOM" + bytes(50), "a.mp4"), probing)
         assert time.monotonic() - begun < 3
         assert (facts.readable, "longer than 0.3 s" in facts.unread) == (None, True)
-        assert (await probed_facts(await prepare(video()), looking)).frames == 30
+        assert (await probed_facts(await prepare(video()), probing)).frames == 30
 
 
 @linux
-async def test_a_look_that_is_cancelled_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The child is ended with it, as nobody waits for its answer."""
+async def test_a_cancelled_probe_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child is killed, because nobody waits for its answer."""
     child_that(HANGS["waits"], tmp_path, monkeypatch)
-    async with Prober() as looking:
+    async with Prober() as probing:
         clip = await prepare(b"DOOM" + bytes(50), "a.mp4")
         with anyio.move_on_after(0.5):
-            await probed_facts(clip, looking)
+            await probed_facts(clip, probing)
         assert children() == set()
 
 
 @linux
 async def test_a_child_whose_parent_is_gone_ends_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hanging or not: an alarm is set before a decoder begins."""
+    """It sets a timer before it decodes, so it ends even if it hangs."""
     child_that(HANGS["computes"], tmp_path, monkeypatch)
-    process = await anyio.open_process([sys.executable, "-I", room.CHILD])
-    async with process:
-        assert process.stdin is not None
-        order = b'{"modules": %s, "memory": 2000000000, "seconds": 0.5, "to_start": 30}\n{"bytes": 4}\nDOOM'
-        await process.stdin.send(order % str(sys.path).replace("'", '"').encode())
+    running = await anyio.open_process([sys.executable, "-I", process.CHILD])
+    async with running:
+        assert running.stdin is not None
+        order = b'{"modules": %s, "memory": 2000000000, "seconds": 0.5, "start_seconds": 30}\n{"bytes": 4}\nDOOM'
+        await running.stdin.send(order % str(sys.path).replace("'", '"').encode())
         with anyio.move_on_after(10):
-            await process.wait()
-        if process.returncode is None:
-            process.kill()
-        assert await process.wait() == -signal.SIGALRM
+            await running.wait()
+        if running.returncode is None:
+            running.kill()
+        assert await running.wait() == -signal.SIGALRM
 
 
-async def test_a_look_leaves_the_loop_alone() -> None:
-    """Others go on meanwhile."""
+async def test_probing_does_not_block_the_event_loop() -> None:
+    """Other tasks run meanwhile."""
     stalls: list[float] = []
 
     async def beat() -> None:
@@ -442,48 +441,50 @@ async def test_a_look_leaves_the_loop_alone() -> None:
     data = video(size=(1920, 1080), frames=60)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(beat)
-        await look(data)
+        await probe(data)
         tasks.cancel_scope.cancel()
     assert len(stalls) > 3
     assert max(stalls) < 0.25
 
 
-# --- where nothing can be looked into ------------------------------------------------------------------
+# --- machines on which clips cannot be probed ----------------------------------------------------------
 
 
-async def test_without_the_extra_the_signature_is_all(tmp_path: Path) -> None:
-    """What was not checked comes with the command that installs what checks it."""
-    facts = await look(video("mov"), hindrance=lambda: MISSING)
+async def test_without_the_extra_only_the_signature_is_read(tmp_path: Path) -> None:
+    """The facts name the command that installs the extra."""
+    facts = await probe(video("mov"), unavailable=lambda: MISSING)
     assert (facts.container, facts.readable, facts.seconds) == ("mov", None, None)
     assert INSTALL in facts.unread
     path = tmp_path / "text.mp4"
     path.write_text("hello, I am a text")
-    assert (await look(path, hindrance=lambda: MISSING)).container == ""
+    assert (await probe(path, unavailable=lambda: MISSING)).container == ""
 
 
-async def test_no_process_is_no_fault_of_the_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is told as what it is: not known."""
+async def test_a_process_that_cannot_be_started_is_not_blamed_on_the_clip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The facts stay unknown and say why."""
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python-that-is-gone"))
-    facts = await look(video())
+    facts = await probe(video())
     assert (facts.readable, "no process could be started" in facts.unread) == (None, True)
 
 
-async def test_no_other_program_is_started_for_a_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A frozen program, or a server with Python inside, would run itself again, and what it buys."""
+async def test_only_a_python_interpreter_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frozen program or a server that embeds Python would run itself again, and buy again."""
     prober.unavailable_here.cache_clear()
     monkeypatch.setattr(sys, "executable", "/opt/shop/analyze-all")
-    assert "no Python interpreter" in (await look(video())).unread
+    assert "no Python interpreter" in (await probe(video())).unread
     prober.unavailable_here.cache_clear()
 
 
-# --- a decoder proves itself ---------------------------------------------------------------------------
+# --- the proof clip ------------------------------------------------------------------------------------
 
-WHOLE = program.PROOF.read_bytes()
+PROOF_CLIP = program.PROOF.read_bytes()
 
 
-def test_the_proof_clip_is_small_and_still_what_it_should_be() -> None:
-    """A few kilobytes, and the program that draws it draws one with the same facts today."""
-    assert len(WHOLE) < 5_000
+def test_the_proof_clip_is_small_and_can_be_reproduced() -> None:
+    """It has a few kilobytes, and the program that made it makes a clip with the same facts today."""
+    assert len(PROOF_CLIP) < 5_000
     assert [
         name for name, right in program.PROVEN.items() if program._differs(_read(render_proof_clip())[name], right)
     ] == []
@@ -494,7 +495,7 @@ def _read(content: bytes) -> dict[str, Any]:
 
 
 def fake_av(folder: Path, monkeypatch: pytest.MonkeyPatch, init: str) -> None:
-    """Another PyAV is found first, of which nobody has ever heard."""
+    """From now on children import this package as PyAV."""
     package = folder / "fakes" / "av"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text(f"__version__ = '99.0'\n{init}", encoding="utf-8")
@@ -503,7 +504,7 @@ def fake_av(folder: Path, monkeypatch: pytest.MonkeyPatch, init: str) -> None:
 
 
 def like_the_real_one(does: str) -> str:
-    """A PyAV that is the real one until something is opened."""
+    """A PyAV that runs a statement when it opens something, and is the real one otherwise."""
     return f"""
 import io, sys
 sys.path[:] = [each for each in sys.path if not each.endswith('fakes')]
@@ -517,7 +518,7 @@ av.open, av.__version__ = opened, '99.0'
 
 
 def refusing(argument: str) -> str:
-    """A PyAV that has no such argument."""
+    """A PyAV whose `open` does not have this argument."""
     return like_the_real_one(f"if {argument!r} in more: raise TypeError('open() got an unexpected argument')")
 
 
@@ -525,8 +526,11 @@ BROKEN = {
     "fails on import": ("raise ImportError('libavcodec.so.99: cannot open shared object file')", "libavcodec.so.99"),
     "is an empty package": ("", "has no attribute 'open'"),
     "takes other arguments": (refusing("options"), "TypeError: open() got an unexpected"),
-    "tells nonsense": (like_the_real_one(f"file = io.BytesIO({video()!r})"), "codec 'mpeg4' instead of 'h264'"),
-    "reads anything": (like_the_real_one(f"file = io.BytesIO({WHOLE!r})"), "a broken file taken for a whole one"),
+    "reads another clip": (like_the_real_one(f"file = io.BytesIO({video()!r})"), "codec 'mpeg4' instead of 'h264'"),
+    "reads anything": (
+        like_the_real_one(f"file = io.BytesIO({PROOF_CLIP!r})"),
+        "a truncated file taken for a complete one",
+    ),
     "ends the process": ("import os; os._exit(3)", "its process ended with exit code 3"),
     "crashes": ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "its process ended with signal 11"),
     "wants all memory": ("bytearray(3 << 30)", "MemoryError"),
@@ -538,138 +542,134 @@ BROKEN = {
 async def test_no_clip_is_blamed_for_a_broken_decoder(
     init: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Good or bad, it was not looked into, and why is told with the version, in the same words each time."""
+    """Good or bad, the clip stays unchecked, and the reason with the version is the same each time."""
     fake_av(tmp_path, monkeypatch, init)
-    async with Prober() as looking:
-        good = await probed_facts(await prepare(video()), looking)
-        bad = await probed_facts(await prepare(video()[:999], "a.mp4"), looking)
+    async with Prober() as probing:
+        good = await probed_facts(await prepare(video()), probing)
+        bad = await probed_facts(await prepare(video()[:999], "a.mp4"), probing)
     assert (good.readable, good.decodable, bad.readable) == (None, None, None)
-    assert re.match(r"PyAV [\d.]+ is not usable here: ", good.unread)
+    assert re.match(r"PyAV [\d.]+ does not work on this machine: ", good.unread)
     assert why in good.unread
     assert good.unread == bad.unread
     assert [each.severity for each in findings_for(good)] == ["warning"]
 
 
-async def test_a_decoder_that_hangs_at_its_start_is_waited_for_once(
+async def test_a_decoder_that_hangs_at_its_start_is_awaited_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not once for each clip of a batch."""
+    """It is not awaited again for each clip of a batch."""
     fake_av(tmp_path, monkeypatch, "import time; time.sleep(60)")
-    monkeypatch.setattr(room, "TO_START", 0.5)
+    monkeypatch.setattr(process, "START_TIMEOUT", 0.5)
     begun = time.monotonic()
-    async with Prober() as looking:
-        found = [await probed_facts(await prepare(video()), looking) for _ in range(20)]
+    async with Prober() as probing:
+        found = [await probed_facts(await prepare(video()), probing) for _ in range(20)]
     assert time.monotonic() - begun < 8
     assert {(each.readable, "did not start within 0.5 s" in each.unread) for each in found} == {(None, True)}
 
 
-async def test_a_decoder_that_was_mended_is_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service that runs for weeks does not do without for a bad minute."""
+async def test_a_decoder_that_was_repaired_is_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that runs for weeks recovers from a temporary failure."""
     fake_av(tmp_path, monkeypatch, "import os; os._exit(3)")
-    monkeypatch.setattr(prober, "UNTIL_TRIED_AGAIN", 0)
-    async with Prober() as looking:
-        assert (await probed_facts(await prepare(video()), looking)).readable is None
+    monkeypatch.setattr(prober, "RETRY_AFTER", 0)
+    async with Prober() as probing:
+        assert (await probed_facts(await prepare(video()), probing)).readable is None
         monkeypatch.undo()
-        assert (await probed_facts(await prepare(video()), looking)).frames == 30
+        assert (await probed_facts(await prepare(video()), probing)).frames == 30
 
 
-async def test_a_version_that_nobody_has_seen_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And used if it reads the proof clip right; one argument that comes and goes is not missed."""
+async def test_an_unknown_version_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is used if it reads the proof clip correctly; one optional argument may be missing."""
     fake_av(tmp_path, monkeypatch, refusing("metadata_errors"))
-    async with Prober() as looking:
-        assert (await probed_facts(await prepare(video()), looking)).frames == 30
-        assert (await looking.decoder()).versions["PyAV"] == "99.0"
+    async with Prober() as probing:
+        assert (await probed_facts(await prepare(video()), probing)).frames == 30
+        assert (await probing.decoder()).versions["PyAV"] == "99.0"
 
 
-async def test_a_clip_that_spoils_the_decoder_is_not_blamed_for_what_it_says_then(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A verdict counts only while the proof clip is still read."""
-    child_that("global _opened; _opened = None", tmp_path, monkeypatch)
-    async with Prober() as looking:
-        facts = await probed_facts(await prepare(b"DOOM" + bytes(50), "a.mp4"), looking)
+async def test_a_clip_that_breaks_the_decoder_is_not_blamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A verdict counts only while the proof clip is still read correctly."""
+    child_that("global _open; _open = None", tmp_path, monkeypatch)
+    async with Prober() as probing:
+        facts = await probed_facts(await prepare(b"DOOM" + bytes(50), "a.mp4"), probing)
         assert facts.readable is None
-        assert "could not look into it" in facts.unread
-        assert (await probed_facts(await prepare(video()), looking)).frames == 30
+        assert "could not check it" in facts.unread
+        assert (await probed_facts(await prepare(video()), probing)).frames == 30
 
 
-async def test_a_verdict_of_a_decoder_that_went_wrong_is_not_believed(
+async def test_a_verdict_of_a_decoder_that_fails_later_does_not_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has read the proof clip once and reads nothing any more: another one is asked."""
+    """The decoder read the proof clip at first and then nothing, so another child is asked."""
     text = program_text()
-    at = "    bounded = _Bounded(file)\n"
+    at = "    bounded = _BoundedFile(file)\n"
     ill = "    TIMES.append(0)\n    if len(TIMES) > 2: return {'readable': False}\n"
     start = 'if __name__ == "__main__":\n'
-    replaced(tmp_path, monkeypatch, text.replace(at, ill + at).replace(start, f"TIMES = []\n{start}"))
-    async with Prober() as looking:
-        facts = await probed_facts(await prepare(video()), looking)
+    replace_program(tmp_path, monkeypatch, text.replace(at, ill + at).replace(start, f"TIMES = []\n{start}"))
+    async with Prober() as probing:
+        facts = await probed_facts(await prepare(video()), probing)
     assert facts.readable is None
     assert "after a clip that it could not read" in facts.unread
 
 
 @pytest.mark.parametrize("does", ["raise ImportError(OWN)", "print(OWN, file=sys.stderr); os._exit(3)"])
-async def test_what_a_broken_decoder_says_is_kept_in_bounds(
+async def test_the_output_of_a_broken_decoder_is_bounded(
     does: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In the debug log and for `ochy doctor`, without addresses, control characters and the user's name."""
+    """The debug log and `ochy doctor` show it, without addresses, control characters and the user's name."""
     monkeypatch.setenv("HOME", "/home/somebody")
     own = "https://u:secret@x/y?z \x1b[2J /home/somebody/lib " + "much " * 4000
     fake_av(tmp_path, monkeypatch, f"import os, sys\nOWN = {own!r}\n{does}")
-    async with Prober() as looking:
+    async with Prober() as probing:
         with caplog.at_level(logging.DEBUG, "ochy_async"):
-            found = await looking.decoder()
-            facts = await probed_facts(await prepare(video()), looking)
-    assert 1_000 < len(found.said) <= 8_192
+            found = await probing.decoder()
+            facts = await probed_facts(await prepare(video()), probing)
+    assert 1_000 < len(found.stderr) <= 8_192
     assert len(facts.unread) < 500
-    assert found.said in caplog.text
-    everything = f"{found} {found.trouble} {facts.unread} {caplog.text}"
+    assert found.stderr in caplog.text
+    everything = f"{found} {found.problem} {facts.unread} {caplog.text}"
     assert not [each for each in ("secret", "somebody", "\x1b") if each in everything]
 
 
 def open_files() -> int:
-    """How many this process has."""
+    """The number of open files of this process."""
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @linux
 async def test_no_pipe_is_left_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether a child read, died or never started."""
-    child_that(DEATHS["dies"], tmp_path, monkeypatch)
-    await look(video())
+    """This holds whether a child reads a clip, dies, or never starts."""
+    child_that(CRASHES["dies"], tmp_path, monkeypatch)
+    await probe(video())
     before = open_files()
-    await look(video())
-    await look(b"DOOM" + bytes(50), "a.mp4")
+    await probe(video())
+    await probe(b"DOOM" + bytes(50), "a.mp4")
     fake_av(tmp_path, monkeypatch, "import os; os._exit(3)")
-    await look(video())
+    await probe(video())
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python-that-is-gone"))
-    await look(video())
+    await probe(video())
     assert open_files() == before
 
 
-async def test_without_a_pipe_that_never_blocks_nothing_is_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And a look is as good."""
-    monkeypatch.setattr(room._ErrorPipe, "opened", room._ErrorPipe)
-    assert (await look(video())).frames == 30
+async def test_without_a_nonblocking_pipe_stderr_is_discarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clips are probed all the same."""
+    monkeypatch.setattr(process._ErrorPipe, "create", process._ErrorPipe)
+    assert (await probe(video())).frames == 30
     fake_av(tmp_path, monkeypatch, "raise ImportError('gone')")
-    async with Prober() as looking:
-        found = await looking.decoder()
-    assert (found.said, "ImportError: gone" in found.trouble) == ("", True)
+    async with Prober() as probing:
+        found = await probing.decoder()
+    assert (found.stderr, "ImportError: gone" in found.problem) == ("", True)
 
 
 def test_a_pipe_that_could_block_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On Windows Python 3.11 has no other."""
+    """Windows has no other on Python 3.11."""
     monkeypatch.delattr(os, "set_blocking")
-    pipe = room._ErrorPipe.opened()
-    assert (pipe.given, pipe.tail()) == (subprocess.DEVNULL, "")
+    pipe = process._ErrorPipe.create()
+    assert (pipe.for_child, pipe.tail()) == (subprocess.DEVNULL, "")
 
 
 @pytest.mark.parametrize("container", ["mp4", "avi", "matroska"])
-async def test_a_title_that_is_no_text_makes_no_clip_unreadable(container: Container) -> None:
-    """Old cameras write them in the letters of their country."""
+async def test_a_title_in_another_encoding_does_not_make_a_clip_unreadable(container: Container) -> None:
+    """Old cameras write titles in the encoding of their country."""
     data = video(container, metadata={"title": "TITLE!"}).replace(b"TITLE!", b"L\xe4\xe4ufer"[:6])
     assert b"L\xe4\xe4u" in data
-    facts = await look(data)
+    facts = await probe(data)
     assert (facts.readable, facts.frames) == (True, 30)

@@ -1,4 +1,4 @@
-"""The verdict on a clip: a table of what was found, and of what is said to it."""
+"""The findings on a clip: a table of facts and of the codes that follow from them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ GOOD = ClipFacts(
     frames=480,
     cut_short=False,
 )
-UPRIGHT = evolve(GOOD, width=1080, height=1920)
+PORTRAIT = evolve(GOOD, width=1080, height=1920)
 BELT = SideView(treadmill=True, pace="05:30")
 
 ERRORS: list[tuple[dict[str, Any], str]] = [
@@ -63,7 +63,7 @@ WARNINGS: list[tuple[dict[str, Any], str]] = [
     ({"decodable": None}, "unchecked"),
     ({"container": "avi", "name": "runner.avi", "varying": None, "cut_short": None, "seconds": None}, "unchecked"),
 ]
-WELL: list[dict[str, Any]] = [
+FITTING: list[dict[str, Any]] = [
     {},
     {"size": 30_000_000},
     {"seconds": 10.25},
@@ -80,30 +80,30 @@ WELL: list[dict[str, Any]] = [
 
 
 def codes(facts: ClipFacts, request: SideView | BackView | None = None) -> list[tuple[str, str]]:
-    """Severity and code of all that is found."""
+    """Severity and code of all findings."""
     return [(each.severity, each.code) for each in findings_for(facts, request or SideView())]
 
 
 @pytest.mark.parametrize(("change", "code"), ERRORS, ids=repr)
 def test_a_documented_limit_is_an_error(change: dict[str, Any], code: str) -> None:
-    """And nothing else is said of a clip that is well but for that."""
+    """There is no other finding on a clip with one fault."""
     assert codes(evolve(GOOD, **change)) == [("error", code)]
 
 
 @pytest.mark.parametrize(("change", "code"), WARNINGS, ids=repr)
-def test_all_else_is_a_warning(change: dict[str, Any], code: str) -> None:
-    """What may spoil an analysis is told, and is no reason to refuse."""
+def test_everything_else_is_a_warning(change: dict[str, Any], code: str) -> None:
+    """A fact that may spoil an analysis is reported, and is no reason to refuse the clip."""
     assert codes(evolve(GOOD, **change)) == [("warning", code)]
 
 
-@pytest.mark.parametrize("change", WELL, ids=repr)
-def test_a_clip_that_fits_is_let_pass(change: dict[str, Any]) -> None:
-    """At the very limit, too, and with what nobody needs to know."""
+@pytest.mark.parametrize("change", FITTING, ids=repr)
+def test_a_fitting_clip_has_no_findings(change: dict[str, Any]) -> None:
+    """This includes values exactly at a limit, and unknown facts that no rule needs."""
     assert codes(evolve(GOOD, **change)) == []
 
 
 @pytest.mark.parametrize(
-    ("request_", "upright"),
+    ("request_", "portrait"),
     [
         (SideView(), False),
         (BELT, True),
@@ -112,26 +112,26 @@ def test_a_clip_that_fits_is_let_pass(change: dict[str, Any]) -> None:
     ],
     ids=["side", "side on a treadmill", "back", "back on a treadmill"],
 )
-def test_view_and_treadmill_decide_how_it_is_held(request_: SideView | BackView, upright: bool) -> None:
-    """The documented table, one row each."""
+def test_view_and_treadmill_decide_the_orientation(request_: SideView | BackView, portrait: bool) -> None:
+    """Each row of the documented table is tested."""
     wrong = [("warning", "orientation")]
-    assert codes(UPRIGHT, request_) == ([] if upright else wrong)
-    assert codes(GOOD, request_) == (wrong if upright else [])
+    assert codes(PORTRAIT, request_) == ([] if portrait else wrong)
+    assert codes(GOOD, request_) == (wrong if portrait else [])
     assert codes(evolve(GOOD, width=1080), request_) == [("warning", "square")]
 
 
-def test_a_recording_of_1088_pixels_is_not_refused() -> None:
-    """Encoders round up to whole blocks: told, and sent all the same."""
-    assert codes(evolve(UPRIGHT, width=1088), BackView()) == [("warning", "too_large_picture")]
+def test_a_recording_of_1088_pixels_is_a_warning() -> None:
+    """Encoders round up to complete blocks."""
+    assert codes(evolve(PORTRAIT, width=1088), BackView()) == [("warning", "too_large_picture")]
 
 
-def test_without_a_request_the_view_is_not_judged() -> None:
-    """A clip alone is neither upright nor across."""
-    assert findings_for(UPRIGHT) == findings_for(GOOD) == ()
+def test_without_a_request_the_orientation_is_not_checked() -> None:
+    """Only a request says which orientation is right."""
+    assert findings_for(PORTRAIT) == findings_for(GOOD) == ()
 
 
-def test_all_is_told_at_once_and_errors_first() -> None:
-    """Nobody films three times to learn of three faults."""
+def test_all_findings_come_at_once_errors_first() -> None:
+    """Nobody has to film three times to learn of three faults."""
     bad = evolve(GOOD, name="a.mov", size=40_000_000, seconds=12.0, width=2160, height=3840, fps=24.0, varying=True)
     found = codes(evolve(bad, cut_short=True))
     assert {code for severity, code in found if severity == "error"} == {"too_big", "too_long"}
@@ -141,8 +141,8 @@ def test_all_is_told_at_once_and_errors_first() -> None:
     }
 
 
-def test_what_cannot_be_read_is_not_judged_further() -> None:
-    """A broken file has no length; size and name are told all the same."""
+def test_an_unreadable_clip_has_no_findings_on_its_content() -> None:
+    """A damaged file has no length; its size and name are still checked."""
     assert codes(ClipFacts(name="a.txt", size=40_000_000, readable=False)) == [
         ("error", "wrong_type"),
         ("error", "too_big"),
@@ -150,7 +150,7 @@ def test_what_cannot_be_read_is_not_judged_further() -> None:
     ]
 
 
-def test_nothing_known_is_one_warning() -> None:
+def test_unknown_content_is_one_warning() -> None:
     """It names what was not checked, and what to do about it."""
     (found,) = findings_for(ClipFacts(name="a.mp4", size=5, container="mp4", unread="install it"), SideView())
     assert (found.code, found.severity) == ("unchecked", "warning")
@@ -158,10 +158,10 @@ def test_nothing_known_is_one_warning() -> None:
     assert "install it" in found.message
 
 
-# --- what mends it -------------------------------------------------------------------------------------
+# --- fix commands --------------------------------------------------------------------------------------
 
 
-MENDS = [
+FIXES = [
     ({"seconds": 12.0}, "ffmpeg -ss 0 -i x/run.mp4 -t 10 -c copy x/run-fit.mp4"),
     ({"cut_short": True}, "ffmpeg -i x/run.mp4 -c copy x/run-fit.mp4"),
     (
@@ -174,17 +174,17 @@ MENDS = [
 ]
 
 
-@pytest.mark.parametrize(("change", "command"), MENDS, ids=repr)
-def test_what_can_be_mended_comes_with_the_command(change: dict[str, Any], command: str) -> None:
-    """Ready for a shell, and part of the sentence."""
+@pytest.mark.parametrize(("change", "command"), FIXES, ids=repr)
+def test_a_finding_holds_its_fix_command(change: dict[str, Any], command: str) -> None:
+    """It can be pasted into a shell, and it ends the sentence."""
     (found,) = findings_for(evolve(GOOD, **change), SideView(), path="x/run.mp4")
     assert found.fix_command == command
     assert str(found).endswith(f"fix it with: {command}")
 
 
 @pytest.mark.parametrize("path", ["my run's.mp4", "$(rm -r x).mp4", "-rf.mp4", "a\nb.mp4", "Läufer.mp4"])
-def test_a_command_takes_a_name_for_a_name(path: str) -> None:
-    """Whatever a file is called, it stays one word and no option."""
+def test_a_file_name_in_a_command_is_one_operand(path: str) -> None:
+    """Whatever the name, it is one word and no option."""
     (found,) = findings_for(evolve(GOOD, seconds=12.0), path=path)
     words = shlex.split(found.fix_command)
     assert words[4].removeprefix("./") == path
@@ -193,33 +193,35 @@ def test_a_command_takes_a_name_for_a_name(path: str) -> None:
     assert not words[-1].startswith("-")
 
 
-# --- what stops ----------------------------------------------------------------------------------------
+# --- levels --------------------------------------------------------------------------------------------
 
-BAD = Finding("x", "is bad", code="bad")
-SO_SO = Finding("x", "is so so", code="so_so", severity="warning")
-
-
-@pytest.mark.parametrize(("stops", "stopped"), [("errors", (BAD,)), ("warnings", (BAD, SO_SO)), ("off", ())], ids=str)
-def test_the_caller_chooses_what_stops(stops: PreflightLevel, stopped: tuple[Finding, ...]) -> None:
-    """Errors, warnings too, or nothing."""
-    assert blocking((BAD, SO_SO), stops) == stopped
-    assert blocking((), stops) == ()
+ERROR = Finding("x", "is bad", code="bad")
+WARNING = Finding("x", "is unusual", code="unusual", severity="warning")
 
 
-def test_a_refusal_tells_all_that_was_found() -> None:
-    """The warnings too: they would be next."""
+@pytest.mark.parametrize(
+    ("level", "expected"), [("errors", (ERROR,)), ("warnings", (ERROR, WARNING)), ("off", ())], ids=str
+)
+def test_the_level_decides_which_findings_stop_a_clip(level: PreflightLevel, expected: tuple[Finding, ...]) -> None:
+    """The levels are errors, warnings, and off."""
+    assert blocking((ERROR, WARNING), level) == expected
+    assert blocking((), level) == ()
+
+
+def test_a_refusal_holds_all_findings() -> None:
+    """It includes the warnings, which would be next."""
     with pytest.raises(ClipUnusable) as caught:
-        raise_if_blocked((BAD, SO_SO), "errors")
-    assert caught.value.problems == (BAD, SO_SO)
+        raise_if_blocked((ERROR, WARNING), "errors")
+    assert caught.value.problems == (ERROR, WARNING)
     assert all(isinstance(each, Problem) for each in caught.value.problems)
     assert "nothing was sent or charged" in str(caught.value)
-    raise_if_blocked((SO_SO,), "errors")
-    raise_if_blocked((BAD,), "off")
+    raise_if_blocked((WARNING,), "errors")
+    raise_if_blocked((ERROR,), "off")
 
 
 @pytest.mark.parametrize("word", ["error", "", None, 1, "ERRORS", True])
-def test_an_unknown_measure_is_refused(word: object) -> None:
-    """A typing error must not mean that nothing is checked."""
+def test_an_unknown_level_is_refused(word: object) -> None:
+    """A typing error must not switch the check off."""
     with pytest.raises(InvalidSettings, match="errors, warnings, off"):
         preflight_level(word)
 
@@ -243,6 +245,6 @@ def test_an_unknown_measure_is_refused(word: object) -> None:
         (b"\0", ""),
     ],
 )
-def test_a_container_is_told_by_its_signature(head: bytes, container: str) -> None:
-    """The first bytes are enough, and fewer are no trouble."""
+def test_a_container_is_recognized_by_its_signature(head: bytes, container: str) -> None:
+    """The first bytes are enough, and fewer raise nothing."""
     assert container_of(head) == container

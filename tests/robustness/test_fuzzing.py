@@ -1,6 +1,6 @@
-"""Clips that mean harm: a look into any of them ends in time, in words of ours, and leaves the others alone."""
+"""Hostile clips: probing any of them ends in time, raises nothing foreign, and does not affect other clips."""
 
-# A decoder has to be found to be killed.
+# The test kills the children of a prober.
 # pyright: reportPrivateUsage=false
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ochy_async.errors import ClipUnusable
 from ochy_async.preflight.facts import ClipFacts
 from ochy_async.preflight.prober import Prober
 from tests.conftest import real_session, world
-from tests.support.fuzzing import looked_into, mutant, seeds
+from tests.support.fuzzing import mutant, probe_all, seeds
 
 pytest.importorskip("av", reason="needs the extra video: PyAV is not installed")
 
@@ -31,33 +31,33 @@ CLIPS = 4_000
 
 
 @pytest.mark.anyio
-async def test_no_mutant_breaks_a_look() -> None:
-    """Thousands of them over all containers: no error, none slow, and some of every kind of verdict."""
-    found = await looked_into(range(CLIPS))
+async def test_probing_survives_every_mutant() -> None:
+    """Thousands of mutants of all containers raise nothing, none is slow, and every kind of finding occurs."""
+    found = await probe_all(range(CLIPS))
     assert not found.slow
     assert found.longest < 5
-    assert {"fits", "unreadable", "cut_short", "no_video", "varying_frame_rate"} <= found.words.keys()
+    assert {"fits", "unreadable", "cut_short", "no_video", "varying_frame_rate"} <= found.codes.keys()
 
 
-def test_the_mutants_are_mutants() -> None:
-    """Each is another one, and none is a seed."""
+def test_mutants_differ() -> None:
+    """Almost every mutant is unique, and almost none equals its original."""
     content = {mutant(number)[1] for number in range(500)}
     assert len(content) > 480
     assert len(content & {seed for _, seed in seeds()}) < 20
 
 
 @pytest.mark.anyio
-async def test_looks_need_no_memory_of_ours() -> None:
-    """Decoders live in other processes: a thousand hostile clips leave this one as it was."""
-    await looked_into(range(200))
+async def test_probing_uses_no_memory_of_this_process() -> None:
+    """Decoders run in other processes, so a thousand hostile clips do not grow this one."""
+    await probe_all(range(200))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    await looked_into(range(1_000))
+    await probe_all(range(1_000))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000
 
 
 @pytest.mark.anyio
 async def test_a_decoder_that_is_killed_is_replaced() -> None:
-    """Whatever it dies of: the next clip finds another."""
+    """The next clip gets another decoder."""
     content = render_video(1, width=64, height=36, seconds=0.3)
 
     async def chunks() -> AsyncGenerator[bytes]:
@@ -65,7 +65,7 @@ async def test_a_decoder_that_is_killed_is_replaced() -> None:
 
     async with Prober() as prober:
         for _ in range(3):
-            facts = await prober.look(ClipFacts(name="a.mp4", size=len(content)), None, chunks)
+            facts = await prober.probe(ClipFacts(name="a.mp4", size=len(content)), None, chunks)
             assert facts.decodable
             for child in prober._idle:
                 os.kill(child.process.pid, signal.SIGKILL)
@@ -74,7 +74,7 @@ async def test_a_decoder_that_is_killed_is_replaced() -> None:
 
 @pytest.fixture
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One film among what is none; not where the canary reads every file, as one has a terabyte."""
+    """One video among other files, in a folder that the canary check does not read: one file has a terabyte."""
     tmp_path = tmp_path_factory.mktemp("hostile")
     (tmp_path / "good.mp4").write_bytes(render_video(1, width=320, height=180, seconds=0.5))
     (tmp_path / "notes.mp4").write_text("not a video at all\n" * 100)
@@ -92,10 +92,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("kind", ["avi", "webm"])
-async def test_a_film_with_a_terabyte_of_nothing_behind_it_takes_no_time(
+async def test_a_video_followed_by_a_terabyte_of_zeros_is_probed_quickly(
     kind: Literal["avi", "webm"], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Decoders search a damaged file for a sequel to its very end; a look reads no more than could be sent."""
+    """Decoders search a damaged file to its end for more content; a probe reads no more than could be sent."""
     path = tmp_path_factory.mktemp("sparse") / f"film.{kind}"
     path.write_bytes(render_video(1, container=kind, width=64, height=36, seconds=0.3))
     os.truncate(path, 1 << 40)
@@ -105,13 +105,13 @@ async def test_a_film_with_a_terabyte_of_nothing_behind_it_takes_no_time(
         yield b""
 
     async with Prober(seconds=8) as prober:
-        facts = await prober.look(ClipFacts(name=path.name, size=1 << 40), path, chunks)
+        facts = await prober.probe(ClipFacts(name=path.name, size=1 << 40), path, chunks)
     assert not facts.unread
 
 
 @pytest.mark.anyio
-async def test_a_file_that_became_a_pipe_hangs_nobody(tmp_path: Path) -> None:
-    """Between the first look at it and its upload: opening it waits for no writer."""
+async def test_a_file_that_became_a_pipe_does_not_block(tmp_path: Path) -> None:
+    """Opening it does not wait for a writer."""
     path = tmp_path / "clip.mp4"
     path.write_bytes(render_video(1, width=64, height=36, seconds=0.3))
     clip = await prepare(path)
@@ -123,8 +123,8 @@ async def test_a_file_that_became_a_pipe_hangs_nobody(tmp_path: Path) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_batch_pays_for_the_one_film_only(folder: Path) -> None:
-    """FIFO, folder, loop, a terabyte of nothing, zeros, text, cut, too long: each is refused, at no cost."""
+async def test_a_batch_pays_only_for_the_video(folder: Path) -> None:
+    """A FIFO, a folder, a loop, a terabyte of zeros, text, and truncated and long videos are refused for free."""
     async with (
         Emulator(world(queue_seconds=0.02, analysis_seconds=(0.05, 0.1))) as emulator,
         real_session(emulator, preflight="errors") as ochy,
@@ -140,8 +140,8 @@ async def test_a_batch_pays_for_the_one_film_only(folder: Path) -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("name", ["notes.mp4", "zeros.mp4", "cut.mp4", "long.mp4", "sparse.mp4", "fifo.mp4"])
-async def test_a_start_refuses_what_is_no_clip(folder: Path, name: str) -> None:
-    """Before anything is sent, with all that is wrong."""
+async def test_a_start_refuses_files_that_are_no_clips(folder: Path, name: str) -> None:
+    """It refuses them before anything is sent, with all findings."""
     async with Emulator(world()) as emulator:
         session: OchySession = real_session(emulator, preflight="errors")
         async with session as ochy:

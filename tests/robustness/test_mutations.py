@@ -399,7 +399,7 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
     "a decoder may gain rights": (
         "preflight/test_prober.py",
         "gain_no_rights",
-        ("preflight/child.py", "    _renounce()\n    _alarm", "    _alarm"),
+        ("preflight/child.py", "    _forbid_privileges()\n    _set_timer", "    _set_timer"),
     ),
     "a device of Windows is a file name": (
         "batch/test_output.py",

@@ -1,7 +1,7 @@
-"""Hostile clips: films that were mutated in every way that comes to mind, and a look into each.
+"""Hostile clips: videos that were mutated in many ways, each of which is probed.
 
-`python -m tests.support.fuzzing --clips 100000` looks into as many as one likes; the suite does it with fewer. A
-look must end in time, raise nothing, and leave the next look alone.
+`python -m tests.support.fuzzing --clips 100000` probes any number of them; the suite probes fewer. A probe must end in
+time, raise nothing, and not affect the next one.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from ochy_async.preflight.rules import findings_for
 from ochy_async.protocol.containers import SIGNATURE_BYTES, container_of
 
 SECONDS: Final = 10.0
-"""For one look; what takes longer is told as such, and that many must not."""
+"""The time limit of one probe. No clip may exceed it."""
 AT_ONCE: Final = 4
 
 
 @cache
 def seeds() -> tuple[tuple[str, bytes], ...]:
-    """Small films of every container, whole and cut."""
-    films = [(kind, render_video(1, container=kind, width=64, height=36, fps=30, seconds=0.5)) for kind in CODECS]
-    turned = render_video(2, width=64, height=36, seconds=0.3, rotation=90)
-    return (*films, ("mp4", turned), ("mp4", render_video(3, width=64, height=36, seconds=0.5, variable_rate=True)))
+    """Small videos in every container."""
+    videos = [(kind, render_video(1, container=kind, width=64, height=36, fps=30, seconds=0.5)) for kind in CODECS]
+    rotated = render_video(2, width=64, height=36, seconds=0.3, rotation=90)
+    return (*videos, ("mp4", rotated), ("mp4", render_video(3, width=64, height=36, seconds=0.5, variable_rate=True)))
 
 
 # --- mutations ----------------------------------------------------------------------------------
@@ -84,8 +84,8 @@ def _doubled(chance: random.Random, content: bytearray) -> bytearray:
     return content
 
 
-def _huge(chance: random.Random, content: bytearray) -> bytearray:
-    """A size, count or length somewhere becomes extreme."""
+def _extreme(chance: random.Random, content: bytearray) -> bytearray:
+    """Replaces a number somewhere by an extreme one."""
     width = chance.choice((2, 4, 8))
     value = chance.choice((0, 1, 2 ** (8 * width - 1), 2 ** (8 * width) - 1, 2 ** (8 * width - 1) - 1))
     at = chance.randrange(max(1, len(content) - width))
@@ -93,15 +93,15 @@ def _huge(chance: random.Random, content: bytearray) -> bytearray:
     return content
 
 
-def _grafted(chance: random.Random, content: bytearray) -> bytearray:
-    """The head of one film on the body of another."""
+def _joined(chance: random.Random, content: bytearray) -> bytearray:
+    """Joins the head of one video to the body of another."""
     _, other = chance.choice(seeds())
     at = chance.randrange(min(len(content), len(other)))
     return content[:at] + bytearray(other[at:])
 
 
 def _renamed(chance: random.Random, content: bytearray) -> bytearray:
-    """One kind of box or chunk becomes another."""
+    """Renames a box or chunk."""
     names = (b"moov", b"trak", b"mdat", b"stbl", b"stts", b"stsz", b"avcC", b"hdrl", b"movi", b"idx1", b"JUNK")
     here = [name for name in names if name in content]
     if not here:
@@ -119,8 +119,8 @@ MUTATIONS: Final[Sequence[Mutation]] = (
     _removed,
     _inserted,
     _doubled,
-    _huge,
-    _grafted,
+    _extreme,
+    _joined,
     _renamed,
 )
 
@@ -135,30 +135,30 @@ def mutant(number: int) -> tuple[str, bytes]:
     return kind, bytes(mutated)
 
 
-# --- looks --------------------------------------------------------------------------------------
+# --- probing ------------------------------------------------------------------------------------
 
 
 @define
-class Findings:
-    """What looks have come to."""
+class ProbeStatistics:
+    """The findings on many clips."""
 
-    words: Counter[str] = field(factory=Counter)
+    codes: Counter[str] = field(factory=Counter)
     longest: float = 0.0
     slow: list[int] = field(factory=list)
-    """Clips whose look took longer than it may."""
+    """Numbers of the clips whose probe exceeded the limit."""
 
 
-async def looked_into(numbers: Sequence[int]) -> Findings:
-    """Looks into each clip. Raises whatever a look raises."""
-    found, turns = Findings(), CapacityLimiter(AT_ONCE)
+async def probe_all(numbers: Sequence[int]) -> ProbeStatistics:
+    """Probes each clip. Raises whatever a probe raises."""
+    found, slots = ProbeStatistics(), CapacityLimiter(AT_ONCE)
     async with Prober(SECONDS) as prober, anyio.create_task_group() as tasks:
         for number in numbers:
-            await turns.acquire_on_behalf_of(number)
-            tasks.start_soon(_look, prober, number, found, turns)
+            await slots.acquire_on_behalf_of(number)
+            tasks.start_soon(_probe, prober, number, found, slots)
     return found
 
 
-async def _look(prober: Prober, number: int, found: Findings, turns: CapacityLimiter) -> None:
+async def _probe(prober: Prober, number: int, found: ProbeStatistics, slots: CapacityLimiter) -> None:
     kind, content = mutant(number)
 
     async def chunks() -> AsyncGenerator[bytes]:
@@ -167,22 +167,24 @@ async def _look(prober: Prober, number: int, found: Findings, turns: CapacityLim
     known = ClipFacts(name=f"{number}.{kind}", size=len(content), container=container_of(content[:SIGNATURE_BYTES]))
     began = time.monotonic()
     try:
-        facts = await prober.look(known, None, chunks)
+        facts = await prober.probe(known, None, chunks)
     finally:
-        turns.release_on_behalf_of(number)
+        slots.release_on_behalf_of(number)
     seconds = time.monotonic() - began
     found.longest = max(found.longest, seconds)
     found.slow += [number] if seconds > SECONDS else []
     findings = findings_for(facts)
-    found.words.update({each.code for each in findings} or {"fits"})
+    found.codes.update({each.code for each in findings} or {"fits"})
 
 
 async def _main(first: int, clips: int) -> None:
     began = time.monotonic()
-    found = await looked_into(range(first, first + clips))
+    found = await probe_all(range(first, first + clips))
     seconds = time.monotonic() - began
-    print(f"{clips} clips in {seconds:.0f} s ({clips / seconds:.0f} a second); the longest look: {found.longest:.2f} s")
-    print(", ".join(f"{count} {word}" for word, count in found.words.most_common()))
+    print(
+        f"{clips} clips in {seconds:.0f} s ({clips / seconds:.0f} a second); the longest probe: {found.longest:.2f} s"
+    )
+    print(", ".join(f"{count} {word}" for word, count in found.codes.most_common()))
     print(f"took too long: {found.slow}" if found.slow else "none took too long")
     sys.exit(bool(found.slow))
 

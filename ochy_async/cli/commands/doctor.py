@@ -122,14 +122,14 @@ def _versions() -> Iterator[Check]:
 def _decoder() -> Check:
     """Whether videos can be read, tested with a clip that the package contains."""
     decoder = anyio.run(_test_decoder)
-    if not decoder.trouble:
+    if not decoder.problem:
         return Check("decoder", "ok", f"{decoder}; it reads its test clip correctly")
-    if decoder.trouble == MISSING:
+    if decoder.problem == MISSING:
         return Check("decoder", "unknown", "PyAV is not installed", f"{NOT_PROBED} Install it with: {INSTALL}")
     if unavailable_here():
-        return Check("decoder", "unknown", decoder.trouble, NOT_PROBED)
-    found = f"{decoder} is not usable here: {decoder.trouble}"
-    return Check("decoder", "failed", found, f"{NOT_PROBED} {OTHER_PYAV}", decoder.said)
+        return Check("decoder", "unknown", decoder.problem, NOT_PROBED)
+    found = f"{decoder} is not usable here: {decoder.problem}"
+    return Check("decoder", "failed", found, f"{NOT_PROBED} {OTHER_PYAV}", decoder.stderr)
 
 
 async def _test_decoder() -> Decoder:
