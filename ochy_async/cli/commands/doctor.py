@@ -128,7 +128,7 @@ def _decoder() -> Check:
         return Check("decoder", "unknown", "PyAV is not installed", f"{NOT_PROBED} Install it with: {INSTALL}")
     if unavailable_here():
         return Check("decoder", "unknown", decoder.problem, NOT_PROBED)
-    found = f"{decoder} is not usable here: {decoder.problem}"
+    found = f"{decoder} does not work on this machine: {decoder.problem}"
     return Check("decoder", "failed", found, f"{NOT_PROBED} {OTHER_PYAV}", decoder.stderr)
 
 
