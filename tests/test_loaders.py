@@ -1,4 +1,4 @@
-"""Kept files load back: what a batch wrote, as the values that the session gave."""
+"""Saved files are read back as the values that the session returned."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ LOADERS: tuple[Loader, ...] = (load_results, load_calculated, load_landmarks, la
 
 
 @pytest.fixture
-async def kept(tmp_path: Path) -> AsyncGenerator[tuple[OchySession, list[Analyzed[Any, Any]], Path]]:
-    """A side and a back view that a batch has kept, with all that belongs to them, and the session that they are of."""
+async def saved(tmp_path: Path) -> AsyncGenerator[tuple[OchySession, list[Analyzed[Any, Any]], Path]]:
+    """A side and a back view that a batch saved with all artifacts, and the session that made them."""
     out, outcomes = tmp_path / "out", list[Analyzed[Any, Any]]()
     jobs = [(CLIP + b"1", SideView()), (CLIP + b"2", BackView())]
     async with Emulator(world(), speed=100) as emulator, real_session(emulator, polling=QUICK) as ochy:
@@ -34,15 +34,17 @@ async def kept(tmp_path: Path) -> AsyncGenerator[tuple[OchySession, list[Analyze
 
 
 def file_of(outcome: Analyzed[Any, Any], end: str) -> Path:
-    """Its kept file."""
+    """The saved file of an outcome."""
     (path,) = [each for each in outcome.files if each.name.endswith(end)]
     return path
 
 
 @pytest.mark.anyio
-async def test_what_a_batch_has_kept_loads_back(kept: tuple[OchySession, list[Analyzed[Any, Any]], Path]) -> None:
-    """Results, calculated data and landmarks of both views, equal to what the session gave; only links are missing."""
-    ochy, outcomes, out = kept
+async def test_saved_files_load_as_the_values_of_the_session(
+    saved: tuple[OchySession, list[Analyzed[Any, Any]], Path],
+) -> None:
+    """Results, calculated data and landmarks of both views; only links are missing."""
+    ochy, outcomes, out = saved
     for outcome, cls in zip(outcomes, (SideViewResults, BackViewResults), strict=True):
         results = load_results(file_of(outcome, "results.json"))
         assert type(results) is cls
@@ -61,9 +63,9 @@ async def test_what_a_batch_has_kept_loads_back(kept: tuple[OchySession, list[An
 
 
 @pytest.mark.anyio
-async def test_the_name_of_a_file_does_not_matter(kept: tuple[OchySession, list[Analyzed[Any, Any]], Path]) -> None:
-    """What it is, its content says; a view may be given, and is then what is read."""
-    _, (side, back), out = kept
+async def test_the_name_of_a_file_does_not_matter(saved: tuple[OchySession, list[Analyzed[Any, Any]], Path]) -> None:
+    """The content decides what it is; a given view is the one that is read."""
+    _, (side, back), out = saved
     renamed = file_of(back, "results.json").rename(out / "anything.txt")
     assert isinstance(load_results(str(renamed)), BackViewResults)
     assert isinstance(load_results(renamed, BackView), BackViewResults)
@@ -82,11 +84,11 @@ async def test_the_name_of_a_file_does_not_matter(kept: tuple[OchySession, list[
 
 
 @pytest.mark.anyio
-async def test_a_line_that_was_cut_short_is_passed_over(
-    kept: tuple[OchySession, list[Analyzed[Any, Any]], Path],
+async def test_a_last_line_that_was_cut_short_is_skipped(
+    saved: tuple[OchySession, list[Analyzed[Any, Any]], Path],
 ) -> None:
-    """A crash may cut the last line; what stands before it is read."""
-    _, _, out = kept
+    """A crash may cut it; the lines before it are read."""
+    _, _, out = saved
     path = out / "results.jsonl"
     path.write_bytes(path.read_bytes()[:-200])
     assert len(list(load_records(path))) == 1
@@ -96,8 +98,8 @@ async def test_a_line_that_was_cut_short_is_passed_over(
 @pytest.mark.parametrize(
     "content", [b"", b"[]", b"7", b"<html>61.25", b'{"weight": 61.25', b"\xff\xfe", b'{"x": "Ada"}\n', b"[" * 5_000]
 )
-def test_anything_else_is_an_error_that_holds_no_value(load: Loader, content: bytes, tmp_path: Path) -> None:
-    """Whatever a file holds, the error says so by keys and types."""
+def test_other_content_is_an_error_without_values(load: Loader, content: bytes, tmp_path: Path) -> None:
+    """The error shows keys and types only."""
     path = tmp_path / "x.json"
     path.write_bytes(content)
     if load is LOADERS[-1] and b"\n" not in content:
@@ -111,15 +113,15 @@ def test_anything_else_is_an_error_that_holds_no_value(load: Loader, content: by
 
 @pytest.mark.parametrize("load", LOADERS)
 @pytest.mark.parametrize("name", ["missing.json", ".", "nul\0.json"])
-def test_a_file_that_cannot_be_read_is_named(load: Loader, name: str, tmp_path: Path) -> None:
-    """A wrong path, a folder, no path at all: one kind of error of ours."""
+def test_an_unreadable_file_is_an_output_error(load: Loader, name: str, tmp_path: Path) -> None:
+    """A wrong path, a folder and an invalid path."""
     with pytest.raises(OutputError, match="cannot be read") as caught:
         load(tmp_path / name)
     assert isinstance(caught.value, OchyError)
 
 
-def test_a_file_has_a_cap(tmp_path: Path) -> None:
-    """What is larger than any answer is not read into memory."""
+def test_the_size_of_a_file_is_limited(tmp_path: Path) -> None:
+    """A file larger than any answer is not read into memory."""
     path = tmp_path / "large.json"
     with path.open("wb") as file:
         file.truncate(9_000_000)

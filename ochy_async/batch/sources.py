@@ -117,7 +117,7 @@ def _item(index: int, given: Any, request: AnalysisRequest[Any, Any] | None) -> 
     paired = item is not given and isinstance(given, tuple)
     own: Any = item.request if item.request is not None or paired else request
     if not isinstance(own, AnalysisRequest):
-        problem = Problem(f"clip {index + 1}", "has no request. Give one to `batch`, or give pairs of clip and request")
+        problem = Problem(f"clip {index + 1}", "has no request. Give one to `batch`, or use pairs of clip and request")
         raise InvalidRequest.of("batch", (problem,))
     return Item(index, item.clip, own, item.extra, item.subject)
 

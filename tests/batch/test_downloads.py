@@ -1,4 +1,4 @@
-"""`OchySession.download`: one file, whole or not at all, resumed, renewed, and the key for nobody."""
+"""`OchySession.download`: one file, complete or absent, resumed, with renewed links, and never with the API key."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from ochy_async.errors import (
 )
 from ochy_async.protocol.answer import SignedUrl
 from ochy_async.protocol.routes import RESULTS
-from tests.batch.test_output import STORED, Cut, Partial, faulty, ranges, some
+from tests.batch.test_output import STORED, Cut, OtherRange, faulty, leftovers, ranges
 from tests.conftest import CLIP, Recorded, direct_session, real_session, world
 
 pytestmark = pytest.mark.anyio
@@ -37,14 +37,14 @@ ONCE = Retry(attempts=1)
 
 @pytest.fixture
 async def emulator() -> Any:
-    """Analyses take no time here: it is about what comes after them."""
+    """Analyses take no time here: these tests are about what follows them."""
     async with Emulator(world(analysis_seconds=(0.5, 0.5)), speed=50) as running:
         yield running
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the file goes; the folder holds nothing else."""
+    """Where the file is saved; the folder holds nothing else."""
     return tmp_path / "run.mp4"
 
 
@@ -52,14 +52,14 @@ async def analyzed(ochy: OchySession) -> SideViewResults:
     return await ochy.analyze(CLIP, SideView(), name="a.mp4")
 
 
-async def whole(ochy: OchySession, source: Any, folder: Path) -> bytes:
-    """The video as it is when nothing goes wrong."""
+async def complete(ochy: OchySession, source: Any, folder: Path) -> bytes:
+    """The video, downloaded without faults."""
     Path(folder, "whole").mkdir()  # noqa: ASYNC240
     return content(await ochy.download(source, folder / "whole" / "it"))
 
 
 def names(path: Path) -> list[str]:
-    """What lies in the folder of a path."""
+    """The names in the folder of a path."""
     return sorted(each.name for each in path.parent.iterdir())
 
 
@@ -68,12 +68,12 @@ def content(path: Path) -> bytes:
 
 
 def size(path: Path) -> int:
-    """0 where there is no file."""
+    """0 if there is no file."""
     return path.stat().st_size if path.exists() else 0
 
 
-async def begun(part: Path) -> None:
-    """Until something has come."""
+async def has_begun(part: Path) -> None:
+    """Waits until some bytes have arrived."""
     with fail_after(10):
         while not size(part):  # noqa: ASYNC110 - no event tells
             await sleep(0.01)
@@ -83,7 +83,7 @@ def write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def opened() -> list[str]:
+def open_files() -> list[str]:
     """All files that this process has open."""
     return [str(each.resolve()) for each in Path("/proc/self/fd").iterdir()]
 
@@ -92,7 +92,7 @@ def opened() -> list[str]:
 
 
 async def test_a_file_is_fetched_to_its_path(ochy: OchySession, path: Path) -> None:
-    """From results, from one of their links (as text too), a start, or an id: one file, in place of an older one."""
+    """From results, one of their links (also as text), a start, or an id. It replaces an older file."""
     started = await ochy.start(CLIP, SideView(), name="a.mp4")
     results = await ochy.wait(started)
     assert results.output_video is not None
@@ -108,7 +108,7 @@ async def test_a_file_is_fetched_to_its_path(ochy: OchySession, path: Path) -> N
 
 
 async def test_in_a_folder_the_file_is_named_after_the_analysis(ochy: OchySession, tmp_path: Path) -> None:
-    """As a batch names it; a single link has no name of its own."""
+    """As a batch names it; a link alone has no name."""
     started = await ochy.start(CLIP, BackView(), name="a.mp4")
     results = await ochy.wait(started)
     names = [(await ochy.download(results, tmp_path, file=file)).name for file in ("output_video", "thumbnail")]
@@ -129,10 +129,10 @@ NONSENSE: list[tuple[Any, Any, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("source", "to", "more", "words"), NONSENSE)
-async def test_nonsense_is_refused_before_anything_is_sent(
+async def test_invalid_arguments_are_refused_before_anything_is_sent(
     emulator: Emulator, source: Any, to: Any, more: dict[str, Any], words: str
 ) -> None:
-    """Without repeating a link."""
+    """The error does not repeat a link."""
     async with real_session(emulator) as ochy:
         with pytest.raises(InvalidRequest, match=words) as refused:
             await ochy.download(source, to, **more)
@@ -141,7 +141,7 @@ async def test_nonsense_is_refused_before_anything_is_sent(
 
 
 def test_without_a_storage_nothing_can_be_fetched() -> None:
-    """A transport of one's own needs one beside it."""
+    """A custom transport needs a storage beside it."""
 
     async def story() -> None:
         async with direct_session() as ochy:
@@ -152,7 +152,7 @@ def test_without_a_storage_nothing_can_be_fetched() -> None:
 
 
 async def test_outside_of_its_block_a_session_fetches_nothing(emulator: Emulator, path: Path) -> None:
-    """Like every call."""
+    """As with every other call."""
     ochy = real_session(emulator)
     async with ochy:
         results = await analyzed(ochy)
@@ -161,7 +161,7 @@ async def test_outside_of_its_block_a_session_fetches_nothing(emulator: Emulator
 
 
 async def test_an_analysis_without_results_has_no_file(path: Path) -> None:
-    """Not yet, or never, or unknown: each says which, and leaves nothing behind."""
+    """Unfinished, failed or unknown: each error says which, and no file is left behind."""
     async with Emulator(world(analysis_seconds=(80_000, 80_000))) as emulator, real_session(emulator) as ochy:
         started = await ochy.start(CLIP, SideView(), name="a.mp4")
         with pytest.raises(NotReady) as early:
@@ -187,8 +187,8 @@ async def test_an_analysis_without_results_has_no_file(path: Path) -> None:
 # --- transfers ------------------------------------------------------------------------------------
 
 
-async def test_a_cut_transfer_is_taken_up_within_the_call(emulator: Emulator, path: Path) -> None:
-    """By Range and If-Range, without asking for the results again; the key is never seen by the storage."""
+async def test_an_interrupted_transfer_is_resumed_within_the_call(emulator: Emulator, path: Path) -> None:
+    """With Range and If-Range and without another results call; the storage never sees the key."""
     seen = ranges(emulator)
     async with real_session(emulator) as ochy:
         results = await analyzed(ochy)
@@ -198,12 +198,12 @@ async def test_a_cut_transfer_is_taken_up_within_the_call(emulator: Emulator, pa
         assert seen[0] is None
         assert None not in seen[1:]
         assert set(faults.routes) == {STORED}
-        assert content(path) == await whole(ochy, results, path.parent)
-    assert not some(path.parent)
+        assert content(path) == await complete(ochy, results, path.parent)
+    assert not leftovers(path.parent)
 
 
-async def test_a_second_call_takes_up_what_the_first_has_left(emulator: Emulator, path: Path) -> None:
-    """In another session too. Nothing stands under the name before the file is whole."""
+async def test_a_second_call_resumes_the_first(emulator: Emulator, path: Path) -> None:
+    """In another session too. The file has its name only once it is complete."""
     async with real_session(emulator, retry=ONCE) as ochy:
         results = await analyzed(ochy)
         emulator.faults = faulty(STORED, Cut())
@@ -216,10 +216,10 @@ async def test_a_second_call_takes_up_what_the_first_has_left(emulator: Emulator
     async with real_session(emulator) as ochy:
         await ochy.download(results, path)
         assert seen == [f"bytes={came}-"]
-        assert content(path) == await whole(ochy, results, path.parent)
+        assert content(path) == await complete(ochy, results, path.parent)
 
 
-async def test_what_was_begun_of_another_file_is_dropped(emulator: Emulator, path: Path) -> None:
+async def test_a_part_of_another_file_is_discarded(emulator: Emulator, path: Path) -> None:
     """The emulator gives video and thumbnail of one clip the same ETag, as storages may: the path alone proves
     nothing."""
     seen = ranges(emulator)
@@ -234,27 +234,27 @@ async def test_what_was_begun_of_another_file_is_dropped(emulator: Emulator, pat
         assert thumbnail[-2:] == b"\xff\xd9"
 
 
-async def test_halves_of_two_files_are_never_joined(emulator: Emulator, path: Path) -> None:
-    """A part with another ETag than was asked for: the file is begun anew."""
+async def test_parts_of_two_files_are_never_joined(emulator: Emulator, path: Path) -> None:
+    """A range with another ETag than requested makes the download start at 0."""
     async with real_session(emulator, retry=ONCE) as ochy:
         results = await analyzed(ochy)
-        emulator.faults = faulty(STORED, Cut(), Partial())
+        emulator.faults = faulty(STORED, Cut(), OtherRange())
         with pytest.raises(ConnectionFailed):
             await ochy.download(results, path)
         part = path.with_name("run.mp4.part")
         write(part, "x" * size(part))
         await ochy.download(results, path)
-        assert content(path) == await whole(ochy, results, path.parent)
+        assert content(path) == await complete(ochy, results, path.parent)
 
 
 def without_link(results: SideViewResults) -> SideViewResults:
-    """As they are when they were kept."""
+    """The results as they are saved."""
     return cast("SideViewResults", evolve(cast("Any", results), output_video=None))
 
 
 @pytest.mark.parametrize("kept", [True, False])
-async def test_a_link_that_has_expired_is_renewed(path: Path, kept: bool) -> None:
-    """By results of a former hour, links and all or kept without them; a link alone cannot be, and says so."""
+async def test_an_expired_link_is_renewed(path: Path, kept: bool) -> None:
+    """Results with expired links or without links suffice; a link alone cannot be renewed, and the error says so."""
     shift = [0.0]
     faults = Recorded()
     async with (
@@ -273,8 +273,8 @@ async def test_a_link_that_has_expired_is_renewed(path: Path, kept: bool) -> Non
     assert names(path) == [path.name]
 
 
-async def test_a_link_that_stays_dead_is_given_up(emulator: Emulator, path: Path) -> None:
-    """After a few fresh ones, with the id of the analysis."""
+async def test_a_link_that_stays_expired_is_an_error(emulator: Emulator, path: Path) -> None:
+    """After a few fresh links, with the id of the analysis."""
     async with real_session(emulator) as ochy:
         results = await analyzed(ochy)
         emulator.faults = faults = faulty(STORED, *[Respond(403)] * 9)
@@ -294,8 +294,8 @@ BAD = {
 
 
 @pytest.mark.parametrize(("fault", "words"), BAD.values(), ids=BAD)
-async def test_what_is_not_taken_leaves_nothing(emulator: Emulator, path: Path, fault: Fault, words: str) -> None:
-    """Not even an empty part; a file that stood there before stays as it was."""
+async def test_a_rejected_file_leaves_nothing(emulator: Emulator, path: Path, fault: Fault, words: str) -> None:
+    """Not even an empty part; a file that was there before is unchanged."""
     write(path, "an older file")
     async with real_session(emulator, limits=Limits(stall=5, call=10, media_bytes=10_000)) as ochy:
         results = await analyzed(ochy)
@@ -307,8 +307,8 @@ async def test_what_is_not_taken_leaves_nothing(emulator: Emulator, path: Path, 
 
 
 @pytest.mark.parametrize("link", ["http://example.org/x", "ftp://x/y", "https://a:b@x/y", "//x", ""])
-async def test_a_link_that_may_not_be_asked_is_not(emulator: Emulator, path: Path, link: str) -> None:
-    """Https only, or http on this machine; nothing is sent, and the link is not repeated."""
+async def test_a_link_to_an_insecure_address_is_not_followed(emulator: Emulator, path: Path, link: str) -> None:
+    """Only https, or http on this machine; nothing is sent, and the error does not repeat the link."""
     async with real_session(emulator) as ochy:
         with pytest.raises(UnreadableAnswer, match="was not fetched") as refused:
             await ochy.download(SignedUrl(link), path)
@@ -316,8 +316,8 @@ async def test_a_link_that_may_not_be_asked_is_not(emulator: Emulator, path: Pat
     assert not names(path)
 
 
-async def test_a_storage_in_trouble_is_asked_again(emulator: Emulator, path: Path) -> None:
-    """By the retry policy, like every call."""
+async def test_errors_of_the_storage_are_retried(emulator: Emulator, path: Path) -> None:
+    """By the retry policy, as with every call."""
     async with real_session(emulator) as ochy:
         results = await analyzed(ochy)
         emulator.faults = faulty(STORED, RespondHtml(502), Respond(503), Respond(429))
@@ -326,7 +326,7 @@ async def test_a_storage_in_trouble_is_asked_again(emulator: Emulator, path: Pat
 
 
 async def test_a_transfer_that_stalls_ends_within_its_deadline(emulator: Emulator, path: Path) -> None:
-    """What came stays for the next call."""
+    """What has arrived stays for the next call."""
     async with real_session(emulator) as ochy:
         results = await analyzed(ochy)
     emulator.faults = faulty(STORED, Throttle(2_000))
@@ -339,7 +339,7 @@ async def test_a_transfer_that_stalls_ends_within_its_deadline(emulator: Emulato
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts open files in /proc")
 async def test_a_cancelled_transfer_leaves_no_open_file(emulator: Emulator, path: Path) -> None:
-    """Only its part, which the next call takes up."""
+    """Only its part, which the next call resumes."""
     seen = ranges(emulator)
     async with real_session(emulator) as ochy:
         results = await analyzed(ochy)
@@ -347,9 +347,9 @@ async def test_a_cancelled_transfer_leaves_no_open_file(emulator: Emulator, path
         part = path.with_name("run.mp4.part")
         async with create_task_group() as tasks:
             tasks.start_soon(ochy.download, results, path)
-            await begun(part)
+            await has_begun(part)
             tasks.cancel_scope.cancel()
-        assert not [each for each in opened() if str(path.parent) in each]
+        assert not [each for each in open_files() if str(path.parent) in each]
         came = part.stat().st_size
         await ochy.download(results, path)
     assert seen == [None, f"bytes={came}-"]
@@ -358,17 +358,17 @@ async def test_a_cancelled_transfer_leaves_no_open_file(emulator: Emulator, path
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no locks there: the second cannot give the file its name")
 async def test_two_downloads_never_write_one_file(emulator: Emulator, path: Path) -> None:
-    """The second says so at once; the first comes to its end."""
+    """The second fails at once; the first completes."""
     async with real_session(emulator) as ochy:
         results = await analyzed(ochy)
         emulator.faults = faulty(STORED, Throttle(60_000))
         part = path.with_name("run.mp4.part")
         async with create_task_group() as tasks:
             tasks.start_soon(ochy.download, results, path)
-            await begun(part)
+            await has_begun(part)
             with pytest.raises(OutputError, match="another download"):
                 await ochy.download(results, path)
-        assert content(path) == await whole(ochy, results, path.parent)
+        assert content(path) == await complete(ochy, results, path.parent)
 
 
 # --- disks ----------------------------------------------------------------------------------------
@@ -382,8 +382,8 @@ PLACES = [
 
 
 @pytest.mark.parametrize(("place", "words"), PLACES)
-async def test_a_place_that_cannot_be_is_told(emulator: Emulator, tmp_path: Path, place: str, words: str) -> None:
-    """With what to do about it."""
+async def test_an_impossible_path_is_an_error(emulator: Emulator, tmp_path: Path, place: str, words: str) -> None:
+    """It says what to do."""
     write(tmp_path / "file", "")
     async with real_session(emulator) as ochy:
         results = await analyzed(ochy)
@@ -411,7 +411,7 @@ asyncio.run(main(*sys.argv[1:4], int(sys.argv[4])))
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
 async def test_a_full_disk(emulator: Emulator, path: Path) -> None:
-    """Says so, puts nothing under the name, and goes on once there is room."""
+    """The error says so, the file does not get its name, and the download resumes once there is space."""
     async with real_session(emulator) as ochy:
         started = await ochy.start(CLIP, SideView(), name="a.mp4")
         await ochy.wait(started)
@@ -422,4 +422,4 @@ async def test_a_full_disk(emulator: Emulator, path: Path) -> None:
         seen = ranges(emulator)
         await ochy.download(Started.of(started.analysis_id, SideView), path)
         assert seen == ["bytes=30000-"]
-        assert content(path) == await whole(ochy, started, path.parent)
+        assert content(path) == await complete(ochy, started, path.parent)

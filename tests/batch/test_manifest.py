@@ -1,4 +1,4 @@
-"""A manifest names clips with their requests; whatever is wrong with it is told at once, by its line."""
+"""A manifest names clips with their requests; one error lists everything that is wrong with it, by line."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ GOOD: dict[str, tuple[str, list[tuple[str, Any]]]] = {
 
 
 @pytest.mark.parametrize(("content", "rows"), GOOD.values(), ids=GOOD)
-def test_what_a_manifest_says(folder: Path, content: str, rows: list[tuple[str, Any]]) -> None:
-    """Each row is a path beside the manifest and a request; a byte order mark changes nothing."""
+def test_rows_become_clips_with_requests(folder: Path, content: str, rows: list[tuple[str, Any]]) -> None:
+    """File names are relative to the manifest; a byte order mark changes nothing."""
     assert read(folder, content) == rows
     assert read(folder, codecs.BOM_UTF8 + content.encode()) == rows
 
@@ -88,8 +88,10 @@ def test_what_a_manifest_says(folder: Path, content: str, rows: list[tuple[str, 
         ("file,height\na.mp4,\nb.mp4,1.9\n", {"view": "side", "height": 1.6, "pace": None}, [1.6, 1.9]),
     ],
 )
-def test_what_a_manifest_leaves_open(folder: Path, content: str, defaults: dict[str, Any], requests: list[Any]) -> None:
-    """Empty cells and missing columns take the defaults; those that are for one view leave the other alone."""
+def test_missing_values_take_the_defaults(
+    folder: Path, content: str, defaults: dict[str, Any], requests: list[Any]
+) -> None:
+    """Empty cells and missing columns do; a default for one view does not reach the other."""
     wanted = [SideView(height=each) if isinstance(each, float) else each for each in requests]
     assert [request for _, request in read(folder, content, **defaults)] == wanted
 
@@ -143,8 +145,8 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
 
 
 @pytest.mark.parametrize(("content", "problems"), BAD.values(), ids=BAD)
-def test_what_is_wrong_with_a_manifest(folder: Path, content: str | bytes, problems: list[str]) -> None:
-    """Every problem is told, in one error, by its line and column."""
+def test_every_problem_is_listed(folder: Path, content: str | bytes, problems: list[str]) -> None:
+    """In one error, by line and column."""
     with pytest.raises(InvalidRequest) as caught:
         read(folder, content)
     told = [str(problem) for problem in caught.value.problems]
@@ -154,16 +156,16 @@ def test_what_is_wrong_with_a_manifest(folder: Path, content: str | bytes, probl
     assert all(each in str(caught.value) for each in told)
 
 
-def test_no_measure_of_a_runner_is_repeated(folder: Path) -> None:
-    """What stands in a cell may be health data: the error names the place, and the file has the rest."""
+def test_problems_do_not_quote_cells(folder: Path) -> None:
+    """A cell may hold health data: the error names the place only."""
     with pytest.raises(InvalidRequest) as caught:
         read(folder, "file,view,height,weight,pace\na.mp4,side,181,72 kilos,4:31:7\n")
     assert len(caught.value.problems) == 3
     assert not [each for each in ("181", "72", "4:31") if each in str(caught.value)]
 
 
-def test_a_manifest_that_cannot_be_read(folder: Path) -> None:
-    """A missing file and a folder are told like anything else."""
+def test_an_unreadable_manifest_is_a_problem_too(folder: Path) -> None:
+    """A missing file and a folder."""
     for name in ("gone.csv", "d.mp4", "x\0"):
         with pytest.raises(InvalidRequest, match="manifest: cannot be read"):
             read_manifest(folder / name)
@@ -200,13 +202,13 @@ MEANT = {
 
 
 @pytest.mark.parametrize(("heading", "known"), [*MEANT.items(), *((own, None) for own in OWN)])
-def test_which_columns_are_misspelt(heading: str, known: str | None) -> None:
-    """Those that cost a wrong analysis if nobody reads them; what a lab notes besides is its own."""
+def test_misspelled_columns_are_found(heading: str, known: str | None) -> None:
+    """Those that would lead to a wrong analysis; other columns of a lab are accepted."""
     assert known_column(heading) == known
 
 
-def test_further_columns_are_carried_through(folder: Path) -> None:
-    """As they are written, empty cells too; and each row knows where it stands."""
+def test_other_columns_are_kept_as_text(folder: Path) -> None:
+    """Unchanged, empty cells too; and each item knows its line."""
     (folder / "runners.csv").write_text(
         "file,Trial No,view,Größe in EU\na.mp4, 1 ,side,\nb.mp4,2,back,=wide\n", encoding="utf-8"
     )
@@ -219,15 +221,15 @@ def test_further_columns_are_carried_through(folder: Path) -> None:
     assert "wide" not in repr(second)
 
 
-def test_a_column_that_only_looks_misspelt_can_be_kept(folder: Path) -> None:
-    """Once its name was said; a known column that is said to be one's own is not read either."""
+def test_a_column_that_looks_misspelled_can_be_accepted_by_name(folder: Path) -> None:
+    """A known column that is named so is not read either."""
     (folder / "runners.csv").write_text("file,view,place,height\na.mp4,side,3,cold\n")
     (row,) = read_manifest(folder / "runners.csv", extra_columns=("place", "height"))
     assert row.extra == {"place": "3", "height": "cold"}
     assert row.request == SideView()
 
 
-def test_a_bare_number_of_centimeters_is_refused_with_the_forms_that_are_taken(folder: Path) -> None:
-    """175 may be anything; 175 cm is not."""
+def test_a_height_of_175_is_refused_with_the_accepted_forms(folder: Path) -> None:
+    """175 is ambiguous; 175 cm is not."""
     with pytest.raises(InvalidRequest, match=r"looks like centimeters.*'175 cm'"):
         read(folder, "file,view,height\na.mp4,side,175\n")

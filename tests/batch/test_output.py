@@ -1,4 +1,4 @@
-"""What a batch keeps of its clips: files that are whole or not there, tables that are complete or called partial."""
+"""What a batch saves of its clips: files that are complete or absent, and tables that are complete or reported."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ async def one(ochy: OchySession, source: Any = None, **settings: Any) -> Analyze
 
 
 def faulty(route: str, *faults: Fault) -> Recorded:
-    """A server where the first requests of a route meet these faults, one each; every request is remembered."""
+    """A server that meets the first requests of a route with these faults, one each, and records all requests."""
     return Recorded(FaultPlan([FaultRule(route, fault, occurrence=n) for n, fault in enumerate(faults, 1)]))
 
 
 @define
 class Cut:
-    """A file that trickles and then breaks off."""
+    """A file that arrives slowly and is interrupted."""
 
     keep: int = 20_000
 
@@ -87,7 +87,7 @@ class Cut:
 
 @pytest.fixture
 async def emulator() -> AsyncGenerator[Emulator]:
-    """Analyses take no time here: it is about what comes after them."""
+    """Analyses take no time here: these tests are about what follows them."""
     async with Emulator(world(analysis_seconds=(0.5, 0.5)), speed=50) as running:
         yield running
 
@@ -108,14 +108,14 @@ NONSENSE: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("settings", "words"), NONSENSE, ids=str)
-def test_nonsense_is_refused_where_it_is_written(settings: dict[str, Any], words: str) -> None:
-    """Before anything is opened or bought."""
+def test_invalid_options_are_refused_when_the_batch_is_made(settings: dict[str, Any], words: str) -> None:
+    """Nothing is opened and nothing is bought."""
     with pytest.raises(InvalidSettings, match=words):
         direct_session().batch(SideView(), **settings)
 
 
 def test_calculated_data_need_no_folder() -> None:
-    """They go into the journal: the next run has them without a request."""
+    """The journal stores them, so the next run needs no request for them."""
     service, journal, faults = Service(world()), MemoryJournal(), Recorded()
     for _ in range(2):
         ochy = direct_session(service, faults)
@@ -127,7 +127,7 @@ def test_calculated_data_need_no_folder() -> None:
 
 
 def test_calculated_data_that_fail_are_missing_and_fetched_later() -> None:
-    """The outcome is there all the same, and says why."""
+    """The outcome has results, names what is missing and why; the next run fetches it."""
 
     async def story() -> tuple[Analyzed[Any, Any], Analyzed[Any, Any]]:
         service, journal = Service(world()), MemoryJournal()
@@ -143,7 +143,7 @@ def test_calculated_data_that_fail_are_missing_and_fetched_later() -> None:
 
 
 def test_one_clip_given_twice_is_collected_once() -> None:
-    """The second finds what the first has kept, so no two write the same entry at once."""
+    """The second finds the files of the first, so no two tasks write the same entry at once."""
     faults = Recorded()
     source = clips(1) * 3
     outcomes = in_virtual_time(batched(direct_session(faults=faults), source, keep=("calculated",)))
@@ -155,8 +155,8 @@ def test_one_clip_given_twice_is_collected_once() -> None:
 
 
 @anyio_test
-async def test_everything_is_kept_and_fetched_once(emulator: Emulator, out: Path) -> None:
-    """Five files named after the id, none of them with a link; the next run sends no request at all."""
+async def test_all_artifacts_are_saved_and_fetched_once(emulator: Emulator, out: Path) -> None:
+    """Five files named after the id, none with a link; the next run sends no request at all."""
     emulator.faults = faults = Recorded()
     settings: dict[str, Any] = {"journal": out.parent / "clips.journal", "out": out, "keep": ALL}
     first = await one(real_session(emulator), **settings)
@@ -174,16 +174,16 @@ async def test_everything_is_kept_and_fetched_once(emulator: Emulator, out: Path
     second = await one(real_session(emulator), **settings)
     assert len(faults.routes) == sent
     assert (second.files, second.calculated) == (first.files, first.calculated)
-    assert not some(out)
+    assert not leftovers(out)
 
 
 def found(folder: Path, pattern: str) -> list[Path]:
-    """The files of a folder whose names fit."""
+    """The files of a folder whose names match a pattern."""
     return sorted(folder.glob(pattern))
 
 
-def some(folder: Path) -> list[Path]:
-    """What a finished run leaves nothing of."""
+def leftovers(folder: Path) -> list[Path]:
+    """The temporary files that a finished run must not leave."""
     return [*found(folder, ".*"), *found(folder, "*.part"), *found(folder, "*.etag")]
 
 
@@ -193,8 +193,8 @@ def file_of(outcome: Analyzed[Any, Any], name: str) -> bytes:
 
 
 @anyio_test
-async def test_a_cut_download_is_taken_up_by_range(emulator: Emulator, out: Path) -> None:
-    """Within a run, and by the next one: what has come is not fetched again."""
+async def test_an_interrupted_download_is_resumed(emulator: Emulator, out: Path) -> None:
+    """Within a run and by the next run; bytes that have arrived are not fetched again."""
     seen = ranges(emulator)
     emulator.faults = faulty(STORED, Cut(), Cut())
     settings: dict[str, Any] = {"journal": MemoryJournal(), "out": out, "keep": ("output_video",)}
@@ -206,12 +206,12 @@ async def test_a_cut_download_is_taken_up_by_range(emulator: Emulator, out: Path
     assert seen[0] is None
     assert seen[1] is not None
     assert seen[2] == f"bytes={came}-"
-    assert file_of(second, "output_video.mp4") == await whole(emulator, out)
+    assert file_of(second, "output_video.mp4") == await complete(emulator, out)
 
 
 @anyio_test
-async def test_leaving_in_mid_download_keeps_what_came(emulator: Emulator, out: Path) -> None:
-    """Nothing goes on behind the block; the next run takes it up."""
+async def test_a_run_that_is_left_during_a_download_is_resumed_by_the_next(emulator: Emulator, out: Path) -> None:
+    """Nothing goes on after the block; the next run fetches the rest."""
     journal, seen = MemoryJournal(), ranges(emulator)
     emulator.faults = faulty(STORED, Throttle(20_000))
     settings: dict[str, Any] = {"journal": journal, "out": out, "keep": ("output_video",)}
@@ -220,7 +220,7 @@ async def test_leaving_in_mid_download_keeps_what_came(emulator: Emulator, out: 
         ochy.batch(SideView(), **settings) as batch,
         create_task_group() as tasks,
     ):
-        tasks.start_soon(told, batch, [], 1)
+        tasks.start_soon(printed, batch, [], 1)
         with fail_after(10):
             while not any(part.stat().st_size for part in found(out, "*.mp4.part")):  # noqa: ASYNC110 - no event
                 await sleep(0.01)
@@ -228,7 +228,7 @@ async def test_leaving_in_mid_download_keeps_what_came(emulator: Emulator, out: 
     came = found(out, "*.mp4.part")[0].stat().st_size
     outcome = await one(real_session(emulator), **settings)
     assert seen == [None, f"bytes={came}-"]
-    assert file_of(outcome, "output_video.mp4") == await whole(emulator, out)
+    assert file_of(outcome, "output_video.mp4") == await complete(emulator, out)
 
 
 def ranges(emulator: Emulator) -> list[str | None]:
@@ -247,23 +247,23 @@ def ranges(emulator: Emulator) -> list[str | None]:
     return seen
 
 
-async def whole(emulator: Emulator, out: Path) -> bytes:
-    """The video of the first clip as it is when nothing goes wrong."""
+async def complete(emulator: Emulator, out: Path) -> bytes:
+    """The video of the first clip, downloaded without faults."""
     emulator.faults = None
     return file_of(await one(real_session(emulator), out=out.parent / "other", keep=("output_video",)), "video.mp4")
 
 
 @define
-class Whole:
-    """Another file than before, sent whole though a part was asked for."""
+class OtherFile:
+    """A different file, sent from its beginning although a range was requested."""
 
     def effect(self) -> FaultEffect:
         return FaultEffect(response=lambda _: ServiceResponse(200, {"etag": '"other"'}, b"other content"))
 
 
 @define
-class Partial:
-    """A part, but not of the file that was begun: its If-Range was not looked at."""
+class OtherRange:
+    """The requested range of a different file: the storage ignored If-Range."""
 
     def effect(self) -> FaultEffect:
         return FaultEffect(response=lambda answer: evolve(answer, headers={**answer.headers, "etag": '"other"'}))
@@ -271,10 +271,10 @@ class Partial:
 
 @anyio_test
 @pytest.mark.parametrize(
-    ("change", "etag"), [(Whole(), True), (Partial(), True), (Respond(416), True), (Cut(1), False)]
+    ("change", "etag"), [(OtherFile(), True), (OtherRange(), True), (Respond(416), True), (Cut(1), False)]
 )
-async def test_halves_of_two_files_are_never_joined(emulator: Emulator, out: Path, change: Fault, etag: bool) -> None:
-    """Another content, a range that cannot be had, or no ETag: it is begun anew."""
+async def test_parts_of_two_files_are_never_joined(emulator: Emulator, out: Path, change: Fault, etag: bool) -> None:
+    """After other content, an unavailable range or a missing ETag, the download starts at 0."""
     settings: dict[str, Any] = {"journal": MemoryJournal(), "out": out, "keep": ("output_video",)}
     emulator.faults = faulty(STORED, Cut())
     await one(real_session(emulator, retry=Retry(attempts=1)), **settings)
@@ -284,12 +284,12 @@ async def test_halves_of_two_files_are_never_joined(emulator: Emulator, out: Pat
         found(out, "*.etag")[0].unlink()
     emulator.faults = faulty(STORED, change)
     content = file_of(await one(real_session(emulator), **settings), "output_video.mp4")
-    assert content == b"other content" if isinstance(change, Whole) else content == await whole(emulator, out)
+    assert content == b"other content" if isinstance(change, OtherFile) else content == await complete(emulator, out)
 
 
 @define
-class Short:
-    """A part that ends sooner than was asked, rightly told in its head."""
+class ShortRange:
+    """A range that ends earlier than requested, as its head says."""
 
     def effect(self) -> FaultEffect:
         return FaultEffect(response=self._shorter)
@@ -301,17 +301,17 @@ class Short:
 
 
 @anyio_test
-async def test_a_part_may_end_sooner_than_was_asked(emulator: Emulator, out: Path) -> None:
-    """Then the rest is asked for; a file that is not whole gets no name."""
-    emulator.faults = faulty(STORED, Cut(), Short())
+async def test_a_range_may_end_earlier_than_requested(emulator: Emulator, out: Path) -> None:
+    """The rest is requested; an incomplete file is not renamed."""
+    emulator.faults = faulty(STORED, Cut(), ShortRange())
     outcome = await one(real_session(emulator), out=out, keep=("output_video",))
     assert not outcome.missing
-    assert file_of(outcome, "output_video.mp4") == await whole(emulator, out)
+    assert file_of(outcome, "output_video.mp4") == await complete(emulator, out)
 
 
 @anyio_test
-async def test_a_link_that_has_expired_is_renewed(out: Path) -> None:
-    """Through the results call, which costs nothing."""
+async def test_an_expired_link_is_renewed(out: Path) -> None:
+    """By the results call, which costs nothing."""
     shift = [0.0]
 
     class Late(Recorded):
@@ -338,8 +338,8 @@ BAD = {
 
 @anyio_test
 @pytest.mark.parametrize(("fault", "words"), BAD.values(), ids=BAD)
-async def test_what_is_not_taken_is_missing(emulator: Emulator, out: Path, fault: Fault, words: str) -> None:
-    """The outcome says what and why; the clip is analyzed all the same."""
+async def test_a_rejected_file_is_reported_as_missing(emulator: Emulator, out: Path, fault: Fault, words: str) -> None:
+    """The outcome names it with the reason; the clip is analyzed all the same."""
     emulator.faults = faulty(STORED, *[fault] * 8)
     limits = Limits(stall=5, call=10, media_bytes=10_000)
     outcome = await one(real_session(emulator, limits=limits), out=out, keep=("thumbnail",))
@@ -350,8 +350,8 @@ async def test_what_is_not_taken_is_missing(emulator: Emulator, out: Path, fault
 
 
 @anyio_test
-async def test_a_file_of_the_wrong_length_is_no_file(emulator: Emulator, out: Path) -> None:
-    """However often: what was promised has to come."""
+async def test_a_file_of_the_wrong_length_is_never_saved(emulator: Emulator, out: Path) -> None:
+    """However often it is sent: the announced number of bytes has to arrive."""
     emulator.faults = faulty(STORED, *[Cut(900)] * 3)
     ochy = real_session(emulator, retry=Retry(attempts=3, first_delay=0))
     outcome = await one(ochy, out=out, keep=("thumbnail",))
@@ -361,7 +361,7 @@ async def test_a_file_of_the_wrong_length_is_no_file(emulator: Emulator, out: Pa
 
 @anyio_test
 async def test_links_in_raw_data_are_masked(emulator: Emulator, out: Path) -> None:
-    """Everything else stays, byte for byte where there is none; a proxy's page is no raw data."""
+    """Without links the bytes are unchanged; a proxy's page is rejected as raw data."""
     page, linked = b"<html>", b'{"video": "https://x/?signature=1", "frames": {"1": 0.10}}'
     emulator.faults = faulty(
         str(RAW_DATA), ReplaceBody(page), ReplaceBody(linked), ReplaceBody(b'{"frames": {"1": 0.10}} ')
@@ -397,8 +397,8 @@ HOSTILE = (
 
 
 @pytest.mark.parametrize("analysis_id", HOSTILE)
-def test_ids_that_are_no_names(analysis_id: str) -> None:
-    """They become digests, each its own; a harmless one stays what it is."""
+def test_unsafe_ids_become_digests(analysis_id: str) -> None:
+    """Each has its own digest; a safe id is unchanged."""
     name = safe_id(analysis_id)
     assert name.startswith("id-")
     assert len(name) == 35
@@ -408,8 +408,8 @@ def test_ids_that_are_no_names(analysis_id: str) -> None:
 
 
 @define
-class Said:
-    """Whatever was asked, this is the answer."""
+class FixedAnswer:
+    """Gives the same answer to every request."""
 
     body: Any
 
@@ -423,11 +423,11 @@ class Said:
 
 @anyio_test
 async def test_a_hostile_id_stays_in_the_folder(emulator: Emulator, out: Path) -> None:
-    """Whatever the server calls an analysis."""
+    """Whatever id the server sends, no file is written elsewhere."""
     evil = {"video_id": "../../evil"}
     analysis = side_view_results(make_runner(), language="en")
-    done = Said({**evil, "status": "success", "biomechanical_analysis": analysis})
-    emulator.faults = FaultPlan([FaultRule(str(START), Said(evil)), FaultRule(str(RESULTS), done)])
+    done = FixedAnswer({**evil, "status": "success", "biomechanical_analysis": analysis})
+    emulator.faults = FaultPlan([FaultRule(str(START), FixedAnswer(evil)), FaultRule(str(RESULTS), done)])
     outcome = await one(real_session(emulator), out=out, keep=())
     assert outcome.analysis_id == evil["video_id"]
     (path,) = outcome.files
@@ -459,13 +459,13 @@ LABELS = {
 
 
 @pytest.mark.parametrize(("label", "stem"), LABELS.items(), ids=map(ascii, LABELS))
-def test_what_the_files_of_a_clip_are_called(label: str, stem: str) -> None:
-    """After its own name, with nothing that any system forbids, reserves or takes for a path."""
+def test_files_are_named_after_their_clip(label: str, stem: str) -> None:
+    """The name holds nothing that any system forbids, reserves or takes for a path."""
     assert file_stem(label) == stem
 
 
 def test_a_file_is_found_by_its_id_alone(out: Path) -> None:
-    """Under the name that other files of the analysis have; a clip that is called like an id is no such file."""
+    """It is named like other files of the analysis; a clip whose name resembles an id does not count."""
     folder = OutputFolder(out)
     folder.open()
     assert folder.file_path("", "1a", "thumbnail.jpg").name == "1a.thumbnail.jpg"
@@ -479,8 +479,8 @@ def test_a_file_is_found_by_its_id_alone(out: Path) -> None:
 
 
 @pytest.mark.parametrize("letter", ["a", "ü", "走", "𝒳"])
-def test_long_names_are_cut_between_letters(letter: str, out: Path) -> None:
-    """By bytes, so that the longest file name of a draft fits every disk; and every file name can be written."""
+def test_long_names_are_cut_between_characters(letter: str, out: Path) -> None:
+    """The limit counts bytes and leaves room for a draft, so every resulting file can be written."""
     stem = file_stem(letter * 300)
     assert len(stem.encode()) <= 96
     assert set(stem) == {letter}
@@ -493,7 +493,7 @@ def test_long_names_are_cut_between_letters(letter: str, out: Path) -> None:
 
 @anyio_test
 async def test_a_renamed_clip_keeps_its_files(emulator: Emulator, out: Path) -> None:
-    """The journal knows the name that they have: nothing is fetched again, and nothing is there twice."""
+    """The journal knows their names: nothing is fetched or stored twice."""
     emulator.faults = faults = Recorded()
     clip = out.parent / "first name.mp4"
     clip.write_bytes(clips(1)[0])
@@ -507,8 +507,8 @@ async def test_a_renamed_clip_keeps_its_files(emulator: Emulator, out: Path) -> 
 
 
 @anyio_test
-async def test_two_clips_of_one_name_do_not_meet(emulator: Emulator, out: Path) -> None:
-    """The id behind the name tells their files apart."""
+async def test_two_clips_of_one_name_have_separate_files(emulator: Emulator, out: Path) -> None:
+    """The id in the name distinguishes them."""
     paths = [out.parent / folder / "run.mp4" for folder in ("monday", "tuesday")]
     for path, content in zip(paths, clips(2), strict=True):
         path.parent.mkdir()
@@ -520,15 +520,15 @@ async def test_two_clips_of_one_name_do_not_meet(emulator: Emulator, out: Path) 
 
 
 @anyio_test
-async def test_a_paid_analysis_is_kept_from_python(emulator: Emulator, out: Path) -> None:
-    """Without a batch: the same files, and a record in the table where one is added."""
+async def test_a_results_folder_saves_paid_analyses(emulator: Emulator, out: Path) -> None:
+    """Without a batch: the same files, and a row in the table for an added record."""
     async with real_session(emulator) as ochy:
         folder = ochy.results_folder(out, keep=("calculated", "thumbnail"))
         with pytest.raises(InvalidSettings, match="not open"):
             await folder.finish()
         started = await ochy.start(clips(1)[0], SideView())
         async with folder:
-            collected = await folder.keep(started, await ochy.wait(started))
+            collected = await folder.save(started, await ochy.wait(started))
             await folder.add(OutcomeRecord(word="analyzed", analysis_id=started.analysis_id).to_json())
     names = [f"{started.analysis_id}.{name}" for name in ("results.json", "calculated.json", "thumbnail.jpg")]
     assert [path.name for path in collected.files] == names
@@ -537,8 +537,8 @@ async def test_a_paid_analysis_is_kept_from_python(emulator: Emulator, out: Path
     assert [row["analysis_id"] for row in rows(out / "results.csv")] == [started.analysis_id]
 
 
-def test_a_name_is_given_once_the_content_is_on_the_disk(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file is put there, then renamed, then the folder: a loss of power leaves no empty file of that name."""
+def test_a_file_is_renamed_once_its_content_is_on_the_disk(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """First the file is synced, then renamed, then its folder synced: a power cut leaves no empty file."""
     steps: list[str] = []
     fsync, replace = os.fsync, Path.replace
 
@@ -568,7 +568,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 @anyio_test
 async def test_the_tables_hold_every_outcome(emulator: Emulator, out: Path) -> None:
-    """One row each, whatever the end; units in the header; no link anywhere."""
+    """One row each, whatever the outcome; units in the header; no link anywhere."""
     source = [*clips(2), (sample_clip(7, size=300), BackView()), b"no video"]
     outcomes = await batched(real_session(emulator), source, out=out)
     table = rows(out / "results.csv")
@@ -585,12 +585,12 @@ async def test_the_tables_hold_every_outcome(emulator: Emulator, out: Path) -> N
     lines = [json.loads(line) for line in (out / "results.jsonl").read_text(encoding="ascii").splitlines()]
     assert [line["index"] for line in lines] == [0, 1, 2, 3]
     assert "://" not in (out / "results.csv").read_text(encoding="utf-8") + json.dumps(lines)
-    assert not some(out)
+    assert not leftovers(out)
 
 
 @anyio_test
-async def test_an_undecodable_name_costs_no_table(emulator: Emulator, out: Path) -> None:
-    """Half a surrogate pair from the file system is escaped in the CSV."""
+async def test_an_undecodable_name_is_written_escaped(emulator: Emulator, out: Path) -> None:
+    """Half a surrogate pair from the file system does not prevent the CSV."""
     outcomes = await batched(real_session(emulator), [os.fsdecode(b"gone\xff.mp4")], out=out)
     assert outcomes[0].word == "refused"
     assert rows(out / "results.csv")[0]["file"] == "gone\\udcff.mp4"
@@ -601,10 +601,10 @@ async def test_an_undecodable_name_costs_no_table(emulator: Emulator, out: Path)
 
 @anyio_test
 @pytest.mark.parametrize("place", ["file", "file/below", "\0"])
-async def test_a_folder_that_cannot_be_is_told_before_anything_is_bought(
+async def test_an_impossible_folder_is_refused_before_a_credit_is_spent(
     emulator: Emulator, tmp_path: Path, place: str
 ) -> None:
-    """A file in its place, or no path at all."""
+    """A file in its place, or an invalid path."""
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
         await batched(real_session(emulator), clips(1), out=tmp_path / place)
@@ -612,12 +612,16 @@ async def test_a_folder_that_cannot_be_is_told_before_anything_is_bought(
 
 
 @anyio_test
-async def test_a_folder_without_rights_is_told_before_anything_is_bought(emulator: Emulator, tmp_path: Path) -> None:
-    """With what to do about it."""
+async def test_a_folder_without_permission_is_refused_before_a_credit_is_spent(
+    emulator: Emulator, tmp_path: Path
+) -> None:
+    """The error says what to do."""
     os.chmod(tmp_path, 0o500)  # noqa: PTH101 - in an async function
-    ((word, _, reason),) = await on_a_disk(emulator, tmp_path / "out", 10**6, NOBODY if os.geteuid() == 0 else 0)
+    ((word, _, reason),) = await run_with_file_limit(
+        emulator, tmp_path / "out", 10**6, NOBODY if os.geteuid() == 0 else 0
+    )
     os.chmod(tmp_path, 0o700)  # noqa: PTH101
-    assert word == "trouble"
+    assert word == "error"
     assert "Grant write permission" in reason
     assert not emulator.service.ledger
 
@@ -628,17 +632,17 @@ NOBODY = 65534
 
 @anyio_test
 async def test_tables_that_cannot_be_written_cost_no_outcome(emulator: Emulator, out: Path) -> None:
-    """All outcomes come; then it is told that the tables are not complete."""
+    """All outcomes are returned; then an error says that the tables are incomplete."""
     (out / "results.jsonl").mkdir(parents=True)
     words: list[str] = []
     async with real_session(emulator) as ochy, ochy.batch(SideView(), out=out) as batch:
         with pytest.raises(OutputError, match=r"results\.jsonl' cannot be written"):
-            await told(batch, words)
+            await printed(batch, words)
     assert words == ["analyzed"] * 3
     assert not found(out, ".*")
 
 
-async def told(batch: Batch[Any, Any], words: list[str], count: int = 3) -> None:
+async def printed(batch: Batch[Any, Any], words: list[str], count: int = 3) -> None:
     async for outcome in batch.run(clips(count)):
         words.append(outcome.word)  # noqa: PERF401 - what came before an error counts
 
@@ -661,15 +665,15 @@ async def main(url, out, most, user):
             async with ochy.batch(SideView(), out=out, keep=("calculated", "output_video")) as batch:
                 async for outcome in batch.run([clip]):
                     print(json.dumps([outcome.word, outcome.missing, outcome.reason]))
-        except OutputError as trouble:
-            print(json.dumps(["trouble", [], str(trouble)]))
+        except OutputError as error:
+            print(json.dumps(["error", [], str(error)]))
 
 asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
 """
 
 
-async def on_a_disk(emulator: Emulator, out: Path, most: int, user: int = 0) -> list[Any]:
-    """What a batch in a process of its own (of a user) says where no file may be larger than `most` bytes."""
+async def run_with_file_limit(emulator: Emulator, out: Path, most: int, user: int = 0) -> list[Any]:
+    """The outcomes of a batch in a process of its own (of a user) that can write no file larger than `most` bytes."""
     command = [sys.executable, "-c", FULL, emulator.url, str(out), str(most), str(user)]
     done = await run_process(command, check=True, stderr=None)
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -677,11 +681,11 @@ async def on_a_disk(emulator: Emulator, out: Path, most: int, user: int = 0) -> 
 
 @anyio_test
 async def test_a_full_disk(emulator: Emulator, out: Path) -> None:
-    """From the start: nothing is bought. Later: a file is missing, the outcome is there."""
-    ((word, _, reason),) = await on_a_disk(emulator, out, 100)
-    assert word == "trouble"
+    """Full from the start, nothing is bought. Full later, a file is missing and the outcome is there."""
+    ((word, _, reason),) = await run_with_file_limit(emulator, out, 100)
+    assert word == "error"
     assert "the disk is full" in reason
     assert not emulator.service.ledger
-    ((word, missing, reason),) = await on_a_disk(emulator, out, 30_000)
+    ((word, missing, reason),) = await run_with_file_limit(emulator, out, 30_000)
     assert (word, missing) == ("analyzed", ["output_video"])
     assert "the disk is full" in reason

@@ -1,4 +1,4 @@
-"""Heights, weights and paces as people write them: read where there is one meaning, refused where there are two."""
+"""Heights, weights and paces as people write them: accepted if there is one meaning, refused if there are two."""
 
 from __future__ import annotations
 
@@ -92,21 +92,21 @@ BAD: dict[str, tuple[str, ...]] = {
 @pytest.mark.parametrize(
     ("field", "text", "value"), [(field, text, value) for field, each in GOOD.items() for text, value in each.items()]
 )
-def test_what_has_one_meaning_is_read(field: str, text: str, value: Any) -> None:
+def test_unambiguous_texts_are_read(field: str, text: str, value: Any) -> None:
     """To the last digit: `178 cm` and `1.78` are one runner, and so one clip that is bought once."""
     assert READERS[field](text) == value
 
 
 @pytest.mark.parametrize(("field", "text"), [(field, text) for field, each in BAD.items() for text in each])
-def test_what_has_none_or_two_is_refused(field: str, text: str) -> None:
-    """A number alone is in the vendor's unit, and any other unit has to be written."""
+def test_ambiguous_and_invalid_texts_are_refused(field: str, text: str) -> None:
+    """A number alone is in the vendor's unit; any other unit must be written."""
     with pytest.raises(ValueError, match="not a "):
         READERS[field](text)
 
 
 @given(st.text(max_size=30))
-def test_nothing_else_is_raised_and_nothing_negative_comes(text: str) -> None:
-    """Whatever stands in a cell."""
+def test_any_text_gives_a_positive_number_or_a_value_error(text: str) -> None:
+    """For any text at all."""
     for read in READERS.values():
         with suppress(ValueError):
             assert read(text) is not None
@@ -114,13 +114,13 @@ def test_nothing_else_is_raised_and_nothing_negative_comes(text: str) -> None:
 
 
 @given(st.integers(50, 280))
-def test_centimeters_are_hundredths(centimeters: int) -> None:
-    """Exactly the number that is written in meters."""
+def test_centimeters_are_hundredths_of_a_meter(centimeters: int) -> None:
+    """The result equals the number written in meters."""
     assert READERS["height"](f"{centimeters} cm") == float(f"{centimeters / 100:.2f}")
 
 
-def test_who_writes_another_form_is_told_which_are_taken() -> None:
-    """For a field, and for a field in a line."""
+def test_a_problem_lists_the_accepted_forms() -> None:
+    """For a field, and for a field of a line."""
     for field in ("height", "line 3, height"):
         assert "'175 cm'" in with_accepted_forms(Problem(field, "looks like centimeters")).message
     assert with_accepted_forms(Problem("language", "must be")).message == "must be"

@@ -1,4 +1,4 @@
-"""The tables over a batch: in the order of the input, with all numbers, as far as a run has come, harmless to open."""
+"""The tables of a batch: in the order of the input, with all numbers, up to date during a run, and safe to open."""
 
 from __future__ import annotations
 
@@ -61,20 +61,20 @@ def record(**facts: Any) -> dict[str, Any]:
     return OutcomeRecord(**{"word": "analyzed", **facts}).to_json()
 
 
-def ended(index: int, clip: str = "", **facts: Any) -> dict[str, Any]:
-    """A record of a clip."""
+def clip_record(index: int, clip: str = "", **facts: Any) -> dict[str, Any]:
+    """A record of an analyzed clip of the input."""
     clip = clip or f"{index}.mp4"
     return record(index=index, clip=clip, key=f"key of {clip}", analysis_id=f"id of {clip}", **facts)
 
 
-def made(out: Path, told: Records, *, whole: bool) -> None:
-    """Tables of a run that has told so much."""
+def write_tables(out: Path, returned: Records, *, complete: bool) -> None:
+    """Writes the tables of a run that returned these records."""
 
     async def write() -> None:
         async with open_tables(out) as tables:
-            for each in told:
+            for each in returned:
                 await tables.add(partial(dict, each))
-            await tables.finish(complete=whole)
+            await tables.finish(complete=complete)
 
     asyncio.run(write())
 
@@ -92,13 +92,13 @@ HEADER = (
 )
 
 
-def test_the_columns_that_every_table_has() -> None:
-    """Programs read them: they are always there and in this order, whatever an answer brings beside them."""
+def test_every_table_has_the_fixed_columns() -> None:
+    """Programs read them: they are always present and in this order, whatever else an answer holds."""
     assert ",".join(COLUMNS) == HEADER
 
 
-def test_what_was_asked_and_what_the_user_added_stand_in_the_table(out: Path) -> None:
-    """Subject, height, weight, pace, treadmill; the columns of the input last, by the names that the user gave them."""
+def test_the_request_and_the_users_columns_are_in_the_table(out: Path) -> None:
+    """Subject, height, weight, pace and treadmill; the input's own columns last, by their own names."""
     request = SideView(height=1.81, weight=66.5, pace="05:30", treadmill=True, subject_id="s-1")
     item = BatchItem(sample_clip(1), request, extra={"Group": "A", "index": "7", "Note": "left\nknee; =1+1"})
     outcomes = batched([item, (sample_clip(2), BackView())], out=out)
@@ -127,11 +127,11 @@ def test_every_number_of_the_vendor_is_a_column(out: Path) -> None:
     """Joint angles, landings, the overstride's score, and the stance means of a back view, with their units."""
     batched([sample_clip(1), (sample_clip(2), BackView())], out=out)
     side, back = rows(out)
-    told = {each["view"]: each["calculated"] for each in records(out)}
-    assert float(side["knee_left_min_deg"]) == told["side_view"]["joint_angles"]["knee"]["left"]["min"]
+    returned = {each["view"]: each["calculated"] for each in records(out)}
+    assert float(side["knee_left_min_deg"]) == returned["side_view"]["joint_angles"]["knee"]["left"]["min"]
     assert side["overstride_score"].startswith("score_")
     assert sum(int(side[f"landings_{name}"]) for name in ("rearfoot", "midfoot", "forefoot")) == 12
-    stance = told["back_view"]["gait_cycle"]["left"]["stance_mean"]
+    stance = returned["back_view"]["gait_cycle"]["left"]["stance_mean"]
     assert float(back["left_stance_mean_pronation_deg"]) == stance["pronation"]
     assert not side["left_stance_mean_pronation_deg"]
     assert list(side).index("knee_left_min_deg") < list(side).index("reason")
@@ -165,42 +165,42 @@ ODD: dict[str, tuple[Any, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize(("body", "wanted"), ODD.values(), ids=ODD)
-def test_numbers_of_any_layout(body: Any, wanted: dict[str, Any]) -> None:
-    """What is a number gets a name by its way; what is none is left out and costs nothing."""
+def test_numbers_of_undocumented_layouts_are_columns(body: Any, wanted: dict[str, Any]) -> None:
+    """A number is named after its path; other values are left out without an error."""
     assert measures_of(None, calculated(body)) == wanted
 
 
 def test_a_new_number_in_the_results_is_a_column() -> None:
-    """Such as the measured value, which the vendor's sample does not have; scores are told once."""
+    """Such as a measured value, which the vendor's sample lacks; a score appears once."""
     analysis = side_view_results(make_runner(), language="en")
     analysis["analysis_content"]["arm"]["measured"] = 81.5
     body = {"video_id": "x", "status": "success", "biomechanical_analysis": analysis}
     results = results_call("x").outcome(Response(200, {}, json.dumps(body).encode()))[0].results
-    told = measures_of(results, None)
-    assert told.pop("arm_measured") == 81.5
-    assert told.keys() <= set(MEASURE_NAMES)
-    assert len([name for name in told if name.endswith("_score")]) == 7
+    returned = measures_of(results, None)
+    assert returned.pop("arm_measured") == 81.5
+    assert returned.keys() <= set(MEASURE_NAMES)
+    assert len([name for name in returned if name.endswith("_score")]) == 7
 
 
 def calculated(body: Any) -> Any:
     return calculated_call("id").outcome(Response(200, {}, json.dumps(body).encode()))[0]
 
 
-def test_an_answer_makes_no_table_of_any_width() -> None:
-    """A hundred numbers beside the known ones, and names of bounded length."""
-    told = measures_of(None, calculated({"joint_angles": {f"{n}{'x' * 500}": n for n in range(1000)}}))
-    assert len(told) == MAX_FURTHER
-    assert max(map(len, told)) < 100
+def test_the_width_of_a_table_is_bounded() -> None:
+    """At most a hundred numbers beside the documented ones, with names of bounded length."""
+    returned = measures_of(None, calculated({"joint_angles": {f"{n}{'x' * 500}": n for n in range(1000)}}))
+    assert len(returned) == MAX_FURTHER
+    assert max(map(len, returned)) < 100
 
 
 @pytest.mark.parametrize(
     "body", [side_view_calculated(make_runner()), back_view_calculated(make_runner(), full_body=True)]
 )
 def test_the_names_of_measures_are_plain(body: Any) -> None:
-    """Lower case, digits and underscores, so that every program can use them as they are."""
-    told = measures_of(None, calculated(body))
-    assert len(told) >= 6
-    assert all(name.replace("_", "").isalnum() and name == name.lower() for name in told)
+    """Lower case, digits and underscores only, so that every program can use them."""
+    returned = measures_of(None, calculated(body))
+    assert len(returned) >= 6
+    assert all(name.replace("_", "").isalnum() and name == name.lower() for name in returned)
 
 
 # --- cells ----------------------------------------------------------------------------------------
@@ -229,30 +229,30 @@ NAMES = {
 
 
 @pytest.mark.parametrize(("name", "cell"), NAMES.items(), ids=map(ascii, NAMES))
-def test_names_survive_and_run_nothing(name: str, cell: str, out: Path) -> None:
-    """No cell or heading is a formula or has two lines, every row is one record, and the JSON has all as it was."""
+def test_texts_of_the_input_are_written_safely(name: str, cell: str, out: Path) -> None:
+    """No cell or heading is a formula or has two lines; the JSON holds every text unchanged."""
     outcome = Unfinished(
         clip=name, index=-1, label=name, request=SideView(), reason="=cmd", extra={name: name, "x": "y"}
     )
-    made(out, [OutcomeRecord.of(outcome).to_json()], whole=True)
+    write_tables(out, [OutcomeRecord.of(outcome).to_json()], complete=True)
     (row,) = rows(out)
     assert row["file"] == cell
     assert row[cell] == cell
     assert (row["reason"], row["index"], row["x"]) == ("'=cmd", "-1", "y")
-    (told,) = records(out)
-    assert (told["clip"], told["extra"]) == (name, {name: name, "x": "y"})
+    (returned,) = records(out)
+    assert (returned["clip"], returned["extra"]) == (name, {name: name, "x": "y"})
 
 
-def test_columns_of_one_name_are_told_apart() -> None:
-    """The input's get a word before theirs, whatever their capitals; nothing is lost and nothing overwritten."""
+def test_columns_of_the_same_name_are_distinguished() -> None:
+    """The input's columns get a prefix, in any case of letters; no column is lost or overwritten."""
     columns = CsvColumns(("new_deg",), ("Outcome", "input_outcome", "new_deg", "outcome"))
     heading = columns.header().strip().split(",")[-4:]
     assert heading == ["input_Outcome", "input_input_outcome", "input_new_deg", "input_input_input_outcome"]
 
 
 def test_the_table_is_marked_as_utf8(out: Path) -> None:
-    """Excel takes it for another encoding without the mark; there is one, at the very beginning."""
-    made(out, [ended(0, "läufer.mp4")], whole=True)
+    """There is one byte order mark, at the very beginning: without it Excel assumes another encoding."""
+    write_tables(out, [clip_record(0, "läufer.mp4")], complete=True)
     content = (out / "results.csv").read_bytes()
     assert content.startswith(b"\xef\xbb\xbfindex,file,")
     assert content.count(b"\xef\xbb\xbf") == 1
@@ -260,7 +260,7 @@ def test_the_table_is_marked_as_utf8(out: Path) -> None:
 
 
 def test_pandas_reads_the_table(out: Path) -> None:
-    """Numbers as numbers, truth as truth, what is not known as missing, without a single argument."""
+    """Numbers as numbers, booleans as booleans, unknown values as missing, without any argument."""
     pandas = pytest.importorskip("pandas", reason="pandas is not needed by the package")
     batched([BatchItem(sample_clip(1), extra={"Größe": "=1"}), b"no video"], out=out)
     table = pandas.read_csv(out / "results.csv")
@@ -275,21 +275,21 @@ def test_pandas_reads_the_table(out: Path) -> None:
 
 
 def test_rows_are_in_the_order_of_the_input(out: Path) -> None:
-    """However they came; numbers are sorted as numbers."""
-    made(out, [ended(10), ended(9), ended(0), ended(2)], whole=True)
+    """In whatever order they were added; indexes are sorted as numbers."""
+    write_tables(out, [clip_record(10), clip_record(9), clip_record(0), clip_record(2)], complete=True)
     assert [each["index"] for each in records(out)] == [0, 2, 9, 10]
     assert [row["index"] for row in rows(out)] == ["0", "2", "9", "10"]
 
 
-def test_long_lines_are_put_in_order_too(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lines longer than what is read at a time."""
+def test_long_lines_are_sorted_too(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines longer than one read."""
     monkeypatch.setattr(tables_module, "READ_SIZE", 100)
-    made(out, [ended(n, reason=f"{n}" * 1000 * (n % 3)) for n in (3, 1, 2, 0)], whole=True)
+    write_tables(out, [clip_record(n, reason=f"{n}" * 1000 * (n % 3)) for n in (3, 1, 2, 0)], complete=True)
     assert [(each["index"], len(each["reason"])) for each in records(out)] == [(0, 0), (1, 1000), (2, 2000), (3, 0)]
 
 
 def test_copies_of_a_clip_have_a_row_each(out: Path) -> None:
-    """They are one analysis, and two rows of the input."""
+    """They are one analysis and two rows of the input."""
     batched([BatchItem(sample_clip(1), extra={"trial": n}) for n in "abc"], out=out)
     assert [row["trial"] for row in rows(out)] == ["a", "b", "c"]
     assert len({row["analysis_id"] for row in rows(out)}) == 1
@@ -299,8 +299,8 @@ def test_copies_of_a_clip_have_a_row_each(out: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["stop", "break", "raise"])
-def test_a_batch_that_ends_early_leaves_tables_as_far_as_it_came(out: Path, how: str) -> None:
-    """Under their own names, and nothing else beside them."""
+def test_a_batch_that_is_left_early_writes_its_tables(out: Path, how: str) -> None:
+    """They hold the rows so far, and no temporary file is left."""
 
     def source() -> Iterator[bytes]:
         yield sample_clip(1)
@@ -333,8 +333,8 @@ def test_a_batch_that_ends_early_leaves_tables_as_far_as_it_came(out: Path, how:
     }
 
 
-def test_tables_stand_while_a_run_goes_on(out: Path) -> None:
-    """Whoever is killed, or looks meanwhile, finds tables that are some seconds old; and no file is left over."""
+def test_tables_are_updated_during_a_run(out: Path) -> None:
+    """They are at most some seconds old if the process is killed, and no temporary file is left."""
     now = [0.0]
     seen, left = list[int](), list[str]()
 
@@ -342,7 +342,7 @@ def test_tables_stand_while_a_run_goes_on(out: Path) -> None:
         tables = Tables(out, clock=lambda: now[0])
         tables.open()
         for index in range(4):
-            await tables.add(partial(ended, index))
+            await tables.add(partial(clip_record, index))
             seen.append(len(rows(out)))
             now[0] += 3.0
         left.extend(names_in(out))
@@ -353,63 +353,63 @@ def test_tables_stand_while_a_run_goes_on(out: Path) -> None:
     assert left == ["results.csv", "results.jsonl"]
 
 
-def test_an_interrupted_run_takes_nothing_from_the_tables(out: Path) -> None:
-    """Rows that it did not come to stay, rows that it did are new, and the order is that of the input."""
-    made(out, [ended(0), ended(1, reason="old"), ended(2)], whole=True)
-    made(out, [ended(3), ended(1, reason="new")], whole=False)
+def test_an_interrupted_run_removes_no_row(out: Path) -> None:
+    """Rows that it did not reach stay, the others are new, and the order is that of the input."""
+    write_tables(out, [clip_record(0), clip_record(1, reason="old"), clip_record(2)], complete=True)
+    write_tables(out, [clip_record(3), clip_record(1, reason="new")], complete=False)
     assert [(each["index"], each["reason"]) for each in records(out)] == [(0, ""), (1, "new"), (2, ""), (3, "")]
-    made(out, [ended(1)], whole=False)
+    write_tables(out, [clip_record(1)], complete=False)
     assert len(rows(out)) == 4
 
 
-def test_a_whole_run_replaces_the_tables(out: Path) -> None:
-    """They are those of its input, and no other."""
-    made(out, [ended(0), ended(1), ended(2)], whole=True)
-    made(out, [ended(0, "other.mp4")], whole=True)
+def test_a_complete_run_replaces_the_tables(out: Path) -> None:
+    """They hold the rows of its input and no others."""
+    write_tables(out, [clip_record(0), clip_record(1), clip_record(2)], complete=True)
+    write_tables(out, [clip_record(0, "other.mp4")], complete=True)
     assert [row["file"] for row in rows(out)] == ["other.mp4"]
 
 
-def test_an_interrupted_run_that_has_come_to_nothing_leaves_the_tables(out: Path) -> None:
-    """As they are, to the byte."""
-    made(out, [ended(0)], whole=True)
+def test_an_interrupted_run_without_outcomes_leaves_the_tables_unchanged(out: Path) -> None:
+    """Not a byte changes."""
+    write_tables(out, [clip_record(0)], complete=True)
     before = (out / "results.csv").stat()
-    made(out, [], whole=False)
+    write_tables(out, [], complete=False)
     assert (out / "results.csv").stat().st_mtime_ns == before.st_mtime_ns
 
 
-def test_a_clip_that_could_not_be_read_is_no_second_row_once_it_could(out: Path) -> None:
-    """Without an identity it is known by its name."""
-    unread = {**ended(0), "key": None, "analysis_id": None}
-    made(out, [unread, ended(1)], whole=True)
-    made(out, [ended(0)], whole=False)
+def test_a_clip_that_becomes_readable_has_one_row(out: Path) -> None:
+    """Without a journal key it is identified by its name."""
+    unread = {**clip_record(0), "key": None, "analysis_id": None}
+    write_tables(out, [unread, clip_record(1)], complete=True)
+    write_tables(out, [clip_record(0)], complete=False)
     assert [each["key"] for each in records(out)] == ["key of 0.mp4", "key of 1.mp4"]
 
 
 @pytest.mark.parametrize("name", ["results.csv", "results.jsonl"])
-def test_tables_of_another_make_stand_until_a_run_is_whole(out: Path, name: str) -> None:
-    """Nobody knows what they hold, so nothing is added to them."""
+def test_foreign_tables_stay_until_a_run_is_complete(out: Path, name: str) -> None:
+    """Their content is unknown, so nothing is added to them."""
     (out / name).write_text('{"index": 0}\n')
-    made(out, [ended(0)], whole=False)
+    write_tables(out, [clip_record(0)], complete=False)
     assert (out / name).read_text() == '{"index": 0}\n'
-    made(out, [ended(0)], whole=True)
+    write_tables(out, [clip_record(0)], complete=True)
     assert [row["file"] for row in rows(out)] == ["0.mp4"]
 
 
-def test_what_is_known_by_its_id_only_is_completed(out: Path) -> None:
-    """An analysis that `ochy wait` collects is a row of the batch that started it, with its clip's facts."""
+def test_a_record_without_a_clip_completes_an_earlier_row(out: Path) -> None:
+    """An analysis that `ochy wait` collects keeps the facts of the clip that the batch recorded."""
     facts: dict[str, Any] = {"request": SideView(height=1.6), "extra": {"group": "A"}, "view": "side_view"}
-    unfinished = {**ended(1, **facts), "outcome": "unfinished", "reason": "It took too long."}
-    made(out, [ended(0, **facts), unfinished], whole=True)
+    unfinished = {**clip_record(1, **facts), "outcome": "unfinished", "reason": "It took too long."}
+    write_tables(out, [clip_record(0, **facts), unfinished], complete=True)
     waited = record(analysis_id="id of 1.mp4", results=None, files=("x",))
-    made(out, [record(analysis_id="unknown"), waited], whole=False)
+    write_tables(out, [record(analysis_id="unknown"), waited], complete=False)
     first, second, third = records(out)
     assert (first["clip"], third["clip"], third["analysis_id"]) == ("0.mp4", None, "unknown")
     assert (second["index"], second["clip"], second["outcome"], second["height_m"]) == (1, "1.mp4", "analyzed", 1.6)
     assert (second["extra"], second["files"], second["reason"]) == ({"group": "A"}, ["x"], "")
 
 
-def test_a_finished_batch_run_again_makes_the_same_tables(out: Path) -> None:
-    """From the journal, but for whether a credit was spent by it."""
+def test_running_a_finished_batch_again_writes_the_same_tables(out: Path) -> None:
+    """From the journal; only `bought` differs."""
     service, journal = Service(world()), MemoryJournal()
     source = [sample_clip(n) for n in range(3)]
     batched(source, service, out=out, journal=journal)
@@ -424,21 +424,21 @@ FORM = json.loads((files("ochy_async.batch") / "results.schema.json").read_text(
 DOCS = Path(__file__).parents[2] / "docs" / "results-schema.md"
 
 
-def test_what_is_written_down_is_what_is_written(out: Path) -> None:
-    """Every end and both views fit the schema that is shipped; a field that is not in it fits none."""
+def test_records_match_the_shipped_schema(out: Path) -> None:
+    """Every outcome and both views match it; a record with a field outside it does not."""
     jsonschema = pytest.importorskip("jsonschema", reason="the extra `dev` brings it")
     batched([BatchItem(sample_clip(1), extra={"a": "b"}), (sample_clip(2), BackView()), b"no video"], out=out)
     check = jsonschema.Draft202012Validator(FORM)
     check.check_schema(FORM)
     bare = record(word="failed", analysis_id="x", error=AnalysisFailed("It failed.", status=400))
-    for told in (*records(out), json.loads(json_line(bare))):
-        check.validate(told)
+    for returned in (*records(out), json.loads(json_line(bare))):
+        check.validate(returned)
     with pytest.raises(jsonschema.ValidationError):
         check.validate({**bare, "new": 1})
 
 
-def test_every_field_and_measure_is_written_down() -> None:
-    """In the schema, and in the page for people, under the same version."""
+def test_the_schema_and_the_page_list_every_field_and_measure() -> None:
+    """Both state the same version."""
     assert list(FORM["properties"]) == list(record()) == FORM["required"]
     assert FORM["properties"]["schema"] == {"const": SCHEMA, "description": FORM["properties"]["schema"]["description"]}
     assert list(FORM["properties"]["measures"]["properties"]) == list(MEASURE_NAMES)
@@ -448,17 +448,17 @@ def test_every_field_and_measure_is_written_down() -> None:
         assert f"version {SCHEMA}" in page
 
 
-def test_every_field_is_there_whatever_the_end() -> None:
-    """A program need not ask whether a key exists, and the version is the first."""
+def test_every_record_has_every_field() -> None:
+    """A program need not check whether a key exists, and the version comes first."""
     outcome = Unfinished(clip="x", index=0, label="x", request=SideView(), reason="r")
     (analyzed,) = batched([sample_clip(1)], keep=("calculated",))
     assert isinstance(analyzed, Analyzed)
-    told = [
+    returned = [
         json.loads(json_line(OutcomeRecord.of(each).to_json()))
         for each in (outcome, analyzed, evolve(analyzed, reason="https://x"))
     ]
-    assert len({tuple(each) for each in told}) == 1
-    assert next(iter(told[0].items())) == ("schema", SCHEMA)
-    assert told[2]["reason"] == "[link]"
-    assert "://" not in json.dumps(told)
-    assert set(told[1]["measures"]) > {name for name in MEASURE_NAMES if name.endswith("_ms")}
+    assert len({tuple(each) for each in returned}) == 1
+    assert next(iter(returned[0].items())) == ("schema", SCHEMA)
+    assert returned[2]["reason"] == "[link]"
+    assert "://" not in json.dumps(returned)
+    assert set(returned[1]["measures"]) > {name for name in MEASURE_NAMES if name.endswith("_ms")}

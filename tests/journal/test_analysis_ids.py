@@ -1,4 +1,4 @@
-"""What a journal that has become long asks of whoever looks a doubt up."""
+"""The analysis ids that a long journal returns for each lookup of an uncertain start."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ochy_async.journal.sqlite.store import BEFORE_ALL, Store, open_store
 from ochy_async.policy.clip_states import State
 
 
-class Counted(Store):
-    """Counts the rows that it reads in passing over a whole table."""
+class CountingStore(Store):
+    """Counts the rows that are read during a pass over an entire table."""
 
     read = 0
 
@@ -26,17 +26,17 @@ class Counted(Store):
 
 
 def start(store: Store, number: int) -> None:
-    """Two lines of history, the second with an id."""
+    """Adds two changes to the history, the second with an id."""
     intended = Entry(key=str(number), state=State.INTENDED, at=datetime.now(UTC))
     (entry,) = store.commit([lambda store: store.put(intended, None)])
     started = evolve(entry, state=State.STARTED, analysis_id=f"id-{number}")
     store.commit([lambda store: store.put(started, None)])
 
 
-def test_a_lookup_reads_what_is_new_in_the_history_only(tmp_path: Path) -> None:
-    """The ids of a long journal are not read again for each doubt, and none is missed."""
+def test_a_lookup_reads_only_new_rows_of_the_history(tmp_path: Path) -> None:
+    """The ids of a long journal are not read again for each uncertain start, and none is missed."""
     path = tmp_path / "journal"
-    store = Counted(open_store(path).connection, path, log_found=True)
+    store = CountingStore(open_store(path).connection, path, log_found=True)
     store.verify()
     for number in range(3):
         start(store, number)
@@ -46,8 +46,8 @@ def test_a_lookup_reads_what_is_new_in_the_history_only(tmp_path: Path) -> None:
     store.close()
 
 
-def test_what_was_taken_back_is_no_id(tmp_path: Path) -> None:
-    """A change that failed leaves nothing in what the lookups know, and what takes its place is read."""
+def test_a_rolled_back_change_adds_no_id(tmp_path: Path) -> None:
+    """A failed change leaves no id in the cache, and the row that takes its place is read."""
     path = tmp_path / "journal"
     store = open_store(path)
     start(store, 0)

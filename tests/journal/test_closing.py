@@ -1,4 +1,4 @@
-"""Opening and leaving a journal: whatever breaks in upon it, what was answered is there, and nothing is left open."""
+"""Opening and closing a journal: whatever interrupts it, confirmed changes are stored and nothing stays open."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from ochy_async.errors import JournalError, JournalUnusable
 from ochy_async.journal.sqlite import store
 from ochy_async.journal.sqlite.journal import SqliteJournal, finish_in_thread
 from ochy_async.policy.clip_states import State
-from tests.journal.test_files import connection_of, fill_up, held_by_us, small_disk, until_full
-from tests.journal.test_journal import led, listed, new
+from tests.journal.test_files import connection_of, files_held, fill_up, small_disk, until_full
+from tests.journal.test_journal import listed, new, stored_in_state
 
 __all__ = ["small_disk"]
 
@@ -42,16 +42,16 @@ Leaving = Callable[[], None]
 # --- what breaks in -------------------------------------------------------------------------------
 
 
-async def left(path: Path, leaving: Leaving) -> None:
-    """Writes into a journal and leaves it."""
+async def write_and_close(path: Path, leaving: Leaving) -> None:
+    """Writes into a journal and leaves its block."""
     async with SqliteJournal(path) as journal:
         for number in range(ENTRIES):
-            await led(journal, State.STARTED, str(number), analysis_id=f"id-{number}")
+            await stored_in_state(journal, State.STARTED, str(number), analysis_id=f"id-{number}")
         leaving()
 
 
 async def after(turns: int, begun: asyncio.Event, deed: Callable[[], object]) -> None:
-    """Does something some turns of the loop after something else has begun."""
+    """Calls a function some loop iterations after something else has begun."""
     await begun.wait()
     for _ in range(turns):
         await asyncio.sleep(0)
@@ -59,7 +59,7 @@ async def after(turns: int, begun: asyncio.Event, deed: Callable[[], object]) ->
 
 
 async def by_a_timeout(path: Path, turns: int) -> None:
-    """The time of the whole block runs out."""
+    """The time limit of the entire block is reached."""
     begun, loop = asyncio.Event(), asyncio.get_running_loop()
     async with asyncio.timeout(None) as scope:
 
@@ -69,7 +69,7 @@ async def by_a_timeout(path: Path, turns: int) -> None:
 
         clock = asyncio.ensure_future(after(turns, begun, out_of_time))
         try:
-            await left(path, begun.set)
+            await write_and_close(path, begun.set)
         finally:
             clock.cancel()
 
@@ -82,14 +82,14 @@ async def by_a_sibling(path: Path, turns: int) -> None:
         raise LookupError
 
     async with asyncio.TaskGroup() as group:
-        group.create_task(left(path, begun.set))
+        group.create_task(write_and_close(path, begun.set))
         group.create_task(after(turns, begun, fail))
 
 
 async def by_hand(path: Path, turns: int, times: int = 1) -> None:
     """The task is cancelled, once or several times in a row."""
     begun = asyncio.Event()
-    task = asyncio.ensure_future(left(path, begun.set))
+    task = asyncio.ensure_future(write_and_close(path, begun.set))
     await after(turns, begun, lambda: None)
     for _ in range(times):
         task.cancel()
@@ -98,12 +98,12 @@ async def by_hand(path: Path, turns: int, times: int = 1) -> None:
 
 
 async def by_hand_twice(path: Path, turns: int) -> None:
-    """Somebody is in a hurry."""
+    """The user presses Ctrl-C twice."""
     await by_hand(path, turns, times=2)
 
 
 async def by_hand_for_long(path: Path, turns: int) -> None:
-    """Somebody cancels in every turn, as a cancel scope does."""
+    """The task is cancelled in every loop iteration, as a cancel scope does."""
     await by_hand(path, turns, times=50)
 
 
@@ -119,10 +119,10 @@ BREAKS: list[Callable[[Path, int], Coroutine[Any, Any, None]]] = [
 # --- what is there afterwards ---------------------------------------------------------------------
 
 
-async def lost(path: Path) -> str:
-    """What is wrong with a journal that was left: "" if nothing is."""
+async def loss(path: Path) -> str:
+    """What is wrong with a closed journal; empty if nothing is."""
     threads = [each.name for each in threading.enumerate() if "journal" in each.name]
-    held = held_by_us(path)
+    held = files_held(path)
     gc.collect()
     try:
         async with SqliteJournal(path) as journal:
@@ -135,51 +135,51 @@ async def lost(path: Path) -> str:
     return ", ".join(wrong)
 
 
-async def swallowed(work: Awaitable[None]) -> None:
-    """Waits for something, whatever it ends with."""
+async def ended(work: Awaitable[None]) -> None:
+    """Waits for a task, whatever it ends with."""
     with suppress(asyncio.CancelledError, TimeoutError, LookupError, ExceptionGroup):
         await work
 
 
 @pytest.mark.parametrize("break_in", BREAKS)
-async def test_a_journal_may_be_broken_off_at_any_turn(
+async def test_closing_may_be_interrupted_at_any_iteration(
     tmp_path: Path, break_in: Callable[[Path, int], Coroutine[Any, Any, None]]
 ) -> None:
-    """While it is left: all that was answered is there at once, and no handle nor thread is left."""
+    """All confirmed changes are there at once, and no handle or thread is left."""
     wrong: dict[int, str] = {}
     for turns in TURNS:
         path = tmp_path / f"{turns}.journal"
-        await swallowed(break_in(path, turns))
-        if found := await lost(path):
+        await ended(break_in(path, turns))
+        if found := await loss(path):
             wrong[turns] = found
     assert wrong == {}
 
 
-async def opened(path: Path, entering: Leaving) -> None:
-    """Opens a journal, and stays in it for a while."""
+async def open_and_wait(path: Path, entering: Leaving) -> None:
+    """Opens a journal and stays in its block for a while."""
     entering()
     async with SqliteJournal(path):
         await asyncio.sleep(0.001)
 
 
-async def test_a_journal_may_be_broken_off_while_it_is_opened(tmp_path: Path) -> None:
-    """At any turn: what was in it is there at once, and no handle nor thread is left."""
+async def test_opening_may_be_interrupted_at_any_iteration(tmp_path: Path) -> None:
+    """Its content is there at once, and no handle or thread is left."""
     wrong: dict[int, str] = {}
     for turns in TURNS:
         path = tmp_path / f"{turns}.journal"
-        await left(path, lambda: None)
+        await write_and_close(path, lambda: None)
         begun = asyncio.Event()
-        task = asyncio.ensure_future(opened(path, begun.set))
+        task = asyncio.ensure_future(open_and_wait(path, begun.set))
         await after(turns, begun, task.cancel)
-        await swallowed(task)
-        if found := await lost(path):
+        await ended(task)
+        if found := await loss(path):
             wrong[turns] = found
     assert wrong == {}
 
 
 @pytest.mark.parametrize("times", [1, 2, 20])
 async def test_closing_comes_back_after_its_thread(times: int) -> None:
-    """However often it is cancelled: the cancellation is raised once the work has ended, and the loop went on."""
+    """However often it is cancelled: the cancellation is raised once the work has ended, and the loop runs on."""
     done = threading.Event()
 
     def work() -> None:
@@ -202,18 +202,18 @@ async def test_closing_comes_back_after_its_thread(times: int) -> None:
 # --- every line -----------------------------------------------------------------------------------
 
 
-def raised_at(line: int, work: Callable[[], None]) -> bool:
-    """Does the work, with an exit at a line event of this thread. Whether it had so many."""
-    left = line
+def raise_at(line: int, work: Callable[[], None]) -> bool:
+    """Does the work and raises SystemExit at a line of this thread. Returns whether it had so many lines."""
+    remaining = line
 
     def step(frame: FrameType, event: str, _: object) -> Any:
-        nonlocal left
+        nonlocal remaining
         name = frame.f_code.co_filename.replace(os.sep, "/")
         if "ochy_async/journal/" not in name and "ochy_async/cancellation.py" not in name:
             return None
         if event == "line":
-            left -= 1
-            if left == 0:
+            remaining -= 1
+            if remaining == 0:
                 raise SystemExit
         return step
 
@@ -225,25 +225,25 @@ def raised_at(line: int, work: Callable[[], None]) -> bool:
         return True
     finally:
         sys.settrace(before)
-    return left <= 0
+    return remaining <= 0
 
 
-def closed_at_a_line(path: Path, line: int) -> bool:
-    """Opens a journal, writes, and leaves it, with an exit at a line of what is done on the loop for leaving it."""
+def close_with_exit_at(path: Path, line: int) -> bool:
+    """Opens a journal, writes, and closes it with an exit at a line that runs on the event loop."""
     found = False
 
     async def main() -> None:
         nonlocal found
         journal = await SqliteJournal(path).__aenter__()
         for number in range(ENTRIES):
-            await led(journal, State.STARTED, str(number), analysis_id=f"id-{number}")
+            await stored_in_state(journal, State.STARTED, str(number), analysis_id=f"id-{number}")
         closing = journal.__aexit__(None, None, None)
 
         def once() -> None:
             with suppress(StopIteration):
                 closing.send(None)
 
-        found = raised_at(line, once)
+        found = raise_at(line, once)
         closing.close()
 
     asyncio.run(main())
@@ -252,7 +252,7 @@ def closed_at_a_line(path: Path, line: int) -> bool:
 
 
 def forget() -> None:
-    """Waits for the threads of a loop that has ended, as an interpreter does, and drops what nobody holds."""
+    """Waits for the threads of a loop that has ended, as an interpreter does, and collects garbage."""
     for thread in threading.enumerate():
         if thread.name in ("ochy-journal", "AnyIO worker thread"):
             thread.join()
@@ -262,12 +262,12 @@ def forget() -> None:
 @pytest.mark.filterwarnings(
     "ignore:unclosed database:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
-def test_an_exit_at_any_line_of_leaving_it(tmp_path: Path) -> None:
-    """As from a handler of a signal: the log stays unless all is in the file, so nothing is lost."""
+def test_an_exit_at_any_line_of_closing_loses_nothing(tmp_path: Path) -> None:
+    """As from a signal handler: the log stays unless the file holds everything."""
     wrong: dict[int, str] = {}
     line = 1
-    while closed_at_a_line(path := tmp_path / f"{line}.journal", line):
-        if found := asyncio.run(lost(path)):
+    while close_with_exit_at(path := tmp_path / f"{line}.journal", line):
+        if found := asyncio.run(loss(path)):
             wrong[line] = found
         line += 1
     assert wrong == {}
@@ -277,19 +277,19 @@ def test_an_exit_at_any_line_of_leaving_it(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings(
     "ignore:unclosed database:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
-def test_a_journal_that_nobody_leaves_keeps_its_log(tmp_path: Path) -> None:
-    """Forgotten by its owner, as by a framework that never comes back to it: the next one goes on from the log."""
+def test_a_journal_that_nobody_leaves_loses_nothing(tmp_path: Path) -> None:
+    """As by a framework that never resumes its block: the next process reads the log."""
     path = tmp_path / "clips.journal"
 
     async def forgetful() -> None:
         journal = await SqliteJournal(path).__aenter__()
         for number in range(ENTRIES):
-            await led(journal, State.STARTED, str(number), analysis_id=f"id-{number}")
+            await stored_in_state(journal, State.STARTED, str(number), analysis_id=f"id-{number}")
 
     asyncio.run(forgetful())
     forget()
     assert path.with_name(f"{path.name}-wal").stat().st_size
-    assert not asyncio.run(lost(path))
+    assert not asyncio.run(loss(path))
 
 
 # --- full disks -----------------------------------------------------------------------------------
@@ -297,13 +297,13 @@ def test_a_journal_that_nobody_leaves_keeps_its_log(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("entries", [1, 5, 25])
 @pytest.mark.parametrize("room", [0, 1, 2, 3, 6, 12])
-async def test_a_disk_that_is_full_when_it_is_left(small_disk: Path, entries: int, room: int) -> None:
-    """With any number of free pages: all that was answered is there once there is room again."""
+async def test_closing_on_a_full_disk_loses_nothing(small_disk: Path, entries: int, room: int) -> None:
+    """With any number of free pages, all confirmed changes are there once there is space."""
     path, ballast = small_disk / "clips.journal", small_disk / "ballast"
     ballast.write_bytes(bytes(4096 * room))
     async with SqliteJournal(path) as journal:
         for number in range(entries):
-            await led(journal, State.STARTED, str(number))
+            await stored_in_state(journal, State.STARTED, str(number))
         fill_up(small_disk / "more")
         ballast.unlink()
     (small_disk / "more").unlink()
@@ -311,8 +311,8 @@ async def test_a_disk_that_is_full_when_it_is_left(small_disk: Path, entries: in
         assert len(await listed(journal)) == entries
 
 
-async def test_a_disk_that_its_journal_has_filled(small_disk: Path) -> None:
-    """Nothing of what was answered is lost, and nothing needs to be repaired."""
+async def test_filling_the_disk_loses_nothing(small_disk: Path) -> None:
+    """No confirmed change is lost, and nothing needs a repair."""
     path, ballast = small_disk / "clips.journal", small_disk / "ballast"
     ballast.write_bytes(bytes(900_000))
     async with SqliteJournal(path) as journal:
@@ -322,8 +322,8 @@ async def test_a_disk_that_its_journal_has_filled(small_disk: Path) -> None:
         assert len(await listed(journal)) == stored
 
 
-async def test_what_cannot_be_tidied_up_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A log that has to stay beside the journal is named."""
+async def test_a_log_that_cannot_be_tidied_up_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A warning names a log that has to stay beside the journal."""
     path = tmp_path / "clips.journal"
     async with SqliteJournal(path) as journal:
         await journal.put(new())
@@ -376,14 +376,14 @@ awaited(journal.__aexit__(None, None, None))
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked there")
 async def test_a_forked_child_leaves_the_journal_of_its_parent_alone(tmp_path: Path) -> None:
-    """It is told so when it uses it, it cannot open another on the same file, and its end changes nothing."""
+    """The child gets an error, cannot open the file a second time, and changes nothing when it ends."""
     path = tmp_path / "clips.journal"
     command = [sys.executable, "-c", FORKS, str(path), str(Path(__file__).parents[2])]
     done = await to_thread.run_sync(partial(subprocess.run, command, capture_output=True, text=True, timeout=60))
-    told = done.stdout.splitlines()
-    assert [line for line in told if "from which this one was forked" in line] == told[:3], done.stderr
-    assert "is open elsewhere" in told[3]
-    assert told[4:] == ["child 7", "log True"], done.stderr
+    printed = done.stdout.splitlines()
+    assert [line for line in printed if "from which this one was forked" in line] == printed[:3], done.stderr
+    assert "is open elsewhere" in printed[3]
+    assert printed[4:] == ["child 7", "log True"], done.stderr
     async with SqliteJournal(path) as journal:
         assert [entry.key for entry in await listed(journal)] == ["a", "b"]
 
@@ -394,27 +394,27 @@ def moved(path: Path) -> None:
 
 
 def replaced(path: Path) -> None:
-    """Another journal by its name."""
+    """Another journal under its name."""
     path.rename(path.with_name("elsewhere"))
     path.with_name(f"{path.name}-wal").rename(path.with_name("elsewhere-wal"))
     store.open_store(path).close()
 
 
 def deleted(path: Path) -> None:
-    """No file by its name any more, nor its log."""
+    """The file and its log are gone."""
     path.unlink()
     without_its_log(path)
 
 
 def without_its_log(path: Path) -> None:
-    """The file alone, as somebody leaves it who tidies up."""
+    """The log alone was deleted."""
     path.with_name(f"{path.name}-wal").unlink()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="an open file cannot be moved there")
 @pytest.mark.parametrize("fate", [moved, replaced, deleted, without_its_log])
 async def test_a_journal_that_is_taken_away_intends_nothing(tmp_path: Path, fate: Callable[[Path], None]) -> None:
-    """While it is open: nothing is bought that nobody else would find; what is paid for is still written down."""
+    """No start is made that the next run would not find; paid analyses are still recorded."""
     path = tmp_path / "clips.journal"
     async with SqliteJournal(path) as journal:
         entry = await journal.put(new())

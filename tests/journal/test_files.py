@@ -1,4 +1,4 @@
-"""Files and disks: what is no journal, what was damaged, who else has it, and what a full disk or a kill leaves."""
+"""Files and disks of journals: other files, damage, other processes, full disks and killed processes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from ochy_async.journal.sqlite import connection, files, mounts, store
 from ochy_async.journal.sqlite.errors import from_os_error, from_sqlite_error
 from ochy_async.journal.sqlite.journal import SqliteJournal
 from ochy_async.policy.clip_states import State
-from tests.journal.test_journal import led, listed, new
+from tests.journal.test_journal import listed, new, stored_in_state
 
 pytestmark = pytest.mark.anyio
 
@@ -45,37 +45,39 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="there are no such files h
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a journal may be made."""
+    """The path of a new journal."""
     return tmp_path / "clips.journal"
 
 
 async def written(path: Path) -> list[object]:
-    """A closed journal with something of everything, and what it tells."""
+    """A closed journal with entries in all states, and its content."""
     async with SqliteJournal(path) as journal:
         for number, state in enumerate([*State, *State]):
-            await led(journal, state, f"{number:02}", clip=f"clip-{number}.mp4", analysis_id=f"id-{number}", credits=1)
+            await stored_in_state(
+                journal, state, f"{number:02}", clip=f"clip-{number}.mp4", analysis_id=f"id-{number}", credits=1
+            )
         entry = await journal.get("04")
         assert entry is not None
         await journal.put(evolve(entry, state=State.ANALYZED), KEPT)
         await journal.set_note("account", "digest")
-        return await told(journal)
+        return await contents(journal)
 
 
-async def told(journal: SqliteJournal) -> list[object]:
-    """All that a journal tells."""
+async def contents(journal: SqliteJournal) -> list[object]:
+    """Everything that a journal returns."""
     entries = await listed(journal)
     about = [(await journal.get(e.key), await journal.history(e.key), await journal.results(e.key)) for e in entries]
     return [entries, about, await journal.totals(), await journal.analysis_ids(), await journal.notes("")]
 
 
 async def read(path: Path) -> list[object]:
-    """What the journal in a file tells."""
+    """The contents of a journal file."""
     async with SqliteJournal(path) as journal:
-        return await told(journal)
+        return await contents(journal)
 
 
 async def refusal(path: Path, kind: type[JournalError]) -> str:
-    """Why a file is refused: of this kind exactly, naming the place, without SQLite's error behind it."""
+    """The text of the error for a file: exactly this class, with the path, and without SQLite's error as context."""
     with pytest.raises(JournalError) as caught:
         await SqliteJournal(path).__aenter__()
     error = caught.value
@@ -91,18 +93,18 @@ def data(path: Path) -> bytes:
 
 
 def write(path: Path, whole: bytes) -> None:
-    """Gives a file other bytes."""
+    """Replaces the bytes of a file."""
     path.write_bytes(whole)
 
 
 def connection_of(journal: SqliteJournal) -> sqlite3.Connection:
-    """What an open journal uses."""
+    """The connection of an open journal."""
     assert journal._store is not None  # pyright: ignore[reportPrivateUsage]
     return journal._store.connection  # pyright: ignore[reportPrivateUsage]
 
 
-def held_by_us(path: Path) -> list[str]:
-    """The files of a journal that this process has open, where the system tells."""
+def files_held(path: Path) -> list[str]:
+    """The files of a journal that this process has open, if the system can say."""
     handles = Path("/proc/self/fd")
     names = [os.path.realpath(handle) for handle in handles.iterdir()] if handles.is_dir() else []
     return [name for name in names if name.startswith(str(path))]
@@ -116,8 +118,8 @@ def content(folder: Path) -> dict[str, bytes]:
 # --- a new file -----------------------------------------------------------------------------------
 
 
-async def test_a_new_journal_is_a_file_of_the_users_own(path: Path) -> None:
-    """Nobody else may read it, nor what lies beside it, and once closed it is one file."""
+async def test_a_new_journal_is_readable_by_its_owner_only(path: Path) -> None:
+    """So are the files beside it; once closed, it is one file."""
     async with SqliteJournal(path) as journal:
         await journal.put(new())
         assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
@@ -126,18 +128,18 @@ async def test_a_new_journal_is_a_file_of_the_users_own(path: Path) -> None:
 
 
 async def test_a_link_leads_to_the_journal(path: Path) -> None:
-    """The same file by another name is the same journal, and open once."""
+    """The same file under another name is the same journal and can be open once."""
     there = await written(path)
     link = path.with_name("link")
     link.symlink_to(path.name)
     async with SqliteJournal(link) as journal:
-        assert await told(journal) == there
+        assert await contents(journal) == there
         await refusal(path, JournalBusy)
 
 
 @pytest.mark.parametrize("at", ["write_empty", "sync_file", "claim_name"])
-async def test_a_crash_while_it_is_made_leaves_no_half(path: Path, at: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever step does not come to its end, the name stays free and the next try succeeds."""
+async def test_a_failure_during_creation_leaves_no_file(path: Path, at: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever step fails, the name stays free and the next attempt succeeds."""
 
     def crash(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -149,8 +151,8 @@ async def test_a_crash_while_it_is_made_leaves_no_half(path: Path, at: str, monk
     assert (await written(path))[0]
 
 
-async def test_where_there_are_no_hard_links(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is made all the same; whoever comes second finds the name taken."""
+async def test_creation_without_hard_links(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The journal is created all the same; a second process finds the name taken."""
 
     def no_links(*_: object) -> None:
         raise OSError(errno.EPERM, "Operation not permitted")
@@ -166,8 +168,8 @@ async def test_where_there_are_no_hard_links(path: Path, monkeypatch: pytest.Mon
     assert data(path) == before
 
 
-async def test_of_two_who_make_it_at_once_the_first_wins(path: Path) -> None:
-    """The second opens what the first has made."""
+async def test_of_two_processes_that_create_it_the_first_wins(path: Path) -> None:
+    """The second opens the file of the first."""
 
     def slow(draft: Path) -> None:
         files.find_or_create(path, store.write_empty)
@@ -223,10 +225,10 @@ STRANGE: list[tuple[str, Callable[[Path], object], type[JournalError], str]] = [
 
 
 @pytest.mark.parametrize(("name", "make", "kind", "why"), STRANGE)
-async def test_what_is_no_journal_is_left_alone(
+async def test_other_files_are_refused_and_unchanged(
     path: Path, name: str, make: Callable[[Path], object], kind: type[JournalError], why: str
 ) -> None:
-    """It is refused with the reason, and nothing of it is changed nor made new."""
+    """The error says why; nothing is changed or created."""
     make(path)
     before = content(path.parent)
     assert why in await refusal(path, kind)
@@ -234,8 +236,8 @@ async def test_what_is_no_journal_is_left_alone(
 
 
 @pytest.mark.parametrize("name", ["nowhere/clips.journal", "a\x00b", "x" * 300, "file/clips.journal"])
-async def test_a_place_where_no_file_can_be(tmp_path: Path, name: str) -> None:
-    """No folder, a file for a folder, a NUL or too long a name: refused, and no folder is made."""
+async def test_an_impossible_path_is_refused(tmp_path: Path, name: str) -> None:
+    """A missing folder, a file as a folder, a NUL or a name that is too long; no folder is created."""
     (tmp_path / "file").touch()
     await refusal(tmp_path / name, JournalUnusable)
     assert list(content(tmp_path)) == ["file"]
@@ -244,8 +246,8 @@ async def test_a_place_where_no_file_can_be(tmp_path: Path, name: str) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such permissions here")
 @pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write everywhere")
 @pytest.mark.parametrize("what", ["file", "folder"])
-async def test_what_may_not_be_written(path: Path, what: str) -> None:
-    """A file or a folder without the right to write is refused when it is opened."""
+async def test_a_file_without_permission_is_refused(path: Path, what: str) -> None:
+    """A file or a folder without write permission, when it is opened."""
     await written(path)
     place = path if what == "file" else path.parent
     place.chmod(0o500)
@@ -255,8 +257,8 @@ async def test_what_may_not_be_written(path: Path, what: str) -> None:
         place.chmod(0o700)
 
 
-async def test_a_file_that_says_it_is_read_only(path: Path) -> None:
-    """SQLite's own mark for it, in the header, works for root too: found by the first line that is written."""
+async def test_a_read_only_header_is_found_when_it_is_opened(path: Path) -> None:
+    """The mark in SQLite's header, which applies to root too, is found by the first write."""
     await written(path)
     flip(path, 18, 0x02 ^ 0x03)
     await refusal(path, JournalUnusable)
@@ -279,8 +281,8 @@ async def test_a_file_that_says_it_is_read_only(path: Path) -> None:
         (None, JournalError),
     ],
 )
-def test_sqlites_words_are_translated(path: Path, name: str | None, kind: type[JournalError]) -> None:
-    """By the name of the code; its text, which may quote the content, is not passed on."""
+def test_errors_of_sqlite_are_translated(path: Path, name: str | None, kind: type[JournalError]) -> None:
+    """By the name of the code; SQLite's text, which may quote the content, is left out."""
     error = sqlite3.OperationalError("secret")
     if name is not None:
         error.sqlite_errorname = name
@@ -299,8 +301,8 @@ def test_sqlites_words_are_translated(path: Path, name: str | None, kind: type[J
         (errno.EACCES, JournalUnusable),
     ],
 )
-def test_the_systems_words_are_translated(path: Path, code: int, kind: type[JournalError]) -> None:
-    """A full disk and a forbidden one are different things to do."""
+def test_errors_of_the_system_are_translated(path: Path, code: int, kind: type[JournalError]) -> None:
+    """A full disk and a missing permission need different actions."""
     assert type(from_os_error(OSError(code, os.strerror(code)), path)) is kind
 
 
@@ -341,7 +343,7 @@ a line that is cut
     ],
 )
 def test_network_mounts(path: str, kind: str | None) -> None:
-    """The longest mount point counts, of whole names; of two on one place the later."""
+    """The longest mount point counts, by entire names; of two at one path the later."""
     assert mounts.network_filesystem(MOUNTS, path) == kind
 
 
@@ -356,12 +358,12 @@ def test_network_mounts(path: str, kind: str | None) -> None:
     ],
 )
 def test_network_drives(path: str, drive_type: int, kind: str | None) -> None:
-    """Shares by their name, drives by what Windows says of them."""
+    """Shares by their name, drives by their type in Windows."""
     assert mounts.network_drive(path, drive_type) == kind
 
 
 async def test_a_network_file_system_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before anything is made there."""
+    """Nothing is created there."""
     monkeypatch.setattr(files, "_network_kind", lambda _: "nfs4")
     assert "file system (nfs4)" in await refusal(path, JournalUnusable)
     assert not content(path.parent)
@@ -380,14 +382,14 @@ async def test_a_network_file_system_is_refused(path: Path, monkeypatch: pytest.
         ("fuse.something-new", "may not lock out other processes"),
     ],
 )
-def test_doubtful_places(kind: str | None, words: str | None) -> None:
-    """Memory is lost at the next start, and of an unknown program nobody knows what it keeps: used, and said."""
+def test_unreliable_file_systems_give_a_warning(kind: str | None, words: str | None) -> None:
+    """File systems in memory and unknown user-space file systems are used with a warning."""
     doubt = mounts.mount_warning(kind)
     assert doubt is None if words is None else words in str(doubt)
 
 
-async def test_a_journal_in_memory_is_said_to_be_one(small_disk: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Each time that it is opened; and it serves."""
+async def test_a_journal_in_memory_gives_a_warning(small_disk: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Each time that it is opened; it works all the same."""
     assert (await written(small_disk / "clips.journal"))[0]
     assert "is stored in memory (tmpfs)" in caplog.text
 
@@ -403,7 +405,7 @@ def flip(path: Path, offset: int, bits: int) -> None:
 
 
 async def outcome(path: Path, there: list[object]) -> str:
-    """Whether a damaged journal tells the truth, or that it is damaged. Anything else fails the test."""
+    """Whether a damaged journal returns the truth or is refused as damaged. Anything else fails the test."""
     try:
         assert await read(path) == there
     except (JournalDamaged, JournalUnusable):
@@ -411,8 +413,8 @@ async def outcome(path: Path, there: list[object]) -> str:
     return "harmless"
 
 
-async def test_no_flipped_byte_tells_a_lie(path: Path) -> None:
-    """At offsets all over the file, in the header densely: found when it is opened, or without any effect."""
+async def test_a_flipped_byte_is_found_or_has_no_effect(path: Path) -> None:
+    """At offsets all over the file, and at every few bytes of the header."""
     there = await written(path)
     whole, chance = data(path), random.Random(1)
     offsets = [*range(100), *chance.sample(range(100, len(whole)), 200)]
@@ -424,15 +426,15 @@ async def test_no_flipped_byte_tells_a_lie(path: Path) -> None:
     assert outcomes.count("detected") > len(offsets) // 10
 
 
-async def test_a_damage_that_sqlite_cannot_even_put_into_words(path: Path) -> None:
-    """A broken byte in the names of the tables ends up in SQLite's message, where Python cannot read it."""
+async def test_damage_in_the_text_of_sqlites_error_is_damage(path: Path) -> None:
+    """A flipped byte in a table's name makes SQLite's message invalid UTF-8."""
     await written(path)
     flip(path, data(path).index(b"CREATE TABLE history") + 2, 0x80)
     await refusal(path, JournalDamaged)
 
 
-async def test_every_byte_of_a_row_counts(path: Path) -> None:
-    """A change anywhere in what was stored is found: a state, a version, an id, a digit of the results."""
+async def test_a_change_of_any_value_is_found(path: Path) -> None:
+    """A state, a version, an id, a digit of the results."""
     await written(path)
     whole = data(path)
     for piece in (b"clip-3.mp4", b"id-5", b"cadence", b"analyzed", b"digest", b"account", b'"version": 3'):
@@ -444,8 +446,8 @@ async def test_every_byte_of_a_row_counts(path: Path) -> None:
             await refusal(path, JournalDamaged)
 
 
-async def test_no_truncated_file_tells_a_lie(path: Path) -> None:
-    """Cut at any page, and in the midst of one."""
+async def test_a_truncated_file_is_refused(path: Path) -> None:
+    """Truncated at any page, and within one."""
     there = await written(path)
     whole = data(path)
     for length in [1, 50, 100, 511, *range(512, len(whole), 4096 * 2 + 100)]:
@@ -474,8 +476,8 @@ SURGERY = [
 
 
 @pytest.mark.parametrize("sql", SURGERY)
-async def test_no_row_can_be_changed_or_lost(path: Path, sql: str) -> None:
-    """What another program, or a page that went back to what it was, makes of it is found when it is opened."""
+async def test_changed_and_missing_rows_are_found(path: Path, sql: str) -> None:
+    """Changes by another program, and pages that returned to an earlier state, are found on opening."""
     await written(path)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(sql)
@@ -484,7 +486,7 @@ async def test_no_row_can_be_changed_or_lost(path: Path, sql: str) -> None:
 
 
 async def test_a_row_is_checked_whenever_it_is_read(path: Path) -> None:
-    """Damage that comes after opening is told, by every question that would see it; the rest goes on."""
+    """Damage after opening is reported by every call that reads the row; other calls work."""
     await written(path)
     async with SqliteJournal(path) as journal:
         connection = connection_of(journal)
@@ -510,7 +512,7 @@ async def test_a_row_is_checked_whenever_it_is_read(path: Path) -> None:
 
 
 async def test_a_change_that_does_not_reach_its_row_is_a_conflict(path: Path) -> None:
-    """Another program made the rows of entries read-only: nothing counts as stored that is not."""
+    """Another program made the rows read-only: nothing counts as stored that is not."""
     there = await written(path)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TRIGGER frozen BEFORE UPDATE ON entries BEGIN SELECT RAISE(IGNORE); END")
@@ -571,20 +573,20 @@ async def test_a_journal_of_schema_1_is_read_by_every_later_version(path: Path) 
 # --- full disks -----------------------------------------------------------------------------------
 
 
-async def test_a_full_disk_is_told_and_loses_nothing(path: Path) -> None:
-    """A change that has no room is refused whole; small ones go on where they fit; the rest is as it was."""
+async def test_a_full_disk_is_an_error_and_loses_nothing(path: Path) -> None:
+    """A change without space is refused completely; small ones succeed if they fit; the rest is unchanged."""
     async with SqliteJournal(path) as journal:
-        await led(journal, State.STARTED, "a")
-        entry = await led(journal, State.STARTED, "b")
+        await stored_in_state(journal, State.STARTED, "a")
+        entry = await stored_in_state(journal, State.STARTED, "b")
         connection = connection_of(journal)
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count = {pages + 1}")
-        before = await told(journal)
+        before = await contents(journal)
         large = evolve(entry, state=State.ANALYZED), StoredResults(results=bytes(100_000))
         with pytest.raises(JournalFull) as caught:
             await journal.put(*large)
         assert not isinstance(caught.value.__context__, sqlite3.Error)
-        assert await told(journal) == before
+        assert await contents(journal) == before
         together = [journal.put(*large), journal.set_note("small", "fits"), journal.put(*large)]
         answers = await asyncio.gather(*together, return_exceptions=True)
         assert [type(answer) for answer in answers] == [JournalFull, type(None), JournalFull]
@@ -605,8 +607,8 @@ def small_disk(tmp_path: Path) -> Generator[Path]:
     subprocess.run(["umount", place], check=True)  # noqa: S603, S607
 
 
-async def test_a_disk_that_runs_full(small_disk: Path) -> None:
-    """What was answered is there; opening it on the full disk is refused; with room again all goes on."""
+async def test_a_disk_that_becomes_full_loses_nothing(small_disk: Path) -> None:
+    """Confirmed changes are there; opening is refused while the disk is full and works once there is space."""
     path, ballast = small_disk / "clips.journal", small_disk / "ballast"
     write(ballast, bytes(1_600_000))
     async with SqliteJournal(path) as journal:
@@ -619,11 +621,11 @@ async def test_a_disk_that_runs_full(small_disk: Path) -> None:
     async with SqliteJournal(path) as journal:
         assert len(await listed(journal)) == stored
         assert not [entry for entry in await listed(journal) if await journal.results(entry.key) != KEPT]
-        await led(journal, State.STARTED, "more")
+        await stored_in_state(journal, State.STARTED, "more")
 
 
-async def test_a_disk_that_may_not_be_written(small_disk: Path) -> None:
-    """Refused before anything is bought, root or not, whether there is a journal or none."""
+async def test_a_read_only_disk_is_refused(small_disk: Path) -> None:
+    """Before a credit is spent, also for root, whether there is a journal or not."""
     path = small_disk / "clips.journal"
     there = await written(path)
     remount(small_disk, "ro")
@@ -634,12 +636,12 @@ async def test_a_disk_that_may_not_be_written(small_disk: Path) -> None:
 
 
 def remount(disk: Path, how: str) -> None:
-    """Changes whether a disk may be written."""
+    """Makes a disk read-only or writable."""
     subprocess.run(["mount", "-o", f"remount,{how}", str(disk)], check=True)  # noqa: S603, S607
 
 
 async def until_full(journal: SqliteJournal) -> int:
-    """How many results a journal stores until there is no room."""
+    """How many results a journal stores before the disk is full."""
     for stored in range(1000):
         try:
             await journal.put(new(str(stored)), KEPT)
@@ -649,7 +651,7 @@ async def until_full(journal: SqliteJournal) -> int:
 
 
 def fill_up(path: Path) -> None:
-    """Leaves no room on a disk."""
+    """Fills a disk completely."""
     with path.open("wb", buffering=0) as file, suppress(OSError):
         while file.write(b"x" * 4096):
             pass
@@ -685,7 +687,7 @@ anyio.run(main)
 
 @contextmanager
 def child(path: Path) -> Generator[subprocess.Popen[str]]:
-    """Another process that writes into the journal and says what it was answered."""
+    """Another process that writes into the journal and prints each confirmed key."""
     tests = str(Path(__file__).parents[2])
     command = [sys.executable, "-c", CHILD, str(path), tests]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
@@ -697,8 +699,8 @@ def child(path: Path) -> Generator[subprocess.Popen[str]]:
             process.kill()
 
 
-async def test_a_killed_process_takes_nothing_with_it(path: Path) -> None:
-    """While it lives nobody else gets in; killed in the midst of writing, all that it was answered is there."""
+async def test_a_killed_process_loses_nothing(path: Path) -> None:
+    """While it runs, no other process can open the file; after the kill, every confirmed change is there."""
     for kill in range(4):
         path, answered = path.with_name(f"{kill}.journal"), set[str]()
         with child(path) as process:
@@ -716,8 +718,8 @@ async def test_a_killed_process_takes_nothing_with_it(path: Path) -> None:
                 assert len(await journal.history(key)) == 2
 
 
-async def test_after_a_crash_the_write_ahead_log_is_missed(path: Path) -> None:
-    """A copy of the file without the changes beside it is refused; with them it is whole."""
+async def test_a_missing_log_is_noticed_after_a_crash(path: Path) -> None:
+    """The file without its log is refused; with it, it is complete."""
     with child(path) as process:
         assert process.stdout is not None
         key = process.stdout.readline().strip()
@@ -730,8 +732,8 @@ async def test_after_a_crash_the_write_ahead_log_is_missed(path: Path) -> None:
         assert await journal.get(key) is not None
 
 
-async def test_nothing_is_left_running(path: Path) -> None:
-    """Closed, it holds no file and no lock: another connection may have it at once."""
+async def test_a_closed_journal_holds_nothing(path: Path) -> None:
+    """Neither a file nor a lock: another connection can open it at once."""
     await written(path)
 
     def take() -> None:
@@ -739,11 +741,11 @@ async def test_nothing_is_left_running(path: Path) -> None:
             connection.execute("BEGIN EXCLUSIVE")
 
     await to_thread.run_sync(take)
-    assert not held_by_us(path)
+    assert not files_held(path)
 
 
-def test_a_change_that_breaks_off_leaves_no_trace(path: Path) -> None:
-    """What it had written is taken back, its neighbors stay, and the file is sound."""
+def test_an_interrupted_change_is_rolled_back(path: Path) -> None:
+    """The other changes of its commit stay, and the file is valid."""
 
     def break_off(used: store.Store) -> None:
         used.set_note("half", "done")
@@ -760,19 +762,19 @@ def test_a_change_that_breaks_off_leaves_no_trace(path: Path) -> None:
 # --- the worker -----------------------------------------------------------------------------------
 
 
-async def test_no_sql_runs_on_the_loop(path: Path) -> None:
-    """Every statement, of a question or of a change, is another thread's work."""
+async def test_no_sql_runs_on_the_event_loop(path: Path) -> None:
+    """A worker thread runs every statement of a query or a change."""
     threads: set[int] = set()
     async with SqliteJournal(path) as journal:
         connection_of(journal).set_trace_callback(lambda _: threads.add(threading.get_ident()))
-        await led(journal, State.ANALYZED)
-        await told(journal)
+        await stored_in_state(journal, State.ANALYZED)
+        await contents(journal)
     assert threads
     assert threading.get_ident() not in threads
 
 
-async def test_a_thread_that_is_left_behind_is_waited_for(path: Path) -> None:
-    """A task's own `cancel()` does not stop its thread; the next change comes after it, not in its midst."""
+async def test_a_change_waits_for_an_abandoned_thread(path: Path) -> None:
+    """`Task.cancel()` does not stop the thread; the next change comes after it, not in between."""
     midst = threading.Event()
 
     def linger(sql: str) -> None:
@@ -791,7 +793,7 @@ async def test_a_thread_that_is_left_behind_is_waited_for(path: Path) -> None:
 
 
 async def test_changes_that_wait_share_a_commit(path: Path) -> None:
-    """One goes ahead, the others wait for the disk together; nobody waits for more than two commits."""
+    """One goes ahead and the others share the next; no change waits for more than two commits."""
     said: list[str] = []
     async with SqliteJournal(path) as journal:
         connection_of(journal).set_trace_callback(said.append)
@@ -817,14 +819,14 @@ ANSWERS: dict[str, object] = {
 
 
 @pytest.mark.parametrize(("name", "answer"), ANSWERS.items())
-async def test_what_sqlite_is_told(path: Path, name: str, answer: object) -> None:
-    """By an open journal, and by one that was just made."""
+async def test_the_settings_of_sqlite_apply(path: Path, name: str, answer: object) -> None:
+    """To an open journal and to a new one."""
     async with SqliteJournal(path) as journal:
         assert connection_of(journal).execute(f"PRAGMA {name}").fetchone() == (answer,)
 
 
-async def test_a_setting_that_does_not_hold_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What SQLite does not answer as it was told, nothing is built upon."""
+async def test_a_setting_that_sqlite_does_not_accept_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The journal is not used then."""
     await written(path)
     monkeypatch.setattr(connection, "DURABLE", {"synchronous": ("NORMAL", 2)})
     assert "synchronous is not NORMAL" in await refusal(path, JournalUnusable)

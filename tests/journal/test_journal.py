@@ -1,4 +1,4 @@
-"""One contract, every journal: what is stored, what is refused, and what a cancellation leaves."""
+"""The contract of every journal: what is stored, what is refused, and what a cancellation leaves."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ WAY: dict[State, tuple[State, ...]] = {
 
 @pytest.fixture(params=["memory", "sqlite"])
 def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Journal:
-    """Each journal that there is, not yet open."""
+    """Each kind of journal, not yet open."""
     return MemoryJournal() if request.param == "memory" else SqliteJournal(tmp_path / "clips.journal")
 
 
@@ -51,8 +51,8 @@ def new(key: str = "a", **facts: Any) -> Entry:
     return Entry(**given)
 
 
-async def led(journal: Journal, state: State, key: str = "a", **facts: Any) -> Entry:
-    """A stored entry that went all the way into a state."""
+async def stored_in_state(journal: Journal, state: State, key: str = "a", **facts: Any) -> Entry:
+    """A stored entry that was changed step by step into a state."""
     entry = new(key, **facts)
     for step in WAY[state]:
         entry = await journal.put(evolve(entry, state=step))
@@ -67,8 +67,8 @@ async def listed(journal: Journal, *states: State) -> list[Entry]:
 # --- what is stored -------------------------------------------------------------------------------
 
 
-async def test_a_new_journal_remembers_nothing(journal: Journal) -> None:
-    """Every question has an empty answer."""
+async def test_a_new_journal_is_empty(journal: Journal) -> None:
+    """Every call returns an empty result."""
     async with journal:
         assert await journal.get("a") is None
         assert await journal.results("a") is None
@@ -79,8 +79,8 @@ async def test_a_new_journal_remembers_nothing(journal: Journal) -> None:
         assert await journal.notes("") == {}
 
 
-async def test_an_entry_comes_back_as_it_was(journal: Journal) -> None:
-    """With every field, and one version further."""
+async def test_an_entry_is_returned_unchanged(journal: Journal) -> None:
+    """With every field, and its next version."""
     entry = new(
         credits=2,
         clip="clips/Läufer \U0001f3c3.mp4",
@@ -104,8 +104,8 @@ async def test_an_entry_comes_back_as_it_was(journal: Journal) -> None:
 @pytest.mark.parametrize(
     "name", [os.fsdecode(b"clip-\xff\xfe.mp4"), "a\x00b", "", "'; DROP TABLE entries; --", "ß\u2028%_"]
 )
-async def test_no_name_is_too_hostile(journal: Journal, name: str) -> None:
-    """Broken encodings, NUL, quotes and wildcards come back as they were, as key, clip and note."""
+async def test_any_text_is_stored_unchanged(journal: Journal, name: str) -> None:
+    """Broken encodings, NUL, quotes and wildcards, as key, clip and note."""
     async with journal:
         await journal.put(new(key=name, clip=name, reason=name))
         await journal.set_note(name, name)
@@ -116,8 +116,8 @@ async def test_no_name_is_too_hostile(journal: Journal, name: str) -> None:
         assert await journal.notes(name) == {name: name}
 
 
-async def test_many_changes_are_one_step(journal: Journal) -> None:
-    """All of them, each with its line of history; or none, where one is a conflict."""
+async def test_put_all_is_one_step(journal: Journal) -> None:
+    """All changes with their history, or none if one is a conflict."""
     async with journal:
         stored = [await journal.put(new(key)) for key in ("k1", "k2")]
         open_again = [evolve(each, state=State.OPEN, reason="again") for each in stored]
@@ -129,11 +129,11 @@ async def test_many_changes_are_one_step(journal: Journal) -> None:
         assert (await journal.totals()).entries == {State.OPEN: 2}
 
 
-async def test_results_are_kept_apart(journal: Journal) -> None:
+async def test_results_are_stored_apart(journal: Journal) -> None:
     """They stay when the entry changes without them, and are replaced as a whole."""
     first, second = StoredResults(results=b'{"a": 1}', calculated=b"\x00\xff" * 5000), StoredResults(results=b"{}")
     async with journal:
-        entry = await led(journal, State.STARTED)
+        entry = await stored_in_state(journal, State.STARTED)
         assert await journal.results("a") is None
         entry = await journal.put(evolve(entry, state=State.ANALYZED), first)
         entry = await journal.put(evolve(entry, reason="looked again"))
@@ -144,8 +144,8 @@ async def test_results_are_kept_apart(journal: Journal) -> None:
         assert await journal.results("b") is None
 
 
-async def test_history_tells_every_change(journal: Journal) -> None:
-    """In order, with what was known then; of this entry only."""
+async def test_the_history_lists_every_change(journal: Journal) -> None:
+    """In order, with the facts of that time, of this entry only."""
     async with journal:
         entry = await journal.put(new(reason="first try"))
         await journal.put(new("b"))
@@ -161,28 +161,28 @@ async def test_history_tells_every_change(journal: Journal) -> None:
         )
 
 
-async def test_the_tally_counts_states_and_credits(journal: Journal) -> None:
-    """Of what is, not of what was."""
+async def test_the_totals_count_states_and_credits(journal: Journal) -> None:
+    """Of the current entries, not of earlier ones."""
     async with journal:
         for key, state in enumerate([State.STARTED, State.STARTED, State.FAILED, State.OPEN]):
-            await led(journal, state, str(key), credits=int(state is not State.OPEN))
+            await stored_in_state(journal, state, str(key), credits=int(state is not State.OPEN))
         assert await journal.totals() == JournalTotals(
             entries={State.STARTED: 2, State.FAILED: 1, State.OPEN: 1}, credits=3
         )
 
 
 async def test_no_analysis_id_is_forgotten(journal: Journal) -> None:
-    """The id of an earlier start counts as known even after the clip was started anew."""
+    """The id of an earlier start stays known after the clip was started again."""
     async with journal:
-        entry = await led(journal, State.FAILED, analysis_id="old")
+        entry = await stored_in_state(journal, State.FAILED, analysis_id="old")
         entry = await journal.put(evolve(entry, state=State.OPEN, analysis_id=None))
         entry = await journal.put(evolve(entry, state=State.INTENDED))
         await journal.put(evolve(entry, state=State.STARTED, analysis_id="new"))
         assert await journal.analysis_ids() == {"old", "new"}
 
 
-async def test_notes_are_found_by_their_beginning(journal: Journal) -> None:
-    """A later value takes the place of the former; wildcards mean themselves."""
+async def test_notes_are_found_by_their_prefix(journal: Journal) -> None:
+    """A later value replaces the former; wildcards have no meaning."""
     async with journal:
         for name, value in [("lane/1", "a"), ("lane/2", "b"), ("lane0", "c"), ("l_ne/1", "d"), ("lane/2", "e")]:
             await journal.set_note(name, value)
@@ -192,13 +192,13 @@ async def test_notes_are_found_by_their_beginning(journal: Journal) -> None:
         assert len(await journal.notes("")) == 5
 
 
-async def test_entries_come_oldest_first_in_pages(journal: Journal) -> None:
-    """By when they came, not by when they were changed; over the edge of a page; filtered by state."""
+async def test_entries_are_listed_oldest_first_in_pages(journal: Journal) -> None:
+    """By creation and not by change; across pages; filtered by state."""
     keys = [f"{(key * 7919) % 1000:03}" for key in range(PAGE + 3)]
     async with journal:
         async with create_task_group() as group:
             for key in keys:
-                group.start_soon(led, journal, State.INTENDED, key)
+                group.start_soon(stored_in_state, journal, State.INTENDED, key)
         order = [entry.key for entry in await listed(journal)]
         assert sorted(order) == sorted(keys)
         first = await journal.get(order[0])
@@ -211,7 +211,7 @@ async def test_entries_come_oldest_first_in_pages(journal: Journal) -> None:
 
 
 async def test_entries_may_be_changed_while_they_are_listed(journal: Journal) -> None:
-    """None is seen twice, and none that stays is left out."""
+    """No entry is listed twice, and none that stays is left out."""
     async with journal:
         for key in range(5):
             await journal.put(new(str(key)))
@@ -227,10 +227,10 @@ async def test_entries_may_be_changed_while_they_are_listed(journal: Journal) ->
 
 @pytest.mark.parametrize("wanted", list(State))
 @pytest.mark.parametrize("state", [None, *State])
-async def test_only_the_moves_that_there_are(state: State | None, wanted: State) -> None:
-    """Every pair of states, in memory: the file shares the rule."""
+async def test_only_listed_transitions_are_allowed(state: State | None, wanted: State) -> None:
+    """Every pair of states, in memory: the SQLite journal shares the rule."""
     async with MemoryJournal() as journal:
-        entry = new() if state is None else await led(journal, state)
+        entry = new() if state is None else await stored_in_state(journal, state)
         if wanted in TRANSITIONS[state]:
             assert (await journal.put(evolve(entry, state=wanted))).state is wanted
         else:
@@ -238,10 +238,10 @@ async def test_only_the_moves_that_there_are(state: State | None, wanted: State)
                 await journal.put(evolve(entry, state=wanted))
 
 
-async def test_an_unknown_move_stores_nothing(journal: Journal) -> None:
-    """Neither the entry, nor what it brought along, nor a line of history."""
+async def test_a_forbidden_transition_stores_nothing(journal: Journal) -> None:
+    """Neither the entry, nor its results, nor its history."""
     async with journal:
-        entry = await led(journal, State.ANALYZED)
+        entry = await stored_in_state(journal, State.ANALYZED)
         with pytest.raises(JournalConflict):
             await journal.put(evolve(entry, state=State.INTENDED), StoredResults(results=b"{}"))
         assert await journal.get("a") == entry
@@ -250,25 +250,25 @@ async def test_an_unknown_move_stores_nothing(journal: Journal) -> None:
 
 
 @pytest.mark.parametrize("version", [0, 1, 3])
-async def test_a_change_of_something_else_is_a_conflict(journal: Journal, version: int) -> None:
-    """An entry of another version than the stored one, older or newer, changes nothing."""
+async def test_a_change_of_another_version_is_a_conflict(journal: Journal, version: int) -> None:
+    """An entry with an older or newer version than the stored one changes nothing."""
     async with journal:
-        entry = await led(journal, State.STARTED)
+        entry = await stored_in_state(journal, State.STARTED)
         with pytest.raises(JournalConflict, match="changed by somebody else"):
             await journal.put(evolve(entry, state=State.ANALYZED, version=version))
         assert await journal.get("a") == entry
 
 
-async def test_what_is_not_there_cannot_be_changed(journal: Journal) -> None:
-    """A version of an entry that the journal does not know is a conflict."""
+async def test_an_unknown_entry_cannot_be_changed(journal: Journal) -> None:
+    """A version other than 0 of an entry that is not stored is a conflict."""
     async with journal:
         with pytest.raises(JournalConflict):
             await journal.put(new(version=1))
         assert await journal.get("a") is None
 
 
-async def test_of_many_who_change_one_entry_one_wins(journal: Journal) -> None:
-    """All read the same version; the others are told, and the history has one line for it."""
+async def test_of_many_changes_of_one_version_one_succeeds(journal: Journal) -> None:
+    """The others are conflicts, and the history has one change."""
     outcomes: list[str] = []
 
     async def change(entry: Entry, reason: str) -> None:
@@ -288,8 +288,8 @@ async def test_of_many_who_change_one_entry_one_wins(journal: Journal) -> None:
         assert len(await journal.history("a")) == 2
 
 
-async def test_a_conflict_does_not_spoil_its_neighbors(journal: Journal) -> None:
-    """Changes that share a commit succeed or fail each for itself."""
+async def test_a_conflict_does_not_affect_other_changes(journal: Journal) -> None:
+    """Changes that share a commit succeed or fail independently."""
     async with journal:
         stored = [await journal.put(new(str(key))) for key in range(10)]
         for entry in stored[::2]:
@@ -314,7 +314,7 @@ ASKED: list[Callable[[Journal], Awaitable[object]]] = [
 
 
 @pytest.mark.parametrize("ask", ASKED)
-async def test_a_closed_journal_says_so(journal: Journal, ask: Callable[[Journal], Awaitable[object]]) -> None:
+async def test_a_closed_journal_raises(journal: Journal, ask: Callable[[Journal], Awaitable[object]]) -> None:
     """Before it is opened and after it was closed."""
     with pytest.raises(JournalUnusable, match="not open"):
         await ask(journal)
@@ -325,7 +325,7 @@ async def test_a_closed_journal_says_so(journal: Journal, ask: Callable[[Journal
 
 
 async def test_a_journal_is_open_once(journal: Journal) -> None:
-    """The second batch is refused and the first goes on; closed, it can be opened again."""
+    """The second batch is refused and the first goes on; once closed, it can be opened again."""
     async with journal:
         with pytest.raises(JournalBusy):
             await journal.__aenter__()
@@ -337,8 +337,8 @@ async def test_a_journal_is_open_once(journal: Journal) -> None:
 # --- what a cancellation leaves -------------------------------------------------------------------
 
 
-async def test_nothing_begins_once_cancelled(journal: Journal) -> None:
-    """A change that is asked for in a cancelled scope is not made."""
+async def test_a_change_in_a_cancelled_scope_is_not_made(journal: Journal) -> None:
+    """It raises the cancellation instead."""
     async with journal:
         with CancelScope() as scope:
             scope.cancel()
@@ -347,8 +347,8 @@ async def test_nothing_begins_once_cancelled(journal: Journal) -> None:
         assert await journal.get("a") is None
 
 
-async def test_what_has_begun_is_done(journal: Journal) -> None:
-    """Changes in the air when their scope is cancelled are stored, each of them whole."""
+async def test_changes_that_have_begun_are_completed(journal: Journal) -> None:
+    """Changes that are under way when their scope is cancelled are stored completely."""
     async with journal:
         async with create_task_group() as group:
             for key in range(20):
@@ -363,8 +363,8 @@ async def test_what_has_begun_is_done(journal: Journal) -> None:
 
 
 @pytest.mark.parametrize("turns", range(6))
-async def test_a_task_that_is_cancelled_by_hand_leaves_no_half(journal: Journal, turns: int) -> None:
-    """No shield holds against a task's own `cancel()`: the change is whole or not there, and the others go on."""
+async def test_a_cancelled_task_leaves_no_half_change(journal: Journal, turns: int) -> None:
+    """`Task.cancel()` goes through shields: the change is stored or not, and the others go on."""
     async with journal:
         async with create_task_group() as group:
             changes = [
@@ -385,7 +385,7 @@ async def test_a_task_that_is_cancelled_by_hand_leaves_no_half(journal: Journal,
 
 
 async def test_closing_under_cancellation_closes(journal: Journal) -> None:
-    """What was stored is there for whoever opens it next."""
+    """The next process that opens the journal finds what was stored."""
     with CancelScope() as scope:
         async with journal:
             await journal.put(new())
@@ -398,8 +398,8 @@ async def test_closing_under_cancellation_closes(journal: Journal) -> None:
 # --- side by side ---------------------------------------------------------------------------------
 
 
-async def told(journal: Journal, work: Callable[[Journal], Awaitable[object]]) -> object:
-    """What a journal answers, a refusal included."""
+async def result_of(journal: Journal, work: Callable[[Journal], Awaitable[object]]) -> object:
+    """What a journal returns, or the error that it raises."""
     try:
         return await work(journal)
     except JournalConflict as refused:
@@ -407,14 +407,14 @@ async def told(journal: Journal, work: Callable[[Journal], Awaitable[object]]) -
 
 
 async def everything(journal: Journal) -> list[object]:
-    """All that a journal tells."""
+    """Everything that a journal returns."""
     entries = await listed(journal)
     about = [(await journal.history(entry.key), await journal.results(entry.key)) for entry in entries]
     return [entries, about, await journal.totals(), await journal.analysis_ids(), await journal.notes("")]
 
 
 def step(chance: random.Random) -> Callable[[Journal], Awaitable[object]]:
-    """Something to do with a journal; at times something that is refused."""
+    """A random call of a journal, which may be one that is refused."""
     key, version, analysis_id = chance.choice("abcd"), chance.randrange(6), chance.choice([None, "x", "y"])
     sane, any_state, place = chance.random() < 0.8, chance.choice(list(State)), chance.random()
     results = chance.choice(
@@ -438,13 +438,13 @@ def step(chance: random.Random) -> Callable[[Journal], Awaitable[object]]:
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(min_value=0, max_value=2**32))
-async def test_the_file_does_what_the_memory_does(tmp_path: Path, seed: int) -> None:
-    """A random walk over both: the same answers, the same refusals, the same content after opening again."""
+async def test_both_journals_behave_alike(tmp_path: Path, seed: int) -> None:
+    """Random calls to both: the same results and errors, and the same content after opening again."""
     chance, memory = random.Random(seed), MemoryJournal()
     file = SqliteJournal(Path(tempfile.mkdtemp(dir=tmp_path)) / "clips.journal")
     for _ in range(2):
         async with memory, file:
             for _ in range(chance.randrange(30)):
                 work = step(chance)
-                assert await told(file, work) == await told(memory, work)
+                assert await result_of(file, work) == await result_of(memory, work)
             assert await everything(file) == await everything(memory)

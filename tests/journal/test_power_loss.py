@@ -1,4 +1,4 @@
-"""A batch of three clips, and the power goes at any moment of it: nothing that is paid for is forgotten."""
+"""The power fails at any moment of a batch of three clips: nothing that is paid for is forgotten."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ NAME = "clips.journal"
 
 
 class Sent(str):
-    """The name of a clip whose start may have been charged from now on."""
+    """The name of a clip whose start may have been charged from here on."""
 
 
-class Told(SqliteJournal):
-    """A journal that notes what it has answered."""
+class ConfirmingJournal(SqliteJournal):
+    """A journal that records which changes it confirmed."""
 
     def __init__(self, path: Path, record: Record) -> None:
         super().__init__(path)
@@ -51,7 +51,7 @@ class Told(SqliteJournal):
 
 
 async def recorded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Files, Record]:
-    """The file of a new journal, and all that happened to it in a batch."""
+    """The file of a new journal, and everything that happened to it in a batch."""
     path, record = folder / NAME, Record()
     store.open_store(path).close()
     before = {NAME: path.read_bytes()}
@@ -72,7 +72,7 @@ async def recorded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Files
         return answer
 
     transport.send = watched
-    async with ochy, ochy.batch(SideView(), journal=Told(path, record)) as batch:
+    async with ochy, ochy.batch(SideView(), journal=ConfirmingJournal(path, record)) as batch:
         outcomes = [outcome async for outcome in batch.run(clips)]
     assert [type(each) for each in outcomes] == [Analyzed] * CLIPS
     disk.unregister()
@@ -81,7 +81,7 @@ async def recorded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Files
 
 
 def moments(before: Files, record: Record, chance: random.Random) -> Iterator[tuple[int, Files]]:
-    """Each moment at which the power may go, with what may be found then; the same files only once."""
+    """Each moment at which the power may fail, with the files that may be found then; equal files only once."""
     left, seen = Left(dict(before)), set[bytes]()
     for moment, what in enumerate([Mark(None), *record.happened]):
         left.happen(what)
@@ -95,7 +95,7 @@ def moments(before: Files, record: Record, chance: random.Random) -> Iterator[tu
 
 
 def forgotten(path: Path, marks: list[Any]) -> str:
-    """What a journal has forgotten of what must be known: "" if nothing, and what it says where it cannot be opened."""
+    """What a journal has lost of what must be known; empty if nothing, or the error if it cannot be opened."""
     try:
         opened = store.open_store(path)
     except (JournalError, *SQLITE_ERRORS) as trouble:
@@ -123,8 +123,8 @@ def _forgotten(opened: store.Store, marks: list[Any]) -> Iterator[str]:
                 yield f"{stored.clip} has lost its results."
 
 
-def found_by_the_next(folder: Path, files: Files) -> None:
-    """Puts these files into a folder, and nothing else."""
+def restore(folder: Path, files: Files) -> None:
+    """Replaces the content of a folder by these files."""
     for old in folder.iterdir():
         old.unlink()
     for name, data in files.items():
@@ -133,19 +133,19 @@ def found_by_the_next(folder: Path, files: Files) -> None:
 
 @pytest.fixture
 def disk() -> Iterator[Path]:
-    """A folder in memory, where there is one: thousands of journals are opened in it."""
+    """A folder in memory, if there is one: thousands of journals are opened in it."""
     memory = Path("/dev/shm")  # noqa: S108 - a folder of our own in it
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         yield Path(folder)
 
 
-async def test_the_power_may_go_at_any_moment(disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the disk has kept: the journal opens, knows every id that it confirmed, and buys nothing again."""
+async def test_the_power_may_fail_at_any_moment(disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the disk has stored: the journal opens, knows every confirmed id, and buys nothing twice."""
     before, record = await recorded(tmp_path, monkeypatch)
     wrong: dict[int, str] = {}
     replays = 0
     for moment, files in moments(before, record, random.Random(1)):
-        found_by_the_next(disk, files)
+        restore(disk, files)
         marks = [each.what for each in record.happened[:moment] if isinstance(each, Mark)]
         if lost := forgotten(disk / NAME, marks):
             wrong[moment] = lost

@@ -1,4 +1,4 @@
-"""`ochy journal repair`: what a journal without its log proves, and what is never made to look whole."""
+"""`ochy journal repair`: what can be verified in a journal, and the repair of one without its log."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from tests.journal.test_files import SURGERY, content, data, refusal, told, write, written
-from tests.journal.test_journal import NOW, led, new
+from tests.journal.test_files import SURGERY, content, contents, data, refusal, write, written
+from tests.journal.test_journal import NOW, new, stored_in_state
 
 pytest.importorskip("click", reason="needs the extra cli: click is not installed")
 pytest.importorskip("rich", reason="needs the extra cli: rich is not installed")
@@ -39,25 +39,25 @@ LATER = NOW + timedelta(hours=2)
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a journal may be made."""
+    """The path of a new journal."""
     return tmp_path / "clips.journal"
 
 
 def without_log(path: Path) -> None:
-    """As a journal is left that was open when its log went: it says so, and all that it holds is proven."""
+    """Leaves a journal as it is if its log is lost while it is open: marked as open, with verified content."""
     opened = store.open_store(path)
     opened.connection.discard_log_on_close()
     opened.connection.close()
     assert list(content(path.parent)) == [path.name]
 
 
-def said(*args: str) -> Result:
-    """What the command answers where nobody can be asked."""
+def run_command(*args: str) -> Result:
+    """The result of the command where no question can be answered."""
     return CliRunner().invoke(ochy, ["journal", *args])
 
 
 async def test_a_journal_without_its_log_can_be_repaired(path: Path) -> None:
-    """What was decided stays decided; whatever may have been started since is a doubt that nobody buys."""
+    """Finished clips stay finished; whatever may have been started since is uncertain and not bought."""
     await written(path)
     without_log(path)
     assert "ochy journal repair" in await refusal(path, JournalDamaged)
@@ -70,11 +70,11 @@ async def test_a_journal_without_its_log_can_be_repaired(path: Path) -> None:
         assert {state for state in State if list(states.values()).count(state) == 2} >= {State.FAILED, State.REFUSED}
 
 
-async def test_a_doubt_of_a_repair_may_be_anything_that_was_lost(path: Path) -> None:
-    """No subject proves it, the credit counts, and what was lost is a rival: nothing is adopted on one list's word."""
+async def test_an_uncertain_start_of_a_repair_may_be_anything_that_was_lost(path: Path) -> None:
+    """No subject proves it, its credit counts, and lost starts compete: one list is not enough to adopt an analysis."""
     async with SqliteJournal(path) as journal:
-        await led(journal, State.INTENDED, "a", subject_id="lane", credits=1)
-        await led(journal, State.OPEN, "b", subject_id="lane", credits=0, at=NOW + timedelta(minutes=1))
+        await stored_in_state(journal, State.INTENDED, "a", subject_id="lane", credits=1)
+        await stored_in_state(journal, State.OPEN, "b", subject_id="lane", credits=0, at=NOW + timedelta(minutes=1))
         await journal.set_note(f"{PREFIX}lane", "")
     without_log(path)
     repair(path, recovery_change(LATER))
@@ -96,7 +96,7 @@ async def test_a_doubt_of_a_repair_may_be_anything_that_was_lost(path: Path) -> 
 
 
 async def test_a_copy_is_made_first(path: Path) -> None:
-    """Beside it, for its owner only, and it tells all that the journal told before."""
+    """Beside the journal, readable by its owner only, with the same content."""
     await written(path)
     without_log(path)
     copy = repair(path, recovery_change(LATER))
@@ -109,8 +109,8 @@ async def test_a_copy_is_made_first(path: Path) -> None:
     assert without_log_again.exists()
 
 
-async def test_looking_changes_nothing(path: Path) -> None:
-    """Not a byte, in a journal that is whole and in one that is not."""
+async def test_an_inspection_changes_nothing(path: Path) -> None:
+    """Not a byte, in a complete journal and in a damaged one."""
     await written(path)
     for spoil in (lambda _: None, without_log):
         spoil(path)
@@ -120,25 +120,25 @@ async def test_looking_changes_nothing(path: Path) -> None:
 
 
 async def test_a_journal_after_a_crash_needs_no_repair(path: Path) -> None:
-    """Its log is beside it: it is intact, and says so."""
+    """Its log is beside it, so it is complete."""
     store.open_store(path).connection.close()
     assert path.with_name(f"{path.name}-wal").exists()
     assert inspect(path).complete
-    done = said("repair", str(path))
+    done = run_command("repair", str(path))
     assert done.exit_code == 0
     assert "is intact" in done.stderr
 
 
 @pytest.mark.parametrize("sql", [sql for sql in SURGERY if "'open'" not in sql or "entries" in sql])
-async def test_what_is_really_damaged_never_looks_whole(path: Path, sql: str) -> None:
-    """Rows that are lost or altered: it is refused, with --yes too, what is proven is told, and nothing is changed."""
+async def test_a_really_damaged_journal_is_never_repaired(path: Path, sql: str) -> None:
+    """Lost or altered rows: also with --yes it is refused and unchanged, and verified content is shown."""
     await written(path)
     without_log(path)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(sql)
         connection.commit()
     whole = data(path)
-    done = said("repair", str(path), "--yes")
+    done = run_command("repair", str(path), "--yes")
     assert done.exit_code == 1
     assert "cannot be repaired" in done.stderr or "lacks a part" in done.stderr
     assert data(path) == whole
@@ -147,45 +147,45 @@ async def test_what_is_really_damaged_never_looks_whole(path: Path, sql: str) ->
     assert data(path) == whole
 
 
-async def test_torn_pages_are_told_with_what_is_left(path: Path) -> None:
-    """A file with a hole: no repair, but the ids of paid analyses that can be read and proven."""
+async def test_a_journal_with_a_hole_shows_its_verified_ids(path: Path) -> None:
+    """It cannot be repaired, but the ids of paid analyses that can be read are listed."""
     async with SqliteJournal(path) as journal:
         for number in range(200):
-            await led(journal, State.STARTED, f"{number:03}", analysis_id=f"id-{number:03}")
+            await stored_in_state(journal, State.STARTED, f"{number:03}", analysis_id=f"id-{number:03}")
     whole = bytearray(data(path))
     start = len(whole) // 2 // 4096 * 4096
     whole[start : start + 4096] = bytes(4096)
     write(path, bytes(whole))
-    done = said("repair", str(path), "--yes")
+    done = run_command("repair", str(path), "--yes")
     assert done.exit_code == 1
     assert "Traceback" not in done.output
     assert "ochy wait" in done.stderr
     assert data(path) == bytes(whole)
 
 
-def test_nobody_is_asked_where_nobody_is(path: Path) -> None:
-    """Without a terminal it takes --yes; what cannot be proven is said before."""
+def test_without_a_terminal_a_repair_needs_yes(path: Path) -> None:
+    """The command first shows what cannot be verified."""
     asyncio.run(written(path))
     without_log(path)
     before = data(path)
-    done = said("repair", str(path))
+    done = run_command("repair", str(path))
     assert done.exit_code == 2
     assert "would buy it again" in done.stderr
     assert data(path) == before
-    done = said("repair", str(path), "--yes")
+    done = run_command("repair", str(path), "--yes")
     assert done.exit_code == 0, done.output
-    lines = said("show", str(path), "--json").stdout.splitlines()
+    lines = run_command("show", str(path), "--json").stdout.splitlines()
     assert {json.loads(line)["state"] for line in lines} == {"uncertain", "started", "analyzed", "failed", "refused"}
 
 
 async def test_a_journal_in_use_is_not_repaired(path: Path) -> None:
-    """Nor one that is not there, which is not made either."""
+    """Nor one that does not exist, which is not created either."""
     async with SqliteJournal(path) as journal:
         await journal.put(new())
-        before = await told(journal)
+        before = await contents(journal)
         with pytest.raises(JournalBusy):
             repair(path, recovery_change(LATER))
-        assert await told(journal) == before
+        assert await contents(journal) == before
         await journal.put(evolve(new("b")))
     with pytest.raises(JournalUnusable, match="does not exist"):
         inspect(path.with_name("nothing"))

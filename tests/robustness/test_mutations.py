@@ -403,7 +403,7 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
     ),
     "a device of Windows is a file name": (
         "batch/test_output.py",
-        "ids_that",
+        "unsafe_ids",
         ("batch/output/folder.py", " and not _RESERVED.fullmatch(analysis_id)", ""),
     ),
     "a credit that comes back comes back twice": (
@@ -543,7 +543,7 @@ def setting(name: str, instead: str) -> Edit:
 
 CLOSING, FILES, REPAIR = "journal/test_closing.py", "journal/test_files.py", "journal/test_repair.py"
 JOURNAL_FAULTS: dict[str, tuple[Edit, str, str]] = {
-    **{f"{name} is not set": (setting(name, wrong), FILES, "sqlite_is_told") for name, (_, wrong) in SETTINGS.items()},
+    **{f"{name} is not set": (setting(name, wrong), FILES, "sqlite_apply") for name, (_, wrong) in SETTINGS.items()},
     "the log goes with a journal that was not closed": (
         (
             "journal/sqlite/store.py",
@@ -651,7 +651,7 @@ JOURNAL_FAULTS: dict[str, tuple[Edit, str, str]] = {
         FILES,
         "schema_1",
     ),
-    "memory is a disk": (("journal/sqlite/mounts.py", '{"ramfs", "tmpfs"}', '{"ramfs"}'), FILES, "doubtful_places"),
+    "memory is a disk": (("journal/sqlite/mounts.py", '{"ramfs", "tmpfs"}', '{"ramfs"}'), FILES, "unreliable_file"),
     "a shared folder is a disk": (("journal/sqlite/mounts.py", ', "virtiofs"}', "}"), FILES, "network_mounts"),
 }
 

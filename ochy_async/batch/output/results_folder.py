@@ -44,7 +44,7 @@ class ResultsFolder:
     ) -> None:
         await self._stack.__aexit__(kind, error, trace)
 
-    async def keep(self, started: Started[Any, Any] | str, results: Answer) -> CollectedArtifacts:
+    async def save(self, started: Started[Any, Any] | str, results: Answer) -> CollectedArtifacts:
         """Saves the results of an analysis and fetches the other artifacts. Raises no `OchyError`.
 
         A file that is already there is not fetched again, whatever its clip is called. `missing` names the artifacts

@@ -139,7 +139,7 @@ class _Collector:
             results = await ochy.wait(started, timeout=self.timeout)
         except OchyError as error:
             return _outcome(started, outcome_of_error(error), error=error)
-        collected = await folder.keep(started, results)
+        collected = await folder.save(started, results)
         return _outcome(
             started,
             Analyzed.word,
