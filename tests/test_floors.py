@@ -133,6 +133,20 @@ def test_every_dotted_name_in_the_documentation_exists(page: str, name: str) -> 
         found = getattr(found, member)
 
 
+def test_every_class_in_the_documentation_exists() -> None:
+    """`DurationHistory` in a page is a class of ours, or one of the few classes of others that the pages name."""
+    others = {"BytesIO", "CancelledError", "ClientSession", "MultipartWriter", "TypedDict"}
+    ours = {node.name for _, node in NODES if isinstance(node, ast.ClassDef)}
+    named = {
+        (page, name)
+        for page, text in PAGES.items()
+        for name in re.findall(r"`((?:[A-Z][a-z]+){2,}|[A-Z][a-z]+[A-Z]+)\b[^`\n]*`", text)
+    }
+    gone = sorted((page, name) for page, name in named if name not in ours | others)
+    assert named
+    assert not gone, f"edit the pages that name classes that are gone: {gone}"
+
+
 def test_every_path_in_the_documentation_exists() -> None:
     """`tests/support/kills.py` in a page is a file, relative to the project or to the package."""
     named = {(page, path) for page, text in PAGES.items() for path in re.findall(r"`([\w./-]+/[\w./-]+\.\w+)`", text)}
