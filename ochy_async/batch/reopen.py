@@ -19,6 +19,7 @@ from ..errors import InvalidRequest, Problem
 from ..journal.contract import Entry, Journal
 from ..policy.clip_states import FINISHED
 from ..protocol.request import AnalysisRequest
+from ..protocol.text_summary import count_of
 from .context import BatchContext
 from .outcomes import Refused, Unfinished
 from .pipeline import Pipeline
@@ -112,7 +113,9 @@ def _reason(entry: Entry) -> str:
 
 
 def _too_many(count: int, remaining: int) -> InvalidRequest:
-    problem = Problem("max_credits", f"leaves {remaining} credits; {count} clips would be analyzed again for one each")
+    clips = count_of(count, "clip")
+    left = count_of(remaining, "credit")
+    problem = Problem("max_credits", f"leaves {left}; {clips} would be analyzed again for one each")
     return InvalidRequest(f"Nothing was reopened or charged.\n  - {problem}", problems=(problem,))
 
 

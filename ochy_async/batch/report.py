@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from ..field_docs import documented
+from ..protocol.text_summary import count_of
 
 __all__ = ["Plan", "Report", "credits_text", "short_credits_text"]
 
@@ -43,15 +44,15 @@ class Report:
         return f"{outcomes}. {credits_text(self)}{self.stopped and ' '}{self.stopped}"
 
 
-def short_credits_text(report: Report, *, made_up: bool = False) -> str:
+def short_credits_text(report: Report, *, simulated: bool = False) -> str:
     """What was spent so far, as a short text for a progress bar."""
     uncertain = f", {report.uncertain} uncertain" if report.uncertain else ""
-    return f"{_credits(report.spent, made_up)} spent{uncertain}"
+    return f"{_credits(report.spent, simulated)} spent{uncertain}"
 
 
-def credits_text(report: Report, *, made_up: bool = False) -> str:
+def credits_text(report: Report, *, simulated: bool = False) -> str:
     """What was spent, in this run and in total, and what was not needed. All outputs use this one sentence."""
-    text = f"{_credits(report.spent, made_up)} spent by this run"
+    text = f"{_credits(report.spent, simulated)} spent by this run"
     if report.uncertain:
         text += f" and {report.uncertain} uncertain"
     if report.committed != report.spent + report.uncertain:
@@ -61,8 +62,8 @@ def credits_text(report: Report, *, made_up: bool = False) -> str:
     return f"{text}."
 
 
-def _credits(count: int, made_up: bool) -> str:
-    return f"{count} {'made-up ' if made_up else ''}credit{'' if count == 1 else 's'}"
+def _credits(count: int, simulated: bool) -> str:
+    return count_of(count, "simulated credit" if simulated else "credit")
 
 
 @documented

@@ -27,12 +27,12 @@ from ..journal.contract import Entry, Journal
 from ..journal.memory import MemoryJournal
 from ..journal.sqlite.files import location_warning
 from ..policy.clip_states import State
+from ..protocol.text_summary import count_of
 from ..session import OchySession
 from .connection import ConnectionSettings
 from .default_journal import add_alternatives
 from .display.reporter import Reporter
 from .display.summary import BatchSummary
-from .display.tables import count_of
 from .display.terminal import print_message
 from .display.uncertain import ResolveCommands
 from .exit_codes import ExitCode, most_severe

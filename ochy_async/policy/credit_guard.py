@@ -11,6 +11,7 @@ from typing import Final
 from attrs import define, field, frozen
 
 from ..errors import BuyCredits, KeyRefused, OchyError
+from ..protocol.text_summary import count_of
 
 __all__ = ["CreditGuard", "StopReason"]
 
@@ -71,8 +72,8 @@ class CreditGuard:
 
     def _limit_reached(self) -> str:
         if self.limit is not None and self.committed >= self.limit:
-            return f"The limit of {self.limit} credits is reached. Raise max_credits and run again."
-        return f"The limit of {self.limit_per_run} credits for one run is reached. Run again."
+            return f"The limit of {count_of(self.limit, 'credit')} is reached. Raise max_credits and run again."
+        return f"The limit of {count_of(self.limit_per_run or 0, 'credit')} for one run is reached. Run again."
 
     def release_credit(self) -> None:
         """Takes back the credit of a start that certainly did not happen."""

@@ -21,7 +21,7 @@ from .converter import structure
 from .drift import mismatch, note, read_at
 from .request import AnalysisRequest
 from .routes import CALCULATED_DATA, LIST_ANALYSES, LIST_SUBJECT_ANALYSES, RESULTS, START
-from .text_summary import Summarized, display_text, format_number, format_time, list_summary
+from .text_summary import Summarized, count_of, display_text, format_number, format_time, list_summary
 from .views import VIEWS, Calculated, Results, recognized_view, view_title
 from .wire import Request, Upload
 
@@ -267,10 +267,10 @@ class AnalysisList(Summarized):
         return len(self.analyses)
 
     def __repr__(self) -> str:
-        return f"<AnalysisList: {len(self.analyses)} analyses>"
+        return f"<AnalysisList: {count_of(len(self.analyses), 'analysis', 'analyses')}>"
 
     def __rich_repr__(self) -> Iterator[str]:
-        yield f"{len(self.analyses)} analyses"
+        yield count_of(len(self.analyses), "analysis", "analyses")
 
     def _summary(self) -> Iterator[str]:
         return list_summary("analyses", self.analyses)

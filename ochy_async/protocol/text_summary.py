@@ -19,6 +19,7 @@ __all__ = [
     "NOTHING",
     "Summarized",
     "aligned_rows",
+    "count_of",
     "display_text",
     "format_number",
     "format_pace",
@@ -124,6 +125,11 @@ def aligned_rows(rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     for row in shown:
         yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def count_of(count: int, singular: str, plural: str = "") -> str:
+    """A number with its noun, such as `1 clip`, `2 clips` or, with a plural, `2 analyses`."""
+    return f"{count:,} {singular if count == 1 else plural or f'{singular}s'}"
 
 
 def format_number(value: float | None, unit: str = "", digits: int = 0) -> str:

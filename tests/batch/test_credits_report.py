@@ -39,10 +39,13 @@ def test_one_sentence_says_what_was_spent(facts: dict[str, Any], told: str) -> N
     assert credits_text(report(**facts)) == told
 
 
-def test_made_up_credits_are_called_so() -> None:
+def test_simulated_credits_are_called_so() -> None:
     """Nobody takes an emulator's credits for real ones."""
-    assert credits_text(report(spent=2, committed=2, charged=2), made_up=True) == "2 made-up credits spent by this run."
-    assert short_credits_text(report(spent=1), made_up=True) == "1 made-up credit spent"
+    assert (
+        credits_text(report(spent=2, committed=2, charged=2), simulated=True)
+        == "2 simulated credits spent by this run."
+    )
+    assert short_credits_text(report(spent=1), simulated=True) == "1 simulated credit spent"
 
 
 def test_the_note_for_a_bar_is_short() -> None:

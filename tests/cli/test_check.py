@@ -42,7 +42,7 @@ def test_a_folder_is_checked_clip_by_clip(folder: Path) -> None:
     """A table with a verdict each, and below it what is wrong and what to do."""
     told = run_cli("check", str(folder), *SIDE)
     assert told.exit_code == 1
-    assert told.stdout.startswith("1 of 4 fit; nothing was sent or spent\n")
+    assert told.stdout.startswith("1 of 4 clips fit; nothing was sent or spent\n")
     rows = {line.split("/")[-1].split("  ")[0]: line for line in told.stdout.splitlines()[2:6]}
     assert "  fits  " in rows["1 across.mp4"]
     assert "192x108  " in rows["1 across.mp4"]

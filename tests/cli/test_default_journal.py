@@ -168,9 +168,9 @@ def test_all_who_tell_of_money_agree_with_the_ledger(
     reports: list[Report] = []
     notes: list[str] = []
 
-    def noted(report: Report, *, made_up: bool) -> str:
+    def noted(report: Report, *, simulated: bool) -> str:
         reports.append(report)
-        notes.append(short_credits_text(report, made_up=made_up))
+        notes.append(short_credits_text(report, simulated=simulated))
         return notes[-1]
 
     monkeypatch.setattr("ochy_async.cli.display.reporter.short_credits_text", noted)

@@ -18,12 +18,12 @@ from attrs import evolve
 from ...batch.dry_run import Planned
 from ...policy.concurrency import Concurrency
 from ...preflight.rules import PREFLIGHT_LEVELS
+from ...protocol.text_summary import count_of
 from ..batch_run import BatchJob, plan_batch, run_batch
 from ..connection import ConnectionSettings, connection_options
 from ..default_journal import create_folder, find_state_journal
 from ..display.plan import print_plan, print_planned
 from ..display.results import print_outcome
-from ..display.tables import count_of
 from ..display.terminal import print_info, print_message
 from ..exit_codes import ExitCode
 from ..groups import option_group

@@ -23,7 +23,7 @@ from ...preflight.facts import ClipFacts
 from ...preflight.prober import INSTALL, Prober
 from ...preflight.rules import blocking, findings_for
 from ...protocol.request import AnalysisRequest
-from ...protocol.text_summary import NOTHING, format_number
+from ...protocol.text_summary import NOTHING, count_of, format_number
 from ...protocol.views import view_title
 from ..display.tables import TextTable, print_table
 from ..display.terminal import print_message
@@ -130,7 +130,7 @@ def _table(checked: Sequence[CheckedClip]) -> TextTable:
     good = sum(each.verdict == "fits" for each in checked)
     reasons: set[str] = set()
     return TextTable(
-        f"{good} of {len(checked)} fit; nothing was sent or spent",
+        f"{good} of {count_of(len(checked), 'clip')} fit; nothing was sent or spent",
         COLUMNS,
         tuple(map(_row, checked)),
         (*(note for each in checked for note in _notes(each, reasons)), *_not_probed(checked)),

@@ -35,6 +35,7 @@ __all__ = ["command"]
 T = TypeVar("T")
 
 ONE_REQUEST: Final = "This sends one request, which reads the webhook's settings and spends nothing."
+NO_REQUEST: Final = "no request was sent"
 PACKAGES: Final = ("aiohttp", "anyio", "attrs", "cattrs")
 NOT_PROBED: Final = "Clips are sent after a check of name, size and signature alone."
 OTHER_PYAV: Final = f"Try another version of PyAV: pip install --upgrade --force-reinstall av, or {INSTALL}"
@@ -192,7 +193,7 @@ async def _request(connection: ConnectionSettings) -> WebhookSettings | OchyErro
 
 def _host(answer: WebhookSettings | OchyError | None) -> Check:
     if answer is None:
-        return Check("host", "unknown", "no request was sent")
+        return Check("host", "unknown", NO_REQUEST)
     if isinstance(answer, ConnectionFailed | DeadlinePassed):
         connected = isinstance(answer, ConnectionFailed) and answer.phase is not Phase.NOT_SENT
         return Check("host", "failed", "connected, but no answer" if connected else "no connection", str(answer))
@@ -202,7 +203,9 @@ def _host(answer: WebhookSettings | OchyError | None) -> Check:
 def _key_accepted(answer: WebhookSettings | OchyError | None) -> Check:
     if isinstance(answer, KeyRefused):
         return Check("key accepted", "failed", f"HTTP {answer.status}", str(answer))
-    if answer is None or isinstance(answer, ConnectionFailed | DeadlinePassed):
+    if answer is None:
+        return Check("key accepted", "unknown", NO_REQUEST)
+    if isinstance(answer, ConnectionFailed | DeadlinePassed):
         return Check("key accepted", "unknown", "no answer")
     if isinstance(answer, OchyError):
         return Check("key accepted", "unknown", f"another error: {type(answer).__name__}")
@@ -210,7 +213,9 @@ def _key_accepted(answer: WebhookSettings | OchyError | None) -> Check:
 
 
 def _webhook(answer: WebhookSettings | OchyError | None) -> Check:
-    if answer is None or isinstance(answer, KeyRefused | ConnectionFailed | DeadlinePassed):
+    if answer is None:
+        return Check("webhook", "unknown", NO_REQUEST)
+    if isinstance(answer, KeyRefused | ConnectionFailed | DeadlinePassed):
         return Check("webhook", "unknown", "no answer")
     if isinstance(answer, OchyError):
         return Check("webhook", "failed", "", str(answer))

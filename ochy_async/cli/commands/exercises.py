@@ -15,11 +15,11 @@ import click
 from ...protocol.exercises import EffortPerRep, Exercise
 from ...protocol.redaction import MASK, is_unsigned
 from ...protocol.request import LANGUAGES
-from ...protocol.text_summary import NOTHING
+from ...protocol.text_summary import NOTHING, count_of
 from ..api_call import call_api, call_options
 from ..connection import ConnectionSettings
 from ..display.json_lines import answer_record, print_records
-from ..display.tables import TextTable, count_of, print_table, without_empty_columns
+from ..display.tables import TextTable, print_table, without_empty_columns
 from ..display.terminal import print_info
 from ..request_options import usage_error
 

@@ -19,12 +19,12 @@ from ...batch.resolve import RELEASABLE, UNRESOLVED, adopt, release
 from ...journal.contract import Entry, HistoryEntry, Journal
 from ...journal.sqlite.journal import SqliteJournal
 from ...policy.clip_states import State
-from ...protocol.text_summary import printable
+from ...protocol.text_summary import count_of, printable
 from ...protocol.video_limits import CONTENT_TYPES, extension
 from ..connection import ConnectionSettings, connection_options
 from ..default_journal import find_state_journal, state_journals
 from ..display.journal import history_table, journal_table
-from ..display.tables import count_of, print_table
+from ..display.tables import print_table
 from ..display.terminal import confirm, print_message
 from ..display.uncertain import KEY_DIGITS
 from ..groups import SuggestingGroup
@@ -145,7 +145,7 @@ def _split_words(words: tuple[str, ...], connection: ConnectionSettings) -> tupl
     if default is not None and default.is_file():
         return default, words
     missing = f"{words[0]!r} does not exist, and " if words else ""
-    raise usage_error([f"JOURNAL: {missing}there is no journal of the account yet: {_advice()}"])
+    raise usage_error([f"JOURNAL: {missing}no journal of the account was found; {_advice()}"])
 
 
 def _is_journal(word: str) -> bool:

@@ -11,11 +11,11 @@ from typing import Final
 import click
 
 from ...protocol.analysis import AnalysisList, ListedAnalysis
-from ...protocol.text_summary import NOTHING, display_text
+from ...protocol.text_summary import NOTHING, count_of, display_text
 from ..api_call import call_api, call_options
 from ..connection import ConnectionSettings
 from ..display.json_lines import answer_record, print_records
-from ..display.tables import TextTable, count_of, print_table, utc_time, without_empty_columns
+from ..display.tables import TextTable, print_table, utc_time, without_empty_columns
 from ..display.terminal import print_info
 
 __all__ = ["command"]

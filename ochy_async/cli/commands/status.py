@@ -11,13 +11,13 @@ import click
 
 from ...errors import KeyRefused, OchyError
 from ...protocol.analysis import AnalysisState
-from ...protocol.text_summary import NOTHING, display_text, printable
+from ...protocol.text_summary import NOTHING, count_of, display_text, printable
 from ...protocol.views import Results
 from ...session import OchySession
 from ..api_call import call_api, call_options
 from ..connection import ConnectionSettings
 from ..display.json_lines import print_records
-from ..display.tables import TextTable, count_of, print_table, without_empty_columns
+from ..display.tables import TextTable, print_table, without_empty_columns
 from ..display.terminal import print_message
 from ..exit_codes import ExitCode, exit_code_of, most_severe
 

@@ -11,11 +11,11 @@ from typing import Any, Final
 import click
 
 from ...protocol.subjects import Subject
-from ...protocol.text_summary import NOTHING, format_number, printable
+from ...protocol.text_summary import NOTHING, count_of, format_number, printable
 from ..api_call import advise_if_unknown, call_api, call_options
 from ..connection import ConnectionSettings
 from ..display.json_lines import answer_record, print_records
-from ..display.tables import TextTable, count_of, print_table, utc_time
+from ..display.tables import TextTable, print_table, utc_time
 from ..display.terminal import confirm, print_info
 from ..groups import SuggestingGroup, option_group
 from ..request_options import measure_option

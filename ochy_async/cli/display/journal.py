@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 
 from ...emulator import Charge
 from ...journal.contract import Entry, HistoryEntry
-from ...protocol.text_summary import NOTHING
-from .tables import TextTable, count_of, utc_time
+from ...protocol.text_summary import NOTHING, count_of
+from .tables import TextTable, utc_time
 from .uncertain import KEY_DIGITS
 
 __all__ = ["history_table", "journal_table", "ledger_table"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import PurePath
 from time import monotonic
 from typing import Final
@@ -21,8 +22,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from ...protocol.text_summary import printable
-from .tables import count_of
+from ...protocol.text_summary import count_of, minutes_seconds, printable
 from .terminal import ACTIVE_DISPLAYS, TERMINAL_LOCK
 
 __all__ = ["ProgressDisplay", "cell_width", "format_countdown", "format_duration", "shorten"]
@@ -80,9 +80,9 @@ def _fitting(letters: str, width: int) -> int:
 
 def format_duration(seconds: float) -> str:
     """A duration as M:SS, or H:MM:SS from one hour on."""
-    minutes, rest = divmod(max(0, int(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+    hours, rest = divmod(max(0, int(seconds)), 3600)
+    text = minutes_seconds(timedelta(seconds=rest))
+    return f"{hours}:{text}" if hours else text.removeprefix("0")
 
 
 def format_countdown(seconds: float) -> str:

@@ -141,7 +141,7 @@ class Reporter:
 
     def _update_totals(self) -> None:
         if self._display is not None:
-            spending = short_credits_text(self.report(), made_up=self.simulated) if self.report is not None else ""
+            spending = short_credits_text(self.report(), simulated=self.simulated) if self.report is not None else ""
             self._display.set_totals(self._done, spending)
 
 

@@ -17,11 +17,10 @@ from ...batch.outcomes import Uncertain, Unfinished
 from ...batch.reopen import Reopened
 from ...batch.report import Report, credits_text
 from ...journal.contract import Entry
-from ...protocol.text_summary import printable
+from ...protocol.text_summary import count_of, printable
 from ..outcomes import OUTCOMES, CommandOutcome
 from ..quoting import ShellCommand, command_line
 from .reporter import Reporter
-from .tables import count_of
 from .terminal import print_info, print_message
 from .uncertain import ResolveCommands, uncertain_lines
 
@@ -116,7 +115,7 @@ class BatchSummary:
 
     def _print_counts(self, report: Report) -> None:
         print_info(f"{count_of(self.total, 'clip')}: {counts_text(self.counts, self.remaining) or 'none'}.")
-        print_info(credits_text(report, made_up=self.reporter.simulated))
+        print_info(credits_text(report, simulated=self.reporter.simulated))
         if report.stopped:
             print_message(report.stopped)
 

@@ -20,7 +20,7 @@ from rich.text import Text
 from ...protocol.text_summary import NOTHING, printable
 from .terminal import display_paused
 
-__all__ = ["TextTable", "count_of", "print_table", "render_table", "utc_time", "without_empty_columns"]
+__all__ = ["TextTable", "print_table", "render_table", "utc_time", "without_empty_columns"]
 
 FOLDABLE: Final = frozenset({"clip", "file", "name"})
 """Columns whose cells may be folded anywhere. Cells of other columns are folded only at a blank."""
@@ -46,11 +46,6 @@ def without_empty_columns(table: TextTable) -> TextTable:
     used = [index for index in range(len(table.columns)) if any(row[index] != NOTHING for row in table.rows)]
     rows = tuple(tuple(row[index] for index in used) for row in table.rows)
     return evolve(table, columns=tuple(table.columns[index] for index in used), rows=rows)
-
-
-def count_of(count: int, singular: str, plural: str = "") -> str:
-    """A number with its noun, such as `1 clip` or `2 clips`."""
-    return f"{count} {singular if count == 1 else plural or f'{singular}s'}"
 
 
 def utc_time(moment: datetime | None, *, seconds: bool = True) -> str:
