@@ -88,7 +88,7 @@ Summary = tuple[int, float, float]
 
 @cache
 def _raw_body(frames: int) -> bytes:
-    output = raw_data(_RUNNER, view="side_view", frames_per_second=60, seconds=frames / 60, width=1920, height=1080)
+    output = raw_data(_RUNNER, view="side_view", fps=60, seconds=frames / 60, width=1920, height=1080)
     return orjson.dumps(output)
 
 

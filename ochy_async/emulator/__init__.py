@@ -86,29 +86,23 @@ __all__ = [
 ]
 
 _MODULES = {
-    "BEHAVIORS": "behaviors",
-    "Behavior": "behaviors",
-    "Charge": "messages",
-    "Emulator": "server",
-    "EmulatorSettings": "settings",
-    "Form": "messages",
-    "InProcessStorage": "in_process",
-    "InProcessTransport": "in_process",
-    "LoggedRequest": "messages",
-    "ResponseShapes": "response_shapes",
-    "Service": "service",
-    "ServiceRequest": "messages",
-    "ServiceResponse": "messages",
-    "UploadedVideo": "messages",
-    "sample_clip": "sample_clips",
+    "behaviors": ("BEHAVIORS", "Behavior"),
+    "in_process": ("InProcessStorage", "InProcessTransport"),
+    "messages": ("Charge", "Form", "LoggedRequest", "ServiceRequest", "ServiceResponse", "UploadedVideo"),
+    "response_shapes": ("ResponseShapes",),
+    "sample_clips": ("sample_clip",),
+    "server": ("Emulator",),
+    "service": ("Service",),
+    "settings": ("EmulatorSettings",),
 }
-"""The module of each name; all other names are in `faults`."""
+"""The names of each module; all others are in `faults`."""
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_MODULES.get(name, 'faults')}", __name__), name)
+    module = next((module for module, names in _MODULES.items() if name in names), "faults")
+    value = getattr(import_module(f".{module}", __name__), name)
     globals()[name] = value
     return value
 

@@ -74,7 +74,7 @@ class Account:
     def _add_analysis(self, parameters: StartParameters, now: float, *, fails: bool) -> Analysis:
         begins, ends = self._schedule(parameters.video, now)
         analysis_id = seeded_uuid(self.settings.seed, "analysis", len(self.analyses))
-        analysis = Analysis(analysis_id, parameters, now, begins, ends, fails)
+        analysis = Analysis(analysis_id, parameters, now, begins, ends, fails, self.settings)
         self.analyses[analysis_id] = analysis
         return analysis
 

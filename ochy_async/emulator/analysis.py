@@ -15,17 +15,12 @@ from .assessments import back_view_results, side_view_results
 from .biomechanics.runner import Runner, runner_of
 from .calculated_data import back_view_calculated, side_view_calculated
 from .raw_data import raw_data
-from .response_shapes import (
-    ResponseShapes,
-    percentage_field,
-    shape_analysis,
-    shape_frames,
-    with_unrequested_joints,
-)
+from .response_shapes import percentage_field, shape_analysis, shape_frames, with_unrequested_joints
 from .seeded_random import uniform
 
 if TYPE_CHECKING:
     from .messages import UploadedVideo
+    from .settings import EmulatorSettings
 
 __all__ = ["Analysis", "StartParameters", "timestamp"]
 
@@ -62,9 +57,11 @@ class Analysis:
     """When it leaves the queue."""
     ends_at: float
     fails: bool
+    settings: EmulatorSettings = field(repr=False)
 
-    def status(self, now: float, shapes: ResponseShapes) -> str:
+    def status(self, now: float) -> str:
         """`pending`, `analyzing`, `success`, `failed`, or `ResponseShapes.unknown_status`."""
+        shapes = self.settings.shapes
         if now >= self.ends_at:
             return "failed" if self.fails else "success"
         if shapes.unknown_status is not None and now < self.created_at + shapes.unknown_status_seconds:
@@ -79,9 +76,9 @@ class Analysis:
         """Whether it has finished without results."""
         return now >= self.ends_at and self.fails
 
-    def state(self, now: float, shapes: ResponseShapes) -> tuple[int, dict[str, Any]]:
+    def state(self, now: float) -> tuple[int, dict[str, Any]]:
         """The HTTP status and the body of a request for results, without the keys that only `success` has."""
-        status = self.status(now, shapes)
+        status, shapes = self.status(now), self.settings.shapes
         body: dict[str, Any] = {shapes.id_key: self.analysis_id, "status": status}
         if status == "success":
             body["percentage"] = 100
@@ -90,45 +87,41 @@ class Analysis:
             body |= percentage_field(shapes, fraction, 40 + 40 * uniform("level", self.parameters.video.sha256))
         return HTTP_STATUS.get(status, 200), body
 
-    def list_item(self, now: float, shapes: ResponseShapes) -> dict[str, Any]:
+    def list_item(self, now: float) -> dict[str, Any]:
         """The analysis as an item of a list; it has a `subject_id` only when linked."""
-        item: dict[str, Any] = {
-            shapes.list_id_key: self.analysis_id,
-            "status": self.status(now, shapes),
+        item = {
+            self.settings.shapes.list_id_key: self.analysis_id,
+            "status": self.status(now),
             "analysis_type": self.parameters.analysis_type,
             "created_at": timestamp(self.created_at),
         }
         subject_id = self.parameters.subject_id
         return item if subject_id is None else {**item, "subject_id": subject_id}
 
-    def results(self, shapes: ResponseShapes) -> dict[str, Any]:
+    def results(self) -> dict[str, Any]:
         """The `biomechanical_analysis` object."""
-        parameters, runner = self.parameters, self._runner()
+        parameters, shapes, runner = self.parameters, self.settings.shapes, self._runner()
         if parameters.analysis_type == "side_view":
             return shape_analysis(shapes, side_view_results(runner, language=parameters.language))
         results = back_view_results(runner, language=parameters.language, full_body=parameters.full_body)
         return shape_analysis(shapes, results if parameters.full_body else with_unrequested_joints(shapes, results))
 
-    def calculated_data(self, shapes: ResponseShapes) -> dict[str, Any]:
+    def calculated_data(self) -> dict[str, Any]:
         """The calculated data."""
         if self.parameters.analysis_type == "side_view":
-            return shape_analysis(shapes, side_view_calculated(self._runner()))
-        return shape_analysis(shapes, back_view_calculated(self._runner(), full_body=self.parameters.full_body))
+            return shape_analysis(self.settings.shapes, side_view_calculated(self._runner()))
+        calculated = back_view_calculated(self._runner(), full_body=self.parameters.full_body)
+        return shape_analysis(self.settings.shapes, calculated)
 
-    def raw_data(self, shapes: ResponseShapes, *, frames_per_second: float, default_seconds: float) -> dict[str, Any]:
+    def raw_data(self) -> dict[str, Any]:
         """The raw data; landscape for a side view overground, portrait otherwise."""
-        parameters = self.parameters
+        parameters, settings = self.parameters, self.settings
         landscape = parameters.analysis_type == "side_view" and not parameters.treadmill
         width, height = (1920, 1080) if landscape else (1080, 1920)
-        raw = raw_data(
-            self._runner(),
-            view=parameters.analysis_type,
-            frames_per_second=frames_per_second,
-            seconds=parameters.video.seconds or default_seconds,
-            width=width,
-            height=height,
-        )
-        return shape_frames(shapes, raw)
+        view, seconds = parameters.analysis_type, parameters.video.seconds or settings.default_video_seconds
+        fps = settings.frames_per_second
+        raw = raw_data(self._runner(), view=view, fps=fps, seconds=seconds, width=width, height=height)
+        return shape_frames(settings.shapes, raw)
 
     def _runner(self) -> Runner:
         parameters = self.parameters

@@ -84,18 +84,13 @@ BEHAVIORS: tuple[Behavior, ...] = (
     _assumed("calculated.metrics.pace_min_per_km", "M.SSs with the tenth rounded up, as in the vendor's sample"),
     _assumed("calculated.overstride", "shank against the vertical at touchdown, mean of both legs; good, okay or bad"),
     _assumed("calculated.foot_landing", "a list of {step, side, landing}, left first"),
-    _assumed(
-        "calculated.joint_angles",
-        "joint -> side -> {min, max, mean} of the inner angle in the sagittal plane; 180 = straight",
-    ),
+    _assumed("calculated.joint_angles", "joint -> side -> {min, max, mean} of the inner angle in the sagittal plane"),
     _assumed("calculated.gait_cycle", "side -> {stance_mean: {part: degrees}, steps: [{step, part: degrees}]}"),
     _assumed("calculated.gait_cycle, signs", "positive = foot rolled inwards, knee inwards, swing-side hip lower"),
     _assumed("raw_data.video_input_information", "{width, height, fps, duration (s), frame_count}"),
     _assumed("raw_data.frames", "keys from 0 without gaps; every landmark in every frame, by MediaPipe's names"),
     _assumed("raw_data.frames.*", "{x, y, z, score}; pixels from the top left corner, z grows away from the camera"),
     _assumed("raw_data, direction", "side view: to the right, in the middle of the picture; back view: away"),
-    _assumed(
-        "exercises", "no exercise twice; unknown keys skipped; `repetition` has `number_of_reps`, no effort_per_rep"
-    ),
+    _assumed("exercises", "none twice; unknown keys are skipped; `repetition` has `number_of_reps`, no effort_per_rep"),
 )
 """All behaviors, for documentation and for `ochy emulator --behaviors`."""

@@ -10,9 +10,9 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
-from attrs import Factory, evolve, field, frozen
+from attrs import NOTHING, Factory, evolve, field, frozen
 from attrs.validators import and_, ge, in_, le, optional
 from attrs.validators import instance_of as a
 
@@ -46,6 +46,7 @@ __all__ = [
 DAY = 86_400
 GIGABYTE = 1_000_000_000
 
+Direction = Literal["download", "upload"]
 ResponseRewrite = Callable[[ServiceResponse], ServiceResponse]
 
 
@@ -125,18 +126,13 @@ def _bytes() -> int:
     return field(validator=and_(a(int), ge(0), le(GIGABYTE)))
 
 
-def _status(default: int | None = None) -> int:
-    validator = and_(a(int), ge(200), le(599))
-    return field(validator=validator) if default is None else field(default=default, validator=validator)
+def _status(default: Any = NOTHING) -> Any:
+    return field(default=default, validator=and_(a(int), ge(200), le(599)))
 
 
 def _fixed(status: int, headers: Mapping[str, str], body: bytes | None = None) -> ResponseRewrite:
     content = f'{{"detail":"HTTP {status} by plan"}}'.encode() if body is None else body
-    return lambda _: ServiceResponse(status, _lower_case(headers), content)
-
-
-def _lower_case(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
+    return lambda _: ServiceResponse(status, headers, content)
 
 
 @frozen
@@ -255,9 +251,7 @@ class Throttle:
     """Limits the rate at which the response's body is sent (`download`) or the request's body is read (`upload`)."""
 
     bytes_per_second: float = field(validator=and_(ge(1), le(GIGABYTE)))
-    direction: Literal["download", "upload"] = field(
-        default="download", kw_only=True, validator=in_(("download", "upload"))
-    )
+    direction: Direction = field(default="download", kw_only=True, validator=in_(get_args(Direction)))
 
     def effect(self) -> FaultEffect:
         rate = self.bytes_per_second
@@ -280,7 +274,7 @@ class ReplaceBody:
 
     def _rewritten(self, response: ServiceResponse) -> ServiceResponse:
         body = self.body(response.body) if callable(self.body) else self.body
-        headers = {**response.headers, **_lower_case(self.headers)}
+        headers = {**response.headers, **{name.lower(): value for name, value in self.headers.items()}}
         return evolve(response, headers=headers, body=response.body if body is None else body)
 
 

@@ -14,16 +14,15 @@ from .analysis import timestamp
 from .error_responses import HttpError, json_response
 from .exercises import find_exercises
 from .file_store import CONTENT_TYPES
-from .response_shapes import ResponseShapes, shape_list
+from .response_shapes import ItemKind, ResponseShapes, shape_list
 from .validation import exercise_search, start_parameters, subject_profile, video_error, webhook_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from .account import Account
     from .analysis import Analysis
     from .messages import ServiceRequest, ServiceResponse
-    from .settings import EmulatorSettings
 
 __all__ = ["HANDLERS", "STORAGE", "RequestContext"]
 
@@ -39,14 +38,9 @@ class RequestContext:
     now: float
 
     @property
-    def settings(self) -> EmulatorSettings:
-        """The settings of the service."""
-        return self.account.settings
-
-    @property
     def shapes(self) -> ResponseShapes:
-        """How responses look."""
-        return self.settings.shapes
+        """The shapes of responses."""
+        return self.account.settings.shapes
 
     @property
     def subject_id(self) -> str:
@@ -68,7 +62,7 @@ class RequestContext:
 def start(context: RequestContext) -> ServiceResponse:
     """Validates everything before the credit is taken."""
     account, parameters = context.account, start_parameters(context.request.form)
-    error = video_error(parameters.video, context.settings)
+    error = video_error(parameters.video, account.settings)
     if error is not None:
         account.record_rejected_upload(parameters, context.now)
         raise error
@@ -81,47 +75,40 @@ def start(context: RequestContext) -> ServiceResponse:
 def results(context: RequestContext) -> ServiceResponse:
     """The state, and on success fresh signed URLs and the analysis."""
     analysis, files = context.analysis(), context.account.files
-    status, body = analysis.state(context.now, context.shapes)
+    status, body = analysis.state(context.now)
     if analysis.succeeded(context.now):
         for key, name in (("thumbnail", "thumbnail.jpg"), ("output_video", "output_video.mp4")):
             body[key] = files.url(analysis.analysis_id, name, context.now)
-        body["biomechanical_analysis"] = analysis.results(context.shapes)
+        body["biomechanical_analysis"] = analysis.results()
     return json_response(status, body)
 
 
 def calculated_data(context: RequestContext) -> ServiceResponse:
     """The calculated data of a successful analysis."""
-    return json_response(200, context.successful_analysis().calculated_data(context.shapes))
+    return json_response(200, context.successful_analysis().calculated_data())
 
 
 def raw_data(context: RequestContext) -> ServiceResponse:
     """The raw data of a successful analysis."""
-    settings, analysis = context.settings, context.successful_analysis()
-    raw = analysis.raw_data(
-        settings.shapes,
-        frames_per_second=settings.frames_per_second,
-        default_seconds=settings.default_video_seconds,
-    )
-    return json_response(200, raw)
+    return json_response(200, context.successful_analysis().raw_data())
 
 
 def list_analyses(context: RequestContext) -> ServiceResponse:
     """All analyses of the account."""
-    shapes = context.shapes
-    items = [analysis.list_item(context.now, shapes) for analysis in context.account.listed_analyses(context.now)]
-    return json_response(200, shape_list(shapes, items, shapes.items))
+    return _analysis_list(context, context.account.listed_analyses(context.now), context.shapes.items)
 
 
 def list_subject_analyses(context: RequestContext) -> ServiceResponse:
     """The analyses linked to one subject."""
-    shapes, subject_id = context.shapes, context.subject_id
-    context.account.subject(subject_id)
-    items = [
-        analysis.list_item(context.now, shapes)
-        for analysis in context.account.listed_analyses(context.now)
-        if analysis.parameters.subject_id == subject_id
-    ]
-    return json_response(200, shape_list(shapes, items, shapes.subject_items))
+    account, subject_id = context.account, context.subject_id
+    account.subject(subject_id)
+    linked = (each for each in account.listed_analyses(context.now) if each.parameters.subject_id == subject_id)
+    return _analysis_list(context, linked, context.shapes.subject_items)
+
+
+def _analysis_list(context: RequestContext, analyses: Iterable[Analysis], kind: ItemKind) -> ServiceResponse:
+    items = [analysis.list_item(context.now) for analysis in analyses]
+    return json_response(200, shape_list(context.shapes, items, kind))
 
 
 def create_subject(context: RequestContext) -> ServiceResponse:

@@ -105,8 +105,7 @@ class InProcessTransport:
             response = self.service.handle(self._service_request(request, form), self._clock())
         await anyio.sleep(half + effect.wait_after)
         if effect.response is None:
-            phase = Phase.COMPLETE if complete else Phase.INCOMPLETE
-            raise _connection_failed(request, phase, "the connection broke")
+            raise _connection_failed(request, Phase.COMPLETE if complete else Phase.INCOMPLETE, "the connection broke")
         response = effect.response(response)
         if request.upload is not None:
             request.upload.answered(response.status)
@@ -170,16 +169,12 @@ class InProcessStorage:
 
 def _file_request(url: Link, headers: Mapping[str, str]) -> ServiceRequest:
     parts = urlsplit(url.reveal())
-    return ServiceRequest("GET", parts.path, dict(parse_qsl(parts.query, keep_blank_values=True)), _lower_case(headers))
-
-
-def _lower_case(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
+    return ServiceRequest("GET", parts.path, dict(parse_qsl(parts.query, keep_blank_values=True)), headers)
 
 
 async def _hand_over(response: ServiceResponse, effect: FaultEffect, sink: wire.Sink) -> None:
     length = {"content-length": str(len(response.body))}
-    await sink.begin(wire.ResponseHead(response.status, {**length, **_lower_case(response.headers)}))
+    await sink.begin(wire.ResponseHead(response.status, {**length, **response.headers}))
     body = response.body[: effect.sent_limit]
     for first in range(0, len(body), PIECE_BYTES):
         piece = body[first : first + PIECE_BYTES]
@@ -208,8 +203,7 @@ async def _received_form(request: wire.Request, effect: FaultEffect) -> tuple[Fo
         return None, False
     hasher = await _read(upload, upload.size + 1, effect.upload_rate)
     if hasher.size != upload.size:
-        text = f"the upload does not have the declared {upload.size} bytes"
-        raise _connection_failed(request, Phase.INCOMPLETE, text)
+        raise _connection_failed(request, Phase.INCOMPLETE, f"the upload is not {upload.size} bytes as declared")
     video = hasher.uploaded(upload.filename) if upload.part == "video" else None
     return Form(dict(upload.fields), video), True
 
@@ -236,7 +230,7 @@ async def _close(chunks: AsyncIterator[bytes]) -> None:
 
 
 def _wire_response(request: wire.Request, response: ServiceResponse, *, complete: bool) -> wire.Response:
-    headers, body = _lower_case(response.headers), response.body
+    headers, body = dict(response.headers), response.body
     if headers.get("content-encoding") in ("gzip", "deflate"):
         del headers["content-encoding"]
         body = _decompressed(request, body)

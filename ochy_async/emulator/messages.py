@@ -18,6 +18,10 @@ __all__ = ["Charge", "Form", "LoggedRequest", "ServiceRequest", "ServiceResponse
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
+def _lower_case(headers: Mapping[str, str]) -> Mapping[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
 @frozen
 class UploadedVideo:
     """The file part of a form as the service stores it: never the content itself."""
@@ -73,7 +77,7 @@ class ServiceRequest:
     query: Mapping[str, str] = field(default=NOTHING, repr=False)
     """Decoded, `apiKey` included."""
 
-    headers: Mapping[str, str] = field(default=NOTHING, repr=False)
+    headers: Mapping[str, str] = field(default=NOTHING, repr=False, converter=_lower_case)
     """By lower-case name. The service reads only `range` and `if-range`."""
 
     body: bytes = field(default=b"", repr=False)
@@ -90,7 +94,7 @@ class ServiceResponse:
     status: int
     """The HTTP status."""
 
-    headers: Mapping[str, str] = field(default=NOTHING, repr=False)
+    headers: Mapping[str, str] = field(default=NOTHING, repr=False, converter=_lower_case)
     """By lower-case name, without `content-length`."""
 
     body: bytes = field(default=b"", repr=False)

@@ -15,21 +15,9 @@ if TYPE_CHECKING:
 __all__ = ["raw_data"]
 
 
-def raw_data(
-    runner: Runner, *, view: str, frames_per_second: float, seconds: float, width: int, height: int
-) -> dict[str, Any]:
+def raw_data(runner: Runner, *, view: str, fps: float, seconds: float, width: int, height: int) -> dict[str, Any]:
     """The body of the raw data of a `side_view` or `back_view`, landmarks in pixels."""
-    frames = film_runner(
-        runner, view=view, frames_per_second=frames_per_second, seconds=seconds, width=width, height=height
-    )
+    frames = film_runner(runner, view=view, fps=fps, seconds=seconds, width=width, height=height)
     numbered = {str(number): landmarks for number, landmarks in enumerate(frames)}
-    return {
-        "video_input_information": {
-            "width": width,
-            "height": height,
-            "fps": frames_per_second,
-            "duration": seconds,
-            "frame_count": len(numbered),
-        },
-        "frames": numbered,
-    }
+    clip = {"width": width, "height": height, "fps": fps, "duration": seconds}
+    return {"video_input_information": {**clip, "frame_count": len(numbered)}, "frames": numbered}

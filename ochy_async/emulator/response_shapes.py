@@ -16,7 +16,7 @@ __all__ = ["ResponseShapes"]
 
 IdKey = Literal["id", "video_id", "analysis_id"]
 Wrapper = Literal["bare", "analyses", "data"]
-Items = Literal["objects", "strings"]
+ItemKind = Literal["objects", "strings"]
 Styles = Literal["object", "array"]
 Scale = Literal["fraction", "percent"]
 Ranges = Literal["pair", "pairs"]
@@ -43,10 +43,10 @@ class ResponseShapes:
     lists: Wrapper = field(default="analyses", validator=in_(get_args(Wrapper)))
     """Lists of analyses: bare, or under `analyses` or `data`."""
 
-    items: Items = field(default="objects", validator=in_(get_args(Items)))
+    items: ItemKind = field(default="objects", validator=in_(get_args(ItemKind)))
     """The items of `GET /analysis`."""
 
-    subject_items: Items = field(default="strings", validator=in_(get_args(Items)))
+    subject_items: ItemKind = field(default="strings", validator=in_(get_args(ItemKind)))
     """The items of `GET /analysis/subjects/{subject_id}`."""
 
     newest_first: bool = field(default=True, validator=a(bool))
@@ -189,7 +189,7 @@ _LANDMARKS: Mapping[str, Callable[[Mapping[str, float]], Any]] = {
 }
 
 
-def shape_list(shapes: ResponseShapes, items: Sequence[Mapping[str, Any]], kind: Items) -> Any:
+def shape_list(shapes: ResponseShapes, items: Sequence[Mapping[str, Any]], kind: ItemKind) -> Any:
     """A list in the chosen shapes; `items` are oldest first, with their id under `list_id_key`."""
     ordered = list(reversed(items)) if shapes.newest_first else list(items)
     content: list[Any] = [item[shapes.list_id_key] for item in ordered] if kind == "strings" else ordered

@@ -6,6 +6,7 @@ Invariant: pure. The same arguments give the same bytes, and another seed gives 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from hashlib import shake_128
 from typing import Literal, get_args
 
@@ -41,14 +42,6 @@ def _boxes(brand: bytes, noise: Noise, size: int) -> bytes:
     return head + left.to_bytes(4, "big") + b"mdat" + noise(left - 8)
 
 
-def _mp4(noise: Noise, size: int) -> bytes:
-    return _boxes(b"isom", noise, size)
-
-
-def _mov(noise: Noise, size: int) -> bytes:
-    return _boxes(b"qt  ", noise, size)
-
-
 def _avi(noise: Noise, size: int) -> bytes:
     # RIFF is little-endian and pads to even lengths, so an odd size has one byte after the end.
     inner = (size - 20) // 2 * 2
@@ -65,4 +58,9 @@ def _webm(noise: Noise, size: int) -> bytes:
     return head + segment + b"\xec" + (1 << 56 | left - 9).to_bytes(8, "big") + noise(left - 9)
 
 
-_CONTAINERS: Mapping[Container, Callable[[Noise, int], bytes]] = {"mp4": _mp4, "mov": _mov, "avi": _avi, "webm": _webm}
+_CONTAINERS: Mapping[Container, Callable[[Noise, int], bytes]] = {
+    "mp4": partial(_boxes, b"isom"),
+    "mov": partial(_boxes, b"qt  "),
+    "avi": _avi,
+    "webm": _webm,
+}

@@ -160,11 +160,8 @@ def _logger() -> logging.Logger:
 
 def _is_ours(record: logging.LogRecord) -> bool:
     # By the module of its class: aiohttp does not document the class itself.
-    return record.exc_info is None or not _is_of_aiohttp(record.exc_info[0])
-
-
-def _is_of_aiohttp(kind: type[BaseException] | None) -> bool:
-    return any(each.__module__.partition(".")[0] == "aiohttp" for each in (kind.__mro__ if kind else ()))
+    kind = record.exc_info[0] if record.exc_info else None
+    return not any(each.__module__.partition(".")[0] == "aiohttp" for each in (kind.__mro__ if kind else ()))
 
 
 def _loopback(host: str) -> str:
@@ -184,7 +181,7 @@ async def _receive(request: web.BaseRequest, rate: float | None) -> ServiceReque
         method=request.method,
         path=request.rel_url.raw_path,
         query=dict(request.query),
-        headers={name.lower(): value for name, value in request.headers.items()},
+        headers=dict(request.headers),
         body=b"" if multipart else await _json_body(request.content),
         form=await _form(request, rate) if multipart else None,
     )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .messages import Form, UploadedVideo
     from .settings import EmulatorSettings
 
-__all__ = ["exercise_search", "json_object", "start_parameters", "subject_profile", "video_error", "webhook_settings"]
+__all__ = ["exercise_search", "start_parameters", "subject_profile", "video_error", "webhook_settings"]
 
 VIEWS = ("side_view", "back_view")
 LANGUAGES = ("en", "fr", "de", "zh", "ko", "pt", "es", "it", "ja")
@@ -98,7 +98,7 @@ def _number(name: str, value: Any, maximum: float) -> float:
     return number
 
 
-def json_object(body: bytes) -> dict[str, Any]:
+def _json_object(body: bytes) -> dict[str, Any]:
     """The body as a JSON object."""
     try:
         value = json.loads(body)
@@ -125,17 +125,13 @@ _PROFILE: Mapping[str, Callable[[Any], Any]] = {
 
 def subject_profile(body: bytes) -> dict[str, Any]:
     """The known fields of a subject in `body`; null clears a field, unknown fields are ignored."""
-    fields = json_object(body)
-    return {
-        name: None if fields[name] is None else convert(fields[name])
-        for name, convert in _PROFILE.items()
-        if name in fields
-    }
+    data = _json_object(body)
+    return {key: None if data[key] is None else convert(data[key]) for key, convert in _PROFILE.items() if key in data}
 
 
 def webhook_settings(body: bytes) -> dict[str, Any]:
     """`url` and `enabled`; both are required and the URL must be https."""
-    fields = json_object(body)
+    fields = _json_object(body)
     url, enabled = fields.get("url"), fields.get("enabled")
     if not isinstance(url, str) or not re.match(r"https://[^/\s]", url):
         raise unprocessable("url", "Input should be an https URL", url)
@@ -146,7 +142,7 @@ def webhook_settings(body: bytes) -> dict[str, Any]:
 
 def exercise_search(body: bytes) -> tuple[tuple[str, ...], str]:
     """Search keys and language; an unknown language falls back to English (documented)."""
-    fields = json_object(body)
+    fields = _json_object(body)
     keys, language = fields.get("search_keys"), fields.get("language", "en")
     if not isinstance(keys, list):
         raise unprocessable("search_keys", "Input should be a valid list", keys)

@@ -13,20 +13,23 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from hashlib import sha256
-from types import MappingProxyType
+from importlib import import_module
 from typing import Any, Final, Literal, get_args
 
 from .biomechanics.camera import film_runner
 from .biomechanics.runner import runner_of
 from .sample_clips import Container
 
-__all__ = ["CODECS", "encode_video", "render_video", "rotate_track"]
+__all__ = ["CODECS", "encode_pictures", "render_video", "rotate_track"]
 
 View = Literal["side_view", "back_view"]
-NO_OPTIONS: Final[Mapping[str, str]] = MappingProxyType({})
+Codec = tuple[str, Mapping[str, str]]
+"""FFmpeg's names of a codec and its options."""
+Picture = tuple[int, bytes]
+"""The time in ticks of the time base, and the brightness of the pixels, row by row."""
 
 INSTALL: Final = "Rendering videos needs PyAV, which is not installed. Install it with: pip install 'ochy-async[video]'"
-CODECS: Final[Mapping[Container, tuple[str, Mapping[str, str]]]] = {
+CODECS: Final[Mapping[Container, Codec]] = {
     "mp4": ("libx264", {"preset": "ultrafast", "crf": "30", "threads": "1"}),
     "mov": ("libx264", {"preset": "ultrafast", "crf": "30", "threads": "1"}),
     "avi": ("mpeg4", {"threads": "1"}),
@@ -67,7 +70,6 @@ def render_video(
     returned, as if a copy had been interrupted. Raises `ModuleNotFoundError` without PyAV.
     """
     _check(container, width, height, fps, seconds, rotation, truncate_to)
-    codec, options = CODECS[container]
     rate, file = Fraction(fps).limit_denominator(1000), io.BytesIO()
     # AVI has no times, only a frame rate.
     time_base = 1 / rate if container == "avi" else Fraction(1, TICKS)
@@ -75,7 +77,8 @@ def render_video(
         (number if container == "avi" else _time(number, fps, late=variable_rate and number % 5 == 4), picture)
         for number, picture in enumerate(_pictures(seed, view, width, height, fps, seconds))
     )
-    encode_video(file, pictures, container, codec, (width, height), rate, time_base, codec_options=options)
+    with _pyav().open(file, "w", format=container) as output:
+        encode_pictures(output, pictures, CODECS[container], (width, height), rate, time_base)
     content = rotate_track(file.getvalue(), rotation) if rotation else file.getvalue()
     return content[: max(1, round(len(content) * truncate_to))]
 
@@ -103,7 +106,7 @@ def _time(number: int, fps: float, *, late: bool) -> int:
 def _pictures(seed: int, view: str, width: int, height: int, fps: float, seconds: float) -> Iterator[bytes]:
     """The brightness of the pixels of each picture, row by row."""
     runner = runner_of(sha256(f"film {seed}".encode()).digest(), height=1.75, weight=70, pace=None)
-    frames = film_runner(runner, view=view, frames_per_second=fps, seconds=seconds, width=width, height=height)
+    frames = film_runner(runner, view=view, fps=fps, seconds=seconds, width=width, height=height)
     thickness = max(1, height // 90)
     for number, landmarks in enumerate(frames):
         picture = _background(width, height, number * width // 40)
@@ -137,46 +140,29 @@ def _draw_line(
 # --- files --------------------------------------------------------------------------------------
 
 
-def encode_video(
-    file: io.BytesIO | str,
-    pictures: Iterable[tuple[int, bytes]],
-    container: str,
-    codec: str,
-    size: tuple[int, int],
-    rate: Fraction,
-    time_base: Fraction,
-    *,
-    codec_options: Mapping[str, str] = NO_OPTIONS,
-    container_options: Mapping[str, str] = NO_OPTIONS,
-    metadata: Mapping[str, str] = NO_OPTIONS,
-) -> None:
-    """Writes gray pictures to `file`, or to the file of that name.
-
-    A picture is its time (in `time_base`) and the brightness of its pixels, row by row. Containers, codecs and
-    options have FFmpeg's names. Raises `ModuleNotFoundError` without PyAV.
-    """
+def _pyav() -> Any:
     try:
-        import av
+        return import_module("av")
     except ModuleNotFoundError as missing:
         raise ModuleNotFoundError(INSTALL, name=missing.name) from None
-    with av.open(file, "w", format=container, options=dict(container_options)) as output:
-        output.metadata.update(metadata)
-        stream: Any = output.add_stream(codec, rate=rate, options=dict(codec_options))
-        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-        stream.codec_context.time_base = time_base
-        for time, picture in pictures:
-            frame = _frame(av, picture, *size)
-            frame.pts, frame.time_base = time, time_base
-            output.mux(stream.encode(frame))
-        output.mux(stream.encode(None))
 
 
-def _frame(av: Any, picture: bytes, width: int, height: int) -> Any:
-    frame = av.VideoFrame(width, height, "yuv420p")
-    _fill(frame.planes[0], picture, width)
-    for plane in frame.planes[1:]:
-        plane.update(bytes([128]) * plane.buffer_size)
-    return frame
+def encode_pictures(
+    output: Any, pictures: Iterable[Picture], codec: Codec, size: tuple[int, int], rate: Fraction, time_base: Fraction
+) -> None:
+    """Encodes gray pictures into an open container of PyAV."""
+    name, options = codec
+    stream = output.add_stream(name, rate=rate, options=dict(options))
+    stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+    stream.codec_context.time_base = time_base
+    for time, picture in pictures:
+        frame = _pyav().VideoFrame(*size, "yuv420p")
+        _fill(frame.planes[0], picture, size[0])
+        for plane in frame.planes[1:]:
+            plane.update(bytes([128]) * plane.buffer_size)
+        frame.pts, frame.time_base = time, time_base
+        output.mux(stream.encode(frame))
+    output.mux(stream.encode(None))
 
 
 def _fill(plane: Any, rows: bytes, width: int) -> None:

@@ -42,7 +42,7 @@ def make_runner(seed: bytes = b"seed", pace: str | None = "05:00") -> Runner:
 def landmark_frames(
     runner: Runner, view: str = "side_view", *, fps: float = FPS, seconds: float = 2.0
 ) -> dict[str, Any]:
-    return raw_data(runner, view=view, frames_per_second=fps, seconds=seconds, width=WIDTH, height=HEIGHT)
+    return raw_data(runner, view=view, fps=fps, seconds=seconds, width=WIDTH, height=HEIGHT)
 
 
 @cache

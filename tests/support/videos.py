@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import pytest
 
@@ -16,7 +16,7 @@ pytest.importorskip("av", reason="needs the extra video: PyAV is not installed")
 
 import av
 
-from ochy_async.emulator.video_rendering import encode_video, rotate_track
+from ochy_async.emulator.video_rendering import encode_pictures, rotate_track
 
 Container = Literal["mp4", "mov", "avi", "webm", "matroska", "mpegts"]
 
@@ -41,20 +41,19 @@ def video(
     `rotation` is counted counterclockwise, as `preflight.facts` does, and in MP4 and MOV only.
     """
 
-    def encode(file: io.BytesIO | str, **options: Any) -> None:
-        time_base = Fraction(1, TICKS if times else fps)
-        pictures = _pictures(times or range(frames), size)
-        encode_video(
-            file, pictures, container, CODECS.get(container, "mpeg4"), size, Fraction(fps), time_base, **options
-        )
+    def encode(file: io.BytesIO | str, options: dict[str, str]) -> None:
+        time_base, pictures = Fraction(1, TICKS if times else fps), _pictures(times or range(frames), size)
+        with av.open(file, "w", format=container, options=options) as output:
+            output.metadata.update(metadata or {})
+            encode_pictures(output, pictures, (CODECS.get(container, "mpeg4"), {}), size, Fraction(fps), time_base)
 
     if faststart:  # FFmpeg reads the file again after writing it, so this needs a disk
         with TemporaryDirectory() as folder:
             path = Path(folder, "video")
-            encode(str(path), container_options={"movflags": "faststart"})
+            encode(str(path), {"movflags": "faststart"})
             return path.read_bytes()
     file = io.BytesIO()
-    encode(file, metadata=metadata or {})
+    encode(file, {})
     return rotate_track(file.getvalue(), 360 - rotation) if rotation else file.getvalue()
 
 

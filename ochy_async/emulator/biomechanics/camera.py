@@ -43,14 +43,14 @@ _VISIBLE_SCORE, _HIDDEN_SCORE = 0.98, 0.71
 
 
 def film_runner(
-    runner: Runner, *, view: str, frames_per_second: float, seconds: float, width: int, height: int
+    runner: Runner, *, view: str, fps: float, seconds: float, width: int, height: int
 ) -> Iterator[Landmarks]:
     """The landmarks of each frame of a `side_view` or `back_view`, in pixels."""
     if view not in _VIEWS:
         raise ValueError(f"view must be one of {', '.join(_VIEWS)}, not {view!r}")
     motion, project = motion_of(runner), _projection(runner, _VIEWS[view], width, height)
-    count = round(frames_per_second * seconds)
-    strides_per_frame = runner.cadence / 120 / frames_per_second if count else 0.0
+    count = round(fps * seconds)
+    strides_per_frame = runner.cadence / 120 / fps if count else 0.0
     phases = (runner.start_phase + frame * strides_per_frame for frame in range(count))
     return (project(pose_at(motion, phase)) for phase in phases)
 

@@ -70,18 +70,11 @@ def _swing(gait: Gait, side: Side) -> _Swing:
     touchdown, before, toe_off = (gait.stance_angles(side, phase) for phase in phases)
     per_swing = (1 - gait.duty_factor) / step
     lift, flexion = (math.radians(angle) for angle in (gait.runner.thigh_lift, gait.runner.peak_knee_flexion))
+    thigh_slope, knee_slope = (toe_off.thigh - before.thigh) * per_swing, (toe_off.knee - before.knee) * per_swing
     return _Swing(
-        thigh=(
-            (0.0, toe_off.thigh, (toe_off.thigh - before.thigh) * per_swing),
-            (_PEAK_THIGH_AT, touchdown.thigh + lift, 0.0),
-            (1.0, touchdown.thigh, 0.0),
-        ),
-        knee=(
-            (0.0, toe_off.knee, (toe_off.knee - before.knee) * per_swing),
-            (_PEAK_KNEE_AT, flexion, 0.0),
-            (1.0, touchdown.knee, 0.0),
-        ),
-        ankle=((0.0, toe_off.ankle, 0.0), (_PEAK_KNEE_AT, _DORSIFLEXION, 0.0), (1.0, touchdown.ankle, 0.0)),
+        ((0.0, toe_off.thigh, thigh_slope), (_PEAK_THIGH_AT, touchdown.thigh + lift, 0.0), (1.0, touchdown.thigh, 0.0)),
+        ((0.0, toe_off.knee, knee_slope), (_PEAK_KNEE_AT, flexion, 0.0), (1.0, touchdown.knee, 0.0)),
+        ((0.0, toe_off.ankle, 0.0), (_PEAK_KNEE_AT, _DORSIFLEXION, 0.0), (1.0, touchdown.ankle, 0.0)),
     )
 
 
