@@ -81,9 +81,9 @@ class ClipJob:
         """An outcome without results."""
         return kind(**self.facts, reason=reason, error=error, **more)
 
-    async def record(self, state: State, kept: StoredResults | None = None, **facts: Any) -> None:
+    async def record(self, state: State, results: StoredResults | None = None, **facts: Any) -> None:
         """Stores the new state of the clip in the journal; see `Recorder.record`."""
-        self.entry = await self.context.recorder.record(self.known, state, kept, **facts)
+        self.entry = await self.context.recorder.record(self.known, state, results, **facts)
 
     def release_subject(self) -> None:
         """Makes the tagging subject of the start available again, if it has one."""

@@ -32,7 +32,7 @@ from .output.plan import OutputPlan
 from .reconcile import reconcile_start
 from .sources import Item
 from .submit import start
-from .watch import kept_of, watch
+from .watch import results_to_store, watch
 
 __all__ = ["STAGES", "Pipeline"]
 
@@ -162,16 +162,16 @@ class Pipeline:
 
     async def _collect(self, job: ClipJob) -> Outcome[Any, Any]:
         """The outcome with the stored results, and with the files and data that the user wants of them."""
-        state, kept = job.state, None
+        state, stored = job.state, None
         try:
             if state is None:  # results of this run need no journal, which may have failed meanwhile
-                kept = await self.context.journal.results(job.key)
-                state = results_call(job.started).outcome(Response(200, {}, kept.results))[0] if kept else None
+                stored = await self.context.journal.results(job.key)
+                state = results_call(job.started).outcome(Response(200, {}, stored.results))[0] if stored else None
         except OchyError as error:
             return job.outcome(Unfinished, str(error), error)
         if state is None or state.results is None:
             return job.outcome(Unfinished, "The journal has lost the results. Fetch them with `ochy wait`.")
-        collected = await self._collected(job, state.results, kept or kept_of(state))
+        collected = await self._collected(job, state.results, stored or results_to_store(state))
         return Analyzed(
             **job.facts,
             results=state.results,
@@ -181,15 +181,15 @@ class Pipeline:
             reason=collected.reason,
         )
 
-    async def _collected(self, job: ClipJob, results: Answer, kept: StoredResults) -> CollectedArtifacts:
+    async def _collected(self, job: ClipJob, results: Answer, stored: StoredResults) -> CollectedArtifacts:
         if self._output.idle:
             return CollectedArtifacts()
         paid = PaidAnalysis(
             started=job.started,
             results=results,
             clip=job.known.clip or job.known.name,  # as the journal knows it: a renamed clip keeps its files
-            calculated=kept.calculated,
-            store_calculated=partial(_store_calculated, job, kept.results),
+            calculated=stored.calculated,
+            store_calculated=partial(_store_calculated, job, stored.results),
         )
         async with self._collecting:
             return await self._output.collect(self.context.core, paid, self.context.server_refused)

@@ -76,7 +76,7 @@ class Recorder:
             self.journal_failed(error)
             raise
 
-    async def record(self, entry: Entry, state: State, kept: StoredResults | None = None, **facts: Any) -> Entry:
+    async def record(self, entry: Entry, state: State, results: StoredResults | None = None, **facts: Any) -> Entry:
         """Stores a new state of a clip, even if the caller is cancelled meanwhile.
 
         Returns the changed entry even if the journal fails; then nothing new is started.
@@ -85,7 +85,7 @@ class Recorder:
         changed = evolve(entry, state=state, at=self.clock(), **facts)
         with CancelScope(shield=True):
             try:
-                return await self._store(changed, kept)
+                return await self._store(changed, results)
             except JournalError as error:
                 if state is State.STARTED:
                     self._unrecorded[entry.key] = changed
@@ -97,12 +97,12 @@ class Recorder:
         self.guard.release_credit()
         return await self.record(entry, State.OPEN, reason=reason, credits=entry.credits - 1)
 
-    async def _store(self, changed: Entry, kept: StoredResults | None) -> Entry:
+    async def _store(self, changed: Entry, results: StoredResults | None) -> Entry:
         """Stores an entry; first the paid id of its clip, if the journal could not store it before."""
         if changed.key in self._unrecorded:
             paid = await self._store_unrecorded(changed.key)
             changed = evolve(changed, version=paid.version)
-        return await self.journal.put(changed, kept)
+        return await self.journal.put(changed, results)
 
     async def _store_unrecorded(self, key: str) -> Entry:
         """Stores a paid id late, on top of what the journal holds by now, which may be the id itself."""

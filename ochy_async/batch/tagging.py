@@ -22,7 +22,7 @@ __all__ = ["PREFIX", "RETIRED", "SubjectPool", "retire"]
 
 PREFIX: Final = "lane:"
 """The prefix of the notes in the journal, one for each tagging subject."""
-NAME: Final = "ochy-async upload lane"
+NAME: Final = "ochy-async tagging subject"
 """What a tagging subject is called in the vendor's dashboard."""
 RETIRED: Final = "retired"
 """The note's value for a subject that is never used again."""

@@ -21,7 +21,7 @@ from ..waiting import wait_timeout
 from .clip_job import ClipJob, NotAnalyzed
 from .outcomes import Unfinished
 
-__all__ = ["kept_of", "watch"]
+__all__ = ["results_to_store", "watch"]
 
 
 async def watch(job: ClipJob) -> NotAnalyzed | None:
@@ -37,7 +37,7 @@ async def watch(job: ClipJob) -> NotAnalyzed | None:
         reason = f"The analysis {state.analysis_id} failed. The vendor gives no reason; the credit is spent."
         await job.record(State.FAILED, reason=reason)
     else:
-        await job.record(State.ANALYZED, kept_of(state))
+        await job.record(State.ANALYZED, results_to_store(state))
     return None
 
 
@@ -55,6 +55,6 @@ async def _finished(job: ClipJob) -> AnalysisState[Any]:
     raise wait_timeout(job.started, timeout)
 
 
-def kept_of(state: AnalysisState[Any]) -> StoredResults:
+def results_to_store(state: AnalysisState[Any]) -> StoredResults:
     """What the journal stores of a successful analysis: everything except the signed URLs."""
     return StoredResults(results=orjson.dumps(redact_links(state.raw)))

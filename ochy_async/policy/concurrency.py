@@ -33,14 +33,14 @@ handshake. They only slow each other down, so that more of them are cut or miss 
 class Concurrency:
     """How many clips of a batch may be at each stage at the same time. Raises `InvalidSettings` for invalid values."""
 
-    checks: int = field(default=2, validator=between(1, 64, whole=True))
+    checks: int = field(default=2, validator=between(1, 64, integer=True))
     """Clips that are read, checked and hashed."""
-    uploads: int | None = field(default=None, validator=optional(between(1, 256, whole=True)))
+    uploads: int | None = field(default=None, validator=optional(between(1, 256, integer=True)))
     """Clips that are uploaded. None adapts: more while uploads succeed, fewer after errors."""
-    in_flight: int = field(default=128, validator=between(1, 2_000, whole=True))
+    in_flight: int = field(default=128, validator=between(1, 2_000, integer=True))
     """Clips that are uploaded or analyzed by the server. At first up to 32, more while the server starts analyses
     without queueing them."""
-    collecting: int = field(default=4, validator=between(1, 64, whole=True))
+    collecting: int = field(default=4, validator=between(1, 64, integer=True))
     """Clips whose files are downloaded."""
 
     @property

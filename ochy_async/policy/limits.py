@@ -29,11 +29,11 @@ class Limits:
     upload_rate: float = field(default=30_000.0, validator=between(1, 1e9))
     """Bytes per second that an upload or a download must reach on average. Its deadline is `call` plus size divided by
     this rate."""
-    answer_bytes: int = field(default=8_000_000, validator=between(1_000, 1e9, whole=True))
+    answer_bytes: int = field(default=8_000_000, validator=between(1_000, 1e9, integer=True))
     """The largest answer that is read, after decompression."""
-    raw_data_bytes: int = field(default=64_000_000, validator=between(1_000, 1e9, whole=True))
+    raw_data_bytes: int = field(default=64_000_000, validator=between(1_000, 1e9, integer=True))
     """The largest answer to a raw data request that is read, after decompression."""
-    media_bytes: int = field(default=200_000_000, validator=between(1_000, 1e12, whole=True))
+    media_bytes: int = field(default=200_000_000, validator=between(1_000, 1e12, integer=True))
     """The largest thumbnail or annotated video that is downloaded."""
 
     def transfer(self, size: int) -> float:

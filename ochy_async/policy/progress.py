@@ -124,9 +124,9 @@ class ProgressModel:
         """
         if self.last_unfinished is None:
             return
-        whole = [Sample(self.last_unfinished)] if self._was_queued or self.started is not None else []
+        entire = [Sample(self.last_unfinished)] if self._was_queued or self.started is not None else []
         finished = self._finished(now, self.last_unfinished)
-        for sample in self._samples.values() or whole:
+        for sample in self._samples.values() or entire:
             durations.add(max(0.0, finished - sample.at), sample.percentage, sample.predicted)
 
     def _finished(self, now: float, before: float) -> float:

@@ -25,7 +25,7 @@ __all__ = ["Retry", "RetryBudget", "may_repeat", "retry_after"]
 class Retry:
     """How often and after what delays a request is repeated. Raises `InvalidSettings` for invalid values."""
 
-    attempts: int = field(default=5, validator=between(1, 20, whole=True))
+    attempts: int = field(default=5, validator=between(1, 20, integer=True))
     """The number of attempts of one request, including the first."""
     first_delay: float = field(default=0.5, validator=between(0, 60))
     """Seconds; doubles with each attempt. The actual delay is drawn between 0 and this value (full jitter)."""

@@ -96,8 +96,8 @@ async def states(journal: MemoryJournal) -> Counter[State]:
 # --- the way ------------------------------------------------------------------------------------
 
 
-def test_every_clip_ends_with_its_results() -> None:
-    """Outcomes are tied to their clips, whatever the order in which they come."""
+def test_every_clip_gets_its_results() -> None:
+    """Outcomes are tied to their clips, in whatever order they come."""
     service = Service(world())
     outcomes = in_virtual_time(batched(direct_session(service), clips(12)))
     assert words(outcomes) == ["analyzed"] * 12
@@ -108,8 +108,8 @@ def test_every_clip_ends_with_its_results() -> None:
     assert len(seen) == 12
 
 
-def test_the_outcomes_can_be_matched() -> None:
-    """A `match` over the classes covers every end, and knows the clip and its results."""
+def test_outcomes_can_be_matched_by_class() -> None:
+    """A `match` over the classes covers every outcome, with its clip and its results."""
 
     async def story() -> list[str]:
         found: list[str] = []
@@ -143,8 +143,8 @@ async def _bytes(content: bytes) -> AsyncIterator[bytes]:
     yield content
 
 
-def test_one_upload_at_a_time_is_no_one_analysis_at_a_time() -> None:
-    """A slot for uploading is not held while waiting: twelve analyses of 20 s end together."""
+def test_an_upload_slot_is_free_while_an_analysis_runs() -> None:
+    """Twelve analyses of 20 s finish together with one upload slot."""
 
     async def story() -> float:
         began = current_time()
@@ -155,7 +155,7 @@ def test_one_upload_at_a_time_is_no_one_analysis_at_a_time() -> None:
     assert in_virtual_time(story()) < 35
 
 
-def test_no_more_are_in_flight_than_the_bound_says() -> None:
+def test_in_flight_limits_the_analyses_that_run_together() -> None:
     """Four at a time: twelve analyses of 20 s take three rounds."""
 
     async def story() -> float:
@@ -167,8 +167,8 @@ def test_no_more_are_in_flight_than_the_bound_says() -> None:
     assert 60 < in_virtual_time(story()) < 90
 
 
-def test_the_input_is_read_as_there_is_room() -> None:
-    """Of a thousand clips only as many are taken as the stages hold."""
+def test_the_input_is_read_while_there_is_capacity() -> None:
+    """Of a thousand clips only as many are read as the stages hold."""
     concurrency = Concurrency(checks=1, in_flight=2, collecting=1)
     taken: list[int] = []
 
@@ -186,7 +186,7 @@ def test_the_input_is_read_as_there_is_room() -> None:
 
 
 def test_each_clip_may_have_a_request_of_its_own() -> None:
-    """Pairs of clip and request: every runner has a height, a weight and a view."""
+    """In pairs of clip and request every runner has a height, a weight and a view."""
     service = Service(world())
     pairs = [(clip(0), SideView(height=1.6)), (clip(1), BackView(height=1.9)), clip(2)]
     outcomes = in_virtual_time(batched(direct_session(service), pairs))
@@ -198,8 +198,8 @@ def test_each_clip_may_have_a_request_of_its_own() -> None:
     ]
 
 
-def test_a_clip_without_a_request_is_told_at_once() -> None:
-    """Nothing is guessed: not even the view."""
+def test_a_clip_without_a_request_is_an_error() -> None:
+    """Nothing is guessed, not even the view."""
     service = Service(world())
     with pytest.raises(InvalidRequest, match="clip 1: has no request"):
         in_virtual_time(batched(direct_session(service), clips(3), request=None))
@@ -207,16 +207,16 @@ def test_a_clip_without_a_request_is_told_at_once() -> None:
 
 
 @pytest.mark.parametrize("clips", ["clips", Path("clips"), b"content"], ids=lambda clips: type(clips).__name__)
-def test_one_clip_is_not_taken_for_many(clips: Any) -> None:
-    """A text would else be walked letter by letter."""
+def test_a_single_clip_is_not_taken_for_many(clips: Any) -> None:
+    """A path would otherwise be read letter by letter."""
     service = Service(world())
     with pytest.raises(InvalidRequest, match="must be an iterable of clips"):
         in_virtual_time(batched(direct_session(service), clips))
     assert not service.ledger
 
 
-def test_an_input_that_breaks_loses_nothing() -> None:
-    """What was taken comes to its end first; then the input's own error is raised."""
+def test_an_error_of_the_input_loses_nothing() -> None:
+    """Clips that were read are finished first; then the input's own error is raised."""
     service = Service(world())
 
     def broken() -> Iterator[bytes]:
@@ -241,8 +241,8 @@ async def await_what_is_cancelled() -> None:
     await task
 
 
-def test_an_input_that_awaits_what_somebody_else_cancels_is_an_error() -> None:
-    """Nobody has cancelled the batch: all clips that were taken are told, and then what happened to the input is."""
+def test_an_input_that_awaits_something_cancelled_is_an_error() -> None:
+    """The batch was not cancelled: clips that were read get their outcomes, then the error is raised."""
 
     async def source() -> AsyncIterator[bytes]:
         for each in clips(3):
@@ -262,8 +262,8 @@ def test_an_input_that_awaits_what_somebody_else_cancels_is_an_error() -> None:
     assert words(in_virtual_time(story())) == ["analyzed"] * 3
 
 
-def test_an_input_that_is_waited_for_can_be_cancelled() -> None:
-    """The caller's own cancellation, while the input keeps everybody waiting, stays what it is."""
+def test_waiting_for_the_input_can_be_cancelled() -> None:
+    """The caller's own cancellation is not turned into an error."""
 
     async def source() -> AsyncIterator[bytes]:
         yield clip(0)
@@ -287,8 +287,8 @@ async def one_by_one(source: Iterator[bytes]) -> AsyncIterator[bytes]:
 # --- never paid twice ---------------------------------------------------------------------------
 
 
-def test_the_same_clip_twice_is_bought_once_and_told_twice() -> None:
-    """One content, one request, one credit; both places in the input get the results."""
+def test_the_same_clip_twice_is_bought_once() -> None:
+    """One content and request cost one credit; both places in the input get the results."""
     service = Service(world())
     outcomes = in_virtual_time(batched(direct_session(service), [clip(0), clip(1), clip(0), clip(0)]))
     assert words(outcomes) == ["analyzed"] * 4
@@ -297,7 +297,7 @@ def test_the_same_clip_twice_is_bought_once_and_told_twice() -> None:
 
 
 def test_a_finished_batch_run_again_sends_no_request() -> None:
-    """The journal has everything: results too."""
+    """The journal has everything, including the results."""
     service, journal, faults = Service(world(failure_rate=0.3)), MemoryJournal(), Recorded()
     first = in_virtual_time(batched(direct_session(service), clips(10), journal=journal))
     second = in_virtual_time(batched(direct_session(service, faults), clips(10), journal=journal))
@@ -312,15 +312,15 @@ def analysis_of(outcome: Outcome[Any, Any]) -> Any:
 
 
 def test_another_request_or_another_content_is_another_clip() -> None:
-    """What changes the answer makes it new; the webhook does not."""
+    """What changes the answer makes another clip; the webhook does not."""
     service, journal = Service(world()), MemoryJournal()
     for request in (SideView(), SideView(height=1.8), BackView(), SideView(notify_via_webhook=True)):
         in_virtual_time(batched(direct_session(service), clips(1), journal=journal, request=request))
     assert charges(service) == [3]
 
 
-def test_what_the_server_refused_is_not_sent_again_unasked() -> None:
-    """Whether a refused upload is charged is not documented, so the same content is not offered twice."""
+def test_a_refused_clip_is_sent_again_only_with_retry_refused() -> None:
+    """Whether a refused upload is charged is not documented."""
     settings = world(too_long_clips={"clip.mp4"}, charge_refused_uploads=True)
     service, journal = Service(settings), MemoryJournal()
     for retry in (False, False, True):
@@ -329,8 +329,8 @@ def test_what_the_server_refused_is_not_sent_again_unasked() -> None:
     assert charges(service) == [2]
 
 
-def test_a_copy_of_what_was_just_refused_is_not_sent_again() -> None:
-    """`retry_refused` is for refusals of earlier runs: copies share the one new try."""
+def test_copies_of_a_refused_clip_are_not_sent_again() -> None:
+    """`retry_refused` is for refusals of earlier runs: all copies share one new attempt."""
     settings = world(too_long_clips={"clip.mp4"}, charge_refused_uploads=True)
     service, journal = Service(settings), MemoryJournal()
     for _ in range(2):
@@ -340,8 +340,8 @@ def test_a_copy_of_what_was_just_refused_is_not_sent_again() -> None:
     assert charges(service) == [2]
 
 
-def test_leaving_early_keeps_what_is_paid() -> None:
-    """Whoever leaves the block stops unpaid work; the next run collects the paid and buys the rest."""
+def test_leaving_early_loses_nothing_that_is_paid_for() -> None:
+    """Leaving the block stops unpaid work; the next run collects the paid clips and buys the others."""
     service, journal = Service(world()), MemoryJournal()
 
     async def story() -> int:
@@ -364,7 +364,7 @@ def test_leaving_early_keeps_what_is_paid() -> None:
 
 
 def test_a_clip_that_changes_while_it_is_sent_is_never_completed() -> None:
-    """The content is hashed before the intent, and again on its way: the last chunk goes only if both agree."""
+    """The content is hashed before the intent and again while it is sent: the last chunk needs both to agree."""
     service, opened = Service(world()), [0]
 
     def content() -> AsyncIterator[bytes]:
@@ -379,7 +379,7 @@ def test_a_clip_that_changes_while_it_is_sent_is_never_completed() -> None:
 
 
 def test_a_stream_that_raises_is_one_refused_clip() -> None:
-    """One bad source among many is told like any other, and ends nothing else."""
+    """It is refused like any other bad clip, and the others go on."""
 
     async def broken() -> AsyncIterator[bytes]:
         yield b"begun"
@@ -390,8 +390,8 @@ def test_a_stream_that_raises_is_one_refused_clip() -> None:
 
 
 @pytest.mark.parametrize("bare", [True, False], ids=["made by hand", "stream"])
-def test_a_stream_that_awaits_what_somebody_else_cancels_is_one_refused_clip(bare: bool) -> None:
-    """The clip is told, and all others too."""
+def test_a_stream_that_awaits_something_cancelled_is_one_refused_clip(bare: bool) -> None:
+    """The clip gets an outcome, and so do all others."""
 
     async def broken() -> AsyncGenerator[bytes]:
         yield b"begun"
@@ -400,11 +400,11 @@ def test_a_stream_that_awaits_what_somebody_else_cancels_is_one_refused_clip(bar
     odd = Clip("odd.mp4", 300, broken) if bare else Clip.stream(broken, name="odd.mp4", size=300)
     outcomes = in_virtual_time(batched(direct_session(), [clip(0), odd, clip(1)]))
     assert words(outcomes) == ["analyzed", "refused", "analyzed"]
-    assert "was not sent whole" in outcomes[1].reason
+    assert "was not sent completely" in outcomes[1].reason
 
 
-def test_a_journal_that_awaits_what_somebody_else_cancels_is_an_error() -> None:
-    """Whatever a clip needs on its way: a batch never ends in silence before its clips are told."""
+def test_a_journal_that_awaits_something_cancelled_is_an_error() -> None:
+    """A batch never ends silently before all clips have their outcomes."""
 
     class Odd(MemoryJournal):
         async def get(self, key: str) -> Entry | None:
@@ -418,8 +418,8 @@ def test_a_journal_that_awaits_what_somebody_else_cancels_is_an_error() -> None:
 # --- credits and keys ---------------------------------------------------------------------------
 
 
-def test_no_credits_stop_new_starts_and_nothing_else() -> None:
-    """402: what is paid is collected; what is not can go on in a later run."""
+def test_an_empty_account_stops_new_starts_only() -> None:
+    """402: paid clips are collected, and the others can go on in a later run."""
     service, journal = Service(world(credits=3)), MemoryJournal()
     first = in_virtual_time(batched(direct_session(service), clips(8), journal=journal))
     assert Counter(words(first)) == {"analyzed": 3, "unfinished": 5}
@@ -430,7 +430,7 @@ def test_no_credits_stop_new_starts_and_nothing_else() -> None:
 
 
 def test_starts_can_wait_for_credits() -> None:
-    """With patience an empty account pauses the starts; once credits are bought the batch goes on by itself."""
+    """With `wait_for_credits` starts are paused; once credits are bought the batch goes on by itself."""
     service, faults = Service(world(credits=3)), Recorded()
 
     async def story() -> Outcomes:
@@ -449,14 +449,14 @@ async def _buy_later(service: Service) -> None:
     service.add_credits(10)
 
 
-def test_the_patience_for_credits_ends() -> None:
-    """Nobody buys any: the batch ends, and says why."""
+def test_waiting_for_credits_ends() -> None:
+    """If no credits are bought, the batch ends and says why."""
     outcomes = in_virtual_time(batched(direct_session(world(credits=1)), clips(4), wait_for_credits=300))
     assert Counter(words(outcomes)) == {"analyzed": 1, "unfinished": 3}
 
 
 def test_a_refused_key_stops_new_starts() -> None:
-    """403 once: no further start is tried."""
+    """After one 403 no further start is sent."""
     faults = on_start(Respond(403), times=100)
     outcomes = in_virtual_time(batched(direct_session(faults=faults), clips(30), concurrency=Concurrency(uploads=1)))
     assert set(words(outcomes)) == {"unfinished"}
@@ -464,8 +464,8 @@ def test_a_refused_key_stops_new_starts() -> None:
     assert any(isinstance(o, Unfinished) and isinstance(o.error, KeyRefused) for o in outcomes)
 
 
-def test_the_credit_guard_counts_over_all_runs() -> None:
-    """`max_credits` limits what the journal may have cost, earlier runs and doubts included."""
+def test_max_credits_counts_all_runs() -> None:
+    """`max_credits` limits all runs of the journal together, uncertain starts included."""
     service, journal = Service(world()), MemoryJournal()
     for _ in range(3):
         outcomes = in_virtual_time(batched(direct_session(service), clips(9), journal=journal, max_credits=4))
@@ -473,7 +473,7 @@ def test_the_credit_guard_counts_over_all_runs() -> None:
     assert len(service.ledger) == 4
 
 
-def test_a_start_that_surely_did_not_happen_gives_its_credit_back() -> None:
+def test_a_start_that_did_not_happen_releases_its_credit() -> None:
     """With one credit allowed, a clip that could not be sent leaves it to the next run."""
     service, journal = Service(world()), MemoryJournal()
     faults = on_start(DisconnectDuring(0), times=100)
@@ -485,8 +485,8 @@ def test_a_start_that_surely_did_not_happen_gives_its_credit_back() -> None:
     assert words(third) == ["analyzed", "unfinished"]
 
 
-def test_a_credit_that_comes_back_serves_the_next_clip_of_the_run() -> None:
-    """The first of two cannot be sent; the one credit that is allowed is left for the second."""
+def test_a_released_credit_serves_the_next_clip_of_the_run() -> None:
+    """The first of two clips cannot be sent; the one allowed credit is left for the second."""
     settings: dict[str, Any] = {"max_credits": 1, "concurrency": Concurrency(uploads=1)}
     outcomes = in_virtual_time(
         batched(direct_session(faults=on_start(DisconnectDuring(0), times=5)), clips(2), **settings)
@@ -494,16 +494,16 @@ def test_a_credit_that_comes_back_serves_the_next_clip_of_the_run() -> None:
     assert sorted(words(outcomes)) == ["analyzed", "unfinished"]
 
 
-def test_a_lane_that_cannot_be_made_costs_no_credit() -> None:
-    """The subject for the first start is not made; the one credit that is allowed is left for the second."""
+def test_a_tagging_subject_that_cannot_be_created_costs_no_credit() -> None:
+    """The subject of the first start cannot be created; the one allowed credit is left for the second."""
     faults = Recorded(FaultPlan([FaultRule("POST /subjects", Respond(500))]))
     settings: dict[str, Any] = {"max_credits": 1, "concurrency": Concurrency(uploads=1), "tag_starts": True}
     outcomes = in_virtual_time(batched(direct_session(faults=faults), clips(2), **settings))
     assert sorted(words(outcomes)) == ["analyzed", "unfinished"]
 
 
-def test_a_plan_buys_nothing_and_asks_nothing() -> None:
-    """A dry run: how many would be bought, are done, are refused."""
+def test_a_plan_sends_and_buys_nothing() -> None:
+    """It counts the clips that would be bought, are done, or are refused."""
     service, journal, faults = Service(world()), MemoryJournal(), Recorded()
     in_virtual_time(batched(direct_session(service), clips(3), journal=journal))
 
@@ -517,8 +517,8 @@ def test_a_plan_buys_nothing_and_asks_nothing() -> None:
     assert faults.routes == []
 
 
-def test_a_dry_run_tells_each_clip_as_it_is_found() -> None:
-    """It takes the next clip when it is asked for it; the plan is the sum of it, and nothing is asked of the server."""
+def test_a_dry_run_yields_each_clip_as_it_is_found() -> None:
+    """It reads the next clip when it is asked for it, and sends nothing; the plan is its sum."""
     service, journal, faults, read = Service(world()), MemoryJournal(), Recorded(), list[int]()
     in_virtual_time(batched(direct_session(service), clips(1), journal=journal))
 
@@ -545,7 +545,7 @@ def test_a_dry_run_tells_each_clip_as_it_is_found() -> None:
     assert faults.routes == []
 
 
-def test_the_report_says_what_was_spent_uncertain_and_already_paid() -> None:
+def test_the_report_counts_spent_uncertain_and_already_paid() -> None:
     """The sum of a batch in credits."""
 
     async def story() -> Any:
@@ -561,8 +561,8 @@ def test_the_report_says_what_was_spent_uncertain_and_already_paid() -> None:
     assert report.outcomes == {"analyzed": 4, "uncertain": 1}
 
 
-def test_the_run_that_sent_a_start_has_spent_it() -> None:
-    """A doubt that a later run finds was not bought by that one: its report agrees with the ledger, run by run."""
+def test_the_run_that_sent_a_start_has_spent_its_credit() -> None:
+    """An uncertain start that a later run finds was not bought by that run: each report agrees with the ledger."""
     service, journal, seen = Service(world(listing_lag=1000.0)), MemoryJournal(), list[tuple[int, ...]]()
 
     async def story() -> None:
@@ -580,8 +580,8 @@ def test_the_run_that_sent_a_start_has_spent_it() -> None:
     assert seen == [(1, 0, 0, 1, 0), (1, 1, 1, 0, 1)]
 
 
-def test_a_limit_for_one_run_does_not_count_earlier_ones() -> None:
-    """Each run may spend so much; what all have spent is told apart from it."""
+def test_max_credits_per_run_does_not_count_earlier_runs() -> None:
+    """Each run may spend as much; the total of all runs is reported separately."""
     service, journal = Service(world()), MemoryJournal()
 
     async def story() -> list[Report]:
@@ -603,8 +603,8 @@ def test_a_limit_for_one_run_does_not_count_earlier_ones() -> None:
 
 
 @pytest.mark.parametrize("tagged", [True, False])
-def test_a_charged_doubt_is_found_and_collected(tagged: bool) -> None:
-    """The answer to a start is lost: one POST, and the list tells the id."""
+def test_a_charged_uncertain_start_is_found_and_collected(tagged: bool) -> None:
+    """The answer to a start is lost: there is one POST, and the list shows the id."""
     service = Service(world(listing_lag=10.0))
     faults = on_start(DisconnectAfter(charged=True))
     (outcome,) = in_virtual_time(batched(direct_session(service, faults), clips(1), tag_starts=tagged))
@@ -614,8 +614,8 @@ def test_a_charged_doubt_is_found_and_collected(tagged: bool) -> None:
 
 
 @pytest.mark.parametrize("tagged", [True, False])
-def test_a_doubt_that_no_list_shows_is_never_bought_again(tagged: bool) -> None:
-    """An empty list proves nothing: it stays uncertain, in the next run too."""
+def test_an_uncertain_start_that_no_list_shows_is_never_sent_again(tagged: bool) -> None:
+    """An empty list proves nothing: the start stays uncertain, in the next run too."""
     service, journal = Service(world()), MemoryJournal()
     faults = on_start(DisconnectAfter(charged=False))
     for _ in range(3):
@@ -627,8 +627,8 @@ def test_a_doubt_that_no_list_shows_is_never_bought_again(tagged: bool) -> None:
     assert faults.routes.count(str(START)) == 1
 
 
-def test_each_lookup_that_settles_nothing_is_told() -> None:
-    """Which one it was, when the next comes, how long they go on; the server may have been out of reach meanwhile."""
+def test_each_lookup_that_resolves_nothing_emits_an_event() -> None:
+    """The event has its number, the time of the next one and of the last, and whether the server answered."""
     told: list[Event] = []
     script = FaultPlan(
         [FaultRule(str(START), DisconnectAfter(charged=False)), FaultRule(str(LIST_ANALYSES), Respond(503), times=5)]
@@ -644,8 +644,8 @@ def test_each_lookup_that_settles_nothing_is_told() -> None:
     assert {look.clip for look in looks} == {"clip 1"}
 
 
-def test_a_doubt_of_an_earlier_run_is_told_like_one_of_this_run() -> None:
-    """Once each, with what had happened, before it is looked up."""
+def test_an_uncertain_start_of_an_earlier_run_emits_an_event() -> None:
+    """Each emits one event with its cause, before it is looked up."""
     journal, faults = MemoryJournal(), on_start(DisconnectAfter(charged=False))
     told: list[list[StartUncertain]] = []
     for _ in range(2):
@@ -658,8 +658,8 @@ def test_a_doubt_of_an_earlier_run_is_told_like_one_of_this_run() -> None:
     assert told[0][0].reason == told[1][0].reason != ""
 
 
-def test_two_doubts_at_once_are_not_told_apart_without_lanes() -> None:
-    """Two starts are in doubt and the list shows one: it is nobody's until a person says so."""
+def test_without_tagging_two_uncertain_starts_are_not_told_apart() -> None:
+    """The list shows one analysis for two uncertain starts: it is adopted for neither."""
     service = Service(world())
     faults = Recorded(
         FaultPlan(
@@ -674,8 +674,8 @@ def test_two_doubts_at_once_are_not_told_apart_without_lanes() -> None:
     assert [len(o.candidates) for o in outcomes if isinstance(o, Uncertain)] == [1, 1]
 
 
-def test_an_uncertain_outcome_tells_all_that_is_known() -> None:
-    """The cause, what was sent and when, each candidate: as facts, and in words."""
+def test_an_uncertain_outcome_holds_all_that_is_known() -> None:
+    """It has the cause, what was sent and when, and each candidate, as values and as text."""
     service = Service(world())
     faults = Recorded(
         FaultPlan(
@@ -694,8 +694,8 @@ def test_an_uncertain_outcome_tells_all_that_is_known() -> None:
     assert [fact for fact in facts if not fact or fact not in outcome.reason] == []
 
 
-def test_a_lookup_that_reaches_nobody_proves_nothing_and_says_so() -> None:
-    """The server is out of reach for all lookups: then no list was seen that could show it or not."""
+def test_lookups_without_an_answer_prove_nothing() -> None:
+    """If the server cannot be reached, the outcome says that no list was seen."""
     script = FaultPlan(
         [
             FaultRule(str(START), DisconnectAfter(charged=True)),
@@ -718,8 +718,8 @@ class SlowToList(MemoryJournal):
             yield entry
 
 
-def test_an_answer_that_comes_during_a_lookup_is_not_adopted_by_another() -> None:
-    """A start of ours that is accepted while the journal is being asked stays a rival until its id is known."""
+def test_a_start_accepted_during_a_lookup_is_not_adopted_for_another() -> None:
+    """A start that is accepted while the journal is read counts as another start until its id is known."""
     service = Service(world())
     faults = Recorded(
         FaultPlan(
@@ -731,8 +731,8 @@ def test_an_answer_that_comes_during_a_lookup_is_not_adopted_by_another() -> Non
     assert sorted(words(outcomes)) == ["analyzed", "uncertain"]
 
 
-def test_lanes_tell_doubts_apart() -> None:
-    """With a subject for each lane, the charged one is found and the other stays in doubt."""
+def test_tagging_tells_uncertain_starts_apart() -> None:
+    """With a subject for each start, the charged one is found and the other stays uncertain."""
     service = Service(world())
     faults = Recorded(
         FaultPlan(
@@ -749,8 +749,8 @@ def test_lanes_tell_doubts_apart() -> None:
     assert found.analysis_id == charge.analysis_id
 
 
-def test_a_lane_in_doubt_is_left_alone() -> None:
-    """A start whose fate is open keeps its subject to itself; later starts take another."""
+def test_the_subject_of_an_uncertain_start_tags_no_other() -> None:
+    """Later starts use another subject."""
     service = Service(world())
     faults = on_start(DisconnectAfter(charged=False), times=2)
     outcomes = in_virtual_time(
@@ -760,8 +760,8 @@ def test_a_lane_in_doubt_is_left_alone() -> None:
     assert len({charge.subject_id for charge in service.ledger}) == 1
 
 
-def test_lanes_serve_later_runs_too() -> None:
-    """Subjects are left behind at the vendor's: no more of them than there were starts at once."""
+def test_later_runs_use_the_same_tagging_subjects() -> None:
+    """The account has no more of them than there were parallel starts."""
     service, journal, faults = Service(world()), MemoryJournal(), Recorded()
     for number in range(4):
         source = [clip(number)]
@@ -769,8 +769,8 @@ def test_lanes_serve_later_runs_too() -> None:
     assert faults.routes.count("POST /subjects") == 1
 
 
-def test_an_analysis_of_another_program_is_not_adopted_on_a_lane() -> None:
-    """Whoever else starts analyses on the account: they are not linked to our subject."""
+def test_tagging_excludes_analyses_of_other_programs() -> None:
+    """Their analyses are not linked to our subject."""
     service = Service(world())
 
     class Foreign(Recorded):
@@ -787,8 +787,8 @@ def test_an_analysis_of_another_program_is_not_adopted_on_a_lane() -> None:
     assert not outcome.candidates
 
 
-def test_what_a_released_start_became_is_nobody_elses() -> None:
-    """Its analysis turns up late, when another start is in doubt: it is not adopted for that one."""
+def test_the_analysis_of_a_released_start_is_not_adopted_for_another() -> None:
+    """It appears late, when another start is uncertain."""
     service, journal = Service(world(listing_lag=400.0)), MemoryJournal()
 
     async def story() -> Outcomes:
@@ -814,8 +814,8 @@ class SlowToRead(MemoryJournal):
             yield entry
 
 
-def test_a_start_that_is_answered_during_a_lookup_keeps_its_analysis() -> None:
-    """It turns from a rival into a known id between two questions to the journal, and is one or the other to both."""
+def test_a_start_answered_during_a_lookup_keeps_its_analysis() -> None:
+    """Between two reads of the journal it turns from an uncertain start into a known id; both reads count."""
     service = Service(world())
     script = FaultPlan(
         [FaultRule(str(START), DisconnectAfter(charged=False)), FaultRule(str(START), Delay(0.5, after=True))]
@@ -824,8 +824,8 @@ def test_a_start_that_is_answered_during_a_lookup_keeps_its_analysis() -> None:
     assert sorted(words(outcomes)) == ["analyzed", "uncertain"]
 
 
-def test_a_clock_that_was_put_back_does_not_keep_lookups_going() -> None:
-    """A doubt that seems to lie in the future is looked up like a fresh one, and no longer."""
+def test_a_clock_that_was_set_back_does_not_prolong_lookups() -> None:
+    """An uncertain start in the future is looked up like a new one, and no longer."""
     service, journal = Service(world()), MemoryJournal()
     faults = on_start(DisconnectAfter(charged=False))
     ahead = direct_session(service, faults, clock=lambda: loop_clock() + timedelta(days=1))
@@ -839,8 +839,8 @@ def test_a_clock_that_was_put_back_does_not_keep_lookups_going() -> None:
 # --- when things go wrong -----------------------------------------------------------------------
 
 
-def test_trouble_narrows_the_uploads() -> None:
-    """Many 429s: fewer starts at once, and all clips come home."""
+def test_errors_reduce_the_parallel_uploads() -> None:
+    """After many 429s fewer starts run at once, and all clips are analyzed."""
     faults, widths = Recorded(FaultPlan([FaultRule(str(START), RetryAfter("1"), times=6)])), list[float]()
     uploads: list[CapacityLimiter] = []
 
@@ -856,8 +856,8 @@ def test_trouble_narrows_the_uploads() -> None:
     assert (widths[0], min(widths)) == (3, 1)
 
 
-def test_stopping_finishes_what_is_in_the_air() -> None:
-    """`stop` takes no new clip and starts none; what is paid is collected."""
+def test_stop_finishes_clips_under_way() -> None:
+    """`stop` takes and starts no new clip; paid ones are collected."""
     service, journal = Service(world()), MemoryJournal()
 
     async def story() -> Outcomes:
@@ -875,8 +875,8 @@ def test_stopping_finishes_what_is_in_the_air() -> None:
     assert in_virtual_time(states(journal)).keys() == {State.ANALYZED}
 
 
-def test_an_analysis_that_takes_too_long_keeps_its_id() -> None:
-    """Its clip is unfinished, with the id; the next run goes on waiting and pays nothing."""
+def test_a_timeout_keeps_the_id() -> None:
+    """The clip is unfinished and has its id; the next run goes on waiting and pays nothing."""
     service, journal = Service(world(analysis_seconds=(500.0, 500.0))), MemoryJournal()
     (first,) = in_virtual_time(batched(direct_session(service), clips(1), journal=journal, timeout=60))
     assert isinstance(first, Unfinished)
@@ -886,8 +886,8 @@ def test_an_analysis_that_takes_too_long_keeps_its_id() -> None:
     assert not second.bought
 
 
-def test_a_long_queue_at_the_server_is_waited_out() -> None:
-    """Forty analyses one after the other take twenty minutes: who walked away comes back to all of them."""
+def test_a_long_queue_at_the_server_is_waited_for() -> None:
+    """Forty analyses one after the other take twenty minutes, and all of them are collected."""
     outcomes = in_virtual_time(
         batched(direct_session(world(concurrent_analyses=1, analysis_seconds=(30.0, 30.0))), clips(40))
     )
@@ -909,8 +909,8 @@ class FullAfter(MemoryJournal):
 
 
 @pytest.mark.parametrize("puts", range(7))
-def test_a_journal_that_fails_stops_buying_and_loses_no_paid_result(puts: int) -> None:
-    """Whatever the moment at which the disk is full: no start without a written intent, no paid result dropped."""
+def test_a_failing_journal_stops_starts_and_loses_no_paid_result(puts: int) -> None:
+    """Whenever the disk becomes full: no start without a stored intent, and no paid result is lost."""
     service, journal = Service(world()), FullAfter(puts)
     outcomes = in_virtual_time(
         batched(direct_session(service), clips(6), journal=journal, concurrency=Concurrency(uploads=1))
@@ -931,14 +931,14 @@ class Unreadable(MemoryJournal):
         raise JournalDamaged(f"The row of {key} does not match its checksum.")
 
 
-def test_results_that_just_came_need_no_journal_to_be_handed_out() -> None:
-    """What is paid and here is told, even where the journal breaks at that moment."""
+def test_new_results_are_returned_without_the_journal() -> None:
+    """They are returned even if the journal fails at that moment."""
     (outcome,) = in_virtual_time(batched(direct_session(), clips(1), journal=Unreadable()))
     assert isinstance(outcome, Analyzed)
 
 
-def test_a_start_that_is_interrupted_once_it_was_accepted_is_not_bought_again() -> None:
-    """Ctrl-C may hit a listener: the id that came is written down all the same."""
+def test_an_accepted_start_that_is_interrupted_is_not_sent_again() -> None:
+    """Ctrl-C may be raised in a listener: the id is stored all the same."""
     service, journal = Service(world()), MemoryJournal()
 
     def interrupted(event: Event) -> None:
@@ -953,8 +953,8 @@ def test_a_start_that_is_interrupted_once_it_was_accepted_is_not_bought_again() 
     assert charges(service) == [1]
 
 
-def test_a_key_that_is_refused_on_the_way_to_a_lane_stops_new_starts() -> None:
-    """With lanes the first request is one for a subject: its 401 counts like that of a start."""
+def test_a_key_refused_while_creating_a_subject_stops_new_starts() -> None:
+    """With tagging the first request creates a subject: its 401 counts like that of a start."""
     faults = Recorded()
     session = direct_session(faults=faults, api_key_in_use="wrong")
     outcomes = in_virtual_time(batched(session, clips(20), tag_starts=True, concurrency=Concurrency(uploads=1)))
@@ -963,7 +963,7 @@ def test_a_key_that_is_refused_on_the_way_to_a_lane_stops_new_starts() -> None:
 
 
 def test_a_journal_of_another_key_is_refused() -> None:
-    """Another key is another identity for every clip: all would be bought again."""
+    """With another key every clip has another identity and would be bought again."""
     service, journal = Service(world()), MemoryJournal()
     in_virtual_time(batched(direct_session(service), clips(2), journal=journal))
     service.rotate_key(service.api_key, "canary-key-4f1d9c/7e+3")
@@ -991,20 +991,20 @@ NONSENSE: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("settings", NONSENSE, ids=str)
-def test_nonsense_is_refused_where_it_is_written(settings: dict[str, Any]) -> None:
-    """With the bound in the message, before anything is opened."""
+def test_invalid_settings_are_refused(settings: dict[str, Any]) -> None:
+    """The message has the bound, and nothing is opened."""
     with pytest.raises(InvalidSettings, match=next(iter(settings))):
         direct_session().batch(SideView(), **settings)
 
 
-def test_a_setting_that_there_is_not_is_told() -> None:
+def test_an_unknown_setting_is_refused() -> None:
     """As Python does for any function."""
     with pytest.raises(TypeError, match="max_credit"):
         direct_session().batch(SideView(), max_credit=5)  # type: ignore[call-overload]
 
 
 def test_a_batch_is_used_inside_its_block() -> None:
-    """Outside there is no journal: nothing may be bought."""
+    """Outside of it there is no open journal, so nothing may be bought."""
 
     async def story() -> None:
         async with direct_session() as ochy:
@@ -1032,7 +1032,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.anyio
 async def test_a_folder_of_files_over_a_socket(emulator: Emulator, folder: Path) -> None:
-    """The headline: a glob of paths, a journal on the disk, one credit for each content."""
+    """A glob of paths and a journal on the disk: one credit for each content."""
     for _ in range(2):
         paths = folder.glob("*.mp4")  # noqa: ASYNC240 - the batch reads it in a thread
         outcomes = await batched(real_session(emulator), paths, journal=folder / "clips.journal", max_credits=500)
@@ -1058,7 +1058,7 @@ def odd_files(tmp_path: Path) -> Path:
 
 @pytest.mark.anyio
 async def test_files_that_cannot_be_read_are_refused_one_by_one(emulator: Emulator, odd_files: Path) -> None:
-    """Vanished, a folder, a FIFO, empty, a link to itself, a text: each is told, none stops the others."""
+    """Missing, a folder, a FIFO, empty, a link to itself, a text: each is refused, and none stops the others."""
     outcomes = await batched(real_session(emulator), [odd_files / name for name in ODD])
     assert words(outcomes) == ["refused"] * 3 + ["analyzed"] + ["refused"] * 3
     assert len(emulator.service.ledger) == 1

@@ -35,12 +35,12 @@ def report(**facts: Any) -> Report:
 
 @pytest.mark.parametrize(("facts", "told"), TOLD, ids=[told for _, told in TOLD])
 def test_one_sentence_says_what_was_spent(facts: dict[str, Any], told: str) -> None:
-    """Surely, perhaps, in all and not needed; zeros that say nothing are left out."""
+    """Certain, uncertain, in total and not needed; zeros are left out."""
     assert credits_text(report(**facts)) == told
 
 
-def test_simulated_credits_are_called_so() -> None:
-    """Nobody takes an emulator's credits for real ones."""
+def test_simulated_credits_are_labelled() -> None:
+    """Nobody can take an emulator's credits for real ones."""
     assert (
         credits_text(report(spent=2, committed=2, charged=2), simulated=True)
         == "2 simulated credits spent by this run."
@@ -48,6 +48,6 @@ def test_simulated_credits_are_called_so() -> None:
     assert short_credits_text(report(spent=1), simulated=True) == "1 simulated credit spent"
 
 
-def test_the_note_for_a_bar_is_short() -> None:
-    """What is surely spent, and what may be."""
+def test_the_text_for_a_progress_bar_is_short() -> None:
+    """It has what is certainly spent, and what may be."""
     assert short_credits_text(report(spent=3, uncertain=2)) == "3 credits spent, 2 uncertain"

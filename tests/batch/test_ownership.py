@@ -46,7 +46,7 @@ USUAL = "https://partner-api.ochy-prod.com"
     ],
 )
 def test_spellings_that_rfc_3986_makes_equal_are_one(spelt: str, expected: str) -> None:
-    """Scheme, host, port, dot segments, escapes and the slash at the end have one spelling each."""
+    """Scheme, host, port, dot segments, escapes and trailing slash have one spelling each."""
     assert normalized(spelt) == expected
 
 
@@ -62,14 +62,14 @@ def test_spellings_that_rfc_3986_makes_equal_are_one(spelt: str, expected: str) 
         (f"{USUAL}/a%2Fb", f"{USUAL}/a/b"),
     ],
 )
-def test_what_may_be_another_server_stays_another(one: str, other: str) -> None:
-    """Nobody can tell without asking; a journal refuses them until it is told."""
+def test_base_urls_that_may_be_different_servers_stay_different(one: str, other: str) -> None:
+    """A journal refuses them until the user says that they are the same."""
     assert normalized(one) != normalized(other)
 
 
 @pytest.mark.parametrize("spelt", ["ftp://Host/x/", "http:///x/", "http://[::1", "Host/"])
 def test_what_is_no_http_address_is_returned_unchanged(spelt: str) -> None:
-    """Another scheme, no host, brackets that never close: nothing is normalized, and nothing raised."""
+    """Another scheme, no host, unclosed brackets: nothing is normalized or raised."""
     assert normalized(spelt) == spelt
 
 
@@ -77,8 +77,8 @@ PARTS = st.text("abcXYZ019._~-%é", min_size=1, max_size=8)
 
 
 @given(host=st.from_regex(r"\A[a-zA-Z][a-zA-Z0-9]{0,9}(\.[a-zA-Z][a-zA-Z0-9]{0,9}){0,2}\Z"), path=st.lists(PARTS))
-def test_the_one_spelling_is_its_own(host: str, path: list[str]) -> None:
-    """It changes no more, and the case of a host, a default port and dots never make another one of it."""
+def test_normalizing_twice_changes_nothing(host: str, path: list[str]) -> None:
+    """Case of the host, default port and dots never make another spelling of it."""
     rest = "".join(f"/{part}" for part in path)
     once = normalized(f"https://{host}{rest}")
     assert normalized(once) == once
@@ -86,8 +86,8 @@ def test_the_one_spelling_is_its_own(host: str, path: list[str]) -> None:
 
 
 @pytest.mark.parametrize("spelt", ["http://127.0.0.1@evil.example", "http://127.0.0.1\\@evil.example", "http://127.1"])
-def test_no_spelling_gets_past_the_rule_for_the_key(spelt: str) -> None:
-    """What is sent to must be as harmless as what was written."""
+def test_no_spelling_circumvents_the_rule_for_the_key(spelt: str) -> None:
+    """The normalized URL must be as harmless as the one that was given."""
     with pytest.raises(InvalidSettings):
         OchySession(base_url=spelt)
 
@@ -112,7 +112,7 @@ def spellings(url: str) -> list[str]:
 
 @pytest.mark.anyio
 async def test_five_spellings_of_one_server_are_one_charge(emulator: Emulator) -> None:
-    """A clip that is paid for is paid for, however the base URL is written the next time."""
+    """A clip is bought once, however the base URL is spelled the next time."""
     journal = MemoryJournal()
     assert [await bought(url, journal) for url in spellings(emulator.url)] == [True] + [False] * 4
     assert len(emulator.service.ledger) == 1
@@ -130,7 +130,7 @@ async def test_a_journal_notes_one_base_url_for_all_spellings(emulator: Emulator
 
 @pytest.mark.anyio
 async def test_another_base_url_is_refused_until_it_is_said_to_be_the_same_server(emulator: Emulator) -> None:
-    """`localhost` may be another server than 127.0.0.1: the journal asks, and remembers the answer."""
+    """`localhost` may be another server than 127.0.0.1; the journal stores what the user says."""
     journal, elsewhere = MemoryJournal(), emulator.url.replace("127.0.0.1", "localhost")
     await bought(emulator.url, journal)
     with pytest.raises(JournalUnusable, match=r"Nothing was sent.*same_origin=True \(--same-origin\)") as caught:
@@ -158,8 +158,8 @@ async def older(journal: MemoryJournal, *spelt: str) -> MemoryJournal:
 
 
 @pytest.mark.anyio
-async def test_an_older_journal_keeps_what_is_paid_under_the_spelling_it_was_made_with(emulator: Emulator) -> None:
-    """Identities were made of the base URL as it was given; what lies under that is found, now and later."""
+async def test_an_older_journal_knows_its_clips_under_their_original_spelling(emulator: Emulator) -> None:
+    """Identities were made of the base URL as it was given; those clips are found, now and later."""
     journal, spelt = MemoryJournal(), emulator.url.replace("http", "HTTP")
     await bought(emulator.url, journal)
     before = await older(journal, spelt)
@@ -170,7 +170,7 @@ async def test_an_older_journal_keeps_what_is_paid_under_the_spelling_it_was_mad
 
 @pytest.mark.anyio
 async def test_two_names_of_one_server_in_an_older_journal_are_both_found(emulator: Emulator) -> None:
-    """What was bought under the second of them is not bought again either, once they are said to be the same."""
+    """Clips that were bought under the second name are not bought again either."""
     journal, elsewhere = MemoryJournal(), emulator.url.replace("127.0.0.1", "localhost")
     await bought(emulator.url, journal)
     before = await older(journal, elsewhere)
@@ -182,8 +182,8 @@ async def test_two_names_of_one_server_in_an_older_journal_are_both_found(emulat
 
 
 @pytest.mark.anyio
-async def test_requests_go_to_the_one_spelling() -> None:
-    """What identities are made of is what is asked."""
+async def test_requests_go_to_the_normalized_url() -> None:
+    """The URL in the identities is the one that is requested."""
     async with Emulator(world(), speed=50) as emulator:
         spelt = f"{emulator.url.replace('http', 'HTTP')}/v1/%2e%2e/"
         async with OchySession(base_url=spelt) as ochy:

@@ -48,27 +48,27 @@ async def taken(service: Service, count: int, **settings: Any) -> float:
 
 
 @pytest.mark.parametrize(
-    ("most", "looks", "width"),
+    ("maximum", "polls", "slots"),
     [
         (128, "", 32),
-        (128, "bb", 34),
-        (128, "bbq", 33),
+        (128, "rr", 34),
+        (128, "rrq", 33),
         (128, "qqq", 32),
-        (33, "bbbb", 33),
-        (8, "bb", 8),
+        (33, "rrrr", 33),
+        (8, "rr", 8),
         (8, "qq", 8),
     ],
 )
-def test_the_flight_widens_with_each_that_is_begun_at_once(most: int, looks: str, width: int) -> None:
-    """One more for one that was begun (b), one less for one that was queued (q), within its limits."""
-    flight = InFlightLimit(most)
-    for look in looks:
-        flight.first_poll(queued=look == "q")
-    assert flight.slots == width
+def test_first_polls_adjust_the_in_flight_limit(maximum: int, polls: str, slots: int) -> None:
+    """One more for an analysis that runs (r), one less for one that is queued (q), within the limits."""
+    limit = InFlightLimit(maximum)
+    for poll in polls:
+        limit.first_poll(queued=poll == "q")
+    assert limit.slots == slots
 
 
-def test_an_idle_server_is_filled() -> None:
-    """Where a hundred are analyzed at once, more than the first few dozen are given to it, and the end comes sooner."""
+def test_an_idle_server_gets_more_clips() -> None:
+    """If a hundred are analyzed at once, more than the first few dozen are sent, and the batch ends sooner."""
     narrow, wide = (Crowded(world(concurrent_analyses=100, analysis_seconds=(30.0, 30.0))) for _ in range(2))
     most = in_virtual_time(taken(narrow, 200, concurrency=Concurrency(in_flight=INITIAL_IN_FLIGHT)))
     assert in_virtual_time(taken(wide, 200)) < 0.75 * most
@@ -76,21 +76,21 @@ def test_an_idle_server_is_filled() -> None:
 
 
 def test_a_busy_server_gets_no_long_queue() -> None:
-    """Where four are analyzed at once, only what these four have promised waits behind the first few dozen."""
+    """If four are analyzed at once, few clips wait behind the first few dozen."""
     service = Crowded(world(concurrent_analyses=4, analysis_seconds=(30.0, 30.0)))
     in_virtual_time(taken(service, 80))
     assert service.most <= INITIAL_IN_FLIGHT + 4
 
 
-def test_the_bound_holds_however_idle_the_server_is() -> None:
-    """`in_flight` is a bound, and not only where the flight begins."""
+def test_in_flight_is_a_limit_for_an_idle_server_too() -> None:
+    """`in_flight` is the maximum, not only the initial value."""
     service = Crowded(world(concurrent_analyses=100, analysis_seconds=(30.0, 30.0)))
     in_virtual_time(taken(service, 80, concurrency=Concurrency(in_flight=40)))
     assert INITIAL_IN_FLIGHT < service.most <= 40
 
 
-def test_the_room_grows_with_the_flight_only() -> None:
-    """While the server is busy no more clips are taken from the input than the first few dozen and their neighbors."""
+def test_clips_are_read_only_as_the_in_flight_limit_grows() -> None:
+    """While the server is busy, only the first few dozen clips and a few more are read."""
     concurrency, read = Concurrency(), 0
 
     async def counted() -> AsyncIterator[bytes]:
@@ -136,8 +136,8 @@ class Film:
 
 
 @pytest.mark.parametrize(("seconds", "least", "most"), [(10.0, 5, 16), (40.0, 3, 3)])
-def test_uploads_widen_only_while_each_is_quick(seconds: float, least: int, most: int) -> None:
-    """On a slow line more of them at once only make each take longer, up to its deadline and beyond."""
+def test_parallel_uploads_increase_only_while_uploads_are_fast(seconds: float, least: int, most: int) -> None:
+    """With little bandwidth, more uploads at once only make each take longer, up to its deadline."""
     Film.most = 0
 
     async def story() -> list[str]:
@@ -152,8 +152,8 @@ def test_uploads_widen_only_while_each_is_quick(seconds: float, least: int, most
 # --- memory ---------------------------------------------------------------------------------------
 
 
-def test_what_has_ended_is_let_go() -> None:
-    """Of the clips and outcomes of a long batch only those live that there is room for, however many have gone by."""
+def test_finished_clips_are_released_from_memory() -> None:
+    """Of a long batch only the clips and outcomes that are under way are in memory."""
     given: list[ref[Clip]] = []
     ended: list[ref[Any]] = []
     concurrency = Concurrency(in_flight=8)

@@ -32,8 +32,8 @@ def bought(count: int, **settings: Any) -> tuple[Service, MemoryJournal]:
     return service, journal
 
 
-def test_finished_clips_are_bought_anew() -> None:
-    """One credit more for each, with a new analysis; the history says why, and the former ids stay known."""
+def test_finished_clips_are_bought_again() -> None:
+    """One more credit for each, with a new analysis; the history says why, and the earlier ids stay known."""
     service, journal = bought(2)
     reopened, outcomes = in_virtual_time(again(direct_session(service), clips(2), journal=journal))
     assert (reopened.clips, words(outcomes), charges(service)) == (2, ["analyzed"] * 2, [2, 2])
@@ -47,8 +47,8 @@ def test_finished_clips_are_bought_anew() -> None:
     assert [reason for reason in reasons if "The user wants it analyzed again" in reason]
 
 
-def test_the_next_run_does_not_buy_them_once_more() -> None:
-    """The word counts once: without it a finished batch sends nothing, as ever."""
+def test_the_run_after_that_buys_nothing() -> None:
+    """Reopening counts once: without it a finished batch sends nothing."""
     service, journal = bought(2)
     in_virtual_time(again(direct_session(service), clips(2), journal=journal))
     requests = Recorded()
@@ -61,8 +61,8 @@ def test_the_next_run_does_not_buy_them_once_more() -> None:
     assert requests.routes == []
 
 
-def test_a_doubt_holds_all_back() -> None:
-    """It is never opened, and nothing beside it either: what is unfinished comes first."""
+def test_an_uncertain_clip_prevents_reopening() -> None:
+    """Neither it nor any other clip is reopened: unfinished clips come first."""
     service, journal = bought(1)
     in_virtual_time(
         again(direct_session(service, on_start(DisconnectAfter(charged=False))), [clip(1)], journal=journal)
@@ -72,7 +72,7 @@ def test_a_doubt_holds_all_back() -> None:
     assert (sorted(words(outcomes)), charges(service)) == (["analyzed", "uncertain"], [1])
 
 
-def test_what_was_opened_and_not_shown_is_not_opened_again() -> None:
+def test_reopened_clips_that_were_not_shown_are_not_reopened() -> None:
     """A process dies when all is analyzed and nothing was shown: repeated, the command shows it and buys nothing."""
     service, journal = bought(2)
 
@@ -91,8 +91,8 @@ def test_what_was_opened_and_not_shown_is_not_opened_again() -> None:
     assert in_virtual_time(again(direct_session(service), clips(2), journal=journal))[0].clips == 2
 
 
-def test_a_limit_that_is_too_low_opens_nothing() -> None:
-    """Half of them opened would be neither here nor there."""
+def test_a_limit_that_is_too_low_reopens_nothing() -> None:
+    """It is all clips or none."""
     service, journal = bought(3)
     with pytest.raises(InvalidRequest, match="leaves 2 credits; 3 clips"):
         in_virtual_time(again(direct_session(service), clips(3), journal=journal, max_credits=5))
@@ -101,7 +101,7 @@ def test_a_limit_that_is_too_low_opens_nothing() -> None:
 
 
 def test_a_clip_that_would_be_refused_now_keeps_its_results() -> None:
-    """A stricter check than the one that it was bought with: it is told, and stays as it is."""
+    """A stricter preflight than the one that it was bought with: it is reported and stays as it is."""
     service, journal = bought(1)
     ochy = direct_session(service, preflight="errors")
     reopened, outcomes = in_virtual_time(again(ochy, clips(1), journal=journal))
@@ -109,8 +109,8 @@ def test_a_clip_that_would_be_refused_now_keeps_its_results() -> None:
     assert words(outcomes) == ["analyzed"]
 
 
-def test_a_plan_says_what_would_be_bought_anew() -> None:
-    """It opens nothing."""
+def test_a_plan_counts_what_would_be_bought_again() -> None:
+    """It reopens nothing."""
     service, journal = bought(2)
 
     async def plans() -> list[Any]:
@@ -122,8 +122,8 @@ def test_a_plan_says_what_would_be_bought_anew() -> None:
     assert in_virtual_time(states(journal)) == {State.ANALYZED: 2}
 
 
-def test_a_stop_opens_nothing() -> None:
-    """Who breaks off while the clips are read has bought nothing."""
+def test_a_stop_reopens_nothing() -> None:
+    """Stopping while the clips are read buys nothing."""
     service, journal = bought(2)
 
     async def stopped() -> Reopened:

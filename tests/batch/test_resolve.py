@@ -49,8 +49,8 @@ async def led(journal: Journal, state: State, key: str = "k1", **facts: Any) -> 
 
 
 @pytest.mark.parametrize("state", [State.INTENDED, State.UNCERTAIN])
-async def test_a_doubt_is_adopted(journal: Journal, state: State) -> None:
-    """It is paid from then on, with the id that the user gave; what it may have cost stays counted."""
+async def test_an_uncertain_start_is_adopted(journal: Journal, state: State) -> None:
+    """It is paid for from then on, with the id that the user gave; its credit stays counted."""
     latest = NOW + timedelta(seconds=9)
     async with journal:
         await led(journal, state, latest=latest)
@@ -62,8 +62,8 @@ async def test_a_doubt_is_adopted(journal: Journal, state: State) -> None:
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.INTENDED, State.UNCERTAIN}))
-async def test_only_doubts_are_adopted(journal: Journal, state: State) -> None:
-    """What is known is not overwritten by hand."""
+async def test_only_uncertain_starts_are_adopted(journal: Journal, state: State) -> None:
+    """Known ids are not overwritten by hand."""
     async with journal:
         before = await led(journal, state)
         with pytest.raises(InvalidRequest, match="nothing to adopt"):
@@ -73,7 +73,7 @@ async def test_only_doubts_are_adopted(journal: Journal, state: State) -> None:
 
 @pytest.mark.parametrize("analysis_id", ["id-other", "id-failed", "", "two words", "a/b", "a?b", "\x1b[2J", "é"])
 async def test_an_analysis_belongs_to_one_clip(journal: Journal, analysis_id: str) -> None:
-    """Ids that any clip has or ever had are refused, and so is what can be no id."""
+    """Ids that any clip has or ever had are refused, and so is what cannot be an id."""
     async with journal:
         before = await led(journal, State.UNCERTAIN)
         await led(journal, State.STARTED, "other")
@@ -85,7 +85,7 @@ async def test_an_analysis_belongs_to_one_clip(journal: Journal, analysis_id: st
 
 
 @pytest.mark.parametrize("state", sorted(RELEASABLE))
-async def test_what_is_released_may_be_bought_again(journal: Journal, state: State) -> None:
+async def test_a_released_clip_may_be_bought_again(journal: Journal, state: State) -> None:
     """It is open, without an id; the credit that it may have cost stays counted."""
     async with journal:
         await led(journal, state)
@@ -96,8 +96,8 @@ async def test_what_is_released_may_be_bought_again(journal: Journal, state: Sta
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - RELEASABLE))
-async def test_what_is_paid_is_not_released(journal: Journal, state: State) -> None:
-    """What is under way, done or open already stays as it is."""
+async def test_a_paid_clip_is_not_released(journal: Journal, state: State) -> None:
+    """Clips that are started, analyzed or open stay as they are."""
     async with journal:
         before = await led(journal, state)
         with pytest.raises(InvalidRequest, match="nothing to release"):
@@ -106,8 +106,8 @@ async def test_what_is_paid_is_not_released(journal: Journal, state: State) -> N
 
 
 @pytest.mark.parametrize("state", sorted(RELEASABLE))
-async def test_the_lane_of_a_doubt_is_never_used_again(journal: Journal, state: State) -> None:
-    """What became of a start in doubt may yet appear on its lane; elsewhere the lane is free."""
+async def test_the_subject_of_a_released_uncertain_start_is_retired(journal: Journal, state: State) -> None:
+    """Its analysis may still appear under it; that of other clips stays available."""
     async with journal:
         await journal.set_note(f"{PREFIX}lane-1", "")
         await led(journal, state, subject_id="lane-1")
@@ -116,7 +116,7 @@ async def test_the_lane_of_a_doubt_is_never_used_again(journal: Journal, state: 
         assert (await journal.notes(PREFIX))[f"{PREFIX}lane-1"] == (RETIRED if doubt else "")
 
 
-async def test_a_subject_of_the_users_own_is_no_lane(journal: Journal) -> None:
+async def test_a_subject_of_the_users_own_is_no_tagging_subject(journal: Journal) -> None:
     """Releasing leaves it alone."""
     async with journal:
         await led(journal, State.UNCERTAIN, subject_id="runner-7")
@@ -124,16 +124,16 @@ async def test_a_subject_of_the_users_own_is_no_lane(journal: Journal) -> None:
         assert not await journal.notes(PREFIX)
 
 
-async def test_unknown_keys_are_told(journal: Journal) -> None:
-    """Nothing is made up for a key that the journal does not know."""
+async def test_an_unknown_key_is_refused(journal: Journal) -> None:
+    """The journal gets no entry for it."""
     async with journal:
         for settle in (adopt(journal, "gone", "the-id"), release(journal, "gone")):
             with pytest.raises(InvalidRequest, match="not in this journal"):
                 await settle
 
 
-async def test_the_lane_of_an_adopted_start_is_never_used_again(journal: Journal) -> None:
-    """A lookup could not settle it, so something unknown may be linked to that lane, or be yet."""
+async def test_the_subject_of_an_adopted_start_is_retired(journal: Journal) -> None:
+    """No lookup could resolve the start, so an unknown analysis may be linked to it, or appear later."""
     async with journal:
         await journal.set_note(f"{PREFIX}lane-1", "")
         await led(journal, State.UNCERTAIN, subject_id="lane-1")

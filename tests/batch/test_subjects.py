@@ -64,7 +64,7 @@ def problems_of(caught: pytest.ExceptionInfo[InvalidRequest]) -> list[str]:
 # --- ids ------------------------------------------------------------------------------------------
 
 
-def test_an_id_is_asked_for_once_and_before_anything_is_uploaded() -> None:
+def test_an_id_is_checked_once_before_anything_is_uploaded() -> None:
     """One distinct id is one `GET`, however many clips have it."""
     service, (anna,) = service_of("Anna")
     faults = Recorded()
@@ -74,7 +74,7 @@ def test_an_id_is_asked_for_once_and_before_anything_is_uploaded() -> None:
     assert (faults.routes.count(GET), faults.routes.count(LIST)) == (1, 0)
 
 
-def test_several_ids_are_one_list() -> None:
+def test_several_ids_are_checked_with_one_list() -> None:
     """However many there are."""
     service, ids = service_of("Anna", "Ben", "Cem")
     faults = Recorded()
@@ -82,8 +82,8 @@ def test_several_ids_are_one_list() -> None:
     assert (faults.routes.count(GET), faults.routes.count(LIST)) == (0, 1)
 
 
-def test_ids_that_do_not_exist_are_told_with_their_lines() -> None:
-    """All of them at once; nothing is uploaded, and nothing charged."""
+def test_ids_that_do_not_exist_are_reported_with_their_lines() -> None:
+    """All of them at once; nothing is uploaded or charged."""
     service, (anna,) = service_of("Anna")
     faults = Recorded()
     with pytest.raises(InvalidRequest, match="nothing was charged") as caught:
@@ -98,15 +98,15 @@ def test_ids_that_do_not_exist_are_told_with_their_lines() -> None:
     assert not service.ledger
 
 
-def test_a_list_that_does_not_show_a_subject_proves_nothing() -> None:
-    """The vendor may page its lists: what is not in it is asked for alone."""
+def test_an_id_that_the_list_does_not_show_is_asked_for() -> None:
+    """The vendor may page its lists."""
     service, ids = service_of("Anna", "Ben")
     faults = Recorded(FaultPlan([FaultRule(LIST, ReplaceBody(b'{"subjects": []}'))]))
     assert [each.word for each in run(service, items_of(*ids), faults)] == ["analyzed"] * 2
     assert faults.routes.count(GET) == 2
 
 
-def test_a_server_that_cannot_be_asked_buys_nothing() -> None:
+def test_a_server_that_cannot_be_reached_costs_nothing() -> None:
     """The error is that of the network, and it comes before the first start."""
     service, (anna,) = service_of("Anna")
     with pytest.raises(OchyError):
@@ -114,8 +114,8 @@ def test_a_server_that_cannot_be_asked_buys_nothing() -> None:
     assert not service.ledger
 
 
-def test_what_is_paid_is_collected_whatever_became_of_its_subject() -> None:
-    """A finished batch run again sends no request, and a deleted subject is none of its business."""
+def test_paid_clips_of_deleted_subjects_are_collected() -> None:
+    """A finished batch run again sends no request."""
     service, (anna,) = service_of("Anna")
     journal, faults = MemoryJournal(), Recorded()
     run(service, items_of(anna), journal=journal)
@@ -144,8 +144,8 @@ def names_of(service: Service) -> list[str | None]:
     return in_virtual_time(listed())
 
 
-def test_names_are_found_or_made(tmp_path: Path) -> None:
-    """By one list; what nobody has is made once. The outcome and the table have the name and the id."""
+def test_names_are_found_or_created(tmp_path: Path) -> None:
+    """By one list; a new name is created once. The outcome and the table have the name and the id."""
     service, (anna,) = service_of("Anna Müller")
     faults, events = Recorded(), list[Any]()
     items = items_of("anna  mu\u0308ller", "Ben", "BEN", anna, None)
@@ -163,15 +163,15 @@ def test_names_are_found_or_made(tmp_path: Path) -> None:
     assert [(row["subject"], row["subject_id"]) for row in table[1:4]] == [("Ben", ben), ("BEN", ben), (anna, anna)]
 
 
-def test_an_exact_name_comes_before_one_that_is_alike() -> None:
-    """Two runners may differ in capitals only."""
+def test_an_exact_name_is_preferred_to_a_similar_one() -> None:
+    """Two runners may differ in upper and lower case only."""
     service, (upper, lower) = service_of("ANNA", "anna")
     outcomes = run(service, items_of("anna", "ANNA"), create=True)
     assert [each.request.subject_id for each in outcomes] == [lower, upper]
 
 
-def test_names_that_several_have_and_ids_that_nobody_has_are_told() -> None:
-    """Nothing is made before all is right; a mistyped id does not become a name."""
+def test_ambiguous_names_and_unknown_ids_are_reported() -> None:
+    """Nothing is created before all is right; a mistyped id does not become a name."""
     service, (one, other) = service_of("Anna", "anna")
     missing = "00000000-0000-4000-8000-000000000000"
     with pytest.raises(InvalidRequest) as caught:
@@ -182,8 +182,8 @@ def test_names_that_several_have_and_ids_that_nobody_has_are_told() -> None:
     assert names_of(service) == ["Anna", "anna"]
 
 
-def test_a_creation_is_not_repeated_on_a_doubt_and_found_by_the_next_run() -> None:
-    """A subject that was made without an answer is there, once."""
+def test_an_uncertain_creation_is_not_repeated() -> None:
+    """A subject that was created without an answer exists once, and the next run finds it."""
     service, _ = service_of()
     journal = MemoryJournal()
     with pytest.raises(ConnectionFailed):
@@ -194,8 +194,8 @@ def test_a_creation_is_not_repeated_on_a_doubt_and_found_by_the_next_run() -> No
     assert len(service.ledger) == 1
 
 
-def test_a_name_stays_what_it_was_for_its_journal() -> None:
-    """A deleted subject of the same name must not buy its clips again; and nothing is asked."""
+def test_a_journal_keeps_the_id_of_a_name() -> None:
+    """A new subject of the same name must not buy its clips again; nothing is requested."""
     service, _ = service_of()
     journal, faults = MemoryJournal(), Recorded()
     first = run(service, items_of("Ben"), create=True, journal=journal)
@@ -206,8 +206,8 @@ def test_a_name_stays_what_it_was_for_its_journal() -> None:
     assert len(service.ledger) == 1
 
 
-def test_a_plan_asks_nobody() -> None:
-    """Names that the journal knows are those that were paid for; any other is to be bought."""
+def test_a_plan_sends_no_request_for_subjects() -> None:
+    """Names that the journal knows are those that were paid for; any other would be bought."""
     service, _ = service_of()
     journal, faults = MemoryJournal(), Recorded()
     run(service, items_of("Ben"), create=True, journal=journal)
@@ -222,8 +222,8 @@ def test_a_plan_asks_nobody() -> None:
     assert not faults.routes
 
 
-def test_clips_without_subjects_need_nothing() -> None:
-    """No request, and the items as they were; the batch's own request counts like any other."""
+def test_clips_without_subjects_need_no_request() -> None:
+    """The items stay as they are; the batch's own request counts like any other."""
     service, (anna,) = service_of("Anna")
     faults = Recorded()
 
@@ -239,8 +239,8 @@ def test_clips_without_subjects_need_nothing() -> None:
     assert in_virtual_time(story()) == ([], [GET])
 
 
-def test_a_subject_of_the_users_own_never_tags_the_start_of_another() -> None:
-    """The runner's id of one clip is no lane: the next clip, which names nobody, is not linked to that runner."""
+def test_a_subject_of_the_users_own_never_tags_another_start() -> None:
+    """The next clip, which has no subject, is not linked to that runner."""
     service, (anna,) = service_of("Anna")
     outcomes = run(service, items_of(anna, None, None), tag_starts=True, concurrency=Concurrency(uploads=1))
     assert [outcome.word for outcome in outcomes] == ["analyzed"] * 3

@@ -46,8 +46,8 @@ class FullFor(MemoryJournal):
         return await super().put(entry, results)
 
 
-def test_a_paid_id_is_stored_as_soon_as_there_is_room() -> None:
-    """Refused when the start was accepted, taken before the next change of the clip: no later run is in doubt."""
+def test_a_paid_id_is_stored_as_soon_as_the_journal_works() -> None:
+    """Not stored when the start was accepted, but before the next change of the clip: it is not uncertain later."""
     service, journal = Service(world()), FullFor(State.STARTED, 1)
     assert words(in_virtual_time(batched(direct_session(service), clips(1), journal=journal))) == ["analyzed"]
     assert in_virtual_time(states(journal)) == {State.ANALYZED: 1}
@@ -55,8 +55,8 @@ def test_a_paid_id_is_stored_as_soon_as_there_is_room() -> None:
     assert (again.word, charges(service)) == ("analyzed", [1])
 
 
-def test_a_paid_id_is_stored_at_last_when_the_batch_is_left() -> None:
-    """Nothing else of the clip could be stored: its id still is, and the next run only collects."""
+def test_a_paid_id_is_stored_when_the_batch_is_left() -> None:
+    """Nothing else of the clip could be stored; the next run only collects it."""
     service = Service(world(analysis_seconds=(500.0, 500.0)))
     journal = FullFor(State.STARTED, 1)
     (first,) = in_virtual_time(batched(direct_session(service), clips(1), journal=journal, timeout=5))
@@ -66,8 +66,8 @@ def test_a_paid_id_is_stored_at_last_when_the_batch_is_left() -> None:
     assert (again.word, charges(service)) == ("analyzed", [1])
 
 
-def test_a_paid_id_that_is_never_stored_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    """The disk stays full: the log names the analysis, since nobody else knows it."""
+def test_a_paid_id_that_is_never_stored_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The disk stays full: the log names the analysis, because nothing else knows it."""
     service, journal = Service(world()), FullFor(State.STARTED, 100)
     in_virtual_time(batched(direct_session(service), clips(1), journal=journal))
     (charge,) = service.ledger
@@ -87,8 +87,8 @@ def delete_subjects(service: Service) -> None:
         asked(service, "POST", f"/subjects/{subject['id']}/delete")
 
 
-def test_a_lane_that_was_deleted_costs_no_clip() -> None:
-    """Each lane of an earlier run is given up once; the clip goes on to the next, or to a new one."""
+def test_a_deleted_tagging_subject_costs_no_clip() -> None:
+    """Each one of an earlier run is dropped once; the clip goes on with the next or a new one."""
     service, journal = Service(world()), MemoryJournal()
     first = batched(
         direct_session(service), clips(2), journal=journal, tag_starts=True, concurrency=Concurrency(uploads=2)
@@ -105,8 +105,8 @@ def test_a_lane_that_was_deleted_costs_no_clip() -> None:
     assert faults.routes.count(str(START)) == 1
 
 
-def test_a_subject_that_is_never_there_ends_the_clip() -> None:
-    """A lane made in this run whose start finds no subject: the clip is unfinished, and nothing goes round for ever."""
+def test_a_new_tagging_subject_that_is_missing_ends_the_clip() -> None:
+    """The clip is unfinished, and nothing is repeated forever."""
     service = Service(world())
 
     class Forgetting(Recorded):
@@ -139,8 +139,8 @@ LOST = FaultRule(str(START), DisconnectAfter(charged=False), occurrence=2)
 
 @pytest.mark.parametrize("tagged", [True, False], ids=["on lanes", "without"])
 @pytest.mark.parametrize("runs", [1, 2], ids=["in the same run", "in the next run"])
-def test_what_a_refused_upload_left_is_nobody_elses(tagged: bool, runs: int) -> None:
-    """The start after it is lost: the analysis that the refused upload may have left is not taken for that one."""
+def test_the_analysis_of_a_refused_upload_is_not_adopted(tagged: bool, runs: int) -> None:
+    """The next start is lost: the analysis that the refused upload may have left is not taken for its own."""
     service, journal, faults = Service(LEAVING), MemoryJournal(), Recorded(FaultPlan([LOST]))
     settings: dict[str, Any] = {"journal": journal, "tag_starts": tagged, "concurrency": Concurrency(uploads=1)}
     source = [named("long.mp4", 0), named("short.mp4", 1)]
@@ -151,8 +151,8 @@ def test_what_a_refused_upload_left_is_nobody_elses(tagged: bool, runs: int) -> 
     assert faults.routes.count(str(START)) == 2
 
 
-def test_a_refusal_that_cannot_be_remembered_stays_a_doubt() -> None:
-    """Without the note that its lane proves nothing any more the refusal is not written down either."""
+def test_a_refusal_that_cannot_be_stored_stays_uncertain() -> None:
+    """Without the note about its subject and time, the refusal is not stored either."""
     service, journal = Service(LEAVING), FullForReleases()
     settings: dict[str, Any] = {"journal": journal, "tag_starts": True}
     (refused,) = in_virtual_time(batched(direct_session(service), [named("long.mp4", 0)], **settings))
@@ -161,8 +161,8 @@ def test_a_refusal_that_cannot_be_remembered_stays_a_doubt() -> None:
 
 
 @pytest.mark.parametrize("hours", [-2, 2])
-def test_a_doubt_on_a_lane_is_found_whatever_the_vendors_clock_says(hours: int) -> None:
-    """What is linked to the lane is the start, though it seem to have been made long before or after."""
+def test_a_tagged_start_is_found_whatever_the_vendors_clock_says(hours: int) -> None:
+    """The analysis of its subject is the start, even if it seems to be made long before or after."""
     service = Service(world(clock_offset=hours * 3600.0, shapes=ResponseShapes(subject_items="objects")))
     faults = Recorded(FaultPlan([FaultRule(str(START), DisconnectAfter(charged=True))]))
     (outcome,) = in_virtual_time(batched(direct_session(service, faults), clips(1), tag_starts=True))
@@ -179,8 +179,8 @@ def started_elsewhere(service: Service) -> None:
     assert service.handle(ask, in_process.loop_clock()).status == 202
 
 
-def test_a_process_that_died_had_ended_at_its_deadline() -> None:
-    """What another program starts hours after the intent of a dead process is no candidate for its start."""
+def test_the_start_of_a_dead_process_was_over_at_its_deadline() -> None:
+    """What another program starts hours later is no candidate."""
     service, journal = Service(world()), FullFor(State.UNCERTAIN, 5)
     faults = Recorded(FaultPlan([FaultRule(str(START), DisconnectAfter(charged=False))]))
 
@@ -197,8 +197,8 @@ def test_a_process_that_died_had_ended_at_its_deadline() -> None:
     assert not outcome.candidates
 
 
-def test_what_this_session_started_by_itself_is_no_candidate() -> None:
-    """The only other analysis of the account is one that the session knows, though the journal does not."""
+def test_analyses_started_by_this_session_are_no_candidates() -> None:
+    """The session knows the only other analysis of the account, though the journal does not."""
     service = Service(world())
     faults = Recorded(FaultPlan([FaultRule(str(START), DisconnectAfter(charged=False), occurrence=2)]))
 

@@ -1,6 +1,6 @@
-"""When to look, as a session learns it: what earlier analyses teach, what they must not, and what the looks cost.
+"""Tests of when to poll: what a session learns from earlier analyses, and how many polls it takes.
 
-Pure but for the last two stories: time and chance are handed in.
+All but the last two tests are pure: time and randomness are passed in.
 """
 
 from __future__ import annotations
@@ -23,129 +23,129 @@ from ochy_async.protocol.routes import RESULTS
 from tests.conftest import CLIP, Recorded, direct_session, world
 
 Percentage = Callable[[float], float | None]
-"""What is shown at a share (0-1) of the work."""
+"""The percentage that is shown at a share (0 to 1) of the run."""
 
 PATIENT = Polling(longest=600)
 
 
 def absent(_: float) -> None:
-    """No percentage, ever."""
+    """Never shows a percentage."""
 
 
 def smooth(share: float) -> float:
-    """As much as is done."""
+    """Shows how much is done."""
     return 100 * share
 
 
 def waited(known: DurationHistory, took: float, shown: Percentage = absent, chance: float = 0.5) -> tuple[float, int]:
-    """Waits for an analysis: how late its end was noticed, and with how many looks."""
-    watch, now, looks = PollSchedule(Polling(), 1000.0), 1000.0, 1
-    now += watch.first_delay(now, known)
+    """Waits for an analysis. Returns how late its end was noticed, and the number of polls."""
+    schedule, now, polls = PollSchedule(Polling(), 1000.0), 1000.0, 1
+    now += schedule.first_delay(now, known)
     while now < 1000 + took:
-        now += watch.after_poll(shown((now - 1000) / took), now, chance)
-        looks += 1
-    watch.succeeded(now)
-    return now - 1000 - took, looks
+        now += schedule.after_poll(shown((now - 1000) / took), now, chance)
+        polls += 1
+    schedule.succeeded(now)
+    return now - 1000 - took, polls
 
 
-def taught(*seconds: float) -> DurationHistory:
-    """What analyses that took so long have taught."""
+def history(*seconds: float) -> DurationHistory:
+    """A history of analyses that took this long."""
     known = DurationHistory()
     for each in seconds:
         known.add(each)
     return known
 
 
-def watching(known: DurationHistory, started: float | None = 1000.0, polling: Polling = PATIENT) -> PollSchedule:
-    """A watch that knows what was learned before."""
-    watch = PollSchedule(polling, started)
-    watch.first_delay(1000, known)
-    return watch
+def schedule_with(known: DurationHistory, started: float | None = 1000.0, polling: Polling = PATIENT) -> PollSchedule:
+    """A schedule for an analysis, with a history."""
+    schedule = PollSchedule(polling, started)
+    schedule.first_delay(1000, known)
+    return schedule
 
 
-# --- when a look is worth it -----------------------------------------------------------------------------
+# --- when to poll ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("left", "price", "delay"),
+    ("remaining", "lateness", "delay"),
     [
-        ([10], 1, 10),  # a sure end: then, not sooner
-        ([0.5], 1, 1),  # not for less than the price, however sure
-        ([2, 4, 6, 8], 0.5, 2),  # 2 s by a chance of a quarter are worth it
+        ([10], 1, 10),  # a certain end: poll then, not sooner
+        ([0.5], 1, 1),  # never sooner than the accepted lateness
+        ([2, 4, 6, 8], 0.5, 2),  # 2 s times a chance of a quarter reach it
         ([2, 4, 6, 8], 1.5, 4),
-        ([1, 50, 50, 50], 1, 4),  # one in four may be finished: wait until that has become dear
+        ([1, 50, 50, 50], 1, 4),  # one in four may be finished after 1 s: 4 s times a quarter reach it
         ([1, 3, 50, 50], 1, 3),
     ],
 )
-def test_a_look_comes_when_lateness_times_chance_reaches_its_price(
-    left: list[float], price: float, delay: float
+def test_a_poll_comes_when_delay_times_chance_reaches_the_lateness(
+    remaining: list[float], lateness: float, delay: float
 ) -> None:
-    """Dense where an end is likely, rare where it is not."""
-    assert poll_delay(left, price) == pytest.approx(delay)
+    """Polls are frequent when an answer is likely and rare when it is not."""
+    assert poll_delay(remaining, lateness) == pytest.approx(delay)
 
 
 @given(st.lists(st.floats(0.01, 100), min_size=1, max_size=64), st.floats(0.01, 10))
 @settings(max_examples=100, deadline=None)
-def test_the_first_worthwhile_delay_is_the_first(left: list[float], price: float) -> None:
-    """At that delay the price is reached, and a moment before it was not."""
-    left.sort()
-    delay = poll_delay(left, price)
+def test_the_poll_delay_is_the_first_that_reaches_the_lateness(remaining: list[float], lateness: float) -> None:
+    """At that delay the lateness is reached, and a moment before it was not."""
+    remaining.sort()
+    delay = poll_delay(remaining, lateness)
 
     def share(at: float) -> float:
-        return sum(end <= at for end in left) / len(left)
+        return sum(end <= at for end in remaining) / len(remaining)
 
-    assert delay * share(delay * (1 + 1e-9)) >= price * (1 - 1e-9)
-    assert delay * (1 - 1e-9) * share(delay * (1 - 1e-9)) < price
-
-
-def test_without_a_percentage_the_looks_are_where_ends_are_likely() -> None:
-    """After 14 of the 20 s that it always takes: one look at the end, none before."""
-    assert watching(taught(*[20] * 9)).after_poll(None, 1014, 0.5) == pytest.approx(6)
+    assert delay * share(delay * (1 + 1e-9)) >= lateness * (1 - 1e-9)
+    assert delay * (1 - 1e-9) * share(delay * (1 - 1e-9)) < lateness
 
 
-def test_an_analysis_that_outlasts_all_others_is_looked_at_as_if_nothing_were_known() -> None:
-    """Earlier analyses say nothing about one that takes longer than any of them: the interval is kept."""
-    assert watching(taught(*[20] * 9)).after_poll(None, 1021, 0.5) == pytest.approx(3)
+def test_without_a_percentage_polls_come_when_answers_are_likely() -> None:
+    """After 14 of the usual 20 s there is one poll at the end, and none before."""
+    assert schedule_with(history(*[20] * 9)).after_poll(None, 1014, 0.5) == pytest.approx(6)
+
+
+def test_an_analysis_that_outlasts_all_others_is_polled_at_the_interval() -> None:
+    """Earlier durations say nothing about an analysis that takes longer than all of them."""
+    assert schedule_with(history(*[20] * 9)).after_poll(None, 1021, 0.5) == pytest.approx(3)
 
 
 @pytest.mark.parametrize(("interval", "started", "delay"), [(3, 1000, 5), (3, 920, 20), (30, 910, 50)])
-def test_a_look_is_dearer_to_the_patient_and_after_a_long_time(interval: float, started: float, delay: float) -> None:
-    """A sixth of the interval, or a 45th of the time waited: so late may an end be noticed for one look less."""
-    known = taught(*[1010.1 - started] + [2000] * 9)  # one in ten ends at once, the others much later
-    watch = watching(known, started, Polling(interval=interval, longest=600))
-    assert watch.after_poll(None, 1010, 0.5) == pytest.approx(delay)
+def test_the_accepted_lateness_grows_with_interval_and_age(interval: float, started: float, delay: float) -> None:
+    """To save a poll, an answer may come late by a sixth of the interval or a 45th of the age."""
+    known = history(*[1010.1 - started] + [2000] * 9)  # one in ten finishes at once, the others much later
+    schedule = schedule_with(known, started, Polling(interval=interval, longest=600))
+    assert schedule.after_poll(None, 1010, 0.5) == pytest.approx(delay)
 
 
-# --- what a percentage is worth ----------------------------------------------------------------------------
+# --- predictions -----------------------------------------------------------------------------------------
 
 
-def test_nobody_is_left_alone_for_longer_than_half_of_the_time_waited() -> None:
-    """Five slow ones are all that is known: a quick one is looked at all the same, while they all last."""
-    watch = watching(taught(100, 101, 102, 103, 104))
-    assert watch.after_poll(None, 1020, 0.5) == pytest.approx(10)
-    assert watch.after_poll(None, 1002, 0.5) == pytest.approx(3)
+def test_no_delay_is_longer_than_half_the_age() -> None:
+    """If only five slow analyses are known, a fast one is polled all the same."""
+    schedule = schedule_with(history(100, 101, 102, 103, 104))
+    assert schedule.after_poll(None, 1020, 0.5) == pytest.approx(10)
+    assert schedule.after_poll(None, 1002, 0.5) == pytest.approx(3)
 
 
-def test_a_percentage_is_worth_what_came_of_it_before() -> None:
-    """Where 90 % has always been followed by four times what it promised, that is waited for."""
+def test_predictions_are_corrected_by_earlier_ones() -> None:
+    """If 90 % was always followed by four times the predicted time, that time is waited for."""
     known = DurationHistory()
     for _ in range(5):
         known.add(8, percentage=92, predicted=2)
-    watch = watching(known)
-    assert watch.after_poll(90, 1018, 0.5) == pytest.approx(8)  # it promises 2 s
-    assert watch.after_poll(90, 1022, 0.5) == pytest.approx(4)
+    schedule = schedule_with(known)
+    assert schedule.after_poll(90, 1018, 0.5) == pytest.approx(8)  # 2 s are predicted
+    assert schedule.after_poll(90, 1022, 0.5) == pytest.approx(4)
 
 
-def test_a_percentage_does_not_speak_for_others() -> None:
-    """What comes after 90 % says nothing about what comes after 50 %."""
+def test_predictions_at_one_percentage_do_not_correct_others() -> None:
+    """What follows 90 % says nothing about what follows 50 %."""
     known = DurationHistory()
     for _ in range(9):
         known.add(10, percentage=90, predicted=2)
-    assert watching(known).after_poll(50, 1010, 0.5) == pytest.approx(8)
+    assert schedule_with(known).after_poll(50, 1010, 0.5) == pytest.approx(8)
 
 
-def test_a_percentage_that_sticks_is_ratios_through() -> None:
-    """A session learns that 95 % is not the end: few looks, and the end is noticed soon."""
+def test_a_session_learns_about_a_percentage_that_stops_rising() -> None:
+    """After 95 % much time may pass: few polls, and the end is noticed soon."""
     known = DurationHistory()
 
     def stuck(share: float) -> float:
@@ -158,89 +158,89 @@ def test_a_percentage_that_sticks_is_ratios_through() -> None:
     assert last[0] <= 1.5
 
 
-def test_the_last_stretch_is_waited_for_in_one() -> None:
-    """Where no other look would fit before the promised end, the next one comes at that end."""
-    watch = PollSchedule(Polling(shortest=1, longest=60), started=1000)
-    assert watch.after_poll(80, 1016, 0.5) == pytest.approx(4)  # 0.8 of it would leave less than a second
+def test_the_last_poll_comes_at_the_predicted_end() -> None:
+    """If no other poll fits before the predicted end, the next one comes at that end."""
+    schedule = PollSchedule(Polling(shortest=1, longest=60), started=1000)
+    assert schedule.after_poll(80, 1016, 0.5) == pytest.approx(4)  # 0.8 of it would leave less than a second
     assert PollSchedule(Polling(shortest=1, longest=60), started=1000).after_poll(80, 1040, 0.5) == pytest.approx(8)
 
 
-def test_the_speed_of_an_analysis_of_unknown_age_is_ratios_in_two_looks() -> None:
-    """20 % more in 10 s: the 60 % that are left take 30 s more, whenever it was started."""
-    watch = PollSchedule(PATIENT)
-    assert watch.after_poll(20, 1000, 0.5) == pytest.approx(3)
-    assert watch.after_poll(40, 1010, 0.5) == pytest.approx(24)
+def test_two_polls_show_the_speed_of_an_analysis_of_unknown_age() -> None:
+    """20 % more in 10 s: the remaining 60 % take 30 s, whenever it was started."""
+    schedule = PollSchedule(PATIENT)
+    assert schedule.after_poll(20, 1000, 0.5) == pytest.approx(3)
+    assert schedule.after_poll(40, 1010, 0.5) == pytest.approx(24)
 
 
 # --- in the queue --------------------------------------------------------------------------------------------
 
 
-def test_what_is_not_begun_is_given_the_time_of_the_quickest() -> None:
-    """Nothing that is still pending can be finished sooner than one in ten is."""
-    assert watching(taught(*range(12, 22))).after_poll(0, 1005, 0.5, pending=True) == pytest.approx(13)
+def test_a_queued_analysis_is_given_the_time_of_the_fastest() -> None:
+    """A pending analysis cannot finish sooner than one in ten does."""
+    assert schedule_with(history(*range(12, 22))).after_poll(0, 1005, 0.5, pending=True) == pytest.approx(13)
 
 
-def test_a_queue_of_which_nothing_is_known_is_looked_at_less_and_less_often() -> None:
-    """From the interval on to the longest delay."""
-    watch = PollSchedule(Polling(), 1000)
-    delays = [watch.after_poll(None, 1003 + n, 0.5, pending=True) for n in range(8)]
+def test_delays_grow_while_an_analysis_is_queued() -> None:
+    """Without a history they grow from the interval up to the longest delay."""
+    schedule = PollSchedule(Polling(), 1000)
+    delays = [schedule.after_poll(None, 1003 + n, 0.5, pending=True) for n in range(8)]
     assert delays[:2] == pytest.approx([3, 3.75])
     assert delays == sorted(delays)
     assert delays[-1] == pytest.approx(10)
 
 
-def test_time_in_the_queue_does_not_count_as_work() -> None:
-    """It was begun between the last look at the queue and the first after: 25 % in 5 s, so 15 s are left."""
-    watch = PollSchedule(PATIENT, 0)
-    watch.after_poll(0, 990, 0.5, pending=True)
-    assert watch.after_poll(25, 1000, 0.5) == pytest.approx(0.8 * 15)
+def test_time_in_the_queue_does_not_count_as_progress() -> None:
+    """It began between the last poll that showed the queue and the next: 25 % in 5 s, so 15 s remain."""
+    schedule = PollSchedule(PATIENT, 0)
+    schedule.after_poll(0, 990, 0.5, pending=True)
+    assert schedule.after_poll(25, 1000, 0.5) == pytest.approx(0.8 * 15)
 
 
-def test_time_in_the_queue_is_not_learned_as_work() -> None:
-    """What a full server does to one analysis says nothing about how long the work takes."""
+def test_time_in_the_queue_is_not_added_to_the_durations() -> None:
+    """A full queue says nothing about how long an analysis runs."""
     known = DurationHistory()
     for _ in range(5):
-        watch = watching(known, 1000)
-        watch.after_poll(0, 1490, 0.5, pending=True)
-        watch.after_poll(None, 1500, 0.5)
-        watch.succeeded(1510)
+        schedule = schedule_with(known, 1000)
+        schedule.after_poll(0, 1490, 0.5, pending=True)
+        schedule.after_poll(None, 1500, 0.5)
+        schedule.succeeded(1510)
     assert known.first_decile() == pytest.approx(10)
 
 
-def test_one_that_was_begun_and_finished_between_two_looks_took_no_longer() -> None:
-    """Even a queue that hides the work teaches that it is quick."""
+def test_an_analysis_that_ran_between_two_polls_counts_as_fast() -> None:
+    """A queue that hides the run still shows that it was short."""
     known = DurationHistory()
     for _ in range(5):
-        watch = watching(known, 1000)
-        watch.after_poll(0, 1490, 0.5, pending=True)
-        watch.succeeded(1500)
+        schedule = schedule_with(known, 1000)
+        schedule.after_poll(0, 1490, 0.5, pending=True)
+        schedule.succeeded(1500)
     assert known.first_decile() == pytest.approx(5)
 
 
-def test_one_that_is_put_back_into_the_queue_begins_anew() -> None:
-    """Neither its speed nor what it teaches goes back to before."""
+def test_an_analysis_that_returns_to_the_queue_starts_over() -> None:
+    """Neither its speed nor its duration includes the time before."""
     known = DurationHistory()
     for _ in range(5):
-        watch = watching(known, 1000)
-        watch.after_poll(50, 1010, 0.5)
-        watch.after_poll(0, 1100, 0.5, pending=True)
-        assert watch.after_poll(25, 1110, 0.5) == pytest.approx(0.8 * 15)
-        watch.succeeded(1130)
+        schedule = schedule_with(known, 1000)
+        schedule.after_poll(50, 1010, 0.5)
+        schedule.after_poll(0, 1100, 0.5, pending=True)
+        assert schedule.after_poll(25, 1110, 0.5) == pytest.approx(0.8 * 15)
+        schedule.succeeded(1130)
     assert list(known.ratios(25)) == pytest.approx([1] * 5)
     assert list(known.ratios(50)) == []
     for _ in range(64):
-        watch = watching(known, 1000)
-        watch.after_poll(50, 1010, 0.5)  # promises 1020
-        watch.after_poll(0, 1015, 0.5, pending=True)
-        watch.succeeded(1030)
+        schedule = schedule_with(known, 1000)
+        schedule.after_poll(50, 1010, 0.5)  # predicts 1020
+        schedule.after_poll(0, 1015, 0.5, pending=True)
+        schedule.succeeded(1030)
     assert known.first_decile() == pytest.approx(7.5)
 
 
-# --- what is learned, and what is not ------------------------------------------------------------------------
+# --- the history --------------------------------------------------------------------------------------------
 
 
-def test_late_looks_do_not_teach_to_look_later() -> None:
-    """The end was before the look that showed it: over many analyses, the first look does not creep on."""
+def test_late_polls_do_not_make_later_polls_later() -> None:
+    """An analysis finishes before the poll that shows it: over many analyses the first poll does not drift."""
     known = DurationHistory()
     chance = random.Random(1)
     came = [waited(known, chance.uniform(10, 30), absent, chance.random()) for _ in range(400)]
@@ -248,53 +248,53 @@ def test_late_looks_do_not_teach_to_look_later() -> None:
     assert (known.first_decile() or 99) <= 12.5
 
 
-def test_a_promise_that_is_kept_says_when_the_end_was() -> None:
-    """Half done after 10 s, next looked at after 25 s: it took the 20 s that were promised."""
+def test_a_prediction_between_two_polls_counts_as_the_end() -> None:
+    """Half done after 10 s and next polled after 25 s: it took the predicted 20 s."""
     known = DurationHistory()
     for _ in range(5):
-        watch = watching(known)
-        watch.after_poll(50, 1010, 0.5)
-        watch.succeeded(1025)
+        schedule = schedule_with(known)
+        schedule.after_poll(50, 1010, 0.5)
+        schedule.succeeded(1025)
     assert known.first_decile() == pytest.approx(20)
 
 
-def test_an_old_analysis_teaches_nothing() -> None:
-    """One that is found finished after an hour may have been so for most of it."""
+def test_an_old_analysis_adds_no_duration() -> None:
+    """An analysis that is found finished after an hour may have finished long before."""
     known = DurationHistory()
     for _ in range(10):
-        watch = PollSchedule(Polling(), 1000)
-        assert watch.first_delay(4600, known) == 0
-        watch.succeeded(4600)
+        schedule = PollSchedule(Polling(), 1000)
+        assert schedule.first_delay(4600, known) == 0
+        schedule.succeeded(4600)
     assert known.first_decile() is None
 
 
-def test_an_analysis_of_unknown_age_teaches_no_duration() -> None:
-    """Nobody knows what it took; what its percentage was worth is known all the same."""
+def test_an_analysis_of_unknown_age_adds_only_its_percentages() -> None:
+    """Its duration is unknown, but the predictions from its percentages can be compared."""
     known = DurationHistory()
     for _ in range(5):
-        watch = watching(known, None)
-        watch.after_poll(20, 1000, 0.5)
-        watch.after_poll(40, 1010, 0.5)
-        watch.after_poll(80, 1030, 0.5)
-        watch.succeeded(1045)
+        schedule = schedule_with(known, None)
+        schedule.after_poll(20, 1000, 0.5)
+        schedule.after_poll(40, 1010, 0.5)
+        schedule.after_poll(80, 1030, 0.5)
+        schedule.succeeded(1045)
     assert known.first_decile() is None
     assert list(known.ratios(40)) == pytest.approx([1] * 5)
 
 
-def test_one_of_which_nothing_is_known_teaches_nothing() -> None:
-    """Neither when it was started nor any percentage: the time between two looks is no duration."""
+def test_an_analysis_without_age_or_percentage_adds_nothing() -> None:
+    """The time between two polls is no duration."""
     known = DurationHistory()
     for _ in range(5):
-        watch = watching(known, None)
-        watch.after_poll(None, 1000, 0.5)
-        watch.succeeded(1003)
+        schedule = schedule_with(known, None)
+        schedule.after_poll(None, 1000, 0.5)
+        schedule.succeeded(1003)
     assert known.first_decile() is None
 
 
 @pytest.mark.parametrize("factor", [3, 1 / 3])
 @pytest.mark.parametrize("shown", [absent, smooth], ids=lambda shown: shown.__name__)
-def test_another_speed_of_the_server_is_learned(factor: float, shown: Percentage) -> None:
-    """Three times slower or faster: after forty analyses an end is noticed about as soon, for its time, as ever."""
+def test_a_change_of_the_servers_speed_is_learned(factor: float, shown: Percentage) -> None:
+    """Three times slower or faster: after forty analyses results are noticed about as soon as before."""
     known, chance = DurationHistory(), random.Random(2)
     for _ in range(80):
         waited(known, chance.uniform(10, 30), shown, chance.random())
@@ -302,28 +302,28 @@ def test_another_speed_of_the_server_is_learned(factor: float, shown: Percentage
         waited(known, chance.uniform(10, 30) * factor, shown, chance.random())
     came = [waited(known, chance.uniform(10, 30) * factor, shown, chance.random()) for _ in range(40)]
     assert sum(late for late, _ in came) / 40 <= 1.5 * max(1.0, 0.8 * factor)
-    assert sum(looks for _, looks in came) / 40 <= 9
+    assert sum(polls for _, polls in came) / 40 <= 9
 
 
-def test_a_session_without_learning_asks_about_as_the_vendor_advises() -> None:
-    """Cold, and without a percentage: every three seconds."""
+def test_a_session_without_history_polls_as_the_vendor_advises() -> None:
+    """Without a history and without a percentage it polls every three seconds."""
     chance = random.Random(3)
     came = [waited(DurationHistory(), chance.uniform(10, 30), absent, chance.random()) for _ in range(400)]
     assert sum(late for late, _ in came) / 400 == pytest.approx(1.5, rel=0.1)
-    assert sum(looks for _, looks in came) / 400 == pytest.approx(7.2, rel=0.05)
+    assert sum(polls for _, polls in came) / 400 == pytest.approx(7.2, rel=0.05)
 
 
 @pytest.mark.parametrize("shown", [absent, smooth], ids=lambda shown: shown.__name__)
-def test_looks_keep_to_the_advice_on_average(shown: Percentage) -> None:
-    """Single looks may be closer; over a session there are no more than one in three seconds."""
+def test_polls_follow_the_advice_on_average(shown: Percentage) -> None:
+    """Single polls may be closer; over a session there is at most one in three seconds."""
     known, chance = DurationHistory(), random.Random(4)
     took = [chance.uniform(10, 30) for _ in range(200)]
-    looks = sum(waited(known, each, shown, chance.random())[1] for each in took)
-    assert sum(took) / looks >= 3
+    polls = sum(waited(known, each, shown, chance.random())[1] for each in took)
+    assert sum(took) / polls >= 3
 
 
-def test_equal_sessions_look_equally() -> None:
-    """The same looks, durations and chance give the same moments."""
+def test_equal_sessions_poll_at_equal_times() -> None:
+    """The same polls, durations and random numbers give the same times."""
 
     def session() -> list[tuple[float, int]]:
         known, chance = DurationHistory(), random.Random(5)
@@ -332,61 +332,63 @@ def test_equal_sessions_look_equally() -> None:
     assert session() == session()
 
 
-def test_what_is_remembered_is_bounded() -> None:
-    """However long a session lives, and however often a percentage moves."""
-    known, course = DurationHistory(), ProgressModel(0.0)
+def test_the_history_is_bounded() -> None:
+    """It does not grow with the age of a session or with the changes of a percentage."""
+    known, progress = DurationHistory(), ProgressModel(0.0)
     for n in range(1, 5000):
-        course.add_running(n / 51, float(n))
+        progress.add_running(n / 51, float(n))
         known.add(n, n % 100, 1)
-    course.succeeded(5000, known)
-    assert len(course._samples) <= 11  # pyright: ignore[reportPrivateUsage]
+    progress.succeeded(5000, known)
+    assert len(progress._samples) <= 11  # pyright: ignore[reportPrivateUsage]
     assert sum(map(len, known._ratios.values())) <= 11 * 64  # pyright: ignore[reportPrivateUsage]
 
 
-odd = st.none() | st.floats(-50, 200) | st.sampled_from([0, 1, 45, 99, 100, 5e-324, 1e308, 99.99999999999999, 10**400])
-looks_at_one = st.lists(st.tuples(odd, st.booleans(), st.floats(0, 100), st.floats(0, 1)), max_size=8)
+unexpected = (
+    st.none() | st.floats(-50, 200) | st.sampled_from([0, 1, 45, 99, 100, 5e-324, 1e308, 99.99999999999999, 10**400])
+)
+polls_of_one = st.lists(st.tuples(unexpected, st.booleans(), st.floats(0, 100), st.floats(0, 1)), max_size=8)
 
 
-@given(st.lists(st.tuples(looks_at_one, st.none() | st.floats(900, 1100)), min_size=6, max_size=20))
+@given(st.lists(st.tuples(polls_of_one, st.none() | st.floats(900, 1100)), min_size=6, max_size=20))
 @settings(max_examples=100, deadline=None)
-def test_whatever_was_learned_a_look_is_never_too_soon_and_never_too_late(
+def test_unexpected_answers_do_not_break_the_bounds(
     analyses: list[tuple[list[tuple[float | None, bool, float, float]], float | None]],
 ) -> None:
-    """Percentages and queues that make no sense may teach nonsense; the bounds hold, and nothing breaks."""
+    """Contradictory percentages and queues may give a wrong history; the bounds still hold."""
     known, polling = DurationHistory(), Polling()
-    for looks, started in analyses:
-        watch, now = PollSchedule(polling, started), 1000.0
-        assert 0 <= watch.first_delay(now, known) <= 3 * polling.longest
-        for percentage, pending, passed, chance in looks:
+    for polls, started in analyses:
+        schedule, now = PollSchedule(polling, started), 1000.0
+        assert 0 <= schedule.first_delay(now, known) <= 3 * polling.longest
+        for percentage, pending, passed, chance in polls:
             now += passed
-            delay = watch.after_poll(percentage, now, chance, pending=pending)
+            delay = schedule.after_poll(percentage, now, chance, pending=pending)
             assert 0.95 - 1e-9 <= delay <= 10.5 + 1e-9
-        watch.succeeded(now + 1)
+        schedule.succeeded(now + 1)
 
 
-# --- as the session does it ------------------------------------------------------------------------------------
+# --- in a session ----------------------------------------------------------------------------------------------
 
 
 def test_a_session_learns_from_its_waits() -> None:
-    """Analyses that all take 20 s: the first is looked at six times, later ones two or three times."""
+    """All analyses take 20 s: the first is polled six times, later ones two or three times."""
 
     async def story() -> None:
-        looks = Recorded()
+        recorded = Recorded()
         service = Service(world(analysis_seconds=(20.0, 20.0), shapes=ResponseShapes(percentage="absent")))
         counts = list[int]()
-        async with direct_session(service, looks) as ochy:
+        async with direct_session(service, recorded) as ochy:
             for n in range(12):
-                before = looks.routes.count(str(RESULTS))
+                before = recorded.routes.count(str(RESULTS))
                 await ochy.analyze(CLIP + bytes([n]), SideView())
-                counts.append(looks.routes.count(str(RESULTS)) - before)
+                counts.append(recorded.routes.count(str(RESULTS)) - before)
         assert counts[0] >= 6
         assert counts[-1] <= 3
 
     in_virtual_time(story())
 
 
-def test_a_session_leaves_the_queue_in_peace() -> None:
-    """While an analysis is pending, it is looked at no oftener than the quickest could be finished."""
+def test_a_session_polls_queued_analyses_rarely() -> None:
+    """A pending analysis is polled no more often than the fastest one could finish."""
 
     async def story() -> None:
         service, moments = Service(world(concurrent_analyses=1, analysis_seconds=(20.0, 20.0))), list[float]()

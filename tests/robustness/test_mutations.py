@@ -71,7 +71,7 @@ PLANTED: dict[str, list[Edit]] = {
     "the results are not written before the outcome": [
         (
             "batch/watch.py",
-            "await job.record(State.ANALYZED, kept_of(state))",
+            "await job.record(State.ANALYZED, results_to_store(state))",
             "job.entry = __import__('attrs').evolve(job.known, state=State.ANALYZED)",
         ),
     ],
@@ -413,7 +413,7 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
     ),
     "what was accepted is forgotten by who is interrupted": (
         "batch/test_batch.py",
-        "interrupted_once",
+        "accepted_start_that_is_interrupted",
         ("starting.py", "        self.started, self.fate = started, Fate.ACCEPTED\n", ""),
     ),
     "a runner of the user's own becomes a lane": (
@@ -423,7 +423,7 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
     ),
     "a clip that is tried again costs less than nothing": (
         "batch/test_batch.py",
-        "surely_did_not_happen",
+        "did_not_happen_releases",
         ("batch/recorder.py", "credits=before.credits + 1", "credits=before.credits - 1"),
     ),
     "any kind of loop will do": (
