@@ -119,12 +119,12 @@ class SessionCore:
         return True
 
     @contextmanager
-    def deadline(self, route: Route, analysis_id: str | None = None) -> Generator[None]:
+    def deadline(self, route: Route, analysis_id: str | None = None, *, meaning: str = "") -> Generator[None]:
         """Cancels its block after `Limits.call` seconds and raises `DeadlinePassed`."""
         with move_on_after(self.limits.call) as scope:
             yield
         if scope.cancelled_caught:
-            raise deadline_passed(route, self.limits.call, 1, analysis_id)
+            raise deadline_passed(route, self.limits.call, 1, analysis_id, meaning)
 
     def record_drift(self, notes: frozenset[DriftNote]) -> None:
         """Adds drift to the session's report. Each difference is logged and emitted once per session."""
@@ -145,10 +145,12 @@ class SessionCore:
             logger.exception("the event listener failed on %s", type(event).__name__)
 
 
-def deadline_passed(route: Route, seconds: float, attempt: int, analysis_id: str | None = None) -> DeadlinePassed:
-    """The error for a call that did not end within `seconds`."""
+def deadline_passed(
+    route: Route, seconds: float, attempt: int, analysis_id: str | None = None, meaning: str = ""
+) -> DeadlinePassed:
+    """The error for a call that did not end within `seconds`. `meaning` says what is known of its effect."""
     return DeadlinePassed(
-        f"{route}: not done within {seconds:g} s. Try again later, or raise the deadline in Limits.",
+        f"{route}: not done within {seconds:g} s. {meaning}Try again later, or raise the deadline in Limits.",
         route=str(route),
         attempt=attempt,
         analysis_id=analysis_id,

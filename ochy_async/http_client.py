@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack
 from inspect import unwrap
 from types import TracebackType
 from typing import Any, Final, TypeVar
+from urllib.parse import SplitResult, urlsplit
 
 import aiohttp
 from attrs import define, field
@@ -36,6 +37,7 @@ __all__ = [
     "never_connected",
     "proxy_status",
     "send_request",
+    "split_url",
 ]
 
 T = TypeVar("T")
@@ -215,6 +217,16 @@ def check_loop() -> None:
         "OchySession runs on asyncio's event loops (uvloop's too), and this is not one: trio is not supported. Nothing "
         "was sent. Start the program with asyncio.run(…), or anyio.run(…, backend='asyncio')."
     )
+
+
+def split_url(url: str) -> SplitResult | None:
+    """The parts of a URL; None if its host or port is invalid."""
+    try:
+        parts = urlsplit(url)
+        parts.hostname, parts.port  # noqa: B018 - both are parsed, and checked, only when they are read
+    except ValueError:
+        return None
+    return parts
 
 
 def is_loopback(host: str) -> bool:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 from base64 import b64encode
 from typing import Any, Final
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from attrs import field, frozen
 
 from .errors import InvalidSettings
-from .http_client import is_loopback
+from .http_client import is_loopback, split_url
 
 __all__ = ["ENVIRONMENT", "NONE", "VARIABLE", "Proxy"]
 
@@ -59,7 +59,7 @@ class Proxy:
         """Scheme, host and port of the proxy, without its credentials; None without a proxy."""
         if not self._url:
             return None
-        parts = _parts(self._url)
+        parts = urlsplit(_with_scheme(self._url))
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
     def serves(self, url: str) -> bool:
@@ -72,7 +72,7 @@ class Proxy:
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of aiohttp's `request` that send it through the proxy. They hold the credentials."""
-        parts = _parts(self._url)
+        parts = urlsplit(_with_scheme(self._url))
         if parts.username is None and parts.password is None:
             return {"proxy": self.address}
         pair = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
@@ -88,9 +88,9 @@ class Proxy:
         raise TypeError("a proxy may hold credentials and cannot be pickled. Make a new session in the other process.")
 
 
-def _parts(url: str) -> SplitResult:
-    """The parts of a proxy's URL. A bare `host:port`, which many environments use, means http."""
-    return urlsplit(url if "://" in url else f"http://{url}")
+def _with_scheme(url: str) -> str:
+    """A proxy's URL with its scheme. A bare `host:port`, which many environments use, means http."""
+    return url if "://" in url else f"http://{url}"
 
 
 def _problem(url: object) -> str | None:
@@ -98,16 +98,14 @@ def _problem(url: object) -> str | None:
         return "must be a string"
     if not url:
         return None
-    try:
-        parts = _parts(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
+    parts = split_url(_with_scheme(url))
+    if parts is None:
         return "cannot be parsed: a user and a password must be percent-encoded"
     if not url.isprintable() or " " in url:
         return "must contain no blanks and no line breaks"
     if parts.scheme.startswith("socks"):
         return "is a SOCKS proxy, which is not supported: give an HTTP proxy (http://host:port)"
-    if parts.scheme not in ("http", "https") or not host:
+    if parts.scheme not in ("http", "https") or not parts.hostname:
         return "must be http://host:port or http://user:password@host:port (https:// where the proxy speaks TLS)"
     if parts.path.strip("/") or parts.query or parts.fragment:
         return "must contain no path, query or fragment: a user and a password must be percent-encoded"

@@ -43,7 +43,6 @@ from .protocol.drift import DriftNote
 from .protocol.exercises import Exercise, exercises_call
 from .protocol.landmarks import Landmarks, landmarks_call
 from .protocol.request import AnalysisRequest
-from .protocol.routes import START
 from .protocol.subjects import (
     CreatedSubject,
     Message,
@@ -208,7 +207,7 @@ class OchySession:
         if not isinstance(request, AnalysisRequest):
             raise InvalidRequest.of("start", (Problem("request", f"must be {classes_in_words()}"),))
         checker = self._checker_for(preflight)
-        with core.deadline(START):  # a file system may hang as a network does
+        with starting.preparation_deadline(core):
             ready = await prepare(clip, name)
             await checker.check(ready, request, label or ready.name)
         return await starting.start(core, ready, request, label)

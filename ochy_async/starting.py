@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from anyio import move_on_after
 from attrs import define, field
@@ -28,11 +28,12 @@ from .protocol.routes import START
 from .protocol.text_summary import printable
 from .protocol.wire import Upload
 
-__all__ = ["StartTransaction", "start"]
+__all__ = ["StartTransaction", "preparation_deadline", "start"]
 
 R = TypeVar("R", bound=Answer)
 C = TypeVar("C", bound=Answer)
 logger = logging.getLogger("ochy_async")
+_NOT_CHARGED: Final = "The start did not happen, so no credit was spent. "
 
 
 def _ignore(_: OchyError) -> None:
@@ -88,8 +89,9 @@ class StartTransaction(Generic[R, C]):
                 if not may_repeat(failure, repeatable=False) or not await core.back_off(failure, number):
                     raise failure
                 number += 1
-        late = deadline_passed(START, seconds, number)
-        raise self._uncertain_error(late, number) if self.fate is Fate.UNCERTAIN else late
+        if self.fate is Fate.UNCERTAIN:
+            raise self._uncertain_error(deadline_passed(START, seconds, number), number)
+        raise deadline_passed(START, seconds, number, meaning=_NOT_CHARGED)
 
     def _upload(self) -> Upload:
         return Upload(
@@ -202,6 +204,14 @@ def _as_incomplete(failure: OchyError) -> ConnectionFailed:
         route=failure.route,
         attempt=failure.attempt,
     )
+
+
+def preparation_deadline(core: SessionCore) -> AbstractContextManager[None]:
+    """Limits the time for preparing a clip before its start: a file system may hang like a network.
+
+    Raises `DeadlinePassed`.
+    """
+    return core.deadline(START, meaning=_NOT_CHARGED)
 
 
 async def start(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final, Protocol
-from urllib.parse import urlsplit
 
 import aiohttp
 from anyio import to_thread
@@ -24,6 +23,7 @@ from .http_client import (
     never_connected,
     proxy_status,
     send_request,
+    split_url,
 )
 from .policy.limits import Limits
 from .protocol.answer import SignedUrl
@@ -112,12 +112,9 @@ async def _transfer(
 
 def _is_allowed(url: SignedUrl, *, loopback: bool) -> bool:
     link = url.reveal()
-    try:
-        parts = urlsplit(link)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        return False
-    if not host or parts.username or parts.password or not link.isprintable() or " " in link:
+    parts = split_url(link)
+    host = parts and parts.hostname
+    if not parts or not host or parts.username or parts.password or not link.isprintable() or " " in link:
         return False
     if is_loopback(host):  # a remote server must not make us send requests to this machine
         return loopback and parts.scheme in ("http", "https")

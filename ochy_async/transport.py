@@ -36,6 +36,7 @@ from .http_client import (
     never_connected,
     proxy_status,
     send_request,
+    split_url,
 )
 from .policy.limits import Limits
 from .policy.origins import normalized
@@ -173,18 +174,16 @@ class BaseUrl:
 
 
 def _base_url_problem(text: str) -> str | None:
-    try:
-        parts = urlsplit(text)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
+    parts = split_url(text)
+    if parts is None:
         return "cannot be parsed"
     if not text.isprintable() or " " in text:
         return "must contain no blanks and no line breaks"
-    if parts.scheme not in ("http", "https") or not host:
+    if parts.scheme not in ("http", "https") or not parts.hostname:
         return "must begin with https:// and a host"
     if parts.username or parts.password or parts.query or parts.fragment:
         return "must contain no user, query or fragment"
-    if parts.scheme == "http" and not is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
         return "must be https, since every URL carries the API key; http is for loopback only"
     return None
 

@@ -42,6 +42,7 @@ from ochy_async.errors import (
     ClipRefused,
     ClipUnusable,
     ConnectionFailed,
+    DeadlinePassed,
     InvalidRequest,
     InvalidSettings,
     KeyRefused,
@@ -235,6 +236,25 @@ def test_a_start_that_was_never_sent_fails_within_its_deadline() -> None:
             with pytest.raises(ConnectionFailed) as caught, anyio.fail_after(6):
                 await ochy.start(CLIP, SideView())
         assert caught.value.phase is Phase.NOT_SENT
+
+    in_virtual_time(scenario())
+
+
+def test_a_clip_that_cannot_be_prepared_in_time_costs_nothing() -> None:
+    """A source that hangs ends the start within `Limits.call`, and the error says that no credit was spent."""
+
+    async def stream() -> AsyncGenerator[bytes]:
+        await anyio.sleep_forever()
+        yield CLIP
+
+    async def scenario() -> None:
+        faults = Recorded()
+        async with direct_session(faults=faults, limits=Limits(call=5), preflight="errors") as ochy:
+            before = anyio.current_time()
+            with pytest.raises(DeadlinePassed, match="no credit was spent"):
+                await ochy.start(Clip.stream(stream, name="runner.mp4", size=len(CLIP)), SideView())
+            assert anyio.current_time() - before == pytest.approx(5)
+        assert starts(faults) == 0
 
     in_virtual_time(scenario())
 

@@ -22,8 +22,8 @@ from ..policy.identity import identity
 from ..preflight.checker import Checker
 from ..protocol.analysis import results_call
 from ..protocol.answer import Answer
-from ..protocol.routes import START
 from ..protocol.wire import Response
+from ..starting import preparation_deadline
 from .clip_job import ClipJob, NotAnalyzed
 from .context import BatchContext
 from .outcomes import Analyzed, Failed, Outcome, Refused, Unfinished
@@ -144,7 +144,7 @@ class Pipeline:
         return keys[0]
 
     async def _prepared(self, item: Item) -> Clip:
-        with self.context.core.deadline(START):  # a file system may hang as a network does
+        with preparation_deadline(self.context.core):
             return await prepare(item.clip)
 
     @asynccontextmanager
