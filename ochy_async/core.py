@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from datetime import datetime
 from typing import Final, TypeVar
 
@@ -92,6 +92,13 @@ class SessionCore:
         response = await self.transport.send(request)
         logger.debug("%s: HTTP %d", request.route, response.status)
         return response
+
+    async def aclose(self) -> None:
+        """Closes transport and storage, each even if closing the other fails or is cancelled."""
+        async with AsyncExitStack() as closing:
+            closing.push_async_callback(self.transport.aclose)
+            if self.storage is not None:
+                closing.push_async_callback(self.storage.aclose)
 
     def check_open(self) -> None:
         """Raises `InvalidSettings` outside of the session's block."""

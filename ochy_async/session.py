@@ -136,11 +136,12 @@ class OchySession:
         self._core = SessionCore(transport, retry or Retry(), limits, clock, chance, on_event, storage)
         self._scheduler = PollScheduler(self._core, polling or Polling())
         level = preflight_level(preflight or os.environ.get("OCHY_PREFLIGHT") or "errors")
-        self._checker = Checker(self._core, Prober(limits.probe), level)
+        self._prober = Prober(limits.probe)
+        self._checker = Checker(self._core, self._prober, level)
 
     async def __aenter__(self) -> Self:
         check_loop()
-        await self._checker.prober.__aenter__()
+        await self._prober.__aenter__()
         self._core.open = True
         return self
 
@@ -149,10 +150,8 @@ class OchySession:
     ) -> None:
         self._core.open = False
         async with AsyncExitStack() as closing:  # if one is cancelled, the others are closed all the same
-            closing.push_async_callback(self._core.transport.aclose)
-            if self._core.storage is not None:
-                closing.push_async_callback(self._core.storage.aclose)
-            closing.push_async_callback(self._checker.prober.aclose)
+            closing.push_async_callback(self._core.aclose)
+            closing.push_async_callback(self._prober.aclose)
 
     def __repr__(self) -> str:
         return f"<OchySession, {'open' if self._core.open else 'closed'}: {self._core.transport!r}>"
@@ -240,7 +239,7 @@ class OchySession:
         """
         self._core.check_open()
         _check_started(started)
-        seconds = _timeout(timeout, self._scheduler.polling.timeout)
+        seconds = _timeout(timeout, self._scheduler.timeout)
         until = current_time() + seconds
         async with aclosing(self._scheduler.watch(started)) as states:
             while True:
@@ -271,7 +270,7 @@ class OchySession:
         """
         self._core.check_open()
         _check_started(started)
-        seconds = _timeout(timeout, self._scheduler.polling.timeout)
+        seconds = _timeout(timeout, self._scheduler.timeout)
         state = await self._scheduler.wait(started, seconds)
         if state.status == Status.FAILED:
             raise analysis_failed(state)
@@ -378,7 +377,7 @@ class OchySession:
         Raises `InvalidSettings` for an invalid value. Entering the block raises `JournalError` if the journal cannot be
         used, and `OutputError` if the folder cannot.
         """
-        core, timeout = self._core, self._scheduler.polling.timeout
+        core, timeout = self._core, self._scheduler.timeout
         checker = self._checker_for(settings.get("preflight"))
         ready = settings_of(settings, timeout=timeout, storage=core.storage, checker=checker)
         return Batch(core, self._scheduler, ready, request)

@@ -43,6 +43,11 @@ class PollScheduler:
     def __attrs_post_init__(self) -> None:
         self.rate_limit = PollRateLimit(self.polling.requests_per_second)
 
+    @property
+    def timeout(self) -> float:
+        """Seconds for which a wait lasts, unless the call has a timeout of its own."""
+        return self.polling.timeout
+
     async def watch(self, started: Started[R, Answer] | str) -> AsyncGenerator[AnalysisState[R]]:
         """Polls an analysis until it is finished, and yields every state that a poll returns.
 
