@@ -377,19 +377,17 @@ async def test_one_open_file_serves_many_starts_at_once(emulator: Emulator, ochy
 
 
 @pytest.mark.anyio
-async def test_a_clip_that_cannot_be_read_raises_a_library_error(emulator: Emulator, ochy: OchySession) -> None:
+async def test_a_clip_that_cannot_be_read_raises_a_library_error(emulator: Emulator) -> None:
     """A file that is closed, or a disk that fails, during the upload raises an OchyError; nothing is charged."""
     file = BytesIO(CLIP * 2_500)
-    with anyio.fail_after(10):
-        async with anyio.create_task_group() as tasks:
 
-            async def start() -> None:
-                with pytest.raises(ClipUnusable, match="could not be read to its end"):
-                    await ochy.start(file, SideView(), name="runner.mp4")
-
-            tasks.start_soon(start)
-            await anyio.sleep(0.02)
+    def close(event: Event) -> None:
+        if isinstance(event, BytesSent) and event.sent:
             file.close()
+
+    async with real_session(emulator, on_event=close) as ochy:
+        with pytest.raises(ClipUnusable, match="could not be read to its end"), anyio.fail_after(10):
+            await ochy.start(file, SideView(), name="runner.mp4")
     assert emulator.service.ledger == ()
 
 
