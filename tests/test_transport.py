@@ -903,3 +903,22 @@ async def test_one_byte_more_than_the_cap_is_too_much() -> None:
         async with once(url, answer_bytes=1_000) as ochy:
             with pytest.raises(UnreadableAnswer, match="larger than"):
                 await ochy.get_webhook()
+
+
+@pytest.mark.anyio
+async def test_an_early_redirect_that_is_lost_starts_nothing() -> None:
+    """A 300 is no success, and the upload was not complete: the start certainly did not happen, and is sent again."""
+    posts = 0
+
+    async def early(stream: Peer) -> None:
+        nonlocal posts
+        posts += 1
+        await stream.send(b'HTTP/1.1 300 Multiple Choices\r\nContent-Length: 60\r\n\r\n{"vide')
+
+    async with (
+        raw_server(early) as url,
+        OchySession(base_url=url, limits=Limits(stall=0.5, call=10), retry=Retry(attempts=2, first_delay=0.01)) as ochy,
+    ):
+        with pytest.raises(ConnectionFailed) as caught, anyio.fail_after(5):
+            await ochy.start(CLIP * 2_500, SideView())
+    assert (caught.value.phase, posts) == (Phase.INCOMPLETE, 2)

@@ -1,4 +1,4 @@
-"""What the API says: requests and answers as values, and how answers are read.
+"""What Ochy says: requests and answers as values, and how one is read from the other.
 
-Invariant: pure. No module here uses the network, a clock, random numbers or files.
+Invariant: pure. No network, no clock, no chance, no file.
 """

@@ -1,4 +1,7 @@
-"""Subjects: the runners to whom analyses can be linked."""
+"""Subjects: the runners that analyses can be linked to.
+
+Invariant: omitted means unchanged, and deleting is soft.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,7 @@ class Subject(Answer):
 
 @answer_class
 class CreatedSubject(Answer):
-    """The answer to the creation of a subject. Source: documented."""
+    """What the server says of a new subject. Source: documented."""
 
     subject_id: str = field(metadata=json_keys("subject_id", "id"))
     created_at: datetime | None = None
@@ -62,7 +65,7 @@ class CreatedSubject(Answer):
 
 @answer_class
 class SubjectList(Answer):
-    """All subjects except the deleted ones. Source: documented."""
+    """All subjects but the deleted ones. Source: documented."""
 
     subjects: tuple[Subject, ...]
 
@@ -78,7 +81,7 @@ class SubjectList(Answer):
 
 @answer_class
 class Message(Answer):
-    """The answer to a change. Source: documented."""
+    """What the server says of a change. Source: documented."""
 
     message: str | None = None
 
@@ -89,38 +92,38 @@ class Message(Answer):
 def create_subject_call(
     *, email: str | None, name: str | None, height: float | None, weight: float | None
 ) -> Call[CreatedSubject]:
-    """Creates a subject. Not repeatable: each call creates another one."""
+    """A new subject. Not repeatable: each call makes one more."""
     body = _body("create_subject", email=email, name=name, height=height, weight=weight)
     return call_for(CREATE_SUBJECT, CreatedSubject, json=body)
 
 
 def list_subjects_call() -> Call[SubjectList]:
-    """Lists all subjects."""
+    """All subjects."""
     return call_for(LIST_SUBJECTS, SubjectList)
 
 
 def get_subject_call(subject_id: str) -> Call[Subject]:
-    """Fetches one subject."""
+    """One subject."""
     return call_for(GET_SUBJECT, Subject, subject_id=subject_id)
 
 
 def update_subject_call(
     subject_id: str, *, email: str | None, name: str | None, height: float | None, weight: float | None
 ) -> Call[Message]:
-    """Changes the given fields and leaves the others (documented). Repeatable: the same change twice is one change."""
+    """Changes what is given and leaves the rest. Repeatable: the same change twice is one change."""
     body = _body("update_subject", email=email, name=name, height=height, weight=weight)
     return call_for(UPDATE_SUBJECT, Message, json=body, subject_id=subject_id)
 
 
 def delete_subject_call(subject_id: str) -> Call[Message]:
-    """Deletes a subject; the server keeps it, hidden. Not repeatable: the second time the subject is not found."""
+    """Deletes softly. Not repeatable: the second time the subject is not found."""
     return call_for(DELETE_SUBJECT, Message, json={}, subject_id=subject_id)
 
 
-def _body(method: str, **given: Any) -> dict[str, Any]:
+def _body(what: str, **given: Any) -> dict[str, Any]:
     problems = tuple(_problems(given))
     if problems:
-        raise InvalidRequest.of(method, problems)
+        raise InvalidRequest.of(what, problems)
     return {name: value for name, value in given.items() if value is not None}
 
 

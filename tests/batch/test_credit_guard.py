@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import anyio
@@ -11,15 +12,15 @@ from ochy_async import OchySession, SideView
 from ochy_async.batch.outcomes import Unfinished
 from ochy_async.emulator import Delay, DisconnectAfter, DisconnectDuring, FaultPlan, FaultRule, Respond, Service
 from ochy_async.emulator.virtual_time import in_virtual_time
-from ochy_async.errors import JournalDamaged, JournalFull, KeyRefused
+from ochy_async.errors import JournalDamaged, JournalError, JournalFull, KeyRefused
 from ochy_async.events import AnalysisStarted, Event
-from ochy_async.journal.contract import Entry
+from ochy_async.journal.contract import Entry, StoredResults
 from ochy_async.journal.memory import MemoryJournal
 from ochy_async.policy.clip_states import State
 from ochy_async.policy.concurrency import Concurrency
 from ochy_async.protocol.routes import CREATE_SUBJECT, LIST_ANALYSES, RESULTS, START
 from tests.batch.test_batch import batched, clips, named, states, words
-from tests.batch.test_unresolved import FullFor
+from tests.batch.test_unresolved import FullFor, FullForReleases
 from tests.conftest import Recorded, direct_session, world
 
 ONE_AT_A_TIME = Concurrency(uploads=1, in_flight=1)
@@ -114,6 +115,17 @@ def test_a_key_that_a_poll_finds_refused_stops_new_starts() -> None:
     assert faults.routes.count(str(START)) == 1
 
 
+def test_a_refusal_that_cannot_be_noted_stops_new_starts() -> None:
+    """The journal cannot store the note about the refused upload: the second clip is not started."""
+    service, faults = Service(world(too_long_clips={"long.mp4"})), Recorded()
+    source = [named("long.mp4", 0), named("short.mp4", 1)]
+    outcomes = in_virtual_time(
+        batched(direct_session(service, faults), source, journal=FullForReleases(), concurrency=ONE_AT_A_TIME)
+    )
+    assert words(outcomes) == ["refused", "unfinished"]
+    assert faults.routes.count(str(START)) == 1
+
+
 # --- which credits come back ----------------------------------------------------------------------
 
 
@@ -141,6 +153,106 @@ def test_a_retried_clip_costs_one_credit() -> None:
     second = in_virtual_time(batched(direct_session(service), clips(1), journal=journal))
     third = in_virtual_time(batched(direct_session(service), clips(2), journal=journal, max_credits=2))
     assert [words(run) for run in (first, second, third)] == [["unfinished"], ["analyzed"], ["analyzed", "analyzed"]]
+
+
+def test_the_report_counts_a_start_that_a_lookup_found() -> None:
+    """The answer to the only start is lost, and its analysis is found: one credit is spent, none is uncertain."""
+
+    async def story() -> tuple[int, int, int, int]:
+        faults = requests_with(FaultRule(str(START), DisconnectAfter(charged=True)))
+        async with direct_session(faults=faults) as ochy, ochy.batch(SideView()) as batch:
+            assert [outcome.word async for outcome in batch.run(clips(1))] == ["analyzed"]
+            report = batch.report
+            return report.spent, report.charged, report.committed, report.uncertain
+
+    assert in_virtual_time(story()) == (1, 1, 1, 0)
+
+
+def test_the_report_counts_what_earlier_runs_have_spent() -> None:
+    """`charged` is certain and `committed` the most: with an uncertain start, and with a clip that was bought twice."""
+    service, journal, reports = Service(world()), MemoryJournal(), list[tuple[int, int]]()
+
+    async def run(count: int, faults: Recorded | None = None, *, again: bool = False) -> None:
+        async with direct_session(service, faults) as ochy, ochy.batch(SideView(), journal=journal) as batch:
+            reports.append((batch.report.charged, batch.report.committed))
+            assert not again or (await batch.reopen(clips(count))).clips == count
+            assert len([outcome async for outcome in batch.run(clips(count))]) == count
+
+    in_virtual_time(run(2))
+    in_virtual_time(run(3, requests_with(FaultRule(str(START), DisconnectAfter(charged=False)))))
+    in_virtual_time(run(2, again=True))
+    in_virtual_time(run(3))
+    assert reports == [(0, 0), (2, 2), (2, 3), (4, 5)]
+
+
+# --- what is stored in spite of a cancellation ----------------------------------------------------
+
+
+class SlowToStore(MemoryJournal):
+    """A journal that takes a second to store an entry of one state, and says when it begins."""
+
+    def __init__(self, state: State) -> None:
+        super().__init__()
+        self.state, self.storing = state, anyio.Event()
+
+    async def put(self, entry: Entry, results: StoredResults | None = None) -> Entry:
+        if entry.state is self.state:
+            self.storing.set()
+            await anyio.sleep(1)
+        return await super().put(entry, results)
+
+
+@pytest.mark.parametrize("state", [State.STARTED, State.ANALYZED])
+def test_what_a_cancelled_batch_was_storing_is_stored(state: State) -> None:
+    """The paid id, or the results, are on their way to the disk when the cancellation comes."""
+
+    async def story() -> dict[State, int]:
+        journal = SlowToStore(state)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(batched, direct_session(), clips(1), journal=journal))
+            await journal.storing.wait()
+            tasks.cancel_scope.cancel()
+        return await states(journal)
+
+    assert in_virtual_time(story()) == {state: 1}
+
+
+def test_a_cancelled_batch_stores_a_paid_id_at_last() -> None:
+    """The journal was full when the start was accepted, and the batch is cancelled while the analysis is polled."""
+    service, journal = Service(world(analysis_seconds=(500.0, 500.0))), FullFor(State.STARTED, 1)
+
+    async def story() -> dict[State, int]:
+        with anyio.move_on_after(60):
+            await batched(direct_session(service), clips(1), journal=journal)
+        return await states(journal)
+
+    assert in_virtual_time(story()) == {State.STARTED: 1}
+
+
+class StoresAndFails(MemoryJournal):
+    """A journal that reports an error for the first paid id although it has stored it."""
+
+    failed = False
+
+    async def put(self, entry: Entry, results: StoredResults | None = None) -> Entry:
+        stored = await super().put(entry, results)
+        if entry.state is State.STARTED and not self.failed:
+            self.failed = True
+            raise JournalError("The change may be stored or not.")
+        return stored
+
+
+def test_a_paid_id_that_was_stored_after_all_is_not_stored_twice() -> None:
+    """The results go on top of it, and the history has each state once."""
+    journal = StoresAndFails()
+    (outcome,) = in_virtual_time(batched(direct_session(), clips(1), journal=journal))
+    assert outcome.word == "analyzed"
+
+    async def history() -> list[State]:
+        async with journal:
+            return [each.state for each in await journal.history(str(outcome.key))]
+
+    assert in_virtual_time(history()) == [State.INTENDED, State.STARTED, State.ANALYZED]
 
 
 # --- what is stored of a refused upload -----------------------------------------------------------

@@ -133,3 +133,25 @@ def test_a_stop_reopens_nothing() -> None:
 
     assert in_virtual_time(stopped()).clips == 0
     assert in_virtual_time(states(journal)) == {State.ANALYZED: 2}
+
+
+def test_exactly_as_many_credits_as_clips_are_enough() -> None:
+    """Two clips are analyzed again for the two credits that `max_credits` leaves."""
+    service, journal = bought(2)
+    reopened, outcomes = in_virtual_time(again(direct_session(service), clips(2), journal=journal, max_credits=4))
+    assert (reopened.clips, words(outcomes), charges(service)) == (2, ["analyzed"] * 2, [2, 2])
+
+
+def test_an_unfinished_outcome_does_not_settle_a_reopened_clip() -> None:
+    """The analysis is finished by a run that shows nothing of it: the repeated command shows it and buys nothing."""
+    service, journal = bought(1)
+    (unfinished,) = in_virtual_time(again(direct_session(service), clips(1), journal=journal, timeout=0.1))[1]
+
+    async def left_early() -> None:
+        async with direct_session(service) as ochy, ochy.batch(SideView(), journal=journal) as batch:
+            await anext(batch.run(clips(1)))
+
+    in_virtual_time(left_early())
+    reopened, outcomes = in_virtual_time(again(direct_session(service), clips(1), journal=journal))
+    assert (unfinished.word, reopened.clips, words(outcomes)) == ("unfinished", 0, ["analyzed"])
+    assert charges(service) == [2]

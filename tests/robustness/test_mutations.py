@@ -345,7 +345,7 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
     "a link is known by its scheme only": (
         "protocol/test_redaction.py",
         "every_spelling",
-        ("protocol/redaction.py", "_ADDRESS.search(each) or _SIGNED_PARAMETER.search(each)", '"://" in each'),
+        ("protocol/redaction.py", "_ADDRESS.search(each) or _SIGN.search(each)", '"://" in each'),
     ),
     "escapes hide a link": (
         "protocol/test_redaction.py",
@@ -496,6 +496,34 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
         "batch/test_credit_guard.py",
         "not_used_again",
         ("batch/tagging.py", "            self._retired.add(subject_id)\n", ""),
+    ),
+    "a refusal that cannot be noted stops nothing": (
+        "batch/test_credit_guard.py",
+        "refusal_that_cannot",
+        ("batch/submit.py", "            context.recorder.journal_failed(error)\n", ""),
+    ),
+    "a cancellation keeps results from being stored": (
+        "batch/test_credit_guard.py",
+        "was_storing",
+        (
+            "batch/recorder.py",
+            "        with CancelScope(shield=True):\n            try:",
+            "        with CancelScope(shield=False):\n            try:",
+        ),
+    ),
+    "a cancellation keeps a paid id from being stored at last": (
+        "batch/test_credit_guard.py",
+        "stores_a_paid_id",
+        (
+            "batch/recorder.py",
+            "        with CancelScope(shield=True):\n            for",
+            "        with CancelScope(shield=False):\n            for",
+        ),
+    ),
+    "an unfinished outcome settles a clip that is bought again": (
+        "batch/test_reopen.py",
+        "does_not_settle",
+        ("batch/reopen.py", "is not None and entry.state in FINISHED}", "is not None}"),
     ),
     "the digest of a key changes": (
         "test_transport.py",
