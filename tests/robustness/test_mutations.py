@@ -1,6 +1,6 @@
-"""Does the judge see what it is there for? One-line faults, planted in a copy of the library, each found by its worlds.
+"""Mutation tests: faults of one line, planted in a copy of the library, are found by the simulation or by named tests.
 
-The worlds are those of `test_simulation`, which the library passes as it is.
+The library passes the same simulation and tests without the faults.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ import pytest
 
 import ochy_async
 
-HOUSE = Path(ochy_async.__file__).parent
+PACKAGE = Path(ochy_async.__file__).parent
 TESTS = Path(__file__).parents[1]
-WORLDS = 600
+SCENARIOS = 600
 
 Edit = tuple[str, str, str]
-"""A file, what stands there, and what stands there instead."""
+"""A file, a text that it contains once, and the text that replaces it."""
 
 NO_COMPARE: Edit = ("journal/transitions.py", "if entry.version != version:", "if False:")
-RIVALS: Edit = (
+NO_RIVALS: Edit = (
     "policy/reconciliation.py",
     "if fits and not any(_possible(other, only, known) for other in other_starts)",
     "if fits",
 )
-PLANTED: dict[str, list[Edit]] = {
-    "a start in doubt is sent again": [
+SIMULATION_FAULTS: dict[str, list[Edit]] = {
+    "an uncertain start is sent again": [
         ("policy/clip_states.py", "State.UNCERTAIN: Step.RECONCILE", "State.UNCERTAIN: Step.START"),
         ("policy/clip_states.py", "frozenset({State.STARTED, State.OPEN})", "frozenset({State.INTENDED})"),
     ],
-    "an intent of a dead process counts as nothing": [
+    "an intent of a killed process counts as not sent": [
         ("policy/clip_states.py", "State.INTENDED: Step.RECONCILE", "State.INTENDED: Step.START"),
         ("policy/clip_states.py", "State.INTENDED: frozenset({", "State.INTENDED: frozenset({State.INTENDED, "),
     ],
-    "a cut after the last byte counts as not sent": [
+    "a connection lost after the last byte counts as not sent": [
         (
             "policy/start_fate.py",
             "Fate.UNCERTAIN if phase is Phase.COMPLETE else Fate.NOT_HAPPENED",
@@ -54,21 +54,21 @@ PLANTED: dict[str, list[Edit]] = {
     "a success without an id counts as refused": [
         ("policy/start_fate.py", "Fate.ACCEPTED if _is_id(analysis_id) else Fate.UNCERTAIN", "Fate.REFUSED"),
     ],
-    "the intent is not written": [
+    "the intent is not recorded": [
         (
             "batch/recorder.py",
             "return await self.journal.put(entry)",
             "return evolve(entry, version=entry.version + 1)",
         ),
     ],
-    "the id is not written before the first look": [
+    "the id is not recorded before the first poll": [
         (
             "batch/submit.py",
             "await job.record(State.STARTED, analysis_id",
             "job.entry = evolve(job.known, state=State.STARTED, analysis_id",
         ),
     ],
-    "the results are not written before the outcome": [
+    "the results are not recorded before the outcome": [
         (
             "batch/watch.py",
             "await job.record(State.ANALYZED, results_to_store(state))",
@@ -78,85 +78,85 @@ PLANTED: dict[str, list[Edit]] = {
     "the first of two candidates is adopted": [
         ("policy/reconciliation.py", "if len(found.candidates) != 1:", "if not found.candidates:"),
         ("policy/reconciliation.py", "(only,) = found.candidates", "only = found.candidates[0]"),
-        RIVALS,
+        NO_RIVALS,
     ],
-    "rivals do not matter": [RIVALS],
-    "what is known already is a candidate": [
+    "other possible starts of an analysis are ignored": [NO_RIVALS],
+    "an analysis that is already known is a candidate": [
         ("policy/reconciliation.py", "each.analysis_id not in known and", "True and"),
     ],
-    "an empty list is proof": [
+    "an empty list proves that nothing was started": [
         (
             "batch/reconcile.py",
             "return _unresolved(job, answered, lookup.error)",
             "job.entry = await context.recorder.record_not_started(job.known, ''); return None",
         ),
     ],
-    "a lookup without lanes asks nobody whether the start was on one": [
+    "a lookup without tagging ignores that the start was tagged": [
         ("batch/reconcile.py", "tagged = entry.subject_id in context.subject_pool", "tagged = True"),
         ("batch/reconcile.py", "list_call(entry.subject_id if tagged else None)", "list_call()"),
     ],
-    "no credits stop nothing": [
+    "missing credits do not stop the batch": [
         ("policy/credit_guard.py", "if self._next_attempt - self._empty_since > self.patience:", "if False:"),
     ],
-    "a refused key stops nothing": [
+    "a rejected key does not stop the batch": [
         ("policy/credit_guard.py", "if isinstance(error, KeyRefused):", "if False:"),
         ("policy/credit_guard.py", "(error, BuyCredits | KeyRefused)", "(error, BuyCredits)"),
     ],
-    "credits are not counted before they are spent": [
+    "credits are not reserved before they are spent": [
         ("policy/credit_guard.py", "self.spent += 1\n        return 0.0", "return 0.0"),
         ("policy/credit_guard.py", "self.spent -= 1", "pass"),
     ],
-    "a doubt gives its credit back": [
+    "an uncertain start returns its credit": [
         (
             "batch/submit.py",
             "latest=latest, reason=reason)",
             "latest=latest, reason=reason, credits=job.known.credits - 1); job.context.guard.release_credit()",
         ),
     ],
-    "earlier runs do not count": [
+    "credits of earlier runs do not count": [
         ("batch/recorder.py", "self.guard.spent_earlier = tally.credits", "pass"),
     ],
-    "two starts share a lane": [
+    "two starts share a tagging subject": [
         (
             "batch/tagging.py",
             "if self._free:\n            return self._free.pop()",
             "if self._all:\n            return min(self._all)",
         ),
     ],
-    "a lane with an open doubt is used again": [
+    "a tagging subject of an uncertain start is used again": [
         ("batch/tagging.py", "sorted(self._all - self._retired - uncertain)", "sorted(self._all - self._retired)"),
     ],
-    "the lane of a refused upload is used again": [
+    "the tagging subject of a rejected upload is used again": [
         ("batch/submit.py", "await context.subject_pool.retire(", "context.subject_pool.release("),
     ],
-    "a clock that is off hides what is on a lane": [
+    "a clock offset hides analyses of a tagging subject": [
         ("policy/reconciliation.py", "possible = _linked if own_subject else _possible", "possible = _possible"),
     ],
-    "the request is no part of the identity": [
+    "the request is not part of the identity": [
         ("policy/identity.py", "[_VERSION, content, fields, account, origin]", "[_VERSION, content, account, origin]"),
     ],
-    "clips of one identity go at once, without compare-and-set": [
+    "clips of one identity are started concurrently, without compare-and-set": [
         ("batch/pipeline.py", "async with key_lock.lock:", "if key_lock.lock:"),
         NO_COMPARE,
         ("journal/transitions.py", "if entry.state not in TRANSITIONS[before]:", "if False:"),
     ],
-    "an upload slot is no bound": [
+    "the number of uploads is not limited": [
         ("batch/submit.py", "async with context.uploads:", "if context.uploads:"),
     ],
-    "a slot in flight is no bound": [
+    "the number of analyses in flight is not limited": [
         ("batch/pipeline.py", "async with self.context.in_flight:", "if self.context.in_flight:"),
     ],
-    "a clip in doubt is bought anew with the finished ones": [
+    "an uncertain clip is reopened with the finished ones": [
         ("policy/clip_states.py", "FINISHED: Final = frozenset({", "FINISHED: Final = frozenset({State.UNCERTAIN, "),
     ],
-    "finished clips are bought anew beside unfinished ones": [
+    "finished clips are reopened beside unfinished ones": [
         ("batch/reopen.py", "return {} if self.unfinished else self.finished", "return self.finished"),
         ("batch/reopen.py", "or pending.get(entry.key, entry.version) != entry.version", ""),
     ],
-    "each repetition of a command buys anew": [
+    "each repetition of a command reopens the clips": [
         ("batch/reopen.py", "or pending.get(entry.key, entry.version) != entry.version", ""),
     ],
-    "a pass counts as done before its clips were shown": [
+    "a reopening is recorded as done before its clips are open": [
         ("batch/engine.py", "opened = set(await pending_reopens(journal))", "opened = set[str]()"),
         (
             "batch/reopen.py",
@@ -164,23 +164,23 @@ PLANTED: dict[str, list[Edit]] = {
             "await journal.set_note(NOTE + name, '{}')\n    await journal.put_all([",
         ),
     ],
-    "what is bought anew is forgotten": [
+    "the earlier analysis of a reopened clip is forgotten": [
         ("batch/recorder.py", "state=State.OPEN, analysis_id=None, started_at=None", "state=State.OPEN"),
     ],
-    "what the server refused is sent again": [
+    "a clip that the server refused is sent again": [
         ("policy/clip_states.py", "State.REFUSED: Step.NOTHING", "State.REFUSED: Step.START"),
         ("policy/clip_states.py", "State.REFUSED: frozenset({", "State.REFUSED: frozenset({State.INTENDED, "),
     ],
 }
 
 
-LOOKUPS = ("batch/test_unresolved.py", "batch/test_batch.py")
-UNSEEN: dict[str, tuple[list[Edit], tuple[str, ...]]] = {
-    "the window of a dead process ends now": (
+LOOKUP_TESTS = ("batch/test_unresolved.py", "batch/test_batch.py")
+BATCH_FAULTS: dict[str, tuple[list[Edit], tuple[str, ...]]] = {
+    "the time window of a killed process ends now": (
         [("batch/reconcile.py", "latest=min(context.now(), deadline)", "latest=context.now()")],
-        LOOKUPS,
+        LOOKUP_TESTS,
     ),
-    "ids that this session started are candidates": (
+    "analyses started by this session are candidates": (
         [
             (
                 "batch/reconcile.py",
@@ -188,9 +188,9 @@ UNSEEN: dict[str, tuple[list[Edit], tuple[str, ...]]] = {
                 "await context.journal.analysis_ids()",
             )
         ],
-        LOOKUPS,
+        LOOKUP_TESTS,
     ),
-    "what a refused upload left is no rival": (
+    "an analysis created by a rejected upload is ignored": (
         [
             (
                 "batch/submit.py",
@@ -198,9 +198,9 @@ UNSEEN: dict[str, tuple[list[Edit], tuple[str, ...]]] = {
                 "pass",
             )
         ],
-        LOOKUPS,
+        LOOKUP_TESTS,
     ),
-    "a start counts as not sent until its answer is understood": (
+    "a start counts as not sent until its response is read": (
         [
             (
                 "starting.py",
@@ -210,22 +210,21 @@ UNSEEN: dict[str, tuple[list[Edit], tuple[str, ...]]] = {
         ],
         ("robustness/test_step_walk.py",),
     ),
-    "the last chunk leaves without being counted": (
+    "the last chunk is sent without being counted": (
         [("starting.py", "if sent >= self.clip.size:", "if False:")],
         ("robustness/test_step_walk.py",),
     ),
 }
-"""Faults that no world shows: the programs, accidents or moments that they take are not among them. Other tests see
-each of them."""
+"""Faults that no scenario of the simulation can show, and the tests that find them."""
 
 
 def planted(folder: Path, edits: list[Edit]) -> None:
-    """A copy of the library with its faults."""
-    shutil.copytree(HOUSE, folder / "ochy_async", ignore=shutil.ignore_patterns("__pycache__"))
+    """Copies the library to `folder` and plants the faults."""
+    shutil.copytree(PACKAGE, folder / "ochy_async", ignore=shutil.ignore_patterns("__pycache__"))
     for name, right, wrong in edits:
         path = folder / "ochy_async" / name
         text = path.read_text(encoding="utf-8")
-        assert text.count(right) == 1, f"{name} has no such line any more, or several: {right}"
+        assert text.count(right) == 1, f"{name} must contain this text exactly once: {right}"
         path.write_text(text.replace(right, wrong), encoding="utf-8")
 
 
@@ -246,25 +245,32 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("edits", PLANTED.values(), ids=PLANTED)
-def test_a_planted_fault_is_found(edits: list[Edit], tmp_path: Path) -> None:
-    """Some world goes wrong, and the judge says how."""
+@pytest.mark.parametrize("edits", SIMULATION_FAULTS.values(), ids=SIMULATION_FAULTS)
+def test_a_fault_is_found_by_the_simulation(edits: list[Edit], tmp_path: Path) -> None:
+    """The simulation fails in some scenario and says why."""
     planted(tmp_path, edits)
-    found = run(tmp_path, "-m", "tests.support.simulation", "--worlds", str(WORLDS), "--once")
+    found = run(tmp_path, "-m", "tests.support.simulation", "--worlds", str(SCENARIOS), "--once")
     assert found.returncode == 1, found.stdout + found.stderr[-2000:]
     assert ": " in found.stdout.splitlines()[-1], found.stderr[-2000:]
 
 
-PYTEST = ("-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider")
-"""In one process: several that stop at a first failure end with a code of their own.
+def assert_tests_fail(folder: Path, *arguments: str) -> None:
+    """Runs tests on the copy in `folder` and expects failures.
 
-The line that counts failures may be missing: a fault that leaves something open also raises while pytest ends."""
-FORGOTTEN: Edit = (
+    In one process, since several that stop at a first failure exit with another code. The summary of failures may be
+    missing: a fault that leaves something open also raises while pytest exits.
+    """
+    found = run(folder, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider", *arguments)
+    assert found.returncode == 1, found.stdout[-2000:] + found.stderr[-2000:]
+    assert "= FAILURES =" in found.stdout
+
+
+JOURNAL_NOT_USED: Edit = (
     "cli/commands/analyze.py",
     "        journal=path,\n        default_journal=True,",
     "        default_journal=False,",
 )
-ALL_OF_ALL_TIME: Edit = (
+LIMIT_OF_ALL_RUNS: Edit = (
     "cli/commands/analyze.py",
     '"max_credits": None, "max_credits_per_run": options["max_credits"]',
     '"max_credits": options["max_credits"]',
@@ -272,77 +278,70 @@ ALL_OF_ALL_TIME: Edit = (
 ANY_KEY: Edit = ("cli/default_journal.py", "if not existing or same_account is False:", "if not same_account:")
 
 
-@pytest.mark.parametrize("edit", [FORGOTTEN, ALL_OF_ALL_TIME, ANY_KEY], ids=["forgotten", "limit", "any key"])
+@pytest.mark.parametrize(
+    "edit", [JOURNAL_NOT_USED, LIMIT_OF_ALL_RUNS, ANY_KEY], ids=["journal not used", "limit of all runs", "any key"]
+)
 def test_a_command_line_that_pays_twice_is_found(edit: Edit, tmp_path: Path) -> None:
-    """The journal of the state folder is not used, counts for all time, or is an empty one for a rotated key."""
+    """The journal of the state folder is not used, limits credits over all runs, or is a new one for a rotated key."""
     planted(tmp_path, [edit])
-    found = run(tmp_path, *PYTEST, str(TESTS / "cli/test_default_journal.py"))
-    assert found.returncode == 1, found.stdout[-2000:]
-    assert "= FAILURES =" in found.stdout
+    assert_tests_fail(tmp_path, str(TESTS / "cli/test_default_journal.py"))
 
 
-@pytest.mark.parametrize(("edits", "suite"), UNSEEN.values(), ids=UNSEEN)
-def test_a_planted_fault_that_no_world_shows_is_found_by_a_test(
-    edits: list[Edit], suite: tuple[str, ...], tmp_path: Path
-) -> None:
-    """The suite that is named passes on the library as it is, and fails on this."""
+@pytest.mark.parametrize(("edits", "suite"), BATCH_FAULTS.values(), ids=BATCH_FAULTS)
+def test_a_fault_of_a_batch_is_found_by_its_tests(edits: list[Edit], suite: tuple[str, ...], tmp_path: Path) -> None:
+    """The named tests fail on the copy with the fault."""
     planted(tmp_path, edits)
-    tests = [str(TESTS / name) for name in suite]
-    found = run(tmp_path, *PYTEST, *tests)
-    assert found.returncode == 1, found.stdout[-2000:]
-    assert "= FAILURES =" in found.stdout
+    assert_tests_fail(tmp_path, *(str(TESTS / name) for name in suite))
 
 
-def test_a_journal_that_does_not_compare_is_found_by_its_contract(tmp_path: Path) -> None:
-    """A single process that minds its turns never needs it; the suite of the contract asks for it."""
+def test_a_journal_without_compare_and_set_is_found_by_the_contract_tests(tmp_path: Path) -> None:
+    """A single process with its locks never needs the comparison, so only the tests of the contract show it."""
     planted(tmp_path, [NO_COMPARE])
-    found = run(tmp_path, *PYTEST, str(TESTS / "journal/test_journal.py"))
-    assert found.returncode == 1, found.stdout[-2000:]
-    assert "= FAILURES =" in found.stdout
+    assert_tests_fail(tmp_path, str(TESTS / "journal/test_journal.py"))
 
 
-WIRE: dict[str, tuple[str, str, Edit]] = {
-    "a start rides on the connection of another": (
+OTHER_FAULTS: dict[str, tuple[str, str, Edit]] = {
+    "a start reuses a connection": (
         "test_transport.py",
         "connection_of_its_own",
         ("http_client.py", "force_close=upload", "force_close=False"),
     ),
-    "the spelling of the base URL counts": (
+    "the spelling of the base URL is significant": (
         "batch/test_ownership.py",
         "five_spellings",
         ("policy/origins.py", 'return str(url).rstrip("/")', 'return base_url.rstrip("/")'),
     ),
-    "a journal takes any server for its own": (
+    "a journal accepts any server": (
         "batch/test_ownership.py",
         "another_base_url",
         ("batch/ownership.py", "if await _is_new(journal, ORIGIN + server) and not same:", "if False:"),
     ),
-    "a clip of an older journal is looked for under one spelling only": (
+    "a clip of an older journal is found under one spelling only": (
         "batch/test_ownership.py",
         "older",
         ("batch/pipeline.py", "for key in keys if len(keys) > 1 else ():", "for key in ():"),
     ),
-    "an answer is read in one turn of the loop": (
+    "a response is read without yielding to the event loop": (
         "test_transport.py",
         "pieces_of_an_answer",
         ("transport.py", "                await checkpoint()\n        decoder.finish()", "        decoder.finish()"),
     ),
-    "what is packed is unpacked at a stroke": (
+    "a compressed response is decompressed at once": (
         "protocol/test_compression.py",
         "bounded_pieces or bomb",
         ("protocol/compression.py", "member.decompress(compressed, PIECE)", "member.decompress(compressed)"),
     ),
-    "a cut answer is taken for a short one": (
+    "a truncated response is accepted": (
         "protocol/test_compression.py",
         "cut_answer",
         ("protocol/compression.py", "if self._member is not None and not self._member.eof:", "if False:"),
     ),
-    "answers are asked for in any encoding": (
+    "responses are requested in any encoding": (
         "test_transport.py",
         "encodings_with_bounded",
         ("protocol/compression.py", '"gzip, deflate"', '"gzip, deflate, br"'),
     ),
-    "a link is known by its scheme only": (
+    "a link is recognized by its scheme only": (
         "protocol/test_redaction.py",
         "every_spelling",
         ("protocol/redaction.py", "_ADDRESS.search(each) or _SIGN.search(each)", '"://" in each'),
@@ -352,22 +351,22 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
         "every_spelling",
         ("protocol/redaction.py", "        text = plainer\n", "        return\n"),
     ),
-    "raw data are looked through for one spelling only": (
+    "raw data are searched for one spelling only": (
         "protocol/test_redaction.py",
         "no_file_of_a_batch",
         ("batch/output/collector.py", "if not may_contain_links(body):", "if b'://' not in body:"),
     ),
-    "a pickle holds the untouched JSON": (
+    "a pickle contains the original JSON": (
         "protocol/test_redaction.py",
         "pickle",
         ("protocol/answer.py", "(redact_signed_links(dict(self)),)", "(dict(self),)"),
     ),
-    "any server's links lead to this machine": (
+    "signed URLs of any server may point to this machine": (
         "test_storage.py",
         "links_of_a_remote_server",
         ("storage.py", "return loopback and parts.scheme in", "return parts.scheme in"),
     ),
-    "what is wrapped around the client sees the key": (
+    "a wrapper of the client sees the key": (
         "test_transport.py",
         "patched_after_import",
         (
@@ -381,67 +380,67 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
         "middlewares",
         ("http_client.py", "allow_redirects=False, middlewares=(), **options", "allow_redirects=False, **options"),
     ),
-    "click's words reach the terminal as they are": (
+    "click's messages reach the terminal unchanged": (
         "cli/test_inputs_and_texts.py",
         "as_a_command",
         ("cli/app.py", 'vars(error)["message"] = clean_lines(error.message)', "pass"),
     ),
-    "a cancelled closing ends no decoder": (
+    "a cancelled close leaves the decoder running": (
         "preflight/test_prober.py",
-        "cancelled_closing",
+        "although_it_is_cancelled",
         ("cancellation.py", "                cancelled = error\n", "                raise\n"),
     ),
-    "a decoder is given the whole environment": (
+    "a decoder gets the entire environment": (
         "preflight/test_prober.py",
-        "nothing_of_its_parent",
+        "variables_that_it_needs",
         ("preflight/process.py", "env=child_environment(os.environ)", "env=dict(os.environ)"),
     ),
-    "a decoder may gain rights": (
+    "a decoder may gain privileges": (
         "preflight/test_prober.py",
-        "gain_no_rights",
+        "gain_privileges",
         ("preflight/child.py", "    _forbid_privileges()\n    _set_timer", "    _set_timer"),
     ),
-    "a device of Windows is a file name": (
+    "the name of a Windows device is a file name": (
         "batch/test_output.py",
         "unsafe_ids",
         ("batch/output/folder.py", " and not _RESERVED.fullmatch(analysis_id)", ""),
     ),
-    "a credit that comes back comes back twice": (
+    "a returned credit is returned twice": (
         "batch/test_clip_states.py",
         "counts_intents",
         ("policy/credit_guard.py", "self.spent -= 1", "self.spent -= 2"),
     ),
-    "what was accepted is forgotten by who is interrupted": (
+    "an interruption forgets an accepted start": (
         "batch/test_batch.py",
         "accepted_start_that_is_interrupted",
         ("starting.py", "        self.started, self.fate = started, Fate.ACCEPTED\n", ""),
     ),
-    "a runner of the user's own becomes a lane": (
+    "a subject of the user becomes a tagging subject": (
         "batch/test_subjects.py",
         "never_tags",
         ("batch/tagging.py", "if subject_id in self._all - self._retired and subject_id not", "if subject_id not"),
     ),
-    "a clip that is tried again costs less than nothing": (
+    "a retried clip has negative costs": (
         "batch/test_batch.py",
         "did_not_happen_releases",
         ("batch/recorder.py", "credits=before.credits + 1", "credits=before.credits - 1"),
     ),
-    "any kind of loop will do": (
+    "any event loop is accepted": (
         "test_transport.py",
         "another_kind_of_loop",
         ("session.py", "        check_loop()\n", ""),
     ),
-    "stopping a batch starts the clips that wait": (
+    "stopping a batch starts the waiting clips": (
         "batch/test_credit_guard.py",
         "already_read",
         ("batch/context.py", "self.guard.stop(StopReason(reason))", "pass"),
     ),
-    "a journal that failed once is bought into": (
+    "starts are made after the journal has failed": (
         "batch/test_credit_guard.py",
         "intent_that_cannot or entry_that_cannot",
         ("batch/recorder.py", "self.guard.stop(", "repr("),
     ),
-    "an intent that cannot be stored stops nothing": (
+    "an intent that cannot be stored does not stop the start": (
         "batch/test_credit_guard.py",
         "intent_that_cannot",
         (
@@ -459,17 +458,17 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
             "            return None\n\n    async def record_intent",
         ),
     ),
-    "a clip that is tried again costs two credits": (
+    "a retried clip costs two credits": (
         "batch/test_credit_guard.py",
         "costs_one_credit",
         ("batch/recorder.py", "credits=before.credits + 1", "credits=before.credits + 2"),
     ),
-    "a key that a lookup finds refused stops nothing": (
+    "a key that is rejected in a lookup does not stop the batch": (
         "batch/test_credit_guard.py",
         "lookup_finds_refused",
         ("batch/reconcile.py", "context.server_refused(error)", "pass"),
     ),
-    "a key that a poll finds refused stops nothing": (
+    "a key that is rejected in a poll does not stop the batch": (
         "batch/test_credit_guard.py",
         "poll_finds_refused",
         ("batch/watch.py", "context.server_refused(error)", "pass"),
@@ -483,7 +482,7 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
             "    except BaseException:\n",
         ),
     ),
-    "a cancellation forgets a refused upload": (
+    "a cancellation forgets a rejected upload": (
         "batch/test_credit_guard.py",
         "even_if_the_batch_is_cancelled",
         (
@@ -530,27 +529,25 @@ WIRE: dict[str, tuple[str, str, Edit]] = {
         "never_changes",
         ("transport.py", "digest_size=16", "digest_size=17"),
     ),
-    "the end of a compressed answer is not looked for": (
+    "the end of a compressed response is not checked": (
         "test_transport.py",
         "is_corrupt",
         ("transport.py", "        decoder.finish()\n", ""),
     ),
-    "a new journal notes each spelling of its base URL": (
+    "a new journal records each spelling of its base URL": (
         "batch/test_ownership.py",
         "one_base_url",
         ("batch/ownership.py", "if older and spelling != server:", "if spelling != server:"),
     ),
 }
-"""What no world can see: a fault, and the tests that see it, by their file and a part of their names."""
+"""Faults that the simulation cannot show: the file of the tests that find it, a part of their names, and the fault."""
 
 
-@pytest.mark.parametrize(("file", "tests", "edit"), WIRE.values(), ids=WIRE)
-def test_a_fault_beyond_the_worlds_is_found(file: str, tests: str, edit: Edit, tmp_path: Path) -> None:
-    """The tests that are there for it fail, and not because they cannot run."""
+@pytest.mark.parametrize(("file", "tests", "edit"), OTHER_FAULTS.values(), ids=OTHER_FAULTS)
+def test_a_fault_outside_of_batches_is_found(file: str, tests: str, edit: Edit, tmp_path: Path) -> None:
+    """The named tests fail, and not because they cannot run."""
     planted(tmp_path, [edit])
-    found = run(tmp_path, *PYTEST, str(TESTS / file), "-k", tests)
-    assert found.returncode == 1, found.stdout[-2000:] + found.stderr[-2000:]
-    assert "= FAILURES =" in found.stdout
+    assert_tests_fail(tmp_path, str(TESTS / file), "-k", tests)
 
 
 SETTINGS = {
@@ -562,7 +559,7 @@ SETTINGS = {
     "cell_size_check": ('("ON", 1)', '("OFF", 0)'),
     "trusted_schema": ('("OFF", 0)', '("ON", 1)'),
 }
-"""Each setting of a journal's connection: as it is, and as it must not be."""
+"""Each setting of a journal's connection: the right value and a wrong one."""
 
 
 def setting(name: str, instead: str) -> Edit:
@@ -572,7 +569,7 @@ def setting(name: str, instead: str) -> Edit:
 CLOSING, FILES, REPAIR = "journal/test_closing.py", "journal/test_files.py", "journal/test_repair.py"
 JOURNAL_FAULTS: dict[str, tuple[Edit, str, str]] = {
     **{f"{name} is not set": (setting(name, wrong), FILES, "sqlite_apply") for name, (_, wrong) in SETTINGS.items()},
-    "the log goes with a journal that was not closed": (
+    "the log of a journal that was not closed is deleted": (
         (
             "journal/sqlite/store.py",
             "        finally:\n            self.connection.close()\n\n    def _computed_seal",
@@ -583,12 +580,12 @@ JOURNAL_FAULTS: dict[str, tuple[Edit, str, str]] = {
         CLOSING,
         "tidied_up",
     ),
-    "the log goes with a connection that nobody closes": (
+    "the log of a connection that nobody closes is deleted": (
         ("journal/sqlite/connection.py", "        self._keep_log(True)\n", "        self.discard_log_on_close()\n"),
         CLOSING,
         "nobody_leaves",
     ),
-    "a cancellation keeps the closing from running": (
+    "a cancellation prevents the close": (
         (
             "journal/sqlite/journal.py",
             "_raise_error(await finish_in_thread(partial(self._exclusively, self._close_store)))",
@@ -597,12 +594,12 @@ JOURNAL_FAULTS: dict[str, tuple[Edit, str, str]] = {
         CLOSING,
         "by_hand_twice",
     ),
-    "the thread that closes is not waited for": (
+    "the closing thread is not awaited": (
         ("cancellation.py", "                cancelled = error\n", "                raise\n"),
         CLOSING,
         "comes_back_after",
     ),
-    "a journal that was taken away is bought into": (
+    "starts are made although the journal file is gone": (
         (
             "journal/sqlite/store.py",
             "        if entry.state is State.INTENDED:\n",
@@ -611,7 +608,7 @@ JOURNAL_FAULTS: dict[str, tuple[Edit, str, str]] = {
         CLOSING,
         "taken_away",
     ),
-    "the log is taken away unseen": (
+    "the removal of the log goes unnoticed": (
         (
             "journal/sqlite/store.py",
             'store.remember_files(path.absolute(), sibling(real, "-wal"))',
@@ -620,27 +617,27 @@ JOURNAL_FAULTS: dict[str, tuple[Edit, str, str]] = {
         CLOSING,
         "without_its_log",
     ),
-    "a child uses the journal of its parent": (
+    "a child process uses the journal of its parent": (
         ("journal/sqlite/journal.py", "        if self._process != os.getpid():\n", "        if False:\n"),
         CLOSING,
         "forked",
     ),
-    "rows that are not proven are repaired": (
+    "damaged rows are repaired as if they were intact": (
         ("journal/sqlite/repair.py", "        store.verify_rows()\n", ""),
         REPAIR,
         "really_damaged",
     ),
-    "rows that nobody wrote look whole": (
+    "rows that nobody wrote count as intact": (
         ("journal/sqlite/repair.py", "complete=found == verified and seal == written", "complete=seal == written"),
         REPAIR,
         "really_damaged",
     ),
-    "a repair leaves intents as they were": (
+    "a repair leaves intents unchanged": (
         ("batch/recovery.py", "            if becomes_uncertain(entry):", "            if entry.state is State.OPEN:"),
         REPAIR,
         "can_be_repaired",
     ),
-    "a repair lets free clips be bought": (
+    "a repair leaves open clips unchanged": (
         (
             "batch/recovery.py",
             "            if becomes_uncertain(entry):",
@@ -649,17 +646,17 @@ JOURNAL_FAULTS: dict[str, tuple[Edit, str, str]] = {
         REPAIR,
         "can_be_repaired",
     ),
-    "what was lost is no rival": (
+    "a lost entry is ignored in lookups": (
         ("batch/recovery.py", ', latest, now, "", None))', ', now, now, "", None))'),
         REPAIR,
         "anything_that_was_lost",
     ),
-    "lanes live on after a repair": (
+    "tagging subjects stay in use after a repair": (
         ("batch/recovery.py", "store.set_note(note, RETIRED)", 'store.set_note(note, "")'),
         REPAIR,
         "anything_that_was_lost",
     ),
-    "no copy is made": (
+    "a repair makes no copy": (
         ("journal/sqlite/repair.py", "    store.connection.copy_to(backup)\n", ""),
         REPAIR,
         "copy_is_made",
@@ -679,40 +676,38 @@ JOURNAL_FAULTS: dict[str, tuple[Edit, str, str]] = {
         FILES,
         "schema_1",
     ),
-    "memory is a disk": (("journal/sqlite/mounts.py", '{"ramfs", "tmpfs"}', '{"ramfs"}'), FILES, "unreliable_file"),
-    "a shared folder is a disk": (("journal/sqlite/mounts.py", ', "virtiofs"}', "}"), FILES, "network_mounts"),
+    "memory counts as a disk": (
+        ("journal/sqlite/mounts.py", '{"ramfs", "tmpfs"}', '{"ramfs"}'),
+        FILES,
+        "unreliable_file",
+    ),
+    "a shared folder counts as a disk": (("journal/sqlite/mounts.py", ', "virtiofs"}', "}"), FILES, "network_mounts"),
 }
 
 
 @pytest.mark.parametrize(("edit", "suite", "which"), JOURNAL_FAULTS.values(), ids=JOURNAL_FAULTS)
 def test_a_fault_of_the_journal_is_found(edit: Edit, suite: str, which: str, tmp_path: Path) -> None:
-    """The tests that are named for it fail."""
+    """The named tests fail."""
     if which.startswith("without_its_log") and os.name != "posix":
-        pytest.skip("an open file cannot be taken away there")
+        pytest.skip("an open file cannot be removed there")
     planted(tmp_path, [edit])
-    found = run(
-        tmp_path, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider", "-k", which, str(TESTS / suite)
-    )
-    assert found.returncode == 1, found.stdout[-2000:]
-    assert "= FAILURES =" in found.stdout
+    assert_tests_fail(tmp_path, str(TESTS / suite), "-k", which)
 
 
 @pytest.mark.parametrize("wrong", ['("OFF", 0)', '("NORMAL", 1)'])
-def test_a_journal_that_does_not_sync_is_found_by_a_loss_of_power(wrong: str, tmp_path: Path) -> None:
-    """Not only by its word: clips that were paid for are forgotten."""
+def test_a_journal_that_does_not_sync_is_found_by_the_power_loss_tests(wrong: str, tmp_path: Path) -> None:
+    """Clips that were paid for are missing after the power loss."""
     pytest.importorskip("apsw", reason="needs the extra dev: apsw records what SQLite writes")
     planted(tmp_path, [setting("synchronous", wrong)])
-    found = run(tmp_path, "-m", "pytest", "-q", "-x", "-n", "0", str(TESTS / "journal/test_power_loss.py"))
-    assert found.returncode == 1, found.stdout[-2000:]
-    assert "= FAILURES =" in found.stdout
+    assert_tests_fail(tmp_path, str(TESTS / "journal/test_power_loss.py"))
 
 
 CAMPAIGNS: dict[str, tuple[list[Edit], str]] = {
-    "whatever is in doubt is sent again": (
+    "every uncertain start is sent again": (
         [
-            *PLANTED["a start in doubt is sent again"],
-            *PLANTED["a cut after the last byte counts as not sent"],
-            *PLANTED["a 5xx counts as not started"],
+            *SIMULATION_FAULTS["an uncertain start is sent again"],
+            *SIMULATION_FAULTS["a connection lost after the last byte counts as not sent"],
+            *SIMULATION_FAULTS["a 5xx counts as not started"],
         ],
         "credits for one clip",
     ),
@@ -734,14 +729,14 @@ CAMPAIGNS: dict[str, tuple[list[Edit], str]] = {
         "a secret in",
     ),
 }
-"""Faults with what a campaign of kills and stops says of them."""
+"""Faults, and what a campaign of kills and stops reports of each."""
 
 
-@pytest.mark.skipif(os.name != "posix", reason="processes are not stopped there")
-@pytest.mark.parametrize(("edits", "said"), CAMPAIGNS.values(), ids=CAMPAIGNS)
-def test_a_planted_fault_is_found_by_a_campaign(edits: list[Edit], said: str, tmp_path: Path) -> None:
-    """Real processes, signals and broken connections show it too."""
+@pytest.mark.skipif(os.name != "posix", reason="processes cannot be stopped there")
+@pytest.mark.parametrize(("edits", "report"), CAMPAIGNS.values(), ids=CAMPAIGNS)
+def test_a_fault_is_found_by_a_campaign(edits: list[Edit], report: str, tmp_path: Path) -> None:
+    """Real processes, signals and broken connections show the fault too."""
     planted(tmp_path, edits)
     found = run(tmp_path, str(TESTS / "support/kills.py"), "--campaigns", "4", "--once")
     assert found.returncode == 1, found.stdout + found.stderr[-2000:]
-    assert said in found.stdout
+    assert report in found.stdout
