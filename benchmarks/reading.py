@@ -18,7 +18,7 @@ from ochy_async.emulator.assessments import side_view_results
 from ochy_async.emulator.biomechanics.runner import runner_of
 from ochy_async.emulator.raw_data import raw_data
 from ochy_async.protocol.analysis import Started, results_call
-from ochy_async.protocol.landmarks import Landmarks, LandmarksReading
+from ochy_async.protocol.landmarks import Landmarks, LandmarksReader
 from ochy_async.protocol.side_view import SideView, SideViewResults
 from ochy_async.protocol.wire import Response
 
@@ -113,7 +113,7 @@ def longest_block(rounds: int, frames: int, limit: float) -> Table:
     body = _raw_body(frames)
 
     def ours() -> float:
-        reading, longest, done = LandmarksReading(Response(200, {}, body), "a1"), 0.0, False
+        reading, longest, done = LandmarksReader(Response(200, {}, body), "a1"), 0.0, False
         while not done:
             began = time.perf_counter()
             done = reading.advance()
@@ -132,7 +132,7 @@ def longest_block(rounds: int, frames: int, limit: float) -> Table:
 
 
 def _columns(body: bytes) -> Landmarks:
-    reading = LandmarksReading(Response(200, {}, body), "a1")
+    reading = LandmarksReader(Response(200, {}, body), "a1")
     while not reading.advance():
         pass
     return reading.result()

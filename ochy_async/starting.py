@@ -101,7 +101,7 @@ class StartTransaction(Generic[R, C]):
             content_type=self.clip.content_type,
             size=self.clip.size,
             chunks=self._chunks,
-            answered=self._answered,
+            on_status=self._answered,
         )
 
     async def _chunks(self) -> AsyncGenerator[bytes]:

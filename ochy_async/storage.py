@@ -107,7 +107,7 @@ async def _transfer(
         head = {name: response.headers[name] for name in _HEADERS if name in response.headers}
         await caller.run(sink.begin(ResponseHead(response.status, head)))
         async for piece in response.content.iter_any():
-            await caller.run(sink.take(piece))
+            await caller.run(sink.write(piece))
 
 
 def _is_allowed(url: SignedUrl, *, loopback: bool) -> bool:

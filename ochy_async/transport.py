@@ -285,7 +285,7 @@ class _Attempt:
         """Reads the answer. An answer that comes early stops the upload."""
         self.status = response.status
         if self.request.upload is not None:
-            self.request.upload.answered(response.status)
+            self.request.upload.on_status(response.status)
         complete = self.part is None or self.part.complete
         if self.part is None or complete:
             body = await self._body(response)

@@ -107,8 +107,8 @@ def test_other_content_is_an_error_without_values(load: Loader, content: bytes, 
         return
     with pytest.raises(UnreadableAnswer, match=r"x\.json") as caught:
         load(path)
-    told = str(caught.value) + repr(vars(caught.value)) + "".join(map(repr, canary.chain(caught.value)))
-    assert not any(value in told for value in ("61.25", "Ada"))
+    shown = str(caught.value) + repr(vars(caught.value)) + "".join(map(repr, canary.chain(caught.value)))
+    assert not any(value in shown for value in ("61.25", "Ada"))
 
 
 @pytest.mark.parametrize("load", LOADERS)

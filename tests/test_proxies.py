@@ -165,7 +165,7 @@ class Bucket:
     async def begin(self, head: ResponseHead) -> None:
         assert head.status == 200
 
-    async def take(self, piece: bytes) -> None:
+    async def write(self, piece: bytes) -> None:
         self.content += piece
 
 

@@ -57,7 +57,7 @@ class Bucket:
         if self.error is not None:
             raise self.error
 
-    async def take(self, piece: bytes) -> None:
+    async def write(self, piece: bytes) -> None:
         self.content += piece
         self.pieces += 1
 

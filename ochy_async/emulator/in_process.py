@@ -108,7 +108,7 @@ class InProcessTransport:
             raise _connection_failed(request, Phase.COMPLETE if complete else Phase.INCOMPLETE, "the connection broke")
         response = effect.response(response)
         if request.upload is not None:
-            request.upload.answered(response.status)
+            request.upload.on_status(response.status)
         await anyio.sleep(0.0 if effect.response_rate is None else len(response.body) / effect.response_rate)
         if effect.sent_limit is not None:
             raise _connection_failed(request, Phase.COMPLETE, "the response was interrupted")
@@ -179,7 +179,7 @@ async def _hand_over(response: ServiceResponse, effect: FaultEffect, sink: wire.
     for first in range(0, len(body), PIECE_BYTES):
         piece = body[first : first + PIECE_BYTES]
         await anyio.sleep(0 if effect.response_rate is None else len(piece) / effect.response_rate)
-        await sink.take(piece)
+        await sink.write(piece)
     if effect.sent_limit is not None:
         raise _download_failed()
 

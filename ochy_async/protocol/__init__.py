@@ -1,4 +1,4 @@
-"""What Ochy says: requests and answers as values, and how one is read from the other.
+"""What the API says: requests and answers as values, and how answers are read.
 
-Invariant: pure. No network, no clock, no chance, no file.
+Invariant: pure. No module here uses the network, a clock, random numbers or files.
 """

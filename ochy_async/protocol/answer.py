@@ -1,7 +1,7 @@
-"""What every answer has in common: the untouched JSON beside it, and a repr that tells nothing.
+"""The base class of every answer: typed values with the untouched JSON beside them.
 
-Invariant: results are values. They hold no client, and no repr shows health data or a link: that is what
-logs, tracebacks and asserts show. Whoever prints an answer gets its summary.
+Invariant: answers are values and hold no client. Their `repr`, which logs, tracebacks and asserts use, shows neither
+health data nor links; `print` shows a summary.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ __all__ = ["ID_KEYS", "Answer", "RawJson", "SignedUrl", "answer_class", "json_ke
 T = TypeVar("T")
 
 ID_KEYS: Final = ("video_id", "analysis_id", "id")
-"""The names under which the id of an analysis may come: one id, two names (documented), or a plain `id`."""
+"""The keys of the id of an analysis: one id with two names (documented), or a plain `id` (inferred)."""
 
 
 class RawJson(dict[str, Any]):
-    """The untouched JSON object: a plain dict in all but its repr, which shows keys and types only."""
+    """The untouched JSON object: a dict whose `repr` shows only keys and types."""
 
     def __repr__(self) -> str:
         return f"RawJson({outline(dict(self))})"
@@ -39,19 +39,19 @@ class RawJson(dict[str, Any]):
 
 @frozen(repr=False)
 class SignedUrl:
-    """A storage link: a secret for as long as it lives (1 hour, documented). It cannot be pickled."""
+    """A signed link to a stored file: a secret while it is valid (1 hour, documented). It cannot be pickled."""
 
     _url: str = field(repr=False)
 
     def reveal(self) -> str:
-        """The URL itself. Whoever holds it can fetch the file: keep it out of logs."""
+        """The URL. Anyone who has it can fetch the file, so keep it out of logs."""
         return self._url
 
     def __repr__(self) -> str:
         return "SignedUrl(…)"
 
     def __reduce__(self) -> Any:
-        raise TypeError("a signed link cannot be pickled; ask for the results again in the other process")
+        raise TypeError("a signed link cannot be pickled; request the results again in the other process")
 
     def __copy__(self) -> SignedUrl:
         return self
@@ -62,22 +62,22 @@ class SignedUrl:
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
 def answer_class(cls: type[T]) -> type[T]:
-    """A frozen attrs class with keyword fields and the repr of `Answer`; a generated one shows values."""
+    """Makes a frozen attrs class with keyword fields and no `repr` of its own, which would show values."""
     return documented(frozen(kw_only=True, repr=False, slots=False)(cls))
 
 
 @answer_class
 class Answer(Summarized):
-    """Something the server said, as a value. Pickled results come back without their links, like kept ones."""
+    """An answer of the server as a value. Pickling removes its signed links, as storing does."""
 
     raw: RawJson = field(factory=RawJson, eq=False)
-    """The untouched JSON object, with every key that the class does not know."""
+    """The untouched JSON object, including keys that the class does not know."""
 
     known_keys: ClassVar[frozenset[str]] = frozenset()
-    """Keys that are expected though no field reads them."""
+    """Keys that are expected although no field reads them."""
 
     layout_known: ClassVar[bool] = True
-    """False where the vendor does not say what keys there are: then none is drift."""
+    """False if the vendor does not document the keys; then no key counts as drift."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: _pickled(each) for name, each in vars(self).items()}
@@ -92,7 +92,7 @@ class Answer(Summarized):
         return f"<{type(self).__name__}: {', '.join(map(safe_key, self.raw)) or 'empty'}>"
 
     def __rich_repr__(self) -> Iterator[str]:
-        # rich prints attrs classes by their fields and passes their repr by.
+        # Without this method rich prints the fields of attrs classes instead of their `repr`.
         yield from map(safe_key, self.raw)
 
 
@@ -103,5 +103,5 @@ def _pickled(value: Any) -> Any:
 
 
 def json_keys(*names: str) -> dict[str, tuple[str, ...]]:
-    """Field metadata: the JSON keys under which the field is looked for, in order."""
+    """Field metadata: the JSON keys of the field. The first one that has a value is read."""
     return {"keys": names}

@@ -1,7 +1,6 @@
 """A call: a request, how to read its answer, and whether it may be repeated.
 
-Invariant: the body is read before the HTTP status, for `failed` is an HTTP 400 and so is a
-refused upload.
+Invariant: the body is read before the HTTP status, because `failed` is an HTTP 400, and so is a refused upload.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from ..errors import InvalidRequest, Problem
 from .converter import structure
 from .drift import DriftLog, DriftNote, Mismatch, recording
 from .error_mapping import error_of, parse_json, unreadable_answer
-from .routes import ROUTES, START, Provenance, Route
+from .routes import ROUTES, START, Route
 from .wire import Request, Response
 
 __all__ = ["Call", "call_for", "custom_call", "is_state"]
@@ -31,9 +30,9 @@ def _is_success(status: int, _: Any) -> bool:
 
 
 def is_state(status: int, body: Any) -> bool:
-    """Whether an answer is the state of an analysis: a body with a `status`, an HTTP 400 too.
+    """Whether an answer is the state of an analysis: a body with a `status`, also as an HTTP 400.
 
-    A body with a `detail` is no state; with an error's status it is an error.
+    A body with a `detail` is not a state.
     """
     if not isinstance(body, dict) or not isinstance(body.get("status"), str) or body.get("detail") is not None:
         return False
@@ -42,41 +41,43 @@ def is_state(status: int, body: Any) -> bool:
 
 @frozen
 class Call(Generic[T]):
-    """One call of the API, ready to be sent as often as it may be."""
+    """One call of the API, ready to be sent."""
 
     request: Request
     read: Callable[[Any], T]
-    """JSON to value. Raises `Mismatch`."""
+    """Converts the JSON to a value. Raises `Mismatch`."""
     name: str
-    """What is read, for drift notes."""
+    """The name of the value in drift notes."""
     repeatable: bool
-    """Whether asking again is harmless: nothing is created or charged by it."""
+    """Whether it may be sent again: it creates nothing and charges nothing."""
     accepts: Callable[[int, Any], bool] = _is_success
-    """Whether a status and a JSON body are an answer; everything else is an error."""
+    """Whether a status and a JSON body are an answer. Anything else is an error."""
     analysis_id: str | None = None
     """The analysis that the call is about."""
     json: Callable[[Response], Any] = field(default=parse_json)
-    """Body to JSON. Raises `ValueError`."""
+    """Parses the body. Raises `ValueError`."""
 
     def outcome(self, response: Response) -> tuple[T, frozenset[DriftNote]]:
-        """The value and the drift of an answer. Raises the `OchyError` that the answer means."""
+        """The value of an answer and its drift. Raises the `OchyError` that the answer means."""
         body, why = _parsed(self.json, response)
         success = _is_success(response.status, body)
         if why is None and self.accepts(response.status, body):
             success = True
-            with recording(DriftLog(self.name)) as seen:
+            with recording(DriftLog(self.name)) as log:
                 try:
-                    return self.read(body), seen.notes()
-                except Mismatch as misfit:
-                    why = str(misfit)
-        del body  # signed URLs and health data: the frames of an error must not show them
+                    return self.read(body), log.notes()
+                except Mismatch as error:
+                    why = str(error)
+        del body  # it holds signed URLs and health data, which the frames of an error must not show
         if not success:
             raise error_of(self.request.route, response, self.analysis_id)
-        raise unreadable_answer(self.request.route, response, why or "it is no answer", self.analysis_id)
+        raise unreadable_answer(
+            self.request.route, response, why or "it is not an answer to this call", self.analysis_id
+        )
 
 
 def _parsed(parse: Callable[[Response], Any], response: Response) -> tuple[Any, str | None]:
-    """The JSON, or why there is none. Errors of the decoder hold the whole text, so they end here."""
+    """The JSON, or why there is none. Errors of the parser hold the complete text and are not passed on."""
     try:
         return parse(response), None
     except ValueError:
@@ -93,7 +94,7 @@ def call_for(
     analysis_id: str | None = None,
     **path: str,
 ) -> Call[T]:
-    """The call of `route` whose answer is a `cls`. GET and PUT may be repeated; a POST only if said."""
+    """The call of `route` whose answer is a `cls`. GET and PUT are repeatable; a POST only if `repeatable` says so."""
     if analysis_id is not None:
         path["analysis_id"] = analysis_id
     return Call(
@@ -106,12 +107,12 @@ def call_for(
 
 
 def custom_call(method: str, path: str, query: tuple[tuple[str, str], ...], json: Any) -> Call[Any]:
-    """Any request of the API, its answer as it comes. Raises `InvalidRequest` for a path that leaves the API."""
+    """Any request to the API, with its JSON as the answer. Raises `InvalidRequest` for a path that leaves the API."""
     problems = tuple(_problems(method, path, query, json))
     if problems:
         raise InvalidRequest.of("request", problems)
     route = next((each for each in ROUTES if each.method == method and each.template == path), None)
-    request = Request(route or Route(method, path, Provenance.INFERRED), path, query, json)
+    request = Request(route or Route(method, path), path, query, json)
     repeatable = method in ("GET", "PUT")
     return Call(request, lambda body: body, "any", repeatable, _accepts_any)
 
@@ -122,11 +123,11 @@ def _problems(method: str, path: str, query: tuple[tuple[str, str], ...], json: 
     if not isinstance(path, str) or not _PATH.fullmatch(path) or {".", ".."} & set(unquote(path).split("/")):
         yield Problem("path", "must begin with '/' and be percent-encoded, without query, '//' or '..'")
     elif unquote(path) == START.template:
-        yield Problem("path", "starts an analysis and costs a credit: use `start`, which never pays twice")
+        yield Problem("path", "starts an analysis and costs a credit; use `start`, which never pays twice")
     if not all(len(pair) == 2 and all(isinstance(part, str) for part in pair) for pair in query):
         yield Problem("query", "must be pairs of texts")
     elif any(name.lower() == "apikey" for name, _ in query):
-        yield Problem("query", "the key is added by the session, where nobody sees it; leave it out")
+        yield Problem("query", "must not hold the API key; the session adds it where no log shows it")
     try:
         orjson.dumps(json)
     except TypeError:

@@ -1,7 +1,7 @@
-"""Which error an answer means: one table from HTTP status, vendor code and route to a class.
+"""Which error an answer means: one table from HTTP status, vendor code and route to an error class.
 
-Invariant: a refusal says what the caller can do next, and never repeats what could be a
-secret or health data: addresses and links in the vendor's words are masked.
+Invariant: an error says what the caller can do next, and never repeats a secret or health data: links and e-mail
+addresses in the vendor's text are masked.
 """
 
 from __future__ import annotations
@@ -34,94 +34,101 @@ __all__ = ["error_of", "parse_json", "unreadable_answer", "vendor_text"]
 
 
 @frozen
-class _Rule:
+class _ErrorRule:
     error: type[OchyError]
-    what: str
-    """What happened."""
-    do: str
+    happened: str
+    advice: str
     """What to do next."""
 
 
-_KEY: Final = "Check OCHY_API_KEY against the vendor's dashboard; rotating a key kills the old one at once"
-_CREDITS: Final = _Rule(BuyCredits, "the account has no credits left", "Buy credits in the vendor's dashboard")
-_CLIP: Final = _Rule(
+_CHECK_KEY: Final = "Check OCHY_API_KEY against the vendor's dashboard; rotating a key revokes the old one at once"
+_NO_CREDITS: Final = _ErrorRule(BuyCredits, "the account has no credits left", "Buy credits in the vendor's dashboard")
+_CLIP_REFUSED: Final = _ErrorRule(
     ClipRefused,
     "the server refused the clip",
     "Send MP4, MOV, AVI or WEBM of at most 30 MB and 10 s; whether this was charged is not documented",
 )
-_EARLY: Final = _Rule(NotReady, "the analysis has not succeeded yet", "Wait for it with `wait`, then ask again")
-_LATER: Final = _Rule(ServerError, "the server is in trouble", "Try again later")
-_MOVED: Final = _Rule(
+_NOT_READY: Final = _ErrorRule(
+    NotReady, "the analysis has not succeeded yet", "Wait for it with `wait`, then ask again"
+)
+_SERVER_ERROR: Final = _ErrorRule(ServerError, "the server failed", "Try again later")
+_REDIRECT: Final = _ErrorRule(
     UnreadableAnswer,
     "the server answered with a redirect, which is never followed because the URL holds the key",
     "Check the base URL",
 )
 
-_BY_CODE: Final = {"insufficient_credits": _CREDITS, "file_too_large": _CLIP, "invalid_file_type": _CLIP}
-_BY_ROUTE: Final = {(START, 400): _CLIP, (CALCULATED_DATA, 400): _EARLY, (RAW_DATA, 400): _EARLY}
+_BY_CODE: Final = {
+    "insufficient_credits": _NO_CREDITS,
+    "file_too_large": _CLIP_REFUSED,
+    "invalid_file_type": _CLIP_REFUSED,
+}
+_BY_ROUTE: Final = {(START, 400): _CLIP_REFUSED, (CALCULATED_DATA, 400): _NOT_READY, (RAW_DATA, 400): _NOT_READY}
 _BY_STATUS: Final = {
-    401: _Rule(KeyRefused, "the API key is missing", _KEY),
-    402: _CREDITS,
-    403: _Rule(KeyRefused, "the API key is not valid", _KEY),
-    404: _Rule(NotFound, "there is no such thing", "Check the id; a deleted subject is gone for good"),
-    408: _LATER,
-    413: _CLIP,
-    429: _Rule(RateLimited, "the server asks for fewer requests", "Try again later, or lower the pace"),
+    401: _ErrorRule(KeyRefused, "the API key is missing", _CHECK_KEY),
+    402: _NO_CREDITS,
+    403: _ErrorRule(KeyRefused, "the API key is not valid", _CHECK_KEY),
+    404: _ErrorRule(NotFound, "it does not exist", "Check the id; a deleted subject cannot be restored"),
+    408: _SERVER_ERROR,
+    413: _CLIP_REFUSED,
+    429: _ErrorRule(RateLimited, "the server asks for fewer requests", "Try again later, or send fewer requests"),
 }
 _BY_CLASS: Final = {
-    3: _MOVED,
-    4: _Rule(RequestRefused, "the server refused the request", "Change the request as the server's words say"),
-    5: _LATER,
+    3: _REDIRECT,
+    4: _ErrorRule(RequestRefused, "the server refused the request", "Change the request as the server's message says"),
+    5: _SERVER_ERROR,
 }
-_STRANGE: Final = _Rule(UnreadableAnswer, "the server answered with a status that means nothing here", "Report it")
+_UNKNOWN_STATUS: Final = _ErrorRule(
+    UnreadableAnswer, "the server answered with a status that has no meaning here", "Report it"
+)
 
 
 def parse_json(response: Response) -> Any:
-    """The body as JSON by the book (no NaN, bounded nesting). Raises `ValueError` if it is none."""
+    """The body as strict JSON (no NaN, bounded nesting). Raises `ValueError` for anything else."""
     return orjson.loads(response.body)
 
 
 def error_of(route: Route, response: Response, analysis_id: str | None = None) -> OchyError:
-    """The error that an answer means which is neither a success nor a state."""
+    """The error that an answer means, if it is neither a success nor a state."""
     try:
         body = parse_json(response)
     except ValueError:
         body = None
-    said: dict[str, Any] = body if isinstance(body, dict) else {}
-    code = said.get("code") if isinstance(said.get("code"), str) else None
+    answer: dict[str, Any] = body if isinstance(body, dict) else {}
+    code = answer.get("code") if isinstance(answer.get("code"), str) else None
     rule = _rule(route, response.status, code)
-    detail = vendor_text(said.get("detail"))
+    detail = vendor_text(answer.get("detail"))
     quoted = f" ({detail})" if detail else ""
     error = rule.error(
-        f"{route}: HTTP {response.status}: {rule.what}{quoted}. {rule.do}.",
+        f"{route}: HTTP {response.status}: {rule.happened}{quoted}. {rule.advice}.",
         status=response.status,
         code=vendor_text(code),
         detail=detail,
         route=str(route),
-        analysis_id=analysis_id or _id_in(said),
+        analysis_id=analysis_id or _id_in(answer),
     )
     if isinstance(error, UnreadableAnswer):
         error.excerpt = describe_body(response.body) if body is None else outline(body)
     return error
 
 
-def _rule(route: Route, status: int, code: str | None) -> _Rule:
+def _rule(route: Route, status: int, code: str | None) -> _ErrorRule:
     if 400 <= status < 500 and code in _BY_CODE:
         return _BY_CODE[code]
-    return _BY_ROUTE.get((route, status)) or _BY_STATUS.get(status) or _BY_CLASS.get(status // 100) or _STRANGE
+    return _BY_ROUTE.get((route, status)) or _BY_STATUS.get(status) or _BY_CLASS.get(status // 100) or _UNKNOWN_STATUS
 
 
 def unreadable_answer(route: Route, response: Response, why: str, analysis_id: str | None = None) -> UnreadableAnswer:
-    """The error for a success that cannot be read: route, status, and an outline without values."""
+    """The error for a success that cannot be read. It holds the route, the status, and an outline without values."""
     try:
-        small = len(response.body) <= _LARGE
+        small = len(response.body) <= _MAX_OUTLINED
         excerpt = outline(parse_json(response)) if small else describe_body(response.body)
     except ValueError:
         excerpt = describe_body(response.body)
-    paid = " The analysis is paid and kept by the vendor; its JSON can be had with `OchySession.request`."
+    paid = " The analysis is paid for, and the vendor still has it; fetch its JSON with `OchySession.request`."
     error = UnreadableAnswer(
         f"{route}: HTTP {response.status}: unreadable answer: {why}. The answer was {excerpt}."
-        f"{paid if analysis_id else ''} Please report this, with this text: it holds no values.",
+        f"{paid if analysis_id else ''} Please report this with this text: it holds no values.",
         status=response.status,
         route=str(route),
         analysis_id=analysis_id,
@@ -130,32 +137,32 @@ def unreadable_answer(route: Route, response: Response, why: str, analysis_id: s
     return error
 
 
-def _id_in(said: dict[str, Any]) -> str | None:
-    found = next((said[name] for name in ID_KEYS if said.get(name)), None)
+def _id_in(answer: dict[str, Any]) -> str | None:
+    found = next((answer[name] for name in ID_KEYS if answer.get(name)), None)
     return found if isinstance(found, str) else None
 
 
-_ADDRESS: Final = re.compile(r"\S+@\S+")
-_LONGEST: Final = 200
-_LARGE: Final = 1_000_000  # bytes: more is not read a second time only to outline it
+_EMAIL: Final = re.compile(r"\S+@\S+")
+_MAX_TEXT: Final = 200
+_MAX_OUTLINED: Final = 1_000_000  # bytes: a larger body is not parsed again only to outline it
 
 
 def vendor_text(detail: object) -> str | None:
-    """The vendor's words, fit to be shown: one line, cut, links and addresses masked.
+    """The vendor's text, fit to be shown: one line, cut, with links and e-mail addresses masked.
 
-    A list is read as the usual validation answer (`loc`, `msg`); its `input` is health data and dropped.
+    A list is read as the usual validation answer (`loc`, `msg`). Its `input` is health data and left out.
     """
     if isinstance(detail, list):
-        detail = "; ".join(filter(None, map(_complaint, detail[:8])))
+        detail = "; ".join(filter(None, map(_validation_message, detail[:8])))
     if not isinstance(detail, str) or not detail.strip():
         return None
-    line = _ADDRESS.sub("[address]", redact_words(" ".join(detail[: 4 * _LONGEST].split())))
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
+    line = _EMAIL.sub("[address]", redact_words(" ".join(detail[: 4 * _MAX_TEXT].split())))
+    return line if len(line) <= _MAX_TEXT else f"{line[:_MAX_TEXT]}…"
 
 
-def _complaint(item: object) -> str:
+def _validation_message(item: object) -> str:
     if not isinstance(item, dict) or not isinstance(item.get("msg"), str):
         return ""
-    where = item.get("loc")
-    path = ".".join(safe_key(step) for step in where) if isinstance(where, list) else ""
+    location = item.get("loc")
+    path = ".".join(safe_key(step) for step in location) if isinstance(location, list) else ""
     return f"{path}: {item['msg']}" if path else item["msg"]

@@ -1,7 +1,4 @@
-"""Exercises that belong to the search keys of an assessment.
-
-Invariant: the answer is a bare array; an unknown language falls back to English.
-"""
+"""Exercises for the search keys of an assessment. The API answers in English for an unknown language (documented)."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ __all__ = ["EffortPerRep", "Exercise", "ExerciseMedia", "exercises_call"]
 
 @answer_class
 class EffortPerRep(Answer):
-    """How long one repetition takes. Source: documented, newest docs."""
+    """The duration of one repetition. Source: documented, in the newest documentation."""
 
     min_ms: float | None = None
     """ms."""
@@ -32,7 +29,7 @@ class EffortPerRep(Answer):
 
 @answer_class
 class ExerciseMedia(Answer):
-    """Pictures and films of an exercise, as links. Source: documented, newest docs."""
+    """Links to pictures and videos of an exercise. Source: documented, in the newest documentation."""
 
     image: str | None = None
     video: str | None = None
@@ -41,7 +38,7 @@ class ExerciseMedia(Answer):
 
 @answer_class
 class Exercise(Answer):
-    """One exercise. Source: documented, newest docs; each key may be missing."""
+    """One exercise. Source: documented, in the newest documentation; each key may be missing."""
 
     title: str | None = None
     kind: str | None = None
@@ -49,7 +46,7 @@ class Exercise(Answer):
     difficulty: str | None = None
     """`easy`, `medium`, …; an open set."""
     exercise_format: str | None = None
-    """`duration`, or a repetition form whose name is not documented; an open set."""
+    """`duration`, or a format for repetitions whose name is not documented; an open set."""
     effort_per_rep: EffortPerRep | None = None
     number_of_series: float | None = None
     media: ExerciseMedia | None = None
@@ -61,7 +58,7 @@ class Exercise(Answer):
 
 
 def exercises_call(search_keys: Sequence[str], *, language: str = "en") -> Call[tuple[Exercise, ...]]:
-    """The exercises for `search_keys`. Repeatable: a question that is asked with a POST."""
+    """The exercises for `search_keys`. Repeatable: the POST only queries."""
     keys = tuple(search_keys) if isinstance(search_keys, Sequence) and not isinstance(search_keys, str) else ()
     if not keys or not all(isinstance(each, str) and each for each in keys):
         problem = Problem("search_keys", "must be a list of at least one non-empty text")

@@ -1,11 +1,10 @@
-"""Raw data as columns: every landmark of every frame, one array per coordinate.
+"""Raw data as columns: every landmark of every frame, one array for each coordinate.
 
-Invariant: a long recording is read in slices, so that whoever drives the reading can let
-others go on in between. What the vendor leaves open (names, coordinates, gaps) is taken as it comes.
+Frames that differ only in numbers, as most frames of most recordings do, are read in blocks (`frame_blocks`). Any other
+frame is read by the decoder of the standard library, which can decode one frame out of a larger text; orjson would hold
+the interpreter for the complete text. Names, coordinates and gaps are not documented and are taken as they were sent.
 
-Frames that differ from one another in numbers only, which is most of most recordings, are read in
-blocks (`FrameTemplate`). Any other is read alone, by the decoder of the standard library, which can decode one
-frame out of a larger text: orjson holds the interpreter for the whole of it.
+Invariant: a recording is read in slices, so that the caller can let other tasks run between them.
 """
 
 from __future__ import annotations
@@ -33,61 +32,61 @@ from .text_summary import Summarized, display_text
 from .text_summary import format_number as written
 from .wire import Request, Response
 
-__all__ = ["LandmarkGrid", "Landmarks", "LandmarksReading", "VideoInformation", "landmarks_call", "landmarks_of"]
+__all__ = ["LandmarkGrid", "Landmarks", "LandmarksReader", "VideoInformation", "landmarks_call", "landmarks_of"]
 
 MOST_FRAMES: Final = 100_000
 MOST_NAMES: Final = 1_000
 MOST_COORDINATES: Final = 32
-"""Far beyond 10 s at 240 frames per second of any skeleton: what is more is not read, but refused."""
+"""Far beyond 10 s of any skeleton at 240 frames per second. A larger recording is refused."""
 FRAMES_PER_SLICE: Final = 8
 """About a third of a millisecond of work for 33 landmarks."""
-_PARTS_PER_SLICE: Final = 512
+_RUNS_PER_SLICE: Final = 512
 
 
 @documented
 @frozen
 class LandmarkGrid:
-    """One coordinate of all landmarks in all frames: `grid[frame, landmark]`, NaN where there is none.
+    """One coordinate of all landmarks in all frames: `grid[frame, landmark]`, NaN for a gap.
 
-    `numpy.asarray(grid)` gives a two-dimensional array of float64 (NumPy is yours to install).
+    `numpy.asarray(grid)` returns a two-dimensional array of float64. NumPy is not a dependency; install it yourself.
     """
 
     values: array[float] = field(repr=False)
-    """Row after row: all landmarks of the first frame, then of the second."""
+    """Row by row: all landmarks of the first frame, then of the second."""
     shape: tuple[int, int]
     """(frames, landmarks)."""
 
-    def __getitem__(self, place: tuple[int, int]) -> float:
-        row, column = place
+    def __getitem__(self, index: tuple[int, int]) -> float:
+        row, column = index
         rows, columns = self.shape
         if not (-rows <= row < rows and -columns <= column < columns):
-            raise IndexError(f"{place} is outside of {self.shape}")
+            raise IndexError(f"{index} is outside {self.shape}")
         return self.values[row % rows * columns + column % columns]
 
     def row(self, frame: int) -> array[float]:
-        """All landmarks of the frame in this position."""
+        """All landmarks of the frame at this position."""
         columns = self.shape[1]
         start = range(self.shape[0])[frame] * columns
         return self.values[start : start + columns]
 
     def column(self, landmark: int) -> array[float]:
-        """The landmark in this position through all frames."""
+        """The landmark at this position in all frames."""
         return self.values[range(self.shape[1])[landmark] :: self.shape[1]] if self.values else array("d")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        import numpy  # noqa: ICN001 # only NumPy itself calls this, so it is there
+        import numpy  # noqa: ICN001 # only NumPy calls this method, so it is installed
 
         return numpy.array(self.values, dtype=dtype or float, copy=copy).reshape(self.shape)
 
 
 @answer_class
 class VideoInformation(Answer):
-    """Facts of the video. Resolution, frame rate and duration are documented, their key names are not."""
+    """Facts of the video. Resolution, frame rate and duration are documented, but not their keys."""
 
     layout_known = False
 
     resolution: Any = None
-    """JSON as it came."""
+    """JSON as it was sent."""
     width: float | None = None
     """Pixels (inferred)."""
     height: float | None = None
@@ -104,35 +103,35 @@ class Landmarks(Summarized):
     """The raw data of an analysis. Units and origin of the coordinates are not documented."""
 
     frame_numbers: tuple[int, ...]
-    """The vendor's frame numbers in rising order; whether they begin at 0 or 1 is not documented."""
+    """The vendor's frame numbers in ascending order; whether they begin at 0 or 1 is not documented."""
     names: tuple[str, ...]
-    """The landmark names, once each, in the order in which they were first seen."""
+    """The landmark names, in the order in which they first occur."""
     coordinates: Mapping[str, LandmarkGrid]
-    """`x`, `y` and whatever else was sent, such as `z` or `score`."""
+    """`x`, `y` and any other coordinate that was sent, such as `z` or `score`."""
     video: VideoInformation = Factory(VideoInformation)
     raw: RawJson = field(factory=RawJson, eq=False)
-    """The untouched JSON of everything but the frames."""
+    """The untouched JSON except the frames."""
     body: bytes = field(default=b"", eq=False)
-    """The untouched answer, frames included."""
+    """The untouched body, including the frames."""
 
     @property
     def x(self) -> LandmarkGrid | None:
-        """The x coordinates, if any were sent."""
+        """The x coordinates; None if none were sent."""
         return self.coordinates.get("x")
 
     @property
     def y(self) -> LandmarkGrid | None:
-        """The y coordinates, if any were sent."""
+        """The y coordinates; None if none were sent."""
         return self.coordinates.get("y")
 
     def track(self, name: str, coordinate: str) -> array[float]:
-        """One coordinate of one landmark through all frames. Raises `KeyError` for an unknown name."""
+        """One coordinate of one landmark in all frames. Raises `KeyError` for an unknown name."""
         if name not in self.names:
             raise KeyError(name)
         return self.coordinates[coordinate].column(self.names.index(name))
 
     def __rich_repr__(self) -> Iterator[str]:
-        # rich prints attrs classes by their fields and passes their repr by.
+        # Without this method rich prints the fields of attrs classes instead of their `repr`.
         yield repr(self)
 
     def __repr__(self) -> str:
@@ -148,11 +147,11 @@ class Landmarks(Summarized):
         yield f"  landmarks: {display_text(', '.join(self.names[:20]), 64)}"
 
 
-# --- walking a JSON text one member at a time -----------------------------------------------------
+# --- reading a JSON text one member at a time -----------------------------------------------------
 
 
 def _gap(_: str) -> float:
-    """NaN and Infinity are no JSON, but the likeliest thing for a gap to be sent as."""
+    """Reads NaN and Infinity, which are not JSON but a likely spelling of a gap."""
     return math.nan
 
 
@@ -162,21 +161,24 @@ _SPACE: Final = re.compile(r"[ \t\r\n]*")
 
 @define
 class _JsonCursor:
-    """A place in a JSON text. Every method raises `ValueError` where the text is not JSON."""
+    """A position in a JSON text. Every method raises `ValueError` if the text is not JSON."""
 
     text: str
     position: int = 0
 
     def peek(self) -> str:
+        """The next character after spaces; an empty text at the end."""
         self.position = cast("re.Match[str]", _SPACE.match(self.text, self.position)).end()
         return self.text[self.position : self.position + 1]
 
-    def take(self, wanted: str) -> None:
-        if self.peek() != wanted:
-            raise ValueError(f"expected {wanted!r} at character {self.position}")
+    def expect(self, character: str) -> None:
+        """Moves past this character."""
+        if self.peek() != character:
+            raise ValueError(f"expected {character!r} at character {self.position}")
         self.position += 1
 
     def value(self) -> Any:
+        """Decodes the next value and moves past it."""
         self.peek()
         try:
             found, self.position = _DECODER.raw_decode(self.text, self.position)
@@ -185,43 +187,43 @@ class _JsonCursor:
         return found
 
     def members(self) -> Iterator[str]:
-        """The keys of the object here; the caller takes each value before asking for the next."""
-        self.take("{")
+        """The keys of the object at this position. The caller reads each value before it requests the next key."""
+        self.expect("{")
         if self.peek() != "}":
             while True:
                 name = self.value()
                 if not isinstance(name, str):
-                    raise ValueError("an object's key must be a text")
-                self.take(":")
+                    raise ValueError("the key of an object must be a text")
+                self.expect(":")
                 yield name
                 if self.peek() != ",":
                     break
                 self.position += 1
-        self.take("}")
+        self.expect("}")
 
 
 # --- columns ------------------------------------------------------------------------------------
 
-_LISTED: Final = ("x", "y", "z", "score")
-"""What the places of a bare list are taken for (inferred)."""
+_LIST_COORDINATES: Final = ("x", "y", "z", "score")
+"""The coordinates of a point that is a bare list (inferred)."""
 _NUMBERS: Final = frozenset({int, float})
-_LARGEST: Final = sys.float_info.max
+_MAX_FLOAT: Final = sys.float_info.max
 _FRAME_NUMBER: Final = re.compile(r"-?[0-9]{1,15}")
-_SAME: Final = {"visibility": "score", "confidence": "score", "likelihood": "score"}
-"""Other likely names of the score."""
+_SYNONYMS: Final = {"visibility": "score", "confidence": "score", "likelihood": "score"}
+"""Other likely names of the score, which are read as `score`."""
 
 
 @frozen
 class _FrameRun:
-    """Some frames in a row: of each coordinate their values, frame after frame."""
+    """Consecutive frames: the values of each coordinate, frame after frame."""
 
     numbers: Sequence[int]
     width: int
-    """How many landmarks each frame has here: those that were known by then."""
+    """The number of landmarks in each of these frames: those that were known by then."""
     columns: Mapping[str, array[float]]
 
-    def filled(self, coordinate: str, width: int) -> array[float]:
-        """The values of a coordinate with NaN for landmarks that were not known yet."""
+    def padded(self, coordinate: str, width: int) -> array[float]:
+        """The values of a coordinate, with NaN for landmarks that were not known yet."""
         column = self.columns.get(coordinate)
         if column is None:
             return array("d", [math.nan]) * (width * len(self.numbers))
@@ -234,44 +236,45 @@ class _FrameRun:
 
 @define
 class _ColumnBuilder:
-    """What was read so far."""
+    """Collects frames, and builds the columns at the end."""
 
     names: dict[str, int] = field(factory=dict)
     coordinates: dict[str, None] = field(factory=dict)
     numbers: list[int] = field(factory=list)
-    _parts: list[_FrameRun] = field(factory=list)
-    _form: tuple[str, ...] = ()
-    """The keys of the first point: as long as all points have them, a frame is taken at a stroke."""
+    _runs: list[_FrameRun] = field(factory=list)
+    _point_keys: tuple[str, ...] = ()
+    """The keys of the first point. A frame whose points all have exactly these keys is read at once."""
 
     def add(self, number: int, frame: Any) -> None:
+        """Adds one frame."""
         rows = self._regular(frame) or self._irregular(frame)
-        self._take(_FrameRun((number,), len(self.names), rows))
+        self._append(_FrameRun((number,), len(self.names), rows))
 
     def add_block(self, block: FrameBlock) -> None:
-        """Takes frames that have just the landmarks and coordinates of the first."""
-        width = len(block.values) // len(self._form) // len(block.numbers)
-        self._take(_FrameRun(block.numbers, width, self._apart(block.values)))
+        """Adds frames that have exactly the landmarks and coordinates of the first frame."""
+        width = len(block.values) // len(self._point_keys) // len(block.numbers)
+        self._append(_FrameRun(block.numbers, width, self._split(block.values)))
 
-    def _take(self, part: _FrameRun) -> None:
-        self._parts.append(part)
-        self.numbers.extend(part.numbers)
-        self.coordinates.update(dict.fromkeys(part.columns))
+    def _append(self, run: _FrameRun) -> None:
+        self._runs.append(run)
+        self.numbers.extend(run.numbers)
+        self.coordinates.update(dict.fromkeys(run.columns))
         if len(self.numbers) > MOST_FRAMES or len(self.names) > MOST_NAMES or len(self.coordinates) > MOST_COORDINATES:
-            raise Mismatch("a recording of a person", "larger than any could be", ("frames",))
+            raise Mismatch("a recording of a person", "implausibly large", ("frames",))
 
     def template(self, body: bytes, start: int, end: int) -> FrameTemplate | None:
-        """The template of a frame that has just the landmarks and coordinates of the first."""
-        return FrameTemplate.of(body, start, end, self.names, self._form) if self._form else None
+        """The template of a frame that has exactly the landmarks and coordinates of the first frame."""
+        return FrameTemplate.of(body, start, end, self.names, self._point_keys) if self._point_keys else None
 
     def _regular(self, frame: Any) -> dict[str, array[float]] | None:
-        """The rows of a frame that has just the landmarks and coordinates of the first; None for any other."""
-        form = self._form
-        if not form or not _SAME.keys().isdisjoint(form):
+        """The rows of a frame that has exactly the landmarks and coordinates of the first frame; None for any other."""
+        keys = self._point_keys
+        if not keys or not _SYNONYMS.keys().isdisjoint(keys):
             return None
         if not isinstance(frame, dict) or list(frame) != list(self.names):
             return None
         points = frame.values()
-        if not all(type(point) is dict and tuple(point) == form for point in points):
+        if not all(type(point) is dict and tuple(point) == keys for point in points):
             return None
         values = [value for point in points for value in point.values()]
         if not _NUMBERS.issuperset(map(type, values)):
@@ -280,11 +283,14 @@ class _ColumnBuilder:
             flat = array("d", values)
         except OverflowError:
             return None
-        return self._apart(flat)
+        return self._split(flat)
 
-    def _apart(self, flat: array[float]) -> dict[str, array[float]]:
-        """The coordinates of points that all have the form of the first."""
-        return {_SAME.get(name, name): flat[place :: len(self._form)] for place, name in enumerate(self._form)}
+    def _split(self, flat: array[float]) -> dict[str, array[float]]:
+        """The columns of points that all have the keys of the first point."""
+        return {
+            _SYNONYMS.get(name, name): flat[place :: len(self._point_keys)]
+            for place, name in enumerate(self._point_keys)
+        }
 
     def _irregular(self, frame: Any) -> dict[str, array[float]]:
         rows: dict[str, array[float]] = {}
@@ -295,17 +301,17 @@ class _ColumnBuilder:
                 row.extend([math.nan] * (place + 1 - len(row)))
                 row[place] = value
             if not self.numbers and isinstance(point, dict):
-                self._form = tuple(point)
+                self._point_keys = tuple(point)
         for row in rows.values():
             row.extend([math.nan] * (len(self.names) - len(row)))
         return rows
 
     def grid(self, coordinate: str) -> Generator[None, None, LandmarkGrid]:
-        """One coordinate of all frames in rising order of their numbers."""
+        """One coordinate of all frames, in ascending order of their numbers."""
         width, values = len(self.names), array("d")
-        for done, part in enumerate(self._parts):
-            values.extend(part.filled(coordinate, width))
-            if done % _PARTS_PER_SLICE == 0:
+        for done, run in enumerate(self._runs):
+            values.extend(run.padded(coordinate, width))
+            if done % _RUNS_PER_SLICE == 0:
                 yield
         if self.numbers != sorted(self.numbers):
             order = sorted(range(len(self.numbers)), key=self.numbers.__getitem__)
@@ -314,16 +320,16 @@ class _ColumnBuilder:
 
 
 def _reordered(values: array[float], width: int, order: Sequence[int]) -> Generator[None, None, array[float]]:
-    rising = array("d")
+    ascending = array("d")
     for done, place in enumerate(order):
-        rising.extend(values[place * width : (place + 1) * width])
-        if done % _PARTS_PER_SLICE == 0:
+        ascending.extend(values[place * width : (place + 1) * width])
+        if done % _RUNS_PER_SLICE == 0:
             yield
-    return rising
+    return ascending
 
 
 def _points(frame: Any) -> Iterator[tuple[str, Any]]:
-    """The named points of a frame. A list of points is read by their `name`, or by their place."""
+    """The named points of a frame. Points in a list are named by their `name`, or by their position."""
     if isinstance(frame, dict):
         yield from frame.items()
     elif isinstance(frame, list):
@@ -337,21 +343,21 @@ def _points(frame: Any) -> Iterator[tuple[str, Any]]:
 
 def _coordinates(point: Any) -> Iterator[tuple[str, float]]:
     if isinstance(point, list):
-        point = dict(zip(_LISTED, point, strict=False))
+        point = dict(zip(_LIST_COORDINATES, point, strict=False))
     elif not isinstance(point, dict):
         if point is not None:
             note("expected a point", point, "frames")
         return
-    places: dict[str, Any] = point
-    for name, value in places.items():
-        if type(value) in _NUMBERS and not abs(value) > _LARGEST:  # written so that NaN passes
-            yield _SAME.get(name, name), float(value)
+    coordinates: dict[str, Any] = point
+    for name, value in coordinates.items():
+        if type(value) in _NUMBERS and not abs(value) > _MAX_FLOAT:  # true for NaN
+            yield _SYNONYMS.get(name, name), float(value)
         elif value is not None and name != "name":
             note("expected a number", value, "frames", name)
 
 
 def _read(body: bytes) -> Generator[None, None, Landmarks]:
-    """Reads raw data in slices, one a `yield`. Raises `ValueError` for no JSON, `Mismatch` without frames."""
+    """Reads raw data, one slice for each `yield`. Raises `ValueError` if it is not JSON, `Mismatch` without frames."""
     cursor, columns, rest, found = _JsonCursor(body.decode()), _ColumnBuilder(), RawJson(), False
     yield
     for name in cursor.members():
@@ -385,7 +391,7 @@ def _frames(cursor: _JsonCursor, columns: _ColumnBuilder, body: bytes) -> Genera
         if done % FRAMES_PER_SLICE == 0:
             yield
         wait -= 1
-        if wait < 0 and len(body) == len(cursor.text):  # ASCII: a place in the text is a place in the bytes
+        if wait < 0 and len(body) == len(cursor.text):  # ASCII only: positions in the text are positions in the body
             template = template or columns.template(body, start, cursor.position)
             yield from _blocks(cursor, columns, body, template)
             wait = FRAMES_PER_SLICE
@@ -394,7 +400,7 @@ def _frames(cursor: _JsonCursor, columns: _ColumnBuilder, body: bytes) -> Genera
 def _blocks(
     cursor: _JsonCursor, columns: _ColumnBuilder, body: bytes, template: FrameTemplate | None
 ) -> Generator[None, None, None]:
-    """Takes all blocks that look like the template, one a slice."""
+    """Reads all blocks that match the template, one in each slice."""
     block = template and template.block(body, cursor.position)
     while template and block:
         columns.add_block(block)
@@ -414,9 +420,9 @@ def _video(rest: RawJson) -> VideoInformation:
 
 
 def landmarks_of(body: bytes) -> Landmarks:
-    """The columns of raw data that are all here, read at once. Call it inside `drift.recording`.
+    """The columns of complete raw data, without pauses. Call it inside `drift.recording`.
 
-    Raises `ValueError` for what is no JSON, `Mismatch` where there are no frames.
+    Raises `ValueError` if it is not JSON, and `Mismatch` without frames.
     """
     slices = _read(body)
     while True:
@@ -428,12 +434,12 @@ def landmarks_of(body: bytes) -> Landmarks:
 
 
 @define(eq=False)
-class LandmarksReading:
-    """Raw data on its way into columns: call `advance` until it is True, then take the `result`."""
+class LandmarksReader:
+    """Reads raw data into columns: call `advance` until it returns True, then `result`."""
 
     _response: Response = field(repr=False)
     _analysis_id: str
-    _seen: DriftLog = field(factory=lambda: DriftLog("Landmarks"))
+    _log: DriftLog = field(factory=lambda: DriftLog("Landmarks"))
     _slices: Generator[None, None, Landmarks] = field(init=False, repr=False)
     _landmarks: Landmarks | None = field(init=False, default=None)
 
@@ -441,41 +447,41 @@ class LandmarksReading:
         self._slices = _read(self._response.body)
 
     def advance(self) -> bool:
-        """Reads one slice, a fraction of a millisecond of work; True once all is read.
+        """Reads one slice, a fraction of a millisecond of work. Returns True once everything is read.
 
         Raises `UnreadableAnswer`.
         """
         why = None
         try:
-            with recording(self._seen):
+            with recording(self._log):
                 next(self._slices)
         except StopIteration as end:
             self._landmarks = end.value
         except ValueError:
             why = "it is not JSON"
-        except Mismatch as misfit:
-            why = str(misfit)
-        if why is not None:  # outside of the handlers: errors of the decoder hold the whole text
+        except Mismatch as error:
+            why = str(error)
+        if why is not None:  # outside the handlers, because errors of the decoder hold the complete text
             raise unreadable_answer(RAW_DATA, self._response, why, self._analysis_id)
         return self._landmarks is not None
 
     @property
     def notes(self) -> frozenset[DriftNote]:
-        """The drift seen so far."""
-        return self._seen.notes()
+        """The drift noted so far."""
+        return self._log.notes()
 
     def result(self) -> Landmarks:
-        """The columns. Raises `RuntimeError` before all is read."""
+        """The columns. Raises `RuntimeError` before everything is read."""
         if self._landmarks is None:
-            raise RuntimeError("advance until it is True, then ask for the result")
+            raise RuntimeError("call `advance` until it returns True, then `result`")
         return self._landmarks
 
 
-def landmarks_call(analysis_id: str) -> Call[LandmarksReading]:
-    """The raw data; the path is inferred. The answer is read by whoever drives the `LandmarksReading`."""
+def landmarks_call(analysis_id: str) -> Call[LandmarksReader]:
+    """The raw data; the path is inferred. The caller advances the `LandmarksReader` that the call returns."""
     return Call(
         Request(RAW_DATA, RAW_DATA.path(analysis_id=analysis_id)),
-        lambda response: LandmarksReading(response, analysis_id),
+        lambda response: LandmarksReader(response, analysis_id),
         "Landmarks",
         repeatable=True,
         analysis_id=analysis_id,

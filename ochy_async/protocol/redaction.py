@@ -1,8 +1,8 @@
-"""Signed URLs in JSON and in text: taken out before it is kept or shown.
+"""Removes signed URLs from JSON and text before it is stored or shown.
 
-Invariant: a link is a secret for as long as it lives, so no file, no line and no journal holds one;
-nor any other address, for nobody knows under which name the next one comes. Documented links to exercises are
-shown where nothing in them can be a signature.
+Invariant: a signed link is a secret while it is valid, so no file, log line or journal holds one. Any other address is
+removed too, because nobody knows under which key the next signed link comes. Documented links to exercises are kept if
+no part of them can be a signature.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ __all__ = [
     "redact_words",
 ]
 
-SIGNED: Final = frozenset({"thumbnail", "output_video"})
-"""The keys whose values are links (documented)."""
+SIGNED_KEYS: Final = frozenset({"thumbnail", "output_video"})
+"""The keys whose values are signed links (documented)."""
 
 MASK: Final = "[link]"
 
@@ -33,73 +33,75 @@ SIGNATURES: Final = (
     r"x-(?:amz|goog|oss|cos|obs|ms|bz)-[a-z-]+|(?:access|auth|id|refresh|sas|security|session|upload)?[_-]?token"
     r"|(?:url)?[_-]?signature|sig|hmac|hdnea|hdnts|key-pair-id|awsaccesskeyid|googleaccessid|ossaccesskeyid|api[_-]?key"
 )
-"""Parameters that sign a link at the storages that are in use."""
-BESIDE: Final = r"sign|policy|expires|verify|se|sp|sr|sv|skoid|sktid"
-"""Parameters that stand beside a signature. Alone they are ordinary words."""
+"""The parameters with which common storages sign a link."""
+COMPANIONS: Final = r"sign|policy|expires|verify|se|sp|sr|sv|skoid|sktid"
+"""Parameters that accompany a signature. On their own they are ordinary words."""
 
-ROUNDS: Final = 4
-"""How many layers of escapes are looked under; what has more is masked unseen."""
+MAX_ESCAPES: Final = 4
+"""How many layers of escapes are decoded. A text with more layers is masked without further checks."""
 
 SLICE: Final = 1 << 20
-"""Bytes that are searched at a time: a search of more would keep other threads from running."""
+"""Bytes that are searched at a time, because a longer search would keep other threads from running."""
 
 _UNSIGNED: Final = re.compile(r"https://[^\s?#@\\\x00-\x1f\x7f]+", re.IGNORECASE)
 _PLAIN: Final = re.compile(r"[^/=%&\\]*", re.ASCII)
-"""What holds none of these in ASCII holds no link: neither an address nor a parameter can be written without."""
+"""An ASCII text without these characters holds no link: neither an address nor a parameter can be written."""
 _ADDRESS: Final = re.compile(r"://|(?:^|[\s\"'(<\[{=,;|])[/\\]{2}[^\s/\\]+\.[^\s/\\]+[/\\]|:\\\\[^\s\\]+\.[^\s\\]+\\")
-"""With a scheme; or relative to one, which browsers and storages take for a link too."""
-_SIGN: Final = re.compile(rf"(?<![a-z0-9])(?:{SIGNATURES}|{BESIDE})=", re.IGNORECASE)
+"""An address with a scheme, or without one, which browsers and storages accept as a link too."""
+_SIGNED_PARAMETER: Final = re.compile(rf"(?<![a-z0-9])(?:{SIGNATURES}|{COMPANIONS})=", re.IGNORECASE)
 _SIGNATURE: Final = re.compile(SIGNATURES, re.IGNORECASE)
 _ESCAPED: Final = re.compile(r"\\+(?:u\{?([0-9a-f]{4})\}?|x([0-9a-f]{2})|(/))", re.IGNORECASE)
 _SUSPICIOUS: Final = re.compile(rb"[/=%&\\]|[\x80-\xff]")
 
 
 def redact_links(value: Any) -> Any:
-    """The JSON without signed URLs: those known by name are left out, any other text with a link is masked."""
-    return _mapped(value, _masked)
+    """The JSON without links: the documented signed links are left out, and any other text with a link is masked."""
+    return _map_texts(value, _masked)
 
 
 def redact_signed_links(value: Any) -> Any:
-    """The same, but a text that is nothing but an https address without a place for a signature is kept."""
-    return _mapped(value, lambda text: text if is_unsigned(text) else _masked(text))
+    """Like `redact_links`, but keeps a text that is an https address without a place for a signature."""
+    return _map_texts(value, lambda text: text if is_unsigned(text) else _masked(text))
 
 
 def redact_words(text: str) -> str:
-    """A text without the words that hold a link; should links be left then, a mask for all of it."""
+    """The text with each word that holds a link masked; if a link remains, all of it is masked."""
     words = " ".join(_masked(word) for word in text.split(" "))
     return _masked(words)
 
 
 def contains_link(text: str) -> bool:
-    """Whether a text holds an address or what signs one, in whatever spelling: escaped for URLs, JSON or HTML."""
+    """Whether a text holds an address or the signature of one, also if it is escaped for URLs, JSON or HTML."""
     if _is_plain(text):
         return False
-    spellings = list(_spellings(text))
-    return len(spellings) > ROUNDS or any(_ADDRESS.search(each) or _SIGN.search(each) for each in spellings)
+    decoded = list(_decoded(text))
+    return len(decoded) > MAX_ESCAPES or any(
+        _ADDRESS.search(each) or _SIGNED_PARAMETER.search(each) for each in decoded
+    )
 
 
 def is_unsigned(text: str) -> bool:
-    """Whether an https address has no place for a signature or a password: neither query, fragment nor user."""
-    return _UNSIGNED.fullmatch(text) is not None and not any(_SIGN.search(each) for each in _spellings(text))
+    """Whether an https address has no place for a signature or a password: no query, no fragment, no user."""
+    return _UNSIGNED.fullmatch(text) is not None and not any(_SIGNED_PARAMETER.search(each) for each in _decoded(text))
 
 
 def may_contain_links(body: bytes) -> bool:
-    """Whether JSON holds any character without which there is no link. Numbers and plain names do not."""
+    """Whether JSON has any character that a link needs. Numbers and plain names have none."""
     return any(_SUSPICIOUS.search(body, start, start + SLICE) for start in range(0, len(body), SLICE))
 
 
-def _mapped(value: Any, mask: Callable[[str], str]) -> Any:
+def _map_texts(value: Any, mask: Callable[[str], str]) -> Any:
     if isinstance(value, dict):
-        return {mask(name): _beside(name, each, mask) for name, each in value.items() if name not in SIGNED}
+        return {mask(name): _redacted(name, each, mask) for name, each in value.items() if name not in SIGNED_KEYS}
     if isinstance(value, list | tuple):
-        return type(value)(_mapped(each, mask) for each in value)
+        return type(value)(_map_texts(each, mask) for each in value)
     return mask(value) if isinstance(value, str) else value
 
 
-def _beside(name: Any, value: Any, mask: Callable[[str], str]) -> Any:
-    """What stands under a name; a signature may stand there alone, as in the fields of a form."""
-    alone = isinstance(name, str) and isinstance(value, str) and _SIGNATURE.fullmatch(name)
-    return MASK if alone and value else _mapped(value, mask)
+def _redacted(name: Any, value: Any, mask: Callable[[str], str]) -> Any:
+    """The value under a name. The value may be a bare signature, as in the fields of an upload form."""
+    signature = isinstance(name, str) and isinstance(value, str) and _SIGNATURE.fullmatch(name)
+    return MASK if signature and value else _map_texts(value, mask)
 
 
 def _masked(text: str) -> str:
@@ -110,9 +112,9 @@ def _is_plain(text: str) -> bool:
     return text.isascii() and _PLAIN.fullmatch(text) is not None
 
 
-def _spellings(text: str) -> Iterator[str]:
-    """The text as it is, and then with one layer of escapes less each time, as long as that changes anything."""
-    for _ in range(ROUNDS + 1):
+def _decoded(text: str) -> Iterator[str]:
+    """The text itself, and then the text with one more layer of escapes decoded, until nothing changes."""
+    for _ in range(MAX_ESCAPES + 1):
         yield text
         plainer = unicodedata.normalize("NFKC", html.unescape(unquote(_ESCAPED.sub(_character, text))))
         if plainer == text:

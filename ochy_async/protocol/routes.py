@@ -1,11 +1,7 @@
-"""Every path of the API in one table, with how we know it.
-
-The escape hatch (`OchySession.request`) and the emulator's documentation read the same marks.
-"""
+"""Every path of the API in one table. All are documented by the vendor unless a comment says otherwise."""
 
 from __future__ import annotations
 
-import enum
 import re
 from typing import Final
 from urllib.parse import quote
@@ -14,16 +10,9 @@ from attrs import frozen
 
 from ..errors import InvalidRequest, Problem
 
-__all__ = ["ROUTES", "Provenance", "Route"]
+__all__ = ["ROUTES", "Route"]
 
 _ID: Final = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]+")
-
-
-class Provenance(enum.Enum):
-    """How a fact about the API is known."""
-
-    DOCUMENTED = "documented by the vendor"
-    INFERRED = "inferred, never seen on the wire"
 
 
 @frozen
@@ -32,15 +21,14 @@ class Route:
 
     method: str
     template: str
-    mark: Provenance = Provenance.DOCUMENTED
 
     def __str__(self) -> str:
         return f"{self.method} {self.template}"
 
     def path(self, **parts: str) -> str:
-        """The template filled in; each part is percent-encoded whole, so none can leave its segment.
+        """The template with its parts, each percent-encoded as a whole so that it stays in its segment.
 
-        Ids are opaque (documented). Raises `InvalidRequest` for what no server could have given.
+        Ids are opaque (documented). Raises `InvalidRequest` for a text that cannot be an id.
         """
         problems = tuple(
             Problem(name, "must be an id: a text that is not empty, '.' or '..', without control characters")
@@ -55,14 +43,14 @@ class Route:
 START = Route("POST", "/analysis/start")
 RESULTS = Route("GET", "/analysis/{analysis_id}/results")
 CALCULATED_DATA = Route("GET", "/analysis/{analysis_id}/results/calculated_data")
-RAW_DATA = Route("GET", "/analysis/{analysis_id}/results/raw_data", Provenance.INFERRED)
+RAW_DATA = Route("GET", "/analysis/{analysis_id}/results/raw_data")  # inferred, never seen on the wire
 LIST_ANALYSES = Route("GET", "/analysis")
 LIST_SUBJECT_ANALYSES = Route("GET", "/analysis/subjects/{subject_id}")
 CREATE_SUBJECT = Route("POST", "/subjects")
 LIST_SUBJECTS = Route("GET", "/subjects")
 GET_SUBJECT = Route("GET", "/subjects/{subject_id}")
 UPDATE_SUBJECT = Route("PUT", "/subjects/{subject_id}")
-DELETE_SUBJECT = Route("POST", "/subjects/{subject_id}/delete", Provenance.INFERRED)
+DELETE_SUBJECT = Route("POST", "/subjects/{subject_id}/delete")  # inferred, never seen on the wire
 GET_WEBHOOK = Route("GET", "/webhook")
 CONFIGURE_WEBHOOK = Route("PUT", "/webhook")
 EXERCISES = Route("POST", "/exercises")

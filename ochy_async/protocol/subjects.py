@@ -1,7 +1,4 @@
-"""Subjects: the runners that analyses can be linked to.
-
-Invariant: omitted means unchanged, and deleting is soft.
-"""
+"""Subjects: the runners to whom analyses can be linked."""
 
 from __future__ import annotations
 
@@ -53,7 +50,7 @@ class Subject(Answer):
 
 @answer_class
 class CreatedSubject(Answer):
-    """What the server says of a new subject. Source: documented."""
+    """The answer to the creation of a subject. Source: documented."""
 
     subject_id: str = field(metadata=json_keys("subject_id", "id"))
     created_at: datetime | None = None
@@ -65,7 +62,7 @@ class CreatedSubject(Answer):
 
 @answer_class
 class SubjectList(Answer):
-    """All subjects but the deleted ones. Source: documented."""
+    """All subjects except the deleted ones. Source: documented."""
 
     subjects: tuple[Subject, ...]
 
@@ -81,7 +78,7 @@ class SubjectList(Answer):
 
 @answer_class
 class Message(Answer):
-    """What the server says of a change. Source: documented."""
+    """The answer to a change. Source: documented."""
 
     message: str | None = None
 
@@ -92,38 +89,38 @@ class Message(Answer):
 def create_subject_call(
     *, email: str | None, name: str | None, height: float | None, weight: float | None
 ) -> Call[CreatedSubject]:
-    """A new subject. Not repeatable: each call makes one more."""
+    """Creates a subject. Not repeatable: each call creates another one."""
     body = _body("create_subject", email=email, name=name, height=height, weight=weight)
     return call_for(CREATE_SUBJECT, CreatedSubject, json=body)
 
 
 def list_subjects_call() -> Call[SubjectList]:
-    """All subjects."""
+    """Lists all subjects."""
     return call_for(LIST_SUBJECTS, SubjectList)
 
 
 def get_subject_call(subject_id: str) -> Call[Subject]:
-    """One subject."""
+    """Fetches one subject."""
     return call_for(GET_SUBJECT, Subject, subject_id=subject_id)
 
 
 def update_subject_call(
     subject_id: str, *, email: str | None, name: str | None, height: float | None, weight: float | None
 ) -> Call[Message]:
-    """Changes what is given and leaves the rest. Repeatable: the same change twice is one change."""
+    """Changes the given fields and leaves the others (documented). Repeatable: the same change twice is one change."""
     body = _body("update_subject", email=email, name=name, height=height, weight=weight)
     return call_for(UPDATE_SUBJECT, Message, json=body, subject_id=subject_id)
 
 
 def delete_subject_call(subject_id: str) -> Call[Message]:
-    """Deletes softly. Not repeatable: the second time the subject is not found."""
+    """Deletes a subject; the server keeps it, hidden. Not repeatable: the second time the subject is not found."""
     return call_for(DELETE_SUBJECT, Message, json={}, subject_id=subject_id)
 
 
-def _body(what: str, **given: Any) -> dict[str, Any]:
+def _body(method: str, **given: Any) -> dict[str, Any]:
     problems = tuple(_problems(given))
     if problems:
-        raise InvalidRequest.of(what, problems)
+        raise InvalidRequest.of(method, problems)
     return {name: value for name, value in given.items() if value is not None}
 
 

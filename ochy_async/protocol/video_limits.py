@@ -1,7 +1,4 @@
-"""What the vendor takes: size, length, file types, pictures.
-
-Invariant: hard limits are the documented ones, and where a unit is open the smaller is meant.
-"""
+"""The limits that the vendor documents for videos. Where a unit is ambiguous, the smaller one is used."""
 
 from __future__ import annotations
 
@@ -19,17 +16,17 @@ __all__ = [
 ]
 
 MAX_BYTES: Final = 30_000_000
-"""30 MB (documented); MB or MiB is open, so the smaller."""
+"""30 MB (documented). Whether MB or MiB is not documented, so the smaller one."""
 MAX_SECONDS: Final = 10.0
 """Documented."""
 LENGTH_TOLERANCE: Final = 0.25
-"""Seconds that are let pass: cameras and containers round, and a clip that was cut at 10 s is seldom exactly that."""
+"""Seconds. Cameras and containers round, so a clip that was cut at 10 s is rarely exactly as long."""
 MAX_SHORT_SIDE: Final = 1080
-"""Pixels. Documented as "max 1080p height" while portrait clips are 1080x1920; so read as the short side."""
+"""Pixels of the short side (inferred: the vendor documents "max 1080p height", and portrait clips of 1080x1920)."""
 MIN_FPS: Final = 30.0
-"""Documented as the least; 60 is recommended."""
+"""The documented minimum; 60 is recommended."""
 MIN_ACCEPTED_FPS: Final = 29.5
-"""What is still called 30: television's 29.97, and a camera that dropped a picture."""
+"""Still accepted as 30: the 29.97 of television, and a camera that dropped a picture."""
 CONTENT_TYPES: Final = {
     ".mp4": "video/mp4",
     ".mov": "video/quicktime",

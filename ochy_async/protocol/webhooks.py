@@ -1,6 +1,6 @@
-"""The account's one webhook.
+"""The settings of the account's one webhook.
 
-Invariant: a delivery is a hint to go and look, never a fact, for deliveries look unsigned.
+Deliveries are probably unsigned (inferred), so a delivery is a hint to poll and never proof of a state.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ __all__ = ["WebhookSettings", "configure_webhook_call", "get_webhook_call"]
 
 @answer_class
 class WebhookSettings(Answer):
-    """The webhook's settings; all None when none is stored. Source: documented."""
+    """The settings of the webhook; all None if none is stored. Source: documented."""
 
     url: str | None = field(default=None)
-    """Where deliveries go."""
+    """The address of the deliveries."""
     enabled: bool | None = None
-    """False stops all traffic."""
+    """False stops all deliveries."""
     updated_at: datetime | None = None
     """UTC."""
 
     @property
     def stored(self) -> bool:
-        """Whether the account has a webhook at all."""
+        """Whether the account has a webhook."""
         return self.url is not None
 
     @property
     def host(self) -> str | None:
-        """Where deliveries go, without the path and query, which may hold a token; None where that is not known."""
+        """The host of the address, without path and query, which may hold a token; None if it is unknown."""
         try:
             return urlsplit(self.url or "").hostname
         except ValueError:
@@ -44,7 +44,7 @@ class WebhookSettings(Answer):
 
 
 def get_webhook_call() -> Call[WebhookSettings]:
-    """The settings as they are."""
+    """Fetches the settings."""
     return call_for(GET_WEBHOOK, WebhookSettings)
 
 

@@ -1,7 +1,6 @@
-"""The nouns that both ends of the wire share: requests and answers as plain values.
+"""The values that a transport takes and returns: requests and responses.
 
-Invariant: nothing here opens, sends or waits. A `Request` never holds the API key: the
-transport adds it below everything that can be seen.
+Invariant: a `Request` never holds the API key. The transport adds it where no log and no trace shows it.
 """
 
 from __future__ import annotations
@@ -16,16 +15,16 @@ from .routes import Route
 __all__ = ["Request", "Response", "ResponseHead", "Sink", "Upload"]
 
 
-def _unheard(_: int) -> None:
+def _ignore(_: int) -> None:
     pass
 
 
 @frozen
 class Upload:
-    """A multipart form with one file part, whose bytes are streamed."""
+    """A multipart form with one file part, which is streamed."""
 
     fields: tuple[tuple[str, str], ...] = field(repr=False)
-    """The text fields of the form, in the order they are sent. Not in the repr: health data."""
+    """The text fields of the form, in order. Not in the repr, because they are health data."""
 
     part: str
     """The name of the file part."""
@@ -37,33 +36,33 @@ class Upload:
     """The media type sent with the file."""
 
     size: int
-    """Exactly how many bytes `chunks` gives."""
+    """The exact number of bytes that `chunks` yields."""
 
     chunks: Callable[[], AsyncGenerator[bytes]] = field(repr=False, eq=False)
-    """Opens the content anew from its first byte; called once for each attempt, and closed after it.
+    """Opens the content from its first byte. It is called once for each attempt, and the generator is closed after it.
 
-    What it gives can be joined, sent and hashed like bytes; of a file it may be a `bytearray`, which spares a copy.
+    A chunk can be joined, sent and hashed like bytes. For a file it may be a `bytearray`, which saves a copy.
     """
 
-    answered: Callable[[int], None] = field(default=_unheard, repr=False, eq=False)
-    """Told the status of an answer as soon as its head has come, before its body is read, which may never end."""
+    on_status: Callable[[int], None] = field(default=_ignore, repr=False, eq=False)
+    """Called with the status as soon as the head of an answer arrives. Reading the body may take arbitrarily long."""
 
 
 @frozen
 class Request:
-    """One request, whole but for the origin and the key."""
+    """One request, without the origin and the key."""
 
     route: Route
-    """Which call this is."""
+    """The route of the call."""
 
     path: str
-    """The route's template, filled in and percent-encoded. Begins with `/`."""
+    """The template of the route with its parts, percent-encoded. Begins with `/`."""
 
     query: tuple[tuple[str, str], ...] = ()
     """Query parameters other than the key."""
 
     json: Any = field(default=None, repr=False)
-    """A JSON body, or None. Not in the repr: it may be health data."""
+    """A JSON body, or None. Not in the repr, because it may be health data."""
 
     upload: Upload | None = None
     """A form body, or None."""
@@ -71,7 +70,7 @@ class Request:
 
 @frozen
 class Response:
-    """One answer, whole."""
+    """One complete response."""
 
     status: int
     """The HTTP status."""
@@ -80,30 +79,30 @@ class Response:
     """Header values by lower-case name."""
 
     body: bytes = field(repr=False)
-    """The body after decompression. Not in the repr: health data."""
+    """The body after decompression. Not in the repr, because it may be health data."""
 
     request_complete: bool = True
-    """False when the answer came before our body had handed over its last chunk."""
+    """False if the response came before the last chunk of our body was handed over."""
 
 
 @frozen
 class ResponseHead:
-    """What the storage says before the bytes of a file come."""
+    """The head of a response of the storage, before the bytes of a file."""
 
     status: int
     """The HTTP status."""
 
     headers: Mapping[str, str] = field(repr=False)
-    """Header values by lower-case name. Not in the repr: a redirect holds a link."""
+    """Header values by lower-case name. Not in the repr, because a redirect holds a link."""
 
 
 class Sink(Protocol):
-    """Where a stored file goes, piece by piece. What it raises ends the transfer and reaches the caller as it is."""
+    """Receives a file piece by piece. An exception ends the transfer and reaches the caller unchanged."""
 
     async def begin(self, head: ResponseHead) -> None:
-        """Called once, before the first piece, whatever the status."""
+        """Called once before the first piece, whatever the status."""
         ...
 
-    async def take(self, piece: bytes) -> None:
-        """Takes the next piece."""
+    async def write(self, piece: bytes) -> None:
+        """Receives the next piece."""
         ...

@@ -75,7 +75,7 @@ def size(path: Path) -> int:
 async def has_begun(part: Path) -> None:
     """Waits until some bytes have arrived."""
     with fail_after(10):
-        while not size(part):  # noqa: ASYNC110 - no event tells
+        while not size(part):  # noqa: ASYNC110 - there is no event for it
             await sleep(0.01)
 
 
@@ -88,7 +88,7 @@ def open_files() -> list[str]:
     return [str(each.resolve()) for each in Path("/proc/self/fd").iterdir()]
 
 
-# --- what is given --------------------------------------------------------------------------------
+# --- arguments ------------------------------------------------------------------------------------
 
 
 async def test_a_file_is_fetched_to_its_path(ochy: OchySession, path: Path) -> None:
@@ -207,9 +207,9 @@ async def test_a_second_call_resumes_the_first(emulator: Emulator, path: Path) -
     async with real_session(emulator, retry=ONCE) as ochy:
         results = await analyzed(ochy)
         emulator.faults = faulty(STORED, Cut())
-        with pytest.raises(ConnectionFailed) as cut:
+        with pytest.raises(ConnectionFailed) as interrupted:
             await ochy.download(results, path)
-    assert cut.value.analysis_id == results.raw["video_id"]
+    assert interrupted.value.analysis_id == results.raw["video_id"]
     assert names(path) == ["run.mp4.etag", "run.mp4.part"]
     came = size(path.with_name("run.mp4.part"))
     seen = ranges(emulator)
@@ -252,8 +252,8 @@ def without_link(results: SideViewResults) -> SideViewResults:
     return cast("SideViewResults", evolve(cast("Any", results), output_video=None))
 
 
-@pytest.mark.parametrize("kept", [True, False])
-async def test_an_expired_link_is_renewed(path: Path, kept: bool) -> None:
+@pytest.mark.parametrize("saved", [True, False])
+async def test_an_expired_link_is_renewed(path: Path, saved: bool) -> None:
     """Results with expired links or without links suffice; a link alone cannot be renewed, and the error says so."""
     shift = [0.0]
     faults = Recorded()
@@ -264,10 +264,10 @@ async def test_an_expired_link_is_renewed(path: Path, kept: bool) -> None:
         results = await analyzed(ochy)
         assert results.output_video is not None
         shift[0] = 4000
-        given = results if not kept else without_link(results)
+        given = results if not saved else without_link(results)
         faults.routes.clear()
         await ochy.download(given, path)
-        assert faults.routes == [*([STORED] if not kept else []), str(RESULTS), STORED]
+        assert faults.routes == [*([STORED] if not saved else []), str(RESULTS), STORED]
         with pytest.raises(RequestRefused, match="fresh link"):
             await ochy.download(results.output_video, path.with_name("other"))
     assert names(path) == [path.name]

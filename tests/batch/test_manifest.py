@@ -149,11 +149,11 @@ def test_every_problem_is_listed(folder: Path, content: str | bytes, problems: l
     """In one error, by line and column."""
     with pytest.raises(InvalidRequest) as caught:
         read(folder, content)
-    told = [str(problem) for problem in caught.value.problems]
-    assert len(told) == len(problems), told
-    assert all(each.startswith(begin) for each, begin in zip(told, problems, strict=True)), told
+    found = [str(problem) for problem in caught.value.problems]
+    assert len(found) == len(problems), found
+    assert all(each.startswith(begin) for each, begin in zip(found, problems, strict=True)), found
     assert "runners.csv" in str(caught.value)
-    assert all(each in str(caught.value) for each in told)
+    assert all(each in str(caught.value) for each in found)
 
 
 def test_problems_do_not_quote_cells(folder: Path) -> None:

@@ -97,7 +97,7 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-# --- what is asked for ----------------------------------------------------------------------------
+# --- options --------------------------------------------------------------------------------------
 
 NONSENSE: list[tuple[dict[str, Any], str]] = [
     ({"keep": ("video",), "out": "x"}, "keep must be"),
@@ -644,7 +644,7 @@ async def test_tables_that_cannot_be_written_cost_no_outcome(emulator: Emulator,
 
 async def printed(batch: Batch[Any, Any], words: list[str], count: int = 3) -> None:
     async for outcome in batch.run(clips(count)):
-        words.append(outcome.word)  # noqa: PERF401 - what came before an error counts
+        words.append(outcome.word)  # noqa: PERF401 - outcomes before an error count
 
 
 FULL = """
@@ -655,7 +655,7 @@ from ochy_async.emulator import sample_clip
 from ochy_async.errors import OutputError
 
 async def main(url, out, most, user):
-    await to_thread.run_sync(int)  # what is imported late may not be readable for that user
+    await to_thread.run_sync(int)  # later imports may not be readable for that user
     if user:
         os.setuid(user)
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))

@@ -31,15 +31,15 @@ __all__ = ["small_disk"]
 
 pytestmark = pytest.mark.anyio
 
-TURNS = range(40)
-"""At which turns of the loop something breaks in: a dozen of them pass before the thread is all that is waited for."""
+ITERATIONS = range(40)
+"""The loop iterations at which the interruption comes; after a dozen of them only the thread is waited for."""
 ENTRIES = 3
 
 Leaving = Callable[[], None]
-"""Says that the block is about to be left."""
+"""Called when the block is about to be left."""
 
 
-# --- what breaks in -------------------------------------------------------------------------------
+# --- interruptions --------------------------------------------------------------------------------
 
 
 async def write_and_close(path: Path, leaving: Leaving) -> None:
@@ -50,15 +50,15 @@ async def write_and_close(path: Path, leaving: Leaving) -> None:
         leaving()
 
 
-async def after(turns: int, begun: asyncio.Event, deed: Callable[[], object]) -> None:
+async def after(iterations: int, begun: asyncio.Event, action: Callable[[], object]) -> None:
     """Calls a function some loop iterations after something else has begun."""
     await begun.wait()
-    for _ in range(turns):
+    for _ in range(iterations):
         await asyncio.sleep(0)
-    deed()
+    action()
 
 
-async def by_a_timeout(path: Path, turns: int) -> None:
+async def by_a_timeout(path: Path, iterations: int) -> None:
     """The time limit of the entire block is reached."""
     begun, loop = asyncio.Event(), asyncio.get_running_loop()
     async with asyncio.timeout(None) as scope:
@@ -67,14 +67,14 @@ async def by_a_timeout(path: Path, turns: int) -> None:
             if not scope.expired():
                 scope.reschedule(loop.time())
 
-        clock = asyncio.ensure_future(after(turns, begun, out_of_time))
+        clock = asyncio.ensure_future(after(iterations, begun, out_of_time))
         try:
             await write_and_close(path, begun.set)
         finally:
             clock.cancel()
 
 
-async def by_a_sibling(path: Path, turns: int) -> None:
+async def by_a_sibling(path: Path, iterations: int) -> None:
     """Another task of its group fails."""
     begun = asyncio.Event()
 
@@ -83,28 +83,28 @@ async def by_a_sibling(path: Path, turns: int) -> None:
 
     async with asyncio.TaskGroup() as group:
         group.create_task(write_and_close(path, begun.set))
-        group.create_task(after(turns, begun, fail))
+        group.create_task(after(iterations, begun, fail))
 
 
-async def by_hand(path: Path, turns: int, times: int = 1) -> None:
+async def by_hand(path: Path, iterations: int, times: int = 1) -> None:
     """The task is cancelled, once or several times in a row."""
     begun = asyncio.Event()
     task = asyncio.ensure_future(write_and_close(path, begun.set))
-    await after(turns, begun, lambda: None)
+    await after(iterations, begun, lambda: None)
     for _ in range(times):
         task.cancel()
         await asyncio.sleep(0)
     await task
 
 
-async def by_hand_twice(path: Path, turns: int) -> None:
+async def by_hand_twice(path: Path, iterations: int) -> None:
     """The user presses Ctrl-C twice."""
-    await by_hand(path, turns, times=2)
+    await by_hand(path, iterations, times=2)
 
 
-async def by_hand_for_long(path: Path, turns: int) -> None:
+async def by_hand_for_long(path: Path, iterations: int) -> None:
     """The task is cancelled in every loop iteration, as a cancel scope does."""
-    await by_hand(path, turns, times=50)
+    await by_hand(path, iterations, times=50)
 
 
 BREAKS: list[Callable[[Path, int], Coroutine[Any, Any, None]]] = [
@@ -116,7 +116,7 @@ BREAKS: list[Callable[[Path, int], Coroutine[Any, Any, None]]] = [
 ]
 
 
-# --- what is there afterwards ---------------------------------------------------------------------
+# --- the next opening -----------------------------------------------------------------------------
 
 
 async def loss(path: Path) -> str:
@@ -127,8 +127,8 @@ async def loss(path: Path) -> str:
     try:
         async with SqliteJournal(path) as journal:
             there = len(await listed(journal, State.STARTED))
-    except JournalError as trouble:
-        return f"{type(trouble).__name__}: {trouble}"
+    except JournalError as error:
+        return f"{type(error).__name__}: {error}"
     wrong = [f"{there} of {ENTRIES} entries"] if there != ENTRIES else []
     wrong += ["threads left"] if threads else []
     wrong += ["handles left"] if held else []
@@ -141,17 +141,17 @@ async def ended(work: Awaitable[None]) -> None:
         await work
 
 
-@pytest.mark.parametrize("break_in", BREAKS)
+@pytest.mark.parametrize("interrupt", BREAKS)
 async def test_closing_may_be_interrupted_at_any_iteration(
-    tmp_path: Path, break_in: Callable[[Path, int], Coroutine[Any, Any, None]]
+    tmp_path: Path, interrupt: Callable[[Path, int], Coroutine[Any, Any, None]]
 ) -> None:
     """All confirmed changes are there at once, and no handle or thread is left."""
     wrong: dict[int, str] = {}
-    for turns in TURNS:
-        path = tmp_path / f"{turns}.journal"
-        await ended(break_in(path, turns))
+    for iterations in ITERATIONS:
+        path = tmp_path / f"{iterations}.journal"
+        await ended(interrupt(path, iterations))
         if found := await loss(path):
-            wrong[turns] = found
+            wrong[iterations] = found
     assert wrong == {}
 
 
@@ -165,15 +165,15 @@ async def open_and_wait(path: Path, entering: Leaving) -> None:
 async def test_opening_may_be_interrupted_at_any_iteration(tmp_path: Path) -> None:
     """Its content is there at once, and no handle or thread is left."""
     wrong: dict[int, str] = {}
-    for turns in TURNS:
-        path = tmp_path / f"{turns}.journal"
+    for iterations in ITERATIONS:
+        path = tmp_path / f"{iterations}.journal"
         await write_and_close(path, lambda: None)
         begun = asyncio.Event()
         task = asyncio.ensure_future(open_and_wait(path, begun.set))
-        await after(turns, begun, task.cancel)
+        await after(iterations, begun, task.cancel)
         await ended(task)
         if found := await loss(path):
-            wrong[turns] = found
+            wrong[iterations] = found
     assert wrong == {}
 
 
@@ -339,18 +339,18 @@ async def test_a_log_that_cannot_be_tidied_up_is_reported(tmp_path: Path, caplog
 FORKS = """
 import os, sys, warnings
 sys.path.append(sys.argv[2])
-warnings.simplefilter("ignore", DeprecationWarning)  # forking while there are threads: that is what is tried
+warnings.simplefilter("ignore", DeprecationWarning)  # forking while there are threads is what this test is about
 import anyio, asyncio, threading
 from tests.journal.test_journal import new
 from ochy_async.errors import JournalError
 from ochy_async.journal.sqlite.journal import SqliteJournal, finish_in_thread
 
 async def tried():
-    for deed in (journal.get("a"), journal.put(new("c")), journal.__aenter__(), SqliteJournal(path).__aenter__()):
+    for action in (journal.get("a"), journal.put(new("c")), journal.__aenter__(), SqliteJournal(path).__aenter__()):
         try:
-            await deed
-        except JournalError as trouble:
-            print(trouble, flush=True)
+            await action
+        except JournalError as error:
+            print(error, flush=True)
     await journal.__aexit__(None, None, None)
 
 path = sys.argv[1]
@@ -358,15 +358,15 @@ loop = asyncio.new_event_loop()
 threading.Thread(target=loop.run_forever, daemon=True).start()
 journal = SqliteJournal(path)
 
-def awaited(deed):
-    return asyncio.run_coroutine_threadsafe(deed, loop).result(30)
+def awaited(action):
+    return asyncio.run_coroutine_threadsafe(action, loop).result(30)
 
 awaited(journal.__aenter__())
 awaited(journal.put(new("a")))
 child = os.fork()
 if not child:
     anyio.run(tried)
-    sys.exit(7)  # as a program ends that knows of nothing: with all its objects
+    sys.exit(7)  # an ordinary exit, which finalizes all objects
 print("child", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 print("log", os.path.getsize(path + "-wal") > 0, flush=True)
 awaited(journal.put(new("b")))

@@ -92,9 +92,9 @@ def data(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def write(path: Path, whole: bytes) -> None:
+def write(path: Path, original: bytes) -> None:
     """Replaces the bytes of a file."""
-    path.write_bytes(whole)
+    path.write_bytes(original)
 
 
 def connection_of(journal: SqliteJournal) -> sqlite3.Connection:
@@ -181,7 +181,7 @@ async def test_of_two_processes_that_create_it_the_first_wins(path: Path) -> Non
     assert sorted(content(path.parent)) == [path.name]
 
 
-# --- what is no journal ---------------------------------------------------------------------------
+# --- other files ----------------------------------------------------------------------------------
 
 
 def _text(path: Path) -> None:
@@ -286,10 +286,10 @@ def test_errors_of_sqlite_are_translated(path: Path, name: str | None, kind: typ
     error = sqlite3.OperationalError("secret")
     if name is not None:
         error.sqlite_errorname = name
-    trouble = from_sqlite_error(error, path)
-    assert type(trouble) is kind
-    assert "secret" not in str(trouble)
-    assert name is None or name in str(trouble)
+    translated = from_sqlite_error(error, path)
+    assert type(translated) is kind
+    assert "secret" not in str(translated)
+    assert name is None or name in str(translated)
 
 
 @pytest.mark.parametrize(
@@ -384,8 +384,8 @@ async def test_a_network_file_system_is_refused(path: Path, monkeypatch: pytest.
 )
 def test_unreliable_file_systems_give_a_warning(kind: str | None, words: str | None) -> None:
     """File systems in memory and unknown user-space file systems are used with a warning."""
-    doubt = mounts.mount_warning(kind)
-    assert doubt is None if words is None else words in str(doubt)
+    warning = mounts.mount_warning(kind)
+    assert warning is None if words is None else words in str(warning)
 
 
 async def test_a_journal_in_memory_gives_a_warning(small_disk: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -416,11 +416,11 @@ async def outcome(path: Path, there: list[object]) -> str:
 async def test_a_flipped_byte_is_found_or_has_no_effect(path: Path) -> None:
     """At offsets all over the file, and at every few bytes of the header."""
     there = await written(path)
-    whole, chance = data(path), random.Random(1)
-    offsets = [*range(100), *chance.sample(range(100, len(whole)), 200)]
+    original, chance = data(path), random.Random(1)
+    offsets = [*range(100), *chance.sample(range(100, len(original)), 200)]
     outcomes: list[str] = []
     for offset in offsets:
-        write(path, whole)
+        write(path, original)
         flip(path, offset, 1 << chance.randrange(8))
         outcomes.append(await outcome(path, there))
     assert outcomes.count("detected") > len(offsets) // 10
@@ -436,12 +436,12 @@ async def test_damage_in_the_text_of_sqlites_error_is_damage(path: Path) -> None
 async def test_a_change_of_any_value_is_found(path: Path) -> None:
     """A state, a version, an id, a digit of the results."""
     await written(path)
-    whole = data(path)
+    original = data(path)
     for piece in (b"clip-3.mp4", b"id-5", b"cadence", b"analyzed", b"digest", b"account", b'"version": 3'):
-        places_of_it = [at for at in range(len(whole)) if whole.startswith(piece, at)]
-        assert places_of_it
-        for at in places_of_it[:3]:
-            write(path, whole)
+        offsets = [at for at in range(len(original)) if original.startswith(piece, at)]
+        assert offsets
+        for at in offsets[:3]:
+            write(path, original)
             flip(path, at + len(piece) // 2, 0x01)
             await refusal(path, JournalDamaged)
 
@@ -449,9 +449,9 @@ async def test_a_change_of_any_value_is_found(path: Path) -> None:
 async def test_a_truncated_file_is_refused(path: Path) -> None:
     """Truncated at any page, and within one."""
     there = await written(path)
-    whole = data(path)
-    for length in [1, 50, 100, 511, *range(512, len(whole), 4096 * 2 + 100)]:
-        write(path, whole[:length])
+    original = data(path)
+    for length in [1, 50, 100, 511, *range(512, len(original), 4096 * 2 + 100)]:
+        write(path, original[:length])
         assert await outcome(path, there) == "detected", length
 
 
@@ -668,9 +668,9 @@ from ochy_async.journal.contract import Entry, StoredResults
 from ochy_async.journal.sqlite.journal import SqliteJournal
 from ochy_async.policy.clip_states import State
 
-async def write(journal, lane):
+async def write(journal, worker):
     for number in range(100_000):
-        key = f"{lane}-{number}"
+        key = f"{worker}-{number}"
         entry = await journal.put(new(key))
         await journal.put(evolve(entry, state=State.STARTED, analysis_id=key), StoredResults(results=key.encode()))
         print(key, flush=True)
@@ -678,8 +678,8 @@ async def write(journal, lane):
 async def main():
     async with SqliteJournal(sys.argv[1]) as journal, anyio.create_task_group() as group:
         print("open", flush=True)
-        for lane in range(4):
-            group.start_soon(write, journal, lane)
+        for worker in range(4):
+            group.start_soon(write, journal, worker)
 
 anyio.run(main)
 """
@@ -794,17 +794,17 @@ async def test_a_change_waits_for_an_abandoned_thread(path: Path) -> None:
 
 async def test_changes_that_wait_share_a_commit(path: Path) -> None:
     """One goes ahead and the others share the next; no change waits for more than two commits."""
-    said: list[str] = []
+    statements: list[str] = []
     async with SqliteJournal(path) as journal:
-        connection_of(journal).set_trace_callback(said.append)
+        connection_of(journal).set_trace_callback(statements.append)
         async with create_task_group() as group:
             for number in range(50):
                 group.start_soon(journal.put, new(str(number)))
-        assert 1 <= said.count("COMMIT") <= 2
+        assert 1 <= statements.count("COMMIT") <= 2
         assert len(await listed(journal)) == 50
 
 
-# --- what a journal depends on ----------------------------------------------------------------------
+# --- settings of SQLite -----------------------------------------------------------------------------
 
 ANSWERS: dict[str, object] = {
     "journal_mode": "wal",

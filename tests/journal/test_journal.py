@@ -64,7 +64,7 @@ async def listed(journal: Journal, *states: State) -> list[Entry]:
     return [entry async for entry in journal.entries(*states)]
 
 
-# --- what is stored -------------------------------------------------------------------------------
+# --- storing --------------------------------------------------------------------------------------
 
 
 async def test_a_new_journal_is_empty(journal: Journal) -> None:
@@ -184,11 +184,11 @@ async def test_no_analysis_id_is_forgotten(journal: Journal) -> None:
 async def test_notes_are_found_by_their_prefix(journal: Journal) -> None:
     """A later value replaces the former; wildcards have no meaning."""
     async with journal:
-        for name, value in [("lane/1", "a"), ("lane/2", "b"), ("lane0", "c"), ("l_ne/1", "d"), ("lane/2", "e")]:
+        for name, value in [("tag/1", "a"), ("tag/2", "b"), ("tag0", "c"), ("t_g/1", "d"), ("tag/2", "e")]:
             await journal.set_note(name, value)
-        await journal.set_note("lane/\U0001f3c3", "f")
-        assert await journal.notes("lane/") == {"lane/1": "a", "lane/2": "e", "lane/\U0001f3c3": "f"}
-        assert await journal.notes("l_") == {"l_ne/1": "d"}
+        await journal.set_note("tag/\U0001f3c3", "f")
+        assert await journal.notes("tag/") == {"tag/1": "a", "tag/2": "e", "tag/\U0001f3c3": "f"}
+        assert await journal.notes("t_") == {"t_g/1": "d"}
         assert len(await journal.notes("")) == 5
 
 
@@ -222,7 +222,7 @@ async def test_entries_may_be_changed_while_they_are_listed(journal: Journal) ->
         assert seen == ["0", "1", "2", "3", "4"]
 
 
-# --- what is refused ------------------------------------------------------------------------------
+# --- refusals -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("wanted", list(State))
@@ -334,7 +334,7 @@ async def test_a_journal_is_open_once(journal: Journal) -> None:
         assert await journal.get("a") is not None
 
 
-# --- what a cancellation leaves -------------------------------------------------------------------
+# --- cancellation ---------------------------------------------------------------------------------
 
 
 async def test_a_change_in_a_cancelled_scope_is_not_made(journal: Journal) -> None:
@@ -362,8 +362,8 @@ async def test_changes_that_have_begun_are_completed(journal: Journal) -> None:
         assert len(await listed(journal)) == 20
 
 
-@pytest.mark.parametrize("turns", range(6))
-async def test_a_cancelled_task_leaves_no_half_change(journal: Journal, turns: int) -> None:
+@pytest.mark.parametrize("iterations", range(6))
+async def test_a_cancelled_task_leaves_no_half_change(journal: Journal, iterations: int) -> None:
     """`Task.cancel()` goes through shields: the change is stored or not, and the others go on."""
     async with journal:
         async with create_task_group() as group:
@@ -371,7 +371,7 @@ async def test_a_cancelled_task_leaves_no_half_change(journal: Journal, turns: i
                 asyncio.ensure_future(journal.put(new(str(key)), StoredResults(results=b"{}"))) for key in range(5)
             ]
             group.start_soon(journal.put, new("other"))
-            for _ in range(turns):
+            for _ in range(iterations):
                 await asyncio.sleep(0)
             for change in changes[:3]:
                 change.cancel()
@@ -395,7 +395,7 @@ async def test_closing_under_cancellation_closes(journal: Journal) -> None:
         assert await journal.get("a") is not None
 
 
-# --- side by side ---------------------------------------------------------------------------------
+# --- comparison -----------------------------------------------------------------------------------
 
 
 async def result_of(journal: Journal, work: Callable[[Journal], Awaitable[object]]) -> object:

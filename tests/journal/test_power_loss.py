@@ -86,7 +86,7 @@ def moments(before: Files, record: Record, chance: random.Random) -> Iterator[tu
     for moment, what in enumerate([Mark(None), *record.happened]):
         left.happen(what)
         if isinstance(what, Mark):
-            seen.clear()  # more must be known from here on
+            seen.clear()  # from here on more must be known
         for files in left.after_a_cut(chance, VARIANTS):
             digest = hashlib.sha256(repr(sorted(files.items())).encode()).digest()
             if digest not in seen:
@@ -98,8 +98,8 @@ def forgotten(path: Path, marks: list[Any]) -> str:
     """What a journal has lost of what must be known; empty if nothing, or the error if it cannot be opened."""
     try:
         opened = store.open_store(path)
-    except (JournalError, *SQLITE_ERRORS) as trouble:
-        return f"{type(trouble).__name__}: {trouble}"
+    except (JournalError, *SQLITE_ERRORS) as error:
+        return f"{type(error).__name__}: {error}"
     try:
         return " ".join(_forgotten(opened, marks))
     finally:

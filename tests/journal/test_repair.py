@@ -89,7 +89,7 @@ async def test_an_uncertain_start_of_a_repair_may_be_anything_that_was_lost(path
         assert (free.earliest, free.latest) == (NOW + timedelta(minutes=1), LATER)
         assert intended.latest is not None
         assert intended.latest < LATER
-        assert [(ghost.earliest, ghost.latest) for ghost in await released_starts(journal)] == [
+        assert [(start.earliest, start.latest) for start in await released_starts(journal)] == [
             (NOW + timedelta(minutes=1), LATER)
         ]
         assert await journal.notes(PREFIX) == {f"{PREFIX}lane": RETIRED}
@@ -137,14 +137,14 @@ async def test_a_really_damaged_journal_is_never_repaired(path: Path, sql: str) 
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(sql)
         connection.commit()
-    whole = data(path)
+    original = data(path)
     done = run_command("repair", str(path), "--yes")
     assert done.exit_code == 1
     assert "cannot be repaired" in done.stderr or "lacks a part" in done.stderr
-    assert data(path) == whole
+    assert data(path) == original
     with pytest.raises((JournalDamaged, sqlite3.Error)):
         repair(path, recovery_change(LATER))
-    assert data(path) == whole
+    assert data(path) == original
 
 
 async def test_a_journal_with_a_hole_shows_its_verified_ids(path: Path) -> None:
@@ -152,15 +152,15 @@ async def test_a_journal_with_a_hole_shows_its_verified_ids(path: Path) -> None:
     async with SqliteJournal(path) as journal:
         for number in range(200):
             await stored_in_state(journal, State.STARTED, f"{number:03}", analysis_id=f"id-{number:03}")
-    whole = bytearray(data(path))
-    start = len(whole) // 2 // 4096 * 4096
-    whole[start : start + 4096] = bytes(4096)
-    write(path, bytes(whole))
+    original = bytearray(data(path))
+    start = len(original) // 2 // 4096 * 4096
+    original[start : start + 4096] = bytes(4096)
+    write(path, bytes(original))
     done = run_command("repair", str(path), "--yes")
     assert done.exit_code == 1
     assert "Traceback" not in done.output
     assert "ochy wait" in done.stderr
-    assert data(path) == bytes(whole)
+    assert data(path) == bytes(original)
 
 
 def test_without_a_terminal_a_repair_needs_yes(path: Path) -> None:

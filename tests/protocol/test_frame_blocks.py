@@ -12,7 +12,7 @@ import pytest
 
 from ochy_async.errors import UnreadableAnswer
 from ochy_async.protocol.frame_blocks import FRAMES_PER_BLOCK, FrameBlock, FrameTemplate
-from ochy_async.protocol.landmarks import LandmarksReading
+from ochy_async.protocol.landmarks import LandmarksReader
 from ochy_async.protocol.wire import Response
 
 STYLES: dict[str, dict[str, Any]] = {
@@ -157,7 +157,7 @@ def test_a_frame_in_which_a_number_could_be_mistaken_is_no_template(first: str, 
 
 def told(body: bytes) -> Any:
     """All that a reading tells, or its error."""
-    reading = LandmarksReading(Response(200, {}, body), "a1")
+    reading = LandmarksReader(Response(200, {}, body), "a1")
     try:
         while not reading.advance():
             pass

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ochy_async import Landmarks
 from ochy_async.errors import UnreadableAnswer
 from ochy_async.protocol.drift import DriftNote
-from ochy_async.protocol.landmarks import MOST_COORDINATES, MOST_NAMES, LandmarkGrid, LandmarksReading
+from ochy_async.protocol.landmarks import MOST_COORDINATES, MOST_NAMES, LandmarkGrid, LandmarksReader
 from ochy_async.protocol.wire import Response
 
 NAN = math.nan
@@ -24,10 +24,10 @@ MOST_FRAMES_AT_ONCE = 16
 """What one step of a reading may read at most; a frame of 33 landmarks takes some 40 microseconds."""
 
 
-def reading_of(body: Any) -> LandmarksReading:
+def reading_of(body: Any) -> LandmarksReader:
     """A reading of a JSON body, or of text as it stands."""
     text = body if isinstance(body, str) else json.dumps(body)
-    return LandmarksReading(Response(200, {}, text.encode(errors="surrogatepass")), "a1")
+    return LandmarksReader(Response(200, {}, text.encode(errors="surrogatepass")), "a1")
 
 
 def read(body: Any) -> tuple[Landmarks, Collection[DriftNote]]:
@@ -201,7 +201,7 @@ def test_a_grid_is_read_by_frame_and_landmark() -> None:
 
 
 @pytest.mark.parametrize("place", [(2, 0), (0, 3), (-3, 0), (0, -4), (99, 99)])
-def test_outside_of_a_grid_is_an_error(place: tuple[int, int]) -> None:
+def test_an_index_outside_the_grid_is_an_error(place: tuple[int, int]) -> None:
     """An index that leaves its row never reaches into the next one."""
     with pytest.raises(IndexError, match=r"outside of \(2, 3\)"):
         GRID[place]
@@ -470,5 +470,5 @@ def test_the_columns_are_what_the_json_says(recording: dict[str, Any], indent: i
 )
 def test_what_no_person_could_be_is_refused(frames: dict[str, Any]) -> None:
     """A small answer must not grow into gigabytes: names and coordinates have a bound."""
-    with pytest.raises(UnreadableAnswer, match="larger than any could be"):
+    with pytest.raises(UnreadableAnswer, match="implausibly large"):
         read({"frames": frames})

@@ -19,7 +19,7 @@ from ochy_async.protocol.back_view import BackViewCalculated, BackViewResults, L
 from ochy_async.protocol.converter import structure
 from ochy_async.protocol.drift import DriftLog, recording
 from ochy_async.protocol.exercises import Exercise
-from ochy_async.protocol.landmarks import LandmarksReading
+from ochy_async.protocol.landmarks import LandmarksReader
 from ochy_async.protocol.side_view import Metrics, SideViewCalculated
 from ochy_async.protocol.subjects import CreatedSubject, Message, Subject, SubjectList
 from ochy_async.protocol.text_summary import summary_text
@@ -54,7 +54,7 @@ def raw_data(text: str = "nose", landmarks: int = 2) -> Landmarks:
     point = '{"x": 1.5, "y": 2.5}'
     names = ", ".join(f'"{text}{n}": {point}' for n in range(landmarks))
     body = f'{{"video_input_information": {{"fps": 60}}, "frames": {{"0": {{{names}}}, "1": {{{names}}}}}}}'
-    raw = LandmarksReading(Response(200, {}, body.encode()), "a1")
+    raw = LandmarksReader(Response(200, {}, body.encode()), "a1")
     while not raw.advance():
         pass
     return raw.result()

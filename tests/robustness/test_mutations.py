@@ -344,7 +344,7 @@ OTHER_FAULTS: dict[str, tuple[str, str, Edit]] = {
     "a link is recognized by its scheme only": (
         "protocol/test_redaction.py",
         "every_spelling",
-        ("protocol/redaction.py", "_ADDRESS.search(each) or _SIGN.search(each)", '"://" in each'),
+        ("protocol/redaction.py", "_ADDRESS.search(each) or _SIGNED_PARAMETER.search(each)", '"://" in each'),
     ),
     "escapes hide a link": (
         "protocol/test_redaction.py",

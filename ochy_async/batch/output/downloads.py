@@ -179,7 +179,7 @@ class _PartialFile:
         if not self._range.start:
             await to_thread.run_sync(self._restart)
 
-    async def take(self, piece: bytes) -> None:
+    async def write(self, piece: bytes) -> None:
         """Appends a piece. Raises `UnreadableAnswer` if more bytes arrive than were announced, or than are accepted."""
         most = self._range.total if self._range.total is not None else self.limits.media_bytes
         self._size += len(piece)

@@ -47,7 +47,9 @@ class _Change(Generic[T]):
 
     def result(self) -> T:
         if not self.done:
-            raise JournalError("The thread that stores a change was interrupted; the change may be lost. Run again.")
+            raise JournalError(
+                "A thread was interrupted while it stored a change, which may be lost or not. Run again."
+            )
         if isinstance(self._result, Exception):
             raise self._result
         result: T = self._result
