@@ -203,7 +203,7 @@ def test_a_grid_is_read_by_frame_and_landmark() -> None:
 @pytest.mark.parametrize("place", [(2, 0), (0, 3), (-3, 0), (0, -4), (99, 99)])
 def test_an_index_outside_the_grid_is_an_error(place: tuple[int, int]) -> None:
     """An index that leaves its row never reaches into the next one."""
-    with pytest.raises(IndexError, match=r"outside of \(2, 3\)"):
+    with pytest.raises(IndexError, match=r"outside \(2, 3\)"):
         GRID[place]
 
 
