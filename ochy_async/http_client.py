@@ -223,7 +223,7 @@ def split_url(url: str) -> SplitResult | None:
     """The parts of a URL; None if its host or port is invalid."""
     try:
         parts = urlsplit(url)
-        parts.hostname, parts.port  # noqa: B018 - both are parsed, and checked, only when they are read
+        _ = parts.hostname, parts.port  # they are checked only when they are read
     except ValueError:
         return None
     return parts

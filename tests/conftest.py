@@ -53,8 +53,8 @@ def _no_secret_escapes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Gener
     monkeypatch.setenv("OCHY_API_KEY", API_KEY)
     monkeypatch.delenv("OCHY_BASE_URL", raising=False)
     monkeypatch.delenv("OCHY_PROXY", raising=False)
-    monkeypatch.setenv("OCHY_STATE_DIR", str(tmp_path / "state"))  # nobody's home is touched
-    monkeypatch.setenv("OCHY_PREFLIGHT", "off")  # most clips of the tests are no videos
+    monkeypatch.setenv("OCHY_STATE_DIR", str(tmp_path / "state"))  # so that no test touches the home folder
+    monkeypatch.setenv("OCHY_PREFLIGHT", "off")  # most clips of the tests are not videos
     errors: list[OchyError] = []
     events: list[Event] = []
     sessions: list[None] = []

@@ -126,7 +126,7 @@ async def test_a_start_that_may_have_been_charged_is_sent_once(fault: Fault) -> 
 )
 async def test_a_start_that_surely_did_not_happen_is_sent_again_completely(fault: Fault) -> None:
     """A start that was cut short or rate-limited is sent again with the complete body, and charged once."""
-    content = CLIP * 2_500  # larger than all that the network buffers take at once
+    content = CLIP * 2_500  # larger than all network buffers together
     events: list[Event] = []
     faults = on_start(fault, times=2)
     async with Emulator(world(), faults, speed=50) as emulator, real_session(emulator, on_event=events.append) as ochy:
@@ -353,7 +353,7 @@ async def test_memory_does_not_grow_with_the_clip(emulator: Emulator, tmp_path: 
     path.write_bytes(CLIP + bytes(MAX_BYTES - len(CLIP)))
     with path.open("rb") as file:
         async with real_session(emulator) as ochy:
-            await ochy.start(CLIP, SideView())  # what is loaded late is not what is measured
+            await ochy.start(CLIP, SideView())  # loads everything that is loaded on first use
             tracemalloc.start()
             try:
                 await ochy.start(file if opened else path, SideView())

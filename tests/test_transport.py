@@ -92,14 +92,14 @@ async def raw_server(answer: Answering, kind: type[Peer] = Peer) -> AsyncGenerat
         serving.append(task)
         peer = kind(reader, writer)
         try:
-            with suppress(ConnectionError, asyncio.CancelledError):  # the client, or the test, has heard enough
+            with suppress(ConnectionError, asyncio.CancelledError):  # the client or the test closed the connection
                 await peer.receive()
                 await answer(peer)
         finally:
             writer.close()
 
     taking = socket.socket()
-    taking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)  # so that the kernel takes little by itself
+    taking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)  # so that the kernel buffers little
     taking.bind(("127.0.0.1", 0))
     async with await asyncio.start_server(serve, sock=taking, limit=65_536):
         yield f"http://127.0.0.1:{taking.getsockname()[1]}"

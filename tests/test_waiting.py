@@ -283,7 +283,7 @@ def test_one_retry_after_slows_all_waits() -> None:
                 tasks.start_soon(ochy.analyze, CLIP + bytes([n]), SideView())
         gap = max(later - earlier for earlier, later in pairwise(times))
         assert gap >= 19
-        # Looks that were already granted when the pause was asked for may still go out.
+        # Polls that already had a slot when the server asked for the pause may still be sent.
         asked = times[4]
         assert len([at for at in times if asked + 1 < at < asked + 19]) == 0
 

@@ -1,6 +1,6 @@
-"""What type checkers know: never run, checked by mypy and pyright.
+"""What type checkers infer. Never run; checked by mypy and pyright.
 
-Each line with an ignore must be an error for both: an ignore that is not needed is an error itself.
+Each line with an ignore must be an error for both: an unnecessary ignore is itself an error.
 """
 
 # pyright: reportUnnecessaryTypeIgnoreComment=true
@@ -47,8 +47,8 @@ Results = SideViewResults | BackViewResults
 Calculated = SideViewCalculated | BackViewCalculated
 
 
-async def the_view_leads_to_its_results(ochy: OchySession) -> None:
-    """What is asked decides the type of what comes back."""
+async def the_view_determines_the_results(ochy: OchySession) -> None:
+    """The view of the request determines the type of the results."""
     assert_type(await ochy.analyze("a.mp4", SideView()), SideViewResults)
     assert_type(await ochy.analyze(Path("a.mp4"), BackView(full_body=False)), BackViewResults)
     print((await ochy.analyze("a.mp4", SideView())).pronation)  # type: ignore[attr-defined]
@@ -56,7 +56,7 @@ async def the_view_leads_to_its_results(ochy: OchySession) -> None:
 
 
 async def a_started_analysis_remembers_its_view(ochy: OchySession) -> None:
-    """`start`, `wait`, `check`, `watch` and `calculated_data` follow."""
+    """`start`, `wait`, `status`, `watch` and `calculated_data` have the types of the view."""
     side = await ochy.start("a.mp4", SideView())
     back = await ochy.start("a.mp4", BackView())
     assert_type(side, Started[SideViewResults, SideViewCalculated])
@@ -73,8 +73,8 @@ async def a_started_analysis_remembers_its_view(ochy: OchySession) -> None:
         assert_type(state, AnalysisState[BackViewResults])
 
 
-async def a_bare_id_may_be_either(ochy: OchySession) -> None:
-    """Of an analysis that somebody else started both views are possible."""
+async def a_bare_id_may_be_of_either_view(ochy: OchySession) -> None:
+    """An analysis that somebody else started may be of either view."""
     assert_type(await ochy.wait("a1"), Results)
     assert_type(await ochy.status("a1"), AnalysisState[Results])
     assert_type(ochy.watch("a1"), AsyncGenerator[AnalysisState[Results], None])
@@ -87,8 +87,8 @@ async def a_bare_id_may_be_either(ochy: OchySession) -> None:
         assert_type(results.pronation, Legs)
 
 
-async def a_stored_start_is_picked_up(ochy: OchySession) -> None:
-    """From its JSON either view is possible; from an id and a view it is known."""
+async def a_stored_start_is_loaded(ochy: OchySession) -> None:
+    """Loaded from JSON, the view may be either; loaded from an id and a view, it is known."""
     stored = Started.from_json("{}")
     assert_type(stored, Started[Results, Calculated])
     assert_type(await ochy.wait(stored), Results)
@@ -100,7 +100,7 @@ async def a_stored_start_is_picked_up(ochy: OchySession) -> None:
 
 
 async def a_clip_has_many_sources(ochy: OchySession, stream: AsyncGenerator[bytes]) -> None:
-    """Paths, bytes, binary files and streams; nothing else."""
+    """Paths, bytes, binary files and streams are accepted, and nothing else."""
     file: IO[bytes] = BytesIO()
     for source in ("a.mp4", Path("a.mp4"), b"", bytearray(), memoryview(b""), file, BytesIO()):
         await ochy.start(source, SideView(), name="a.mp4")
@@ -113,7 +113,7 @@ async def a_clip_has_many_sources(ochy: OchySession, stream: AsyncGenerator[byte
 
 
 def a_request_is_checked() -> None:
-    """Names and types of arguments; their values are checked when it is made."""
+    """Names and types of arguments are checked; their values are checked at run time."""
     SideView(height=1.75, weight=68, pace=timedelta(minutes=5), treadmill=True, language="fr", subject_id="s1")
     BackView(pace="05:30", full_body=False, notify_via_webhook=True)
     SideView(full_body=False)  # type: ignore[call-arg]
@@ -125,7 +125,7 @@ def a_request_is_checked() -> None:
 
 
 def a_state_is_read(state: AnalysisState[SideViewResults]) -> None:
-    """Statuses are an open set, results are there on success only."""
+    """Statuses are an open set, and results exist on success only."""
     assert_type(state.status, Status | str)
     assert_type(state.percentage, float | None)
     assert_type(state.results, SideViewResults | None)
@@ -134,7 +134,7 @@ def a_state_is_read(state: AnalysisState[SideViewResults]) -> None:
 
 
 def results_are_read(side: SideViewResults, back: BackViewResults) -> None:
-    """Required facts are plain, optional ones may be None."""
+    """Required values are plain, optional ones may be None."""
     assert_type(side.total_score, float)
     assert_type(side.arm.score_number, float | None)
     assert_type(side.thumbnail, SignedUrl | None)
@@ -156,7 +156,7 @@ def data_is_read(side: SideViewCalculated, landmarks: Landmarks) -> None:
 
 
 async def everything_else_has_a_type(ochy: OchySession) -> None:
-    """Lists, subjects, webhook, exercises, and the escape hatch."""
+    """Lists, subjects, webhook, exercises, and `request`."""
     assert_type(await ochy.list_analyses(), AnalysisList)
     assert_type(list(await ochy.list_subject_analyses("s1")), list[ListedAnalysis])
     assert_type(await ochy.create_subject(name="Ada", height=1.7), CreatedSubject)
@@ -173,7 +173,9 @@ async def everything_else_has_a_type(ochy: OchySession) -> None:
     await ochy.create_subject("Ada")  # type: ignore[call-arg]
 
 
-async def files_are_fetched(ochy: OchySession, side: SideViewResults, back: Started[Any, Any], link: SignedUrl) -> None:
+async def files_are_downloaded(
+    ochy: OchySession, side: SideViewResults, back: Started[Any, Any], link: SignedUrl
+) -> None:
     """From results, a start, an id or a link, to any path."""
     assert_type(await ochy.download(side, "a.mp4"), Path)
     await ochy.download(back, Path("a.jpg"), file="thumbnail")
@@ -184,8 +186,8 @@ async def files_are_fetched(ochy: OchySession, side: SideViewResults, back: Star
     await ochy.download(5, "a.mp4")  # type: ignore[arg-type]
 
 
-async def errors_tell_facts(ochy: OchySession) -> None:
-    """The class tells what can be done, and its facts are typed."""
+async def errors_have_typed_facts(ochy: OchySession) -> None:
+    """The class says what the caller can do, and its facts are typed."""
     try:
         await ochy.start("a.mp4", SideView())
     except UncertainStart as uncertain:
@@ -198,8 +200,8 @@ async def errors_tell_facts(ochy: OchySession) -> None:
         assert_type(refused.problems, tuple[Problem, ...])
 
 
-async def a_session_is_set_up() -> None:
-    """Everything by name but the key; the emulator takes the place of the network."""
+async def a_session_is_configured() -> None:
+    """All arguments but the key are keywords; the emulator's transport replaces the network."""
 
     def listener(event: Event) -> None:
         print(event)

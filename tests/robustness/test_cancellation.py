@@ -146,7 +146,7 @@ def test_one_session_serves_two_runs_of_asyncio() -> None:
         await ochy.__aexit__(None, None, None)
 
     with running_emulator() as url, warnings.catch_warnings():
-        # What is never left is closed by the garbage collector, and Python says so.
+        # The garbage collector closes a session that is never exited, with a ResourceWarning.
         warnings.simplefilter("ignore", ResourceWarning)
         ochy = OchySession(base_url=url)
         for scenario in (entered, entered, never_left, left):
