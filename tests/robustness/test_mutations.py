@@ -208,11 +208,11 @@ BATCH_FAULTS: dict[str, tuple[list[Edit], tuple[str, ...]]] = {
                 "core, self.fate = self.core, Fate.NOT_HAPPENED\n        started:",
             )
         ],
-        ("robustness/test_step_walk.py",),
+        ("robustness/test_interrupted_starts.py",),
     ),
     "the last chunk is sent without being counted": (
         [("starting.py", "if sent >= self.clip.size:", "if False:")],
-        ("robustness/test_step_walk.py",),
+        ("robustness/test_interrupted_starts.py",),
     ),
 }
 """Faults that no scenario of the simulation can show, and the tests that find them."""

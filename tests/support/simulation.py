@@ -1,15 +1,15 @@
-"""Whole lives of batches in virtual time: the real engine, the emulator's service, faults, crashes, and a judge.
+"""Simulates batches with faults and crashes in virtual time: the real engine against the emulator's service.
 
-One seed is one world: some clips, some weather, some crashes, and at last quiet days until everything is
-done. A process dies at a *moment*: before or after a change of the journal, before, inside or after a
-request. From then on nothing of it gets through, its cleaning up neither. The judge compares what the
-client believes with the emulator's ledger.
+One seed is one world: some clips, some processes with faults and crashes, and at last processes without faults until
+everything is done. A process dies at a *step*: before or after a change of the journal, before, during or after a
+request. From then on nothing that it does has any effect, its cleanup included. The checks compare what the client
+believes with the emulator's ledger.
 
-`python -m tests.support.simulation 1234 --verbose` plays one world again and tells what happened;
-`python -m tests.support.simulation --worlds 20000` plays many.
+`python -m tests.support.simulation 1234 --verbose` simulates one world and prints what happens;
+`python -m tests.support.simulation --worlds 20000` simulates many.
 """
 
-# The judge looks behind the counter of journal and emulator.
+# The checks read private state of journal and emulator.
 # pyright: reportPrivateUsage=false
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ from ochy_async.protocol.wire import Request, Response
 from tests.conftest import loop_clock
 
 CLIP_BYTES: Final = 200
-MENU: Final[tuple[Fault, ...]] = (
+FAULTS: Final[tuple[Fault, ...]] = (
     RefuseConnection(),
     DisconnectBefore(),
     DisconnectDuring(100),
@@ -83,17 +83,17 @@ MENU: Final[tuple[Fault, ...]] = (
     RespondHtml(502),
     ReplaceBody(b'{"message": "started"}'),
 )
-WEATHERS: Final[Mapping[str, tuple[float, Sequence[Fault], str]]] = {
-    "calm": (0.0, MENU, "*"),
-    "showers": (0.1, MENU, "*"),
-    "rain": (0.3, MENU, "*"),
-    "storm": (0.6, MENU, "*"),
-    "fog": (0.6, (DisconnectAfter(charged=True), DisconnectAfter(charged=False)), str(START)),
-    "locked": (1.0, (Respond(403),), "*"),
+CONDITIONS: Final[Mapping[str, tuple[float, Sequence[Fault], str]]] = {
+    "none": (0.0, FAULTS, "*"),
+    "few": (0.1, FAULTS, "*"),
+    "some": (0.3, FAULTS, "*"),
+    "many": (0.6, FAULTS, "*"),
+    "lost answers": (0.6, (DisconnectAfter(charged=True), DisconnectAfter(charged=False)), str(START)),
+    "refused key": (1.0, (Respond(403),), "*"),
 }
-"""The share of requests that meet a fault, the faults, and the routes that are meant."""
-SETTLED: Final = (State.ANALYZED, State.FAILED, State.REFUSED)
-"""What may be bought anew when the user says so; spelt out here, so that the judge has a word of its own."""
+"""The share of requests with a fault, the faults, and the routes."""
+REOPENABLE: Final = (State.ANALYZED, State.FAILED, State.REFUSED)
+"""The states that may be reopened; written out here, so that the checks do not depend on the library."""
 REQUESTS: Final[tuple[AnalysisRequest[Any, Any], ...]] = (SideView(), BackView(), SideView(height=1.8))
 
 
@@ -102,19 +102,19 @@ class Crash(BaseException):
 
 
 @define
-class Fuse:
-    """Counts the moments of a process, and ends it at one of them."""
+class CrashPoint:
+    """Counts the steps of a process, and ends it at one of them."""
 
     left: int | None = None
-    """Moments until the end; None is never."""
-    moments: int = 0
-    blown: bool = False
+    """The step at which the process dies; None is never."""
+    steps: int = 0
+    crashed: bool = False
 
-    def moment(self) -> None:
-        if not self.blown:
-            self.moments += 1
-            self.blown = self.left is not None and self.moments > self.left
-        if self.blown:
+    def step(self) -> None:
+        if not self.crashed:
+            self.steps += 1
+            self.crashed = self.left is not None and self.steps > self.left
+        if self.crashed:
             raise Crash
 
 
@@ -122,7 +122,7 @@ class Fuse:
 
 
 @frozen
-class Thing:
+class Purchase:
     """What is paid for once: a content with a request."""
 
     sha256: str
@@ -131,33 +131,33 @@ class Thing:
 
 
 @frozen(kw_only=True)
-class Scene:
+class Scenario:
     """The settings of a world."""
 
     seed: int
     world: EmulatorSettings
     clips: Sequence[tuple[int, AnalysisRequest[Any, Any]]]
-    """The number of a content, and what is asked of it."""
+    """The number of a content, and its request."""
     tagged: bool
     concurrency: Concurrency
     max_credits: int | None = None
-    weather: Sequence[str] = ()
-    """One of `WEATHERS` for each process that is not quiet."""
+    conditions: Sequence[str] = ()
+    """One of `CONDITIONS` for each process before the last ones, which have no faults."""
     crashes: Sequence[int | None] = ()
-    """For each process that is not quiet: the moment at which it dies, if it does."""
+    """For each of these processes: the step at which it dies, if it does."""
     late: float = 0.0
     """Share of the starts that are cut off after the last byte and reach the service later."""
     foreign: bool = False
     """Whether another program starts analyses on the same account."""
-    again: Sequence[bool] = ()
-    """For each process that is not quiet: whether its command says that finished clips are to be bought anew."""
+    reopens: Sequence[bool] = ()
+    """For each of these processes: whether its command reopens finished clips."""
 
     def source(self) -> list[tuple[Clip, AnalysisRequest[Any, Any]]]:
         return [(clip_of(number), request) for number, request in self.clips]
 
-    def thing(self, index: int) -> Thing:
+    def purchase(self, index: int) -> Purchase:
         number, request = self.clips[index]
-        return Thing(hashlib.sha256(content_of(number)).hexdigest(), request.view, request.height)
+        return Purchase(hashlib.sha256(content_of(number)).hexdigest(), request.view, request.height)
 
 
 def content_of(number: int) -> bytes:
@@ -173,8 +173,8 @@ def clip_of(number: int) -> Clip:
     return Clip.stream(chunks, name=f"{number}.mp4", size=CLIP_BYTES)
 
 
-def scene_of(seed: int) -> Scene:
-    """The world of a seed."""
+def scenario_of(seed: int) -> Scenario:
+    """The scenario of a seed."""
     chance = random.Random(seed)
     pairs = {(chance.randrange(4), chance.choice(REQUESTS)) for _ in range(chance.randint(1, 5))}
     pool = sorted(pairs, key=lambda pair: (pair[0], REQUESTS.index(pair[1])))
@@ -193,7 +193,7 @@ def scene_of(seed: int) -> Scene:
         refund_failed_analyses=chance.random() < 0.5,
         charge_refused_uploads=chance.random() < 0.5,
     )
-    scene = Scene(
+    scenario = Scenario(
         seed=seed,
         world=world,
         clips=clips,
@@ -202,18 +202,18 @@ def scene_of(seed: int) -> Scene:
             checks=chance.randint(1, 2), uploads=chance.choice((None, 1, 2, 4)), in_flight=chance.randint(1, 6)
         ),
         max_credits=chance.choice((None, None, 1, 2, 4)),
-        weather=[chance.choice(tuple(WEATHERS)) for _ in range(processes)],
+        conditions=[chance.choice(tuple(CONDITIONS)) for _ in range(processes)],
         crashes=[chance.choice((None, chance.randint(0, 30), chance.randint(0, 120))) for _ in range(processes)],
         late=chance.choice((0.0, 0.0, 0.2)),
         foreign=tagged and chance.random() < 0.4,
-        again=[chance.random() < 0.3 for _ in range(processes)],
+        reopens=[chance.random() < 0.3 for _ in range(processes)],
     )
-    scene = _repeated(scene, chance) if chance.random() < 0.2 else scene
-    return evolve(scene, world=_odd(world, chance))
+    scenario = _with_repeated_command(scenario, chance) if chance.random() < 0.2 else scenario
+    return evolve(scenario, world=_with_undocumented_behavior(world, chance))
 
 
-def _odd(world: EmulatorSettings, chance: random.Random) -> EmulatorSettings:
-    """The world with what no documentation excludes: refused uploads that leave something, a clock that is off."""
+def _with_undocumented_behavior(world: EmulatorSettings, chance: random.Random) -> EmulatorSettings:
+    """The world with behavior that the documentation does not exclude: listed refused uploads, a wrong clock."""
     return evolve(
         world,
         list_refused_uploads=chance.random() < 0.5,
@@ -222,25 +222,25 @@ def _odd(world: EmulatorSettings, chance: random.Random) -> EmulatorSettings:
     )
 
 
-def _repeated(scene: Scene, chance: random.Random) -> Scene:
-    """A day on which all went well, and then a command that buys anew, repeated whenever it dies."""
+def _with_repeated_command(scenario: Scenario, chance: random.Random) -> Scenario:
+    """A process without faults, and then a command that reopens, repeated whenever it dies."""
     deaths = [chance.randint(0, chance.choice((30, 120))) for _ in range(3)]
-    return evolve(scene, weather=["calm"] * 4, crashes=[None, *deaths], again=[False, True, True, True])
+    return evolve(scenario, conditions=["none"] * 4, crashes=[None, *deaths], reopens=[False, True, True, True])
 
 
-# --- what stands between a process and the world ------------------------------------------------
+# --- between a process and the world ----------------------------------------------------------
 
 
 @define(eq=False)
-class Watched:
-    """A journal that can die under its process, and tells what it was told."""
+class CrashingJournal:
+    """A journal whose process can die at each change."""
 
     inner: MemoryJournal
-    fuse: Fuse
-    life: Life
+    crash_point: CrashPoint
+    simulation: Simulation
 
     async def __aenter__(self) -> Self:
-        self.inner._open = False  # the lock of a dead process is gone with it
+        self.inner._open = False  # the lock of a dead process is released
         await self.inner.__aenter__()
         return self
 
@@ -250,24 +250,24 @@ class Watched:
         await self.inner.__aexit__(kind, error, trace)
 
     async def put(self, entry: Entry, results: StoredResults | None = None) -> Entry:
-        self.fuse.moment()
+        self.crash_point.step()
         stored = await self.inner.put(entry, results)
-        self.life.tell(f"journal: {entry.clip} {entry.state} {entry.analysis_id or ''}")
-        self.fuse.moment()
+        self.simulation.trace(f"journal: {entry.clip} {entry.state} {entry.analysis_id or ''}")
+        self.crash_point.step()
         return stored
 
     async def put_all(self, entries: Sequence[Entry]) -> None:
-        self.fuse.moment()
+        self.crash_point.step()
         before = [self.inner._entries[entry.key] for entry in entries]
-        self.life.opened(before)
+        self.simulation.check_reopening(before)
         await self.inner.put_all(entries)
-        self.life.tell(f"journal: {len(entries)} opened again")
-        self.fuse.moment()
+        self.simulation.trace(f"journal: {len(entries)} reopened")
+        self.crash_point.step()
 
     async def set_note(self, name: str, value: str) -> None:
-        self.fuse.moment()
+        self.crash_point.step()
         await self.inner.set_note(name, value)
-        self.fuse.moment()
+        self.crash_point.step()
 
     async def get(self, key: str) -> Entry | None:
         return await self.inner.get(key)
@@ -292,20 +292,20 @@ class Watched:
 
 
 @define(eq=False)
-class Wire:
-    """A transport that can die under its process, watches over the order of things, and lets starts come late."""
+class CrashingTransport:
+    """A transport whose process can die at each request. It checks the order of requests, and can delay starts."""
 
     inner: InProcessTransport
-    fuse: Fuse
-    life: Life
+    crash_point: CrashPoint
+    simulation: Simulation
     sent: Counter[str] = field(factory=Counter)
     refused: bool = False
-    """The account was refused: no credits, or no valid key."""
-    too_late: int = 0
+    """Whether the account was refused: no credits, or no valid key."""
+    starts_after_refusal: int = 0
     """Starts since then: no more than were admitted before."""
     uploading: int = 0
     running: set[str] = field(factory=set)
-    looks: list[float] = field(factory=list)
+    polls: list[float] = field(factory=list)
 
     @property
     def origin(self) -> str:
@@ -320,301 +320,317 @@ class Wire:
 
     async def send(self, request: Request) -> Response:
         route = str(request.route)
-        self.fuse.moment()
-        self.life.arrive()
+        self.crash_point.step()
+        self.simulation.deliver_delayed()
         self.sent[route] += 1
         if request.route == START:
             return await self._start(request)
         if request.route == RESULTS:
-            self._look(request)
+            self._check_poll(request)
         response = await self.inner.send(request)
         if (request.route == RESULTS and b'"success"' in response.body) or response.status == 400:
             self.running.discard(request.path.split("/")[2])
-        self.fuse.moment()
+        self.crash_point.step()
         return response
 
-    def _look(self, request: Request) -> None:
+    def _check_poll(self, request: Request) -> None:
         analysis_id = request.path.split("/")[2]
-        known = {entry.analysis_id for entry in self.life.journal._entries.values()}
-        self.life.expect(analysis_id in known, f"{analysis_id} was looked at before its id was written down")
+        known = {entry.analysis_id for entry in self.simulation.journal._entries.values()}
+        self.simulation.expect(analysis_id in known, f"{analysis_id} was polled before its id was stored")
         now = asyncio.get_running_loop().time()
-        self.looks.append(now)
-        soon = [moment for moment in self.looks[-30:] if moment > now - 1]
-        self.life.expect(len(soon) <= 11, "more looks in a second than the ceiling")
+        self.polls.append(now)
+        soon = [moment for moment in self.polls[-30:] if moment > now - 1]
+        self.simulation.expect(len(soon) <= 11, "more polls in a second than the limit")
 
     async def _start(self, request: Request) -> Response:
-        life, upload = self.life, request.upload
+        simulation, upload = self.simulation, request.upload
         assert upload is not None
-        entries = [entry for entry in life.journal._entries.values() if entry.name == upload.filename]
+        entries = [entry for entry in simulation.journal._entries.values() if entry.name == upload.filename]
         intended = any(entry.state is State.INTENDED for entry in entries)
-        life.expect(intended, f"{upload.filename} was sent before its intent was written down")
-        self.too_late += self.refused
-        others = (life.scene.concurrency.uploads or 16) - 1
-        life.expect(self.too_late <= others, "starts went on after the account had been refused")
+        simulation.expect(intended, f"{upload.filename} was sent before its intent was stored")
+        self.starts_after_refusal += self.refused
+        others = (simulation.scenario.concurrency.uploads or 16) - 1
+        simulation.expect(self.starts_after_refusal <= others, "starts went on after the account had been refused")
         self.uploading += 1
-        life.expect(self.uploading <= (life.scene.concurrency.uploads or 16), "more uploads at once than the bound")
-        flying = self.uploading + len(self.running)
-        life.expect(flying <= life.scene.concurrency.in_flight, "more in flight than the bound")
+        simulation.expect(
+            self.uploading <= (simulation.scenario.concurrency.uploads or 16), "more uploads at once than the bound"
+        )
+        in_flight = self.uploading + len(self.running)
+        simulation.expect(in_flight <= simulation.scenario.concurrency.in_flight, "more in flight than the bound")
         try:
-            if not life.calm and life.chance.random() < life.scene.late:
-                await self._late(request)
-            response = await self.inner.send(self._fused(request))
+            if not simulation.fault_free and simulation.chance.random() < simulation.scenario.late:
+                await self._delay_start(request)
+            response = await self.inner.send(self._crashing(request))
         finally:
             self.uploading -= 1
         if response.status == 202 and b"video_id" in response.body:
-            self.running.add(life.service.ledger[-1].analysis_id or "")
+            self.running.add(simulation.service.ledger[-1].analysis_id or "")
         self.refused = self.refused or response.status in (401, 402, 403)
-        life.tell(f"start: {upload.filename} -> {response.status}")
-        self.fuse.moment()
+        simulation.trace(f"start: {upload.filename} -> {response.status}")
+        self.crash_point.step()
         return response
 
-    def _fused(self, request: Request) -> Request:
-        """The process may die inside the upload too."""
+    def _crashing(self, request: Request) -> Request:
+        """The request of a process that may die during the upload, too."""
         upload = request.upload
         assert upload is not None
 
         async def chunks() -> AsyncGenerator[bytes]:
             async for chunk in upload.chunks():
-                self.fuse.moment()
+                self.crash_point.step()
                 yield chunk
 
         return evolve(request, upload=evolve(upload, chunks=chunks))
 
-    async def _late(self, request: Request) -> NoReturn:
-        """The whole form is on its way, and nobody hears of it until it arrives."""
-        form, _ = await in_process._received_form(self._fused(request), FaultEffect())
-        at = in_process.loop_clock() + self.life.chance.choice((1.0, 10.0, 50.0))
-        self.life.on_the_way.append((at, self.inner._service_request(request, form)))
-        self.life.tell(f"start: {form and form.file and form.file.filename} is on its way")
+    async def _delay_start(self, request: Request) -> NoReturn:
+        """Cuts the start off after its last byte; the service receives it later."""
+        form, _ = await in_process._received_form(self._crashing(request), FaultEffect())
+        at = in_process.loop_clock() + self.simulation.chance.choice((1.0, 10.0, 50.0))
+        self.simulation.delayed_starts.append((at, self.inner._service_request(request, form)))
+        self.simulation.trace(f"start: {form and form.file and form.file.filename} is delayed")
         raise ConnectionFailed("cut after the last byte", phase=Phase.COMPLETE, route=str(START))
 
 
-# --- the life of a batch ------------------------------------------------------------------------
+# --- a simulation -------------------------------------------------------------------------------
 
 
 @define(eq=False)
-class Life:
-    """All processes of one world, one after the other, and what was seen of them."""
+class Simulation:
+    """All processes of one world, one after the other, and what was observed."""
 
-    scene: Scene
+    scenario: Scenario
     verbose: bool = False
     service: Service = field(init=False)
     journal: MemoryJournal = field(factory=MemoryJournal, init=False)
     chance: random.Random = field(init=False)
-    on_the_way: list[tuple[float, ServiceRequest]] = field(factory=list, init=False)
-    wrong: list[str] = field(factory=list, init=False)
+    delayed_starts: list[tuple[float, ServiceRequest]] = field(factory=list, init=False)
+    violations: list[str] = field(factory=list, init=False)
     outcomes: list[Outcome[Any, Any]] = field(factory=list, init=False)
-    """Of the last process that came to its end."""
-    moments: list[int] = field(factory=list, init=False)
-    """How many each process had."""
-    calm: bool = False
-    words: int = 0
-    """How often the user has said that finished clips are to be bought anew. A command that is repeated after a crash
-    says nothing new."""
-    said: bool = False
-    times_opened: Counter[str] = field(factory=Counter, init=False)
+    """Of the last process that did not die."""
+    steps: list[int] = field(factory=list, init=False)
+    """The number of steps of each process."""
+    fault_free: bool = False
+    reopen_commands: int = 0
+    """How often the user wanted finished clips bought again. Repeating a command after a crash does not count."""
+    reopen_pending: bool = False
+    times_reopened: Counter[str] = field(factory=Counter, init=False)
     """By key."""
 
     def __attrs_post_init__(self) -> None:
-        self.service = Service(self.scene.world)
-        self.chance = random.Random(self.scene.seed)
+        self.service = Service(self.scenario.world)
+        self.chance = random.Random(self.scenario.seed)
 
     def expect(self, right: bool, otherwise: str) -> None:
         if not right:
-            self.wrong.append(otherwise)
-            self.tell(f"WRONG: {otherwise}")
+            self.violations.append(otherwise)
+            self.trace(f"VIOLATION: {otherwise}")
 
-    def tell(self, what: str) -> None:
+    def trace(self, what: str) -> None:
         if self.verbose:
             print(f"{asyncio.get_running_loop().time():9.2f}  {what}")
 
-    def opened(self, entries: Sequence[Entry]) -> None:
-        """Finished clips are to be bought anew: no others, and each as often as the user said it."""
-        self.times_opened.update(entry.key for entry in entries)
-        self.expect(all(entry.state in SETTLED for entry in entries), "a clip was opened that is not finished")
-        self.expect(max(self.times_opened.values()) <= self.words, "a clip was opened more often than the user said")
+    def check_reopening(self, entries: Sequence[Entry]) -> None:
+        """Checks a reopening: only finished clips, and each as often as the user wanted."""
+        self.times_reopened.update(entry.key for entry in entries)
+        self.expect(all(entry.state in REOPENABLE for entry in entries), "a clip was reopened that is not finished")
+        self.expect(
+            max(self.times_reopened.values()) <= self.reopen_commands,
+            "a clip was reopened more often than the user wanted",
+        )
 
-    def arrive(self) -> None:
-        """What was on its way arrives in its time."""
+    def deliver_delayed(self) -> None:
+        """Delivers the delayed starts that are due."""
         now = in_process.loop_clock()
-        for at, ask in [each for each in self.on_the_way if each[0] <= now]:
-            self.on_the_way.remove((at, ask))
+        for at, ask in [each for each in self.delayed_starts if each[0] <= now]:
+            self.delayed_starts.remove((at, ask))
             self.service.handle(ask, at)
-            self.tell(f"start: {ask.form and ask.form.file and ask.form.file.filename} arrived")
+            self.trace(f"start: {ask.form and ask.form.file and ask.form.file.filename} is delivered")
 
-    async def lived(self) -> Life:
-        scene = self.scene
-        again = [*scene.again, *[False] * (len(scene.weather) - len(scene.again))]
-        for weather, crash, anew in zip(scene.weather, scene.crashes, again, strict=True):
-            self.words += anew and not self.said
-            self.said = self.said or anew
-            await self._process(weather, Fuse(crash), anew=anew)
-            self._foreigner()
+    async def run(self) -> Simulation:
+        scenario = self.scenario
+        commands = [*scenario.reopens, *[False] * (len(scenario.conditions) - len(scenario.reopens))]
+        for conditions, crash, reopens in zip(scenario.conditions, scenario.crashes, commands, strict=True):
+            self.reopen_commands += reopens and not self.reopen_pending
+            self.reopen_pending = self.reopen_pending or reopens
+            await self._process(conditions, CrashPoint(crash), reopens=reopens)
+            self._start_foreign_analysis()
             await asyncio.sleep(self.chance.choice((0.0, 5.0, 100.0)))
-        await self._quiet()
-        self._judge()
-        await self._once_more()
+        await self._run_fault_free()
+        self._check()
+        await self._run_again()
         return self
 
-    async def _quiet(self) -> None:
-        """Good weather, credits in abundance, and time for everything to arrive."""
-        self.calm = True
+    async def _run_fault_free(self) -> None:
+        """Runs processes without faults, with enough credits and time for all delayed starts."""
+        self.fault_free = True
         if self.service.credits < 100:
             self.service.add_credits(100)
         for _ in range(2):
             await asyncio.sleep(400)
-            self.arrive()
+            self.deliver_delayed()
             await asyncio.sleep(400)
-            await self._process("calm", Fuse())
+            await self._process("none", CrashPoint())
 
-    async def _process(self, weather: str, fuse: Fuse, *, anew: bool = False) -> Wire:
-        """One process: it comes to its end, or dies."""
-        self.tell(f"--- a process, {weather}, dies at {fuse.left}")
-        rate, menu, routes = WEATHERS[weather]
-        faults = RandomFaults(self.chance.randrange(10**6), rate, menu, routes)
-        transport = InProcessTransport(self.service, faults, latency=0.05)
-        wire, journal = Wire(transport, fuse, self), Watched(self.journal, fuse, self)
+    async def _process(self, conditions: str, crash_point: CrashPoint, *, reopens: bool = False) -> CrashingTransport:
+        """Runs one process until it is done or dies."""
+        self.trace(f"--- a process, faults: {conditions}, dies at {crash_point.left}")
+        rate, possible, routes = CONDITIONS[conditions]
+        faults = RandomFaults(self.chance.randrange(10**6), rate, possible, routes)
+        inner = InProcessTransport(self.service, faults, latency=0.05)
+        transport = CrashingTransport(inner, crash_point, self)
+        journal = CrashingJournal(self.journal, crash_point, self)
         found: list[Outcome[Any, Any]] = []
         try:
-            await self._batch(wire, journal, found, anew=anew)
+            await self._batch(transport, journal, found, reopens=reopens)
         except (Crash, BaseExceptionGroup):
-            self.expect(fuse.blown, "a process died that nobody killed")
-            self.tell("it is dead")
+            self.expect(crash_point.crashed, "a process died by itself")
+            self.trace("it died")
         else:
-            self._complete(found)
-        # Once every end was shown the command is done, even if its process dies before it has tidied up.
-        self.said = self.said and len(found) < len(self.scene.clips)
-        self.moments.append(fuse.moments)
+            self._check_complete(found)
+        # Once all outcomes were returned the command is done, even if its process dies before it has cleaned up.
+        self.reopen_pending = self.reopen_pending and len(found) < len(self.scenario.clips)
+        self.steps.append(crash_point.steps)
         self.expect(len(asyncio.all_tasks()) == 1, "a task was left behind")
-        return wire
+        return transport
 
-    async def _batch(self, wire: Wire, journal: Watched, found: list[Outcome[Any, Any]], *, anew: bool) -> None:
-        scene = self.scene
-        async with OchySession(transport=wire, clock=loop_clock, chance=self.chance.random, preflight="off") as ochy:
-            settings: dict[str, Any] = {"tag_starts": scene.tagged, "max_credits": scene.max_credits}
-            async with ochy.batch(journal=journal, concurrency=scene.concurrency, **settings) as batch:
-                if anew:
-                    with suppress(InvalidRequest):  # the limit leaves too little
-                        await batch.reopen(scene.source())
-                async for outcome in batch.run(scene.source()):
-                    self.tell(f"outcome: {outcome.label} {outcome.word} {outcome.analysis_id or ''}")
-                    wire.running.discard(outcome.analysis_id or "")
+    async def _batch(
+        self, transport: CrashingTransport, journal: CrashingJournal, found: list[Outcome[Any, Any]], *, reopens: bool
+    ) -> None:
+        scenario = self.scenario
+        async with OchySession(
+            transport=transport, clock=loop_clock, chance=self.chance.random, preflight="off"
+        ) as ochy:
+            settings: dict[str, Any] = {"tag_starts": scenario.tagged, "max_credits": scenario.max_credits}
+            async with ochy.batch(journal=journal, concurrency=scenario.concurrency, **settings) as batch:
+                if reopens:
+                    with suppress(InvalidRequest):  # max_credits does not leave enough
+                        await batch.reopen(scenario.source())
+                async for outcome in batch.run(scenario.source()):
+                    self.trace(f"outcome: {outcome.label} {outcome.word} {outcome.analysis_id or ''}")
+                    transport.running.discard(outcome.analysis_id or "")
                     found.append(outcome)
                     if isinstance(outcome, Analyzed):
                         self.expect(
-                            outcome.key in self.journal._results, "an outcome came before its results were kept"
+                            outcome.key in self.journal._results, "an outcome came before its results were stored"
                         )
 
-    def _foreigner(self) -> None:
-        if self.scene.foreign:
+    def _start_foreign_analysis(self) -> None:
+        if self.scenario.foreign:
             form = Form({"analysis_type": "side_view"}, UploadedVideo("foreign.mp4", 9, "ab" * 32))
             ask = ServiceRequest("POST", "/analysis/start", {"apiKey": self.service.api_key}, form=form)
             self.service.handle(ask, in_process.loop_clock())
 
-    def _complete(self, found: list[Outcome[Any, Any]]) -> None:
-        """A process that came to its end has one outcome for every clip."""
+    def _check_complete(self, found: list[Outcome[Any, Any]]) -> None:
+        """Checks that a process that did not die has one outcome for every clip."""
         indexes = sorted(outcome.index for outcome in found)
-        self.expect(indexes == list(range(len(self.scene.clips))), "a clip has no outcome, or two")
+        self.expect(indexes == list(range(len(self.scenario.clips))), "a clip has no outcome, or two")
         self.outcomes = found
 
-    # --- the judge ------------------------------------------------------------------------------
+    # --- the checks -----------------------------------------------------------------------------
 
-    def _judge_money(self, charges: Mapping[str, Thing]) -> None:
-        most = 1 + self.words
+    def _check_money(self, charges: Mapping[str, Purchase]) -> None:
+        most = 1 + self.reopen_commands
         self.expect(max(Counter(charges.values()).values(), default=0) <= most, "a clip was charged twice")
         ours = [charge for charge in self.service.ledger if charge.filename != "foreign.mp4"]
-        limit = self.scene.max_credits
+        limit = self.scenario.max_credits
         self.expect(limit is None or len(ours) <= limit, "more credits were spent than max_credits")
-        things = Counter(thing.sha256 for thing in {self.scene.thing(index) for index in range(len(self.scene.clips))})
+        purchases = Counter(
+            purchase.sha256 for purchase in {self.scenario.purchase(index) for index in range(len(self.scenario.clips))}
+        )
         refused = Counter(charge.sha256 for charge in ours if charge.analysis_id is None)
-        things = Counter({sha256: count * most for sha256, count in things.items()})
-        self.expect(not refused - things, "a refused clip was charged twice")
+        purchases = Counter({sha256: count * most for sha256, count in purchases.items()})
+        self.expect(not refused - purchases, "a refused clip was charged twice")
 
-    def _made(self) -> dict[str, Thing]:
-        """Of what each analysis was made, those that refused uploads left too; the other program's left out."""
+    def _made(self) -> dict[str, Purchase]:
+        """What each analysis was made of, including those of refused uploads, but not those of the other program."""
         starts = {name: analysis.parameters for name, analysis in self.service._account.analyses.items()}
         return {
-            name: Thing(start.video.sha256, start.analysis_type, start.height)
+            name: Purchase(start.video.sha256, start.analysis_type, start.height)
             for name, start in starts.items()
             if start.video.filename != "foreign.mp4"
         }
 
-    def _charges(self) -> dict[str, Thing]:
+    def _charges(self) -> dict[str, Purchase]:
         """What was paid for, by the id of its analysis."""
         paid = {charge.analysis_id for charge in self.service.ledger}
-        return {name: thing for name, thing in self._made().items() if name in paid}
+        return {name: purchase for name, purchase in self._made().items() if name in paid}
 
     def _replaced(self) -> set[str | None]:
-        """The ids of analyses that were done before their clips were bought anew: paid for, known, and not lost."""
+        """The ids of analyses that were finished before their clips were bought again: paid for and known."""
         journal = self.journal
         past = {line.analysis_id for lines in journal._history.values() for line in lines}
         return past - {entry.analysis_id for entry in journal._entries.values()} - {None}
 
-    def _judge(self) -> None:
+    def _check(self) -> None:
         charges, made = self._charges(), self._made()
         replaced = self._replaced()
-        paid = Counter(thing for name, thing in charges.items() if name not in replaced)
-        self._judge_money(charges)
-        told: set[str | None] = set()
+        paid = Counter(purchase for name, purchase in charges.items() if name not in replaced)
+        self._check_money(charges)
+        reported: set[str | None] = set()
         for outcome in self.outcomes:
-            thing = self.scene.thing(outcome.index)
+            purchase = self.scenario.purchase(outcome.index)
             if isinstance(outcome, Analyzed | Failed):
-                told.add(outcome.analysis_id)
-                self.expect(made.get(outcome.analysis_id or "") == thing, "a clip was given the analysis of another")
+                reported.add(outcome.analysis_id)
+                self.expect(made.get(outcome.analysis_id or "") == purchase, "a clip got the analysis of another")
             elif isinstance(outcome, Uncertain):
-                self.expect(not (self.scene.tagged and paid[thing]), "a charged start on a lane was not found")
+                self.expect(
+                    not (self.scenario.tagged and paid[purchase]),
+                    "a charged start with a tagging subject was not found",
+                )
             else:
-                self.expect(not paid[thing], f"a paid clip ended as {outcome.word}")
-        doubtful = {self.scene.thing(o.index) for o in self.outcomes if isinstance(o, Uncertain)}
-        lost = [name for name, thing in charges.items() if name not in told | replaced and thing not in doubtful]
+                self.expect(not paid[purchase], f"a paid clip ended as {outcome.word}")
+        uncertain = {self.scenario.purchase(o.index) for o in self.outcomes if isinstance(o, Uncertain)}
+        lost = [
+            name for name, purchase in charges.items() if name not in reported | replaced and purchase not in uncertain
+        ]
         self.expect(not lost, "a paid result was lost")
 
-    async def _once_more(self) -> None:
-        """Everything is settled as far as it can be: another run buys nothing, and asks nothing if all is done."""
+    async def _run_again(self) -> None:
+        """Checks that another run buys nothing, and sends nothing if all clips are finished."""
         before = len(self.service.ledger)
-        wire = await self._process("calm", Fuse())
+        transport = await self._process("none", CrashPoint())
         self.expect(len(self.service.ledger) == before, "a finished batch bought again")
         if all(isinstance(outcome, Analyzed | Failed | Refused) for outcome in self.outcomes):
-            self.expect(not wire.sent, "a finished batch sent a request")
+            self.expect(not transport.sent, "a finished batch sent a request")
 
 
-def live(scene: Scene, *, verbose: bool = False) -> Life:
-    """A whole life in virtual time."""
-    return in_virtual_time(Life(scene, verbose).lived())
+def simulate(scenario: Scenario, *, verbose: bool = False) -> Simulation:
+    """Simulates a scenario in virtual time."""
+    return in_virtual_time(Simulation(scenario, verbose).run())
 
 
-def faults_of(seeds: Sequence[int]) -> Iterator[tuple[int, list[str]]]:
-    """What went wrong, by seed."""
+def violations_of(seeds: Sequence[int]) -> Iterator[tuple[int, list[str]]]:
+    """The violations of each world that has any, by seed."""
     for seed in seeds:
-        if wrong := live(scene_of(seed)).wrong:
-            yield seed, sorted(set(wrong))
+        if violations := simulate(scenario_of(seed)).violations:
+            yield seed, sorted(set(violations))
 
 
 def _main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("seed", nargs="?", type=int, help="Plays this world alone.")
+    parser.add_argument("seed", nargs="?", type=int, help="Simulates this world only.")
     parser.add_argument("--worlds", type=int, default=2_000)
     parser.add_argument("--from", dest="first", type=int, default=0)
-    parser.add_argument("--once", action="store_true", help="Ends with the first world that goes wrong.")
+    parser.add_argument("--once", action="store_true", help="Stops after the first world with a violation.")
     parser.add_argument("--verbose", action="store_true")
-    given = parser.parse_args()
-    if given.seed is not None:
-        scene = scene_of(given.seed)
-        print(scene)
-        life = live(scene, verbose=given.verbose)
-        print("\n".join(life.wrong) or "all well")
-        return bool(life.wrong)
-    return _many(range(given.first, given.first + given.worlds), once=given.once)
+    options = parser.parse_args()
+    if options.seed is not None:
+        scenario = scenario_of(options.seed)
+        print(scenario)
+        simulation = simulate(scenario, verbose=options.verbose)
+        print("\n".join(simulation.violations) or "no violations")
+        return bool(simulation.violations)
+    return _simulate_many(range(options.first, options.first + options.worlds), once=options.once)
 
 
-def _many(seeds: Sequence[int], *, once: bool) -> int:
+def _simulate_many(seeds: Sequence[int], *, once: bool) -> int:
     began, found = time.monotonic(), 0
-    for seed, wrong in faults_of(seeds):
+    for seed, violations in violations_of(seeds):
         found += 1
-        print(f"{seed}: {'; '.join(wrong)}")
+        print(f"{seed}: {'; '.join(violations)}")
         if once:
             return 1
-    print(f"{len(seeds)} worlds in {time.monotonic() - began:.0f} s, {found} with something wrong")
+    print(f"{len(seeds)} worlds in {time.monotonic() - began:.0f} s, {found} with violations")
     return bool(found)
 
 

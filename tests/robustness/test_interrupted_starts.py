@@ -1,4 +1,4 @@
-"""A signal may strike at any line: whatever a start has come to by then, the next run does not buy it twice."""
+"""A signal may interrupt a start at any line; whatever has happened by then, the next run does not buy it twice."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from ochy_async.policy.clip_states import State
 from tests.batch.test_batch import batched, charges, clips
 from tests.conftest import direct_session, world
 
-HOUSE = Path(ochy_async.__file__).parent
-WHOLE = (HOUSE / "journal" / "memory.py", HOUSE / "emulator")
-"""What stands for a disk and for the vendor: nothing of that happens by halves."""
-LEAST = 80
-"""Lines between the intent and the id: a walk that is shorter has missed some."""
+PACKAGE = Path(ochy_async.__file__).parent
+ATOMIC = (PACKAGE / "journal" / "memory.py", PACKAGE / "emulator")
+"""What stands for the disk and the vendor: these are not interrupted."""
+MIN_LINES = 80
+"""Lines between the intent and the id; with fewer the test has missed some."""
 
 
 @cache
-def of_the_library(filename: str) -> str | None:
-    """The file as it lies in the library; None for one that is not walked through."""
+def path_in_package(filename: str) -> str | None:
+    """The path of a file in the package; None for a file that is not interrupted."""
     path = Path(filename)
-    if HOUSE not in path.parents or any(each == path or each in path.parents for each in WHOLE):
+    if PACKAGE not in path.parents or any(each == path or each in path.parents for each in ATOMIC):
         return None
-    return str(path.relative_to(HOUSE))
+    return str(path.relative_to(PACKAGE))
 
 
-class Strike(MemoryJournal):
-    """A journal that sees the way of a start, and raises `kind` at one line of the library on it: at number `at`."""
+class InterruptingJournal(MemoryJournal):
+    """A journal that traces the lines of a start, and raises `kind` at line number `at`."""
 
     def __init__(self, at: int | None, kind: type[BaseException]) -> None:
         super().__init__()
@@ -49,21 +49,21 @@ class Strike(MemoryJournal):
 
     async def put(self, entry: Entry, results: StoredResults | None = None) -> Entry:
         if entry.state is State.INTENDED:
-            sys.settrace(self.walked)
+            sys.settrace(self.trace)
         try:
             return await super().put(entry, results)
         finally:
             if entry.state is State.STARTED:
                 sys.settrace(None)
 
-    def ended(self) -> list[str]:
-        """Lets go of what the process held, and gives the lines of its walk."""
+    def stop(self) -> list[str]:
+        """Releases what the process held, and returns the traced lines."""
         self.at, self._open = None, False
         return [*self.lines]
 
-    def walked(self, frame: FrameType, event: str, _: Any) -> Any:
-        """A trace function: called when the loop goes on with a coroutine, and for each of its lines."""
-        file = of_the_library(frame.f_code.co_filename)
+    def trace(self, frame: FrameType, event: str, _: Any) -> Any:
+        """A trace function: called when the loop resumes a coroutine, and for each of its lines."""
+        file = path_in_package(frame.f_code.co_filename)
         if file is None:
             return None
         if event == "line":
@@ -71,36 +71,39 @@ class Strike(MemoryJournal):
             if len(self.lines) - 1 == self.at:
                 sys.settrace(None)
                 raise self.kind
-        return self.walked
+        return self.trace
 
 
-def struck(at: int | None, kind: type[BaseException], *, tagged: bool) -> tuple[list[str], Service, str]:
-    """A batch of one clip into which `kind` strikes, and a second run on its journal: how that ends."""
-    service, journal = Service(world()), Strike(at, kind)
-    settings: dict[str, Any] = {"journal": journal, "tag_starts": tagged, "timeout": 1}  # results are not the matter
+def interrupted(at: int | None, kind: type[BaseException], *, tagged: bool) -> tuple[list[str], Service, str]:
+    """Runs a batch of one clip that `kind` interrupts, and a second run on its journal.
+
+    Returns the traced lines, the service, and the outcome of the second run.
+    """
+    service, journal = Service(world()), InterruptingJournal(at, kind)
+    settings: dict[str, Any] = {"journal": journal, "tag_starts": tagged, "timeout": 1}  # results are not needed
     before = sys.gettrace()
     try:
         in_virtual_time(batched(direct_session(service), clips(1), **settings))
     except kind:
         pass
-    except BaseExceptionGroup as group:  # where it kept a cancel scope from being left, anyio says so with this
+    except BaseExceptionGroup as group:  # anyio raises this if a cancel scope was not left
         if group.split((kind, RuntimeError))[1] is not None:
             raise
     finally:
         sys.settrace(before)
-    lines = journal.ended()
+    lines = journal.stop()
     (second,) = in_virtual_time(batched(direct_session(service), clips(1), **settings))
     sys.settrace(before)
     return lines, service, second.word
 
 
 @pytest.mark.parametrize(("kind", "tagged"), [(SystemExit, False), (KeyboardInterrupt, True)])
-def test_a_signal_may_strike_at_any_line_of_a_start(kind: type[BaseException], *, tagged: bool) -> None:
-    """A handler that raises, between the intent and the id: the clip is charged once, or not, and never twice."""
-    in_virtual_time(batched(direct_session(), clips(1)))  # what happens once in a process happens now
-    lines = struck(None, kind, tagged=tagged)[0]
-    assert len(lines) >= LEAST
-    twice = {at: lines[at] for at in range(len(lines)) if sum(charges(struck(at, kind, tagged=tagged)[1])) > 1}
+def test_a_signal_may_interrupt_a_start_at_any_line(kind: type[BaseException], *, tagged: bool) -> None:
+    """A handler raises between the intent and the id: the clip is charged once or not at all, never twice."""
+    in_virtual_time(batched(direct_session(), clips(1)))  # work that a process does only once is done here
+    lines = interrupted(None, kind, tagged=tagged)[0]
+    assert len(lines) >= MIN_LINES
+    twice = {at: lines[at] for at in range(len(lines)) if sum(charges(interrupted(at, kind, tagged=tagged)[1])) > 1}
     assert twice == {}
 
 
@@ -111,7 +114,7 @@ from datetime import UTC, datetime
 from ochy_async import OchySession, SideView
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
-url, journal, clip, struck = sys.argv[1:]
+url, journal, clip, mode = sys.argv[1:]
 answered = []
 
 class Answered(logging.Handler):
@@ -120,7 +123,7 @@ class Answered(logging.Handler):
             answered.append(record)
 
 def clock():
-    if answered and struck == "struck":
+    if answered and mode == "interrupt":
         answered.clear()
         os.kill(os.getpid(), signal.SIGTERM)
     return datetime.now(UTC)
@@ -138,43 +141,43 @@ asyncio.run(main())
 """
 
 
-def ran(*args: str) -> subprocess.CompletedProcess[str]:
-    """A process with a batch of one clip; its handler of SIGTERM calls `sys.exit`, as those of many services do."""
+def run_process(*args: str) -> subprocess.CompletedProcess[str]:
+    """Runs a process with a batch of one clip whose SIGTERM handler calls `sys.exit`, as in many services."""
     command = [sys.executable, "-c", PROCESS, *args]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows ends a process where others get SIGTERM")
-def test_a_process_whose_handler_exits_when_it_is_terminated_buys_once(tmp_path: Path) -> None:
-    """The signal comes while the answer to the start is taken in; the same program once more only collects."""
+@pytest.mark.skipif(os.name == "nt", reason="SIGTERM ends a process on Windows")
+def test_a_process_whose_signal_handler_exits_buys_once(tmp_path: Path) -> None:
+    """The signal comes while the answer to the start is processed; the same program once more only collects."""
     (tmp_path / "clip.mp4").write_bytes(clips(1)[0])
     journal, clip = str(tmp_path / "batch.journal"), str(tmp_path / "clip.mp4")
     emulator = Emulator(world(), speed=50)
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(emulator):
-        struck = ran(emulator.url, journal, clip, "struck")
-        assert (struck.returncode, struck.stdout, charges(emulator.service)) == (3, "", [1]), struck.stderr
-        again = ran(emulator.url, journal, clip, "calm")
+        first = run_process(emulator.url, journal, clip, "interrupt")
+        assert (first.returncode, first.stdout, charges(emulator.service)) == (3, "", [1]), first.stderr
+        again = run_process(emulator.url, journal, clip, "run")
         assert (again.stdout, charges(emulator.service)) == ("analyzed\n", [1]), again.stderr
 
 
 def _main() -> None:
-    """Tells how each strike ends, and which ones buy twice."""
+    """Prints how each interruption ends, and which ones buy twice."""
     for kind in (SystemExit, KeyboardInterrupt):
         for tagged in (False, True):
             in_virtual_time(batched(direct_session(), clips(1)))
-            lines, ends = struck(None, kind, tagged=tagged)[0], Counter[tuple[str, int]]()
-            doubtful = []
+            lines, ends = interrupted(None, kind, tagged=tagged)[0], Counter[tuple[str, int]]()
+            unexpected = []
             for at, line in enumerate(lines):
-                _, service, word = struck(at, kind, tagged=tagged)
+                _, service, word = interrupted(at, kind, tagged=tagged)
                 ends[word, sum(charges(service))] += 1
                 if (word, sum(charges(service))) != ("unfinished", 1):
-                    doubtful.append(f"{line} {word} {charges(service)}")
+                    unexpected.append(f"{line} {word} {charges(service)}")
             print(
                 kind.__name__,
-                "on a lane" if tagged else "plain",
+                "tagged" if tagged else "plain",
                 f"{len(lines)} lines",
                 dict(ends),
-                *doubtful,
+                *unexpected,
                 sep="\n",
             )
 
