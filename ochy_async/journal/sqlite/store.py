@@ -76,7 +76,7 @@ def _lock(connection: Connection, path: Path) -> None:
     if version > SCHEMA:
         raise unusable_error(path, f"was made by a newer ochy_async (schema {version})", "Update ochy_async")
     if version != SCHEMA:
-        raise damaged_error(path, f"there never was a schema {version}")
+        raise damaged_error(path, f"its schema version {version} is unknown")
     make_durable(connection, path)
     connection.execute("BEGIN EXCLUSIVE")
     connection.execute("COMMIT")
