@@ -72,7 +72,8 @@ class SessionCore:
                 if not may_repeat(failure, call.repeatable) or not await self.back_off(failure, attempt):
                     raise failure
                 attempt += 1
-        raise deadline_passed(call.request.route, self.limits.call, attempt, call.analysis_id)
+        meaning = "" if call.repeatable else "The server may have acted on it. "
+        raise deadline_passed(call.request.route, self.limits.call, attempt, call.analysis_id, meaning)
 
     async def perform_once(self, call: Call[T], attempt: int = 1) -> T:
         """Makes one attempt of a call, without retries and without a deadline of its own."""

@@ -292,6 +292,19 @@ def test_a_call_ends_with_its_deadline() -> None:
     in_virtual_time(scenario())
 
 
+def test_a_creation_that_reaches_its_deadline_may_have_happened() -> None:
+    """The error says so, and the request is not repeated."""
+
+    async def scenario() -> None:
+        faults = Recorded(FaultPlan([FaultRule("POST /subjects", Delay(60, after=True))]))
+        async with direct_session(faults=faults, limits=Limits(call=20)) as ochy:
+            with pytest.raises(DeadlinePassed, match="The server may have acted on it"):
+                await ochy.create_subject(name="Ada")
+        assert len(faults.routes) == 1
+
+    in_virtual_time(scenario())
+
+
 def test_a_retry_beyond_the_deadline_is_not_waited_for() -> None:
     """If the next attempt would come after the deadline, the last error is raised at once instead of a time-out."""
 

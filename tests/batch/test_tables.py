@@ -58,7 +58,8 @@ def records(out: Path) -> Records:
 
 def record(**facts: Any) -> dict[str, Any]:
     """A record of an analyzed clip, unless `word` says otherwise."""
-    return OutcomeRecord(**{"word": "analyzed", **facts}).to_json()
+    values: dict[str, Any] = {"word": "analyzed", **facts}
+    return OutcomeRecord(**values).to_json()
 
 
 def clip_record(index: int, clip: str = "", **facts: Any) -> dict[str, Any]:
