@@ -1,4 +1,4 @@
-"""Many clips from the command line: found, planned, interrupted, killed, resumed, settled. Never paid twice."""
+"""Batches from the command line: found, planned, interrupted, killed, resumed, resolved, and never paid twice."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Generator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -48,24 +47,8 @@ SIDE = ("--view", "side")
 BIG = ("a.mp4", "b.mp4", "c.mp4", "d.mp4", "e.mp4")
 
 
-@pytest.fixture
-def harness(tmp_path: Path) -> Generator[CliHarness]:
-    """A shop whose analyses take a fraction of a second."""
-    with harness_in(tmp_path, queue_seconds=0.05, analysis_seconds=(0.1, 0.2)) as it:
-        yield it
-
-
-@pytest.fixture
-def slow_harness(tmp_path: Path) -> Generator[CliHarness]:
-    """A shop whose analyses take a day."""
-    with harness_in(tmp_path, analysis_seconds=(86_400, 86_400)) as it:
-        yield it
-
-
 def harness_in(tmp_path: Path, **settings: Any) -> AbstractContextManager[CliHarness]:
-    folder = tmp_path / "clips"
-    folder.mkdir()
-    return cli_harness(world(**settings), folder)
+    return cli_harness(world(**settings), tmp_path / "clips")
 
 
 @pytest.fixture
@@ -74,41 +57,33 @@ def journal(tmp_path: Path) -> Path:
     return tmp_path / "the journal"
 
 
-@pytest.fixture
-def output(tmp_path: Path) -> Path:
-    """A folder for the output of a process."""
-    path = tmp_path / "output"
-    path.mkdir()
-    return path
-
-
 def names(result: Result) -> list[str]:
     return [Path(each["clip"]).name for each in json_lines(result)]
 
 
-def ends(result: Result) -> dict[str, str]:
+def outcomes_by_name(result: Result) -> dict[str, str]:
     return {Path(each["clip"]).name: each["outcome"] for each in json_lines(result)}
 
 
-# --- what is taken --------------------------------------------------------------------------------
+# --- inputs ----------------------------------------------------------------------------------------
 
 
-def test_a_folder_is_analysed_with_a_line_for_each_clip(harness: CliHarness) -> None:
-    """Videos of a folder, nothing else in it; each has one line, and the end tells what was spent."""
+def test_a_folder_is_analyzed_with_a_line_for_each_clip(harness: CliHarness) -> None:
+    """Only the videos of a folder are taken. Each has one line, and the summary states what was spent."""
     harness.clips(*BIG, "notes.txt", ".hidden.mp4", "._a.mp4")
     (harness.folder / "more.mp4").mkdir()
     result = harness.analyze(str(harness.folder), *SIDE)
     assert result.exit_code == 0, result.output
-    told = [line.split("  ") for line in result.stdout.splitlines()]
-    assert {(Path(clip).name, analysis_id) for _, _, clip, analysis_id in told} == {
+    text = [line.split("  ") for line in result.stdout.splitlines()]
+    assert {(Path(clip).name, analysis_id) for _, _, clip, analysis_id in text} == {
         (Path(each.filename).name, each.analysis_id) for each in harness.service.ledger
     }
     assert "5 of 5, " in result.stderr
     assert "5 clips: 5 analyzed.\n5 credits spent by this run.\n" in result.stderr
 
 
-def test_folders_in_folders_are_for_who_asks(harness: CliHarness) -> None:
-    """`--recursive` goes down; without it a folder of folders is told as one without videos."""
+def test_subfolders_are_searched_only_with_recursive(harness: CliHarness) -> None:
+    """`--recursive` searches subfolders; without it, a folder that holds only folders has no videos."""
     deep = harness.folder / "anna" / "monday"
     deep.mkdir(parents=True)
     (deep / "a.MP4").write_bytes(CLIP)
@@ -128,37 +103,37 @@ def test_folders_in_folders_are_for_who_asks(harness: CliHarness) -> None:
         ("gone.mp4", ["gone.mp4"]),
     ],
 )
-def test_what_a_word_stands_for(tmp_path: Path, word: str, found: list[str]) -> None:
-    """Folders and patterns give what they hold, in the order of people; a name that is there is a name."""
+def test_arguments_name_files_folders_and_patterns(tmp_path: Path, word: str, found: list[str]) -> None:
+    """Folders and patterns are sorted naturally, and the name of an existing file is never a pattern."""
     for name in ("10.mp4", "2.mp4", "1.mp4", "a12.mp4", "A3.mp4", *(["[1].mp4"] if "[" in word else [])):
         (tmp_path / name).touch()
     clips = find_clips([str(tmp_path / word)], RequestFlags("side", {}), recursive=False).clips
     assert clips == [BatchItem(str(tmp_path / name), SideView()) for name in found]
 
 
-def test_columns_of_ones_own_come_back(harness: CliHarness) -> None:
-    """In the table, in the lines of JSON, and in those on stdout; one that looks misspelt once it was named."""
+def test_own_manifest_columns_are_copied_to_the_results(harness: CliHarness) -> None:
+    """They are in the table, in results.jsonl and on stdout. One that resembles a known column must be named."""
     harness.clips("a.mp4", "b.mp4")
-    sheet, out = harness.folder / "runners.csv", harness.folder / "out"
-    sheet.write_text("file;view;height;place;Trial\na.mp4;side;175 cm;3;x\nb.mp4;side;1,75;;y\n")
-    refused = harness.analyze(str(sheet))
+    manifest, out = harness.folder / "runners.csv", harness.folder / "out"
+    manifest.write_text("file;view;height;place;Trial\na.mp4;side;175 cm;3;x\nb.mp4;side;1,75;;y\n")
+    refused = harness.analyze(str(manifest))
     assert refused.exit_code == 2
     assert "line 1: the column 'place' looks like 'pace'" in refused.stderr
     assert not harness.starts
-    result = harness.analyze(str(sheet), "--extra-column", "place", "--out", str(out), "--json")
+    result = harness.analyze(str(manifest), "--extra-column", "place", "--out", str(out), "--json")
     assert result.exit_code == 0, result.output
     assert {form["height"] for form in harness.service.forms} == {"1.75"}
-    told = sorted(json_lines(result), key=lambda each: each["index"])
-    assert [each["extra"] for each in told] == [{"place": "3", "Trial": "x"}, {"place": "", "Trial": "y"}]
+    records = sorted(json_lines(result), key=lambda each: each["index"])
+    assert [each["extra"] for each in records] == [{"place": "3", "Trial": "x"}, {"place": "", "Trial": "y"}]
     kept = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
-    assert kept == told
+    assert kept == records
     heading = (out / "results.csv").read_text(encoding="utf-8-sig").splitlines()[0]
     assert heading.endswith(",reason,place,Trial")
 
 
 @pytest.mark.parametrize("flags", [("--height", "175 cm"), ("--height", "1,75"), ("--height", "1.75 m")])
-def test_measures_on_the_command_line(harness: CliHarness, flags: tuple[str, str]) -> None:
-    """As people write them, where there is one meaning."""
+def test_measures_are_read_as_people_write_them(harness: CliHarness, flags: tuple[str, str]) -> None:
+    """Units and decimal commas are accepted."""
     result = harness.analyze(
         *harness.clips("a.mp4"), *SIDE, *flags, "--weight", "68,5", "--pace", "4:30", "--treadmill"
     )
@@ -168,23 +143,23 @@ def test_measures_on_the_command_line(harness: CliHarness, flags: tuple[str, str
 
 
 def test_subjects_by_name(harness: CliHarness) -> None:
-    """Names become subjects with `--subjects create`, and are told; without it they are ids that do not exist."""
+    """`--subjects create` creates subjects for new names and reports them; without it, subjects must be ids."""
     harness.clips("a.mp4", "b.mp4", "c.mp4")
-    sheet, out = harness.folder / "runners.csv", harness.folder / "out"
-    sheet.write_text("file,view,subject\na.mp4,side,Anna\nb.mp4,side,Ben\nc.mp4,side,ANNA\n")
-    refused = harness.analyze(str(sheet), "--out", str(out))
+    manifest, out = harness.folder / "runners.csv", harness.folder / "out"
+    manifest.write_text("file,view,subject\na.mp4,side,Anna\nb.mp4,side,Ben\nc.mp4,side,ANNA\n")
+    refused = harness.analyze(str(manifest), "--out", str(out))
     assert refused.exit_code == 2
     assert "runners.csv, line 3, subject: 'Ben': there is no such subject" in refused.stderr
     assert "nothing was charged" in refused.stderr
     assert "run the same command again" not in refused.stderr
     assert not harness.starts
-    words = (str(sheet), "--out", str(out), "--subjects", "create", "--json")
+    words = (str(manifest), "--out", str(out), "--subjects", "create", "--json")
     result = harness.analyze(*words)
     assert result.exit_code == 0, result.output
     assert result.stderr.count("created the subject") == 2
-    told = sorted(json_lines(result), key=lambda each: each["index"])
-    assert [each["subject"] for each in told] == ["Anna", "Ben", "ANNA"]
-    assert told[0]["subject_id"] == told[2]["subject_id"] != told[1]["subject_id"]
+    records = sorted(json_lines(result), key=lambda each: each["index"])
+    assert [each["subject"] for each in records] == ["Anna", "Ben", "ANNA"]
+    assert records[0]["subject_id"] == records[2]["subject_id"] != records[1]["subject_id"]
     sent = harness.service.count(START) + len(harness.service.requests)
     planned = harness.analyze(*words, "--dry-run")
     assert json.loads(planned.stdout)["done"] == 3
@@ -192,8 +167,8 @@ def test_subjects_by_name(harness: CliHarness) -> None:
     assert harness.service.count(START) + len(harness.service.requests) == sent
 
 
-def test_patterns_are_for_shells_that_leave_them(harness: CliHarness) -> None:
-    """A quoted pattern is replaced by what it matches."""
+def test_a_quoted_pattern_is_expanded(harness: CliHarness) -> None:
+    """A quoted pattern is replaced by the videos that it matches."""
     harness.clips("10.mp4", "2.mp4", "1.mov")
     result = harness.analyze(str(harness.folder / "*.mp4"), *SIDE, "--json")
     assert (result.exit_code, sorted(names(result))) == (0, ["10.mp4", "2.mp4"])
@@ -211,10 +186,10 @@ def test_patterns_are_for_shells_that_leave_them(harness: CliHarness) -> None:
     ],
     ids=["folders", "one folder", "pattern of folders", "pattern", "deep pattern", "names"],
 )
-def test_results_are_no_clips(
+def test_annotated_videos_are_never_taken_as_clips(
     harness: CliHarness, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...] | None, out: str
 ) -> None:
-    """The videos that a run has kept are never bought as clips by the next, wherever they lie and however named."""
+    """The next run leaves out the videos that a run has saved, in any folder and however they are named."""
     monkeypatch.chdir(harness.folder)
     harness.clips("a.mp4", "b.mp4")
     flags = (*SIDE, "--out", out, "--keep", "video")
@@ -226,37 +201,37 @@ def test_results_are_no_clips(
     assert "2 annotated videos from an earlier run left out" in result.stderr
 
 
-def test_nothing_but_results_is_told(harness: CliHarness) -> None:
-    """Whoever names a kept video alone learns why it is not sent."""
+def test_an_annotated_video_alone_is_refused(harness: CliHarness) -> None:
+    """The error says why it is not sent."""
     result = harness.analyze(*harness.clips("id-1.output_video.mp4"), *SIDE)
     assert (result.exit_code, harness.service.requests) == (2, ())
     assert "annotated videos from an earlier run" in result.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs links")
-def test_a_loop_of_links_is_no_more_clips(harness: CliHarness) -> None:
-    """A pattern that goes round meets each clip once."""
+def test_a_circle_of_links_repeats_no_clip(harness: CliHarness) -> None:
+    """A recursive pattern takes each clip once although a link leads back."""
     harness.clips("a.mp4")
     (harness.folder / "loop").symlink_to(harness.folder)
     result = harness.analyze(str(harness.folder / "**/*.mp4"), *SIDE, "--json")
     assert (result.exit_code, names(result)) == (0, ["a.mp4"])
 
 
-def test_a_pattern_takes_what_a_folder_would(harness: CliHarness) -> None:
-    """Videos and folders; other files that match are left alone, and manifests are named as such."""
+def test_a_pattern_takes_videos_and_folders(harness: CliHarness) -> None:
+    """Other files are ignored, and manifests only match a pattern with their extension."""
     harness.clips("a.mp4", "notes.txt", "results.csv")
     (harness.folder / "sheet.csv").write_text("file\na.mp4\n")
     assert names(harness.analyze(str(harness.folder / "*"), *SIDE, "--json")) == ["a.mp4"]
     assert names(harness.analyze(str(harness.folder / "s*.csv"), *SIDE, "--json")) == ["a.mp4"]
 
 
-def test_all_that_is_not_there_is_told_at_once(harness: CliHarness) -> None:
-    """Patterns without a match, folders without videos and bad manifests are told together; nothing is sent."""
+def test_all_missing_inputs_are_reported_together(harness: CliHarness) -> None:
+    """Patterns without a match, folders without videos and bad manifests are in one error; nothing is sent."""
     harness.clips("a.mp4")
     (harness.folder / "empty").mkdir()
-    sheet = harness.folder / "runners.csv"
-    sheet.write_text("file,view\ngone.mp4,side\na.mp4,top\n")
-    result = harness.analyze(str(harness.folder / "x*.mp4"), str(harness.folder / "empty"), str(sheet), *SIDE)
+    manifest = harness.folder / "runners.csv"
+    manifest.write_text("file,view\ngone.mp4,side\na.mp4,top\n")
+    result = harness.analyze(str(harness.folder / "x*.mp4"), str(harness.folder / "empty"), str(manifest), *SIDE)
     assert (result.exit_code, harness.service.requests) == (2, ())
     for words in (
         "x*.mp4' matches nothing",
@@ -267,26 +242,26 @@ def test_all_that_is_not_there_is_told_at_once(harness: CliHarness) -> None:
         assert words in result.stderr
 
 
-def test_a_manifest_gives_each_runner_a_request(harness: CliHarness) -> None:
-    """What a row leaves open the flags say, and files are found beside the manifest."""
+def test_a_manifest_gives_each_clip_a_request(harness: CliHarness) -> None:
+    """Options fill in what a row leaves out, and file names are relative to the manifest."""
     harness.clips("a.mp4", "b.mp4")
-    sheet = harness.folder / "runners.csv"
-    sheet.write_text("file,view,height,treadmill,pace\na.mp4,side,1.6,,\nb.mp4,back,,yes,04:30\n")
-    result = harness.analyze(str(sheet), "--height", "1.9", "--language", "fr")
+    manifest = harness.folder / "runners.csv"
+    manifest.write_text("file,view,height,treadmill,pace\na.mp4,side,1.6,,\nb.mp4,back,,yes,04:30\n")
+    result = harness.analyze(str(manifest), "--height", "1.9", "--language", "fr")
     assert result.exit_code == 0, result.output
-    told = [
+    records = [
         (each["analysis_type"], each["height"], each["language"], each.get("pace")) for each in harness.service.forms
     ]
-    assert set(told) == {("side_view", "1.6", "fr", None), ("back_view", "1.9", "fr", "04:30")}
+    assert set(records) == {("side_view", "1.6", "fr", None), ("back_view", "1.9", "fr", "04:30")}
 
 
 def test_the_same_clip_is_bought_once(harness: CliHarness) -> None:
-    """A path named twice is taken once; another file of the same content is told too, and costs nothing."""
+    """A path that is named twice is taken once, and a copy of a clip costs nothing."""
     (clip,) = harness.clips("a.mp4")
     copy = harness.folder / "copy.mp4"
     copy.write_bytes(Path(clip).read_bytes())
     result = harness.analyze(clip, str(harness.folder), *SIDE, "--json")
-    assert (result.exit_code, ends(result)) == (0, {"a.mp4": "analyzed", "copy.mp4": "analyzed"})
+    assert (result.exit_code, outcomes_by_name(result)) == (0, {"a.mp4": "analyzed", "copy.mp4": "analyzed"})
     assert len(harness.ids) == 1
     assert "1 clip named more than once" in result.stderr
     assert "1 credit spent by this run; 1 not needed: results were already paid for." in result.stderr
@@ -305,7 +280,7 @@ HOSTILE = [
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs names that Windows does not have")
 def test_hostile_names(harness: CliHarness, journal: Path, output: Path) -> None:
-    """Whatever a file is called, it is analyzed, remembered and told, and no terminal obeys it."""
+    """A clip with any name is analyzed, recorded and shown, and its name never controls the terminal."""
     hostile = [*map(os.fsencode, HOSTILE), b"\xff\xfe.mp4"]
     for number, name in enumerate(hostile):
         Path(os.fsdecode(os.fsencode(harness.folder) + b"/" + name)).write_bytes(CLIP + bytes([number]))
@@ -320,7 +295,7 @@ def test_hostile_names(harness: CliHarness, journal: Path, output: Path) -> None
                 hostile
             )
     assert len(harness.ids) == len(hostile)
-    assert "\x1b" not in (output / "stdout").read_text() + told(output)
+    assert "\x1b" not in (output / "stdout").read_text() + stderr_of(output)
     shown = harness.ochy("journal", "show", str(journal), "--json", "--", *map(os.fsdecode, hostile[-4:]))
     assert {os.fsencode(each["clip"]) for each in json_lines(shown)} == set(hostile[-4:])
     assert "\x1b" not in harness.ochy("journal", "show", str(journal)).output
@@ -336,8 +311,8 @@ def test_hostile_names(harness: CliHarness, journal: Path, output: Path) -> None
         (("--uploads", "0"), "--uploads"),
     ],
 )
-def test_flags_that_make_no_sense(harness: CliHarness, flags: tuple[str, ...], words: str) -> None:
-    """Nothing is sent where the flags contradict each other."""
+def test_contradictory_options_are_refused(harness: CliHarness, flags: tuple[str, ...], words: str) -> None:
+    """Nothing is sent."""
     result = harness.analyze(*harness.clips("a.mp4"), *SIDE, *flags)
     assert (result.exit_code, words in result.stderr, harness.service.requests) == (2, True, ())
 
@@ -346,7 +321,7 @@ def test_flags_that_make_no_sense(harness: CliHarness, flags: tuple[str, ...], w
 
 
 def test_the_same_command_again_sends_nothing(harness: CliHarness, tmp_path: Path) -> None:
-    """With `--out` the journal lies in it; a finished batch run again shows all and spends nothing."""
+    """With `--out` the journal is in that folder; a finished batch that is run again shows all and spends nothing."""
     harness.clips(*BIG)
     command = (str(harness.folder), *SIDE, "--out", str(tmp_path / "new" / "out"), "--json")
     assert harness.analyze(*command).exit_code == 0
@@ -359,15 +334,15 @@ def test_the_same_command_again_sends_nothing(harness: CliHarness, tmp_path: Pat
     assert (tmp_path / "new" / "out" / "clips.journal").exists()
 
 
-def test_without_a_journal_a_run_says_so(harness: CliHarness) -> None:
-    """More than one clip without a journal cannot be resumed; one clip is no matter."""
+def test_a_run_without_a_journal_warns(harness: CliHarness) -> None:
+    """Several clips without a journal cannot be resumed; a single clip needs no warning."""
     clips = harness.clips("a.mp4", "b.mp4")
     assert "cannot be resumed" in harness.analyze(*clips, *SIDE, "--no-journal").stderr
     assert "cannot be resumed" not in harness.analyze(clips[0], *SIDE, "--no-journal").stderr
 
 
 def test_a_limit_on_credits_holds_over_runs(harness: CliHarness, journal: Path) -> None:
-    """The rest is told as unfinished, with the very command that goes on."""
+    """The other clips are unfinished, and the summary prints the command that buys them."""
     harness.clips(*BIG)
     command = (str(harness.folder), *SIDE, "--journal", str(journal), "--max-credits", "3")
     first = harness.analyze(*command)
@@ -383,27 +358,27 @@ def test_a_limit_on_credits_holds_over_runs(harness: CliHarness, journal: Path) 
 
 
 def test_a_dry_run_spends_nothing(harness: CliHarness, journal: Path) -> None:
-    """It tells what would be bought, sends nothing, and makes no journal; a refused clip is told with its reason."""
+    """It prints what would be bought and why clips are refused, sends nothing, and creates no journal."""
     clips = harness.clips("a.mp4", "b.mp4")
     (harness.folder / "notes.txt").touch()
     (harness.folder / "copy.mp4").write_bytes(Path(clips[0]).read_bytes())
     command = (str(harness.folder), str(harness.folder / "notes.txt"), *SIDE, "--journal", str(journal), "--dry-run")
-    told = harness.analyze(*command, "--json")
-    (plan,) = json_lines(told)
-    assert (told.exit_code, plan["to_buy"], plan["duplicates"], plan["refused"]) == (1, 2, 1, 1)
+    result = harness.analyze(*command, "--json")
+    (plan,) = json_lines(result)
+    assert (result.exit_code, plan["to_buy"], plan["duplicates"], plan["refused"]) == (1, 2, 1, 1)
     assert "notes.txt" in plan["refusals"][0]
     assert (harness.service.requests, journal.exists()) == ((), False)
     assert harness.analyze(clips[0], *SIDE, "--journal", str(journal)).exit_code == 0
     sent = len(harness.service.requests)
-    told = harness.analyze(*clips[:2], *SIDE, "--journal", str(journal), "--dry-run", "--max-credits", "0")
-    assert (told.exit_code, len(harness.service.requests)) == (0, sent)
-    assert "to buy      1 " in told.stdout
-    assert "done        1 " in told.stdout
-    assert "--max-credits 0" in told.stderr
+    result = harness.analyze(*clips[:2], *SIDE, "--journal", str(journal), "--dry-run", "--max-credits", "0")
+    assert (result.exit_code, len(harness.service.requests)) == (0, sent)
+    assert "to buy      1 " in result.stdout
+    assert "done        1 " in result.stdout
+    assert "--max-credits 0" in result.stderr
 
 
-def test_a_dry_run_lists_what_would_become_of_each_clip(harness: CliHarness, journal: Path) -> None:
-    """One line each, in the order of the input, for people and as JSON; nothing is sent."""
+def test_a_dry_run_lists_each_clip(harness: CliHarness, journal: Path) -> None:
+    """One line each, in the order of the input, as text and as JSON; nothing is sent."""
     done, *_ = harness.clips("a.mp4", "b.mp4", "c.mp4", "d.mp4")
     (harness.folder / "c.mp4").write_bytes(Path(done).read_bytes())
     (harness.folder / "d.mp4").write_bytes(b"")
@@ -411,9 +386,9 @@ def test_a_dry_run_lists_what_would_become_of_each_clip(harness: CliHarness, jou
     assert harness.analyze(done, *settings).exit_code == 0
     sent = len(harness.service.requests)
     command = (str(harness.folder), *settings, "--dry-run", "--list")
-    told = harness.analyze(*command, "--json")
-    found = json_lines(told)
-    assert (told.exit_code, len(harness.service.requests)) == (1, sent)
+    result = harness.analyze(*command, "--json")
+    found = json_lines(result)
+    assert (result.exit_code, len(harness.service.requests)) == (1, sent)
     assert [each["plan"] for each in found] == ["done", "to_buy", "duplicate", "refused"]
     assert [each["clip"] for each in found] == [str(harness.folder / f"{name}.mp4") for name in "abcd"]
     assert [each["duplicate_of"] for each in found] == [None, None, done, None]
@@ -421,7 +396,7 @@ def test_a_dry_run_lists_what_would_become_of_each_clip(harness: CliHarness, jou
     assert [bool(each["reason"]) for each in found] == [False, False, False, True]
     keys = ["clip", "index", "view", "plan", "reason", "analysis_id", "key", "duplicate_of", "extra"]
     assert {tuple(each) for each in found} == {tuple(keys)}
-    assert "1 to buy, 1 done, 1 refused, 1 duplicates" in told.stderr
+    assert "1 to buy, 1 done, 1 refused, 1 duplicates" in result.stderr
     shown = harness.analyze(*command).stdout.splitlines()
     assert [line.split("  ")[0] for line in shown[:4]] == ["done", "to buy", "duplicate", "refused"]
     assert shown[0].endswith(f"a.mp4 (side view): analysis {harness.ids[0]}")
@@ -430,24 +405,22 @@ def test_a_dry_run_lists_what_would_become_of_each_clip(harness: CliHarness, jou
     assert "What the run would do" in shown[4]
 
 
-def test_a_list_is_for_a_dry_run(harness: CliHarness) -> None:
-    """Alone it is refused, before anything is bought."""
+def test_list_needs_dry_run(harness: CliHarness) -> None:
+    """Without it, `--list` is refused before anything is bought."""
     result = harness.analyze(*harness.clips("a.mp4"), *SIDE, "--list")
     assert (result.exit_code, "--dry-run" in result.stderr, harness.starts) == (2, True, 0)
 
 
-def test_a_dry_run_needs_the_key_and_no_more(harness: CliHarness) -> None:
-    """Which account it is counts, so without a key there is no plan."""
+def test_a_dry_run_needs_the_key(harness: CliHarness) -> None:
+    """The plan depends on the account, so there is none without a key; nothing is sent."""
     result = harness.analyze(*harness.clips("a.mp4"), *SIDE, "--dry-run", OCHY_API_KEY=None)
     assert (result.exit_code, harness.service.requests) == (3, ())
 
 
-def test_another_key_is_another_account(tmp_path: Path, journal: Path) -> None:
-    """A journal that was kept with another key is refused, unless the user says that the account is the same."""
-    folder = tmp_path / "clips"
-    folder.mkdir()
+def test_a_journal_of_another_key_is_refused(tmp_path: Path, journal: Path) -> None:
+    """Unless the user says that the account is the same."""
     settings = evolve(world(queue_seconds=0, analysis_seconds=(0.1, 0.1)), api_keys={API_KEY, "4f1d-rotated-key"})
-    with cli_harness(settings, folder) as harness:
+    with cli_harness(settings, tmp_path / "clips") as harness:
         command = (*harness.clips("a.mp4"), *SIDE, "--journal", str(journal))
         assert harness.analyze(*command).exit_code == 0
         refused = harness.analyze(*command, OCHY_API_KEY="4f1d-rotated-key")
@@ -456,8 +429,8 @@ def test_another_key_is_another_account(tmp_path: Path, journal: Path) -> None:
         assert len(harness.ids) == 1
 
 
-def test_a_file_that_is_no_journal_is_told(harness: CliHarness) -> None:
-    """Nothing is bought, and the file is left as it is."""
+def test_a_file_that_is_no_journal_is_refused(harness: CliHarness) -> None:
+    """Nothing is bought, and the file is not changed."""
     clip, other = harness.clips("a.mp4", "b.txt")
     before = Path(other).read_bytes()
     result = harness.analyze(clip, *SIDE, "--journal", other)
@@ -468,42 +441,44 @@ def test_a_file_that_is_no_journal_is_told(harness: CliHarness) -> None:
 # --- interrupted, killed, resumed -----------------------------------------------------------------
 
 
-def told(output: Path) -> str:
+def stderr_of(output: Path) -> str:
     return (output / "stderr").read_text()
 
 
 def analyzing(harness: CliHarness, output: Path, *args: str) -> AbstractContextManager[Any]:
-    # Verbose, so that what is started is told although a journal has it.
+    # Verbose, so that what is started is text although a journal has it.
     return cli_process("analyze", *FAST_POLLING, *args, "-v", folder=output, env=harness.environment())
 
 
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_interrupt_ends_in_order(tmp_path: Path, journal: Path, output: Path, first: signal.Signals) -> None:
-    """Nothing new is started, what is in the air comes home, and the same command does the rest."""
+def test_the_first_interrupt_finishes_work_in_flight(
+    tmp_path: Path, journal: Path, output: Path, first: signal.Signals
+) -> None:
+    """No new clip is started, clips in progress are finished, and the same command does the rest."""
     with harness_in(tmp_path, queue_seconds=0, analysis_seconds=(1.5, 1.5)) as harness:
         harness.clips(*BIG)
         command = (str(harness.folder), *SIDE, "--journal", str(journal), "--in-flight", "2", "--json")
         with analyzing(harness, output, *command) as child:
-            wait_until(lambda: told(output).count("paid for") == 2)
+            wait_until(lambda: stderr_of(output).count("paid for") == 2)
             child.send_signal(first)
             code = child.wait(10)
         done = [json.loads(line) for line in (output / "stdout").read_text().splitlines()]
         assert (code, len(harness.ids)) == (130, 2)
         assert {each["analysis_id"] for each in done if each["outcome"] == "analyzed"} == set(harness.ids)
-        assert "Stopping: no new clip is started" in told(output)
-        assert shlex.join(["ochy", "analyze", *FAST_POLLING, *command]) in told(output)
+        assert "Stopping: no new clip is started" in stderr_of(output)
+        assert shlex.join(["ochy", "analyze", *FAST_POLLING, *command]) in stderr_of(output)
         rest = harness.analyze(*command)
         assert (rest.exit_code, sorted(names(rest)), len(harness.ids)) == (0, sorted(BIG), 5)
-    assert "Traceback" not in told(output)
+    assert "Traceback" not in stderr_of(output)
 
 
-def test_the_second_interrupt_ends_at_once(slow_harness: CliHarness, journal: Path, output: Path) -> None:
-    """What is paid is in the journal, and the same command collects it."""
+def test_the_second_interrupt_stops_immediately(slow_harness: CliHarness, journal: Path, output: Path) -> None:
+    """Paid analyses are in the journal, and the same command collects them."""
     slow_harness.clips(*BIG)
     command = (str(slow_harness.folder), *SIDE, "--journal", str(journal), "--in-flight", "2", "--json")
     code = interrupted_twice(slow_harness, output, *command)
     assert (code, len(slow_harness.ids), (output / "stdout").read_text()) == (130, 2, "")
-    assert "  ochy analyze " in told(output)
+    assert "  ochy analyze " in stderr_of(output)
     slow_harness.skipped[0] = 100_000
     stated = json_lines(slow_harness.ochy("journal", "show", str(journal), "--json"))
     assert {each["analysis_id"] for each in stated} == set(slow_harness.ids)
@@ -512,36 +487,36 @@ def test_the_second_interrupt_ends_at_once(slow_harness: CliHarness, journal: Pa
 
 def interrupted_twice(harness: CliHarness, output: Path, *args: str) -> int:
     with analyzing(harness, output, *args) as child:
-        wait_until(lambda: told(output).count("paid for") == 2)
+        wait_until(lambda: stderr_of(output).count("paid for") == 2)
         child.send_signal(signal.SIGINT)
-        wait_until(lambda: "Stopping" in told(output))
+        wait_until(lambda: "Stopping" in stderr_of(output))
         child.send_signal(signal.SIGINT)
         code: int = child.wait(10)
-    assert "Traceback" not in told(output)
+    assert "Traceback" not in stderr_of(output)
     return code
 
 
-def test_an_interrupt_without_a_journal_leaves_the_ids(slow_harness: CliHarness, output: Path) -> None:
-    """What this process alone knew is told, with the command that collects it."""
+def test_an_interrupt_without_a_journal_prints_the_ids(slow_harness: CliHarness, output: Path) -> None:
+    """The ids that only this process knew are printed with the command that collects them."""
     slow_harness.clips(*BIG)
     code = interrupted_twice(slow_harness, output, str(slow_harness.folder), *SIDE, "--in-flight", "2", "--no-journal")
-    (hint,) = (line for line in told(output).splitlines() if "ochy wait" in line)
+    (hint,) = (line for line in stderr_of(output).splitlines() if "ochy wait" in line)
     assert (code, set(slow_harness.ids) < set(hint.split())) == (130, True)
-    assert "ochy analyze" not in told(output)
+    assert "ochy analyze" not in stderr_of(output)
 
 
-def test_an_interrupt_while_an_answer_is_awaited_is_uncertain(slow_harness: CliHarness, output: Path) -> None:
-    """Between the last byte and its answer a start may have been charged; without a journal that is said plainly."""
+def test_an_interrupt_before_the_answer_is_uncertain(slow_harness: CliHarness, output: Path) -> None:
+    """After the last byte a start may have been charged; without a journal the summary warns about that."""
     slow_harness.faults(START, Delay(30, after=True))
     with analyzing(slow_harness, output, *slow_harness.clips("a.mp4"), *SIDE, "--no-journal") as child:
         wait_until(lambda: slow_harness.ids)
         child.send_signal(signal.SIGINT)
-        wait_until(lambda: "Stopping" in told(output))
+        wait_until(lambda: "Stopping" in stderr_of(output))
         child.send_signal(signal.SIGINT)
         assert child.wait(10) == 130
-    assert "0 credits spent by this run and 1 uncertain." in told(output)
-    assert "would buy them again" in told(output)
-    assert "vendor's dashboard" in told(output)
+    assert "0 credits spent by this run and 1 uncertain." in stderr_of(output)
+    assert "would buy them again" in stderr_of(output)
+    assert "vendor's dashboard" in stderr_of(output)
 
 
 @pytest.mark.parametrize("tagged", [(), ("--tag-starts",)])
@@ -558,7 +533,7 @@ def test_a_killed_run_is_resumed(
         child.wait(10)
     slow_harness.emulator.faults = None
     with analyzing(slow_harness, output, *command) as child:
-        wait_until(lambda: told(output).count("paid for") == 4)
+        wait_until(lambda: stderr_of(output).count("paid for") == 4)
         time.sleep(0.5)  # the id of the last one is reported just before it is recorded
         child.kill()
         child.wait(10)
@@ -568,10 +543,10 @@ def test_a_killed_run_is_resumed(
     assert len({each.sha256 for each in slow_harness.service.ledger}) == len(slow_harness.ids) == 5
 
 
-# --- doubts ---------------------------------------------------------------------------------------
+# --- uncertain starts ------------------------------------------------------------------------------
 
 
-def doubt(harness: CliHarness, journal: Path, clip: str) -> str:
+def record_uncertain_start(harness: CliHarness, journal: Path, clip: str) -> str:
     """A journal with a start of long ago that may have been charged; its key."""
     digest = ApiKey(API_KEY).digest()
     content = hashlib.sha256(Path(clip).read_bytes()).hexdigest()
@@ -589,17 +564,17 @@ def doubt(harness: CliHarness, journal: Path, clip: str) -> str:
     return key
 
 
-def test_a_doubt_is_told_with_the_commands_that_settle_it(harness: CliHarness, journal: Path) -> None:
+def test_an_uncertain_start_is_shown_with_the_commands_that_resolve_it(harness: CliHarness, journal: Path) -> None:
     """It is looked up and not bought; the exit code is 5, and every command can be pasted."""
     clips = harness.clips("a b.mp4", "c.mp4")
-    key = doubt(harness, journal, clips[0])[:12]
+    key = record_uncertain_start(harness, journal, clips[0])[:12]
     copy = Path(clips[0]).rename(harness.folder / "0.mp4")
     clips = [str(copy), clips[1]]
     flags = (*SIDE, "--journal", str(journal))
     (plan,) = json_lines(harness.analyze(*clips, *flags, "--dry-run", "--json"))
     assert (plan["uncertain"], plan["to_buy"]) == (1, 1)
     result = harness.analyze(*clips, *flags, "--json")
-    assert (result.exit_code, ends(result)) == (5, {"0.mp4": "uncertain", "c.mp4": "analyzed"})
+    assert (result.exit_code, outcomes_by_name(result)) == (5, {"0.mp4": "uncertain", "c.mp4": "analyzed"})
     assert len(harness.ids) == 1
     (line,) = [each for each in json_lines(result) if each["outcome"] == "uncertain"]
     assert (line["doubt"]["cause"], line["doubt"]["size"], line["doubt"]["reached"]) == (
@@ -618,24 +593,24 @@ def test_a_doubt_is_told_with_the_commands_that_settle_it(harness: CliHarness, j
     ]
 
 
-def test_a_doubt_is_adopted(harness: CliHarness, journal: Path) -> None:
-    """With the id of what it became it is collected by the next run, and nothing is bought."""
+def test_an_uncertain_start_is_adopted(harness: CliHarness, journal: Path) -> None:
+    """Given the id of its analysis, the next run collects the results and buys nothing."""
     clips = harness.clips("a.mp4", "c.mp4")
     assert harness.analyze(clips[0], *SIDE).exit_code == 0
     (analysis_id,) = harness.ids
-    key = doubt(harness, journal, clips[0])
+    key = record_uncertain_start(harness, journal, clips[0])
     settled = harness.ochy("journal", "adopt", str(journal), key[:8], analysis_id, OCHY_API_KEY=None)
     assert settled.exit_code == 0, settled.output
     result = harness.analyze(clips[0], *SIDE, "--journal", str(journal), "--json")
-    assert (result.exit_code, ends(result), harness.ids) == (0, {"a.mp4": "analyzed"}, [analysis_id])
+    assert (result.exit_code, outcomes_by_name(result), harness.ids) == (0, {"a.mp4": "analyzed"}, [analysis_id])
     refused = harness.ochy("journal", "adopt", str(journal), clips[0], "another-id")
     assert (refused.exit_code, "nothing to adopt" in refused.stderr) == (2, True)
 
 
 def test_an_id_is_adopted_once(harness: CliHarness, journal: Path) -> None:
-    """An analysis that another clip has is refused, and the doubt stays."""
+    """The id of another clip is refused, and the start stays uncertain."""
     first, second = harness.clips("a.mp4", "b.mp4")
-    doubt(harness, journal, first)
+    record_uncertain_start(harness, journal, first)
     assert harness.analyze(second, *SIDE, "--journal", str(journal)).exit_code == 0
     refused = harness.ochy("journal", "adopt", str(journal), first, harness.ids[0])
     assert (refused.exit_code, "belongs to a clip of this journal" in refused.stderr) == (2, True)
@@ -644,10 +619,10 @@ def test_an_id_is_adopted_once(harness: CliHarness, journal: Path) -> None:
 
 
 @pytest.mark.parametrize("which", ["CLIP", "--all-uncertain"])
-def test_a_doubt_is_released_by_a_spoken_word(harness: CliHarness, journal: Path, which: str) -> None:
-    """It says what it may cost and needs a yes; then the next run buys the clip."""
+def test_an_uncertain_start_is_released_after_confirmation(harness: CliHarness, journal: Path, which: str) -> None:
+    """The command says what it may cost and needs a yes; then the next run buys the clip."""
     (clip,) = harness.clips("a.mp4")
-    doubt(harness, journal, clip)
+    record_uncertain_start(harness, journal, clip)
     command = ("journal", "release", str(journal), clip if which == "CLIP" else which)
     asked = harness.ochy(*command)
     assert (asked.exit_code, "--yes" in asked.stderr, "second credit" in asked.stderr) == (2, True, True)
@@ -672,15 +647,15 @@ def test_a_journal_is_shown_without_results(harness: CliHarness, journal: Path) 
         assert words in shown.stdout
     assert "total_score" not in shown.stdout
     changes = harness.ochy("journal", "show", str(journal), clips[0], "--history", "--json")
-    (told_,) = json_lines(changes)
-    assert [each["state"] for each in told_["history"]] == ["intended", "started", "analyzed"]
+    (record,) = json_lines(changes)
+    assert [each["state"] for each in record["history"]] == ["intended", "started", "analyzed"]
     table = harness.ochy("journal", "show", str(journal), clips[0], "--history")
     assert "intended" in table.stdout
     assert clips[1] not in table.stdout
 
 
 @pytest.mark.parametrize(
-    ("words", "told_"),
+    ("words", "message"),
     [
         (("show", "GONE"), "does not exist"),
         (("show", "JOURNAL", "x.mp4"), "'x.mp4' is not in the journal"),
@@ -689,24 +664,24 @@ def test_a_journal_is_shown_without_results(harness: CliHarness, journal: Path) 
         (("release", "JOURNAL", "a.mp4", "--all-uncertain"), "--all-uncertain"),
     ],
 )
-def test_what_a_journal_command_cannot_do(
-    harness: CliHarness, journal: Path, words: tuple[str, ...], told_: str
+def test_wrong_journal_commands_are_refused(
+    harness: CliHarness, journal: Path, words: tuple[str, ...], message: str
 ) -> None:
-    """It is told in a sentence, exit code 2, and no journal is made where there is none."""
+    """The error is a sentence, the exit code is 2, and no journal is created."""
     assert harness.analyze(*harness.clips("a.mp4"), *SIDE, "--journal", str(journal)).exit_code == 0
     gone = journal.with_name("gone")
     places = {"JOURNAL": str(journal), "GONE": str(gone)}
     result = run_cli("journal", *(places.get(word, word) for word in words))
-    assert (result.exit_code, told_ in result.stderr) == (2, True), result.output
+    assert (result.exit_code, message in result.stderr) == (2, True), result.output
     assert not gone.exists()
 
 
-def test_clips_of_one_name_are_told_apart_by_their_keys(harness: CliHarness, journal: Path) -> None:
-    """An edited clip is a new one under the old name; a key's first digits say which is meant."""
+def test_clips_of_one_name_are_distinguished_by_key(harness: CliHarness, journal: Path) -> None:
+    """An edited clip is a new clip with the same name; the first digits of its key select it."""
     (clip,) = harness.clips("a.mp4")
-    first = doubt(harness, journal, clip)
+    first = record_uncertain_start(harness, journal, clip)
     Path(clip).write_bytes(CLIP + b"edited")
-    second = doubt(harness, journal, clip)
+    second = record_uncertain_start(harness, journal, clip)
     unclear = harness.ochy("journal", "release", str(journal), clip, "--yes")
     assert (unclear.exit_code, first[:12] in unclear.stderr, second[:12] in unclear.stderr) == (2, True, True)
     assert harness.ochy("journal", "release", str(journal), second[:12], "--yes").exit_code == 0

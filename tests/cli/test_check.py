@@ -1,6 +1,6 @@
-"""`ochy check`, and what `ochy analyze` does with what it finds."""
+"""`ochy check`, and what `ochy analyze` does with its findings."""
 
-# What hinders a look is remembered for the life of a process, so tests make it forget.
+# The prober remembers for the life of a process why it cannot probe, so tests clear that.
 # pyright: reportPrivateUsage=false
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ def harness(folder: Path) -> Iterator[CliHarness]:
 
 
 def test_a_folder_is_checked_clip_by_clip(folder: Path) -> None:
-    """A table with a verdict each, and below it what is wrong and what to do."""
-    told = run_cli("check", str(folder), *SIDE)
-    assert told.exit_code == 1
-    assert told.stdout.startswith("1 of 4 clips fit; nothing was sent or spent\n")
-    rows = {line.split("/")[-1].split("  ")[0]: line for line in told.stdout.splitlines()[2:6]}
+    """The table has a verdict for each clip; the findings and what to do follow it."""
+    result = run_cli("check", str(folder), *SIDE)
+    assert result.exit_code == 1
+    assert result.stdout.startswith("1 of 4 clips fit; nothing was sent or spent\n")
+    rows = {line.split("/")[-1].split("  ")[0]: line for line in result.stdout.splitlines()[2:6]}
     assert "  fits  " in rows["1 across.mp4"]
     assert "192x108  " in rows["1 across.mp4"]
     assert "may not fit   108x192" in rows["2 upright.mov"]
     assert "does not fit  64x36" in rows["3 long.webm"]
     assert "does not fit  –" in rows["4 text.mp4"]
-    assert "(side view): warning: picture: 108x192 is portrait" in told.stdout
-    assert f"fix it with: ffmpeg -ss 0 -i '{folder}/3 long.webm' -t 10 -c copy" in told.stdout
+    assert "(side view): warning: picture: 108x192 is portrait" in result.stdout
+    assert f"fix it with: ffmpeg -ss 0 -i '{folder}/3 long.webm' -t 10 -c copy" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_folder_is_checked_clip_by_clip(folder: Path) -> None:
 def test_the_exit_code_is_the_verdict(
     words: tuple[str, ...], code: int, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """0: all fit; 1: some do not; 2: wrong usage. Warnings count with --strict only."""
+    """0: all clips fit; 1: some do not; 2: wrong usage. Warnings count with --strict only."""
     monkeypatch.chdir(folder)
     assert run_cli("check", *words).exit_code == code
 
@@ -87,12 +87,12 @@ def test_neither_key_nor_network_is_needed(folder: Path, monkeypatch: pytest.Mon
         raise AssertionError("a connection was made")
 
     monkeypatch.setattr(socket.socket, "connect", no_network)
-    told = run_cli("check", str(folder / "1 across.mp4"), *SIDE, OCHY_API_KEY=None, OCHY_PREFLIGHT="nonsense")
-    assert told.exit_code == 0
+    result = run_cli("check", str(folder / "1 across.mp4"), *SIDE, OCHY_API_KEY=None, OCHY_PREFLIGHT="nonsense")
+    assert result.exit_code == 0
 
 
-def test_json_tells_all_of_it(folder: Path) -> None:
-    """One object a line, in the order of the input."""
+def test_json_holds_facts_and_findings(folder: Path) -> None:
+    """One object per line, in the order of the input."""
     first, second, third, text = json_lines(run_cli("check", str(folder), *SIDE, "--json"))
     assert (first["verdict"], first["findings"], first["facts"]["frames"]) == ("fits", [], 30)
     assert (second["verdict"], second["view"]) == ("may not fit", "side_view")
@@ -102,26 +102,26 @@ def test_json_tells_all_of_it(folder: Path) -> None:
     assert (text["facts"]["readable"], text["findings"][0]["code"]) == (False, "unreadable")
 
 
-def test_a_manifest_tells_view_and_treadmill(folder: Path) -> None:
-    """Each row is judged by its own."""
+def test_a_manifest_gives_view_and_treadmill(folder: Path) -> None:
+    """Each clip is checked for the request of its row."""
     manifest = folder / "runners.csv"
     manifest.write_text("file,view,treadmill,pace\n1 across.mp4,side,,\n2 upright.mov,side,yes,05:30\n")
-    told = run_cli("check", str(manifest), "--strict", "--json")
-    assert (told.exit_code, [each["verdict"] for each in json_lines(told)]) == (0, ["fits", "fits"])
+    result = run_cli("check", str(manifest), "--strict", "--json")
+    assert (result.exit_code, [each["verdict"] for each in json_lines(result)]) == (0, ["fits", "fits"])
 
 
-def test_without_the_extra_the_command_to_install_it_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was not checked is no error, and no praise either."""
+def test_without_the_extra_its_install_command_is_printed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clip that could not be probed neither fails nor fits."""
     monkeypatch.setattr(prober, "find_spec", lambda _: None)
     prober.unavailable_here.cache_clear()
     try:
-        told = run_cli("check", str(folder / "1 across.mp4"), *SIDE)
+        result = run_cli("check", str(folder / "1 across.mp4"), *SIDE)
     finally:
         prober.unavailable_here.cache_clear()
-    assert told.exit_code == 0
-    assert "may not fit" in told.stdout
-    assert "Unknown: length, picture size, frame rate" in told.stdout
-    assert "pip install 'ochy-async[video]'" in told.stderr
+    assert result.exit_code == 0
+    assert "may not fit" in result.stdout
+    assert "Unknown: length, picture size, frame rate" in result.stdout
+    assert "pip install 'ochy-async[video]'" in result.stderr
 
 
 # --- analyze -------------------------------------------------------------------------------------------
@@ -131,15 +131,15 @@ def test_without_the_extra_the_command_to_install_it_is_told(folder: Path, monke
     ("check", "paid", "code"), [((), 2, 1), (("--preflight", "warnings"), 1, 1), (("--preflight", "errors"), 2, 1)]
 )
 def test_analyze_buys_only_what_fits(check: tuple[str, ...], paid: int, code: int, harness: CliHarness) -> None:
-    """Errors stop a clip by default; the reason is told, and what does not stop it too."""
-    told = harness.analyze(str(harness.folder), *SIDE, *check, OCHY_PREFLIGHT=None)
-    assert (told.exit_code, harness.starts) == (code, paid)
-    assert "12.0 s exceed the 10 s" in told.stderr
-    assert "108x192 is portrait" in told.stderr
+    """By default errors stop a clip; errors and warnings are printed with their reasons."""
+    result = harness.analyze(str(harness.folder), *SIDE, *check, OCHY_PREFLIGHT=None)
+    assert (result.exit_code, harness.starts) == (code, paid)
+    assert "12.0 s exceed the 10 s" in result.stderr
+    assert "108x192 is portrait" in result.stderr
 
 
-def test_analyze_sends_anything_if_told_to(harness: CliHarness) -> None:
-    """The server decides then."""
+def test_analyze_sends_any_clip_with_preflight_off(harness: CliHarness) -> None:
+    """The server then decides."""
     path = harness.folder / "5 noise.mp4"
     path.write_bytes(CLIP)
     assert harness.analyze(str(path), *SIDE, OCHY_PREFLIGHT=None).exit_code == 1

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -33,34 +32,11 @@ from tests.support.cli_harness import (
     wait_until,
 )
 
-
-@pytest.fixture
-def harness(tmp_path: Path) -> Generator[CliHarness]:
-    """A shop whose analyses take a fraction of a second."""
-    with cli_harness(world(queue_seconds=0.05, analysis_seconds=(0.1, 0.2)), tmp_path) as it:
-        yield it
-
-
-@pytest.fixture
-def slow_harness(tmp_path: Path) -> Generator[CliHarness]:
-    """A shop whose analyses take a day."""
-    with cli_harness(world(analysis_seconds=(86_400, 86_400)), tmp_path) as it:
-        yield it
-
-
-@pytest.fixture
-def output(tmp_path: Path) -> Path:
-    """A folder for the output of a process."""
-    path = tmp_path / "output"
-    path.mkdir()
-    return path
-
-
 # --- analyze --------------------------------------------------------------------------------------
 
 
 def test_analyze_shows_scores_and_metrics(harness: CliHarness) -> None:
-    """Without a terminal the results are plain lines, and stderr names the id that nothing else keeps."""
+    """Without a terminal results are plain lines, and stderr names the id that no journal records."""
     result = harness.analyze(*harness.clips("anna.mp4"), "--view", "side", "--calculated", "--no-journal")
     assert result.exit_code == 0, result.output
     for words in ("anna.mp4: side view, total score 0.", "forward cycle", "foot strike:", "ground contact time"):
@@ -69,7 +45,7 @@ def test_analyze_shows_scores_and_metrics(harness: CliHarness) -> None:
 
 
 def test_analyze_shows_both_legs(harness: CliHarness) -> None:
-    """A back view is shown by leg, its calculated data by their way through the JSON."""
+    """Results of a back view are shown by leg, calculated data by their path in the JSON."""
     result = harness.analyze(*harness.clips("anna.mp4"), "--view", "back", "--calculated")
     assert result.exit_code == 0, result.output
     for words in ("pronation, left", "pronation, right", "pelvic drop, right", "left stance mean pronation"):
@@ -77,13 +53,13 @@ def test_analyze_shows_both_legs(harness: CliHarness) -> None:
 
 
 def test_analyze_writes_a_line_of_json_for_each_clip(harness: CliHarness) -> None:
-    """`--json` gives one object a line, the raw results without the signed URLs."""
+    """`--json` prints one object per line, with the raw results but without signed URLs."""
     result = harness.analyze(*harness.clips("a.mp4", "b.mov"), "--view", "side", "--json")
-    told = json_lines(result)
+    records = json_lines(result)
     assert result.exit_code == 0
-    assert {Path(each["clip"]).name for each in told} == {"a.mp4", "b.mov"}
-    assert {each["analysis_id"] for each in told} == set(harness.ids)
-    for each in told:
+    assert {Path(each["clip"]).name for each in records} == {"a.mp4", "b.mov"}
+    assert {each["analysis_id"] for each in records} == set(harness.ids)
+    for each in records:
         assert (each["outcome"], each["view"], each["error"]) == ("analyzed", "side_view", None)
         assert each["bought"] is True
         assert each["results"]["biomechanical_analysis"]["total_score"] > 0
@@ -105,7 +81,7 @@ SENT = {
 
 
 def test_every_flag_reaches_the_server(harness: CliHarness) -> None:
-    """Each field of the form carries what its flag says."""
+    """Each field of the form has the value of its option."""
     subject = harness.service.handle(ServiceRequest("POST", "/subjects", {"apiKey": API_KEY}, body=b"{}"), time.time())
     subject_id = json.loads(subject.body)["subject_id"]
     flags = [word.replace("SUBJECT", subject_id) for flag in SENT for word in flag]
@@ -116,15 +92,15 @@ def test_every_flag_reaches_the_server(harness: CliHarness) -> None:
 
 
 def test_defaults_are_the_documented_ones(harness: CliHarness) -> None:
-    """Without flags the form holds what the vendor documents as the defaults."""
+    """Without options the form holds the vendor's documented defaults."""
     assert harness.analyze(*harness.clips("a.mp4"), "--view", "side").exit_code == 0
     form = harness.service.forms[0]
     assert (float(form["height"]), float(form["weight"])) == (1.7, 70)
     assert (form["language"], form["treadmill"], form["notify_via_webhook"]) == ("en", "false", "false")
 
 
-def test_wrong_requests_are_told_whole_and_nothing_is_sent(harness: CliHarness) -> None:
-    """Every problem is named by its flag, exit code 2, before anything is sent."""
+def test_all_problems_of_a_request_are_reported_together(harness: CliHarness) -> None:
+    """Each problem names its option; exit code 2, and nothing is sent."""
     (clip,) = harness.clips("a.mp4")
     flags = ("--view", "side", "--height", "175", "--treadmill", "--language", "tlh", "--full-body")
     result = harness.analyze(clip, *flags)
@@ -141,7 +117,7 @@ def test_wrong_requests_are_told_whole_and_nothing_is_sent(harness: CliHarness) 
 
 
 def test_a_bad_clip_does_not_stop_the_others(harness: CliHarness) -> None:
-    """What cannot be sent is refused by itself, and the exit code says that something failed."""
+    """Only the clip that cannot be sent is refused, and the exit code is 1."""
     good = harness.clips("a.mp4", "b.mp4")
     result = harness.analyze(
         str(harness.folder / "gone.mp4"), *good, *harness.clips("notes.txt"), "--view", "side", "--json"
@@ -152,18 +128,18 @@ def test_a_bad_clip_does_not_stop_the_others(harness: CliHarness) -> None:
     assert "gone.mp4: refused: " in result.stderr
 
 
-def test_a_failed_analysis_is_told(tmp_path: Path) -> None:
-    """An analysis that ends as failed is an outcome with its id and a reason."""
+def test_a_failed_analysis_is_reported(tmp_path: Path) -> None:
+    """The outcome has the id and a reason."""
     with cli_harness(world(queue_seconds=0, analysis_seconds=(0.1, 0.1), failure_rate=1), tmp_path) as harness:
         result = harness.analyze(*harness.clips("a.mp4"), "--view", "side", "--json")
-        (told,) = json_lines(result)
-    assert (result.exit_code, told["outcome"]) == (1, "failed")
-    assert "the credit is spent" in told["reason"]
-    assert told["analysis_id"] == harness.ids[0]
+        (record,) = json_lines(result)
+    assert (result.exit_code, record["outcome"]) == (1, "failed")
+    assert "the credit is spent" in record["reason"]
+    assert record["analysis_id"] == harness.ids[0]
 
 
-def test_a_missing_key_is_told(harness: CliHarness) -> None:
-    """Without a key nothing is sent, the exit code is 3, and the way to set one is named."""
+def test_a_missing_key_is_reported(harness: CliHarness) -> None:
+    """Nothing is sent, the exit code is 3, and the error says how to set a key."""
     result = harness.analyze(*harness.clips("a.mp4"), "--view", "side", OCHY_API_KEY=None)
     assert (result.exit_code, harness.service.requests) == (3, ())
     assert "OCHY_API_KEY" in result.stderr
@@ -171,7 +147,7 @@ def test_a_missing_key_is_told(harness: CliHarness) -> None:
 
 
 def test_a_refused_key_stops_new_starts(harness: CliHarness) -> None:
-    """After the first refusal of the key the other clips are reported as not started."""
+    """After the first refusal the other clips are unfinished."""
     clips = harness.clips("a.mp4", "b.mp4", "c.mp4")
     result = harness.analyze(*clips, "--view", "side", "--json", "--in-flight", "1", OCHY_API_KEY="4f1d-wrong-key")
     assert [each["outcome"] for each in json_lines(result)] == ["unfinished", "unfinished", "unfinished"]
@@ -180,7 +156,7 @@ def test_a_refused_key_stops_new_starts(harness: CliHarness) -> None:
 
 
 def test_missing_credits_stop_new_starts(tmp_path: Path) -> None:
-    """What was paid for is brought home, the rest is not started, and the exit code is 4."""
+    """Paid analyses are collected, the other clips are not started, and the exit code is 4."""
     with cli_harness(world(queue_seconds=0, analysis_seconds=(0.1, 0.1), credits=1), tmp_path) as harness:
         clips = harness.clips("a.mp4", "b.mp4", "c.mp4")
         result = harness.analyze(*clips, "--view", "side", "--json", "--in-flight", "1")
@@ -188,42 +164,47 @@ def test_missing_credits_stop_new_starts(tmp_path: Path) -> None:
     assert (result.exit_code, harness.service.count(START)) == (4, 2)
 
 
-def test_what_was_not_waited_for_can_be_collected(slow_harness: CliHarness) -> None:
-    """A timeout leaves the id and the command that collects it; that command then does so."""
+def test_an_analysis_can_be_collected_after_a_timeout(slow_harness: CliHarness) -> None:
+    """The summary prints the command that collects it, and that command works."""
     result = slow_harness.analyze(
         *slow_harness.clips("a.mp4"), "--view", "back", "--timeout", "0.3", "--json", "--no-journal"
     )
-    (told,) = json_lines(result)
-    assert (result.exit_code, told["outcome"], told["analysis_id"]) == (1, "unfinished", slow_harness.ids[0])
+    (record,) = json_lines(result)
+    assert (result.exit_code, record["outcome"], record["analysis_id"]) == (1, "unfinished", slow_harness.ids[0])
     assert f"ochy wait --view back {slow_harness.ids[0]}" in result.stderr
     slow_harness.skipped[0] = 100_000
     collected = slow_harness.ochy("wait", *FAST_POLLING, slow_harness.ids[0], "--json", "--calculated")
-    (told,) = json_lines(collected)
-    assert (collected.exit_code, told["outcome"], told["view"], told["clip"]) == (0, "analyzed", "back_view", None)
+    (record,) = json_lines(collected)
+    assert (collected.exit_code, record["outcome"], record["view"], record["clip"]) == (
+        0,
+        "analyzed",
+        "back_view",
+        None,
+    )
     assert len(slow_harness.ids) == 1
 
 
-def test_wait_tells_unknown_ids(harness: CliHarness) -> None:
-    """An id that the server does not know is refused, with the server's words."""
+def test_wait_refuses_unknown_ids(harness: CliHarness) -> None:
+    """The outcome holds the HTTP status."""
     result = harness.ochy("wait", "no-such-id", "--view", "side", "--json")
-    (told,) = json_lines(result)
-    assert (result.exit_code, told["outcome"], told["error"]["status"]) == (1, "refused", 404)
+    (record,) = json_lines(result)
+    assert (result.exit_code, record["outcome"], record["error"]["status"]) == (1, "refused", 404)
 
 
 def test_results_stay_when_the_calculated_data_fail(harness: CliHarness) -> None:
-    """The results are told, with the error beside them, and the exit code is 1."""
+    """The outcome has the results and the error, and the exit code is 1."""
     assert harness.analyze(*harness.clips("a.mp4"), "--view", "side").exit_code == 0
     harness.faults("GET */calculated_data", Respond(418), times=20)
     result = harness.ochy("wait", *FAST_POLLING, *harness.ids, "--calculated", "--json")
-    (told,) = json_lines(result)
-    assert (result.exit_code, told["outcome"], told["calculated"]) == (1, "analyzed", None)
-    assert told["results"] is not None
-    assert told["error"]["status"] == 418
-    assert told["missing"] == ["calculated"]
+    (record,) = json_lines(result)
+    assert (result.exit_code, record["outcome"], record["calculated"]) == (1, "analyzed", None)
+    assert record["results"] is not None
+    assert record["error"]["status"] == 418
+    assert record["missing"] == ["calculated"]
 
 
 def test_analyze_with_an_emulator_needs_no_key(tmp_path: Path) -> None:
-    """`--emulator` works without key and says that the numbers are made up."""
+    """`--emulator` works without a key and says that the results are simulated."""
     clip = tmp_path / "a.webm"
     clip.write_bytes(CLIP)
     result = run_cli("analyze", str(clip), "--view", "side", "--emulator", "--json", OCHY_API_KEY=None)
@@ -233,7 +214,7 @@ def test_analyze_with_an_emulator_needs_no_key(tmp_path: Path) -> None:
 
 
 def test_the_key_comes_from_a_file(harness: CliHarness, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """`--key-file` goes before the environment, which may name a file too; only the first line counts."""
+    """`--key-file` precedes the environment, which may also name a file; only the first line counts."""
     path = tmp_path_factory.mktemp("key") / "key.txt"
     path.write_text(f"\N{ZERO WIDTH NO-BREAK SPACE}{API_KEY} \r\nnot the key\n", encoding="utf-8")
     clips = harness.clips("a.mp4", "b.mp4")
@@ -258,8 +239,8 @@ def states(result: Result) -> dict[str, str]:
     return {each["check"]: each["state"] for each in json.loads(result.stdout)["checks"]}
 
 
-def test_doctor_finds_all_well(harness: CliHarness) -> None:
-    """With everything in place the exit code is 0, nothing is spent, and of the webhook only the host is shown."""
+def test_doctor_finds_no_problem(harness: CliHarness) -> None:
+    """The exit code is 0, nothing is spent, and only the host of the webhook is shown."""
     hook = b'{"url": "https://hooks.example.org/private-path?token=private", "enabled": true}'
     harness.service.handle(ServiceRequest("PUT", "/webhook", {"apiKey": API_KEY}, body=hook), time.time())
     result = harness.ochy("doctor")
@@ -270,8 +251,8 @@ def test_doctor_finds_all_well(harness: CliHarness) -> None:
     assert set(states(harness.ochy("doctor", "--json")).values()) == {"ok", "unknown"}
 
 
-def test_doctor_tries_the_decoder(harness: CliHarness) -> None:
-    """With the versions of what reads clips, and no clip of the user's."""
+def test_doctor_tests_the_decoder(harness: CliHarness) -> None:
+    """With its versions, and with no clip of the user."""
     pytest.importorskip("av", reason="needs the extra video: PyAV is not installed")
     (decoder,) = (each for each in report(harness.ochy("doctor", "--json")) if each["check"] == "decoder")
     assert decoder["state"] == "ok"
@@ -279,51 +260,51 @@ def test_doctor_tries_the_decoder(harness: CliHarness) -> None:
 
 
 def test_doctor_finds_a_broken_decoder(harness: CliHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With what it said, line by line, and what is to be done."""
+    """The report has its output, line by line, and advice."""
     (tmp_path / "av.py").write_text(
         "import sys\nprint('libx: not found', file=sys.stderr)\nraise ImportError('libx')\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     unavailable_here.cache_clear()
-    told = harness.ochy("doctor")
+    result = harness.ochy("doctor")
     unavailable_here.cache_clear()
-    assert told.exit_code == 1
+    assert result.exit_code == 1
     assert re.search(
         r"^failed   decoder: PyAV[\d. ]* does not work on this machine: ImportError: libx\n"
         r"         \| libx: not found$",
-        told.stdout,
+        result.stdout,
         re.MULTILINE,
     )
-    assert "         -> Clips are sent after" in told.stdout
+    assert "         -> Clips are sent after" in result.stdout
 
 
 def test_doctor_says_how_to_get_a_decoder(harness: CliHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the extra nothing has failed."""
+    """Without the extra the state is unknown, not failed."""
     monkeypatch.setattr(prober, "find_spec", lambda _: None)
     unavailable_here.cache_clear()
-    told = harness.ochy("doctor", "--json")
+    result = harness.ochy("doctor", "--json")
     unavailable_here.cache_clear()
-    (decoder,) = (each for each in report(told) if each["check"] == "decoder")
-    assert (told.exit_code, decoder["state"]) == (0, "unknown")
+    (decoder,) = (each for each in report(result) if each["check"] == "decoder")
+    assert (result.exit_code, decoder["state"]) == (0, "unknown")
     assert "pip install 'ochy-async[video]'" in decoder["advice"]
 
 
 def test_doctor_finds_a_refused_key(harness: CliHarness) -> None:
-    """A wrong key is told apart from an unreachable host; exit code 3."""
+    """A wrong key is distinguished from an unreachable host; exit code 3."""
     result = harness.ochy("doctor", "--json", OCHY_API_KEY="4f1d-wrong-key")
     found = states(result)
     assert (result.exit_code, found["host"], found["key"], found["key accepted"]) == (3, "ok", "ok", "failed")
 
 
 def test_doctor_finds_a_missing_key(harness: CliHarness) -> None:
-    """Without a key nothing is asked, and nothing is said to be well that was not seen."""
+    """Without a key nothing is sent, and nothing is reported as ok that was not checked."""
     result = harness.ochy("doctor", "--json", OCHY_API_KEY=None)
     found = states(result)
     assert (result.exit_code, found["key"], found["host"], harness.service.requests) == (3, "failed", "unknown", ())
 
 
 def test_doctor_finds_an_unreachable_host(harness: CliHarness) -> None:
-    """Where nobody listens the exit code is 1 and the key is not blamed."""
+    """The exit code is 1, and the key is not blamed."""
     result = harness.ochy("doctor", "--json", "--base-url", "http://127.0.0.1:1")
     found = states(result)
     assert (result.exit_code, found["host"], found["key accepted"]) == (1, "failed", "unknown")
@@ -336,7 +317,7 @@ def proxy_of(result: Result) -> str:
 
 
 def test_doctor_names_the_proxy_without_its_credentials(harness: CliHarness) -> None:
-    """Host and port, and whether the base URL is reached through it; the password is in no output."""
+    """Host and port, and whether the base URL is reached through it; no output holds the password."""
     secret = f"http://runner:{PROXY_PASSWORD.replace('/', '%2F')}@127.0.0.1:9"
     assert proxy_of(harness.ochy("doctor", "--json")) == "none"
     near = proxy_of(harness.ochy("doctor", "--json", OCHY_PROXY=secret))
@@ -350,13 +331,13 @@ def test_doctor_names_the_proxy_without_its_credentials(harness: CliHarness) -> 
     ("given", "why"), [(f"http://runner:{PROXY_PASSWORD}@h", "OCHY_PROXY"), ("socks5://h", "SOCKS")]
 )
 def test_a_proxy_flag_takes_no_password(harness: CliHarness, given: str, why: str) -> None:
-    """Every process of the machine can read arguments, so credentials come from the environment."""
+    """Every process of the machine can read arguments, so credentials must come from the environment."""
     result = harness.ochy("wait", "a1b2c3d4", "--proxy", given)
     assert (result.exit_code, why in result.stderr, harness.service.requests) == (2, True, ())
 
 
-def test_the_proxy_flag_comes_before_the_environment(harness: CliHarness) -> None:
-    """As the other flags do; `none` turns it off."""
+def test_the_proxy_flag_precedes_the_environment(harness: CliHarness) -> None:
+    """`none` turns the proxy off."""
     command = ("doctor", "--json", "--base-url", "https://ochy.example:1", "--proxy")
     assert (
         proxy_of(harness.ochy(*command, "http://127.0.0.1:9", OCHY_PROXY="http://127.0.0.1:8"))[:18]
@@ -371,8 +352,8 @@ def test_doctor_finds_a_bad_address(harness: CliHarness) -> None:
     assert (result.exit_code, states(result)["base URL"], harness.service.requests) == (1, "failed", ())
 
 
-def test_doctor_finds_a_proxy_in_trouble(harness: CliHarness) -> None:
-    """A host that answers with an error page is reached, but the key is neither good nor bad."""
+def test_doctor_finds_a_failing_gateway(harness: CliHarness) -> None:
+    """A host that answers with an error page is reached, but whether the key is valid is unknown."""
     harness.faults("GET /webhook", RespondHtml(502))
     result = harness.ochy("doctor", "--json")
     found = states(result)
@@ -382,8 +363,8 @@ def test_doctor_finds_a_proxy_in_trouble(harness: CliHarness) -> None:
 # --- processes ------------------------------------------------------------------------------------
 
 
-def test_a_reader_that_leaves_loses_nothing_that_is_paid(harness: CliHarness) -> None:
-    """When stdout is closed the run ends without a traceback and names what was paid for and not shown."""
+def test_a_closed_stdout_loses_no_paid_analysis(harness: CliHarness) -> None:
+    """The run ends without a traceback and prints the ids that were not shown."""
     words = ("analyze", *FAST_POLLING, *harness.clips("a.mp4"), "--view", "side", "--no-journal")
     command = [sys.executable, "-m", "ochy_async.cli", *words]
     env = harness.environment()
@@ -392,16 +373,16 @@ def test_a_reader_that_leaves_loses_nothing_that_is_paid(harness: CliHarness) ->
     child.stdout.close()
     assert child.stderr is not None
     with child, child.stderr:
-        told = child.stderr.read()
+        text_ = child.stderr.read()
     assert child.returncode == 1
-    assert f"ochy wait --view side {harness.ids[0]}" in told
-    assert "Traceback" not in told
-    assert not leaks(told)
+    assert f"ochy wait --view side {harness.ids[0]}" in text_
+    assert "Traceback" not in text_
+    assert not leaks(text_)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
-def test_bars_stay_off_stdout(harness: CliHarness, output: Path) -> None:
-    """With stderr on a terminal there are bars, and stdout in a file is clean JSON all the same."""
+def test_the_progress_display_stays_off_stdout(harness: CliHarness, output: Path) -> None:
+    """With stderr on a terminal there is a display, and stdout in a file holds only JSON."""
     import pty
 
     outer, inner = pty.openpty()
@@ -419,13 +400,13 @@ def test_bars_stay_off_stdout(harness: CliHarness, output: Path) -> None:
     with (output / "stdout").open("w") as out:
         child = subprocess.Popen([*command, "--json"], stdout=out, stderr=inner, env=env)  # noqa: S603
         os.close(inner)
-        told = b"".join(iter(lambda: _read(outer), b"")).decode()
+        text = b"".join(iter(lambda: _read(outer), b"")).decode()
         code = child.wait(10)
     os.close(outer)
     assert (code, json.loads((output / "stdout").read_text())["outcome"]) == (0, "analyzed")
-    assert "\x1b[" in told
-    assert "analyzed, score 0." in click.unstyle(told)
-    assert not leaks(told)
+    assert "\x1b[" in text
+    assert "analyzed, score 0." in click.unstyle(text)
+    assert not leaks(text)
 
 
 def _read(terminal: int) -> bytes:
@@ -436,7 +417,7 @@ def _read(terminal: int) -> bytes:
 
 
 def test_the_emulator_serves_until_it_is_interrupted(output: Path) -> None:
-    """It prints what another shell needs, tells what is assumed, and its ledger at the end; exit code 0."""
+    """It prints the settings for another shell, its behaviors, and its ledger at the end; exit code 0."""
     with cli_process("emulator", "--port", "0", "--behaviors", "--credits", "7", folder=output, env={}) as child:
         wait_until(lambda: "export " in (output / "stdout").read_text())
         text = (output / "stdout").read_text()
@@ -451,15 +432,15 @@ def test_the_emulator_serves_until_it_is_interrupted(output: Path) -> None:
     assert "0 credits spent on 0 clips, 7 left" in (output / "stdout").read_text()
 
 
-def test_the_emulator_tells_when_its_port_is_taken(harness: CliHarness) -> None:
-    """A port in use is a sentence, not a traceback."""
+def test_the_emulator_reports_a_used_port(harness: CliHarness) -> None:
+    """The error is a sentence, not a traceback."""
     port = harness.emulator.url.rpartition(":")[2]
     result = run_cli("emulator", "--port", port)
     assert (result.exit_code, "cannot listen" in result.stderr) == (1, True)
 
 
 def test_the_demo_kills_a_batch_and_pays_once(output: Path) -> None:
-    """No key, no terminal, no network: a kill with doubts, a credit for each clip, and plainly nothing of it real."""
+    """No key, no terminal, no network: a kill with uncertain starts, and one simulated credit for each clip."""
     begun = time.monotonic()
     with cli_process("demo", folder=output, env={}) as child:
         code = child.wait(20)

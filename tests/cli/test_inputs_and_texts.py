@@ -1,4 +1,4 @@
-"""What the command line decides without a network: exit codes, outcomes, sheets, and what is loaded when."""
+"""What the command line does without a network: exit codes, outcomes, tables, quoting, and lazy loading."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ except SystemExit:
 
 @pytest.mark.parametrize("flag", ["--help", "--version"])
 def test_help_loads_nothing_heavy(flag: str) -> None:
-    """The help of the group and the version need no network and no terminal library."""
+    """The help of the group and the version load no network library and no terminal library."""
     done = python(HELPED, flag)
     assert (done.returncode, done.stderr) == (0, "[]\n")
     assert done.stdout
@@ -64,16 +64,16 @@ def test_help_loads_nothing_heavy(flag: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_of_the_table_exists(name: str) -> None:
-    """Each line of the table leads to a command that can tell its own help."""
+    """Each line of the table leads to a command with its own help."""
     result = CliRunner().invoke(ochy, [name, "--help"])
     assert (result.exit_code, f"{name} [OPTIONS]" in result.output) == (0, True)
 
 
 def test_the_help_names_commands_and_exit_codes() -> None:
-    """The two tables are what the help shows."""
-    told = CliRunner().invoke(ochy, ["--help"]).output
-    assert all(f"  {name} " in told for name in COMMANDS)
-    assert all(f"  {int(code)} " in told for code in MEANINGS)
+    """It shows both tables."""
+    text = CliRunner().invoke(ochy, ["--help"]).output
+    assert all(f"  {name} " in text for name in COMMANDS)
+    assert all(f"  {int(code)} " in text for code in MEANINGS)
     assert __version__ in CliRunner().invoke(ochy, ["--version"]).output
 
 
@@ -87,15 +87,15 @@ main()
 
 @pytest.mark.parametrize("package", ["click", "platformdirs", "rich"])
 def test_a_missing_extra_is_named_with_its_install_command(package: str) -> None:
-    """Without click or rich the exact install command is told, exit code 2."""
+    """The error prints the exact install command; exit code 2."""
     done = python(BLOCKED.format(package), "demo")
     assert (done.returncode, done.stdout) == (2, "")
     assert "pip install 'ochy-async[cli]'" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_missing_core_package_is_no_matter_of_the_extra() -> None:
-    """A broken installation is not covered up by the hint."""
+def test_a_missing_core_package_gets_no_install_hint() -> None:
+    """A broken installation shows its own error."""
     done = python(BLOCKED.format("attrs"), "demo")
     assert done.returncode == 1
     assert "ochy-async[cli]" not in done.stderr
@@ -125,8 +125,8 @@ def all_errors() -> list[type[errors.OchyError]]:
 
 
 @pytest.mark.parametrize("kind", all_errors())
-def test_every_error_has_an_exit_code_and_a_kind(kind: type[errors.OchyError]) -> None:
-    """No error falls through the tables, and none is taken for a success."""
+def test_every_error_has_an_exit_code_and_an_outcome(kind: type[errors.OchyError]) -> None:
+    """No error is missing from the tables, and none counts as success."""
     error = kind("it went wrong")
     assert exit_code_of(error) is not ExitCode.OK
     assert outcome_of_error(error) in OUTCOMES[1:]
@@ -144,7 +144,7 @@ def test_every_error_has_an_exit_code_and_a_kind(kind: type[errors.OchyError]) -
         ([3, 130, 4], 130),
     ],
 )
-def test_the_weightiest_code_wins(codes: list[int], code: int) -> None:
+def test_the_most_severe_code_wins(codes: list[int], code: int) -> None:
     """130 before 3 before 4 before 5 before 1."""
     assert most_severe(map(ExitCode, codes)) == code
 
@@ -160,8 +160,8 @@ def test_the_weightiest_code_wins(codes: list[int], code: int) -> None:
         (errors.NotFound(), "refused"),
     ],
 )
-def test_what_an_error_means_for_what_is_paid(error: errors.OchyError, word: str) -> None:
-    """What is paid goes on at the server, unless it failed there or is not known there."""
+def test_the_outcome_of_an_error(error: errors.OchyError, word: str) -> None:
+    """A paid analysis is unfinished, unless it failed at the server or is unknown there."""
     assert outcome_of_error(error) == word
 
 
@@ -180,13 +180,13 @@ def test_what_an_error_means_for_what_is_paid(error: errors.OchyError, word: str
         ({"word": "uncertain", "error": errors.ServerError()}, 5),
     ],
 )
-def test_what_an_outcome_is_for_a_script(facts: dict[str, Any], code: int) -> None:
-    """Whatever is not complete is no success, and what is in doubt always says so."""
+def test_the_exit_code_of_an_outcome(facts: dict[str, Any], code: int) -> None:
+    """An incomplete outcome is no success, and an uncertain one always has its own code."""
     assert CommandOutcome(**facts).exit_code == code
 
 
 def test_links_stay_out_of_the_json() -> None:
-    """Links under names that nobody foresaw are masked too."""
+    """Links under unknown keys are masked too."""
     calculated = SideViewCalculated()
     calculated.raw.update({"a": [{"later": "https://store/x?signature=1"}], "output_video": "https://store/y", "b": 1})
     line = CommandOutcome(word="analyzed", calculated=calculated).json_line()
@@ -194,8 +194,8 @@ def test_links_stay_out_of_the_json() -> None:
 
 
 @pytest.mark.parametrize("percentage", [None, -5.0, 45.0, 100.0, 250.0, float("nan")])
-def test_bars_take_any_percentage(percentage: float | None) -> None:
-    """Percentages are missing, fall and exceed 100; ids may be unknown, and endings come twice."""
+def test_the_display_accepts_any_percentage(percentage: float | None) -> None:
+    """Percentages may be missing, decrease or exceed 100; ids may be unknown, and clips may be removed twice."""
     display = ProgressDisplay(3)
     display.set_totals(5, "5 credits spent")
     display.upload_progress("a.mp4", 5, 10)
@@ -219,7 +219,7 @@ def test_bars_take_any_percentage(percentage: float | None) -> None:
     ],
 )
 def test_names_are_cut_in_the_middle(name: str, most: int, shown: str) -> None:
-    """By the cells that they take, an accent with its letter, and never wider than there is room."""
+    """Measured in cells, never too wide, and an accent stays with its letter."""
     assert shorten(name, most) == shown
     assert cell_width(shown) <= most
 
@@ -227,7 +227,7 @@ def test_names_are_cut_in_the_middle(name: str, most: int, shown: str) -> None:
 @pytest.mark.parametrize("width", [1, 5, 20, 40, 60, 80, 200])
 @pytest.mark.parametrize("most", [1, 2, 3, 12, 50])
 def test_rows_fit_any_terminal(width: int, most: int) -> None:
-    """However narrow or low it is; from 40 cells on a percentage and a waiting time are whole."""
+    """However narrow or low it is; from 40 cells on, percentages and waiting times are complete."""
     display = ProgressDisplay(30)
     display.set_totals(3, "12 credits spent, 1 uncertain")
     display.show_notice("POST /analysis/start: attempt 1 failed (ServerError); again in 3.0 s", 60)
@@ -246,8 +246,8 @@ def test_rows_fit_any_terminal(width: int, most: int) -> None:
         assert any("lookup 3 of 7, 48 s left" in row for row in rows) or width < 60
 
 
-def test_nothing_is_estimated_from_nothing() -> None:
-    """A time left is shown once a clip was seen through; clips that an earlier run did say nothing of it."""
+def test_the_time_left_needs_a_finished_clip() -> None:
+    """Only clips that were shown in progress count, not those that an earlier run finished."""
     display = ProgressDisplay(4)
     display.set_totals(1, "")
     display.remove("done before.mp4", "id-0")
@@ -275,24 +275,24 @@ def every_command(group: click.Group, *above: str) -> Iterator[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("words", [*every_command(ochy)], ids=" ".join)
-def test_every_command_says_how_much_it_tells(words: tuple[str, ...]) -> None:
-    """Whatever command there is or will be, and whatever is below it, takes the four options, once."""
-    told = CliRunner().invoke(ochy, [*words, "--help"]).output
+def test_every_command_has_the_verbosity_options(words: tuple[str, ...]) -> None:
+    """Every command and subcommand has the four options once."""
+    text = CliRunner().invoke(ochy, [*words, "--help"]).output
     for option in ("-q, --quiet", "--no-progress", "-v, --verbose", "--debug"):
-        assert len(re.findall(rf"^  {option} ", told, re.MULTILINE)) == 1, told
+        assert len(re.findall(rf"^  {option} ", text, re.MULTILINE)) == 1, text
 
 
 @pytest.mark.parametrize(
-    ("words", "env", "told"),
+    ("words", "env", "message"),
     [
         (["--quiet", "doctor", "--debug"], {}, "--quiet cannot be combined"),
         (["doctor"], {"OCHY_LOG": "loud"}, "OCHY_LOG must be one of"),
     ],
 )
-def test_amounts_that_make_no_sense(words: list[str], env: dict[str, str], told: str) -> None:
-    """Wrong usage is told, exit code 2."""
+def test_contradictory_verbosity_is_refused(words: list[str], env: dict[str, str], message: str) -> None:
+    """The exit code is 2."""
     result = CliRunner().invoke(ochy, words, env=env)
-    assert (result.exit_code, told in result.output) == (2, True), result.output
+    assert (result.exit_code, message in result.output) == (2, True), result.output
 
 
 # --- tables ---------------------------------------------------------------------------------------
@@ -302,8 +302,8 @@ ID = "3f0c9b6e-5d0f-4f5e-9d5e-0123456789ab"
 
 @pytest.mark.parametrize("width", [60, 80, 120])
 @pytest.mark.parametrize("columns", [("clip", "analysis"), ("state", "clip", "analysis", "key", "reason")])
-def test_ids_in_tables_are_whole(columns: tuple[str, ...], width: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names and reasons are folded, ids and keys never; where that cannot be, each row is a record."""
+def test_ids_in_tables_are_complete(columns: tuple[str, ...], width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names and reasons are folded, ids and keys never; if they do not fit, each row becomes a record."""
     monkeypatch.setenv("COLUMNS", str(width))
     cells_ = {"clip": "日本語の" * 9 + ".mp4", "analysis": ID, "key": "0a1b2c3d4e5f", "state": "started"}
     row = tuple(
@@ -315,8 +315,8 @@ def test_ids_in_tables_are_whole(columns: tuple[str, ...], width: int, monkeypat
     assert max(map(cell_len, drawn.splitlines())) <= width or "┃" not in drawn
 
 
-def test_more_clips_than_lines_are_no_matter() -> None:
-    """A batch has more under way than a terminal has lines: the others take their turn."""
+def test_the_display_accepts_more_clips_than_lines() -> None:
+    """A batch may have more clips in progress than the terminal has lines."""
     display = ProgressDisplay(100)
     for clip in range(50):
         display.upload_progress(f"{clip}.mp4", 1, 2)
@@ -325,18 +325,18 @@ def test_more_clips_than_lines_are_no_matter() -> None:
         display.remove(f"{clip}.mp4", f"id-{clip}")
 
 
-def test_what_has_ended_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a terminal each end is one line, whatever the clip is called."""
+def test_finished_clips_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a terminal each finished clip is one line, whatever its name contains."""
     with Reporter(total=2) as reporter:
         reporter.finish(CommandOutcome(word="analyzed", clip="a.mp4"))
         reporter.finish(CommandOutcome(word="refused", clip="b\x1b[2J\n.mp4", reason="It is empty."))
-    told = capsys.readouterr()
-    assert told.err == "1 of 2, a.mp4: analyzed\n2 of 2, b\ufffd[2J\ufffd.mp4: refused: It is empty.\n"
-    assert told.out == ""
+    text = capsys.readouterr()
+    assert text.err == "1 of 2, a.mp4: analyzed\n2 of 2, b\ufffd[2J\ufffd.mp4: refused: It is empty.\n"
+    assert text.out == ""
 
 
 @pytest.mark.parametrize(
-    ("facts", "told"),
+    ("facts", "message"),
     [
         (
             {"attempt": 3, "seconds_left": 48.2, "server_answered": True},
@@ -352,20 +352,20 @@ def test_what_has_ended_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
         ),
     ],
 )
-def test_lookups_are_told(facts: dict[str, Any], told: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a terminal each lookup of a doubt is a line."""
+def test_lookups_are_reported(facts: dict[str, Any], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a terminal each lookup of an uncertain start is a line."""
     usual: dict[str, Any] = {"clip": "a.mp4", "max_attempts": 7, "next_in": 5.0}
     event = ReconciliationAttempted(**{**usual, **facts})
     with Reporter() as reporter:
         reporter.listen(event)
-    assert capsys.readouterr().err == told
+    assert capsys.readouterr().err == message
 
 
-# --- words ----------------------------------------------------------------------------------------
+# --- text -----------------------------------------------------------------------------------------
 
 
-def test_nothing_drives_the_terminal() -> None:
-    """Whatever a server or a file name says, the terminal is not made to obey."""
+def test_control_characters_are_replaced() -> None:
+    """Texts from a server and file names cannot control the terminal."""
     assert printable("ab\x1b[2J\r\nc\x07") == "ab\ufffd[2J\ufffd\ufffdc\ufffd"
 
 
@@ -381,12 +381,12 @@ def test_nothing_drives_the_terminal() -> None:
     ],
 )
 def test_how_numbers_are_written(text: str, words: str) -> None:
-    """What is missing is a dash; seconds never reach sixty."""
+    """A missing number is a dash, and seconds never reach sixty."""
     assert text == words
 
 
 @pytest.mark.parametrize(
-    ("operands", "told"),
+    ("operands", "message"),
     [
         (["clips.journal", "a.mp4"], "ochy journal show clips.journal a.mp4"),
         (["my clips/a b.mp4"], "ochy journal show 'my clips/a b.mp4'"),
@@ -397,15 +397,15 @@ def test_how_numbers_are_written(text: str, words: str) -> None:
         (["\udcff.mp4"], "ochy journal show $'\\xff.mp4'"),
     ],
 )
-def test_commands_can_be_pasted(operands: list[str], told: str) -> None:
-    """Every name comes through a shell as it is."""
-    assert command_line("ochy", "journal", "show", operands=operands) == told
+def test_commands_can_be_pasted(operands: list[str], message: str) -> None:
+    """A shell passes every name unchanged."""
+    assert command_line("ochy", "journal", "show", operands=operands) == message
 
 
 @pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
 @pytest.mark.parametrize("name", ["a b", "it's", '"', "$HOME `x` \\", "\n", "\t\x1b[2J", "\udcff\udc80", "é\u200b", ""])
 def test_a_shell_reads_commands_back(name: str) -> None:
-    """What bash makes of a told command is the very name that was meant."""
+    """Bash reads the exact name from a printed command."""
     script = command_line("printf", "%s\\0", operands=[name])
     done = subprocess.run(["bash", "-c", os.fsencode(script)], capture_output=True, check=True)  # noqa: S603, S607
     assert done.stdout == os.fsencode(name) + b"\0"
@@ -429,12 +429,12 @@ TYPED = ShellCommand(
         (ShellCommand(("ochy",), ("a",)).with_flag("--again"), "--again a"),
     ],
 )
-def test_a_command_is_told_again_with_a_change(command: ShellCommand, words: str) -> None:
-    """Options are told from their values, and from what stands behind a `--`."""
+def test_a_command_is_repeated_with_a_change(command: ShellCommand, words: str) -> None:
+    """Options are distinguished from their values, and from operands after `--`."""
     assert str(command) == f"{' '.join(command.name)} {words}"
 
 
-# --- what a terminal would obey ---------------------------------------------------------------------
+# --- control characters -----------------------------------------------------------------------------
 
 RED = "\x1b[31m"
 
@@ -459,7 +459,7 @@ RED = "\x1b[31m"
 def test_no_name_reaches_the_terminal_as_a_command(
     words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever a file, an option or a manifest is called, it can neither color nor move nor retitle anything."""
+    """The names of files, options and manifests cannot color, move or retitle anything."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / f"m{RED}.csv").write_text(f"file,view,{RED}\na{RED}.mp4,nope{RED},1\n")
     result = CliRunner().invoke(ochy, words, color=True, prog_name="ochy")

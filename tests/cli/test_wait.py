@@ -1,10 +1,9 @@
-"""`ochy wait --out --keep`: what a batch would have kept of analyses that are paid for, by their ids."""
+"""`ochy wait --out --keep`: saves files and tables of paid analyses by their ids, as a batch does."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +12,11 @@ import pytest
 from ochy_async.batch.records import OutcomeRecord
 from ochy_async.emulator import FaultEffect, Respond
 from ochy_async.emulator.handlers import STORAGE
-from tests.conftest import world
-from tests.support.cli_harness import FAST_POLLING, START, CliHarness, cli_harness, json_lines
+from tests.support.cli_harness import FAST_POLLING, START, CliHarness, json_lines
 
 KEEP = ("--keep", "raw-data", "--keep", "thumbnail", "--keep", "video")
 NAMES = ("results.json", "calculated.json", "raw_data.json", "thumbnail.jpg", "output_video.mp4")
 STORED = f"GET {STORAGE}"
-
-
-@pytest.fixture
-def harness(tmp_path: Path) -> Generator[CliHarness]:
-    """A shop whose analyses take a fraction of a second."""
-    with cli_harness(world(queue_seconds=0.05, analysis_seconds=(0.1, 0.2)), tmp_path) as it:
-        yield it
-
-
-@pytest.fixture
-def slow_harness(tmp_path: Path) -> Generator[CliHarness]:
-    """A shop whose analyses take a day."""
-    with cli_harness(world(analysis_seconds=(86_400, 86_400)), tmp_path) as it:
-        yield it
 
 
 def started(harness: CliHarness, *names: str) -> list[str]:
@@ -46,8 +30,8 @@ def rows(out: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_files_and_tables_are_kept_as_a_batch_keeps_them(harness: CliHarness, tmp_path: Path) -> None:
-    """Five files an analysis and a row each, in the order of the ids; without links, and fetched once."""
+def test_files_and_tables_are_saved_as_in_a_batch(harness: CliHarness, tmp_path: Path) -> None:
+    """Five files and a row for each analysis, without links, downloaded once."""
     ids, out = started(harness, "a.mp4", "b.mp4"), tmp_path / "out"
     result = harness.ochy("wait", *FAST_POLLING, *ids, "--out", str(out), *KEEP, "--json")
     assert result.exit_code == 0, result.output
@@ -67,8 +51,8 @@ def test_files_and_tables_are_kept_as_a_batch_keeps_them(harness: CliHarness, tm
     assert len(harness.ids) == 2
 
 
-def test_what_a_batch_left_is_completed_in_its_folder(slow_harness: CliHarness, tmp_path: Path) -> None:
-    """The row keeps its clip and the user's columns; the batch, run again, fetches nothing that is there."""
+def test_a_batch_is_completed_in_its_folder(slow_harness: CliHarness, tmp_path: Path) -> None:
+    """The row keeps its clip and the user's columns; the batch, run again, downloads nothing that is there."""
     harness, out = slow_harness, tmp_path / "out"
     harness.clips("a.mp4")
     manifest = harness.folder / "runners.csv"
@@ -89,14 +73,14 @@ def test_what_a_batch_left_is_completed_in_its_folder(slow_harness: CliHarness, 
 
 
 def test_files_that_have_a_clips_name_are_found_by_their_id(harness: CliHarness, tmp_path: Path) -> None:
-    """Nothing is fetched that a batch has kept."""
+    """Files that a batch has saved are not downloaded again."""
     out = tmp_path / "out"
     assert harness.analyze(*harness.clips("morning-run.mp4"), "--view", "side", "--out", str(out), *KEEP).exit_code == 0
     before = harness.service.count(STORED)
     result = harness.ochy("wait", *FAST_POLLING, *harness.ids, "--out", str(out), *KEEP, "--json")
-    (told,) = json_lines(result)
+    (record,) = json_lines(result)
     assert harness.service.count(STORED) == before
-    assert [Path(each).name for each in told["files"]] == [f"morning-run.{harness.ids[0]}.{name}" for name in NAMES]
+    assert [Path(each).name for each in record["files"]] == [f"morning-run.{harness.ids[0]}.{name}" for name in NAMES]
 
 
 class Cut:
@@ -106,15 +90,15 @@ class Cut:
         return FaultEffect(sent_limit=20_000, response_rate=200_000)
 
 
-def test_a_download_that_broke_off_is_taken_up(harness: CliHarness, tmp_path: Path) -> None:
-    """By the next `ochy wait`; until then it is missing, with the reason, and the results are there."""
+def test_an_interrupted_download_is_resumed(harness: CliHarness, tmp_path: Path) -> None:
+    """By the next `ochy wait`; until then the file is missing, with a reason, and the results are there."""
     (analysis_id,), out = started(harness, "a.mp4"), tmp_path / "out"
     harness.faults(STORED, Cut(), times=20)
     words = ("wait", *FAST_POLLING, analysis_id, "--out", str(out), "--keep", "video", "--json")
     broken = harness.ochy(*words)
-    (told,) = json_lines(broken)
-    assert (broken.exit_code, told["outcome"], told["missing"]) == (1, "analyzed", ["output_video"])
-    assert told["reason"]
+    (record,) = json_lines(broken)
+    assert (broken.exit_code, record["outcome"], record["missing"]) == (1, "analyzed", ["output_video"])
+    assert record["reason"]
     assert rows(out)[0]["total_score"]
     assert [path.stat().st_size for path in out.glob("*.part")] > [0], list(out.iterdir())
     harness.emulator.faults = None
@@ -123,8 +107,8 @@ def test_a_download_that_broke_off_is_taken_up(harness: CliHarness, tmp_path: Pa
     assert not list(out.glob("*.part"))
 
 
-def test_what_is_not_collected_takes_no_row_away(harness: CliHarness, tmp_path: Path) -> None:
-    """An analysis whose results cannot be had this time is a row that says so; those of others stay."""
+def test_an_analysis_that_is_not_collected_removes_no_row(harness: CliHarness, tmp_path: Path) -> None:
+    """It gets a row that says so, and the rows of other analyses stay."""
     ids, out = started(harness, "a.mp4", "b.mp4"), tmp_path / "out"
     assert harness.ochy("wait", *FAST_POLLING, ids[0], "--out", str(out)).exit_code == 0
     harness.faults("GET */results", Respond(418), times=20)
@@ -133,16 +117,16 @@ def test_what_is_not_collected_takes_no_row_away(harness: CliHarness, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [(("--keep", "video"), "--keep video: needs a folder"), (("--out", "taken/out"), "cannot be written")],
 )
-def test_nonsense_is_told_before_anything_is_asked(
-    harness: CliHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], told: str
+def test_wrong_folders_are_refused_before_anything_is_sent(
+    harness: CliHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], message: str
 ) -> None:
-    """No folder, or one that cannot be."""
+    """A missing `--out`, or a folder that cannot be created."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "taken").write_text("")
     result: Any = harness.ochy("wait", "x", *words)
     assert result.exit_code != 0
-    assert told in result.stderr
+    assert message in result.stderr
     assert not harness.service.requests

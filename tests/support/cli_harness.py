@@ -128,6 +128,7 @@ def json_lines(result: Result) -> list[dict[str, Any]]:
 
 @contextmanager
 def cli_harness(settings: EmulatorSettings, folder: Path) -> Generator[CliHarness]:
+    folder.mkdir(exist_ok=True)
     service, skipped = RecordingService(settings), [0.0]
     emulator = Emulator(service, clock=lambda: time.time() + skipped[0])
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(emulator):
