@@ -22,7 +22,7 @@ if sys.platform == "win32":
     pytest.skip("needs the pseudo-terminals of POSIX", allow_module_level=True)
 pytest.importorskip("pyte", reason="needs the terminal emulator of the extra `dev`")
 
-from tests.support.terminal import BEFORE, SIZES, Terminal, bare, terminal
+from tests.support.terminal import EARLIER_ROWS, SIZES, Terminal, terminal, without_whitespace
 
 SIDE = ("--view", "side")
 WIDE = (
@@ -127,7 +127,7 @@ def test_the_demo_is_printed_completely(said: Path) -> None:
             code = tty.ended(child)
         assert code == 0, str(tty)
         steps = (
-            *BEFORE,
+            *EARLIER_ROWS,
             "Simulated results",
             "1. Start a batch",
             "Killed, with 6",
@@ -144,7 +144,7 @@ def test_the_demo_is_printed_completely(said: Path) -> None:
         steps += ("The emulator's ledger", "10 credits for 10 clips", "Simulated results")
         at = 0
         for step in steps:
-            at = tty.text.find(bare(step), at) + 1
+            at = tty.text.find(without_whitespace(step), at) + 1
             assert at, f"{step!r} is missing or out of order\n{tty}"
         assert tty.text.count("being looked up".replace(" ", "")) == 2, str(tty)
         assert (
@@ -170,7 +170,7 @@ def test_results_in_a_file_and_progress_on_the_terminal(harness: CliHarness, sai
         assert len(text_) == 5, str(tty)
         assert tty.all.count("analyzed, score 0.") + tty.text.count("analyzed,score0.") >= 4, str(tty)
         assert "clips  ━" not in tty.all, str(tty)
-        assert tty.text.startswith(bare("".join(BEFORE))), str(tty)
+        assert tty.text.startswith(without_whitespace("".join(EARLIER_ROWS))), str(tty)
 
 
 def test_progress_in_a_file_and_results_on_the_terminal(harness: CliHarness, said: Path, tmp_path: Path) -> None:
@@ -286,8 +286,8 @@ results.result_line = crash
         with analyzing(harness, tty, *some_clips(harness, 30), patch=crash) as child:
             code = tty.ended(child)
         assert code == 1, str(tty)
-        assert tty.text.startswith(bare("".join(BEFORE))), str(tty)
-        assert tty.text.endswith(bare("RuntimeError: a fault of ours")), str(tty)
+        assert tty.text.startswith(without_whitespace("".join(EARLIER_ROWS))), str(tty)
+        assert tty.text.endswith(without_whitespace("RuntimeError: a fault of ours")), str(tty)
         assert "clips  ━" not in tty.all, str(tty)
         assert tty.cursor_visible, str(tty)
 
@@ -317,10 +317,10 @@ def test_resizing_loses_no_line(size: tuple[int, int], harness: CliHarness, said
             tty.resize(*size)
             tty.ended(child)
         at = 0
-        for line in (*BEFORE, *tty.said.read_text().splitlines()):
-            found = tty.text.find(bare(line), at)
+        for line in (*EARLIER_ROWS, *tty.said.read_text().splitlines()):
+            found = tty.text.find(without_whitespace(line), at)
             assert found >= 0, f"{line!r} is missing or out of order\n{tty}"
-            at = found + len(bare(line))
+            at = found + len(without_whitespace(line))
         assert tty.cursor_visible, str(tty)
 
 

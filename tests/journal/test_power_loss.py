@@ -23,7 +23,7 @@ from ochy_async.policy.clip_states import NEXT_STEP, Step
 from ochy_async.protocol.routes import START
 from ochy_async.protocol.wire import Request, Response
 from tests.conftest import QUICK, direct_session, world
-from tests.support.power_loss import Delete, Disk, Files, Left, Mark, Record, RecordedConnection, Sync, Write
+from tests.support.power_loss import Delete, Disk, DiskLog, DiskState, Files, Mark, RecordedConnection, Sync, Write
 
 pytestmark = pytest.mark.anyio
 
@@ -40,7 +40,7 @@ class Sent(str):
 class ConfirmingJournal(SqliteJournal):
     """A journal that records which changes it confirmed."""
 
-    def __init__(self, path: Path, record: Record) -> None:
+    def __init__(self, path: Path, record: DiskLog) -> None:
         super().__init__(path)
         self.record = record
 
@@ -50,9 +50,9 @@ class ConfirmingJournal(SqliteJournal):
         return stored
 
 
-async def recorded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Files, Record]:
+async def recorded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Files, DiskLog]:
     """The file of a new journal, and everything that happened to it in a batch."""
-    path, record = folder / NAME, Record()
+    path, record = folder / NAME, DiskLog()
     store.open_store(path).close()
     before = {NAME: path.read_bytes()}
     disk = Disk(record)
@@ -80,14 +80,14 @@ async def recorded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Files
     return before, record
 
 
-def moments(before: Files, record: Record, chance: random.Random) -> Iterator[tuple[int, Files]]:
+def moments(before: Files, record: DiskLog, chance: random.Random) -> Iterator[tuple[int, Files]]:
     """Each moment at which the power may fail, with the files that may be found then; equal files only once."""
-    left, seen = Left(dict(before)), set[bytes]()
-    for moment, what in enumerate([Mark(None), *record.happened]):
-        left.happen(what)
+    left, seen = DiskState(dict(before)), set[bytes]()
+    for moment, what in enumerate([Mark(None), *record.events]):
+        left.apply(what)
         if isinstance(what, Mark):
             seen.clear()  # from here on more must be known
-        for files in left.after_a_cut(chance, VARIANTS):
+        for files in left.after_power_loss(chance, VARIANTS):
             digest = hashlib.sha256(repr(sorted(files.items())).encode()).digest()
             if digest not in seen:
                 seen.add(digest)
@@ -146,12 +146,12 @@ async def test_the_power_may_fail_at_any_moment(disk: Path, tmp_path: Path, monk
     replays = 0
     for moment, files in moments(before, record, random.Random(1)):
         restore(disk, files)
-        marks = [each.what for each in record.happened[:moment] if isinstance(each, Mark)]
+        marks = [each.value for each in record.events[:moment] if isinstance(each, Mark)]
         if lost := forgotten(disk / NAME, marks):
             wrong[moment] = lost
         replays += 1
     assert wrong == {}
     assert replays > 500
-    assert sum(isinstance(each, Sync) for each in record.happened) > 4 * CLIPS
-    assert any(isinstance(each, Write) and each.file == NAME for each in record.happened)
-    assert record.happened[-1] == Delete(f"{NAME}-wal")
+    assert sum(isinstance(each, Sync) for each in record.events) > 4 * CLIPS
+    assert any(isinstance(each, Write) and each.file == NAME for each in record.events)
+    assert record.events[-1] == Delete(f"{NAME}-wal")

@@ -1,6 +1,6 @@
 """A TCP proxy on loopback that breaks or slows down the connections that go through it, each by a seeded draw.
 
-Invariant: it makes up nothing but an early head of an answer; whatever else a side hears, the other side said.
+Invariant: except for an early head of a response, each side receives only what the other side sent.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from attrs import define, field, frozen
 
 HOST: Final = "127.0.0.1"
 BUFFER: Final = 16_384
-"""Bytes that the proxy takes at once: with more, clips are handed over before anything can go wrong."""
+"""Bytes that the proxy reads at once. With more, a clip would be sent before anything can go wrong."""
 LONGEST: Final = 4_000_000
-"""Bytes of a connection within which it may be broken."""
+"""Largest number of bytes after which a connection is broken."""
 STALL_SECONDS: Final = 3.0
 EARLY_HEAD: Final = b"HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
 RESET: Final = struct.pack("ii", 1, 0)
-"""A linger of zero seconds: whoever is at the other end sees a reset and no tidy end."""
+"""A linger of zero seconds: the peer sees a reset instead of a regular close."""
 _URL: Final = re.compile(rb"(?:GET|POST|PUT) /\S*")
 
 
-class Fault(StrEnum):
+class ConnectionFault(StrEnum):
     """How a connection is broken."""
 
     CLOSE = "close"
@@ -40,31 +40,33 @@ class Fault(StrEnum):
     HALF_CLOSE = "half-close"
     """The receiver sees the end of the stream; the other direction goes on."""
     STALL = "stall"
-    """Nothing is passed on in this direction for a while; then both sides see a reset."""
+    """Nothing is forwarded in this direction for a while; then both sides see a reset."""
     EARLY_HEAD = "early head"
-    """The client gets the head of a 202 now, and the body of the answer when it comes."""
+    """The client receives the head of a 202 at once, and the body of the response when it arrives."""
 
 
 @frozen(kw_only=True)
-class Behavior:
-    """What happens to one connection; by default nothing does."""
+class ConnectionBehavior:
+    """What happens to one connection; by default nothing."""
 
     delay: float = 0.0
-    """Seconds before anything is passed on."""
+    """Seconds before anything is forwarded."""
     rate: float | None = None
-    """Bytes per second that are passed on in each direction; None is as fast as they come."""
-    fault: Fault | None = None
+    """Bytes per second that are forwarded in each direction; None is no limit."""
+    fault: ConnectionFault | None = None
     upward: bool = True
-    """Whether `after` counts what the client says, or what the server says."""
+    """Whether `after` counts the bytes of the client or those of the server."""
     after: int = 0
-    """Bytes that are passed on before the fault."""
+    """Bytes that are forwarded before the fault."""
 
 
-def random_behavior(chance: random.Random) -> Behavior:
-    """Most connections are to be broken, if so many bytes go through them; some of all are slow."""
-    fault = chance.choice((*list(Fault)[:4] * 2, Fault.EARLY_HEAD)) if chance.random() < 0.7 else None
-    upward = fault is Fault.EARLY_HEAD or chance.random() < 0.5
-    return Behavior(
+def random_connection_behavior(chance: random.Random) -> ConnectionBehavior:
+    """Most connections break once enough bytes have passed; some are slow."""
+    fault = (
+        chance.choice((*list(ConnectionFault)[:4] * 2, ConnectionFault.EARLY_HEAD)) if chance.random() < 0.7 else None
+    )
+    upward = fault is ConnectionFault.EARLY_HEAD or chance.random() < 0.5
+    return ConnectionBehavior(
         delay=chance.choice((0.0, 0.0, chance.uniform(0.0, 0.3))),
         rate=chance.choice((None, None, chance.uniform(1_000_000, 20_000_000))),
         fault=fault,
@@ -75,33 +77,33 @@ def random_behavior(chance: random.Random) -> Behavior:
 
 @define(eq=False)
 class ChaosProxy:
-    """Stands before a server on this machine."""
+    """A proxy in front of a server on this machine."""
 
     url: str
     transparent: bool = False
-    """Whether new connections pass unharmed from now on."""
+    """Whether new connections are left alone from now on."""
     faults: Counter[str] = field(factory=Counter)
-    """How often a connection was broken, and how, or none was accepted for a while."""
-    said: list[bytes] = field(factory=list)
-    """What each client said, without the URLs of its requests: those hold the key."""
+    """How often connections broke in which way, or none was accepted for a while (`refusal`)."""
+    sent: list[bytes] = field(factory=list)
+    """The bytes that each client sent, without the URLs of its requests, which contain the key."""
     open: int = 0
-    """Connections that go through it at the moment."""
+    """The number of open connections."""
 
 
 @frozen(eq=False)
 class _Connection:
-    """One connection of a client, and the one to the server that it leads to."""
+    """One connection of a client and the corresponding one to the server."""
 
     proxy: ChaosProxy
-    behavior: Behavior
+    behavior: ConnectionBehavior
     client: tuple[StreamReader, StreamWriter]
     server: tuple[StreamReader, StreamWriter]
-    said: bytearray
+    sent: bytearray
     early: asyncio.Event = field(factory=asyncio.Event)
     """Whether the early head was sent."""
 
-    async def pass_on(self) -> None:
-        """Passes on what both sides say, until both have ended, or the connection is broken."""
+    async def forward(self) -> None:
+        """Forwards both directions until both are closed or the connection breaks."""
         await asyncio.sleep(self.behavior.delay)
         async with create_task_group() as group:
             for upward in (True, False):
@@ -110,18 +112,18 @@ class _Connection:
     async def _one_way(self, upward: bool, connection: CancelScope) -> None:
         (source, _), (_, target) = (self.client, self.server) if upward else (self.server, self.client)
         try:
-            if upward is not self.behavior.upward or await self._goes_on(source, target):
-                await self._pass(source, target)
+            if upward is not self.behavior.upward or await self._forward_until_fault(source, target):
+                await self._forward_bytes(source, target)
                 target.write_eof()
-        except OSError:  # one side broke it, or we did
+        except OSError:  # a side or the proxy broke it
             connection.cancel()
 
-    async def _pass(self, source: StreamReader, target: StreamWriter, most: int = 1 << 40) -> bool:
-        """Passes on so many bytes. False where the source ends before."""
+    async def _forward_bytes(self, source: StreamReader, target: StreamWriter, most: int = 1 << 40) -> bool:
+        """Forwards `most` bytes; False if the source closes earlier."""
         while most > 0 and (data := await source.read(min(most, BUFFER))):
             most -= len(data)
             if target is self.server[1]:
-                self.said.extend(data)
+                self.sent.extend(data)
             elif self.early.is_set():
                 await _send(target, data.partition(b"\r\n\r\n")[2])
                 raise ConnectionAbortedError
@@ -130,29 +132,29 @@ class _Connection:
                 await asyncio.sleep(len(data) / self.behavior.rate)
         return most == 0
 
-    async def _goes_on(self, source: StreamReader, target: StreamWriter) -> bool:
-        """Passes on what comes before the fault, then plays it. Whether the direction goes on."""
+    async def _forward_until_fault(self, source: StreamReader, target: StreamWriter) -> bool:
+        """Forwards the bytes before the fault and applies it; returns whether the direction stays open."""
         fault = self.behavior.fault
-        if fault is None or not await self._pass(source, target, self.behavior.after):
+        if fault is None or not await self._forward_bytes(source, target, self.behavior.after):
             return True
         self.proxy.faults[fault] += 1
-        if fault is Fault.EARLY_HEAD:
+        if fault is ConnectionFault.EARLY_HEAD:
             self.early.set()
             await _send(self.client[1], EARLY_HEAD)
             return True
-        if fault is Fault.HALF_CLOSE:
+        if fault is ConnectionFault.HALF_CLOSE:
             target.write_eof()
             return False
-        if fault is Fault.STALL:
+        if fault is ConnectionFault.STALL:
             await asyncio.sleep(STALL_SECONDS)
-        if fault is not Fault.CLOSE:
+        if fault is not ConnectionFault.CLOSE:
             for _, writer in (self.client, self.server):
                 writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         raise ConnectionAbortedError
 
 
 async def _send(target: StreamWriter, data: bytes) -> None:
-    """Gives the kernel all of it."""
+    """Hands all bytes to the kernel."""
     target.transport.set_write_buffer_limits(0)
     target.write(data)
     await target.drain()
@@ -160,9 +162,9 @@ async def _send(target: StreamWriter, data: bytes) -> None:
 
 @asynccontextmanager
 async def chaos_proxy(server_port: int, seed: int) -> AsyncGenerator[ChaosProxy]:
-    """A proxy before the server on that port, as long as the block runs."""
+    """A proxy in front of the server on that port, for the duration of the block."""
     chance = random.Random(seed)
-    with _bound(0) as held:  # keeps the port ours while nothing listens there
+    with _bound(0) as held:  # reserves the port while nothing listens on it
         port = held.getsockname()[1]
         proxy = ChaosProxy(f"http://{HOST}:{port}")
         async with create_task_group() as group:
@@ -180,12 +182,12 @@ def _bound(port: int) -> socket.socket:
 
 
 async def _listen(proxy: ChaosProxy, port: int, server_port: int, chance: random.Random) -> None:
-    """Accepts connections, and now and then refuses them for a while."""
+    """Accepts connections, and sometimes refuses them for a while."""
     async with create_task_group() as group:
 
         def accepted(reader: StreamReader, writer: StreamWriter) -> None:
             proxy.open += 1
-            behavior = Behavior() if proxy.transparent else random_behavior(chance)
+            behavior = ConnectionBehavior() if proxy.transparent else random_connection_behavior(chance)
             group.start_soon(_serve, proxy, behavior, (reader, writer), server_port)
 
         while True:
@@ -197,15 +199,15 @@ async def _listen(proxy: ChaosProxy, port: int, server_port: int, chance: random
 
 
 async def _serve(
-    proxy: ChaosProxy, behavior: Behavior, client: tuple[StreamReader, StreamWriter], server_port: int
+    proxy: ChaosProxy, behavior: ConnectionBehavior, client: tuple[StreamReader, StreamWriter], server_port: int
 ) -> None:
-    said, writers = bytearray(), [client[1]]
+    sent, writers = bytearray(), [client[1]]
     try:
         server = await asyncio.open_connection(HOST, server_port, limit=BUFFER)
         writers.append(server[1])
-        await _Connection(proxy, behavior, client, server, said).pass_on()
+        await _Connection(proxy, behavior, client, server, sent).forward()
     finally:
         for writer in writers:
             writer.transport.abort()
-        proxy.said.append(_URL.sub(b"", bytes(said)))
+        proxy.sent.append(_URL.sub(b"", bytes(sent)))
         proxy.open -= 1

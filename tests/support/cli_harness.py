@@ -1,4 +1,4 @@
-"""An emulator on a port, a folder of clips, and the command line: in this process, or in one of its own."""
+"""An emulator on a port, a folder of clips, and the command line, in this process or in one of its own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from attrs import define, field
 from tests.conftest import CLIP
 from tests.support.canary import API_KEY, leaks
 
-# Tests of the command line take click from here: without the extra they are skipped, file by file.
+# Tests of the command line import click from here, so that without the extra they are skipped, file by file.
 pytest.importorskip("click", reason="needs the extra cli: click is not installed")
 pytest.importorskip("rich", reason="needs the extra cli: rich is not installed")
 pytest.importorskip("platformdirs", reason="needs the extra cli: platformdirs is not installed")
@@ -59,7 +59,7 @@ FAST_POLLING = ("--interval", "0.1")
 
 
 class RecordingService(Service):
-    """Remembers the fields of every form that arrived."""
+    """A service that records the fields of every form."""
 
     def __init__(self, settings: EmulatorSettings) -> None:
         super().__init__(settings)
@@ -79,42 +79,42 @@ class CliHarness:
     service: RecordingService
     folder: Path
     skipped: list[float] = field(factory=lambda: [0.0])
-    """Seconds by which the emulator's clock is put forward."""
+    """Seconds by which the emulator's clock is ahead."""
 
     def clips(self, *names: str) -> list[str]:
-        """Clips that differ in their content, as paths."""
+        """Writes clips with different content and returns their paths."""
         for name in names:
             (self.folder / name).write_bytes(CLIP + name.encode())
         return [str(self.folder / name) for name in names]
 
     def faults(self, route: str, fault: Fault, times: int = 1) -> None:
-        """Plans a fault."""
+        """Makes the next requests to a route meet a fault."""
         self.emulator.faults = FaultPlan([FaultRule(route, fault, times=times)])
 
     def ochy(self, *args: str, **env: str | None) -> Result:
-        """Runs the command line in this process, and looks for secrets in what it printed."""
+        """Runs the command line in this process and checks that its output contains no secret."""
         result = run_cli(*args, OCHY_BASE_URL=self.emulator.url, **env)
         assert not leaks(result.output)
         return result
 
     def analyze(self, *args: str, **env: str | None) -> Result:
-        """`ochy analyze`, with quick looks."""
+        """Runs `ochy analyze` with fast polling."""
         return self.ochy("analyze", *FAST_POLLING, *args, **env)
 
     def environment(self, **env: str) -> dict[str, str]:
-        """What a process of its own needs to find the emulator."""
+        """The environment in which a child process finds the emulator."""
         state = os.environ["OCHY_STATE_DIR"]
         usual = {"OCHY_BASE_URL": self.emulator.url, "OCHY_API_KEY": API_KEY, "OCHY_PREFLIGHT": "off"}
         return {**usual, "OCHY_STATE_DIR": state, **env}
 
     @property
     def starts(self) -> int:
-        """How many starts were sent."""
+        """The number of starts that were sent."""
         return self.service.count(START)
 
     @property
     def ids(self) -> list[str]:
-        """Of all analyses that were charged."""
+        """The ids of all analyses that were charged."""
         return [str(charge.analysis_id) for charge in self.service.ledger]
 
 
@@ -135,7 +135,7 @@ def cli_harness(settings: EmulatorSettings, folder: Path) -> Generator[CliHarnes
         yield CliHarness(emulator, service, folder, skipped)
 
 
-# Whoever runs the tests in the background may have turned SIGINT off, and children inherit that.
+# Tests that run in the background may have SIGINT disabled, and child processes inherit that.
 PROGRAM = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -148,7 +148,7 @@ main()
 def cli_process(
     *args: str, folder: Path, env: dict[str, str], cwd: Path | None = None
 ) -> Generator[subprocess.Popen[str]]:
-    """A run of the command line of its own; its output goes to files in `folder`, which are searched for secrets."""
+    """Runs the command line in a child process; its output is in files in `folder`, which are searched for secrets."""
     with (folder / "stdout").open("w") as out, (folder / "stderr").open("w") as err:
         command = [sys.executable, "-c", PROGRAM, *args]
         child = subprocess.Popen(command, stdout=out, stderr=err, text=True, env=env, cwd=cwd)  # noqa: S603

@@ -1,12 +1,13 @@
-"""Real kills: batches in child processes against an emulator on a real socket, killed at random moments.
+"""Batches in real child processes, killed at random moments, against an emulator on a real socket.
 
-Each campaign is a folder of clips, one journal and one emulator with faults; a batch is started, killed with
-SIGKILL, started again, until one comes to its end. Then the emulator's ledger says what was paid. With chaos a
-batch is also stopped with SIGSTOP and goes on later, sometimes after a second batch was started beside it, and
-reaches the emulator through the proxy of `chaos`.
+Each campaign is a folder of clips, one journal and one emulator with faults. A batch is started, killed with SIGKILL
+and started again until one finishes; then the emulator's ledger shows what was paid. With chaos a batch is also
+stopped with SIGSTOP and continued later, sometimes after a second batch was started beside it, and it reaches the
+emulator through the proxy of `chaos`.
 
-`python -m tests.support.kills --kills 2000` does it for as long as one likes, and
-`python -m tests.support.kills --campaigns 30` prints a table of campaigns with chaos; the suite does both with fewer.
+`python -m tests.support.kills --kills 2000` runs campaigns until there were so many kills, and
+`python -m tests.support.kills --campaigns 30` prints a table of campaigns with chaos. The test suite does both with
+fewer.
 """
 
 from __future__ import annotations
@@ -55,11 +56,11 @@ from tests.support.chaos import ChaosProxy, chaos_proxy
 
 CLIPS: Final = 12
 TWICE: Final = 2
-"""Clips that are in the folder a second time, under another name."""
+"""Clips that are in the folder a second time under another name."""
 LARGE: Final = 4_000_000
-"""Bytes of every other clip with chaos: more than the kernel takes at once, so that an upload can break within."""
-BORN: Final = 1_767_225_600.0
-"""2026-01-01T00:00:00Z: where hurried time begins, for all processes alike."""
+"""Bytes of every other clip with chaos: more than the kernel buffers, so that an upload can break half-way."""
+EPOCH: Final = 1_767_225_600.0
+"""2026-01-01T00:00:00Z: the start of accelerated time in all processes."""
 KEY: Final = "kills-key-8d21c6"
 FAULTS: Final[tuple[Fault, ...]] = (
     DisconnectBefore(),
@@ -73,24 +74,24 @@ FAULTS: Final[tuple[Fault, ...]] = (
     Throttle(800_000, direction="upload"),
 )
 LATE: Final = (Delay(0.2, after=True), Delay(0.4, after=True))
-"""Starts that are charged some time before they are answered: moments at which a kill would cost a credit."""
+"""Starts that are charged some time before the response: moments at which a kill could cost a credit."""
 RATE: Final = 0.15
 MOST_RUNS: Final = 200
-"""A campaign that does not come to its end is a fault of its own."""
+"""A campaign that needs more runs has failed."""
 PAUSES: Final = {False: 1.5, True: 0.6}
 """Seconds between two interruptions at most, without and with chaos."""
 KILLED: Final = 0.4
 """The share of interruptions that are kills, where the others are stops."""
 STOPS: Final = (*[0.02, 0.05, 0.1, 0.2, 0.4] * 2, 2.5)
-"""Seconds; the last are more than `Limits.stall` in a hurry."""
+"""Seconds; the last one exceeds `Limits.stall` in accelerated time."""
 REFUSED_WITHIN: Final = 20.0
 UNDISTURBED: Final = 120.0
 """Seconds that the last batch of a campaign has."""
 
 
 @define
-class Record:
-    """What a campaign has come to, in the order of the table's columns."""
+class CampaignRecord:
+    """The result of a campaign, in the order of the table's columns."""
 
     seed: int
     clips: int
@@ -98,9 +99,9 @@ class Record:
     kills: int = 0
     stops: int = 0
     beside: int = 0
-    """Batches that were started beside a stopped one, and refused."""
+    """Batches that were started beside a stopped one and refused."""
     cuts: int = 0
-    """Connections that the proxy broke, and times at which it accepted none."""
+    """Connections that the proxy broke, and periods in which it accepted none."""
     charges: int = 0
     most: int = 0
     """Charges for one clip."""
@@ -111,22 +112,22 @@ class Record:
     """Of the batch."""
     seconds: float = 0.0
     faults: Counter[str] = field(factory=Counter)
-    """The cuts, by their kind."""
+    """The cuts by kind."""
     wrong: list[str] = field(factory=list)
-    """What must never be."""
+    """Violations of what a batch promises."""
 
-    def plus(self, other: Record) -> Record:
-        """Both together."""
+    def plus(self, other: CampaignRecord) -> CampaignRecord:
+        """The sum of both."""
         columns: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in COLUMNS}
         columns["most"] = max(self.most, other.most)
-        return Record(self.seed, **columns, faults=self.faults + other.faults, wrong=self.wrong + other.wrong)
+        return CampaignRecord(self.seed, **columns, faults=self.faults + other.faults, wrong=self.wrong + other.wrong)
 
 
-COLUMNS: Final = tuple(each.name for each in fields(Record) if each.name not in ("seed", "faults", "wrong"))
+COLUMNS: Final = tuple(each.name for each in fields(CampaignRecord) if each.name not in ("seed", "faults", "wrong"))
 
 
-class Plan:
-    """Faults on every route, and on many starts an answer that comes late."""
+class CampaignFaults:
+    """Faults on every route, and late responses to many starts."""
 
     def __init__(self, seed: int) -> None:
         self._late = RandomFaults(seed, 0.4, LATE, str(START))
@@ -140,7 +141,7 @@ class Plan:
 
 
 def child(url: str, folder: str, run: str) -> None:
-    """One batch over the folder, to its end if nobody kills it. Its outcomes are written at that end only."""
+    """Runs one batch over the folder. Its outcomes are written only when it finishes."""
     with Path(f"{run}.log").open("wb") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
@@ -149,8 +150,8 @@ def child(url: str, folder: str, run: str) -> None:
 
 
 def _clock() -> datetime:
-    """The time of day, as much in a hurry as the loop is."""
-    return datetime.fromtimestamp(BORN + (time.time() - BORN) * ACCELERATION, UTC)
+    """The time of day, accelerated like the event loop."""
+    return datetime.fromtimestamp(EPOCH + (time.time() - EPOCH) * ACCELERATION, UTC)
 
 
 async def _batch(url: str, folder: Path, run: Path) -> None:
@@ -165,7 +166,7 @@ async def _batch(url: str, folder: Path, run: Path) -> None:
         outcomes = [outcome async for outcome in batch.run(paths)]
         run.with_suffix(".open").unlink()
     lines = [f"{Path(each.label).name} {each.word} {each.analysis_id}" for each in outcomes]
-    run.with_suffix(".told").write_text("\n".join(lines))
+    run.with_suffix(".outcomes").write_text("\n".join(lines))
 
 
 # --- the campaign -------------------------------------------------------------------------------
@@ -173,21 +174,21 @@ async def _batch(url: str, folder: Path, run: Path) -> None:
 
 @define
 class Campaign:
-    """One folder, whose batch is interrupted again and again until it is done."""
+    """One folder whose batch is interrupted until it finishes."""
 
-    record: Record
+    record: CampaignRecord
     processes: ForkServerContext
     folder: Path
     emulator: Emulator
     proxy: ChaosProxy | None
     chance: random.Random
-    told: Path = Path()
-    """The outcomes of the latest run that came to its end."""
+    outcomes: Path = Path()
+    """The outcomes of the latest run that finished."""
 
     def run(self) -> None:
-        """Interrupts the batch until it comes to its end, with chaos runs it once more without any, and judges.
+        """Interrupts the batch until it finishes, runs it once more without chaos, and checks the result.
 
-        Ends as soon as anything is wrong.
+        Stops at the first violation.
         """
         began = time.monotonic()
         for number in range(self.record.clips):
@@ -202,7 +203,7 @@ class Campaign:
         self.record.seconds = time.monotonic() - began
 
     def _report(self, wrong: str) -> None:
-        """Notes what must never be, once."""
+        """Records a violation, once."""
         note = f"seed {self.record.seed}: {wrong}"
         if note not in self.record.wrong:
             self.record.wrong.append(note)
@@ -215,7 +216,7 @@ class Campaign:
         return process, run
 
     def _attempt(self, *, undisturbed: bool = False) -> bool:
-        """Starts the batch and interrupts it until it is dead or at its end. Whether nothing is left to do."""
+        """Starts the batch and interrupts it until it has exited; returns whether nothing is left to do."""
         self.record.starts += 1
         process, run = self._start()
         while process.is_alive():
@@ -226,8 +227,8 @@ class Campaign:
             self._report(f"a batch ended with an error, {_last_line(run)}")
         process.close()
         self._check()
-        self.told = run.with_suffix(".told")
-        return self.told.exists() and " unfinished " not in self.told.read_text()
+        self.outcomes = run.with_suffix(".outcomes")
+        return self.outcomes.exists() and " unfinished " not in self.outcomes.read_text()
 
     def _interrupt(self, process: ForkServerProcess, run: Path) -> None:
         if self.proxy is None or self.chance.random() < KILLED:
@@ -240,7 +241,7 @@ class Campaign:
     def _stop(self, process: ForkServerProcess, run: Path) -> None:
         """Stops the process for a while, sometimes until its connections have timed out."""
         assert process.pid is not None
-        with suppress(ProcessLookupError):  # it came to its end just now
+        with suppress(ProcessLookupError):  # it has just finished
             os.kill(process.pid, signal.SIGSTOP)
             self.record.stops += 1
             try:
@@ -251,7 +252,7 @@ class Campaign:
                 os.kill(process.pid, signal.SIGCONT)
 
     def _start_beside(self) -> None:
-        """A second batch on the journal of a stopped one: it must be refused."""
+        """Starts a second batch on the journal of a stopped one; it must be refused."""
         self.record.beside += 1
         process, run = self._start()
         process.join(REFUSED_WITHIN)
@@ -262,14 +263,14 @@ class Campaign:
         process.close()
 
     def _finish(self, proxy: ChaosProxy) -> None:
-        """Without faults, and once nothing is under way: the last run settles whatever a lookup can settle."""
+        """Runs the batch without faults once nothing is in flight, so that it resolves all that a lookup can."""
         self.emulator.faults, proxy.transparent = None, True
-        while proxy.open:  # a start that is on its way may be charged yet
+        while proxy.open:  # a start in flight may still be charged
             time.sleep(0.05)
         self._attempt(undisturbed=True)
 
     def _check(self) -> None:
-        """What must hold at any moment: one charge for a clip, no secret in what was written, no process left."""
+        """Checks what must hold at any moment: one charge for a clip, no secret in any file, no process left."""
         charges = Counter(charge.sha256 for charge in self.emulator.service.ledger)
         self.record.charges, self.record.most = charges.total(), max(charges.values(), default=0)
         if self.record.most > 1:
@@ -279,23 +280,23 @@ class Campaign:
                 self._report(f"a secret in {path.name}")
         if self.proxy is not None:
             self.record.faults, self.record.cuts = self.proxy.faults, self.proxy.faults.total()
-            if any(map(_has_secret, self.proxy.said)):
-                self._report("a client said a secret outside of a URL")
+            if any(map(_has_secret, self.proxy.sent)):
+                self._report("a client sent a secret outside of a URL")
         if holders := _holders(self.folder):
             self._report(f"{len(holders)} processes were left behind")
 
     def _judge(self) -> None:
-        """What must hold at the end: an outcome for each clip, and all that was paid for has come home."""
+        """Checks what must hold at the end: an outcome for each clip, and the results of everything that was paid."""
         record = self.record
-        outcomes = [line.split() for line in self.told.read_text().splitlines()] if self.told.exists() else []
+        outcomes = [line.split() for line in self.outcomes.read_text().splitlines()] if self.outcomes.exists() else []
         words = Counter(word for _, word, _ in outcomes)
         record.analyzed, record.failed, record.uncertain = words["analyzed"], words["failed"], words["uncertain"]
         ids = {analysis_id for _, word, analysis_id in outcomes if word == "analyzed"}
         paid = {charge.analysis_id for charge in self.emulator.service.ledger}
         if not outcomes:
-            self._report("did not come to its end")
+            self._report("did not finish")
         elif ids != paid:
-            self._report(f"{len(paid - ids)} paid results lost, {len(ids - paid)} of nobody")
+            self._report(f"{len(paid - ids)} paid results lost, {len(ids - paid)} results that were not paid")
         elif len(outcomes) != record.clips or words.keys() - {"analyzed", "uncertain"}:
             self._report(f"ended as {dict(words)}")
 
@@ -303,16 +304,16 @@ class Campaign:
 def _last_line(run: Path) -> str:
     log = run.with_suffix(".log")
     lines = log.read_text().splitlines() if log.exists() else []
-    return lines[-1] if lines else "which wrote nothing"
+    return lines[-1] if lines else "no output"
 
 
 def _has_secret(content: bytes) -> bool:
-    """The key, or the mark of a signed link."""
+    """Whether there is the key or a signed URL in it."""
     return KEY.encode() in content or b"signature=" in content
 
 
 def _holders(folder: Path) -> set[str]:
-    """The ids of the processes that have a file below the folder open, where the system tells."""
+    """The ids of the processes that have a file in the folder open, where the system has /proc."""
     held: set[str] = set()
     for link in Path("/proc").glob("[0-9]*/fd/*"):
         with suppress(OSError):
@@ -321,20 +322,20 @@ def _holders(folder: Path) -> set[str]:
     return held
 
 
-def campaigns(first_seed: int = 0, *, clips: int = CLIPS, chaos: bool = False) -> Iterator[Record]:
+def campaigns(first_seed: int = 0, *, clips: int = CLIPS, chaos: bool = False) -> Iterator[CampaignRecord]:
     """Campaign after campaign, without end."""
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["kills"])
     for seed in count(first_seed):
-        yield _campaign(Record(seed, clips, clips - TWICE), processes, chaos=chaos)
+        yield _campaign(CampaignRecord(seed, clips, clips - TWICE), processes, chaos=chaos)
 
 
-def _campaign(record: Record, processes: ForkServerContext, *, chaos: bool) -> Record:
+def _campaign(record: CampaignRecord, processes: ForkServerContext, *, chaos: bool) -> CampaignRecord:
     seed = record.seed
     settings = EmulatorSettings(
         api_keys={KEY}, seed=seed, concurrent_analyses=1 if chaos else 4, queue_seconds=0.5, listing_lag=5.0
     )
-    emulator = Emulator(settings, Plan(seed), speed=ACCELERATION)
+    emulator = Emulator(settings, CampaignFaults(seed), speed=ACCELERATION)
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ochy-kills-"))
         portal = stack.enter_context(start_blocking_portal())
@@ -347,9 +348,9 @@ def _campaign(record: Record, processes: ForkServerContext, *, chaos: bool) -> R
     return record
 
 
-def interrupted(number: int, first_seed: int = 0, *, clips: int = CLIPS, chaos: bool = False) -> Record:
+def run_campaigns(number: int, first_seed: int = 0, *, clips: int = CLIPS, chaos: bool = False) -> CampaignRecord:
     """Campaigns until there were so many kills, and with chaos so many stops, all together."""
-    found = Record(first_seed, 0, 0)
+    found = CampaignRecord(first_seed, 0, 0)
     for record in campaigns(first_seed, clips=clips, chaos=chaos):
         found = found.plus(record)
         if found.wrong or (found.kills >= number and (found.stops >= number or not chaos)):
@@ -357,14 +358,14 @@ def interrupted(number: int, first_seed: int = 0, *, clips: int = CLIPS, chaos: 
     return found
 
 
-def _print_line(seed: int | str, record: Record) -> None:
+def _print_line(seed: int | str, record: CampaignRecord) -> None:
     values = (f"{getattr(record, name):{len(name)}.0f}" for name in COLUMNS)
     print(f"{seed:>4}", *values, "; ".join(record.wrong) or "-", flush=True)
 
 
-def _print_table(number: int, first_seed: int, *, once: bool) -> Record:
+def _print_table(number: int, first_seed: int, *, once: bool) -> CampaignRecord:
     print("seed", *COLUMNS, "wrong")
-    total = Record(first_seed, 0, 0)
+    total = CampaignRecord(first_seed, 0, 0)
     for record in islice(campaigns(first_seed, chaos=True), number):
         _print_line(record.seed, record)
         total = total.plus(record)
@@ -375,8 +376,8 @@ def _print_table(number: int, first_seed: int, *, once: bool) -> Record:
     return total
 
 
-def _print_kills(kills: int, first_seed: int) -> Record:
-    found = interrupted(kills, first_seed)
+def _print_kills(kills: int, first_seed: int) -> CampaignRecord:
+    found = run_campaigns(kills, first_seed)
     print(
         f"{found.kills} kills in {found.clips // CLIPS} campaigns, {found.seconds:.0f} s: {found.charges} credits "
         f"for {found.distinct} distinct clips, {found.uncertain} outcomes left uncertain"

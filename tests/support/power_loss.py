@@ -1,10 +1,10 @@
-"""A disk that notes what SQLite writes and syncs, and all that could be on it after the power went.
+"""A disk that records what SQLite writes and syncs, and the states in which a power loss could leave it.
 
-Only the promises of a disk count: what was synced is there; of what was written since, any part may be, in sectors.
-The SQL and its order are the project's own, run by apsw, since only there a file system can be put in between.
+Only synced data are certain. Of data written after the last sync any part may be there, in sectors. The SQL and its
+order are the project's own; apsw runs them, since only apsw can put a file system in between.
 """
 
-# apsw brings no types that the checkers could read without it.
+# apsw has no types that type checkers can read if it is not installed.
 # mypy: disable-error-code="misc"
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from attrs import define, field, frozen
 apsw: Any = pytest.importorskip("apsw", reason="needs the extra dev: apsw records what SQLite writes")
 
 SECTOR: Final = 512
-"""Bytes that a disk writes whole or not at all."""
+"""Bytes that a disk writes completely or not at all."""
 VFS: Final = "recorded"
 
 
@@ -30,7 +30,7 @@ VFS: Final = "recorded"
 
 @frozen
 class Write:
-    """Bytes that were handed to the disk."""
+    """Bytes that were written."""
 
     file: str
     offset: int
@@ -39,7 +39,7 @@ class Write:
 
 @frozen
 class Truncate:
-    """A file that was cut."""
+    """A file that was truncated."""
 
     file: str
     size: int
@@ -47,80 +47,80 @@ class Truncate:
 
 @frozen
 class Sync:
-    """What was written to a file before is on the disk, its name too."""
+    """Everything written to a file so far is on the disk, including its name."""
 
     file: str
 
 
 @frozen
 class Delete:
-    """A name that was taken away."""
+    """A file that was deleted."""
 
     file: str
 
 
 @frozen
 class Mark:
-    """Something that happened beside the disk, and from then on must not be forgotten."""
+    """Something that happened outside the disk and must survive from then on."""
 
-    what: Any
+    value: Any
 
 
-Happened = Write | Truncate | Sync | Delete | Mark
+DiskEvent = Write | Truncate | Sync | Delete | Mark
 
 
 @define
-class Record:
-    """All that happened, in its order."""
+class DiskLog:
+    """All events in order."""
 
-    happened: list[Happened] = field(factory=list)
+    events: list[DiskEvent] = field(factory=list)
 
-    def mark(self, what: Any) -> None:
-        """Notes what must not be forgotten from now on."""
-        self.happened.append(Mark(what))
+    def mark(self, value: Any) -> None:
+        """Records something that must survive from now on."""
+        self.events.append(Mark(value))
 
 
 # --- the disk ---------------------------------------------------------------------------------------
 
 
 class Disk(apsw.VFS):
-    """The file system of the machine, with a record of what is done to it."""
+    """The file system of the machine, with a log of the changes to it."""
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: DiskLog) -> None:
         super().__init__(VFS, "")
         self.record = record
 
     def xOpen(self, name: Any, flags: list[int]) -> Any:  # noqa: N802 - SQLite's name
-        """A file that notes what is written."""
+        """Opens a file that records what is written."""
         return _File(name, flags, self.record)
 
     def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802
-        """Takes a name away."""
+        """Deletes a file."""
         super().xDelete(filename, syncdir)
-        self.record.happened.append(Delete(Path(filename).name))
+        self.record.events.append(Delete(Path(filename).name))
 
 
 class _File(apsw.VFSFile):
-    def __init__(self, name: Any, flags: list[int], record: Record) -> None:
+    def __init__(self, name: Any, flags: list[int], record: DiskLog) -> None:
         super().__init__("", name, flags)
         text = name.filename() if isinstance(name, apsw.URIFilename) else name
         self.name, self.record = Path(text).name, record
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
         super().xWrite(data, offset)
-        self.record.happened.append(Write(self.name, offset, bytes(data)))
+        self.record.events.append(Write(self.name, offset, bytes(data)))
 
     def xTruncate(self, newsize: int) -> None:  # noqa: N802
         super().xTruncate(newsize)
-        self.record.happened.append(Truncate(self.name, newsize))
+        self.record.events.append(Truncate(self.name, newsize))
 
     def xSync(self, flags: int) -> None:  # noqa: N802
         super().xSync(flags)
-        self.record.happened.append(Sync(self.name))
+        self.record.events.append(Sync(self.name))
 
 
 class RecordedConnection:
-    """The project's connection, over the recorded disk: as much of it as a store uses."""
+    """The part of the project's connection that a store uses, on the recorded disk."""
 
     def __init__(self, path: Path) -> None:
         self._database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, vfs=VFS)
@@ -159,16 +159,16 @@ Files = dict[str, bytes]
 
 
 @define
-class Left:
-    """What is on the disk for sure, and what may be."""
+class DiskState:
+    """The certain content of the disk, and the changes that may be on it."""
 
     files: Files
     pending: list[Change] = field(factory=list)
     """Changes since the last sync of their file."""
 
-    def happen(self, what: Happened) -> None:
-        """Goes on by one step."""
-        match what:
+    def apply(self, event: DiskEvent) -> None:
+        """Applies one event."""
+        match event:
             case Mark():
                 pass
             case Sync(file):
@@ -179,8 +179,8 @@ class Left:
             case change:
                 self.pending.append(change)
 
-    def after_a_cut(self, chance: random.Random, variants: int) -> Iterator[Files]:
-        """What a user may find once the power is back: all of it, none of what is not sure, and parts of that."""
+    def after_power_loss(self, chance: random.Random, variants: int) -> Iterator[Files]:
+        """The files once the power is back: with all pending changes, with none, and with parts of them."""
         for chosen in (self.pending, [], *(_some(self.pending, chance) for _ in range(variants))):
             files = dict(self.files)
             _make(files, chosen)
@@ -188,7 +188,7 @@ class Left:
 
 
 def _some(changes: Sequence[Change], chance: random.Random) -> list[Change]:
-    """A part of the changes, some of them torn."""
+    """A random part of the changes, some of them incomplete."""
     share = chance.random()
     chosen = [each for each in changes if chance.random() < share]
     return [piece for each in chosen for piece in _torn(each, chance)]

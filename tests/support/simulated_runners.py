@@ -1,4 +1,4 @@
-"""Made-up runners for the tests of whatever the emulator says about them, and all that it can say."""
+"""Simulated runners for tests, and every kind of result that the emulator makes of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ runners = st.builds(
     pace=st.none() | paces,
 )
 few_examples = settings(max_examples=20, deadline=None)
-"""For what measures a whole stride, which takes some milliseconds."""
+"""For tests that measure an entire stride, which takes some milliseconds."""
 
 any_runner = pytest.mark.parametrize(
     "runner", [runner_of(bytes([n]), height=1.6 + n / 20, weight=70, pace=None) for n in (0, 3, 5)]
@@ -47,7 +47,7 @@ def landmark_frames(
 
 @cache
 def four_strides(runner: Runner, view: str = "side_view") -> dict[str, Any]:
-    """Four strides; many tests look at the same."""
+    """Raw data of four strides, cached, since many tests use the same."""
     return landmark_frames(runner, view, seconds=4 * 120 / runner.cadence)
 
 

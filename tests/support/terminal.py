@@ -1,6 +1,6 @@
-"""A terminal for tests: the command line runs in a pseudo-terminal, and an emulator of one keeps what is seen.
+"""A terminal for tests: the command line runs in a pseudo-terminal, and a terminal emulator records the screen.
 
-POSIX only. `Terminal.rows` is the scrollback and the screen; a test that fails shows both.
+POSIX only. `Terminal.rows` is the scrollback and the screen; a failing test shows both.
 """
 
 from __future__ import annotations
@@ -27,43 +27,43 @@ from attrs import define, field
 from tests.support.canary import leaks
 
 SIZES: Final = ((80, 24), (80, 50), (120, 50))
-BEFORE: Final = (*(f"an older line of the shell, {number}" for number in range(1, 31)), "$ ochy analyze clips")
-"""What stands on the terminal before the program begins; more than the lowest screen holds."""
+EARLIER_ROWS: Final = (*(f"an older line of the shell, {number}" for number in range(1, 31)), "$ ochy analyze clips")
+"""The rows on the terminal before the program starts, more than the smallest screen has."""
 HISTORY: Final = 10_000
 SELECTOR: Final = "\N{VARIATION SELECTOR-16}"
-"""The emulator drops the rest of a text that holds one, as no terminal does."""
+"""The terminal emulator drops the rest of a text after one, which no real terminal does."""
 
 PROGRAM: Final = """
 import fcntl, signal, sys, termios
 fcntl.ioctl(int(sys.argv[1]), termios.TIOCSCTTY, 0)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 import click
-said, echo = open(sys.argv[2], "a", encoding="utf-8", errors="replace"), click.echo
-def heard(message=None, *args, **kwargs):
-    print(message, file=said, flush=True)
+printed, echo = open(sys.argv[2], "a", encoding="utf-8", errors="replace"), click.echo
+def recording_echo(message=None, *args, **kwargs):
+    print(message, file=printed, flush=True)
     echo(message, *args, **kwargs)
-click.echo = heard
+click.echo = recording_echo
 del sys.argv[1:3]
 from ochy_async.cli import main
 {patch}
 main()
 """
-"""Takes the terminal as its own, so that Ctrl-C reaches it, and notes what is to be printed beside printing it."""
+"""Makes the terminal its controlling one, so that Ctrl-C reaches it, and writes what it prints to a file as well."""
 
 
-def bare(text: str) -> str:
-    """The text as rows of any width hold it: without blanks, line breaks and colors, letters composed."""
+def without_whitespace(text: str) -> str:
+    """A text without blanks, line breaks and colors, with composed letters: the same for rows of any width."""
     return "".join(unicodedata.normalize("NFC", click.unstyle(text).replace(SELECTOR, "")).split())
 
 
 @define(eq=False)
 class Terminal:
-    """A screen with all that ever scrolled off it."""
+    """A screen with its scrollback."""
 
     columns: int
     lines: int
-    said: Path
-    """A file of all that the program meant to last."""
+    printed_file: Path
+    """A file with everything that the program printed to stay."""
     screen: Any = field(init=False)
     _stream: Any = field(init=False)
     _outer: int = field(init=False)
@@ -75,19 +75,19 @@ class Terminal:
         self.screen = pyte.HistoryScreen(self.columns, self.lines, history=HISTORY)
         self._stream = pyte.Stream(self.screen)
         self._outer, self._inner = os.openpty()
-        self._tell_size()
-        # Else the system throws away on Ctrl-C what was written and not read yet; people's terminals are quicker.
+        self._set_size()
+        # Without it the system drops unread output on Ctrl-C; real terminals read faster.
         modes = termios.tcgetattr(self._inner)
         modes[3] |= termios.NOFLSH
         termios.tcsetattr(self._inner, termios.TCSANOW, modes)
-        self._stream.feed("".join(f"{line}\r\n" for line in BEFORE))
+        self._stream.feed("".join(f"{line}\r\n" for line in EARLIER_ROWS))
 
-    def _tell_size(self) -> None:
+    def _set_size(self) -> None:
         fcntl.ioctl(self._outer, termios.TIOCSWINSZ, struct.pack("HHHH", self.lines, self.columns, 0, 0))
 
     @property
     def rows(self) -> list[str]:
-        """Scrollback and screen from the top, without the empty rows below the last."""
+        """Scrollback and screen from the top, without empty rows at the end."""
         shown = [*self.screen.history.top, *(self.screen.buffer[row] for row in range(self.screen.lines))]
         rows = ["".join(row[column].data for column in range(self.screen.columns)).rstrip() for row in shown]
         while rows and not rows[-1]:
@@ -96,17 +96,17 @@ class Terminal:
 
     @property
     def all(self) -> str:
-        """All rows, one below the other."""
+        """All rows, separated by line breaks."""
         return "\n".join(self.rows)
 
     @property
     def text(self) -> str:
-        """All rows in one, as `bare` writes it: a line that is wider than the screen is whole again."""
-        return bare("".join(self.rows))
+        """All rows `without_whitespace`, so that a line that is wider than the screen is one again."""
+        return without_whitespace("".join(self.rows))
 
     @property
     def on_screen(self) -> str:
-        """What is in sight now."""
+        """The rows that are visible now."""
         return "\n".join(row.rstrip() for row in self.screen.display)
 
     @property
@@ -115,17 +115,17 @@ class Terminal:
 
     @property
     def printed(self) -> str:
-        """All that was there before and all that the program printed to last, as `bare` writes it."""
-        said = self.said.read_text(encoding="utf-8") if self.said.exists() else ""
-        return bare("".join(BEFORE) + said)
+        """The earlier rows and everything that the program printed to stay, `without_whitespace`."""
+        printed = self.printed_file.read_text(encoding="utf-8") if self.printed_file.exists() else ""
+        return without_whitespace("".join(EARLIER_ROWS) + printed)
 
     def __str__(self) -> str:
         shown = "\n".join(f"|{row}" for row in self.rows)
         return f"{self.columns}x{self.lines}, cursor {'visible' if self.cursor_visible else 'HIDDEN'}:\n{shown}"
 
     def check(self) -> None:
-        """Fails unless all that was printed stands there, in order, once, with nothing between and a cursor behind."""
-        # What the system itself echoes stays where no bar is drawn over it.
+        """Fails unless everything printed is there in order, once, with nothing between, and the cursor is visible."""
+        # The system's echo of Ctrl-C stays where no progress bar is drawn over it.
         seen, printed = self.text.replace("^C", ""), self.printed
         at = next((n for n in range(len(seen)) if seen[: n + 1] != printed[: n + 1]), len(seen))
         near = slice(max(0, at - 60), at + 60)
@@ -133,7 +133,7 @@ class Terminal:
         assert self.cursor_visible, str(self)
 
     def resize(self, columns: int, lines: int) -> None:
-        """As if somebody drew at the window's corner: what has no room any more goes to the scrollback."""
+        """Changes the size of the window; rows that do not fit go to the scrollback."""
         row = self.screen.cursor.y
         for _ in range(max(0, row - lines + 1)):
             self.screen.cursor.y = self.screen.lines - 1
@@ -145,48 +145,48 @@ class Terminal:
         self.screen.resize(lines, columns)
         self.screen.set_margins()
         self.columns, self.lines = columns, lines
-        self._tell_size()
+        self._set_size()
 
     def type(self, keys: str) -> None:
-        """Keys are pressed; Ctrl-C is `\\x03`."""
+        """Presses keys; Ctrl-C is `\\x03`."""
         os.write(self._outer, keys.encode())
 
     @contextmanager
     def running(self, *args: str, patch: str = "pass", **streams: Any) -> Generator[subprocess.Popen[Any]]:
-        """The command line on this terminal, but for streams that are given; it does not outlive the block."""
+        """Runs the command line on this terminal, except for given streams; it does not outlive the block."""
         for name in ("stdin", "stdout", "stderr"):
             streams.setdefault(name, self._inner)
-        program = [sys.executable, "-c", PROGRAM.replace("{patch}", patch), "0", str(self.said), *args]
-        child = subprocess.Popen(program, start_new_session=True, **streams)  # noqa: S603 - ourselves
+        program = [sys.executable, "-c", PROGRAM.replace("{patch}", patch), "0", str(self.printed_file), *args]
+        child = subprocess.Popen(program, start_new_session=True, **streams)  # noqa: S603 - our own program
         try:
             yield child
         finally:
             child.kill()
             child.wait(10)
-            self.look(0.1)
+            self.read_output(0.1)
             assert not leaks(self.received.decode(errors="replace"))
 
-    def look(self, seconds: float = 0.0) -> bool:
-        """Takes in what comes within so many seconds; whether anything came."""
+    def read_output(self, seconds: float = 0.0) -> bool:
+        """Reads the output that arrives within so many seconds, and returns whether there was any."""
         if not select.select([self._outer], [], [], seconds)[0]:
             return False
-        with suppress(OSError):  # so Linux tells that the other side is closed
-            told = os.read(self._outer, 65_536)
-            self.received += told
-            self._stream.feed(self._decoder.decode(told).replace(SELECTOR, ""))
+        with suppress(OSError):  # Linux reports the closed other side this way
+            output = os.read(self._outer, 65_536)
+            self.received += output
+            self._stream.feed(self._decoder.decode(output).replace(SELECTOR, ""))
         return True
 
-    def until(self, condition: Callable[[], object], seconds: float = 60) -> None:
-        """Looks on until it is so."""
+    def wait_until(self, condition: Callable[[], object], seconds: float = 60) -> None:
+        """Reads output until the condition holds."""
         end = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < end, f"it did not happen in time\n{self}"
-            self.look(0.02)
+            self.read_output(0.02)
 
-    def ended(self, child: subprocess.Popen[Any], seconds: float = 90) -> int:
-        """Looks on until the program has ended and all that it wrote is seen; its exit code."""
-        self.until(lambda: child.poll() is not None, seconds)
-        while self.look(0.1):
+    def exit_code(self, child: subprocess.Popen[Any], seconds: float = 90) -> int:
+        """Waits until the program has exited, reads all of its output, and returns its exit code."""
+        self.wait_until(lambda: child.poll() is not None, seconds)
+        while self.read_output(0.1):
             pass
         return int(child.returncode)
 
@@ -196,9 +196,9 @@ class Terminal:
 
 
 @contextmanager
-def terminal(columns: int, lines: int, said: Path) -> Generator[Terminal]:
+def terminal(columns: int, lines: int, printed_file: Path) -> Generator[Terminal]:
     """A terminal of that size."""
-    it = Terminal(columns, lines, said)
+    it = Terminal(columns, lines, printed_file)
     try:
         yield it
     finally:
