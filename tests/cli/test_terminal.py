@@ -79,7 +79,7 @@ def test_nothing_that_was_printed_is_lost(
     clips += (str(harness.folder / "empty.mp4"), str(harness.folder / "a text.txt"))
     with terminal(columns, lines, said) as tty:
         with analyzing(harness, tty, *clips) as child:
-            code = tty.ended(child)
+            code = tty.exit_code(child)
         assert code == 1, str(tty)
         tty.check()
         assert "clip-01.mp4:failed" in tty.printed
@@ -91,7 +91,7 @@ def test_tables_are_not_torn(columns: int, lines: int, harness: CliHarness, said
     """Few clips are shown as tables, and the live display runs through none of them."""
     with terminal(columns, lines, said) as tty:
         with analyzing(harness, tty, *some_clips(harness, 3), "--calculated") as child:
-            tty.ended(child)
+            tty.exit_code(child)
         tty.check()
         assert all(tty.text.count(f"analysis{each}") >= 1 for each in harness.ids), str(tty)
         assert tty.text.count("groundcontacttime") == 2, str(tty)
@@ -105,16 +105,16 @@ def test_verbose_lines_appear_above_the_display(
     some_clips(harness, 30)
     with terminal(columns, lines, said) as tty:
         with analyzing(harness, tty, str(harness.folder), "--out", str(tmp_path / "results"), "-v") as child:
-            tty.ended(child)
+            tty.exit_code(child)
         tty.check()
-        assert tty.said.read_text().count("started and paid for") == 30
+        assert tty.printed_file.read_text().count("started and paid for") == 30
 
 
 def test_log_lines_appear_above_the_display(harness: CliHarness, said: Path) -> None:
     """With `--debug` the library's log comes from several threads and tears nothing."""
     with terminal(80, 24, said) as tty:
         with analyzing(harness, tty, *some_clips(harness, 30), "--debug") as child:
-            tty.ended(child)
+            tty.exit_code(child)
         tty.check()
         assert tty.text.count("DEBUGPOST/analysis/start:HTTP202") == 30, str(tty)
 
@@ -124,7 +124,7 @@ def test_the_demo_is_printed_completely(said: Path) -> None:
     with terminal(80, 24, said) as tty:
         env = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "CI")}
         with tty.running("demo", env={**env, "TERM": "xterm-256color"}) as child:
-            code = tty.ended(child)
+            code = tty.exit_code(child)
         assert code == 0, str(tty)
         steps = (
             *EARLIER_ROWS,
@@ -162,8 +162,8 @@ def test_results_in_a_file_and_progress_on_the_terminal(harness: CliHarness, sai
     """The display is shown, each clip has a line with its score, and the file holds only JSON."""
     with terminal(80, 24, said) as tty, (tmp_path / "out").open("w") as out:
         with analyzing(harness, tty, *some_clips(harness, 5), "--json", stdout=out) as child:
-            tty.until(lambda: "of 5 clips" in tty.on_screen)
-            tty.ended(child)
+            tty.wait_until(lambda: "of 5 clips" in tty.on_screen)
+            tty.exit_code(child)
         found = [json.loads(line)["outcome"] for line in (tmp_path / "out").read_text().splitlines()]
         assert sorted(found) == ["analyzed"] * 4 + ["failed"]
         text_ = [line for line in tty.rows if re.search(r"\d of 5, ", line)]
@@ -177,7 +177,7 @@ def test_progress_in_a_file_and_results_on_the_terminal(harness: CliHarness, sai
     """The file holds plain lines without control sequences, and the screen shows the results."""
     with terminal(80, 24, said) as tty, (tmp_path / "err").open("w") as err:
         with analyzing(harness, tty, *some_clips(harness, 5), stderr=err) as child:
-            tty.ended(child)
+            tty.exit_code(child)
         text_ = (tmp_path / "err").read_text()
         assert ("\x1b" in text_, text_.count(" of 5, ")) == (False, 5)
         assert "score" not in text_  # a log of some machine is no place for health data
@@ -200,7 +200,7 @@ def test_plain_lines_on_request(flag: str, harness: CliHarness, said: Path) -> N
 def plainly(harness: CliHarness, said: Path, *args: str, **how: Any) -> None:
     with terminal(80, 24, said) as tty:
         with analyzing(harness, tty, *some_clips(harness, 5), *args, **how) as child:
-            tty.ended(child)
+            tty.exit_code(child)
         tty.check()
         assert not re.search(rb"\x1b\[[0-9]*[A-HJKhl]", tty.received), tty.received
 
@@ -223,9 +223,9 @@ def test_the_first_interrupt_leaves_the_terminal_in_order(
     """Ctrl-C once: clips in progress are finished, and the ^C that the terminal echoes tears nothing."""
     with terminal(columns, lines, said) as tty:
         with analyzing(harness, tty, *some_clips(harness, 30), "--in-flight", "12") as child:
-            tty.until(lambda: "0.7" in tty.text or "0.8" in tty.text)
+            tty.wait_until(lambda: "0.7" in tty.text or "0.8" in tty.text)
             tty.type("\x03")
-            code = tty.ended(child)
+            code = tty.exit_code(child)
         assert code == 130, str(tty)
         tty.check()
         assert tty.text.count("Stopping:") == 1, str(tty)
@@ -238,11 +238,11 @@ def test_the_second_interrupt_removes_the_display(
     """Ctrl-C twice: the display is removed at once, and the summary is printed."""
     with terminal(columns, lines, said) as tty:
         with analyzing(slow_harness, tty, *some_clips(slow_harness, 30)) as child:
-            tty.until(lambda: "waiting" in tty.on_screen and len(slow_harness.ids) > 10)
+            tty.wait_until(lambda: "waiting" in tty.on_screen and len(slow_harness.ids) > 10)
             tty.type("\x03")
-            tty.until(lambda: "Stopping" in tty.text)
+            tty.wait_until(lambda: "Stopping" in tty.text)
             tty.type("\x03")
-            code = tty.ended(child)
+            code = tty.exit_code(child)
         assert code == 130, str(tty)
         tty.check()
         assert "Stopped." in tty.text
@@ -253,11 +253,11 @@ def test_signals_from_other_processes(number: signal.Signals, slow_harness: CliH
     """SIGTERM has the effect of Ctrl-C."""
     with terminal(80, 24, said) as tty:
         with analyzing(slow_harness, tty, *some_clips(slow_harness, 30)) as child:
-            tty.until(lambda: "waiting" in tty.on_screen)
+            tty.wait_until(lambda: "waiting" in tty.on_screen)
             child.send_signal(number)
-            tty.until(lambda: "Stopping" in tty.text)
+            tty.wait_until(lambda: "Stopping" in tty.text)
             child.send_signal(number)
-            code = tty.ended(child)
+            code = tty.exit_code(child)
         assert code == 130, str(tty)
         tty.check()
 
@@ -266,9 +266,9 @@ def test_a_kill_leaves_the_cursor(slow_harness: CliHarness, said: Path) -> None:
     """A killed program cannot clean up, but the lines above the display stay, and the cursor is visible."""
     with terminal(80, 24, said) as tty:
         with analyzing(slow_harness, tty, *some_clips(slow_harness, 30)) as child:
-            tty.until(lambda: "waiting" in tty.on_screen)
+            tty.wait_until(lambda: "waiting" in tty.on_screen)
             child.kill()
-            tty.ended(child)
+            tty.exit_code(child)
         assert tty.cursor_visible, str(tty)
         assert tty.text.startswith(tty.printed), str(tty)
 
@@ -284,7 +284,7 @@ results.result_line = crash
 """
     with terminal(columns, lines, said) as tty:
         with analyzing(harness, tty, *some_clips(harness, 30), patch=crash) as child:
-            code = tty.ended(child)
+            code = tty.exit_code(child)
         assert code == 1, str(tty)
         assert tty.text.startswith(without_whitespace("".join(EARLIER_ROWS))), str(tty)
         assert tty.text.endswith(without_whitespace("RuntimeError: a fault of ours")), str(tty)
@@ -297,7 +297,7 @@ def test_an_error_of_the_run_is_printed_last(harness: CliHarness, said: Path) ->
     with terminal(80, 24, said) as tty:
         env = {"OCHY_API_KEY": "another key"}
         with analyzing(harness, tty, *some_clips(harness, 5), env=env) as child:
-            code = tty.ended(child)
+            code = tty.exit_code(child)
         assert code == 3, str(tty)
         tty.check()
 
@@ -313,11 +313,11 @@ def test_resizing_loses_no_line(size: tuple[int, int], harness: CliHarness, said
     """
     with terminal(80, 24, said) as tty:
         with analyzing(harness, tty, *some_clips(harness, 30), "-v") as child:
-            tty.until(lambda: "of 30 clips" in tty.on_screen and len(harness.ids) > 5)
+            tty.wait_until(lambda: "of 30 clips" in tty.on_screen and len(harness.ids) > 5)
             tty.resize(*size)
-            tty.ended(child)
+            tty.exit_code(child)
         at = 0
-        for line in (*EARLIER_ROWS, *tty.said.read_text().splitlines()):
+        for line in (*EARLIER_ROWS, *tty.printed_file.read_text().splitlines()):
             found = tty.text.find(without_whitespace(line), at)
             assert found >= 0, f"{line!r} is missing or out of order\n{tty}"
             at = found + len(without_whitespace(line))
@@ -329,8 +329,8 @@ def test_rows_fit_the_screen(columns: int, lines: int, slow_harness: CliHarness,
     """At most half of the screen is the display, which counts the other clips; no row is too wide for it."""
     with terminal(columns, lines, said) as tty:
         with analyzing(slow_harness, tty, *reversed(some_clips(slow_harness, 30))) as child:
-            tty.until(lambda: len(slow_harness.ids) == 30)
-            tty.until(lambda: re.search(r"analyzing(.|\n)*\n\+ \d+ more: .*$", tty.on_screen.rstrip()))
+            tty.wait_until(lambda: len(slow_harness.ids) == 30)
+            tty.wait_until(lambda: re.search(r"analyzing(.|\n)*\n\+ \d+ more: .*$", tty.on_screen.rstrip()))
             bars = tty.on_screen.rstrip().splitlines()
             child.kill()
         first = next(number for number, row in enumerate(bars) if row.startswith("0 of 30 clips, 30 credits spent"))
@@ -346,9 +346,9 @@ def test_an_uncertain_start_is_shown_while_it_is_looked_up(slow_harness: CliHarn
     slow_harness.clips("doubt.mp4")
     with terminal(80, 24, said) as tty:
         with analyzing(slow_harness, tty, str(slow_harness.folder), "--out", str(slow_harness.folder / "out")) as child:
-            tty.until(lambda: re.search(r"doubt.mp4 +lookup \d of \d, \d+ s left; Ctrl-C is safe", tty.on_screen))
+            tty.wait_until(lambda: re.search(r"doubt.mp4 +lookup \d of \d, \d+ s left; Ctrl-C is safe", tty.on_screen))
             child.send_signal(signal.SIGINT)
-            tty.ended(child)
+            tty.exit_code(child)
         tty.check()
         assert not re.search(r"lookup\dof", tty.text), str(tty)
 
@@ -358,7 +358,7 @@ def test_uploads_have_a_speed(slow_harness: CliHarness, said: Path) -> None:
     slow_harness.faults(START, Throttle(3_000_000, direction="upload"))
     (slow_harness.folder / "large.mp4").write_bytes(CLIP + bytes(20_000_000))
     with terminal(80, 24, said) as tty, analyzing(slow_harness, tty, str(slow_harness.folder)) as child:
-        tty.until(lambda: re.search(r"large.mp4 +uploading +━+╺?╸?━* +\d+ %  \d+(\.\d+)? [kM]B/s", tty.on_screen))
+        tty.wait_until(lambda: re.search(r"large.mp4 +uploading +━+╺?╸?━* +\d+ %  \d+(\.\d+)? [kM]B/s", tty.on_screen))
         child.kill()
 
 
@@ -366,9 +366,9 @@ def test_quiet_prints_results_and_failures(harness: CliHarness, said: Path) -> N
     """No counts, no advice, no warnings."""
     with terminal(80, 24, said) as tty:
         with analyzing(harness, tty, *some_clips(harness, 5), "--quiet") as child:
-            assert tty.ended(child) == 1
+            assert tty.exit_code(child) == 1
         tty.check()
-        text = tty.said.read_text().splitlines()
+        text = tty.printed_file.read_text().splitlines()
     failed = [line for line in text if "failed" in line]
     assert (len(text), len(failed)) == (5, 1), text
 
@@ -378,7 +378,7 @@ def test_drawing_is_limited(harness: CliHarness, said: Path) -> None:
     begun = time.monotonic()
     with terminal(80, 24, said) as tty:
         with analyzing(harness, tty, *some_clips(harness, 30), "-v") as child:
-            tty.ended(child)
+            tty.exit_code(child)
         seconds = time.monotonic() - begun
         drawn = tty.received.count(b"of 30 clips")
         assert drawn < 25 * seconds + 10, f"{drawn} drawings in {seconds:.1f} s"
