@@ -1,4 +1,4 @@
-"""A video to send: from wherever it comes, its exact bytes, as often as it takes, or not at all."""
+"""A video to send: from any source, its exact bytes at each attempt, or an error."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ async def content(clip: Clip) -> bytes:
     return b"".join([chunk async for chunk in clip.chunks()])
 
 
-async def sending(clip: Clip, between: Callable[[], object] = lambda: None) -> tuple[bytes, ClipUnusable | None]:
-    """What of a clip is handed over, and why it ended early; `between` is done after the first chunk."""
+async def sent_part(clip: Clip, between: Callable[[], object] = lambda: None) -> tuple[bytes, ClipUnusable | None]:
+    """The bytes of a clip that are handed over, and the error; `between` is called after the first chunk."""
     sent = b""
     try:
         async for chunk in clip.chunks():
@@ -48,9 +48,9 @@ async def sending(clip: Clip, between: Callable[[], object] = lambda: None) -> t
     return sent, None
 
 
-async def handed_over(clip: Clip, between: Callable[[], object] = lambda: None) -> int:
+async def sent_bytes(clip: Clip, between: Callable[[], object] = lambda: None) -> int:
     """How many bytes of an unusable clip are handed over before it is refused."""
-    sent, refused = await sending(clip, between)
+    sent, refused = await sent_part(clip, between)
     assert refused is not None
     assert refused.problems
     return len(sent)
@@ -62,7 +62,7 @@ def refuse(clip: Clip) -> None:
 
 
 async def problems_of(source: Any, name: str | None = None) -> dict[str, str]:
-    """Why a clip is refused: message by field."""
+    """The problems of a refused clip: message by field."""
     with pytest.raises(ClipUnusable) as caught:
         refuse(await prepare(source, name))
     assert "nothing was sent or charged" in str(caught.value)
@@ -84,7 +84,7 @@ async def slices(data: bytes, size: int = 1000) -> AsyncGenerator[bytes]:
 
 
 def source_of(kind: str, folder: Path) -> ClipSource:
-    """The same content as every kind of source."""
+    """The same content as any kind of source."""
     match kind:
         case "text path":
             return str(file_of(folder))
@@ -109,7 +109,7 @@ KINDS = ["text path", "path", "open file", "file in memory", "stream", "bytes", 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_every_source_gives_its_exact_bytes_twice(kind: str, tmp_path: Path) -> None:
-    """A clip is opened anew for each attempt, so a second one sends the same."""
+    """A clip is reopened for each attempt, so a second one sends the same bytes."""
     source = source_of(kind, tmp_path)
     clip = await prepare(source)
     assert clip.size == len(BIG)
@@ -122,8 +122,8 @@ async def test_every_source_gives_its_exact_bytes_twice(kind: str, tmp_path: Pat
 
 @pytest.mark.parametrize("size", [1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK])
 @pytest.mark.parametrize("kind", ["path", "bytes"])
-async def test_every_size_comes_whole(kind: str, size: int, tmp_path: Path) -> None:
-    """Around the size of a chunk too."""
+async def test_a_clip_of_any_size_is_complete(kind: str, size: int, tmp_path: Path) -> None:
+    """Sizes around that of a chunk are tested too."""
     data = bytes(size)
     clip = await prepare(file_of(tmp_path, data) if kind == "path" else data, "a.mp4")
     chunks = [chunk async for chunk in clip.chunks()]
@@ -132,17 +132,17 @@ async def test_every_size_comes_whole(kind: str, size: int, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("has", [0, 1, CHUNK - 1, CHUNK, len(BIG)])
-async def test_a_file_comes_whole_however_much_of_it_is_at_hand(
+async def test_a_file_is_complete_however_much_of_it_is_cached(
     has: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the system has in memory is taken at once, the rest is waited for, and nothing comes twice."""
+    """Cached parts are read at once, threads read the rest, and no part comes twice."""
     ask = clips.read_cached
     monkeypatch.setattr(clips, "read_cached", lambda file, at: ask(file, at)[: max(0, has - at)])
     assert await content(await prepare(file_of(tmp_path))) == BIG
 
 
-async def test_a_read_that_would_wait_does_not_hold_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is at hand, and the disk is slow: others go on meanwhile."""
+async def test_a_slow_disk_does_not_block_the_event_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is cached and the disk is slow, and other tasks still run."""
     wait, beats, loop = clips.read_blocking, list[float](), asyncio.get_running_loop()
 
     def slow(file: IO[bytes], position: int) -> bytes:
@@ -164,8 +164,8 @@ async def test_a_read_that_would_wait_does_not_hold_the_loop(tmp_path: Path, mon
 
 
 @pytest.mark.skipif(clips.NOWAIT is None, reason="this system cannot tell what it has in memory")
-async def test_what_is_at_hand_costs_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that was just written is read on the spot."""
+async def test_a_cached_file_is_read_without_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that was just written is in the cache."""
 
     def never(file: IO[bytes], position: int) -> bytes:
         raise AssertionError(f"{file.name} was waited for at {position}")
@@ -176,8 +176,8 @@ async def test_what_is_at_hand_costs_no_thread(tmp_path: Path, monkeypatch: pyte
     assert await content(await prepare(path)) == BIG
 
 
-async def test_bytes_are_taken_as_they_are_now() -> None:
-    """A bytearray that changes after it was given does not change the clip."""
+async def test_bytes_are_copied() -> None:
+    """A bytearray that changes later does not change the clip."""
     data = bytearray(BIG)
     clip = await prepare(data)
     data[:] = bytes(len(data))
@@ -189,7 +189,7 @@ async def test_bytes_are_taken_as_they_are_now() -> None:
 
 @pytest.mark.parametrize("in_memory", [True, False], ids=["memory", "disk"])
 async def test_a_file_is_read_from_its_position(in_memory: bool, tmp_path: Path) -> None:
-    """What the caller has read already is not sent, and a second attempt begins at the same place."""
+    """Bytes before it are not sent, and a second attempt begins at the same position."""
     path = file_of(tmp_path)
     with io.BytesIO(BIG) if in_memory else path.open("rb") as file:
         file.seek(8)
@@ -199,8 +199,8 @@ async def test_a_file_is_read_from_its_position(in_memory: bool, tmp_path: Path)
         assert await content(clip) == BIG[8:]
 
 
-async def test_a_file_stays_the_callers(tmp_path: Path) -> None:
-    """It is never closed, and may be used while it is sent."""
+async def test_a_callers_file_is_not_closed(tmp_path: Path) -> None:
+    """It may even be used while it is sent."""
     with file_of(tmp_path).open("rb") as file:
         clip = await prepare(file)
         parts: list[bytes] = []
@@ -214,8 +214,8 @@ async def test_a_file_stays_the_callers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [None, "runner.mp4"])
-async def test_looking_at_a_file_leaves_its_position(name: str | None) -> None:
-    """To prepare a clip moves nothing: whoever does it twice gets the same clip."""
+async def test_preparing_a_file_keeps_its_position(name: str | None) -> None:
+    """Preparing it twice gives the same clip."""
     file = io.BytesIO(b"head" + BIG)
     file.seek(4)
     first = await prepare(file, name)
@@ -224,14 +224,14 @@ async def test_looking_at_a_file_leaves_its_position(name: str | None) -> None:
 
 
 async def test_a_file_opened_as_text_is_refused(tmp_path: Path) -> None:
-    """A video is no text; told before anything is sent."""
+    """This happens before anything is sent."""
     with file_of(tmp_path, b"text only").open("r") as file:
         assert "binary mode" in (await problems_of(file))["file"]
     assert "binary mode" in (await problems_of(io.StringIO("text")))["file"]
 
 
-async def test_what_cannot_be_rewound_is_refused() -> None:
-    """A pipe can be read once only: that is what `Clip.stream` is for."""
+async def test_a_file_that_cannot_be_rewound_is_refused() -> None:
+    """A pipe can be read only once; `Clip.stream` takes it."""
     reading, writing = os.pipe()
     os.close(writing)
     with open(reading, "rb") as pipe:  # noqa: ASYNC230, PTH123 - a pipe has no path
@@ -249,26 +249,26 @@ async def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["", "a\0b.mp4"], ids=repr)
-async def test_no_usable_path_is_refused(path: str) -> None:
-    """An empty path, and one that no system takes."""
+async def test_an_unusable_path_is_refused(path: str) -> None:
+    """An empty path, and one that no system accepts."""
     assert (await problems_of(path)).keys() == {"path"}
 
 
 async def test_a_folder_is_refused(tmp_path: Path) -> None:
-    """Whatever its name."""
+    """Its name does not matter."""
     (tmp_path / "folder.mp4").mkdir()
     assert "not a regular file" in (await problems_of(tmp_path / "folder.mp4"))["path"]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
-async def test_a_named_pipe_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
-    """To open one would hang until somebody writes."""
+async def test_a_named_pipe_is_refused_without_opening_it(tmp_path: Path) -> None:
+    """Opening it would block until a process writes."""
     os.mkfifo(tmp_path / "pipe.mp4")
     assert "not a regular file" in (await problems_of(tmp_path / "pipe.mp4"))["path"]
 
 
 async def test_an_empty_clip_is_refused(tmp_path: Path) -> None:
-    """From any source."""
+    """The source does not matter."""
     for source in (
         file_of(tmp_path, b""),
         b"",
@@ -279,7 +279,7 @@ async def test_an_empty_clip_is_refused(tmp_path: Path) -> None:
 
 
 async def test_a_clip_that_is_too_large_is_refused(tmp_path: Path) -> None:
-    """30 MB are documented; one byte more is refused here, before an upload of minutes is."""
+    """30 MB are documented; one byte more is refused before an upload of minutes."""
     path = file_of(tmp_path, b"")
     os.truncate(path, MAX_BYTES + 1)
     assert "30,000,001 bytes exceed the 30,000,000" in (await problems_of(path))["size"]
@@ -289,7 +289,7 @@ async def test_a_clip_that_is_too_large_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.mkv", "a.txt", "a", "a.mp4.zip", "mp4", "a.", "a.mp5", "a.m p4"])
 async def test_a_wrong_extension_is_refused(name: str, tmp_path: Path) -> None:
-    """The server judges the type by the extension, so it must be one of the four."""
+    """The server recognizes the type by the extension, so it must be one of the four."""
     assert ".mp4, .mov, .avi, .webm" in (await problems_of(file_of(tmp_path, CLIP, name)))["name"]
 
 
@@ -304,21 +304,21 @@ async def test_a_wrong_extension_is_refused(name: str, tmp_path: Path) -> None:
         ("a.b.c.mp4", "video/mp4"),
     ],
 )
-async def test_the_type_goes_with_the_extension(name: str, content_type: str, tmp_path: Path) -> None:
-    """The four documented types, in any case of letters."""
+async def test_the_media_type_follows_the_extension(name: str, content_type: str, tmp_path: Path) -> None:
+    """The four documented types, in upper and lower case."""
     clip = await prepare(file_of(tmp_path, CLIP, name))
     assert clip.content_type == content_type
     assert Path(clip.name).suffix in CONTENT_TYPES
 
 
-async def test_a_name_in_any_script_is_taken(tmp_path: Path) -> None:
-    """A clip may be named in Chinese or by an emoji: of such a name only the extension is sent."""
+async def test_a_name_in_any_script_is_accepted(tmp_path: Path) -> None:
+    """Of a Chinese name or an emoji only the extension is sent."""
     for name in ("跑步.mp4", "ランナー.MOV", "🏃.webm"):
         assert (await prepare(file_of(tmp_path, CLIP, name))).name == f"clip{Path(name).suffix.lower()}"
 
 
-async def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
-    """Too large and of the wrong type: both are said."""
+async def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
+    """A clip that is too large and of the wrong type has both problems."""
     path = file_of(tmp_path, b"", "a.txt")
     os.truncate(path, MAX_BYTES + 1)
     assert (await problems_of(path)).keys() == {"name", "size"}
@@ -327,8 +327,8 @@ async def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "source", [None, 7, 1.5, ["a.mp4"], object(), slices(b"x")], ids=lambda each: type(each).__name__
 )
-async def test_anything_else_is_no_clip(source: Any) -> None:
-    """The message says what can be given, a bare stream included."""
+async def test_another_type_is_no_clip(source: Any) -> None:
+    """The message says what can be given."""
     found = await problems_of(source)
     assert type(source).__name__ in found["clip"]
     assert "Clip.stream" in found["clip"]
@@ -365,42 +365,42 @@ CHANGES = [grow, shrink, rewrite, replace]
 async def test_a_file_that_changed_before_it_is_sent_is_not_sent(
     change: Callable[[Path], None], size: int, tmp_path: Path
 ) -> None:
-    """What was checked is not what is there: not a byte is handed over."""
+    """Not a byte is handed over, because other content was checked."""
     path = file_of(tmp_path, BIG[:size])
     clip = await prepare(path)
     change(path)
-    assert await handed_over(clip) == 0
+    assert await sent_bytes(clip) == 0
 
 
 @pytest.mark.parametrize("change", [grow, shrink, rewrite])
 async def test_a_file_that_changes_while_it_is_sent_is_never_completed(
     change: Callable[[Path], None], tmp_path: Path
 ) -> None:
-    """The last chunk is held back until the file is known to be the same, so nothing wrong is ever analyzed."""
+    """The last chunk is held back until the file is known to be unchanged, so wrong content is never analyzed."""
     path = file_of(tmp_path)
     clip = await prepare(path)
-    assert 0 < await handed_over(clip, lambda: change(path)) < len(BIG)
+    assert 0 < await sent_bytes(clip, lambda: change(path)) < len(BIG)
 
 
-async def test_a_file_that_is_gone_is_told_as_such(tmp_path: Path) -> None:
-    """Between the check and the sending."""
+async def test_a_file_that_is_deleted_before_it_is_sent_is_refused(tmp_path: Path) -> None:
+    """The error says that it cannot be opened."""
     path = file_of(tmp_path)
     clip = await prepare(path)
     path.unlink()
-    assert await handed_over(clip) == 0
+    assert await sent_bytes(clip) == 0
 
 
 @pytest.mark.parametrize("change", [grow, shrink])
 async def test_an_open_file_that_changes_is_never_completed(change: Callable[[Path], None], tmp_path: Path) -> None:
-    """Neither is the caller's own file."""
+    """This holds for the caller's own file."""
     path = file_of(tmp_path)
     with path.open("rb") as file:
         clip = await prepare(file)
-        assert await handed_over(clip, lambda: change(path)) < len(BIG)
+        assert await sent_bytes(clip, lambda: change(path)) < len(BIG)
 
 
 async def stream_of(*chunks: bytes) -> AsyncIterator[bytes]:
-    """A stream of just these chunks."""
+    """A stream of these chunks."""
     for chunk in chunks:
         yield chunk
 
@@ -420,34 +420,34 @@ async def stream_of(*chunks: bytes) -> AsyncIterator[bytes]:
     ],
 )
 async def test_a_stream_of_the_wrong_size_is_never_completed(chunks: list[bytes], size: int, word: str) -> None:
-    """Too few or too many bytes: never as many as announced are handed over."""
+    """With too few or too many bytes, fewer than announced are handed over."""
     clip = Clip.stream(lambda: stream_of(*chunks), name="a.mp4", size=size)
-    sent, refused = await sending(clip)
+    sent, refused = await sent_part(clip)
     assert word in str(refused)
     assert len(sent) < size
 
 
 @given(st.lists(st.binary(max_size=4), max_size=8), st.integers(1, 20))
 @settings(max_examples=60, deadline=None)
-async def test_a_stream_comes_whole_or_not_at_all(chunks: list[bytes], size: int) -> None:
-    """However a stream is cut, exactly the announced bytes are handed over, or fewer and an error."""
+async def test_a_stream_is_sent_completely_or_refused(chunks: list[bytes], size: int) -> None:
+    """However it is split, exactly the announced bytes are handed over, or fewer and an error."""
     clip = Clip.stream(lambda: stream_of(*chunks), name="a.mp4", size=size)
-    sent, refused = await sending(clip)
+    sent, refused = await sent_part(clip)
     whole = b"".join(chunks)
     assert (refused is None) == (len(whole) == size)
     assert sent == whole if refused is None else len(sent) < size
 
 
-async def test_a_bare_stream_is_sent_once() -> None:
-    """It cannot be opened anew, so a second attempt says so; a function that opens it can be called again."""
+async def test_a_stream_without_a_function_is_sent_once() -> None:
+    """A second attempt raises an error that says so; a function can be called again."""
     clip = Clip.stream(slices(BIG), name="a.mp4", size=len(BIG))
     assert await content(clip) == BIG
     with pytest.raises(ClipUnusable, match="pass a function that reopens it"):
         await content(clip)
 
 
-async def test_what_a_stream_raises_is_the_callers() -> None:
-    """An error in the caller's own stream comes through as it is."""
+async def test_an_error_of_a_stream_is_raised_unchanged() -> None:
+    """It reaches the caller."""
 
     async def broken() -> AsyncGenerator[bytes]:
         yield b"ab"
@@ -461,13 +461,13 @@ async def test_what_a_stream_raises_is_the_callers() -> None:
 
 
 def open_files() -> set[str]:
-    """What this process has open of its own temporary files."""
+    """The temporary files that this process has open."""
     return {str(link.resolve()) for link in Path("/proc/self/fd").iterdir() if ".mp4" in str(link.resolve())}
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not tell what is open")
-async def test_a_reading_that_is_abandoned_leaves_no_file_open(tmp_path: Path) -> None:
-    """Half-way, at the end, or after an error: the file is closed with the generator."""
+async def test_an_abandoned_clip_leaves_no_file_open(tmp_path: Path) -> None:
+    """The file is closed with the generator, in the middle, at the end, or after an error."""
     path = file_of(tmp_path)
     clip = await prepare(path)
     half: Any = clip.chunks()
@@ -477,12 +477,12 @@ async def test_a_reading_that_is_abandoned_leaves_no_file_open(tmp_path: Path) -
     assert open_files() == set()
     await content(clip)
     assert open_files() == set()
-    await handed_over(clip, lambda: grow(path))
+    await sent_bytes(clip, lambda: grow(path))
     assert open_files() == set()
 
 
 async def test_an_abandoned_stream_is_closed() -> None:
-    """The caller's generator runs its own clean-up at once."""
+    """The caller's generator runs its own cleanup at once."""
     closed: list[bool] = []
 
     async def opened() -> AsyncGenerator[bytes]:
@@ -529,7 +529,7 @@ async def test_an_abandoned_stream_is_closed() -> None:
     ],
 )
 def test_a_name_is_made_plain(name: str, safe: str) -> None:
-    """No header, shell or file system can misread what is sent; the extension stays."""
+    """No header, shell or file system can misread it, and the extension is kept."""
     assert safe_name(name) == safe
 
 
@@ -543,8 +543,8 @@ names = st.builds(
 
 @given(names)
 @settings(max_examples=120, deadline=None)
-def test_any_name_is_made_plain_for_good(name: str) -> None:
-    """`[A-Za-z0-9._-]`, at most 100, and what is plain stays as it is."""
+def test_a_plain_name_stays_unchanged(name: str) -> None:
+    """A plain name has at most 100 of the characters `[A-Za-z0-9._-]`."""
     safe = safe_name(name)
     assert re.fullmatch(r"[A-Za-z0-9._-]{1,100}", safe)
     assert not safe.startswith((".", "-"))
@@ -554,13 +554,13 @@ def test_any_name_is_made_plain_for_good(name: str) -> None:
 @given(st.text(letters, max_size=140), st.sampled_from(sorted(CONTENT_TYPES)))
 @settings(max_examples=100, deadline=None)
 def test_a_documented_extension_is_kept(stem: str, ending: str) -> None:
-    """Whatever stands before it, as long as it is an extension and no hidden file."""
+    """This holds for any stem, unless the name is a hidden file."""
     assert safe_name(f"a{stem}b{ending}").endswith(ending)
     assert safe_name(f"a{stem}b{ending.upper()}").endswith(ending)
 
 
 def test_a_long_name_is_cut_at_a_letter() -> None:
-    """Cutting leaves no dot or line at the end, so that a plain name stays as it is."""
+    """Cutting leaves no dot or dash at the end, so that the name is plain."""
     safe = safe_name("a" * 95 + "_" + "b" * 50 + ".mp4")
     assert safe_name(safe) == safe
 
@@ -576,21 +576,21 @@ def test_a_long_name_is_cut_at_a_letter() -> None:
     ],
 )
 async def test_bytes_are_named_by_their_container(head: bytes, name: str) -> None:
-    """Bytes and files in memory have no name, but a signature."""
+    """Bytes and files in memory have a signature instead of a name."""
     assert (await prepare(head + bytes(50))).name == name
     assert (await prepare(io.BytesIO(head + bytes(50)))).name == name
 
 
 @pytest.mark.parametrize("data", [b"RIFF\x01\x02\x03\x04WAVE", b"\xff\xd8\xff", b"x", b"%PDF"])
 async def test_bytes_without_a_known_container_need_a_name(data: bytes) -> None:
-    """What they are is not guessed; a name says it."""
+    """Their type is not guessed."""
     assert (await problems_of(data)).keys() == {"name"}
     assert (await prepare(data, "a.mp4")).name == "a.mp4"
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_name_that_is_given_wins(kind: str, tmp_path: Path) -> None:
-    """`name` overrides the file name that is sent, for every source."""
+async def test_a_given_name_is_used(kind: str, tmp_path: Path) -> None:
+    """`name` overrides the file name for every source."""
     source = source_of(kind, tmp_path)
     assert (await prepare(source, "Other name.mov")).name == "Other_name.mov"
     if isinstance(source, io.IOBase):
@@ -598,7 +598,7 @@ async def test_a_name_that_is_given_wins(kind: str, tmp_path: Path) -> None:
 
 
 async def test_a_file_descriptor_is_named_by_its_container(tmp_path: Path) -> None:
-    """A file opened by its number has that number for a name, which says nothing."""
+    """The name of a file that was opened by its number is that number."""
     number = os.open(file_of(tmp_path), os.O_RDONLY)
     file: IO[bytes]
     with open(number, "rb") as file:  # noqa: ASYNC230, PTH123 - a descriptor has no path
@@ -606,5 +606,5 @@ async def test_a_file_descriptor_is_named_by_its_container(tmp_path: Path) -> No
 
 
 def test_a_clip_shows_name_and_size_only() -> None:
-    """Its content is a person."""
+    """Its content shows a person."""
     assert repr(Clip.stream(lambda: slices(BIG), name="a.mp4", size=5)) == "Clip(name='a.mp4', size=5)"

@@ -1,4 +1,4 @@
-"""Compressed answers: whole whatever the cuts, bounded whatever the bomb, an error whatever the rubbish."""
+"""Compressed answers: complete however they are split, bounded for a decompression bomb, an error if corrupt."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ochy_async.protocol.compression import PIECE, CorruptContent, decoder_for
 
 
 def raw_deflate(content: bytes) -> bytes:
-    """Deflate without the header that belongs to it, as some servers send it."""
+    """Deflate without its zlib header, as some servers send it."""
     packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     return packer.compress(content) + packer.flush()
 
@@ -34,7 +34,7 @@ WAYS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
 }
 
 
-def cut(data: bytes, sizes: list[int]) -> list[bytes]:
+def split(data: bytes, sizes: list[int]) -> list[bytes]:
     """The data in parts of these sizes, and the rest."""
     parts, start = [], 0
     for size in sizes:
@@ -43,8 +43,8 @@ def cut(data: bytes, sizes: list[int]) -> list[bytes]:
     return [*parts, data[start:]]
 
 
-def unpacked(encoding: str, *parts: bytes) -> list[bytes]:
-    """The pieces of an answer that comes in parts."""
+def decompressed(encoding: str, *parts: bytes) -> list[bytes]:
+    """The pieces of an answer that arrives in parts."""
     packing = decoder_for(encoding)
     pieces = [piece for part in parts for piece in packing.pieces(part)]
     packing.finish()
@@ -53,50 +53,52 @@ def unpacked(encoding: str, *parts: bytes) -> list[bytes]:
 
 @pytest.mark.parametrize(("encoding", "pack"), WAYS.values(), ids=WAYS)
 @given(start=st.binary(max_size=300), blanks=st.integers(0, 300_000), sizes=st.lists(st.integers(0, 40)))
-def test_content_comes_whole_in_bounded_pieces(
+def test_content_is_complete_and_its_pieces_are_bounded(
     encoding: str, pack: Callable[[bytes], bytes], start: bytes, blanks: int, sizes: list[int]
 ) -> None:
-    """However the answer is cut, its content is the same, and no piece is larger than the bound."""
+    """However the answer is split, its content is the same, and no piece exceeds the bound."""
     content = start + bytes(blanks)
-    pieces = unpacked(encoding, *cut(pack(content), sizes))
+    pieces = decompressed(encoding, *split(pack(content), sizes))
     assert b"".join(pieces) == content
     assert encoding in ("", "identity") or max(map(len, pieces), default=0) <= PIECE
 
 
 @pytest.mark.parametrize(("encoding", "pack"), WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("size", [0, 1, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, 2 * PIECE + 1])
-def test_content_that_ends_with_a_piece_is_whole(encoding: str, pack: Callable[[bytes], bytes], size: int) -> None:
-    """Whether there is more is not told by how full a piece is."""
-    assert sum(map(len, unpacked(encoding, pack(bytes(size))))) == size
+def test_content_that_ends_with_a_full_piece_is_complete(
+    encoding: str, pack: Callable[[bytes], bytes], size: int
+) -> None:
+    """A full piece does not mean that more follows."""
+    assert sum(map(len, decompressed(encoding, pack(bytes(size))))) == size
 
 
 @pytest.mark.parametrize("name", ["gzip", "deflate", "deflate without a header"])
 @given(content=st.binary(min_size=1, max_size=2_000), lost=st.integers(1, 4))
-def test_a_cut_answer_is_garbled(name: str, content: bytes, lost: int) -> None:
-    """An answer whose end is missing is never taken for a shorter one."""
+def test_a_truncated_answer_is_corrupt(name: str, content: bytes, lost: int) -> None:
+    """It is never taken for a shorter answer."""
     encoding, pack = WAYS[name]
     packed = pack(content)
     with pytest.raises(CorruptContent):
-        unpacked(encoding, packed[: max(1, len(packed) - lost)])
+        decompressed(encoding, packed[: max(1, len(packed) - lost)])
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 @given(rubbish=st.binary(min_size=1))
-def test_rubbish_is_garbled_or_read_and_nothing_else(encoding: str, rubbish: bytes) -> None:
-    """No byte of a server raises anything but `CorruptContent`."""
+def test_random_bytes_raise_nothing_but_corrupt_content(encoding: str, rubbish: bytes) -> None:
+    """They are read or raise `CorruptContent`."""
     with suppress(CorruptContent):
-        unpacked(encoding, rubbish)
+        decompressed(encoding, rubbish)
 
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "compress", "gzip, gzip"])
-def test_what_was_not_asked_for_is_not_unpacked(encoding: str) -> None:
-    """Packages for other encodings differ in whether they can be stopped half-way."""
+def test_an_encoding_that_was_not_requested_is_refused(encoding: str) -> None:
+    """Packages for other encodings differ in whether they can be stopped within a step."""
     with pytest.raises(CorruptContent):
         decoder_for(encoding)
 
 
-def test_a_bomb_is_unpacked_only_as_far_as_somebody_takes_it() -> None:
-    """A step costs a step, however much lies behind it."""
+def test_a_decompression_bomb_is_read_only_as_far_as_the_caller_reads() -> None:
+    """One step costs the same, however much follows."""
     bomb = gzip.compress(bytes(50_000_000), 9)
     pieces = decoder_for("gzip").pieces(bomb)
     assert [len(next(pieces)) for _ in range(3)] == [PIECE] * 3

@@ -1,4 +1,4 @@
-"""What a refusal means: one class from status, code and route, and a text that is fit to be shown."""
+"""Which error an answer means: one class from status, code and route, and a text that is fit to be shown."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from ochy_async.protocol.routes import CALCULATED_DATA, GET_SUBJECT, LIST_SUBJEC
 from ochy_async.protocol.wire import Response
 
 
-def refused(route: Route, status: int, body: Any = None) -> OchyError:
-    """The error that an answer means; the body is JSON, or bytes as they are."""
+def error_for(route: Route, status: int, body: Any = None) -> OchyError:
+    """The error that an answer means; the body is JSON, or bytes."""
     sent = body if isinstance(body, bytes) else json.dumps(body).encode()
     return error_of(route, Response(status, {}, sent), "a1")
 
@@ -55,8 +55,8 @@ DOCUMENTED: list[tuple[Route, int, str | None, str, type[OchyError], str]] = [
 def test_every_documented_refusal_has_its_class(
     route: Route, status: int, code: str | None, detail: str, error: type[OchyError], advice: str
 ) -> None:
-    """The class says what can be done, the text says it in words, the facts are beside it."""
-    found = refused(route, status, {"detail": detail} | ({"code": code} if code else {}))
+    """The class says what can be done, the text says so in words, and the attributes hold the facts."""
+    found = error_for(route, status, {"detail": detail} | ({"code": code} if code else {}))
     assert type(found) is error
     assert (found.status, found.code, found.detail) == (status, code, detail)
     assert (found.route, found.analysis_id) == (str(route), "a1")
@@ -92,28 +92,28 @@ def test_every_documented_refusal_has_its_class(
     ],
 )
 def test_every_other_answer_has_a_class_too(route: Route, status: int, body: Any, error: type[OchyError]) -> None:
-    """A code tells more than a status, a 5xx is never the request's fault, a redirect is never followed."""
-    assert type(refused(route, status, body)) is error
+    """A code goes before a status, a 5xx is never the fault of the request, and a redirect is never followed."""
+    assert type(error_for(route, status, body)) is error
 
 
 def test_a_redirect_says_why_it_is_not_followed() -> None:
-    """Every URL carries the key, so a redirect would hand it to somebody else."""
-    found = refused(LIST_SUBJECTS, 302, b"")
+    """Every URL holds the key, so a redirect would send it to another server."""
+    found = error_for(LIST_SUBJECTS, 302, b"")
     assert "never followed" in str(found)
     assert "Check the base URL" in str(found)
 
 
-def test_an_html_page_is_shown_by_its_kind_only() -> None:
-    """The page of a proxy may echo anything, so only its kind and size are told."""
-    found = refused(LIST_SUBJECTS, 302, b"<!DOCTYPE html><p>secret</p>")
+def test_an_html_page_is_described_by_type_and_size() -> None:
+    """The page of a proxy may echo anything."""
+    found = error_for(LIST_SUBJECTS, 302, b"<!DOCTYPE html><p>secret</p>")
     assert isinstance(found, UnreadableAnswer)
     assert found.excerpt == "HTML, 28 bytes"
     assert "secret" not in str(found)
 
 
 @pytest.mark.parametrize("name", ["video_id", "analysis_id", "id"])
-def test_the_id_in_a_refusal_is_kept(name: str) -> None:
-    """A refusal that names an analysis is about that one, unless the call knows better."""
+def test_the_id_in_a_refusal_is_used(name: str) -> None:
+    """A refusal that names an analysis concerns that one, unless the call knows its id."""
     body = json.dumps({"detail": "no", name: "a7"}).encode()
     assert error_of(START, Response(400, {}, body)).analysis_id == "a7"
     assert error_of(START, Response(400, {}, body), "a1").analysis_id == "a1"
@@ -122,8 +122,8 @@ def test_the_id_in_a_refusal_is_kept(name: str) -> None:
 # --- the vendor's words ------------------------------------------------------------------------------
 
 
-def test_a_list_of_complaints_is_told_without_the_input() -> None:
-    """The usual validation answer: places and messages are shown, what was sent never is."""
+def test_a_validation_answer_is_shown_without_its_input() -> None:
+    """Locations and messages are shown, and the values that were sent are not."""
     detail = [
         {"loc": ["body", "height"], "msg": "Input should be a number", "input": "SENTVALUE", "ctx": {"x": "SENTVALUE"}},
         {"loc": ["body", "Ada L."], "msg": "Field required"},
@@ -132,7 +132,7 @@ def test_a_list_of_complaints_is_told_without_the_input() -> None:
         "SENTVALUE",
         None,
     ]
-    found = refused(LIST_SUBJECTS, 422, {"detail": detail})
+    found = error_for(LIST_SUBJECTS, 422, {"detail": detail})
     assert found.detail == "body.height: Input should be a number; body.…: Field required; Bad"
     assert "SENTVALUE" not in str(found) + repr(vars(found))
 
@@ -159,13 +159,13 @@ def test_a_list_of_complaints_is_told_without_the_input() -> None:
         ([{"input": "x"}], None),
     ],
 )
-def test_the_vendors_words_are_masked(said: Any, shown: str | None) -> None:
-    """Links, keys and addresses are masked, line breaks go, and what is no text is dropped."""
+def test_the_vendors_text_is_masked(said: Any, shown: str | None) -> None:
+    """Links, keys and addresses are masked, line breaks are removed, and a value that is no text is dropped."""
     assert vendor_text(said) == shown
 
 
-def test_long_words_are_cut() -> None:
-    """Nobody wants a page in a log."""
+def test_a_long_text_is_cut() -> None:
+    """A log line stays short."""
     shown = vendor_text("word " * 10_000)
     assert shown is not None
     assert len(shown) <= 201
@@ -174,16 +174,16 @@ def test_long_words_are_cut() -> None:
 
 @given(st.text(), st.sampled_from(["apiKey=K1K1K1", "https://h.example/K1K1K1", "K1K1K1@example.com"]), st.text())
 @settings(max_examples=100, deadline=None)
-def test_a_secret_is_masked_wherever_it_stands(before: str, secret: str, after: str) -> None:
-    """Whatever is around it, a key, a link or an address does not come through."""
+def test_a_secret_is_masked_at_any_position(before: str, secret: str, after: str) -> None:
+    """Whatever surrounds it, no key, link or address is shown."""
     said = f"{before.replace('K1', '')} {secret} {after.replace('K1', '')}"
     assert "K1K1K1" not in (vendor_text(said) or "")
 
 
 @pytest.mark.parametrize("detail", [["x"] * 5_000, [{"msg": "m" * 5_000}] * 50, "x" * 10**6, {"a": {"b": 1}}])
-def test_a_refusal_has_a_short_text_whatever_was_said(detail: Any) -> None:
-    """The text of an error is bounded."""
-    assert len(str(refused(LIST_SUBJECTS, 422, {"detail": detail, "code": "c" * 10_000}))) < 600
+def test_the_text_of_an_error_is_bounded(detail: Any) -> None:
+    """Its length does not depend on the answer."""
+    assert len(str(error_for(LIST_SUBJECTS, 422, {"detail": detail, "code": "c" * 10_000}))) < 600
 
 
 # --- Retry-After ---------------------------------------------------------------------------------------
@@ -217,28 +217,28 @@ NOW = datetime(2025, 1, 1, 12, 0, 0, tzinfo=UTC)
         ("Wed, 01 Jan 2025 12:00:30 +99999999999999999999", None),
     ],
 )
-def test_a_pause_is_seconds_or_a_date(said: str, seconds: float | None) -> None:
-    """Whole and decimal seconds, a date in any zone; a date in the past is no pause, garbage is none said."""
+def test_retry_after_is_seconds_or_a_date(said: str, seconds: float | None) -> None:
+    """Seconds may have decimals, a date may be in any zone; a past date means no delay, and garbage counts as none."""
     assert retry_after({"retry-after": said}, NOW) == seconds
 
 
-def test_a_date_is_measured_against_the_servers_own_clock() -> None:
-    """The answer's `Date` tells what the server thinks the time is; ours may be wrong."""
+def test_a_date_is_compared_with_the_clock_of_the_server() -> None:
+    """The `Date` of the answer is the time of the server; ours may be wrong."""
     headers = {"retry-after": "Wed, 01 Jan 2025 13:00:10 GMT", "date": "Wed, 01 Jan 2025 13:00:00 GMT"}
     assert retry_after(headers, NOW) == 10
     assert retry_after({**headers, "date": "yesterday"}, NOW) == 3610
 
 
 @pytest.mark.parametrize("said", ["9" * 30, "9" * 400, "1" + "0" * 5_000, "Fri, 31 Dec 9999 23:59:59 GMT"])
-def test_a_huge_pause_is_still_a_number(said: str) -> None:
-    """However much is asked for, it is finite and long."""
+def test_a_huge_delay_is_a_finite_number(said: str) -> None:
+    """It is finite and long, whatever the header says."""
     seconds = retry_after({"retry-after": said}, NOW)
     assert seconds is not None
     assert 3600 < seconds < 1e12
 
 
-def test_no_pause_is_none() -> None:
-    """Most answers ask for none."""
+def test_no_retry_after_is_none() -> None:
+    """Most answers have none."""
     assert retry_after({}, NOW) is None
 
 
@@ -255,7 +255,7 @@ dates = st.builds(
 
 @given(st.text(max_size=30) | dates, st.text(max_size=30) | dates)
 @settings(max_examples=80, deadline=None)
-def test_any_header_is_a_pause_or_none(said: str, date: str) -> None:
-    """Nothing a server can write into its headers is an error."""
+def test_any_header_is_a_delay_or_none(said: str, date: str) -> None:
+    """No header of a server raises anything."""
     seconds = retry_after({"retry-after": said, "date": date}, NOW)
     assert seconds is None or 0 <= seconds < 1e12

@@ -1,4 +1,4 @@
-"""Blocks of frames read at a stroke: the same as frame by frame, or not read at all."""
+"""Blocks of frames are read exactly as frame by frame, or not at all."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ STYLES: dict[str, dict[str, Any]] = {
 
 
 def recording(frames: int, **style: Any) -> bytes:
-    """Frames that differ in numbers only."""
-    told = {str(n): {"nose": {"x": n + 0.5, "y": -n}, "hip": {"x": n * 3.25, "y": 7}} for n in range(frames)}
-    return json.dumps({"frames": told, "more": 1}, **style).encode()
+    """Frames that differ only in numbers."""
+    outcome_of = {str(n): {"nose": {"x": n + 0.5, "y": -n}, "hip": {"x": n * 3.25, "y": 7}} for n in range(frames)}
+    return json.dumps({"frames": outcome_of, "more": 1}, **style).encode()
 
 
 def template_of(body: bytes) -> tuple[FrameTemplate | None, int]:
-    """The template of the first frame, and where that ends."""
+    """The template of the first frame, and the offset at which that frame ends."""
     start = body.index(b"{", body.index(b'"0"'))
     end = re.compile(rb"\}\s*\}").search(body, start)
     assert end is not None
@@ -42,7 +42,7 @@ def template_of(body: bytes) -> tuple[FrameTemplate | None, int]:
 
 @pytest.mark.parametrize("style", STYLES.values(), ids=STYLES)
 def test_frames_that_differ_in_numbers_only_are_a_block(style: dict[str, Any]) -> None:
-    """However they are spaced; the last frame, behind which nothing follows, is left to others."""
+    """This holds for any spacing. The last frame, which nothing follows, is not part of the block."""
     template, at = template_of(recording(5, **style))
     assert template is not None
     block = template.block(recording(5, **style), at)
@@ -54,7 +54,7 @@ def test_frames_that_differ_in_numbers_only_are_a_block(style: dict[str, Any]) -
 
 
 def test_small_numbers_are_numbers() -> None:
-    """Python writes what is below a ten-thousandth with an exponent."""
+    """Python writes numbers below 0.0001 with an exponent."""
     body = b'{"0":{"nose":{"x":1e-05}},"1":{"nose":{"x":-2.5e-07}},"2":{"nose":{"x":3}},"3":{}}'
     template = FrameTemplate.of(body, 5, 25, ["nose"], ["x"])
     assert template is not None
@@ -64,7 +64,7 @@ def test_small_numbers_are_numbers() -> None:
 
 
 def test_a_block_is_bounded() -> None:
-    """A step must not hold others up, however long the recording and however short its frames become."""
+    """One step stays short, however long the recording and however short its frames."""
     body = recording(600, separators=(",", ":")).replace(b'"x":0.5', b'"x":0.5' + b"0" * 300)
     template, at = template_of(body)
     assert template is not None
@@ -117,8 +117,8 @@ def test_a_block_is_bounded() -> None:
     ],
     ids=lambda text: text[:20],
 )
-def test_a_frame_that_differs_in_more_is_no_part_of_a_block(right: str, wrong: str) -> None:
-    """Whatever is in the way, no frame behind it is read with it, and no number is taken from the wrong place."""
+def test_a_frame_that_differs_in_more_ends_the_block(right: str, wrong: str) -> None:
+    """No frame after it is read with the block, and no number is read from a wrong position."""
     text = recording(6, separators=(",", ":")).decode()
     assert text.count(right) == 1
     body = text.replace(right, wrong).encode()
@@ -146,8 +146,8 @@ def test_a_frame_that_differs_in_more_is_no_part_of_a_block(right: str, wrong: s
     ],
     ids=str,
 )
-def test_a_frame_in_which_a_number_could_be_mistaken_is_no_template(first: str, names: list[str]) -> None:
-    """Digits or signs in a name, a name that comes twice, a value that is no plain number, another order."""
+def test_an_ambiguous_frame_is_no_template(first: str, names: list[str]) -> None:
+    """Digits or signs in a name, a repeated name, a value that is no plain number, and another order are ambiguous."""
     body = f'{first},"1":{first}'.encode()
     assert FrameTemplate.of(body, 0, len(first), names, ["x"]) is None
 
@@ -155,8 +155,8 @@ def test_a_frame_in_which_a_number_could_be_mistaken_is_no_template(first: str, 
 # --- against frame by frame -------------------------------------------------------------------------
 
 
-def told(body: bytes) -> Any:
-    """All that a reading tells, or its error."""
+def outcome_of(body: bytes) -> Any:
+    """The value of a reading with its notes, or its error."""
     reading = LandmarksReader(Response(200, {}, body), "a1")
     try:
         while not reading.advance():
@@ -195,7 +195,7 @@ def frames_of(chance: random.Random) -> str:
 
 
 def mutated(chance: random.Random, text: str) -> str:
-    """The same with a character too many, too few or another, or with an odd number."""
+    """A copy with a character added, removed or replaced, or with an unusual number."""
     for _ in range(chance.choice((0, 1, 1, 2))):
         at = chance.randrange(len(text))
         if chance.random() < 0.5:
@@ -207,26 +207,26 @@ def mutated(chance: random.Random, text: str) -> str:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_block_changes_nothing(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Regular, irregular or broken: values, gaps, notes and errors are those of a reading frame by frame."""
+def test_blocks_read_what_single_frames_read(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values, gaps, notes and errors are equal, for regular, irregular and damaged recordings."""
     chance = random.Random(seed)
     bodies = [mutated(chance, frames_of(chance)).encode() for _ in range(150)]
-    at_a_stroke = [told(body) for body in bodies]
+    at_a_stroke = [outcome_of(body) for body in bodies]
     monkeypatch.setattr(FrameTemplate, "of", lambda *_: None)
     for body, found in zip(bodies, at_a_stroke, strict=True):
-        assert told(body) == found, body
+        assert outcome_of(body) == found, body
 
 
-def test_places_in_bytes_are_not_mistaken_for_places_in_text() -> None:
-    """Letters of two bytes before the frames, just as many as a frame is long."""
+def test_byte_offsets_are_not_used_as_text_offsets() -> None:
+    """Before the frames there are as many two-byte letters as a frame is long."""
     frames = [f'"{n}":{{"nose":{{"x":{n}}}}}' for n in range(10, 60)]
     text = f'{{"über":"{"é" * len(frames[0])}","frames":{{{",".join(frames)}}}}}'
-    numbers, *_ = told(text.encode())
+    numbers, *_ = outcome_of(text.encode())
     assert numbers == tuple(range(10, 60))
 
 
 def test_a_regular_recording_is_read_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the first frame and the last are looked at one by one."""
+    """Only the first and the last frame are read one by one."""
     at_a_stroke: list[int] = []
     block = FrameTemplate.block
 
@@ -236,5 +236,5 @@ def test_a_regular_recording_is_read_in_blocks(monkeypatch: pytest.MonkeyPatch) 
         return found
 
     monkeypatch.setattr(FrameTemplate, "block", noted)
-    told(recording(600, separators=(",", ":")))
+    outcome_of(recording(600, separators=(",", ":")))
     assert at_a_stroke == list(range(1, 599))

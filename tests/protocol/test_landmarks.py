@@ -1,4 +1,4 @@
-"""Raw data as columns: every likely shape of a frame, read in slices, with NaN wherever nothing was seen."""
+"""Raw data as columns: every likely shape of a frame, read in slices, with NaN for every gap."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ MOST_FRAMES_AT_ONCE = 16
 """What one step of a reading may read at most; a frame of 33 landmarks takes some 40 microseconds."""
 
 
-def reading_of(body: Any) -> LandmarksReader:
-    """A reading of a JSON body, or of text as it stands."""
+def reader_of(body: Any) -> LandmarksReader:
+    """A reader of a JSON body, or of text."""
     text = body if isinstance(body, str) else json.dumps(body)
     return LandmarksReader(Response(200, {}, text.encode(errors="surrogatepass")), "a1")
 
 
 def read(body: Any) -> tuple[Landmarks, Collection[DriftNote]]:
     """The columns and the drift."""
-    reading = reading_of(body)
+    reading = reader_of(body)
     while not reading.advance():
         pass
     return reading.result(), reading.notes
@@ -44,12 +44,12 @@ def landmarks(**frames: Any) -> Landmarks:
 
 
 def notes_of(frames: Any) -> list[str]:
-    """What differs in some frames."""
+    """The drift notes of some frames."""
     return [note.what for note in read({"frames": frames})[1] if note.path.startswith("frames")]
 
 
 def rows(grid: LandmarkGrid | None) -> list[list[float | None]]:
-    """A grid as rows, None where there is NaN."""
+    """The rows of a grid, with None for NaN."""
     assert grid is not None
     table = [grid.row(frame) for frame in range(grid.shape[0])]
     return [[None if math.isnan(value) else value for value in row] for row in table]
@@ -59,7 +59,7 @@ def rows(grid: LandmarkGrid | None) -> list[list[float | None]]:
 
 
 def test_frames_are_sorted_as_numbers() -> None:
-    """JSON keys are texts; frame 10 comes after frame 9, whatever the order on the wire."""
+    """JSON keys are texts; frame 10 comes after frame 9, whatever their order in the answer."""
     found = landmarks(**{f"f{n}": {"nose": {"x": float(n)}} for n in (10, 9, 1, 2, 100)})
     assert found.frame_numbers == (1, 2, 9, 10, 100)
     assert list(found.track("nose", "x")) == [1, 2, 9, 10, 100]
@@ -67,19 +67,19 @@ def test_frames_are_sorted_as_numbers() -> None:
 
 @pytest.mark.parametrize("first", [0, 1, 17])
 def test_the_first_frame_has_the_vendors_number(first: int) -> None:
-    """Whether the vendor counts from 0 or 1 is open, so its numbers are kept."""
+    """Whether the vendor counts from 0 or 1 is not documented, so its numbers are kept."""
     assert landmarks(**{f"f{first}": {}, f"f{first + 1}": {}}).frame_numbers == (first, first + 1)
 
 
-def test_each_name_stands_once_in_the_order_it_was_seen() -> None:
-    """The columns are the landmarks as the vendor first named them."""
+def test_names_are_in_the_order_in_which_they_first_occur() -> None:
+    """Each landmark is one column."""
     found = landmarks(f0={"nose": {"x": 1}, "hip": {"x": 2}}, f1={"hip": {"x": 3}, "nose": {"x": 4}, "toe": {"x": 5}})
     assert found.names == ("nose", "hip", "toe")
     assert rows(found.x) == [[1, 2, None], [4, 3, 5]]
 
 
 def test_a_landmark_that_appears_late_has_gaps_before() -> None:
-    """A landmark, or a coordinate, that was not there from the first frame is NaN until then."""
+    """A landmark or a coordinate that the first frames do not have is NaN in them."""
     found = landmarks(f0={"nose": {"x": 1}}, f1={"nose": {"x": 2, "z": 7}}, f2={"nose": {"x": 3}, "toe": {"x": 9}})
     assert rows(found.x) == [[1, None], [2, None], [3, 9]]
     assert rows(found.coordinates["z"]) == [[None, None], [7, None], [None, None]]
@@ -89,7 +89,7 @@ def test_a_landmark_that_appears_late_has_gaps_before() -> None:
     "gap", [{}, None, {"nose": None}, {"nose": {}}, {"nose": {"x": None, "y": None}}, []], ids=repr
 )
 def test_a_gap_is_nan(gap: Any) -> None:
-    """A frame that is null or empty, a landmark that is missing or null: the row is there and NaN."""
+    """A null or empty frame and a missing or null landmark have a row of NaN."""
     found = landmarks(f0={"nose": {"x": 1, "y": 2}}, f1=gap, f2={"nose": {"x": 3, "y": 4}})
     assert found.frame_numbers == (0, 1, 2)
     assert rows(found.x) == [[1], [None], [3]]
@@ -113,14 +113,14 @@ def test_a_gap_is_nan(gap: Any) -> None:
     ],
     ids=repr,
 )
-def test_a_point_has_many_shapes(point: Any, coordinates: dict[str, float]) -> None:
+def test_points_of_all_likely_shapes_are_read(point: Any, coordinates: dict[str, float]) -> None:
     """Pairs, triples, objects, and every likely name of the score."""
     found = landmarks(f0={"nose": point})
     assert {name: grid[0, 0] for name, grid in found.coordinates.items()} == coordinates
 
 
 def test_a_frame_may_be_a_list_of_points() -> None:
-    """Points in a list are told by their `name`, or by their place, and that is noted."""
+    """Points in a list are named by their `name` or their position, and this is noted."""
     points = [{"name": "nose", "x": 1}, [2, 3]]
     found = landmarks(f0=points)
     assert found.names == ("nose", "1")
@@ -141,8 +141,8 @@ def test_a_frame_may_be_a_list_of_points() -> None:
     ],
     ids=repr,
 )
-def test_what_is_no_point_is_a_gap_and_noted(frame: Any, note: str) -> None:
-    """Nonsense in one frame is NaN there, one note of its type, and does not touch the others."""
+def test_an_invalid_point_is_a_gap_and_noted(frame: Any, note: str) -> None:
+    """It is NaN, has one note with its type, and does not affect other points."""
     frames = {"0": {"nose": {"x": 1}}, "1": frame, "2": {"nose": {"x": 3}}}
     assert rows(read({"frames": frames})[0].x) == [[1], [None], [3]]
     assert notes_of(frames) == [note]
@@ -150,7 +150,7 @@ def test_what_is_no_point_is_a_gap_and_noted(frame: Any, note: str) -> None:
 
 @pytest.mark.parametrize("number", ["first", "", "1.5", "--5", "-", "+1", "1e3", "0x1", "²", "9" * 5_000])
 def test_a_frame_without_a_number_is_left_out_and_noted(number: str) -> None:
-    """A key that is no frame number does not hide the frames that have one."""
+    """Its key does not hide the frames that have a number."""
     frames = {number: {"nose": {"x": 9}}, "3": {"nose": {"x": 1}}}
     found, _ = read({"frames": frames})
     assert found.frame_numbers == (3,)
@@ -160,8 +160,8 @@ def test_a_frame_without_a_number_is_left_out_and_noted(number: str) -> None:
 
 @pytest.mark.parametrize("value", ["1" + "0" * 400, "-1" + "0" * 400, "NaN", "Infinity", "-Infinity", "1e999"])
 @pytest.mark.parametrize("before", ['"0": {"nose": {"x": 1}},', ""], ids=["regular", "first"])
-def test_a_number_beyond_all_measure_does_not_break_the_reading(value: str, before: str) -> None:
-    """What no float can hold, and what is no JSON but likely for a gap, is never an error."""
+def test_an_infinite_or_invalid_number_is_a_gap(value: str, before: str) -> None:
+    """A number that no float can hold, and NaN, which is not JSON, are no errors."""
     found, _ = read('{"frames": {' + before + '"7": {"nose": {"x": ' + value + '}}, "8": {"nose": {"x": 2}}}}')
     assert found.frame_numbers[-2:] == (7, 8)
     assert found.track("nose", "x")[-1] == 2
@@ -169,22 +169,22 @@ def test_a_number_beyond_all_measure_does_not_break_the_reading(value: str, befo
 
 
 @pytest.mark.parametrize("name", ["visibility", "confidence", "likelihood"])
-def test_an_endless_score_under_another_name_is_a_gap(name: str) -> None:
-    """What no float can hold is noted in a later frame too."""
+def test_an_infinite_score_under_a_synonym_is_a_gap(name: str) -> None:
+    """A number that no float can hold is noted in a later frame too."""
     frames = ",".join(f'"{n}": {{"nose": {{"{name}": {value}}}}}' for n, value in enumerate(("0.5", "1e999", "1")))
     found, notes = read('{"frames": {' + frames + "}}")
     assert rows(found.coordinates["score"]) == [[0.5], [None], [1]]
     assert [note.what for note in notes] == ["expected a number (number)"]
 
 
-def test_no_frames_are_no_error() -> None:
-    """A recording in which nothing was seen is a recording."""
+def test_a_recording_without_frames_is_read() -> None:
+    """A recording in which nobody was detected is valid."""
     found = landmarks()
     assert (found.frame_numbers, found.names, found.x, found.y) == ((), (), None, None)
 
 
 def test_frames_without_landmarks_are_kept() -> None:
-    """Frames in which nobody was seen have numbers all the same."""
+    """Frames in which nobody was detected still have numbers."""
     found = landmarks(f0={}, f1=None)
     assert (found.frame_numbers, found.names, dict(found.coordinates)) == ((0, 1), (), {})
 
@@ -195,28 +195,28 @@ GRID = LandmarkGrid(array("d", [0, 1, 2, 10, 11, 12]), (2, 3))
 
 
 def test_a_grid_is_read_by_frame_and_landmark() -> None:
-    """Indices count from the front, or negative from the back."""
+    """Indices count from the front, and negative ones from the back."""
     assert [[GRID[row, column] for column in range(3)] for row in range(2)] == [[0, 1, 2], [10, 11, 12]]
     assert (GRID[-1, -1], GRID[-2, 0], GRID[1, -3]) == (12, 0, 10)
 
 
 @pytest.mark.parametrize("place", [(2, 0), (0, 3), (-3, 0), (0, -4), (99, 99)])
 def test_an_index_outside_the_grid_is_an_error(place: tuple[int, int]) -> None:
-    """An index that leaves its row never reaches into the next one."""
+    """An index beyond its row never reads from the next row."""
     with pytest.raises(IndexError, match=r"outside \(2, 3\)"):
         GRID[place]
 
 
 def test_a_grid_has_rows_and_columns() -> None:
-    """A row is a frame, a column is a landmark through time."""
+    """A row is a frame, and a column is a landmark in all frames."""
     assert (list(GRID.row(1)), list(GRID.row(-2))) == ([10, 11, 12], [0, 1, 2])
     assert (list(GRID.column(1)), list(GRID.column(-1))) == ([1, 11], [2, 12])
     assert list(LandmarkGrid(array("d"), (0, 3)).column(1)) == []
 
 
 @pytest.mark.parametrize("index", [2, -3, 3, -4])
-def test_a_row_or_column_that_is_not_there_is_an_error(index: int) -> None:
-    """The shape is the bound of both."""
+def test_a_row_or_column_outside_the_grid_is_an_error(index: int) -> None:
+    """The shape bounds both."""
     if index in (2, -3):
         with pytest.raises(IndexError):
             GRID.row(index)
@@ -226,7 +226,7 @@ def test_a_row_or_column_that_is_not_there_is_an_error(index: int) -> None:
 
 
 def test_a_grid_is_an_array_for_numpy() -> None:
-    """`numpy.asarray` gives frames by landmarks, NaN included, as float64 or whatever is asked for."""
+    """`numpy.asarray` returns frames by landmarks with NaN, as float64 or the requested type."""
     numpy = pytest.importorskip("numpy", reason="needs NumPy, of the extra dev")
     found = landmarks(f0={"nose": {"x": 1}}, f1={"toe": {"x": 2}})
     table = numpy.asarray(found.x)
@@ -239,7 +239,7 @@ def test_a_grid_is_an_array_for_numpy() -> None:
 
 
 def test_a_track_follows_one_landmark() -> None:
-    """One coordinate of one landmark through all frames; an unknown name is an error."""
+    """It is one coordinate of one landmark in all frames; an unknown name is an error."""
     found = landmarks(f0={"nose": [1, 2]}, f1={"nose": [3, 4]})
     assert list(found.track("nose", "y")) == [2, 4]
     with pytest.raises(KeyError):
@@ -249,7 +249,7 @@ def test_a_track_follows_one_landmark() -> None:
 
 
 def test_the_video_is_described() -> None:
-    """Resolution, rate and length are documented; their key names are guessed, so no name is news."""
+    """Resolution, frame rate and duration are documented but not their keys, so no key is drift."""
     video = {"resolution": [1920, 1080], "frame_rate": 60, "duration_seconds": 4.5, "width": "1920", "codec": "h264"}
     found, notes = read({"video_input_information": video, "frames": {}, "model": "m1"})
     assert (found.video.resolution, found.video.fps, found.video.duration) == ([1920, 1080], 60, 4.5)
@@ -260,13 +260,13 @@ def test_the_video_is_described() -> None:
 
 
 @pytest.mark.parametrize("video", [None, "1080p", [], 7, {}], ids=repr)
-def test_an_odd_description_of_the_video_hides_nothing(video: Any) -> None:
+def test_an_invalid_description_of_the_video_does_not_hide_the_landmarks(video: Any) -> None:
     """The landmarks are what was paid for."""
     found, _ = read({"frames": {"0": {"nose": [1, 2]}}, "video_input_information": video})
     assert (found.video.fps, rows(found.x)) == (None, [[1]])
 
 
-def test_a_frame_rate_beyond_all_measure_is_none() -> None:
+def test_an_infinite_frame_rate_is_none() -> None:
     """A number that no float can hold is no frame rate."""
     found, _ = read('{"video_input_information": {"fps": 1' + "0" * 400 + '}, "frames": {}}')
     assert found.video.fps is None
@@ -288,8 +288,8 @@ def test_the_repr_shows_sizes_and_names_only() -> None:
 
 
 def test_there_is_no_result_before_the_end() -> None:
-    """Asking too early is a programming error and told as such."""
-    reading = reading_of({"frames": {}})
+    """Requesting it too early is a programming error and raises one."""
+    reading = reader_of({"frames": {}})
     with pytest.raises(RuntimeError, match="advance"):
         reading.result()
 
@@ -298,9 +298,9 @@ def test_there_is_no_result_before_the_end() -> None:
 
 
 def steps_until_broken(frames: int) -> int:
-    """How many steps a reading makes that meets the end of the text right after some frames."""
+    """How many steps a reader needs to reach the end of a text that ends after some frames."""
     text = ",".join(f'"{n}":{{"nose":[{n},0]}}' for n in range(frames))
-    reading = reading_of('{"frames":{' + text)
+    reading = reader_of('{"frames":{' + text)
     for steps in count():
         try:
             reading.advance()
@@ -310,14 +310,14 @@ def steps_until_broken(frames: int) -> int:
 
 
 def test_no_step_reads_more_than_a_few_frames() -> None:
-    """Every further 16 frames of a long recording take at least one more step, so others get their turn."""
+    """Every further 16 frames of a long recording need at least one more step, so other tasks can run."""
     counts = [steps_until_broken(frames) for frames in range(0, 601, MOST_FRAMES_AT_ONCE)]
     assert all(before < after for before, after in pairwise(counts))
 
 
 def test_ten_seconds_at_240_frames_are_many_steps() -> None:
-    """The longest recording there is: 2,400 frames."""
-    reading = reading_of({"frames": {str(n): {"nose": [n, n]} for n in range(2_400)}})
+    """This is the longest possible recording, with 2,400 frames."""
+    reading = reader_of({"frames": {str(n): {"nose": [n, n]} for n in range(2_400)}})
     steps = 1
     while not reading.advance():
         steps += 1
@@ -332,14 +332,14 @@ WHOLE = '{"video_input_information": {"fps": 60}, "frames": {"0": {"nose": {"x":
 
 @pytest.mark.parametrize("cut", range(0, len(WHOLE), 7))
 def test_a_truncated_answer_cannot_be_read(cut: int) -> None:
-    """Wherever it ends too early, nobody takes it for a shorter recording."""
+    """It is never taken for a shorter recording."""
     with pytest.raises(UnreadableAnswer, match="not JSON"):
         read(WHOLE[:cut])
 
 
 @pytest.mark.parametrize("more", ["x", "{}", ",", "}", "\x00"])
 def test_text_after_the_end_cannot_be_read(more: str) -> None:
-    """An answer with something behind it is none."""
+    """It is not JSON."""
     with pytest.raises(UnreadableAnswer, match="not JSON"):
         read(WHOLE + more)
 
@@ -364,15 +364,15 @@ def test_text_after_the_end_cannot_be_read(more: str) -> None:
     ],
     ids=lambda text: repr(text[:20]),
 )
-def test_what_is_no_json_object_cannot_be_read(text: str) -> None:
-    """Deep, garbled, empty or something else: an unreadable answer, and nothing worse."""
+def test_only_a_json_object_can_be_read(text: str) -> None:
+    """Deep, corrupt, empty and other values are unreadable answers, and raise nothing else."""
     with pytest.raises(UnreadableAnswer):
         read(text)
 
 
 @pytest.mark.parametrize("body", [{}, {"frames": None}, {"frames": []}, {"frames": [{"nose": [1, 2]}]}, {"frames": 7}])
-def test_without_frames_there_is_nothing_to_read(body: Any) -> None:
-    """Frames are an object keyed by number; without them the answer is told as unreadable, with its outline."""
+def test_an_answer_without_frames_is_unreadable(body: Any) -> None:
+    """Frames are an object keyed by number; without them the error holds the outline of the answer."""
     with pytest.raises(UnreadableAnswer, match="keyed by frame number") as caught:
         read(body)
     error = caught.value
@@ -388,12 +388,12 @@ SCORES = {"visibility": "score", "confidence": "score", "likelihood": "score"}
 
 
 def has_name(point: Any) -> bool:
-    """Whether a point in a list says which it is."""
+    """Whether a point in a list has a name."""
     return isinstance(point, dict) and isinstance(point.get("name"), str)
 
 
-def plainly(body: Any) -> tuple[list[int], list[str], Table]:
-    """Numbers, names and coordinates the slow and obvious way."""
+def read_simply(body: Any) -> tuple[list[int], list[str], Table]:
+    """Numbers, names and coordinates, read in the slow and obvious way."""
     points: dict[tuple[int, str, str], float] = {}
     names: dict[str, None] = {}
     coordinates: dict[str, None] = {}
@@ -446,11 +446,11 @@ recordings = st.dictionaries(numbers, regular, max_size=6) | st.dictionaries(num
 
 @given(recordings, st.sampled_from([None, 1]))
 @settings(max_examples=120, deadline=None)
-def test_the_columns_are_what_the_json_says(recording: dict[str, Any], indent: int | None) -> None:
-    """Slices, fast paths and gaps make no difference: all is as if read in the plainest way."""
+def test_the_columns_equal_a_simple_reading(recording: dict[str, Any], indent: int | None) -> None:
+    """Slices, fast paths and gaps make no difference."""
     text = json.dumps({"frames": recording}, indent=indent)
     found, _ = read(text)
-    numbers, named, table = plainly(json.loads(text))
+    numbers, named, table = read_simply(json.loads(text))
     assert (list(found.frame_numbers), list(found.names)) == (numbers, named)
     assert found.coordinates.keys() == table.keys()
     for coordinate, grid in found.coordinates.items():
@@ -468,7 +468,7 @@ def test_the_columns_are_what_the_json_says(recording: dict[str, Any], indent: i
     ],
     ids=["coordinates", "names"],
 )
-def test_what_no_person_could_be_is_refused(frames: dict[str, Any]) -> None:
-    """A small answer must not grow into gigabytes: names and coordinates have a bound."""
+def test_an_implausibly_large_recording_is_refused(frames: dict[str, Any]) -> None:
+    """Names and coordinates are bounded, so that a small answer cannot grow to gigabytes."""
     with pytest.raises(UnreadableAnswer, match="implausibly large"):
         read({"frames": frames})

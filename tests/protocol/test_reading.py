@@ -1,4 +1,4 @@
-"""How answers are read: the vendor's samples, every shape that is left open, and everything that is odd."""
+"""How answers are read: the vendor's samples, every shape that is not documented, and every unexpected value."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ def outcome(call: Call[Any], body: Any, status: int = 200) -> tuple[Any, list[Dr
 
 
 def notes_of(call: Call[Any], body: Any) -> dict[str, str]:
-    """The drift of an answer: what differs, by path."""
+    """The drift notes of an answer, by path."""
     return {note.path: note.what for note in outcome(call, body)[1]}
 
 
-def asked(call: Call[Any], response: Response) -> Any:
-    """The value of an answer, raw data read to its end."""
+def value_of(call: Call[Any], response: Response) -> Any:
+    """The value of an answer; raw data is read to its end."""
     value = call.outcome(response)[0]
     if call.name == "Landmarks":
         while not value.advance():
@@ -77,11 +77,11 @@ def asked(call: Call[Any], response: Response) -> Any:
     return value
 
 
-def settled(call: Call[Any], body: Any, status: int = 200) -> Any:
-    """How an answer ends, JSON or bytes: the value, or the `OchyError`. Any other error is let through."""
+def value_or_error(call: Call[Any], body: Any, status: int = 200) -> Any:
+    """The value of an answer, JSON or bytes, or its `OchyError`. Any other error is raised."""
     sent = body if isinstance(body, bytes) else json.dumps(body).encode()
     try:
-        return asked(call, Response(status, {}, sent))
+        return value_of(call, Response(status, {}, sent))
     except OchyError as error:
         return error
 
@@ -90,13 +90,13 @@ def settled(call: Call[Any], body: Any, status: int = 200) -> Any:
 
 
 def assessed(good: list[float], okay: list[float], **more: Any) -> dict[str, Any]:
-    """One assessed part of the body, as the side view has it."""
+    """One assessed part of the body in the side view."""
     texts = {"title": "Arms", "position": "Good", "recap": ["Relaxed", "Close"], "exercice": ["bi_reinforcement"]}
     return {"score_number": 0.8, "range_good": good, "range_okay": okay, "texts": texts, **more}
 
 
 def leg(side: str) -> dict[str, Any]:
-    """One leg, as the back view has it."""
+    """One leg in the back view."""
     texts = {"explanation": "Rolls in", "position": "Okay", "recap": ["A little"], "side": side, "title": "Pronation"}
     ranges = {"range_bad": [8, 20], "range_good": [0, 4], "range_okay": [4, 8]}
     return {**ranges, "score_number": 0.6, "texts": texts}
@@ -209,8 +209,8 @@ JSON_ANSWERS = {name: each for name, each in CALLS.items() if name not in ("raw 
 
 
 @EVERY_CALL
-def test_a_documented_answer_is_no_news(call: Call[Any], body: Any) -> None:
-    """What the vendor documents is read without a single drift note."""
+def test_a_documented_answer_has_no_drift_note(call: Call[Any], body: Any) -> None:
+    """The vendor's samples are read without any note."""
     assert outcome(call, body)[1] == []
 
 
@@ -222,12 +222,12 @@ def test_a_start_gives_an_id() -> None:
 
 @pytest.mark.parametrize("body", [{}, {"video_id": None}, {"video_id": ""}, {"video_id": ["a1"]}, {"video_id": {}}, []])
 def test_a_start_without_an_id_cannot_be_read(body: Any) -> None:
-    """An accepted start that names no analysis is never taken for one that does."""
+    """An accepted start without an id is never taken for one with an id."""
     with pytest.raises(UnreadableAnswer):
         read(start_call(UPLOAD), body, 202)
 
 
-def test_side_view_results_are_read_whole() -> None:
+def test_side_view_results_are_read_completely() -> None:
     """The vendor's side view sample, value by value."""
     state = read(results_call(SIDE), SIDE_BODY)
     assert (state.analysis_id, state.status, state.percentage, state.finished) == ("a1", Status.SUCCESS, 100, True)
@@ -256,7 +256,7 @@ def test_side_view_results_are_read_whole() -> None:
     assert results.output_video == SignedUrl(LINKS["output_video"])
 
 
-def test_back_view_results_are_read_whole() -> None:
+def test_back_view_results_are_read_completely() -> None:
     """The vendor's back view sample, value by value."""
     results = read(results_call(BACK), BACK_BODY).results
     assert isinstance(results, BackViewResults)
@@ -275,7 +275,7 @@ def test_back_view_results_are_read_whole() -> None:
     assert results.pelvic_drop is not None
 
 
-def test_side_view_data_is_read_whole() -> None:
+def test_side_view_data_is_read_completely() -> None:
     """The vendor's calculated data of a side view, value by value."""
     data = read(calculated_call(SIDE), SIDE_DATA)
     assert isinstance(data, SideViewCalculated)
@@ -291,8 +291,8 @@ def test_side_view_data_is_read_whole() -> None:
     assert data.total_score == 0.588
 
 
-def test_back_view_data_is_read_as_it_came() -> None:
-    """Below `gait_cycle` nothing is documented, so everything is passed on."""
+def test_back_view_data_is_passed_on() -> None:
+    """Nothing below `gait_cycle` is documented."""
     data = read(calculated_call(BACK), BACK_DATA)
     assert isinstance(data, BackViewCalculated)
     assert data.gait_cycle is not None
@@ -300,7 +300,7 @@ def test_back_view_data_is_read_as_it_came() -> None:
     assert data.gait_cycle.raw == BACK_DATA["gait_cycle"]
 
 
-def test_subjects_are_read_whole() -> None:
+def test_subjects_are_read_completely() -> None:
     """The vendor's subject, alone and in the list."""
     alone = read(get_subject_call("s1"), SUBJECT)
     assert (alone.subject_id, alone.email, alone.name) == ("s1", "ada@example.com", "Ada")
@@ -321,7 +321,7 @@ def test_a_webhook_that_is_not_stored_is_empty() -> None:
     assert (stored.stored, stored.enabled) == (True, False)
 
 
-def test_exercises_are_read_whole() -> None:
+def test_exercises_are_read_completely() -> None:
     """The vendor's exercise, value by value."""
     (exercise,) = read(exercises_call(["HeadG"]), [EXERCISE])
     assert (exercise.title, exercise.kind, exercise.difficulty) == ("Heel raises", "exercise", "easy")
@@ -341,7 +341,7 @@ def test_exercises_are_read_whole() -> None:
 def test_every_documented_status_is_a_state(
     started: Started[Any, Any] | str, status: str, http: int, finished: bool
 ) -> None:
-    """The body is read before the HTTP status: `failed` comes as a 400 and is a state all the same."""
+    """The body is read before the HTTP status: `failed` comes as a 400 and is still a state."""
     body = SIDE_BODY if status == "success" else {"video_id": "a1", "status": status}
     state = read(results_call(started), body, http)
     assert (state.status, state.finished) == (Status(status), finished)
@@ -349,8 +349,8 @@ def test_every_documented_status_is_a_state(
 
 
 @pytest.mark.parametrize("http", [200, 202, 400])
-def test_an_unknown_status_waits_on(http: int) -> None:
-    """A status that nobody knows passes as text, is not the end, and is noted."""
+def test_an_unknown_status_is_not_final(http: int) -> None:
+    """It stays text, waiting continues, and it is noted."""
     state, notes = outcome(results_call(SIDE), {"video_id": "a1", "status": "queued_v2"}, http)
     assert (state.status, state.finished, state.results) == ("queued_v2", False, None)
     assert [(note.path, note.what) for note in notes] == [("status", "unknown value (text)")]
@@ -371,7 +371,7 @@ def test_an_unknown_status_waits_on(http: int) -> None:
     ],
 )
 def test_a_body_with_a_detail_is_an_error(http: int, body: Any, error: type[OchyError]) -> None:
-    """Only a 2xx or a 400 tells a state, and only in a body with a `status` and no `detail`."""
+    """Only a 2xx or a 400 is a state, and only with a `status` and no `detail` in the body."""
     with pytest.raises(error) as caught:
         read(results_call(SIDE), body, http)
     assert (caught.value.status, caught.value.analysis_id) == (http, "a1")
@@ -394,8 +394,8 @@ def test_a_body_with_a_detail_is_an_error(http: int, body: Any, error: type[Ochy
     ],
     ids=repr,
 )
-def test_a_percentage_is_taken_as_it_comes(given_: dict[str, Any], expected: float | None) -> None:
-    """Absent, null, above 100, text or nonsense: a percentage never breaks a look."""
+def test_any_percentage_is_accepted(given_: dict[str, Any], expected: float | None) -> None:
+    """A missing, null, too large, textual or invalid percentage never breaks a poll."""
     state = read(results_call(SIDE), {"video_id": "a1", "status": "pending", **given_})
     assert state.percentage == expected
 
@@ -411,7 +411,7 @@ def test_a_state_keeps_its_json() -> None:
     [(calculated_call(SIDE), NotReady), (landmarks_call("a1"), NotReady), (start_call(UPLOAD), ClipRefused)],
 )
 def test_a_400_means_what_its_route_says(call: Call[Any], error: type[OchyError]) -> None:
-    """Data asked for too early waits; a refused upload is the clip's matter."""
+    """Data requested too early is not ready; a refused upload is a refused clip."""
     with pytest.raises(error):
         read(call, {"detail": "no"}, 400)
 
@@ -441,8 +441,8 @@ def side_body(**analysis: Any) -> dict[str, Any]:
     ],
     ids=repr,
 )
-def test_running_styles_are_one_or_many(sent: Any, animals: list[str | None]) -> None:
-    """An object, an array, or nothing: always a tuple, and an odd item does not hide the others."""
+def test_running_styles_are_always_a_tuple(sent: Any, animals: list[str | None]) -> None:
+    """They come as an object, an array or nothing, and an invalid item does not hide the others."""
     results = read(results_call(SIDE), side_body(running_styles=sent)).results
     assert [style.animal for style in results.running_styles] == animals
 
@@ -480,8 +480,8 @@ def test_a_range_is_a_pair_or_pairs(sent: Any, intervals: tuple[tuple[float, flo
 @pytest.mark.parametrize(
     "sent", [[], [1], [1, 2, 3], ["1", "2"], [[1, 2], 3], {"lo": 1}, 7, "1-2", [True, 2]], ids=repr
 )
-def test_an_odd_range_is_none_and_noted(sent: Any) -> None:
-    """What is no range does not break the results of a paid analysis."""
+def test_an_invalid_range_is_none_and_noted(sent: Any) -> None:
+    """It does not break the results of a paid analysis."""
     body = copy.deepcopy(SIDE_BODY)
     body["biomechanical_analysis"]["analysis_content"]["arm"]["range_good"] = sent
     state, notes = outcome(results_call(SIDE), body)
@@ -493,7 +493,7 @@ def test_an_odd_range_is_none_and_noted(sent: Any) -> None:
     "wrapper", [None, "analyses", "analysis", "analysis_ids", "videos", "video_ids", "results", "items", "data", "odd"]
 )
 def test_a_list_is_bare_or_wrapped(wrapper: str | None) -> None:
-    """Lists under any likely name or none, items as texts or objects, ids under three names."""
+    """Lists come bare or under any likely key, items as texts or objects, ids under three keys."""
     objects = [[{name: "a1"}, {name: "a2"}] for name in ("id", "video_id", "analysis_id")]
     for items in (["a1", "a2"], ["a1", {"id": "a2"}], *objects):
         body: Any = items if wrapper is None else {wrapper: items}
@@ -503,7 +503,7 @@ def test_a_list_is_bare_or_wrapped(wrapper: str | None) -> None:
 
 
 def test_a_wrapper_may_hold_more_than_the_list() -> None:
-    """Totals and cursors beside the list are news, and do not hide it."""
+    """Totals and cursors beside the list are noted and do not hide it."""
     body = {"total": 2, "next": None, "tags": ["x"], "analyses": ["a1"]}
     assert [each.analysis_id for each in read(list_call(), body)] == ["a1"]
     assert notes_of(list_call(), body) == {
@@ -513,15 +513,15 @@ def test_a_wrapper_may_hold_more_than_the_list() -> None:
     }
 
 
-def test_a_listed_analysis_tells_what_it_knows() -> None:
-    """Subject, view, status and time are read where they are sent."""
+def test_a_listed_analysis_has_the_fields_that_were_sent() -> None:
+    """Subject, view, status and time are read if they are sent."""
     item = {"id": "a1", "subject_id": "s1", "analysis_type": "back_view", "status": "success"}
     (each,) = read(list_call(), [{**item, "created_at": "2025-01-31T08:00:00+02:00"}])
     assert (each.subject_id, each.view, each.status) == ("s1", "back_view", Status.SUCCESS)
     assert each.created_at == datetime(2025, 1, 31, 6, tzinfo=UTC)
 
 
-def test_an_odd_item_does_not_hide_the_others() -> None:
+def test_an_invalid_item_does_not_hide_the_others() -> None:
     """An item without an id is left out and noted."""
     assert [each.analysis_id for each in read(list_call(), ["a1", 7, None, {}, "a2"])] == ["a1", "a2"]
     assert set(notes_of(list_call(), ["a1", {}])) == {"items"}
@@ -530,22 +530,22 @@ def test_an_odd_item_does_not_hide_the_others() -> None:
 @pytest.mark.parametrize(
     "body", [{}, {"analyses": None}, {"analyses": "a1"}, "a1", {"x": ["a1"], "y": ["a2"]}], ids=repr
 )
-def test_what_holds_no_list_cannot_be_read(body: Any) -> None:
-    """No list, or two that could be it: better no answer than a wrong one."""
+def test_an_answer_without_a_clear_list_is_unreadable(body: Any) -> None:
+    """With no list, or two candidates, no answer is better than a wrong one."""
     with pytest.raises(UnreadableAnswer):
         read(list_call(), body)
 
 
 @pytest.mark.parametrize("name", ["video_id", "analysis_id", "id"])
 def test_an_id_has_three_names(name: str) -> None:
-    """Results and starts are read whichever name the id has; a number is taken as text."""
+    """Results and starts are read whichever name the id has; a number is read as text."""
     body = {**{key: value for key, value in SIDE_BODY.items() if key != "video_id"}, name: "a7"}
     assert read(results_call(SIDE), body).results.analysis_id == "a7"
     assert read(start_call(UPLOAD), {"video_id": None, name: 12}).video_id == "12"
 
 
-def test_a_bare_id_is_told_its_view_by_the_keys() -> None:
-    """Answers do not echo the view, so the keys of an answer tell it."""
+def test_the_view_of_a_bare_id_is_recognized_by_the_keys() -> None:
+    """Answers do not name the view."""
     assert isinstance(read(results_call("a1"), SIDE_BODY).results, SideViewResults)
     assert isinstance(read(results_call("a1"), BACK_BODY).results, BackViewResults)
     assert isinstance(read(calculated_call("a1"), SIDE_DATA), SideViewCalculated)
@@ -555,7 +555,7 @@ def test_a_bare_id_is_told_its_view_by_the_keys() -> None:
 @pytest.mark.parametrize("others", ["absent", None, {}], ids=repr)
 @pytest.mark.parametrize("started", [BACK, "a1"], ids=["started", "bare id"])
 def test_pronation_alone_is_a_back_view(started: Started[Any, Any] | str, others: Any) -> None:
-    """With `full_body=False` the other joints may be absent, null or empty: always None."""
+    """With `full_body=False` the other joints may be absent, null or empty; they are always None."""
     body = copy.deepcopy(BACK_BODY)
     content = body["biomechanical_analysis"]["analysis_content"]
     for part in ("knee_adduction", "pelvic_drop"):
@@ -571,7 +571,7 @@ def test_pronation_alone_is_a_back_view(started: Started[Any, Any] | str, others
 
 @pytest.mark.parametrize("missing", ["left", "right"])
 def test_one_leg_may_be_missing(missing: str) -> None:
-    """A leg that the camera lost is None."""
+    """A leg that was not sent is None."""
     body = copy.deepcopy(BACK_BODY)
     del body["biomechanical_analysis"]["analysis_content"]["pronation"][missing]
     pronation = read(results_call(BACK), body).results.pronation
@@ -588,7 +588,7 @@ def metrics(**given: Any) -> Any:
     [(2.123, timedelta(minutes=7, seconds=51.0315)), (4, timedelta(seconds=250)), (0, None), (-1, None), (None, None)],
 )
 def test_a_pace_is_derived_from_the_speed(speed: float | None, pace: timedelta | None) -> None:
-    """`pace_min_per_km` packs seconds behind the point (7.511 is 7 min 51.1 s), so the speed is trusted."""
+    """`pace_min_per_km` packs seconds behind the point (7.511 is 7 min 51.1 s), so the speed is used."""
     found = metrics(speed_meter_per_second=speed, pace_min_per_km=7.511).pace
     assert (found is None) == (pace is None)
     assert found is None or abs(found - pace) < timedelta(milliseconds=1)
@@ -598,13 +598,13 @@ def test_a_pace_is_derived_from_the_speed(speed: float | None, pace: timedelta |
 @pytest.mark.parametrize("name", ["duty_factor", "duty_factor_percentage"])
 @pytest.mark.parametrize(("sent", "read_"), [(0.35, 0.35), (35, 0.35), (1, 1), (0, 0), (None, None)])
 def test_a_duty_factor_is_a_fraction(name: str, sent: float | None, read_: float | None) -> None:
-    """Whether it is sent as a fraction or in per cent."""
+    """It is sent as a fraction or in per cent."""
     assert metrics(**{name: sent}).duty_factor == read_
 
 
 @pytest.mark.parametrize("foot", ["rearfoot", "midfoot", "forefoot", "toes", None, 7])
 def test_a_foot_strike_is_an_open_set(foot: Any) -> None:
-    """Known patterns are members of the enum, unknown ones pass as text."""
+    """Known patterns are members of the enum, and unknown ones stay text."""
     body = copy.deepcopy(SIDE_BODY)
     body["biomechanical_analysis"]["analysis_content"]["foot"]["foot_strike_pattern"] = foot
     found = read(results_call(SIDE), body).results.foot.foot_strike_pattern
@@ -624,7 +624,7 @@ def places(body: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def with_value(body: Any, path: tuple[Any, ...], value: Any) -> Any:
-    """A copy of a body with another value in one place."""
+    """A copy of a body with another value at one path."""
     changed = copy.deepcopy(body)
     inner = changed
     for key in path[:-1]:
@@ -658,13 +658,13 @@ REQUIRED = {
 
 
 @pytest.mark.parametrize("name", ["start", "side results", "back results", "create subject", "subject"])
-def test_every_required_fact_is_missed(name: str) -> None:
-    """Null in the place of a required fact is an unreadable answer; anywhere else it reads as None."""
+def test_null_for_a_required_field_is_unreadable(name: str) -> None:
+    """For any other field it reads as None."""
     call, body = JSON_ANSWERS[name]
     for path in places(body):
         if isinstance(path[-1], int):
             continue
-        ended = settled(call, with_value(body, path, None))
+        ended = value_or_error(call, with_value(body, path, None))
         if path[-1] in REQUIRED[name]:
             assert isinstance(ended, UnreadableAnswer), path
             assert f"{'.'.join(path)} should be" in str(ended)
@@ -673,18 +673,18 @@ def test_every_required_fact_is_missed(name: str) -> None:
             assert not isinstance(ended, OchyError), path
 
 
-def test_an_odd_type_is_survived() -> None:
-    """Whatever stands in one place of any answer, it gives a value or `UnreadableAnswer`."""
+def test_any_type_at_any_path_is_handled() -> None:
+    """An answer with it is a value or an `UnreadableAnswer`."""
     odd_values: list[Any] = [7, "odd", [[]], {}]
     for call, body in JSON_ANSWERS.values():
         for path in places(body):
             for odd in odd_values:
-                ended = settled(call, with_value(body, path, odd))
+                ended = value_or_error(call, with_value(body, path, odd))
                 assert not isinstance(ended, OchyError) or isinstance(ended, UnreadableAnswer)
 
 
-def test_an_odd_type_is_none_and_noted() -> None:
-    """An optional fact of the wrong type is None, and the note tells path and type."""
+def test_an_unexpected_type_is_none_and_noted() -> None:
+    """The note of an optional field holds its path and the type."""
     data, notes = outcome(calculated_call(SIDE), {"metrics": {"speed_meter_per_second": ["fast"]}, "overstride": 3})
     assert (data.metrics.speed, data.overstride) == (None, None)
     assert {(note.path, note.what) for note in notes} == {
@@ -695,14 +695,14 @@ def test_an_odd_type_is_none_and_noted() -> None:
 
 @pytest.mark.parametrize(("sent", "speed"), [("2.5", 2.5), ("fast", None), ("inf", None), ("nan", None), ("", None)])
 def test_a_number_may_come_as_text(sent: str, speed: float | None) -> None:
-    """A number in quotes is read, and noted; a text that is none is None."""
+    """A number in quotes is read and noted; any other text is None."""
     assert metrics(speed_meter_per_second=sent).speed == speed
     assert notes_of(calculated_call(SIDE), {"metrics": {"speed_meter_per_second": sent}})
 
 
 @pytest.mark.parametrize("sent", ["yesterday", 1738310400, [], "2025-13-01T00:00:00Z"], ids=repr)
-def test_an_odd_time_is_none(sent: Any) -> None:
-    """A time that is no ISO 8601 does not hide the subject."""
+def test_an_invalid_time_is_none(sent: Any) -> None:
+    """It does not hide the subject."""
     assert read(get_subject_call("s1"), {**SUBJECT, "created_at": sent}).created_at is None
 
 
@@ -724,8 +724,8 @@ NEW: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize("name", [name for name in JSON_ANSWERS if name not in ("analyses", "a subject's analyses")])
-def test_a_new_key_anywhere_is_kept_and_noted(name: str) -> None:
-    """A key that nobody knows stays in `raw` at its level, and is one note of path and type."""
+def test_an_unknown_key_is_kept_and_noted(name: str) -> None:
+    """It stays in `raw` at its level, and one note holds its path and type."""
     call, body = JSON_ANSWERS[name]
     objects = [path for path in [(), *places(body)] if isinstance(inside(body, path), dict)]
     seen = 0
@@ -741,8 +741,8 @@ def test_a_new_key_anywhere_is_kept_and_noted(name: str) -> None:
     assert seen
 
 
-def test_where_no_layout_is_documented_nothing_is_new() -> None:
-    """Keys of listed analyses and below `gait_cycle` and `joint_angles` are kept; nobody said what they would be."""
+def test_without_a_documented_layout_no_key_is_drift() -> None:
+    """Keys of listed analyses and below `gait_cycle` and `joint_angles` are kept."""
     listed, notes = outcome(list_call(), [{"id": "a1", "brand_new": 1}])
     assert (listed.analyses[0].raw, notes) == ({"id": "a1", "brand_new": 1}, [])
     data, notes = outcome(calculated_call(BACK), {"gait_cycle": {"cadence": 180}})
@@ -752,7 +752,7 @@ def test_where_no_layout_is_documented_nothing_is_new() -> None:
 
 
 def inside(body: Any, path: tuple[Any, ...]) -> Any:
-    """What is in a place of a body."""
+    """The value at a path of a body."""
     for key in path:
         body = body[key]
     return body
@@ -788,8 +788,8 @@ def marked(body: Any, rng: random.Random, marks: list[str]) -> Any:
 
 @given(st.randoms(use_true_random=False), st.sampled_from(sorted(CALLS)))
 @settings(max_examples=60, deadline=None)
-def test_no_repr_and_no_note_tells_a_value(rng: random.Random, name: str) -> None:
-    """Answers are health data: whatever they hold, it is in no repr, no drift note and no error."""
+def test_no_repr_and_no_note_shows_a_value(rng: random.Random, name: str) -> None:
+    """Answers are health data, so their values are in no repr, no drift note and no error."""
     call, body = CALLS[name]
     marks: list[str] = []
     sent = marked(body, rng, marks)
@@ -808,7 +808,7 @@ def test_no_repr_and_no_note_tells_a_value(rng: random.Random, name: str) -> Non
 
 
 def answers_of(value: Any) -> Iterator[Any]:
-    """A value and everything of ours inside it."""
+    """A value and every object of our classes inside it."""
     if isinstance(value, tuple):
         for each in value:
             yield from answers_of(each)
@@ -820,8 +820,8 @@ def answers_of(value: Any) -> Iterator[Any]:
             yield from answers_of(inner)
 
 
-def test_a_missing_fact_is_told_without_any_value() -> None:
-    """An unreadable answer says where and what, on which route, for which paid analysis; no content."""
+def test_the_error_of_an_unreadable_answer_holds_no_value() -> None:
+    """It names the path, the expected type, the route and the paid analysis."""
     body = with_value(SIDE_BODY, ("biomechanical_analysis", "total_score"), {SECRET: SECRET})
     with pytest.raises(UnreadableAnswer) as caught:
         read(results_call(SIDE), with_value(body, ("thumbnail",), SECRET))
@@ -836,7 +836,7 @@ def test_a_missing_fact_is_told_without_any_value() -> None:
 
 
 def test_the_notes_of_one_answer_are_bounded() -> None:
-    """A hostile answer with a million new keys is one kind of news."""
+    """A hostile answer may have a million unknown keys."""
     body = {**SUBJECT, **{f"key_{n}": n for n in range(5_000)}}
     subject, notes = outcome(get_subject_call("s1"), body)
     assert 0 < len(notes) <= 100
@@ -846,27 +846,27 @@ def test_the_notes_of_one_answer_are_bounded() -> None:
 # --- results are values ----------------------------------------------------------------------------------
 
 
-def linkless(value: Any) -> Any:
-    """A state whose results have no links; anything else as it is."""
+def without_signed_links(value: Any) -> Any:
+    """A state whose results have no links; anything else unchanged."""
     results = getattr(value, "results", None)
     return value if results is None else evolve(value, results=evolve(results, thumbnail=None, output_video=None))
 
 
 @EVERY_CALL
-def test_what_is_read_survives_pickling(call: Call[Any], body: Any) -> None:
-    """A value goes to another process and comes back equal, its JSON with it; only signed links stay behind."""
+def test_values_survive_pickling(call: Call[Any], body: Any) -> None:
+    """A value and its JSON are equal in another process; only signed links are removed."""
     value = read(call, body)
     if call.name == "Landmarks":
         while not value.advance():
             pass
         value = value.result()
     again = pickle.loads(pickle.dumps(value))
-    assert linkless(again) == linkless(value)
+    assert without_signed_links(again) == without_signed_links(value)
     assert getattr(again, "raw", None) == redact_signed_links(getattr(value, "raw", None))
 
 
-def test_values_are_equal_by_what_they_say() -> None:
-    """Two looks at one analysis give equal results, though the untouched JSON has news in it."""
+def test_values_are_compared_by_their_fields() -> None:
+    """Two polls of one analysis give equal results, although the untouched JSON differs."""
     state = read(results_call(SIDE), SIDE_BODY)
     again = read(results_call(SIDE), {**SIDE_BODY, "brand_new": 1})
     other = read(results_call(SIDE), side_body(total_score=0.1))
@@ -875,7 +875,7 @@ def test_values_are_equal_by_what_they_say() -> None:
 
 
 def test_a_link_is_never_shown() -> None:
-    """Signed links are secrets for as long as they live."""
+    """A signed link is a secret while it is valid."""
     state = read(results_call(SIDE), SIDE_BODY)
     shown = repr(state) + repr(state.results) + repr(state.raw) + repr(state.results.thumbnail)
     assert "storage.example" not in shown
@@ -905,11 +905,11 @@ NO_ANSWERS: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("body", NO_ANSWERS.values(), ids=NO_ANSWERS)
-def test_a_success_that_makes_no_sense_is_unreadable(body: bytes) -> None:
-    """What is no JSON, or no object where one belongs, is told as such, without its content."""
+def test_an_invalid_success_is_unreadable(body: bytes) -> None:
+    """The error for a body that is not the expected JSON does not hold its content."""
     for name in ("start", "side results", "results of an id", "side data", "raw data", "subject", "webhook"):
         with pytest.raises(UnreadableAnswer) as caught:
-            asked(CALLS[name][0], Response(200, {}, body))
+            value_of(CALLS[name][0], Response(200, {}, body))
         assert caught.value.status == 200
         assert caught.value.excerpt
         assert SECRET not in str(caught.value)
@@ -934,27 +934,27 @@ anything = st.recursive(
 
 @given(anything, st.sampled_from([200, 202, 204, 400, 401, 404, 422, 500]))
 @settings(max_examples=60, deadline=None)
-def test_any_json_whatsoever_is_a_value_or_an_ochy_error(body: Any, status: int) -> None:
-    """Nothing a server can say makes a call raise anything but an `OchyError`."""
+def test_any_json_is_a_value_or_an_ochy_error(body: Any, status: int) -> None:
+    """No answer makes a call raise anything but an `OchyError`."""
     for call, _ in CALLS.values():
-        ended = settled(call, body, status)
+        ended = value_or_error(call, body, status)
         assert (getattr(ended, "route", None) == str(call.request.route)) == isinstance(ended, OchyError)
 
 
 @given(st.sampled_from(sorted(CALLS)), st.data())
 @settings(max_examples=100, deadline=None)
-def test_a_sample_with_anything_in_it_is_a_value_or_an_ochy_error(name: str, data: st.DataObject) -> None:
-    """Neither does a good answer with anything at all in one of its places."""
+def test_a_sample_with_any_value_is_a_value_or_an_ochy_error(name: str, data: st.DataObject) -> None:
+    """Neither does a valid answer with any JSON at one of its paths."""
     call, body = CALLS[name]
     path = data.draw(st.sampled_from(list(places(body)) or [()])) if body else ()
-    ended = settled(call, with_value(body, path, data.draw(anything)) if path else data.draw(anything))
+    ended = value_or_error(call, with_value(body, path, data.draw(anything)) if path else data.draw(anything))
     assert not isinstance(ended, OchyError) or isinstance(ended, UnreadableAnswer)
 
 
 @given(st.binary(max_size=40), st.sampled_from([200, 400, 502]))
 @settings(max_examples=25, deadline=None)
-def test_any_bytes_whatsoever_are_a_value_or_an_ochy_error(body: bytes, status: int) -> None:
-    """Neither does anything that is no JSON."""
+def test_any_bytes_are_a_value_or_an_ochy_error(body: bytes, status: int) -> None:
+    """Neither does a body that is not JSON."""
     for call, _ in CALLS.values():
-        ended = settled(call, body, status)
+        ended = value_or_error(call, body, status)
         assert status == 200 or isinstance(ended, OchyError)

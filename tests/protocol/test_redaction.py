@@ -1,4 +1,4 @@
-"""Signed links in whatever spelling: none gets into what is kept, shown or pickled, and ordinary words stay."""
+"""Signed links in any spelling are never stored, shown or pickled, and ordinary words are kept."""
 
 from __future__ import annotations
 
@@ -75,10 +75,10 @@ AROUND = st.sampled_from(("", "see ", "<a href='", '"', "(", "text; ", "Für: ")
     before=AROUND,
     after=st.sampled_from(("", " .", "'>here</a>", ")")),
 )
-def test_a_signed_link_is_known_in_every_spelling(
+def test_a_signed_link_is_recognized_in_every_spelling(
     link: str, spelt: list[Callable[[str], str]], before: str, after: str
 ) -> None:
-    """With a scheme or without, escaped for URLs, JSON or HTML, in layers, and with words around it."""
+    """With or without a scheme, escaped for URLs, JSON or HTML, in layers, and between other words."""
     for spell in spelt:
         link = spell(link)
     text = before + link + after
@@ -93,8 +93,8 @@ def test_a_signed_link_is_known_in_every_spelling(
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.recursive(st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8))
-def test_nothing_else_raises_or_comes_back_with_a_link(value: Any) -> None:
-    """Whatever JSON a server sends; and what is masked once stays as it is."""
+def test_no_json_raises_or_keeps_a_link(value: Any) -> None:
+    """Redacting twice changes nothing more."""
     once = redact_links(value)
     assert redact_links(once) == once
 
@@ -113,27 +113,27 @@ def test_nothing_else_raises_or_comes_back_with_a_link(value: Any) -> None:
         "",
     ],
 )
-def test_ordinary_words_stay(text: str) -> None:
-    """What neither leads anywhere nor signs anything is the vendor's word, and is kept."""
+def test_ordinary_words_are_kept(text: str) -> None:
+    """A text that is neither an address nor a signature is the vendor's text."""
     assert redact_links(text) == text
     assert redact_words(text) == text
 
 
-def test_a_signature_that_stands_alone_is_masked() -> None:
-    """As in the fields of a form for an upload: the name tells what it is."""
+def test_a_signature_on_its_own_is_masked() -> None:
+    """As in the fields of an upload form, its name says what it is."""
     told = redact_links({"url": "bucket", "fields": {"X-Amz-Signature": SECRET, "key": "a.mp4"}, "token": SECRET})
     assert told == {"url": "bucket", "fields": {"X-Amz-Signature": MASK, "key": "a.mp4"}, "token": MASK}
 
 
 def test_an_address_with_its_signature_in_the_path_is_not_unsigned() -> None:
-    """Exercises are shown with their links; these are not."""
+    """The links of exercises are shown, and such a link is not."""
     assert is_unsigned("https://cdn.example/a.mp4")
     assert not is_unsigned(f"https://cdn.example/token={SECRET}/a.mp4")
     assert not is_unsigned(f"https://cdn.example/a.mp4%3Fsig%3D{SECRET}")
 
 
-def test_numbers_need_no_second_look() -> None:
-    """Megabytes of raw data are searched and not read; a link at their end is found."""
+def test_numbers_are_not_searched_twice() -> None:
+    """Megabytes of raw data are searched but not parsed; a link at their end is found."""
     body = b'{"frames":{"1":{"nose":{"x":0.5,"y":-1e-7}}}}' * 50_000
     assert not may_contain_links(body)
     assert may_contain_links(body + rb'"\u002f"')
@@ -150,8 +150,8 @@ ODD = (
 )
 
 
-def linked(own: bytes) -> bytes:
-    """Results with links where nobody expects them."""
+def results_with_links(own: bytes) -> bytes:
+    """Results with links under unexpected keys."""
     state = orjson.loads(own)
     if state["status"] != "success":
         return own
@@ -169,13 +169,13 @@ def linked(own: bytes) -> bytes:
 
 
 def answers(emulator: Emulator) -> None:
-    """Every answer of one analysis holds odd links."""
+    """Every answer of one analysis holds unexpected links."""
     metrics = {"speed_meter_per_second": 2.5}
     calculated = {"metrics": metrics, "overstride": {"score": ODD[1]}, "joint_angles": list(ODD)}
     raw = {"video_input_information": list(ODD), "frames": {"1": {}}}
     emulator.faults = FaultPlan(
         [
-            FaultRule(str(RESULTS), ReplaceBody(linked), times=99),
+            FaultRule(str(RESULTS), ReplaceBody(results_with_links), times=99),
             FaultRule(str(CALCULATED_DATA), ReplaceBody(orjson.dumps(calculated)), times=9),
             FaultRule(str(RAW_DATA), ReplaceBody(orjson.dumps(raw)), times=9),
         ]
@@ -183,13 +183,13 @@ def answers(emulator: Emulator) -> None:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """What every file below a folder holds."""
+    """The content of every file below a folder."""
     return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.anyio
-async def test_no_file_of_a_batch_holds_an_odd_link(emulator: Emulator, tmp_path: Path) -> None:
-    """Results, calculated and raw data, tables and journal: searched for what signs, and for the host."""
+async def test_no_file_of_a_batch_holds_an_unexpected_link(emulator: Emulator, tmp_path: Path) -> None:
+    """Results, calculated and raw data, tables and journal hold neither a signature nor the host."""
     answers(emulator)
     journal, out = SqliteJournal(tmp_path / "clips.journal"), tmp_path / "out"
     settings: dict[str, Any] = {"journal": journal, "out": out, "keep": ("calculated", "raw_data")}
@@ -206,7 +206,7 @@ async def test_no_file_of_a_batch_holds_an_odd_link(emulator: Emulator, tmp_path
 @pytest.mark.anyio
 @pytest.mark.parametrize("link", ODD)
 async def test_no_reason_in_a_journal_holds_a_link(link: str) -> None:
-    """Whatever is said of a clip, by whomever: the words around a link stay."""
+    """Whatever the reason is, the words around a link are kept."""
     async with MemoryJournal() as journal:
         books = Recorder(journal, CreditGuard(), lambda: datetime.now(UTC))
         await books.record(await books.record_intent(None, key="k"), State.OPEN, reason=f"'a.mp4' failed: {link} broke")
@@ -217,7 +217,7 @@ async def test_no_reason_in_a_journal_holds_a_link(link: str) -> None:
 
 @pytest.mark.anyio
 async def test_a_status_that_is_a_link_is_not_shown(emulator: Emulator) -> None:
-    """Unknown statuses pass through to whoever asks in Python; not to a terminal or a file."""
+    """Python code gets an unknown status unchanged; a terminal and a file do not."""
     pytest.importorskip("click", reason="needs the extra cli: click is not installed")
     state = b'{"video_id": "a1b2", "status": "%s", "percentage": 1}' % ODD[1].encode()
     emulator.faults = FaultPlan([FaultRule(str(RESULTS), ReplaceBody(state), times=9)])
@@ -234,7 +234,7 @@ async def test_a_status_that_is_a_link_is_not_shown(emulator: Emulator) -> None:
 
 @pytest.mark.anyio
 async def test_a_pickle_of_results_holds_no_link(emulator: Emulator) -> None:
-    """All else comes back, as from what was kept; copies within the process have their links."""
+    """Everything else is restored; copies within the process keep their links."""
     answers(emulator)
     async with real_session(emulator) as ochy:
         started = await ochy.start(CLIP, SideView())

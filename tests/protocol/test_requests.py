@@ -1,4 +1,4 @@
-"""What is asked of Ochy: requests are checked when they are made, and spelled as the vendor wants them."""
+"""Requests are validated when they are created, and sent in the vendor's spelling."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NO_NUMBERS = [float("nan"), float("inf"), float("-inf"), True, False, "1.7", Non
 
 
 def problems_of(make: Callable[[], object]) -> dict[str, str]:
-    """The problems that refuse a request: message by field."""
+    """The problems of an invalid request: message by field."""
     with pytest.raises(InvalidRequest) as caught:
         make()
     return {problem.field: problem.message for problem in caught.value.problems}
@@ -36,8 +36,8 @@ def problems_of(make: Callable[[], object]) -> dict[str, str]:
 # --- what a request takes ------------------------------------------------------------------------
 
 
-def test_every_problem_is_told_at_once() -> None:
-    """A request with many faults is refused once, with all of them in `problems` and in the text."""
+def test_all_problems_are_reported_at_once() -> None:
+    """They are in `problems` and in the text."""
     with pytest.raises(InvalidRequest) as caught:
         BackView(
             height=175,
@@ -72,20 +72,20 @@ def test_every_problem_is_told_at_once() -> None:
     ],
 )
 def test_a_wrong_unit_is_refused_with_a_hint(view: Callable[..., Any], field: str, value: float, hint: str) -> None:
-    """Centimeters and grams would be taken and misread by the server, so they are refused here."""
+    """The server would accept and misread centimeters and grams."""
     assert hint in problems_of(lambda: view(**{field: value}))[field]
 
 
 @pytest.mark.parametrize("value", NO_NUMBERS, ids=lambda value: repr(value)[:8])
-def test_what_is_no_finite_number_is_no_measure(value: Any) -> None:
-    """NaN, infinity, booleans, texts and numbers beyond a float are no height and no weight."""
+def test_only_a_finite_number_is_a_height_or_a_weight(value: Any) -> None:
+    """NaN, infinity, booleans, texts and numbers beyond a float are refused."""
     assert problems_of(lambda: SideView(height=value, weight=value)).keys() == {"height", "weight"}
 
 
 @given(height=st.floats(0.5, 2.8), weight=st.floats(10, 400))
 @settings(max_examples=25, deadline=None)
 def test_every_plausible_runner_is_sent_exactly(height: float, weight: float) -> None:
-    """A height in meters and a weight in kilograms go out without losing a digit."""
+    """A height in meters and a weight in kilograms are sent without losing a digit."""
     fields = dict(SideView(height=height, weight=weight).fields())
     assert (float(fields["height"]), float(fields["weight"])) == (height, weight)
 
@@ -114,7 +114,7 @@ def test_every_plausible_runner_is_sent_exactly(height: float, weight: float) ->
     ids=repr,
 )
 def test_a_pace_is_two_digits_twice(pace: Any) -> None:
-    """A pace that is not `MM:SS` with seconds below 60, or is no pace at all, is refused."""
+    """A pace that is not `MM:SS` with seconds below 60, or is zero, is refused."""
     assert "'MM:SS'" in problems_of(lambda: SideView(pace=pace))["pace"]
 
 
@@ -136,37 +136,37 @@ def test_a_pace_is_a_text_or_a_time(pace: str | timedelta, sent: str) -> None:
 
 
 def test_a_treadmill_needs_a_pace() -> None:
-    """On a treadmill the server cannot see the speed of the belt, so it has to be told."""
+    """On a treadmill the server cannot see the speed of the belt."""
     assert "required on a treadmill" in problems_of(lambda: SideView(treadmill=True))["pace"]
     assert SideView(treadmill=True, pace="05:30").treadmill
 
 
 @pytest.mark.parametrize("language", ["en", "fr", "de", "zh", "ko", "pt", "es", "it", "ja"])
-def test_every_documented_language_is_taken(language: str) -> None:
-    """The nine documented languages are sent as they are."""
+def test_every_documented_language_is_accepted(language: str) -> None:
+    """The nine documented languages are sent unchanged."""
     assert ("language", language) in SideView(language=language).fields()
 
 
 @pytest.mark.parametrize("language", ["nl", "EN", "", None, ["en"]], ids=repr)
 def test_any_other_language_is_refused(language: Any) -> None:
-    """A language that the vendor does not document is refused with the list of those it does."""
+    """The problem lists the documented languages."""
     assert "en, fr, de" in problems_of(lambda: SideView(language=language))["language"]
 
 
 @pytest.mark.parametrize("subject_id", ["", "  ", 7, b"a1"], ids=repr)
 def test_a_subject_is_a_text(subject_id: Any) -> None:
-    """An empty subject id would link the analysis to nobody, so it is refused."""
+    """An empty subject id would link the analysis to nobody."""
     assert "subject_id" in problems_of(lambda: SideView(subject_id=subject_id))
 
 
-def test_the_side_view_knows_no_full_body() -> None:
-    """`full_body` is the back view's alone."""
+def test_the_side_view_has_no_full_body() -> None:
+    """Only the back view has `full_body`."""
     with pytest.raises(TypeError, match="full_body"):
         VIEWS[0](full_body=False)
 
 
 def test_a_request_cannot_be_changed() -> None:
-    """A request is a value: what was checked is what is sent."""
+    """The values that were validated are the ones that are sent."""
     request = SideView()
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         request.height = 175  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
@@ -175,8 +175,8 @@ def test_a_request_cannot_be_changed() -> None:
 # --- what is sent ----------------------------------------------------------------------------------
 
 
-def test_a_plain_request_spells_every_default() -> None:
-    """The defaults are the documented ones, and sent in full: the vendor calls `analysis_type` required."""
+def test_a_request_sends_its_defaults() -> None:
+    """The defaults are the documented ones; the vendor calls `analysis_type` required."""
     common = {
         "height": "1.7",
         "weight": "70.0",
@@ -188,8 +188,8 @@ def test_a_plain_request_spells_every_default() -> None:
     assert dict(BackView().fields()) == {"analysis_type": "back_view", **common, "full_body": "true"}
 
 
-def test_a_full_request_is_spelled_as_the_vendor_wants() -> None:
-    """Names, booleans and numbers stand in the form as the vendor documents them."""
+def test_a_request_has_the_vendors_spelling() -> None:
+    """Names, booleans and numbers are spelled as documented."""
     request = BackView(
         height=1,
         weight=68,
@@ -215,13 +215,13 @@ def test_a_full_request_is_spelled_as_the_vendor_wants() -> None:
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_no_field_is_sent_twice(view: Callable[..., Any]) -> None:
-    """Each form field appears once."""
+    """Each form field occurs once."""
     names = [name for name, _ in view(pace="05:30", subject_id="s").fields()]
     assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_the_repr_of_a_request_tells_nothing_of_the_runner(view: Callable[..., Any]) -> None:
+def test_the_repr_of_a_request_shows_no_health_data(view: Callable[..., Any]) -> None:
     """Height, weight and pace are health data."""
     shown = repr(view(height=1.834, weight=83.21, pace="04:37", subject_id="s1"))
     assert not [value for value in ("1.834", "83.21", "04:37") if value in shown]
@@ -239,7 +239,7 @@ names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 def test_a_started_analysis_survives_its_json(
     analysis_id: str, view: str, started_at: datetime | None, clip: str | None, subject_id: str | None
 ) -> None:
-    """Whatever is known of a start can be stored as one line of JSON and read by any process."""
+    """It can be stored as one line of JSON and read by any process."""
     started: Started[Any, Any] = Started(
         analysis_id=analysis_id, view=view, started_at=started_at, clip=clip, subject_id=subject_id
     )
@@ -249,8 +249,8 @@ def test_a_started_analysis_survives_its_json(
     assert "\n" not in text
 
 
-def test_an_id_alone_makes_a_started_analysis() -> None:
-    """`Started.of` needs no more than an id and the view."""
+def test_a_started_analysis_needs_only_an_id_and_a_view() -> None:
+    """`Started.of` takes nothing else."""
     assert Started.of("a1", BackView) == Started(analysis_id="a1", view="back_view")
 
 
@@ -273,8 +273,8 @@ def test_an_id_alone_makes_a_started_analysis() -> None:
         ('{"view": 1, "started_at": "x", "clip": 1}', {"analysis_id", "view", "started_at", "clip"}),
     ],
 )  # fmt: skip
-def test_rubbish_is_no_started_analysis(text: str, fields: set[str]) -> None:
-    """What `to_json` never wrote is refused with all its problems."""
+def test_other_json_is_no_started_analysis(text: str, fields: set[str]) -> None:
+    """JSON that `to_json` never writes is refused with all its problems."""
     assert problems_of(lambda: Started.from_json(text)).keys() == fields
 
 
@@ -288,7 +288,7 @@ any_json = st.recursive(
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(["analysis_id", "view", "started_at", "clip"], any_json)))
 @settings(max_examples=60, deadline=None)
 def test_any_json_is_a_started_analysis_or_refused(found: dict[str, Any]) -> None:
-    """No JSON whatsoever makes `from_json` raise anything but `InvalidRequest`."""
+    """`from_json` raises nothing but `InvalidRequest`."""
     analysis_id = found.get("analysis_id")
     with suppress(InvalidRequest):
         assert Started.from_json(json.dumps(found)).analysis_id == analysis_id != ""
@@ -302,14 +302,14 @@ def create(**given: Any) -> Any:
     return create_subject_call(**{**dict.fromkeys(("email", "name", "height", "weight")), **given}).request.json
 
 
-def test_a_subject_needs_nothing() -> None:
-    """Every fact of a subject is optional, and what is left out is not sent."""
+def test_every_field_of_a_subject_is_optional() -> None:
+    """A field that is left out is not sent."""
     assert create() == {}
     assert create(name="Ada", height=1.7) == {"name": "Ada", "height": 1.7}
 
 
 def test_a_subject_is_refused_with_all_problems() -> None:
-    """A subject takes the units of a request, and texts that say something."""
+    """A subject has the units of a request, and texts that are not blank."""
     found = problems_of(lambda: create(email="", name=7, height=175, weight=70_000))
     assert found.keys() == {"email", "name", "height", "weight"}
     assert "centimeters" in found["height"]
@@ -317,13 +317,13 @@ def test_a_subject_is_refused_with_all_problems() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), True, "1.7", 10**400], ids=lambda value: repr(value)[:8])
-def test_a_subject_has_no_odd_height(value: Any) -> None:
-    """What is no finite number is no height of a subject either."""
+def test_the_height_of_a_subject_is_a_finite_number(value: Any) -> None:
+    """Any other number is refused."""
     assert problems_of(lambda: create(height=value)).keys() == {"height"}
 
 
-def test_changing_a_subject_sends_what_is_given() -> None:
-    """Omitted means unchanged, so nothing else is sent; the same change twice is one change."""
+def test_changing_a_subject_sends_the_given_fields() -> None:
+    """An omitted field stays unchanged, and the same change twice is one change."""
     call = update_subject_call("s1", email=None, name="Ada", height=None, weight=None)
     assert (call.request.path, call.request.json, call.repeatable) == ("/subjects/s1", {"name": "Ada"}, True)
 
@@ -334,8 +334,8 @@ def test_deleting_a_subject_is_a_post_that_is_not_repeated() -> None:
     assert (str(call.request.route), call.repeatable) == ("POST /subjects/{subject_id}/delete", False)
 
 
-def test_a_webhook_is_sent_whole() -> None:
-    """The vendor wants both settings each time."""
+def test_both_settings_of_a_webhook_are_sent() -> None:
+    """The vendor requires both each time."""
     call = configure_webhook_call("https://example.com/ochy?a=b", enabled=False)
     assert call.request.json == {"url": "https://example.com/ochy?a=b", "enabled": False}
     assert (call.request.route.method, call.repeatable) == ("PUT", True)
@@ -346,18 +346,18 @@ def test_a_webhook_is_sent_whole() -> None:
     "url", ["http://example.com", "https://", "https:///a", "example.com", "", "https://[", None, 7]
 )
 def test_a_webhook_is_https(url: Any) -> None:
-    """Deliveries are unsigned, so at least they go to a host that proves who it is."""
+    """Deliveries are probably unsigned, so they go only to a host with a certificate."""
     assert "https" in problems_of(lambda: configure_webhook_call(url, enabled=True))["url"]
 
 
 @pytest.mark.parametrize("search_keys", [[], "HeadG", [""], [7], ["HeadG", None]], ids=repr)
 def test_exercises_belong_to_search_keys(search_keys: Any) -> None:
-    """No search key, an empty one, or a lone text instead of a list is refused."""
+    """No search key, an empty one, and a text instead of a list are refused."""
     assert problems_of(lambda: exercises_call(search_keys)).keys() == {"search_keys"}
 
 
-def test_exercises_are_asked_for_with_a_post_that_may_be_repeated() -> None:
-    """It is a question, though it is asked with a POST."""
+def test_exercises_are_queried_with_a_repeatable_post() -> None:
+    """The POST changes nothing."""
     call = exercises_call(("HeadG", "PelvicB"), language="fr")
     assert call.request.json == {"search_keys": ["HeadG", "PelvicB"], "language": "fr"}
     assert call.repeatable
@@ -383,7 +383,7 @@ PLAIN = Route("GET", "/analysis/{analysis_id}/results")
     ],
 )
 def test_an_id_stays_in_its_segment(analysis_id: str, segment: str) -> None:
-    """Ids are opaque texts: whatever is in one, it is encoded whole."""
+    """Ids are opaque texts and encoded as a whole."""
     assert PLAIN.path(analysis_id=analysis_id) == f"/analysis/{segment}/results"
 
 
@@ -392,8 +392,8 @@ def test_an_id_stays_in_its_segment(analysis_id: str, segment: str) -> None:
     ["", ".", "..", "a\n", "a\0", "\ud800", None, 7, b".."],
     ids=repr,
 )
-def test_what_cannot_be_an_id_is_refused(analysis_id: Any) -> None:
-    """A server may resolve `.` and `..`; the rest is nothing that a server could have given."""
+def test_a_text_that_cannot_be_an_id_is_refused(analysis_id: Any) -> None:
+    """A server may resolve `.` and `..`, and never sends the others."""
     assert problems_of(lambda: PLAIN.path(analysis_id=analysis_id)).keys() == {"analysis_id"}
 
 
@@ -432,8 +432,8 @@ def test_the_table_of_routes_holds_every_call_once() -> None:
 
 
 @pytest.mark.parametrize("path", ["/subjects", "/analysis/a%2Fb/results", "/a/b/c-d_e~f.g", "/..."])
-def test_any_path_of_the_api_can_be_asked_for(path: str) -> None:
-    """The escape hatch takes a path as it stands on the wire."""
+def test_a_custom_request_may_have_any_path_of_the_api(path: str) -> None:
+    """The path is written as it is sent."""
     assert custom_call("GET", path, (("limit", "5"),), None).request.path == path
 
 
@@ -466,6 +466,6 @@ def test_a_path_cannot_leave_the_api(path: str) -> None:
 @pytest.mark.parametrize(
     ("method", "repeatable"), [("GET", True), ("PUT", True), ("POST", False), ("PATCH", False), ("DELETE", False)]
 )
-def test_only_what_is_harmless_twice_is_repeated(method: str, repeatable: bool) -> None:
-    """The escape hatch repeats what reads or sets, never what may create or charge."""
+def test_a_custom_request_is_repeated_only_if_that_is_harmless(method: str, repeatable: bool) -> None:
+    """Methods that read or set are repeated; those that may create or charge are not."""
     assert custom_call(method, "/anything", (), None).repeatable is repeatable

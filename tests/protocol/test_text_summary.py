@@ -1,4 +1,4 @@
-"""What a print shows: scores, on one screen, whatever the server sent; and what `repr` still does not tell."""
+"""What `print` shows: scores on one screen, whatever the server sent; and what `repr` does not show."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RED = "\x1b[31m\r\x07\u202e"
 
 
 def read(cls: Any, body: dict[str, Any]) -> Any:
-    """An answer as the session would give it."""
+    """An answer as the session returns it."""
     with recording(DriftLog("test")):
         return structure(body, cls)
 
@@ -61,7 +61,7 @@ def raw_data(text: str = "nose", landmarks: int = 2) -> Landmarks:
 
 
 def everything(text: str, many: int) -> Iterator[Any]:
-    """One of each that can be printed, with `text` wherever the server may send any."""
+    """One of each printable class, with `text` wherever the server may send any."""
     side = read(SideViewResults, side_view(text, many))
     yield side
     yield side.foot
@@ -89,8 +89,8 @@ def width(line: str) -> int:
 @pytest.mark.parametrize(
     "text", ["x" * 1_000_000, "足" * 10_000, "a\nb" * 5_000, RED * 1_000, "é" * 900, "[bold] [/x]"]
 )
-def test_nothing_is_larger_than_a_screen(text: str) -> None:
-    """At most 20 lines of 80 columns, and nothing that a terminal would obey: not even from a hostile server."""
+def test_a_summary_fits_a_screen(text: str) -> None:
+    """At most 20 lines of 80 columns and no control characters, even from a hostile server."""
     for each in everything(text, 10_000):
         lines = str(each).split("\n")
         assert len(lines) <= 20, type(each)
@@ -100,14 +100,14 @@ def test_nothing_is_larger_than_a_screen(text: str) -> None:
 
 @pytest.mark.parametrize("text", [LINK, f"see {LINK}", "x" * 500 + LINK, f"{'y' * 30} {LINK}"])
 def test_no_link_is_ever_shown(text: str) -> None:
-    """Wherever one is smuggled into a text, it is masked before it is cut."""
+    """A link in any text is masked before the text is cut."""
     for each in everything(text, 30):
         assert "storage.example" not in str(each), type(each)
         assert "signature" not in str(each), type(each)
 
 
-def test_a_side_view_shows_what_stands_out() -> None:
-    """Total score, each part with its score and words, foot strike, running style."""
+def test_a_side_view_shows_its_scores_and_highlights() -> None:
+    """Total score, each part with score and position, foot strike, running style."""
     shown = str(read(SideViewResults, {**side_view("midfoot"), "video_id": "a1b2"}))
     assert shown.splitlines()[:3] == [
         "side view a1b2: total score 0.71",
@@ -131,14 +131,14 @@ def test_a_back_view_shows_both_legs() -> None:
 
 
 def test_calculated_data_have_units() -> None:
-    """Metrics as people say them; what was not sent is a dash."""
+    """A metric that was not sent is a dash."""
     shown = str(read(SideViewCalculated, {"metrics": {"speed_meter_per_second": 2.5, "ground_contact_time_ms": 280}}))
     assert "  speed                2.50 m/s\n  pace                 6:40 /km\n  cadence              –" in shown
     assert str(Metrics(speed=2.5)).startswith("metrics\n  speed                2.50 m/s")
 
 
 def test_landmarks_show_their_size() -> None:
-    """Frames, landmarks, rate: not one coordinate."""
+    """Frames, landmarks and frame rate, but no coordinate."""
     assert str(raw_data()).splitlines() == [
         "landmarks: 2 frames of 2 landmarks, numbered 0 to 1",
         "  video: 60 fps, –",
@@ -154,7 +154,7 @@ def test_a_list_shows_its_size_and_the_first_few() -> None:
 
 
 def test_an_outcome_shows_its_results_or_its_reason() -> None:
-    """What a batch yields is printed in each loop; a clip that was given as bytes is not printed whole."""
+    """A clip that was given as bytes is not printed as a whole."""
     facts: dict[str, Any] = {"clip": b"\0" * 1_000_000, "index": 0, "label": "run.mp4", "request": SideView()}
     results = read(SideViewResults, side_view())
     analyzed = Analyzed(**facts, analysis_id="a1", results=results)
@@ -168,21 +168,21 @@ def test_an_outcome_shows_its_results_or_its_reason() -> None:
     assert "<bytes>" in repr(analyzed)
 
 
-def test_a_report_says_what_ended_and_what_was_spent() -> None:
-    """By the sentence about money that is told everywhere."""
+def test_a_report_shows_outcomes_and_credits() -> None:
+    """It uses the sentence about credits that is used everywhere."""
     report = Report(outcomes={"analyzed": 2}, spent=2, uncertain=0, already_paid=0, committed=2, charged=2)
     assert str(report) == "2 analyzed. 2 credits spent by this run."
 
 
 def test_ranges_show_their_intervals() -> None:
-    """They are the vendor's reference, so repr shows them too."""
+    """They are the vendor's reference values, so `repr` shows them too."""
     assert repr(Ranges(((78.0, 88.0),))) == "Ranges(78 to 88)"
     assert repr(Ranges(((0.0, 1.5), (2.0, 3.0)))) == "Ranges(0 to 1.5 or 2 to 3)"
     assert str(Ranges(((0.0, 1.0),) * 10_000)).endswith("0 to 1 or …")
 
 
-def test_repr_tells_nothing_of_health() -> None:
-    """Logs, tracebacks and asserts show `repr`: no score, no name, no words."""
+def test_repr_shows_no_health_data() -> None:
+    """Logs, tracebacks and asserts show `repr`: no score, no name, no text."""
     for each in everything("Ada Lovelace", 3):
         if not isinstance(each, Ranges | AnalysisState | Started):
             assert "Ada Lovelace" not in repr(each), type(each)
@@ -191,14 +191,14 @@ def test_repr_tells_nothing_of_health() -> None:
 
 
 def test_an_answer_without_a_summary_prints_its_repr() -> None:
-    """Nothing is told by accident of a class that does not say what to tell."""
+    """A class that defines no summary shows nothing by accident."""
     (answer,) = [Answer()]
     assert str(answer) == repr(answer)
     assert str(read(Legs, {"left": {"score_number": 0.5}})).splitlines() == ["legs", "  left  0.50  –"]
 
 
 def test_ipython_shows_the_summary() -> None:
-    """By its own protocol, which notebooks use too; a plain prompt shows `repr`, which is what logs show as well."""
+    """It uses its own protocol, as notebooks do; a plain prompt shows `repr`, as logs do."""
 
     class Printer:
         def __init__(self) -> None:
@@ -216,7 +216,7 @@ def test_ipython_shows_the_summary() -> None:
 
 
 def test_ipython_does_not_prefer_repr() -> None:
-    """It goes up the classes and takes the first that has either its own protocol or a `__repr__`."""
+    """It takes the first class that has either its own protocol or a `__repr__`."""
     for each in everything("x", 1):
         if not isinstance(each, Ranges):
             nearest = next(cls for cls in type(each).__mro__ if {"_repr_pretty_", "__repr__"} & vars(cls).keys())
@@ -224,7 +224,7 @@ def test_ipython_does_not_prefer_repr() -> None:
 
 
 def test_rich_prints_the_summary_and_no_markup_of_the_server() -> None:
-    """Its print is a print; its pretty printer, which shows locals in tracebacks, goes by `repr`."""
+    """Its `print` shows the summary; its pretty printer, which shows locals in tracebacks, uses `repr`."""
     console = pytest.importorskip("rich.console", reason="needs the extra cli: rich is not installed").Console(
         width=80, record=True, file=sys.stderr
     )
