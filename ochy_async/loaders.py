@@ -25,7 +25,7 @@ from .protocol.landmarks import Landmarks, landmarks_of
 from .protocol.outline import describe_body, outline
 from .protocol.request import AnalysisRequest
 from .protocol.text_summary import Summarized, display_text
-from .protocol.views import VIEWS, Calculated, Results, classes_in_words, recognized_view
+from .protocol.views import REQUEST_CLASSES, VIEWS, Calculated, Results, recognized_view
 
 __all__ = ["SavedRecord", "load_calculated", "load_landmarks", "load_records", "load_results"]
 
@@ -121,7 +121,7 @@ def _cut_short(line: bytes) -> bool:
 
 def _check_view(view: type[AnalysisRequest[Any, Any]] | None) -> None:
     if view is not None and view not in [each.request for each in VIEWS.values()]:
-        raise InvalidRequest.of("view", (Problem("view", f"must be {classes_in_words()}, or left out"),))
+        raise InvalidRequest.of("view", (Problem("view", f"must be {REQUEST_CLASSES}, or left out"),))
 
 
 def _results(body: Any, view: type[AnalysisRequest[Any, Any]] | None) -> Any:

@@ -54,7 +54,7 @@ from .protocol.subjects import (
     list_subjects_call,
     update_subject_call,
 )
-from .protocol.views import Calculated, Results, classes_in_words
+from .protocol.views import REQUEST_CLASSES, Calculated, Results
 from .protocol.webhooks import WebhookSettings, configure_webhook_call, get_webhook_call
 from .proxies import Proxy
 from .storage import HttpStorage, Storage
@@ -204,7 +204,7 @@ class OchySession:
         core = self._core
         core.check_open()
         if not isinstance(request, AnalysisRequest):
-            raise InvalidRequest.of("start", (Problem("request", f"must be {classes_in_words()}"),))
+            raise InvalidRequest.of("start", (Problem("request", f"must be {REQUEST_CLASSES}"),))
         checker = self._checker_for(preflight)
         with starting.preparation_deadline(core):
             ready = await prepare(clip, name)

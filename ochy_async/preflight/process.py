@@ -133,14 +133,9 @@ class DecoderProcess:
             raise
 
     async def _prove(self, seconds: float) -> Decoder:
-        settings = {
-            "modules": sys.path,
-            "memory": MEMORY,
-            "seconds": seconds + 5,
-            "start_seconds": START_TIMEOUT + 5,
-        }
+        limits = {"memory": MEMORY, "seconds": seconds + 5, "start_seconds": START_TIMEOUT + 5}
         try:
-            await self._send(settings)
+            await self._send({"modules": sys.path, **limits})
             answer = await self._receive()
         except ChildDied:
             raise DecoderUnusable(Decoder(problem=await self._exit_reason(), stderr=self.errors.tail())) from None
@@ -231,9 +226,8 @@ def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _versions(answer: object) -> dict[str, str]:
-    if not isinstance(answer, dict):
-        return {}
-    return {str(name): _sanitized(str(value))[:40] for name, value in answer.items()}
+    found = answer if isinstance(answer, dict) else {}
+    return {str(name): _sanitized(str(value))[:40] for name, value in found.items()}
 
 
 # --- stderr -----------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ Invariant: the vendor's ranges and scores are passed on and never reinterpreted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, ClassVar, Final
 
 from attrs import field, frozen
@@ -16,21 +16,7 @@ from .converter import converter
 from .drift import mismatch
 from .text_summary import display_text, format_number, format_score
 
-__all__ = [
-    "AnalysisResults",
-    "Assessment",
-    "CalculatedData",
-    "Measure",
-    "MeasureReader",
-    "Ranges",
-    "RunningStyle",
-    "Texts",
-]
-
-Measure = str | float | int
-"""The value of a column in a table."""
-MeasureReader = Callable[[Any, Any], Measure | None]
-"""Reads a column from the results and the calculated data of one view, each of which may be None."""
+__all__ = ["AnalysisResults", "Assessment", "CalculatedData", "Ranges", "RunningStyle", "Texts"]
 
 MOST_INTERVALS: Final = 4
 """How many intervals of a range are shown."""

@@ -14,7 +14,7 @@ from attrs import frozen
 from ..errors import Problem
 from ..field_docs import documented
 from .answer import Answer, answer_class
-from .assessment import AnalysisResults, Assessment, CalculatedData, MeasureReader, Ranges
+from .assessment import AnalysisResults, Assessment, CalculatedData, Ranges
 from .request import AnalysisRequest, form_flag
 from .text_summary import LINES, aligned_rows, display_text, format_score
 
@@ -166,22 +166,13 @@ def _leaves(value: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tu
             yield display_text(" ".join((*path, name)).replace("_", " ")), f"{each:g}"
 
 
-def _leg_score(part: str, side: str) -> MeasureReader:
-    def read(results: BackViewResults | None, _: BackViewCalculated | None) -> float | None:
-        legs: Legs | None = getattr(results, part, None)
-        leg: LegAssessment | None = getattr(legs, side, None)
-        return None if leg is None else leg.score_number
-
-    return read
-
-
 _LEGS: Final = tuple((part, side) for part in _PARTS for side in ("left", "right"))
-MEASURES: Final[Mapping[str, MeasureReader]] = {f"{part}_{side}_score": _leg_score(part, side) for part, side in _LEGS}
-"""The columns that a back view fills: scores from 0 to 1."""
+MEASURES: Final = {f"{part}_{side}_score": f"results.{part}.{side}.score_number" for part, side in _LEGS}
+"""The columns that a back view fills, and the path of attributes to each: scores from 0 to 1."""
 
 
 def measured_paths(_: BackViewCalculated | None) -> frozenset[str]:
-    """The JSON paths whose numbers `MEASURES` reads."""
+    """The JSON paths whose numbers are in `MEASURES`."""
     return frozenset(f"analysis_content.{part}.{side}.score_number" for part, side in _LEGS)
 
 

@@ -34,7 +34,7 @@ __all__ = ["error_of", "parse_json", "unreadable_answer", "vendor_text"]
 
 
 @frozen
-class _ErrorRule:
+class _Rule:
     error: type[OchyError]
     happened: str
     advice: str
@@ -42,17 +42,15 @@ class _ErrorRule:
 
 
 _CHECK_KEY: Final = "Check OCHY_API_KEY against the vendor's dashboard; rotating a key revokes the old one at once"
-_NO_CREDITS: Final = _ErrorRule(BuyCredits, "the account has no credits left", "Buy credits in the vendor's dashboard")
-_CLIP_REFUSED: Final = _ErrorRule(
+_NO_CREDITS: Final = _Rule(BuyCredits, "the account has no credits left", "Buy credits in the vendor's dashboard")
+_CLIP_REFUSED: Final = _Rule(
     ClipRefused,
     "the server refused the clip",
     "Send MP4, MOV, AVI or WEBM of at most 30 MB and 10 s; whether this was charged is not documented",
 )
-_NOT_READY: Final = _ErrorRule(
-    NotReady, "the analysis has not succeeded yet", "Wait for it with `wait`, then ask again"
-)
-_SERVER_ERROR: Final = _ErrorRule(ServerError, "the server failed", "Try again later")
-_REDIRECT: Final = _ErrorRule(
+_NOT_READY: Final = _Rule(NotReady, "the analysis has not succeeded yet", "Wait for it with `wait`, then ask again")
+_SERVER_ERROR: Final = _Rule(ServerError, "the server failed", "Try again later")
+_REDIRECT: Final = _Rule(
     UnreadableAnswer,
     "the server answered with a redirect, which is never followed because the URL holds the key",
     "Check the base URL",
@@ -65,22 +63,20 @@ _BY_CODE: Final = {
 }
 _BY_ROUTE: Final = {(START, 400): _CLIP_REFUSED, (CALCULATED_DATA, 400): _NOT_READY, (RAW_DATA, 400): _NOT_READY}
 _BY_STATUS: Final = {
-    401: _ErrorRule(KeyRefused, "the API key is missing", _CHECK_KEY),
+    401: _Rule(KeyRefused, "the API key is missing", _CHECK_KEY),
     402: _NO_CREDITS,
-    403: _ErrorRule(KeyRefused, "the API key is not valid", _CHECK_KEY),
-    404: _ErrorRule(NotFound, "it does not exist", "Check the id; a deleted subject cannot be restored"),
+    403: _Rule(KeyRefused, "the API key is not valid", _CHECK_KEY),
+    404: _Rule(NotFound, "it does not exist", "Check the id; a deleted subject cannot be restored"),
     408: _SERVER_ERROR,
     413: _CLIP_REFUSED,
-    429: _ErrorRule(RateLimited, "the server asks for fewer requests", "Try again later, or send fewer requests"),
+    429: _Rule(RateLimited, "the server asks for fewer requests", "Try again later, or send fewer requests"),
 }
 _BY_CLASS: Final = {
     3: _REDIRECT,
-    4: _ErrorRule(RequestRefused, "the server refused the request", "Change the request as the server's message says"),
+    4: _Rule(RequestRefused, "the server refused the request", "Change the request as the server's message says"),
     5: _SERVER_ERROR,
 }
-_UNKNOWN_STATUS: Final = _ErrorRule(
-    UnreadableAnswer, "the server answered with a status that has no meaning here", "Report it"
-)
+_UNKNOWN_STATUS: Final = _Rule(UnreadableAnswer, "the server answered with an unknown status", "Report it")
 
 
 def parse_json(response: Response) -> Any:
@@ -112,7 +108,7 @@ def error_of(route: Route, response: Response, analysis_id: str | None = None) -
     return error
 
 
-def _rule(route: Route, status: int, code: str | None) -> _ErrorRule:
+def _rule(route: Route, status: int, code: str | None) -> _Rule:
     if 400 <= status < 500 and code in _BY_CODE:
         return _BY_CODE[code]
     return _BY_ROUTE.get((route, status)) or _BY_STATUS.get(status) or _BY_CLASS.get(status // 100) or _UNKNOWN_STATUS

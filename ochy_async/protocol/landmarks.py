@@ -160,7 +160,7 @@ _SPACE: Final = re.compile(r"[ \t\r\n]*")
 
 
 @define
-class _JsonCursor:
+class _Cursor:
     """A position in a JSON text. Every method raises `ValueError` if the text is not JSON."""
 
     text: str
@@ -358,7 +358,7 @@ def _coordinates(point: Any) -> Iterator[tuple[str, float]]:
 
 def _read(body: bytes) -> Generator[None, None, Landmarks]:
     """Reads raw data, one slice for each `yield`. Raises `ValueError` if it is not JSON, `Mismatch` without frames."""
-    cursor, columns, rest, found = _JsonCursor(body.decode()), _ColumnBuilder(), RawJson(), False
+    cursor, columns, rest, found = _Cursor(body.decode()), _ColumnBuilder(), RawJson(), False
     yield
     for name in cursor.members():
         if name == "frames":
@@ -378,7 +378,7 @@ def _read(body: bytes) -> Generator[None, None, Landmarks]:
     return Landmarks(tuple(sorted(columns.numbers)), tuple(columns.names), grids, _video(rest), rest, body)
 
 
-def _frames(cursor: _JsonCursor, columns: _ColumnBuilder, body: bytes) -> Generator[None, None, None]:
+def _frames(cursor: _Cursor, columns: _ColumnBuilder, body: bytes) -> Generator[None, None, None]:
     template, wait = None, 0
     for done, number in enumerate(cursor.members()):
         cursor.peek()
@@ -398,7 +398,7 @@ def _frames(cursor: _JsonCursor, columns: _ColumnBuilder, body: bytes) -> Genera
 
 
 def _blocks(
-    cursor: _JsonCursor, columns: _ColumnBuilder, body: bytes, template: FrameTemplate | None
+    cursor: _Cursor, columns: _ColumnBuilder, body: bytes, template: FrameTemplate | None
 ) -> Generator[None, None, None]:
     """Reads all blocks that match the template, one in each slice."""
     block = template and template.block(body, cursor.position)

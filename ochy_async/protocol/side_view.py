@@ -16,9 +16,9 @@ from attrs import field, fields, frozen
 
 from ..field_docs import documented
 from .answer import Answer, answer_class, json_keys
-from .assessment import AnalysisResults, Assessment, CalculatedData, MeasureReader, RunningStyle
+from .assessment import AnalysisResults, Assessment, CalculatedData, RunningStyle
 from .request import AnalysisRequest
-from .text_summary import aligned_rows, display_text, format_number, format_pace, format_score, minutes_seconds
+from .text_summary import aligned_rows, display_text, format_number, format_pace, format_score
 
 __all__ = [
     "MEASURES",
@@ -127,6 +127,11 @@ class SideViewResults(AnalysisResults):
     def running_styles(self) -> tuple[RunningStyle, ...]:
         """The running styles, usually one; empty if none were sent."""
         return self.biomechanical_analysis.running_styles or ()
+
+    @property
+    def main_running_style(self) -> RunningStyle | None:
+        """The running style with the largest share."""
+        return max(self.running_styles, key=lambda style: style.share or 0.0, default=None)
 
     def assessments(self) -> Iterator[tuple[str, Assessment]]:
         """Each part, with its name in words."""
@@ -251,15 +256,16 @@ class SideViewCalculated(CalculatedData):
         if self.overstride is not None:
             yield from self.overstride.described()
 
-    def landings(self) -> Counter[str]:
-        """How many steps landed on each part of the foot; empty if `foot_landing` names no part that is known.
+    @property
+    def landings(self) -> Mapping[str, int]:
+        """How many steps landed on each part of the foot; empty if `foot_landing` names none.
 
         Every pattern name counts, at any depth, because the layout is not documented. A number under a pattern
         name is a count.
         """
         counts = Counter[str]()
         _count_landings(self.foot_landing, counts)
-        return +counts
+        return {pattern: counts[pattern] for pattern in _PATTERNS} if counts.total() else {}
 
     def _summary(self) -> Iterator[str]:
         yield f"calculated data of a side view: total score {format_score(self.total_score)}"
@@ -282,76 +288,24 @@ MOST_STEPS: Final = 1_000
 """A larger count is read as this one."""
 
 
-# --- the columns that a side view fills -------------------------------------------------------------
-
-
-def _metric(name: str) -> MeasureReader:
-    def read(_: SideViewResults | None, calculated: SideViewCalculated | None) -> float | None:
-        return None if calculated is None else getattr(calculated.metrics, name, None)
-
-    return read
-
-
-def _pace(_: SideViewResults | None, calculated: SideViewCalculated | None) -> str | None:
-    pace = calculated.metrics.pace if calculated is not None and calculated.metrics is not None else None
-    return None if pace is None else minutes_seconds(pace)
-
-
-def _overstride(name: str) -> MeasureReader:
-    def read(_: SideViewResults | None, calculated: SideViewCalculated | None) -> float | str | None:
-        return None if calculated is None else getattr(calculated.overstride, name, None)
-
-    return read
-
-
-def _foot_strike(results: SideViewResults | None, _: SideViewCalculated | None) -> str | None:
-    pattern = None if results is None else results.foot.foot_strike_pattern
-    return None if pattern is None else str(pattern)
-
-
-def _landings(pattern: str) -> MeasureReader:
-    def read(_: SideViewResults | None, calculated: SideViewCalculated | None) -> int | None:
-        counts = None if calculated is None else calculated.landings()
-        return counts[pattern] if counts else None
-
-    return read
-
-
-def _main_style(name: str) -> MeasureReader:
-    """Reads from the running style with the largest share."""
-
-    def read(results: SideViewResults | None, _: SideViewCalculated | None) -> float | str | None:
-        styles = () if results is None else results.running_styles
-        return getattr(max(styles, key=lambda style: style.share or 0.0), name) if styles else None
-
-    return read
-
-
-def _score(part: str) -> MeasureReader:
-    def read(results: SideViewResults | None, _: SideViewCalculated | None) -> float | None:
-        return None if results is None else results.parts[part].score_number
-
-    return read
-
-
-MEASURES: Final[Mapping[str, MeasureReader]] = {
-    "cadence_steps_per_min": _metric("cadence"),
-    "speed_m_per_s": _metric("speed"),
-    "pace_per_km": _pace,
-    "step_length_m": _metric("step_length"),
-    "ground_contact_time_ms": _metric("ground_contact_time"),
-    "flight_time_ms": _metric("flight_time"),
-    "duty_factor": _metric("duty_factor"),
-    "overstride_angle_deg": _overstride("mean_angle"),
-    "overstride_score": _overstride("score"),
-    "foot_strike_pattern": _foot_strike,
-    **{f"landings_{pattern}": _landings(pattern) for pattern in _PATTERNS},
-    "running_style": _main_style("title"),
-    "running_style_share": _main_style("share"),
-    **{f"{part}_score": _score(part) for part in sorted(_FROM_HEAD_TO_FOOT)},
+MEASURES: Final = {
+    "cadence_steps_per_min": "calculated.metrics.cadence",
+    "speed_m_per_s": "calculated.metrics.speed",
+    "pace_per_km": "calculated.metrics.pace",
+    "step_length_m": "calculated.metrics.step_length",
+    "ground_contact_time_ms": "calculated.metrics.ground_contact_time",
+    "flight_time_ms": "calculated.metrics.flight_time",
+    "duty_factor": "calculated.metrics.duty_factor",
+    "overstride_angle_deg": "calculated.overstride.mean_angle",
+    "overstride_score": "calculated.overstride.score",
+    "foot_strike_pattern": "results.foot.foot_strike_pattern",
+    **{f"landings_{pattern}": f"calculated.landings.{pattern}" for pattern in _PATTERNS},
+    "running_style": "results.main_running_style.title",
+    "running_style_share": "results.main_running_style.share",
+    **{f"{part}_score": f"results.{part}.score_number" for part in sorted(_FROM_HEAD_TO_FOOT)},
 }
-"""The columns that a side view fills. Scores and shares are 0 to 1, the duty factor is a fraction, a pace is MM:SS,
-landings are counts of steps."""
+"""The columns that a side view fills, and the path of attributes to each. Scores and shares are 0 to 1, the duty factor
+is a fraction, a pace is written as MM:SS, landings are counts of steps."""
 
 _METRIC_KEYS: Final = frozenset(
     f"metrics.{name}"
@@ -363,8 +317,8 @@ _SCORES: Final = frozenset(f"analysis_content.{part}.score_number" for part in _
 
 
 def measured_paths(calculated: SideViewCalculated | None) -> frozenset[str]:
-    """The JSON paths whose numbers `MEASURES` reads; `foot_landing` only if its layout is understood."""
-    landings = {"foot_landing"} if calculated is not None and calculated.landings() else set[str]()
+    """The JSON paths whose numbers are in `MEASURES`; `foot_landing` only if its layout is understood."""
+    landings = {"foot_landing"} if calculated is not None and calculated.landings else set[str]()
     return _METRIC_KEYS | _SCORES | {"overstride.mean_angle", "running_styles"} | landings
 
 

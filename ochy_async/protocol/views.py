@@ -12,17 +12,16 @@ from attrs import fields, frozen
 
 from . import back_view, side_view
 from .answer import Answer
-from .assessment import MeasureReader
 from .request import AnalysisRequest
 
 __all__ = [
     "BY_WORD",
+    "REQUEST_CLASSES",
     "VIEWS",
     "VIEW_WORDS",
     "AnalysisView",
     "Calculated",
     "Results",
-    "classes_in_words",
     "recognized_view",
     "view_title",
 ]
@@ -47,10 +46,11 @@ class AnalysisView:
     """Keys of `analysis_content` that occur in results of this view only."""
     calculated_keys: frozenset[str] = frozenset()
     """Keys that occur in calculated data of this view only."""
-    measures: Mapping[str, MeasureReader]
-    """The columns of `results.csv` that only this view fills, in order, and how each is read."""
+    measures: Mapping[str, str]
+    """The columns of `results.csv` that only this view fills, in order, and the path of attributes to each value, from
+    `results` or `calculated` on."""
     measured_paths: Callable[[Any], frozenset[str]]
-    """Given the calculated data or None, the JSON paths whose numbers `measures` reads already."""
+    """Given the calculated data or None, the JSON paths whose numbers are in `measures`."""
     angle_columns: str
     """Matches the columns, named after JSON paths, that hold degrees."""
 
@@ -107,6 +107,8 @@ _TABLE: Final = (
 )
 VIEWS: Final = {view.name: view for view in _TABLE}
 """The views by the vendor's `analysis_type`."""
+REQUEST_CLASSES: Final = " or ".join(f"a {view.request.__name__}" for view in _TABLE)
+"""The request classes, for messages."""
 VIEW_WORDS: Final = tuple(view.word for view in _TABLE)
 """The values of the option `--view`."""
 BY_WORD: Final[Mapping[str, AnalysisView]] = VIEWS | {view.word: view for view in _TABLE}
@@ -131,8 +133,3 @@ def view_title(name: str | None) -> str:
 
 def _words_with(field: str) -> str:
     return " or ".join(view.word for view in _TABLE if field in view.fields)
-
-
-def classes_in_words() -> str:
-    """The request classes, for messages: `a SideView or a BackView`."""
-    return " or ".join(f"a {view.request.__name__}" for view in _TABLE)

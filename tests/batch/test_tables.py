@@ -171,6 +171,20 @@ def test_numbers_of_undocumented_layouts_are_columns(body: Any, wanted: dict[str
     assert measures_of(None, calculated(body)) == wanted
 
 
+def test_every_measure_can_be_read() -> None:
+    """Each path of attributes in the table of views leads to a value, if the answers hold one."""
+    runner, leg = make_runner(), {"score_number": 0.5}
+    data = {**side_view_calculated(runner), "foot_landing": ["midfoot"]}
+    data["metrics"] = {**data["metrics"], "duty_factor": 0.4}
+    legs = {part: {"left": leg, "right": leg} for part in ("pronation", "knee_adduction", "pelvic_drop")}
+    found = dict[str, Any]()
+    for analysis in (side_view_results(runner, language="en"), {"analysis_content": legs, "total_score": 0.5}):
+        body = {"video_id": "x", "status": "success", "biomechanical_analysis": analysis}
+        results = results_call("x").outcome(Response(200, {}, json.dumps(body).encode()))[0].results
+        found |= measures_of(results, calculated(data))
+    assert found.keys() >= set(MEASURE_NAMES)
+
+
 def test_a_new_number_in_the_results_is_a_column() -> None:
     """Such as a measured value, which the vendor's sample lacks; a score appears once."""
     analysis = side_view_results(make_runner(), language="en")

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any, Final
 
 from ...protocol.answer import ID_KEYS
-from ...protocol.assessment import Measure
 from ...protocol.redaction import redact_links
+from ...protocol.text_summary import minutes_seconds
 from ...protocol.views import VIEWS
 
-__all__ = ["MEASURE_NAMES", "measures_of"]
+__all__ = ["MEASURE_NAMES", "Measure", "measures_of"]
+
+Measure = str | float | int
+"""The value of a column."""
 
 MEASURE_NAMES: Final = ("total_score", *(name for view in VIEWS.values() for name in view.measures))
 """The fixed names, in the order of the columns."""
@@ -31,17 +35,27 @@ def measures_of(results: Any, calculated: Any) -> dict[str, Measure]:
     `results` and `calculated` are the typed answers, or None. The order is that of `MEASURE_NAMES`; numbers without a
     fixed name follow, sorted.
     """
-    known = {"total_score": (calculated if results is None else results).total_score} if results or calculated else {}
+    answers = {"results": results, "calculated": calculated}
+    known: dict[str, Any] = {"total_score": getattr(calculated if results is None else results, "total_score", None)}
     covered = _COMMON_PATHS
     for view in VIEWS.values():
-        own = (
-            results if isinstance(results, view.results) else None,
-            calculated if isinstance(calculated, view.calculated) else None,
-        )
-        known |= {name: read(*own) for name, read in view.measures.items()}
-        covered |= view.measured_paths(own[1])
-    fixed = {name: redact_links(value) for name, value in known.items() if value is not None}
+        known |= {name: _at(answers, path) for name, path in view.measures.items()}
+        covered |= view.measured_paths(calculated if isinstance(calculated, view.calculated) else None)
+    fixed = {name: _plain(value) for name, value in known.items() if value is not None}
     return fixed | {name: value for name, value in _further(results, calculated, covered).items() if name not in known}
+
+
+def _at(value: Any, path: str) -> Any:
+    """The value at a path of attributes and keys; None if there is none."""
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+    return value
+
+
+def _plain(value: float | str | timedelta) -> Measure:
+    if isinstance(value, timedelta):
+        return minutes_seconds(value)
+    return str(redact_links(str(value))) if isinstance(value, str) else value
 
 
 # --- numbers without a fixed name ---------------------------------------------------------------------
