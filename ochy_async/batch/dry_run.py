@@ -6,7 +6,7 @@ Invariant: a dry run reads the clips and the journal, and sends nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, Final, Literal
 
@@ -16,7 +16,7 @@ from ..errors import Problem
 from ..policy.clip_states import State
 from ..protocol.request import AnalysisRequest
 from .clip_job import ClipJob
-from .outcomes import Refused, Unfinished
+from .outcomes import ClipFacts, Refused, Unfinished
 from .pipeline import Pipeline
 from .reopen import survey
 from .report import Plan
@@ -42,31 +42,16 @@ _WORDS: Final[dict[State | None, Word]] = {
 
 
 @frozen(kw_only=True)
-class Planned:
+class Planned(ClipFacts):
     """What a batch would do with one clip."""
 
-    clip: Any
-    """The clip as it was given."""
-    index: int
-    """Its position in the input, from 0."""
-    label: str
-    """Its name in events, logs and reports: the path, or the name."""
-    request: AnalysisRequest[Any, Any]
     word: Word
     """`to_buy` (costs one credit), `done`, `paid` (will be collected), `uncertain` (will be looked up), `failed`,
     `refused`, or `duplicate` (of an earlier clip of the input). Only `to_buy` costs anything."""
-    extra: Mapping[str, str] = field(factory=dict, repr=False, hash=False)
-    """What else the input says about it: the other columns of a manifest, or `BatchItem.extra`."""
-    subject: str | None = field(default=None, repr=False)
-    """The runner's name, if the input has a name instead of an id; the id is `request.subject_id`."""
     reason: str = ""
     """Why it is refused, uncertain or failed; otherwise empty."""
     problems: tuple[Problem, ...] = ()
     """All problems of the clip, if it is refused because of them."""
-    key: str | None = None
-    """Its identity in the journal; None if it could not be read."""
-    analysis_id: str | None = None
-    """The analysis that was paid for, if there is one."""
     duplicate_of: str | None = None
     """The label of the earlier clip with the same content and request."""
 

@@ -147,9 +147,9 @@ class Batch(Generic[R, C]):
         and whatever a call raises if the server cannot be reached. If a subject may have been created, creating it is
         not repeated.
         """
-        pipeline, _ = self._ready()
+        journal = self._open_pipeline.context.journal
         complete = [item if item.request is not None else evolve(item, request=self._request) for item in items]
-        return await SubjectResolver(self._core, pipeline.context.journal).resolve(complete, create=create, ask=ask)
+        return await SubjectResolver(self._core, journal).resolve(complete, create=create, ask=ask)
 
     async def reopen(self, clips: Clips) -> Reopened:
         """Lets `run` buy finished clips again: analyzed, failed or refused ones. Each costs another credit.
@@ -159,16 +159,14 @@ class Batch(Generic[R, C]):
         outcomes `run` has not returned since. So repeating the call after a crash buys nothing twice. Earlier results
         stay in the journal until new ones replace them. Raises `InvalidRequest` if `max_credits` does not leave enough.
         """
-        pipeline, _ = self._ready()
-        return await reopen(pipeline, clips, self._request)
+        return await reopen(self._open_pipeline, clips, self._request)
 
     async def plan(self, clips: Clips, *, reopened: bool = False) -> Plan:
         """What `run` would do and buy. Reads and hashes the clips and asks the journal; sends nothing.
 
         With `reopened`: what `run` would do after `reopen`; the input is read twice then.
         """
-        pipeline, _ = self._ready()
-        return await plan(pipeline, clips, self._request, reopened=reopened)
+        return await plan(self._open_pipeline, clips, self._request, reopened=reopened)
 
     async def dry_run(self, clips: Clips, *, reopened: bool = False) -> AsyncGenerator[Planned]:
         """What `run` would do with each clip, in the order of the input. Sends and buys nothing.
@@ -176,21 +174,22 @@ class Batch(Generic[R, C]):
         `plan` returns the sum; `reopened` means the same there. Memory holds only the identity of each clip. Raises
         what reading the clips or the journal raises.
         """
-        pipeline, _ = self._ready()
-        async with aclosing(dry_run(pipeline, clips, self._request, reopened=reopened)) as found:
+        async with aclosing(dry_run(self._open_pipeline, clips, self._request, reopened=reopened)) as found:
             async for each in found:
                 yield each
 
     def stop(self, reason: str = "The batch was asked to stop.") -> None:
         """Takes and starts no new clip; clips under way are finished."""
-        pipeline, _ = self._ready()
-        pipeline.context.stop(reason)
+        self._open_pipeline.context.stop(reason)
 
     @property
     def report(self) -> Report:
         """The sum of the batch so far."""
-        pipeline, _ = self._ready()
-        return pipeline.context.report(dict(self._counts), self._already_paid)
+        return self._open_pipeline.context.report(dict(self._counts), self._already_paid)
+
+    @property
+    def _open_pipeline(self) -> Pipeline:
+        return self._ready()[0]
 
     def _ready(self) -> tuple[Pipeline, TaskGroup]:
         if self._pipeline is None or self._tasks is None:

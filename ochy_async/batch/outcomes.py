@@ -19,7 +19,7 @@ from ..protocol.answer import Answer
 from ..protocol.request import AnalysisRequest
 from ..protocol.text_summary import Summarized, display_text
 
-__all__ = ["Analyzed", "Failed", "Outcome", "Refused", "Uncertain", "Unfinished"]
+__all__ = ["Analyzed", "ClipFacts", "Failed", "Outcome", "Refused", "Uncertain", "Unfinished"]
 
 R = TypeVar("R", bound=Answer, covariant=True)
 C = TypeVar("C", bound=Answer, covariant=True)
@@ -34,11 +34,8 @@ def _named(clip: Any) -> str:
 
 
 @frozen(kw_only=True)
-class _OutcomeBase(Summarized):
-    """What every outcome holds. Prints as a summary."""
-
-    word: ClassVar[str]
-    """The kind of outcome, as reports spell it."""
+class ClipFacts:
+    """What identifies a clip of a batch."""
 
     clip: Any = field(repr=_named)
     """The clip as it was given."""
@@ -55,6 +52,15 @@ class _OutcomeBase(Summarized):
     """Its identity in the journal; None if it could not be read."""
     analysis_id: str | None = None
     """The analysis that was paid for, if there is one."""
+
+
+@frozen(kw_only=True)
+class _OutcomeBase(ClipFacts, Summarized):
+    """What every outcome holds. Prints as a summary."""
+
+    word: ClassVar[str]
+    """The kind of outcome, as reports spell it."""
+
     bought: bool = False
     """Whether this run certainly spent a credit on it. False if it was paid for before, or by an identical clip."""
 

@@ -63,7 +63,14 @@ async def _start_admitted(job: ClipJob) -> NotAnalyzed | None:
         request = await _request_to_send(job)
         clip = verified(job.clip, job.content)
         transaction = StartTransaction(context.core, clip, request, job.item.label, context.upload_failed)
-        job.entry = await context.recorder.record_intent(job.entry, **_intent(job, request))
+        job.entry = await context.recorder.record_intent(
+            job.entry,
+            key=job.key,
+            clip=job.item.label,
+            name=clip.name,
+            view=request.view,
+            subject_id=request.subject_id,
+        )
     except OchyError as error:
         context.guard.release_credit()
         context.server_refused(error)  # creating a tagging subject may be refused for the account, too
@@ -78,16 +85,6 @@ async def _request_to_send(job: ClipJob) -> AnalysisRequest[Any, Any]:
     """The request of the clip, with a tagging subject if the batch uses them."""
     context, request = job.context, job.item.request
     return evolve(request, subject_id=await context.subject_pool.acquire()) if context.is_tagged(request) else request
-
-
-def _intent(job: ClipJob, request: AnalysisRequest[Any, Any]) -> dict[str, Any]:
-    return {
-        "key": job.key,
-        "clip": job.item.label,
-        "name": job.clip.name,
-        "view": request.view,
-        "subject_id": request.subject_id,
-    }
 
 
 async def _send(job: ClipJob, transaction: StartTransaction[Any, Any]) -> NotAnalyzed | None:

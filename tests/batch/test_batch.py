@@ -849,7 +849,7 @@ def test_errors_reduce_the_parallel_uploads() -> None:
 
     async def story() -> Outcomes:
         async with direct_session(faults=faults, on_event=seen) as ochy, ochy.batch(SideView()) as batch:
-            uploads.append(batch._ready()[0].context.uploads)  # pyright: ignore[reportPrivateUsage]
+            uploads.append(batch._open_pipeline.context.uploads)  # pyright: ignore[reportPrivateUsage]
             return [outcome async for outcome in batch.run(clips(12))]
 
     assert words(in_virtual_time(story())) == ["analyzed"] * 12
