@@ -19,7 +19,7 @@ from ochy_async.journal.memory import MemoryJournal
 from ochy_async.policy.clip_states import State
 from ochy_async.policy.concurrency import Concurrency
 from ochy_async.protocol.routes import CREATE_SUBJECT, LIST_ANALYSES, RESULTS, START
-from tests.batch.test_batch import batched, clips, named, states, words
+from tests.batch.test_batch import Unreadable, batched, clips, named, states, words
 from tests.batch.test_unresolved import FullFor, FullForReleases
 from tests.conftest import Recorded, direct_session, world
 
@@ -93,6 +93,16 @@ def test_a_plan_does_not_take_an_unreadable_clip_for_a_new_one() -> None:
 
     with pytest.raises(JournalDamaged):
         in_virtual_time(story())
+
+
+def test_paid_results_that_cannot_be_read_again_are_an_outcome() -> None:
+    """The clip is unfinished with the journal's error, not bought again, and the other clips are not affected."""
+    service, journal = Service(world()), Unreadable()
+    in_virtual_time(batched(direct_session(service), clips(1), journal=journal))
+    first, second = in_virtual_time(batched(direct_session(service), clips(2), journal=journal))
+    assert isinstance(first, Unfinished)
+    assert isinstance(first.error, JournalDamaged)
+    assert (second.word, len(service.ledger)) == ("analyzed", 2)
 
 
 def test_a_key_that_a_lookup_finds_refused_stops_new_starts() -> None:

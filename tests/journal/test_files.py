@@ -524,6 +524,41 @@ async def test_a_change_that_does_not_reach_its_row_is_a_conflict(path: Path) ->
     assert await read(path) == there
 
 
+class Interrupted(BaseException):
+    """What a signal may raise in any thread."""
+
+
+async def test_a_change_that_an_interrupted_thread_had_taken_is_not_reported_as_stored(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two changes share a commit, and the thread is interrupted in it: the second caller gets an error, too."""
+
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    async with SqliteJournal(path) as journal:
+        with monkeypatch.context() as patch:
+            patch.setattr(store.Store, "set_note", interrupt)
+            changes = (journal.set_note("a", "b"), journal.put(new("c")))
+            errors = await asyncio.gather(*changes, return_exceptions=True)
+        assert [type(error) for error in errors] == [Interrupted, JournalError]
+        assert await journal.get("c") is None
+
+
+@POSIX
+async def test_a_new_journal_and_its_name_are_on_the_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut after the journal was opened leaves the complete file under its name."""
+    synced, fsync = list[object](), os.fsync
+
+    def recorded_fsync(handle: int) -> None:
+        synced.append((os.fstat(handle).st_dev, os.fstat(handle).st_ino))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", recorded_fsync)
+    async with SqliteJournal(path):
+        assert synced == [files.file_id(path), files.file_id(path.parent)]
+
+
 VERSION_1 = r"""
 PRAGMA application_id = 1331914873;
 PRAGMA user_version = 1;

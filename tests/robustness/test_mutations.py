@@ -666,6 +666,16 @@ JOURNAL_FAULTS: dict[str, tuple[Edit, str, str]] = {
         FILES,
         "reach_its_row",
     ),
+    "a change that an interrupted thread had taken counts as stored": (
+        ("journal/sqlite/journal.py", "        if not self.done:\n", "        if False:\n"),
+        FILES,
+        "had_taken",
+    ),
+    "a new journal does not reach the disk": (
+        ("durable_files.py", "    try:\n        os.fsync(handle)", "    try:\n        pass"),
+        FILES,
+        "on_the_disk",
+    ),
     "the checksums of rows change": (
         ("journal/sqlite/rows.py", "hashlib.blake2b(content, digest_size=16)", "hashlib.blake2b(content)"),
         FILES,
