@@ -16,7 +16,7 @@ from ..errors import Problem
 from ..policy.clip_states import State
 from ..protocol.request import AnalysisRequest
 from .clip_job import ClipJob
-from .outcomes import ClipFacts, Refused, Unfinished
+from .outcomes import ClipReference, Refused, Unfinished
 from .pipeline import Pipeline
 from .reopen import survey
 from .report import Plan
@@ -42,7 +42,7 @@ _WORDS: Final[dict[State | None, Word]] = {
 
 
 @frozen(kw_only=True)
-class Planned(ClipFacts):
+class Planned(ClipReference):
     """What a batch would do with one clip."""
 
     word: Word

@@ -19,7 +19,7 @@ from ..protocol.answer import Answer
 from ..protocol.request import AnalysisRequest
 from ..protocol.text_summary import Summarized, display_text
 
-__all__ = ["Analyzed", "ClipFacts", "Failed", "Outcome", "Refused", "Uncertain", "Unfinished"]
+__all__ = ["Analyzed", "ClipReference", "Failed", "Outcome", "Refused", "Uncertain", "Unfinished"]
 
 R = TypeVar("R", bound=Answer, covariant=True)
 C = TypeVar("C", bound=Answer, covariant=True)
@@ -34,7 +34,7 @@ def _named(clip: Any) -> str:
 
 
 @frozen(kw_only=True)
-class ClipFacts:
+class ClipReference:
     """What identifies a clip of a batch."""
 
     clip: Any = field(repr=_named)
@@ -55,7 +55,7 @@ class ClipFacts:
 
 
 @frozen(kw_only=True)
-class _OutcomeBase(ClipFacts, Summarized):
+class _OutcomeBase(ClipReference, Summarized):
     """What every outcome holds. Prints as a summary."""
 
     word: ClassVar[str]
