@@ -163,7 +163,7 @@ async def test_a_slow_disk_does_not_block_the_event_loop(tmp_path: Path, monkeyp
     assert len(beats) > len(BIG) / CHUNK * 3  # held, it beats once a chunk
 
 
-@pytest.mark.skipif(clips.NOWAIT is None, reason="this system cannot tell what it has in memory")
+@pytest.mark.skipif(clips.NOWAIT is None, reason="this system has no non-blocking reads")
 async def test_a_cached_file_is_read_without_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that was just written is in the cache."""
 
@@ -334,7 +334,7 @@ async def test_another_type_is_no_clip(source: Any) -> None:
     assert "Clip.stream" in found["clip"]
 
 
-# --- never completed when something is wrong --------------------------------------------------------------
+# --- never completed after an error -----------------------------------------------------------------------
 
 
 def grow(path: Path) -> None:
@@ -433,9 +433,9 @@ async def test_a_stream_is_sent_completely_or_refused(chunks: list[bytes], size:
     """However it is split, exactly the announced bytes are handed over, or fewer and an error."""
     clip = Clip.stream(lambda: stream_of(*chunks), name="a.mp4", size=size)
     sent, refused = await sent_part(clip)
-    whole = b"".join(chunks)
-    assert (refused is None) == (len(whole) == size)
-    assert sent == whole if refused is None else len(sent) < size
+    complete = b"".join(chunks)
+    assert (refused is None) == (len(complete) == size)
+    assert sent == complete if refused is None else len(sent) < size
 
 
 async def test_a_stream_without_a_function_is_sent_once() -> None:
@@ -457,7 +457,7 @@ async def test_an_error_of_a_stream_is_raised_unchanged() -> None:
         await content(Clip.stream(broken, name="a.mp4", size=4))
 
 
-# --- nothing stays open ---------------------------------------------------------------------------------
+# --- closing --------------------------------------------------------------------------------------------
 
 
 def open_files() -> set[str]:
@@ -465,7 +465,7 @@ def open_files() -> set[str]:
     return {str(link.resolve()) for link in Path("/proc/self/fd").iterdir() if ".mp4" in str(link.resolve())}
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not tell what is open")
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system has no /proc")
 async def test_an_abandoned_clip_leaves_no_file_open(tmp_path: Path) -> None:
     """The file is closed with the generator, in the middle, at the end, or after an error."""
     path = file_of(tmp_path)
@@ -553,10 +553,10 @@ def test_a_plain_name_stays_unchanged(name: str) -> None:
 
 @given(st.text(letters, max_size=140), st.sampled_from(sorted(CONTENT_TYPES)))
 @settings(max_examples=100, deadline=None)
-def test_a_documented_extension_is_kept(stem: str, ending: str) -> None:
+def test_a_documented_extension_is_kept(stem: str, suffix: str) -> None:
     """This holds for any stem, unless the name is a hidden file."""
-    assert safe_name(f"a{stem}b{ending}").endswith(ending)
-    assert safe_name(f"a{stem}b{ending.upper()}").endswith(ending)
+    assert safe_name(f"a{stem}b{suffix}").endswith(suffix)
+    assert safe_name(f"a{stem}b{suffix.upper()}").endswith(suffix)
 
 
 def test_a_long_name_is_cut_at_a_letter() -> None:

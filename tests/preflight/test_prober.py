@@ -103,10 +103,10 @@ async def test_the_length_is_read(frames: int, seconds: float) -> None:
 @pytest.mark.parametrize(("container", "faststart"), [("mp4", True), ("mov", True), ("avi", False), ("webm", False)])
 async def test_a_truncated_file_is_recognized(container: Container, faststart: bool, share: float) -> None:
     """Its beginning can be read, and is shorter than its header says."""
-    whole = video(container, frames=90, faststart=faststart)
-    facts = await probe(whole[: int(len(whole) * share)])
+    complete = video(container, frames=90, faststart=faststart)
+    facts = await probe(complete[: int(len(complete) * share)])
     assert (facts.cut_short, facts.decodable) == (True, True)
-    assert (await probe(whole)).cut_short is False
+    assert (await probe(complete)).cut_short is False
 
 
 async def test_an_interrupted_recording_is_unreadable() -> None:

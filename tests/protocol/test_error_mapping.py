@@ -119,7 +119,7 @@ def test_the_id_in_a_refusal_is_used(name: str) -> None:
     assert error_of(START, Response(400, {}, body), "a1").analysis_id == "a1"
 
 
-# --- the vendor's words ------------------------------------------------------------------------------
+# --- the vendor's text -------------------------------------------------------------------------------
 
 
 def test_a_validation_answer_is_shown_without_its_input() -> None:

@@ -37,7 +37,7 @@ def template_of(body: bytes) -> tuple[FrameTemplate | None, int]:
     return FrameTemplate.of(body, start, end.end(), ["nose", "hip"], ["x", "y"]), end.end()
 
 
-# --- what is read ---------------------------------------------------------------------------------
+# --- blocks ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("style", STYLES.values(), ids=STYLES)
@@ -152,7 +152,7 @@ def test_an_ambiguous_frame_is_no_template(first: str, names: list[str]) -> None
     assert FrameTemplate.of(body, 0, len(first), names, ["x"]) is None
 
 
-# --- against frame by frame -------------------------------------------------------------------------
+# --- compared with single frames --------------------------------------------------------------------
 
 
 def outcome_of(body: bytes) -> Any:

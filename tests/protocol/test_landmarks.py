@@ -21,7 +21,7 @@ from ochy_async.protocol.wire import Response
 
 NAN = math.nan
 MOST_FRAMES_AT_ONCE = 16
-"""What one step of a reading may read at most; a frame of 33 landmarks takes some 40 microseconds."""
+"""The most frames of one step; a frame of 33 landmarks takes some 40 microseconds."""
 
 
 def reader_of(body: Any) -> LandmarksReader:
@@ -325,7 +325,7 @@ def test_ten_seconds_at_240_frames_are_many_steps() -> None:
     assert list(reading.result().track("nose", "y")) == list(range(2_400))
 
 
-# --- no answer at all -------------------------------------------------------------------------------------
+# --- unreadable answers -----------------------------------------------------------------------------------
 
 WHOLE = '{"video_input_information": {"fps": 60}, "frames": {"0": {"nose": {"x": 1, "y": 2}}}}'
 
@@ -381,7 +381,7 @@ def test_an_answer_without_frames_is_unreadable(body: Any) -> None:
     assert "paid" in str(error)
 
 
-# --- against the plainest way to read it ------------------------------------------------------------------
+# --- compared with a simple reader -------------------------------------------------------------------------
 
 Table = dict[str, list[list[float]]]
 SCORES = {"visibility": "score", "confidence": "score", "likelihood": "score"}

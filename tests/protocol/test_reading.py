@@ -416,7 +416,7 @@ def test_a_400_means_what_its_route_says(call: Call[Any], error: type[OchyError]
         read(call, {"detail": "no"}, 400)
 
 
-# --- open shapes ---------------------------------------------------------------------------------------
+# --- shapes that are not documented --------------------------------------------------------------------
 
 
 def side_body(**analysis: Any) -> dict[str, Any]:
@@ -490,7 +490,8 @@ def test_an_invalid_range_is_none_and_noted(sent: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrapper", [None, "analyses", "analysis", "analysis_ids", "videos", "video_ids", "results", "items", "data", "odd"]
+    "wrapper",
+    [None, "analyses", "analysis", "analysis_ids", "videos", "video_ids", "results", "items", "data", "any"],
 )
 def test_a_list_is_bare_or_wrapped(wrapper: str | None) -> None:
     """Lists come bare or under any likely key, items as texts or objects, ids under three keys."""
@@ -612,7 +613,7 @@ def test_a_foot_strike_is_an_open_set(foot: Any) -> None:
     assert isinstance(found, FootStrike) == (foot in ("rearfoot", "midfoot", "forefoot"))
 
 
-# --- what is missing, odd or new ---------------------------------------------------------------------
+# --- missing, unexpected and unknown values ---------------------------------------------------------------------
 
 
 def places(body: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -664,23 +665,23 @@ def test_null_for_a_required_field_is_unreadable(name: str) -> None:
     for path in places(body):
         if isinstance(path[-1], int):
             continue
-        ended = value_or_error(call, with_value(body, path, None))
+        result = value_or_error(call, with_value(body, path, None))
         if path[-1] in REQUIRED[name]:
-            assert isinstance(ended, UnreadableAnswer), path
-            assert f"{'.'.join(path)} should be" in str(ended)
-            assert "missing" in str(ended)
+            assert isinstance(result, UnreadableAnswer), path
+            assert f"{'.'.join(path)} should be" in str(result)
+            assert "missing" in str(result)
         else:
-            assert not isinstance(ended, OchyError), path
+            assert not isinstance(result, OchyError), path
 
 
 def test_any_type_at_any_path_is_handled() -> None:
     """An answer with it is a value or an `UnreadableAnswer`."""
-    odd_values: list[Any] = [7, "odd", [[]], {}]
+    unexpected_values: list[Any] = [7, "unexpected", [[]], {}]
     for call, body in JSON_ANSWERS.values():
         for path in places(body):
-            for odd in odd_values:
-                ended = value_or_error(call, with_value(body, path, odd))
-                assert not isinstance(ended, OchyError) or isinstance(ended, UnreadableAnswer)
+            for unexpected in unexpected_values:
+                result = value_or_error(call, with_value(body, path, unexpected))
+                assert not isinstance(result, OchyError) or isinstance(result, UnreadableAnswer)
 
 
 def test_an_unexpected_type_is_none_and_noted() -> None:
@@ -733,10 +734,10 @@ def test_an_unknown_key_is_kept_and_noted(name: str) -> None:
         if {"gait_cycle", "joint_angles"} & set(path):
             continue  # below these nothing is documented, so nothing is new
         for value, kind in NEW:
-            told, notes = outcome(call, with_value(body, (*path, "brand_new"), value))
+            result, notes = outcome(call, with_value(body, (*path, "brand_new"), value))
             wanted = ".".join(each for each in (*path, "brand_new") if isinstance(each, str))
             assert [(note.path, note.what) for note in notes] == [(wanted, f"unknown key ({kind})")]
-            assert any("brand_new" in raw and raw["brand_new"] == value for raw in raws_of(told))
+            assert any("brand_new" in raw and raw["brand_new"] == value for raw in raws_of(result))
             seen += 1
     assert seen
 
@@ -802,7 +803,7 @@ def test_no_repr_and_no_note_shows_a_value(rng: random.Random, name: str) -> Non
         if name == "any":
             return
         shown += [str(note) for note in notes] + [safe_repr(notes)]
-        shown += [safe_repr(each) for each in answers_of(value)]  # `str` is what whoever prints it asks for
+        shown += [safe_repr(each) for each in answers_of(value)]  # `str` is shown only to a caller who prints it
     assert shown
     assert not [mark for mark in marks if any(mark in text for text in shown)]
 
@@ -882,7 +883,7 @@ def test_a_link_is_never_shown() -> None:
     assert "SignedUrl" in shown
 
 
-# --- no answer at all -------------------------------------------------------------------------------------
+# --- unreadable answers -----------------------------------------------------------------------------------
 
 NO_ANSWERS: dict[str, bytes] = {
     "nothing": b"",
@@ -893,7 +894,7 @@ NO_ANSWERS: dict[str, bytes] = {
     "infinity": b'{"video_id": "a1", "status": "pending", "percentage": 1e999}',
     "deep arrays": b"[" * 100_000,
     "deep objects": b'{"a":' * 100_000,
-    "deep and whole": b'{"frames":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "deep but complete": b'{"frames":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     "no UTF-8": b'{"video_id": "\xff"}',
     "two values": b"{} {}",
     "a number": b"7",
@@ -937,8 +938,8 @@ anything = st.recursive(
 def test_any_json_is_a_value_or_an_ochy_error(body: Any, status: int) -> None:
     """No answer makes a call raise anything but an `OchyError`."""
     for call, _ in CALLS.values():
-        ended = value_or_error(call, body, status)
-        assert (getattr(ended, "route", None) == str(call.request.route)) == isinstance(ended, OchyError)
+        result = value_or_error(call, body, status)
+        assert (getattr(result, "route", None) == str(call.request.route)) == isinstance(result, OchyError)
 
 
 @given(st.sampled_from(sorted(CALLS)), st.data())
@@ -947,8 +948,8 @@ def test_a_sample_with_any_value_is_a_value_or_an_ochy_error(name: str, data: st
     """Neither does a valid answer with any JSON at one of its paths."""
     call, body = CALLS[name]
     path = data.draw(st.sampled_from(list(places(body)) or [()])) if body else ()
-    ended = value_or_error(call, with_value(body, path, data.draw(anything)) if path else data.draw(anything))
-    assert not isinstance(ended, OchyError) or isinstance(ended, UnreadableAnswer)
+    result = value_or_error(call, with_value(body, path, data.draw(anything)) if path else data.draw(anything))
+    assert not isinstance(result, OchyError) or isinstance(result, UnreadableAnswer)
 
 
 @given(st.binary(max_size=40), st.sampled_from([200, 400, 502]))
@@ -956,5 +957,5 @@ def test_a_sample_with_any_value_is_a_value_or_an_ochy_error(name: str, data: st
 def test_any_bytes_are_a_value_or_an_ochy_error(body: bytes, status: int) -> None:
     """Neither does a body that is not JSON."""
     for call, _ in CALLS.values():
-        ended = value_or_error(call, body, status)
-        assert status == 200 or isinstance(ended, OchyError)
+        result = value_or_error(call, body, status)
+        assert status == 200 or isinstance(result, OchyError)

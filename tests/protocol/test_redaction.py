@@ -84,9 +84,9 @@ def test_a_signed_link_is_recognized_in_every_spelling(
     text = before + link + after
     assert contains_link(text)
     assert may_contain_links(orjson.dumps(text))
-    told = json.dumps(redact_links({"a": [text, {text: 1}]})).casefold()
-    assert SECRET not in told
-    assert link.casefold() not in told
+    output = json.dumps(redact_links({"a": [text, {text: 1}]})).casefold()
+    assert SECRET not in output
+    assert link.casefold() not in output
     assert "storage" not in redact_words(text).casefold()
     assert "storage" not in (vendor_text(text) or "").casefold()
 
@@ -121,8 +121,8 @@ def test_ordinary_words_are_kept(text: str) -> None:
 
 def test_a_signature_on_its_own_is_masked() -> None:
     """As in the fields of an upload form, its name says what it is."""
-    told = redact_links({"url": "bucket", "fields": {"X-Amz-Signature": SECRET, "key": "a.mp4"}, "token": SECRET})
-    assert told == {"url": "bucket", "fields": {"X-Amz-Signature": MASK, "key": "a.mp4"}, "token": MASK}
+    output = redact_links({"url": "bucket", "fields": {"X-Amz-Signature": SECRET, "key": "a.mp4"}, "token": SECRET})
+    assert output == {"url": "bucket", "fields": {"X-Amz-Signature": MASK, "key": "a.mp4"}, "token": MASK}
 
 
 def test_an_address_with_its_signature_in_the_path_is_not_unsigned() -> None:
@@ -139,7 +139,7 @@ def test_numbers_are_not_searched_twice() -> None:
     assert may_contain_links(body + rb'"\u002f"')
 
 
-# --- what is written ------------------------------------------------------------------------------
+# --- written files --------------------------------------------------------------------------------
 
 ODD = (
     f"//storage.example.com/a.jpg?x={SECRET}",
@@ -227,9 +227,9 @@ async def test_a_status_that_is_a_link_is_not_shown(emulator: Emulator) -> None:
         code = "from ochy_async.cli import main; main()"
         command = [sys.executable, "-c", code, "status", started.analysis_id, *more]
         done = await anyio.run_process(command, env={**os.environ, "OCHY_BASE_URL": emulator.url}, check=False)
-        told = (done.stdout + done.stderr).decode()
-        assert MASK in told
-        assert SECRET not in told
+        output = (done.stdout + done.stderr).decode()
+        assert MASK in output
+        assert SECRET not in output
 
 
 @pytest.mark.anyio

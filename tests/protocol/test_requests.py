@@ -33,7 +33,7 @@ def problems_of(make: Callable[[], object]) -> dict[str, str]:
     return {problem.field: problem.message for problem in caught.value.problems}
 
 
-# --- what a request takes ------------------------------------------------------------------------
+# --- valid and invalid requests ------------------------------------------------------------------
 
 
 def test_all_problems_are_reported_at_once() -> None:
@@ -172,7 +172,7 @@ def test_a_request_cannot_be_changed() -> None:
         request.height = 175  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
 
 
-# --- what is sent ----------------------------------------------------------------------------------
+# --- form fields -----------------------------------------------------------------------------------
 
 
 def test_a_request_sends_its_defaults() -> None:
@@ -228,7 +228,7 @@ def test_the_repr_of_a_request_shows_no_health_data(view: Callable[..., Any]) ->
     assert "s1" in shown
 
 
-# --- an analysis, remembered -------------------------------------------------------------------------
+# --- started analyses --------------------------------------------------------------------------------
 
 moments = st.datetimes(timezones=st.just(UTC))
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
