@@ -8,6 +8,7 @@ import random
 import tempfile
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -303,6 +304,7 @@ async def test_a_conflict_does_not_affect_other_changes(journal: Journal) -> Non
 ASKED: list[Callable[[Journal], Awaitable[object]]] = [
     lambda journal: journal.get("a"),
     lambda journal: journal.put(new()),
+    lambda journal: journal.put_all([new()]),
     lambda journal: journal.results("a"),
     lambda journal: journal.history("a"),
     lambda journal: journal.totals(),
@@ -340,11 +342,17 @@ async def test_a_journal_is_open_once(journal: Journal) -> None:
 async def test_a_change_in_a_cancelled_scope_is_not_made(journal: Journal) -> None:
     """It raises the cancellation instead."""
     async with journal:
-        with CancelScope() as scope:
-            scope.cancel()
-            await journal.put(new())
-        assert scope.cancelled_caught
+        for change in (
+            partial(journal.put, new()),
+            partial(journal.put_all, [new()]),
+            partial(journal.set_note, "a", "b"),
+        ):
+            with CancelScope() as scope:
+                scope.cancel()
+                await change()
+            assert scope.cancelled_caught
         assert await journal.get("a") is None
+        assert not await journal.notes("")
 
 
 async def test_changes_that_have_begun_are_completed(journal: Journal) -> None:
