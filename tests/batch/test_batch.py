@@ -1,4 +1,4 @@
-"""Batches as stories: many clips over the emulator, in virtual time."""
+"""Tests of batches: many clips against the emulator, in virtual time."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ Outcomes = list[Outcome[Any, Any]]
 
 
 def clip(number: int) -> bytes:
-    """Small and of its own content."""
+    """A small clip with a content of its own."""
     return sample_clip(number, size=300)
 
 
@@ -69,7 +69,7 @@ def clips(count: int) -> list[bytes]:
 
 
 def on_start(fault: Fault, times: int = 1, occurrence: int | None = None) -> Recorded:
-    """Starts that meet a fault; every request is remembered."""
+    """A fault for starts; every request is recorded."""
     return Recorded(FaultPlan([FaultRule(str(START), fault, occurrence=occurrence, times=times)]))
 
 
@@ -93,7 +93,7 @@ async def states(journal: MemoryJournal) -> Counter[State]:
         return Counter((await journal.totals()).entries)
 
 
-# --- the way ------------------------------------------------------------------------------------
+# --- outcomes and input ---------------------------------------------------------------------------
 
 
 def test_every_clip_gets_its_results() -> None:
@@ -135,7 +135,7 @@ def test_outcomes_can_be_matched_by_class() -> None:
 
 
 def named(name: str, number: int) -> Clip:
-    """A clip with a name of its own."""
+    """A clip with a name."""
     return Clip.stream(lambda: _bytes(clip(number)), name=name, size=300)
 
 
@@ -235,7 +235,7 @@ def test_an_error_of_the_input_loses_nothing() -> None:
 
 
 async def await_what_is_cancelled() -> None:
-    """Awaits a task that somebody else cancels."""
+    """Awaits a task that something else cancels."""
     task = asyncio.ensure_future(asyncio.sleep(1_000))
     asyncio.get_running_loop().call_later(1, task.cancel)
     await task
@@ -284,7 +284,7 @@ async def one_by_one(source: Iterator[bytes]) -> AsyncIterator[bytes]:
         yield each
 
 
-# --- never paid twice ---------------------------------------------------------------------------
+# --- no clip is paid twice ------------------------------------------------------------------------
 
 
 def test_the_same_clip_twice_is_bought_once() -> None:
@@ -307,7 +307,7 @@ def test_a_finished_batch_run_again_sends_no_request() -> None:
 
 
 def analysis_of(outcome: Outcome[Any, Any]) -> Any:
-    """What is kept of the results: all but the links, which die within the hour."""
+    """The results without their links, which expire within the hour."""
     return outcome.results.biomechanical_analysis if isinstance(outcome, Analyzed) else None
 
 
@@ -397,8 +397,8 @@ def test_a_stream_that_awaits_something_cancelled_is_one_refused_clip(bare: bool
         yield b"begun"
         await await_what_is_cancelled()
 
-    odd = Clip("odd.mp4", 300, broken) if bare else Clip.stream(broken, name="odd.mp4", size=300)
-    outcomes = in_virtual_time(batched(direct_session(), [clip(0), odd, clip(1)]))
+    broken_clip = Clip("odd.mp4", 300, broken) if bare else Clip.stream(broken, name="odd.mp4", size=300)
+    outcomes = in_virtual_time(batched(direct_session(), [clip(0), broken_clip, clip(1)]))
     assert words(outcomes) == ["analyzed", "refused", "analyzed"]
     assert "was not sent completely" in outcomes[1].reason
 
@@ -415,7 +415,7 @@ def test_a_journal_that_awaits_something_cancelled_is_an_error() -> None:
         in_virtual_time(batched(direct_session(), clips(2), journal=Odd()))
 
 
-# --- credits and keys ---------------------------------------------------------------------------
+# --- credits and keys -----------------------------------------------------------------------------
 
 
 def test_an_empty_account_stops_new_starts_only() -> None:
@@ -441,7 +441,7 @@ def test_starts_can_wait_for_credits() -> None:
         return found
 
     assert words(in_virtual_time(story())) == ["analyzed"] * 8
-    assert faults.routes.count(str(START)) < 40  # one clip tries for all
+    assert faults.routes.count(str(START)) < 40  # one clip finds out for all
 
 
 async def _buy_later(service: Service) -> None:
@@ -595,11 +595,11 @@ def test_max_credits_per_run_does_not_count_earlier_runs() -> None:
         return reports
 
     reports = in_virtual_time(story())
-    told = [(each.spent, each.committed, each.already_paid, each.held_back) for each in reports]
-    assert told == [(2, 2, 0, 3), (2, 4, 2, 1), (1, 5, 4, 0)]
+    reported = [(each.spent, each.committed, each.already_paid, each.held_back) for each in reports]
+    assert reported == [(2, 2, 0, 3), (2, 4, 2, 1), (1, 5, 4, 0)]
 
 
-# --- doubts -------------------------------------------------------------------------------------
+# --- uncertain starts -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("tagged", [True, False])
@@ -629,33 +629,33 @@ def test_an_uncertain_start_that_no_list_shows_is_never_sent_again(tagged: bool)
 
 def test_each_lookup_that_resolves_nothing_emits_an_event() -> None:
     """The event has its number, the time of the next one and of the last, and whether the server answered."""
-    told: list[Event] = []
+    events: list[Event] = []
     script = FaultPlan(
         [FaultRule(str(START), DisconnectAfter(charged=False)), FaultRule(str(LIST_ANALYSES), Respond(503), times=5)]
     )
-    (outcome,) = in_virtual_time(batched(direct_session(faults=script, on_event=told.append), clips(1)))
-    looks = [each for each in told if isinstance(each, ReconciliationAttempted)]
+    (outcome,) = in_virtual_time(batched(direct_session(faults=script, on_event=events.append), clips(1)))
+    lookups = [each for each in events if isinstance(each, ReconciliationAttempted)]
     assert isinstance(outcome, Uncertain)
-    assert [look.attempt for look in looks] == list(range(1, len(looks) + 1))
-    assert [look.server_answered for look in looks] == [False] + [True] * (len(looks) - 1)
-    assert all(look.max_attempts == looks[-1].attempt for look in looks[1:])
-    assert all(look.seconds_left >= (look.next_in or 0) > 0 for look in looks[:-1])
-    assert (looks[-1].next_in, looks[-1].seconds_left, looks[-1].max_attempts) == (None, 0, len(looks))
-    assert {look.clip for look in looks} == {"clip 1"}
+    assert [lookup.attempt for lookup in lookups] == list(range(1, len(lookups) + 1))
+    assert [lookup.server_answered for lookup in lookups] == [False] + [True] * (len(lookups) - 1)
+    assert all(lookup.max_attempts == lookups[-1].attempt for lookup in lookups[1:])
+    assert all(lookup.seconds_left >= (lookup.next_in or 0) > 0 for lookup in lookups[:-1])
+    assert (lookups[-1].next_in, lookups[-1].seconds_left, lookups[-1].max_attempts) == (None, 0, len(lookups))
+    assert {lookup.clip for lookup in lookups} == {"clip 1"}
 
 
 def test_an_uncertain_start_of_an_earlier_run_emits_an_event() -> None:
     """Each emits one event with its cause, before it is looked up."""
     journal, faults = MemoryJournal(), on_start(DisconnectAfter(charged=False))
-    told: list[list[StartUncertain]] = []
+    reported: list[list[StartUncertain]] = []
     for _ in range(2):
         events: list[Event] = []
         ochy = direct_session(faults=faults, on_event=events.append)
         in_virtual_time(batched(ochy, clips(1), journal=journal))
-        told.append([each for each in events if isinstance(each, StartUncertain)])
-    assert [len(each) for each in told] == [1, 1]
-    assert told[0][0].start.earliest == told[1][0].start.earliest
-    assert told[0][0].reason == told[1][0].reason != ""
+        reported.append([each for each in events if isinstance(each, StartUncertain)])
+    assert [len(each) for each in reported] == [1, 1]
+    assert reported[0][0].start.earliest == reported[1][0].start.earliest
+    assert reported[0][0].reason == reported[1][0].reason != ""
 
 
 def test_without_tagging_two_uncertain_starts_are_not_told_apart() -> None:
@@ -710,7 +710,7 @@ def test_lookups_without_an_answer_prove_nothing() -> None:
 
 
 class SlowToList(MemoryJournal):
-    """A journal that takes a second to tell its entries."""
+    """A journal that takes a second to list its entries."""
 
     async def entries(self, *states: State) -> AsyncGenerator[Entry]:
         await anyio.sleep(1)
@@ -793,9 +793,9 @@ def test_the_analysis_of_a_released_start_is_not_adopted_for_another() -> None:
 
     async def story() -> Outcomes:
         charged, lost = on_start(DisconnectAfter(charged=True)), on_start(DisconnectAfter(charged=False))
-        (doubt,) = await batched(direct_session(service, charged), [clip(0)], journal=journal)
+        (uncertain,) = await batched(direct_session(service, charged), [clip(0)], journal=journal)
         async with journal:
-            await release(journal, str(doubt.key))
+            await release(journal, str(uncertain.key))
         await batched(direct_session(service), [clip(0)], journal=journal)
         await anyio.sleep(200)
         return await batched(direct_session(service, lost), [clip(1)], journal=journal)
@@ -806,7 +806,7 @@ def test_the_analysis_of_a_released_start_is_not_adopted_for_another() -> None:
 
 
 class SlowToRead(MemoryJournal):
-    """A journal on a disk that takes its time."""
+    """A journal on a slow disk."""
 
     async def entries(self, *states: State) -> AsyncGenerator[Entry]:
         await anyio.sleep(1)
@@ -836,7 +836,7 @@ def test_a_clock_that_was_set_back_does_not_prolong_lookups() -> None:
     assert len(faults.routes) <= 10
 
 
-# --- when things go wrong -----------------------------------------------------------------------
+# --- errors and limits ----------------------------------------------------------------------------
 
 
 def test_errors_reduce_the_parallel_uploads() -> None:
@@ -1019,7 +1019,7 @@ def test_a_batch_is_used_inside_its_block() -> None:
     in_virtual_time(story())
 
 
-# --- real files, real sockets -------------------------------------------------------------------
+# --- real files, real sockets ---------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -1045,8 +1045,8 @@ ODD = ("gone.mp4", "folder.mp4", "fifo.mp4", "good.mp4", "empty.mp4", "loop.mp4"
 
 
 @pytest.fixture
-def odd_files(tmp_path: Path) -> Path:
-    """One file that is a clip, among some that are none."""
+def unusual_files(tmp_path: Path) -> Path:
+    """One file that is a clip, among some that are not."""
     (tmp_path / "good.mp4").write_bytes(clip(0))
     (tmp_path / "folder.mp4").mkdir()
     os.mkfifo(tmp_path / "fifo.mp4")
@@ -1057,8 +1057,8 @@ def odd_files(tmp_path: Path) -> Path:
 
 
 @pytest.mark.anyio
-async def test_files_that_cannot_be_read_are_refused_one_by_one(emulator: Emulator, odd_files: Path) -> None:
+async def test_files_that_cannot_be_read_are_refused_one_by_one(emulator: Emulator, unusual_files: Path) -> None:
     """Missing, a folder, a FIFO, empty, a link to itself, a text: each is refused, and none stops the others."""
-    outcomes = await batched(real_session(emulator), [odd_files / name for name in ODD])
+    outcomes = await batched(real_session(emulator), [unusual_files / name for name in ODD])
     assert words(outcomes) == ["refused"] * 3 + ["analyzed"] + ["refused"] * 3
     assert len(emulator.service.ledger) == 1

@@ -31,7 +31,7 @@ def requests_with(*rules: FaultRule) -> Recorded:
     return Recorded(FaultPlan(list(rules)))
 
 
-# --- what stops new starts ----------------------------------------------------------------------
+# --- what stops new starts ------------------------------------------------------------------------
 
 
 def test_stop_starts_no_clip_that_was_already_read() -> None:

@@ -1,4 +1,4 @@
-"""The one sentence about money: a table of reports and what is said of them."""
+"""Tests of the sentence about credits: a table of reports and their texts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from ochy_async.batch.report import Report, credits_text, short_credits_text
 
-TOLD: list[tuple[dict[str, Any], str]] = [
+TEXTS: list[tuple[dict[str, Any], str]] = [
     ({}, "0 credits spent by this run."),
     ({"spent": 1, "committed": 1, "charged": 1}, "1 credit spent by this run."),
     (
@@ -33,10 +33,10 @@ def report(**facts: Any) -> Report:
     return Report(**none | facts)
 
 
-@pytest.mark.parametrize(("facts", "told"), TOLD, ids=[told for _, told in TOLD])
-def test_one_sentence_says_what_was_spent(facts: dict[str, Any], told: str) -> None:
+@pytest.mark.parametrize(("facts", "text"), TEXTS, ids=[text for _, text in TEXTS])
+def test_one_sentence_says_what_was_spent(facts: dict[str, Any], text: str) -> None:
     """Certain, uncertain, in total and not needed; zeros are left out."""
-    assert credits_text(report(**facts)) == told
+    assert credits_text(report(**facts)) == text
 
 
 def test_simulated_credits_are_labelled() -> None:

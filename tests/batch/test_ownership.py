@@ -1,4 +1,4 @@
-"""One server, however its address is spelt: one identity, one journal, one charge."""
+"""Tests of base URLs: however one is spelled, the same server means one identity, one journal, one charge."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_no_spelling_circumvents_the_rule_for_the_key(spelt: str) -> None:
         OchySession(base_url=spelt)
 
 
-# --- journals -----------------------------------------------------------------------------------
+# --- journals -------------------------------------------------------------------------------------
 
 
 async def bought(base_url: str, journal: MemoryJournal, **settings: Any) -> bool:
@@ -143,7 +143,7 @@ async def test_another_base_url_is_refused_until_it_is_said_to_be_the_same_serve
 
 
 async def older(journal: MemoryJournal, *spelt: str) -> MemoryJournal:
-    """A journal from before base URLs were noted, in which the clip lies under these spellings."""
+    """A journal from before base URLs were noted, which has the clip under these spellings."""
     made, account = MemoryJournal(), ApiKey(API_KEY).digest()
     async with journal:
         (entry,) = [entry async for entry in journal.entries()]

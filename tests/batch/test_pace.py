@@ -1,4 +1,4 @@
-"""How far a batch goes at once: stories over the emulator, in virtual time."""
+"""Tests of how many clips a batch handles at the same time, against the emulator in virtual time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.conftest import direct_session, world
 
 
 class Crowded(Service):
-    """Remembers how many analyses it had at most that were not ended."""
+    """Records the maximum number of unfinished analyses."""
 
     most = 0
 
@@ -34,8 +34,8 @@ def clips(count: int) -> list[bytes]:
     return [sample_clip(number, size=300) for number in range(count)]
 
 
-async def taken(service: Service, count: int, **settings: Any) -> float:
-    """Seconds that a batch takes; all of it is analyzed, each clip charged once."""
+async def duration(service: Service, count: int, **settings: Any) -> float:
+    """Seconds that a batch takes; all clips are analyzed, and each is charged once."""
     async with direct_session(service) as ochy, ochy.batch(SideView(), **settings) as batch:
         began = current_time()
         words = [outcome.word async for outcome in batch.run(clips(count))]
@@ -70,22 +70,22 @@ def test_first_polls_adjust_the_in_flight_limit(maximum: int, polls: str, slots:
 def test_an_idle_server_gets_more_clips() -> None:
     """If a hundred are analyzed at once, more than the first few dozen are sent, and the batch ends sooner."""
     narrow, wide = (Crowded(world(concurrent_analyses=100, analysis_seconds=(30.0, 30.0))) for _ in range(2))
-    most = in_virtual_time(taken(narrow, 200, concurrency=Concurrency(in_flight=INITIAL_IN_FLIGHT)))
-    assert in_virtual_time(taken(wide, 200)) < 0.75 * most
+    most = in_virtual_time(duration(narrow, 200, concurrency=Concurrency(in_flight=INITIAL_IN_FLIGHT)))
+    assert in_virtual_time(duration(wide, 200)) < 0.75 * most
     assert narrow.most <= INITIAL_IN_FLIGHT < 2 * INITIAL_IN_FLIGHT < wide.most <= Concurrency().in_flight
 
 
 def test_a_busy_server_gets_no_long_queue() -> None:
     """If four are analyzed at once, few clips wait behind the first few dozen."""
     service = Crowded(world(concurrent_analyses=4, analysis_seconds=(30.0, 30.0)))
-    in_virtual_time(taken(service, 80))
+    in_virtual_time(duration(service, 80))
     assert service.most <= INITIAL_IN_FLIGHT + 4
 
 
 def test_in_flight_is_a_limit_for_an_idle_server_too() -> None:
     """`in_flight` is the maximum, not only the initial value."""
     service = Crowded(world(concurrent_analyses=100, analysis_seconds=(30.0, 30.0)))
-    in_virtual_time(taken(service, 80, concurrency=Concurrency(in_flight=40)))
+    in_virtual_time(duration(service, 80, concurrency=Concurrency(in_flight=40)))
     assert INITIAL_IN_FLIGHT < service.most <= 40
 
 
@@ -111,8 +111,8 @@ def test_clips_are_read_only_as_the_in_flight_limit_grows() -> None:
 # --- uploads --------------------------------------------------------------------------------------
 
 
-class Film:
-    """A clip whose bytes take their time once it is sent; it knows how many such are on their way, and were at most."""
+class SlowClip:
+    """A clip whose bytes are sent slowly; counts how many such uploads run now, and how many ran at most."""
 
     under_way = most = 0
 
@@ -128,25 +128,25 @@ class Film:
         if self._opened == 1:  # to be hashed
             yield self._content
             return
-        Film.under_way += 1
-        Film.most = max(Film.most, Film.under_way)
+        SlowClip.under_way += 1
+        SlowClip.most = max(SlowClip.most, SlowClip.under_way)
         await sleep(self._seconds)
         yield self._content
-        Film.under_way -= 1
+        SlowClip.under_way -= 1
 
 
 @pytest.mark.parametrize(("seconds", "least", "most"), [(10.0, 5, 16), (40.0, 3, 3)])
 def test_parallel_uploads_increase_only_while_uploads_are_fast(seconds: float, least: int, most: int) -> None:
     """With little bandwidth, more uploads at once only make each take longer, up to its deadline."""
-    Film.most = 0
+    SlowClip.most = 0
 
     async def story() -> list[str]:
         async with direct_session(world(concurrent_analyses=100)) as ochy, ochy.batch(SideView()) as batch:
-            films = [Film(number, seconds).clip for number in range(40)]
+            films = [SlowClip(number, seconds).clip for number in range(40)]
             return [outcome.word async for outcome in batch.run(films)]
 
     assert in_virtual_time(story()) == ["analyzed"] * 40
-    assert least <= Film.most <= most
+    assert least <= SlowClip.most <= most
 
 
 # --- memory ---------------------------------------------------------------------------------------
@@ -155,12 +155,12 @@ def test_parallel_uploads_increase_only_while_uploads_are_fast(seconds: float, l
 def test_finished_clips_are_released_from_memory() -> None:
     """Of a long batch only the clips and outcomes that are under way are in memory."""
     given: list[ref[Clip]] = []
-    ended: list[ref[Any]] = []
+    yielded: list[ref[Any]] = []
     concurrency = Concurrency(in_flight=8)
 
     async def fresh() -> AsyncIterator[Clip]:
         for number in range(100):
-            given.append(ref(made := Film(number, 0.0).clip))
+            given.append(ref(made := SlowClip(number, 0.0).clip))
             yield made
             del made
 
@@ -170,11 +170,11 @@ def test_finished_clips_are_released_from_memory() -> None:
             ochy.batch(SideView(), concurrency=concurrency) as batch,
         ):
             async for outcome in batch.run(fresh()):
-                ended.append(ref(outcome))
+                yielded.append(ref(outcome))
                 del outcome
-                if len(ended) == 80:
+                if len(yielded) == 80:
                     gc.collect()
-                    return living(given), living(ended)
+                    return living(given), living(yielded)
         raise AssertionError("there were fewer than eighty")
 
     clips_, outcomes = in_virtual_time(story())

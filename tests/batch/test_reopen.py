@@ -1,4 +1,4 @@
-"""Buying finished clips anew: by the user's word, all at once, and nothing that is in doubt or under way."""
+"""Tests of buying finished clips again: only if the user says so, all at once, and no uncertain or unfinished ones."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tests.conftest import Recorded, direct_session, world
 
 
 async def again(ochy: OchySession, source: Any, **settings: Any) -> tuple[Reopened, Outcomes]:
-    """Opens the clips again, and runs them."""
+    """Reopens the clips, and runs them."""
     async with ochy, ochy.batch(SideView(), **settings) as batch:
         reopened = await batch.reopen(source)
         return reopened, [outcome async for outcome in batch.run(source)]
 
 
 def bought(count: int, **settings: Any) -> tuple[Service, MemoryJournal]:
-    """A batch that is finished."""
+    """Runs a batch until it is finished."""
     service, journal = Service(world(**settings)), MemoryJournal()
     in_virtual_time(again(direct_session(service), clips(count), journal=journal))
     return service, journal
@@ -105,7 +105,7 @@ def test_a_clip_that_would_be_refused_now_keeps_its_results() -> None:
     service, journal = bought(1)
     ochy = direct_session(service, preflight="errors")
     reopened, outcomes = in_virtual_time(again(ochy, clips(1), journal=journal))
-    assert (reopened.clips, len(reopened.unfit)) in ((0, 1), (1, 0))  # without a decoder nothing speaks against it
+    assert (reopened.clips, len(reopened.unfit)) in ((0, 1), (1, 0))  # without a decoder nothing is found against it
     assert words(outcomes) == ["analyzed"]
 
 
@@ -117,8 +117,8 @@ def test_a_plan_counts_what_would_be_bought_again() -> None:
         async with direct_session(service) as ochy, ochy.batch(SideView(), journal=journal) as batch:
             return [await batch.plan(clips(3)), await batch.plan(clips(3), reopened=True)]
 
-    plain, anew = in_virtual_time(plans())
-    assert ((plain.to_buy, plain.done), (anew.to_buy, anew.done)) == ((1, 2), (3, 0))
+    plain, reopened = in_virtual_time(plans())
+    assert ((plain.to_buy, plain.done), (reopened.to_buy, reopened.done)) == ((1, 2), (3, 0))
     assert in_virtual_time(states(journal)) == {State.ANALYZED: 2}
 
 

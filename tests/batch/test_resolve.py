@@ -1,4 +1,4 @@
-"""What is settled by hand: a doubt is adopted, or let go, and nothing else is."""
+"""Tests of resolving by hand: uncertain starts are adopted or released, and other clips stay as they are."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ WAYS: dict[State, tuple[State, ...]] = {
 
 @pytest.fixture(params=["memory", "sqlite"])
 def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Journal:
-    """Each journal that there is, not yet open."""
+    """Each kind of journal, not yet open."""
     return MemoryJournal() if request.param == "memory" else SqliteJournal(tmp_path / "clips.journal")
 
 
-async def led(journal: Journal, state: State, key: str = "k1", **facts: Any) -> Entry:
-    """A stored entry in a state; what was started is the analysis `id-` and its key."""
+async def stored_in(journal: Journal, state: State, key: str = "k1", **facts: Any) -> Entry:
+    """Stores an entry in a state; a started one has the analysis `id-` and its key."""
     entry = Entry(key=key, state=State.INTENDED, at=NOW, clip=f"{key}.mp4", credits=1, **facts)
     entry = await journal.put(entry)
     for step in WAYS[state]:
@@ -53,7 +53,7 @@ async def test_an_uncertain_start_is_adopted(journal: Journal, state: State) -> 
     """It is paid for from then on, with the id that the user gave; its credit stays counted."""
     latest = NOW + timedelta(seconds=9)
     async with journal:
-        await led(journal, state, latest=latest)
+        await stored_in(journal, state, latest=latest)
         settled = await adopt(journal, "k1", "the-id")
         assert settled == await journal.get("k1")
         assert (settled.state, settled.analysis_id, settled.started_at) == (State.STARTED, "the-id", latest)
@@ -65,7 +65,7 @@ async def test_an_uncertain_start_is_adopted(journal: Journal, state: State) -> 
 async def test_only_uncertain_starts_are_adopted(journal: Journal, state: State) -> None:
     """Known ids are not overwritten by hand."""
     async with journal:
-        before = await led(journal, state)
+        before = await stored_in(journal, state)
         with pytest.raises(InvalidRequest, match="nothing to adopt"):
             await adopt(journal, "k1", "the-id")
         assert await journal.get("k1") == before
@@ -75,9 +75,9 @@ async def test_only_uncertain_starts_are_adopted(journal: Journal, state: State)
 async def test_an_analysis_belongs_to_one_clip(journal: Journal, analysis_id: str) -> None:
     """Ids that any clip has or ever had are refused, and so is what cannot be an id."""
     async with journal:
-        before = await led(journal, State.UNCERTAIN)
-        await led(journal, State.STARTED, "other")
-        await led(journal, State.FAILED, "failed")
+        before = await stored_in(journal, State.UNCERTAIN)
+        await stored_in(journal, State.STARTED, "other")
+        await stored_in(journal, State.FAILED, "failed")
         await release(journal, "failed")
         with pytest.raises(InvalidRequest, match="nothing was changed"):
             await adopt(journal, "k1", analysis_id)
@@ -88,7 +88,7 @@ async def test_an_analysis_belongs_to_one_clip(journal: Journal, analysis_id: st
 async def test_a_released_clip_may_be_bought_again(journal: Journal, state: State) -> None:
     """It is open, without an id; the credit that it may have cost stays counted."""
     async with journal:
-        await led(journal, state)
+        await stored_in(journal, state)
         settled = await release(journal, "k1")
         assert settled == await journal.get("k1")
         assert (settled.state, settled.analysis_id, settled.credits) == (State.OPEN, None, 1)
@@ -99,7 +99,7 @@ async def test_a_released_clip_may_be_bought_again(journal: Journal, state: Stat
 async def test_a_paid_clip_is_not_released(journal: Journal, state: State) -> None:
     """Clips that are started, analyzed or open stay as they are."""
     async with journal:
-        before = await led(journal, state)
+        before = await stored_in(journal, state)
         with pytest.raises(InvalidRequest, match="nothing to release"):
             await release(journal, "k1")
         assert await journal.get("k1") == before
@@ -109,17 +109,17 @@ async def test_a_paid_clip_is_not_released(journal: Journal, state: State) -> No
 async def test_the_subject_of_a_released_uncertain_start_is_retired(journal: Journal, state: State) -> None:
     """Its analysis may still appear under it; that of other clips stays available."""
     async with journal:
-        await journal.set_note(f"{PREFIX}lane-1", "")
-        await led(journal, state, subject_id="lane-1")
+        await journal.set_note(f"{PREFIX}subject-1", "")
+        await stored_in(journal, state, subject_id="subject-1")
         await release(journal, "k1")
-        doubt = state in (State.INTENDED, State.UNCERTAIN)
-        assert (await journal.notes(PREFIX))[f"{PREFIX}lane-1"] == (RETIRED if doubt else "")
+        uncertain = state in (State.INTENDED, State.UNCERTAIN)
+        assert (await journal.notes(PREFIX))[f"{PREFIX}subject-1"] == (RETIRED if uncertain else "")
 
 
 async def test_a_subject_of_the_users_own_is_no_tagging_subject(journal: Journal) -> None:
     """Releasing leaves it alone."""
     async with journal:
-        await led(journal, State.UNCERTAIN, subject_id="runner-7")
+        await stored_in(journal, State.UNCERTAIN, subject_id="runner-7")
         await release(journal, "k1")
         assert not await journal.notes(PREFIX)
 
@@ -127,15 +127,15 @@ async def test_a_subject_of_the_users_own_is_no_tagging_subject(journal: Journal
 async def test_an_unknown_key_is_refused(journal: Journal) -> None:
     """The journal gets no entry for it."""
     async with journal:
-        for settle in (adopt(journal, "gone", "the-id"), release(journal, "gone")):
+        for action in (adopt(journal, "gone", "the-id"), release(journal, "gone")):
             with pytest.raises(InvalidRequest, match="not in this journal"):
-                await settle
+                await action
 
 
 async def test_the_subject_of_an_adopted_start_is_retired(journal: Journal) -> None:
     """No lookup could resolve the start, so an unknown analysis may be linked to it, or appear later."""
     async with journal:
-        await journal.set_note(f"{PREFIX}lane-1", "")
-        await led(journal, State.UNCERTAIN, subject_id="lane-1")
+        await journal.set_note(f"{PREFIX}subject-1", "")
+        await stored_in(journal, State.UNCERTAIN, subject_id="subject-1")
         await adopt(journal, "k1", "the-id")
-        assert await journal.notes(PREFIX) == {f"{PREFIX}lane-1": RETIRED}
+        assert await journal.notes(PREFIX) == {f"{PREFIX}subject-1": RETIRED}

@@ -1,4 +1,4 @@
-"""Subjects of a batch's clips: ids that exist, names that become ids, and never a clip bought twice for it."""
+"""Tests of the subjects of a batch: ids are checked, names become ids, and no clip is bought twice because of them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def service_of(*names: str) -> tuple[Service, list[str]]:
 
 
 def items_of(*subjects: str | None) -> list[BatchItem]:
-    """A clip for each."""
+    """An item for each subject."""
     return [
         BatchItem(sample_clip(n), SideView(subject_id=each), where=f"runners.csv, line {n + 2}")
         for n, each in enumerate(subjects)

@@ -1,4 +1,4 @@
-"""What a batch owes its journal, and lanes that are gone: no paid id is lost to a moment of trouble."""
+"""Tests of ids that the journal could not store at once, of missing tagging subjects, and of what lookups exclude."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.conftest import Recorded, direct_session, world
 
 
 class FullFor(MemoryJournal):
-    """A journal whose disk is full for some changes to a state, and then no more."""
+    """A journal whose disk is full for some changes to a state, and works afterwards."""
 
     def __init__(self, state: State, times: int) -> None:
         super().__init__()
@@ -75,14 +75,14 @@ def test_a_paid_id_that_is_never_stored_is_logged(caplog: pytest.LogCaptureFixtu
 
 
 def asked(service: Service, method: str, path: str) -> Any:
-    """What the vendor answers to somebody else."""
+    """What the vendor answers to another client."""
     answer = service.handle(ServiceRequest(method, path, {"apiKey": service.api_key}), 1_767_225_600.0)
     assert answer.status == 200
     return json.loads(answer.body)
 
 
 def delete_subjects(service: Service) -> None:
-    """Deletes all subjects at the vendor's."""
+    """Deletes all subjects of the account."""
     for subject in asked(service, "GET", "/subjects")["subjects"]:
         asked(service, "POST", f"/subjects/{subject['id']}/delete")
 
@@ -121,11 +121,11 @@ def test_a_new_tagging_subject_that_is_missing_ends_the_clip() -> None:
     assert faults.routes.count(str(START)) == 1
 
 
-# --- what a refused upload leaves, and a clock that is off ------------------------------------------
+# --- refused uploads, and a wrong clock -----------------------------------------------------------
 
 
 class FullForReleases(MemoryJournal):
-    """A journal whose disk has no room for the note of a start that nobody looks up any more."""
+    """A journal whose disk is full for the note about a start that is not looked up any more."""
 
     async def set_note(self, name: str, value: str) -> None:
         if name.startswith("released:"):
@@ -137,7 +137,7 @@ LEAVING = world(list_refused_uploads=True, too_long_clips={"long.mp4"})
 LOST = FaultRule(str(START), DisconnectAfter(charged=False), occurrence=2)
 
 
-@pytest.mark.parametrize("tagged", [True, False], ids=["on lanes", "without"])
+@pytest.mark.parametrize("tagged", [True, False], ids=["tagged", "untagged"])
 @pytest.mark.parametrize("runs", [1, 2], ids=["in the same run", "in the next run"])
 def test_the_analysis_of_a_refused_upload_is_not_adopted(tagged: bool, runs: int) -> None:
     """The next start is lost: the analysis that the refused upload may have left is not taken for its own."""
@@ -169,11 +169,11 @@ def test_a_tagged_start_is_found_whatever_the_vendors_clock_says(hours: int) -> 
     assert (outcome.word, charges(service)) == ("analyzed", [1])
 
 
-# --- what a lookup may take for a start ---------------------------------------------------------------
+# --- what lookups exclude -------------------------------------------------------------------------
 
 
 def started_elsewhere(service: Service) -> None:
-    """Another program of the account starts an analysis now."""
+    """Starts an analysis as another program of the account."""
     form = Form({"analysis_type": "side_view"}, UploadedVideo("other.mp4", 5, "ab" * 32))
     ask = ServiceRequest("POST", "/analysis/start", {"apiKey": service.api_key}, form=form)
     assert service.handle(ask, in_process.loop_clock()).status == 202

@@ -29,7 +29,7 @@ from ochy_async.policy.identity import identity
 from ochy_async.policy.reconciliation import candidates_of, lookup_delays, unambiguous_match
 from ochy_async.protocol.analysis import AnalysisList, ListedAnalysis
 
-# --- states -------------------------------------------------------------------------------------
+# --- states ---------------------------------------------------------------------------------------
 
 
 def test_every_state_has_a_next_step_and_transitions() -> None:
@@ -62,7 +62,7 @@ def test_only_finished_clips_may_be_bought_again() -> None:
     assert set(State) - FINISHED == {State.OPEN, State.INTENDED, State.UNCERTAIN, State.STARTED}
 
 
-# --- identity -----------------------------------------------------------------------------------
+# --- identity -------------------------------------------------------------------------------------
 
 CONTENT = "ab" * 32
 BASE: dict[str, Any] = {"content": CONTENT, "request": SideView(), "account": "me", "origin": "https://a.example"}
@@ -105,7 +105,7 @@ def test_the_identity_is_the_same_in_every_version() -> None:
     assert key() == "709eec88ea5f280bbd8fbedec1edca8061def722d27bfc45d56624ce67479e10"
 
 
-# --- parallel uploads ---------------------------------------------------------------------------
+# --- parallel uploads -----------------------------------------------------------------------------
 
 
 def slots_after(*results: OchyError | None, every: float = 10.0) -> list[int]:
@@ -165,7 +165,7 @@ def test_invalid_concurrency_is_refused(bad: dict[str, Any]) -> None:
         Concurrency(**bad)
 
 
-# --- credits ------------------------------------------------------------------------------------
+# --- credits --------------------------------------------------------------------------------------
 
 
 def test_the_guard_counts_intents() -> None:
@@ -243,7 +243,7 @@ def test_a_refused_key_stops_starts_for_good() -> None:
     assert isinstance(guard.admit(0), StopReason)
 
 
-# --- reconciliation -----------------------------------------------------------------------------
+# --- reconciliation -------------------------------------------------------------------------------
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ATTEMPT = StartAttempt("run.mp4", "side_view", NOON, NOON + timedelta(seconds=20))
@@ -263,9 +263,9 @@ MEANT: list[tuple[str, list[ListedAnalysis], list[StartAttempt], bool, str | Non
     ("exactly one with its own subject", [listed("a", None, None)], [], True, "a"),
     ("two", [listed("a"), listed("b")], [], False, None),
     ("two with its own subject", [listed("a"), listed("b")], [], True, None),
-    ("one that does not tell its time", [listed("a", None)], [], False, None),
+    ("one without a time", [listed("a", None)], [], False, None),
     ("one of the other view", [listed("a", view="back_view")], [], False, None),
-    ("one that does not tell its view", [listed("a", view=None)], [], False, "a"),
+    ("one without a view", [listed("a", view=None)], [], False, "a"),
     ("one of another time", [listed("a", 7200)], [], False, None),
     ("one of this time, one of another", [listed("a"), listed("b", 7200)], [], False, "a"),
     ("one that is known already, and another", [listed("known"), listed("a")], [], False, "a"),

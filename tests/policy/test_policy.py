@@ -48,7 +48,7 @@ def asking(cls: type[RateLimited] | type[ServerError], seconds: float | None) ->
     return error
 
 
-# --- how long until the next attempt -------------------------------------------------------------
+# --- how long until the next attempt --------------------------------------------------------------
 
 
 @given(st.integers(1, 19), chances, st.floats(0, 60), st.floats(0, 600))
@@ -117,7 +117,7 @@ def test_a_budget_stays_within_its_bounds(moves: list[bool], most: int, earned: 
     assert spent <= most + earned * moves.count(True) + 1e-6
 
 
-# --- whether a request may be repeated --------------------------------------------------------------
+# --- whether a request may be repeated ------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_only_rate_limits_and_server_errors_are_retried(cls: type[OchyError]) ->
     assert may_repeat(cls(), repeatable=True) is (cls in (RateLimited, ServerError))
 
 
-# --- whether a start happened ----------------------------------------------------------------------------
+# --- whether a start happened ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_no_answer_to_a_complete_start_allows_another(status: int, body: bytes) 
     assert fate is not Fate.ACCEPTED or 200 <= status < 300
 
 
-# --- when to poll -----------------------------------------------------------------------------------------
+# --- when to poll ---------------------------------------------------------------------------------
 
 
 def durations(*seconds: float) -> DurationHistory:
@@ -421,7 +421,7 @@ def test_a_requested_pause_applies_to_all_waits() -> None:
     assert limit.reserve(2000) == 2000
 
 
-# --- settings ---------------------------------------------------------------------------------------------
+# --- settings -------------------------------------------------------------------------------------
 
 SETTINGS: list[Callable[..., Any]] = [Retry, Polling, Limits]
 BOUNDS = [(make, attribute.name) for make in (Retry, Polling, Limits) for attribute in attrs.fields(make)]
@@ -474,7 +474,7 @@ def test_the_deadline_of_a_transfer_grows_with_its_size() -> None:
     assert Limits(call=60, upload_rate=1_000).transfer(30_000) == 90
 
 
-# --- reconciling an uncertain start ------------------------------------------------------------------------
+# --- reconciling an uncertain start ---------------------------------------------------------------
 
 NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)
 START = StartAttempt("a.mp4", "back_view", earliest=NOON, latest=NOON + timedelta(minutes=2), subject_id="s1")
@@ -490,8 +490,8 @@ def test_every_possible_analysis_is_a_candidate() -> None:
     assert candidates(
         ListedAnalysis(analysis_id="bare"),
         ListedAnalysis(analysis_id="same", subject_id="s1", created_at=NOON + timedelta(minutes=1)),
-        ListedAnalysis(analysis_id="no subject told", created_at=NOON),
-    ) == ["bare", "same", "no subject told"]
+        ListedAnalysis(analysis_id="no subject", created_at=NOON),
+    ) == ["bare", "same", "no subject"]
 
 
 def test_an_impossible_analysis_is_no_candidate() -> None:

@@ -63,7 +63,7 @@ def schedule_with(known: DurationHistory, started: float | None = 1000.0, pollin
     return schedule
 
 
-# --- when to poll ---------------------------------------------------------------------------------------
+# --- when to poll ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_the_accepted_lateness_grows_with_interval_and_age(interval: float, star
     assert schedule.after_poll(None, 1010, 0.5) == pytest.approx(delay)
 
 
-# --- predictions -----------------------------------------------------------------------------------------
+# --- predictions ----------------------------------------------------------------------------------
 
 
 def test_no_delay_is_longer_than_half_the_age() -> None:
@@ -172,7 +172,7 @@ def test_two_polls_show_the_speed_of_an_analysis_of_unknown_age() -> None:
     assert schedule.after_poll(40, 1010, 0.5) == pytest.approx(24)
 
 
-# --- in the queue --------------------------------------------------------------------------------------------
+# --- in the queue ---------------------------------------------------------------------------------
 
 
 def test_a_queued_analysis_is_given_the_time_of_the_fastest() -> None:
@@ -236,7 +236,7 @@ def test_an_analysis_that_returns_to_the_queue_starts_over() -> None:
     assert known.first_decile() == pytest.approx(7.5)
 
 
-# --- the history --------------------------------------------------------------------------------------------
+# --- the history ----------------------------------------------------------------------------------
 
 
 def test_late_polls_do_not_make_later_polls_later() -> None:
@@ -366,7 +366,7 @@ def test_unexpected_answers_do_not_break_the_bounds(
         schedule.succeeded(now + 1)
 
 
-# --- in a session ----------------------------------------------------------------------------------------------
+# --- in a session ---------------------------------------------------------------------------------
 
 
 def test_a_session_learns_from_its_waits() -> None:

@@ -118,7 +118,7 @@ class CrashPoint:
             raise Crash
 
 
-# --- one world ----------------------------------------------------------------------------------
+# --- one world ------------------------------------------------------------------------------------
 
 
 @frozen
@@ -228,7 +228,7 @@ def _with_repeated_command(scenario: Scenario, chance: random.Random) -> Scenari
     return evolve(scenario, conditions=["none"] * 4, crashes=[None, *deaths], reopens=[False, True, True, True])
 
 
-# --- between a process and the world ----------------------------------------------------------
+# --- between a process and the world --------------------------------------------------------------
 
 
 @define(eq=False)
@@ -391,7 +391,7 @@ class CrashingTransport:
         raise ConnectionFailed("cut after the last byte", phase=Phase.COMPLETE, route=str(START))
 
 
-# --- a simulation -------------------------------------------------------------------------------
+# --- a simulation ---------------------------------------------------------------------------------
 
 
 @define(eq=False)
@@ -526,7 +526,7 @@ class Simulation:
         self.expect(indexes == list(range(len(self.scenario.clips))), "a clip has no outcome, or two")
         self.outcomes = found
 
-    # --- the checks -----------------------------------------------------------------------------
+    # --- the checks -------------------------------------------------------------------------------
 
     def _check_money(self, charges: Mapping[str, Purchase]) -> None:
         most = 1 + self.reopen_commands
