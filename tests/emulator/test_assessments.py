@@ -1,4 +1,4 @@
-"""The results of a made-up runner: scores and texts of both views, in every language."""
+"""The results of a simulated runner: scores and texts of both views in every language."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ BACK_PARTS = {"knee_adduction", "pelvic_drop", "pronation"}
 
 @few_examples
 @given(runners)
-def test_scores_lie_between_0_and_1(runner: Runner) -> None:
-    """Every score is a share."""
+def test_scores_are_between_0_and_1(runner: Runner) -> None:
+    """In both views."""
     for answer in (
         side_view_results(runner, language="en"),
         back_view_results(runner, language="en", full_body=True),
@@ -35,22 +35,22 @@ def test_scores_lie_between_0_and_1(runner: Runner) -> None:
 @pytest.mark.parametrize(
     ("elbow", "score"), [(83, 1.0), (78, 0.75), (88, 0.75), (74, 0.5), (92, 0.5), (73, 0.45), (60, 0.0)]
 )
-def test_score_falls_from_good_over_okay(elbow: float, score: float) -> None:
-    """An elbow of 83° is best; the edge of good is worth 0.75, the edge of okay 0.5."""
+def test_the_score_falls_from_good_to_okay(elbow: float, score: float) -> None:
+    """An elbow of 83° is best; the edge of good scores 0.75, the edge of okay 0.5."""
     content = side_view_results(attrs.evolve(make_runner(), elbow_angle=elbow), language="en")["analysis_content"]
     assert content["arm"]["score_number"] == pytest.approx(score, abs=0.002)
 
 
 @pytest.mark.parametrize(("pronation", "score"), [(2.75, 1.0), (5.5, 0.75), (6.5, 0.625), (7.5, 0.5), (13, 0.0)])
-def test_score_knows_ranges_that_only_adjoin(pronation: float, score: float) -> None:
-    """The okay range of pronation begins where good ends, at 5.5°, and there the score goes on without a jump."""
+def test_the_score_is_continuous_for_adjacent_ranges(pronation: float, score: float) -> None:
+    """The okay range of pronation begins where good ends, at 5.5°, and the score does not jump there."""
     runner = attrs.evolve(make_runner(), left=attrs.evolve(make_runner().left, pronation=pronation))
     content = back_view_results(runner, language="en", full_body=False)["analysis_content"]
     assert content["pronation"]["left"]["score_number"] == pytest.approx(score)
 
 
-def test_side_view_has_its_parts() -> None:
-    """A side view scores six parts, tells how the foot lands, and names a style."""
+def test_a_side_view_has_six_parts() -> None:
+    """It also has the foot strike pattern and a running style."""
     answer = side_view_results(make_runner(), language="en")
     assert set(answer) == {"analysis_content", "running_styles", "total_score"}
     assert set(answer["analysis_content"]) == SIDE_PARTS
@@ -60,7 +60,7 @@ def test_side_view_has_its_parts() -> None:
     assert foot["texts"]["overstride_title"] == "Overstride"
 
 
-def test_ranges_of_the_sheet_are_kept() -> None:
+def test_the_ranges_are_those_of_the_vendors_sample() -> None:
     """Okay encloses good for the arms and adjoins it for the back cycle."""
     content = side_view_results(make_runner(), language="en")["analysis_content"]
     ranges = {part: (content[part]["range_good"], content[part]["range_okay"]) for part in ("arm", "back_cycle")}
@@ -68,8 +68,8 @@ def test_ranges_of_the_sheet_are_kept() -> None:
 
 
 @pytest.mark.parametrize(("full_body", "parts"), [(True, BACK_PARTS), (False, {"pronation"})])
-def test_half_a_body_leaves_only_pronation(full_body: bool, parts: set[str]) -> None:
-    """Without the full body a back view shows pronation only, of both legs."""
+def test_without_full_body_there_is_only_pronation(full_body: bool, parts: set[str]) -> None:
+    """Of both legs."""
     content = back_view_results(make_runner(), language="en", full_body=full_body)["analysis_content"]
     assert set(content) == parts
     assert all(tuple(item) == SIDES for item in content.values())
@@ -77,8 +77,8 @@ def test_half_a_body_leaves_only_pronation(full_body: bool, parts: set[str]) -> 
     assert all(set(cycle[side]["stance_mean"]) == parts for side in SIDES)
 
 
-def test_back_view_texts_have_their_keys() -> None:
-    """Each leg's texts say which side they are about, and explain."""
+def test_the_texts_of_a_back_view_have_their_keys() -> None:
+    """The texts of each leg have a side and an explanation."""
     content = back_view_results(make_runner(), language="en", full_body=True)["analysis_content"]
     for side in SIDES:
         texts = content["pelvic_drop"][side]["texts"]
@@ -88,8 +88,8 @@ def test_back_view_texts_have_their_keys() -> None:
 
 @few_examples
 @given(runners)
-def test_search_keys_of_texts_have_exercises(runner: Runner) -> None:
-    """Whatever key an analysis names, exercises can be asked for it."""
+def test_every_search_key_has_exercises(runner: Runner) -> None:
+    """The keys in results find exercises."""
     for answer in (
         side_view_results(runner, language="en"),
         back_view_results(runner, language="en", full_body=True),
@@ -100,15 +100,15 @@ def test_search_keys_of_texts_have_exercises(runner: Runner) -> None:
 # Languages
 
 
-def test_french_is_spoken() -> None:
-    """French texts are French."""
+def test_french_texts() -> None:
+    """Results in French have French texts."""
     content = side_view_results(make_runner(), language="fr")["analysis_content"]
     assert content["head"]["texts"]["title"] == "Tête"
 
 
 @pytest.mark.parametrize("language", ["de", "zh", "ko", "pt", "es", "it", "ja", "tlh", ""])
-def test_language_without_texts_falls_back_to_english(language: str) -> None:
-    """A language that nobody has written is answered in English."""
+def test_a_language_without_texts_gets_english(language: str) -> None:
+    """Documented and unknown languages without texts."""
     runner = make_runner()
     assert side_view_results(runner, language=language) == side_view_results(runner, language="en")
     assert find_exercises(EXERCISE_KEYS, language=language) == find_exercises(EXERCISE_KEYS, language="en")
@@ -116,8 +116,8 @@ def test_language_without_texts_falls_back_to_english(language: str) -> None:
 
 @few_examples
 @given(runners)
-def test_french_lacks_no_text(runner: Runner) -> None:
-    """Whatever is found in a runner can be said in French, and is not said in English."""
+def test_no_french_text_is_missing(runner: Runner) -> None:
+    """Every text differs from the English one."""
     french, english = (side_view_results(runner, language=language) for language in ("fr", "en"))
     assert french["running_styles"]["summary"] != english["running_styles"]["summary"]
     for one, other in zip(scored(french), scored(english), strict=True):
@@ -125,7 +125,7 @@ def test_french_lacks_no_text(runner: Runner) -> None:
         assert one["texts"]["recap"] != other["texts"]["recap"]
 
 
-def test_language_changes_words_only() -> None:
+def test_the_language_changes_only_texts() -> None:
     """Numbers and keys are the same in every language."""
     french, english = (side_view_results(make_runner(), language=language) for language in ("fr", "en"))
     assert french["total_score"] == english["total_score"]
@@ -134,11 +134,11 @@ def test_language_changes_words_only() -> None:
     ]
 
 
-# Guesses
+# Assumptions
 
 
-def test_guesses_about_answers_are_told() -> None:
-    """Each guess about a place in an answer has its sentence, and no place is told twice."""
-    told = [it for it in BEHAVIORS if it.topic.startswith(("results.", "calculated.", "raw_data"))]
-    assert len({it.topic for it in told}) == len(told) > 10
-    assert all(it.description and it.source == "assumed" for it in told)
+def test_assumptions_about_responses_are_listed() -> None:
+    """Each path in a response with an assumption is in the table once."""
+    listed = [it for it in BEHAVIORS if it.topic.startswith(("results.", "calculated.", "raw_data"))]
+    assert len({it.topic for it in listed}) == len(listed) > 10
+    assert all(it.description and it.source == "assumed" for it in listed)

@@ -1,4 +1,4 @@
-"""The calculated data of a made-up runner agree with each other and with the results."""
+"""The calculated data of a simulated runner are consistent with each other and with the results."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def test_pace_is_packed_as_minutes_and_seconds(speed: float, packed: float) -> N
 
 @few_examples
 @given(st.integers(2, 9), st.integers(0, 59))
-def test_pace_handed_in_comes_back(minutes: int, seconds: int) -> None:
-    """What was said to be the pace is the pace of the answer."""
+def test_the_pace_is_the_requested_one(minutes: int, seconds: int) -> None:
+    """The pace of a start is that of the calculated data."""
     metrics = side_view_calculated(make_runner(pace=f"{minutes:02}:{seconds:02}"))["metrics"]
     assert metrics["pace_min_per_km"] == pytest.approx(minutes + seconds / 100)
 
 
 @few_examples
 @given(runners)
-def test_metrics_agree_after_rounding(runner: Runner) -> None:
-    """Contact and flight make a step within 1 ms; speed and cadence make a step length within 1 cm."""
+def test_metrics_are_consistent_after_rounding(runner: Runner) -> None:
+    """Contact + flight is the step time within 1 ms; speed / cadence is the step length within 1 cm."""
     metrics = side_view_calculated(runner)["metrics"]
     step = 60_000 / metrics["step_frequency_steps_per_min"]
     assert metrics["ground_contact_time_ms"] + metrics["time_of_flight_ms"] == pytest.approx(step, abs=1)
@@ -43,8 +43,8 @@ def test_metrics_agree_after_rounding(runner: Runner) -> None:
 
 
 @any_runner
-def test_results_and_calculated_data_tell_one_story(runner: Runner) -> None:
-    """The total score, the style and the overstride are the same in both answers."""
+def test_calculated_data_repeat_the_results(runner: Runner) -> None:
+    """Total score, running style and overstride are equal in both."""
     results, calculated = side_view_results(runner, language="en"), side_view_calculated(runner)
     assert results["total_score"] == calculated["total_score"]
     assert results["running_styles"] == calculated["running_styles"]
@@ -54,7 +54,7 @@ def test_results_and_calculated_data_tell_one_story(runner: Runner) -> None:
 
 
 def test_joint_angles_are_inner_angles_of_both_sides() -> None:
-    """Five joints, two sides, and no angle beyond the straight one."""
+    """Five joints, two sides, and no angle above 180 degrees."""
     angles = side_view_calculated(make_runner())["joint_angles"]
     assert set(angles) == {"ankle", "knee", "hip", "shoulder", "elbow"}
     for sides in angles.values():
@@ -62,8 +62,8 @@ def test_joint_angles_are_inner_angles_of_both_sides() -> None:
         assert all(0 <= angle["min"] <= angle["mean"] <= angle["max"] <= 180 for angle in sides.values())
 
 
-def test_feet_land_in_turn() -> None:
-    """Landings are told step by step, left and right in turn."""
+def test_feet_land_alternately() -> None:
+    """Landings are listed step by step, left first."""
     landings = side_view_calculated(make_runner())["foot_landing"]
     assert [landing["step"] for landing in landings] == list(range(1, len(landings) + 1))
     assert all(one["side"] != other["side"] for one, other in pairwise(landings))
@@ -72,7 +72,7 @@ def test_feet_land_in_turn() -> None:
 
 @any_runner
 def test_stance_mean_is_the_mean_of_the_steps(runner: Runner) -> None:
-    """Step-by-step data average to the stance mean that stands beside them."""
+    """The mean of the step-by-step data is the stance mean."""
     for leg in back_view_calculated(runner, full_body=True)["gait_cycle"].values():
         for part, mean in leg["stance_mean"].items():
             steps = [step[part] for step in leg["steps"]]

@@ -1,4 +1,4 @@
-"""Exercises are found by the keys that results name."""
+"""Exercises are found by the search keys in results."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from ochy_async.emulator.exercises import EXERCISE_KEYS, find_exercises
 
 @pytest.mark.parametrize("key", EXERCISE_KEYS)
 def test_each_key_has_exercises(key: str) -> None:
-    """A good part gets one exercise, any other two."""
+    """A good score has one exercise, any other two."""
     assert len(find_exercises([key], language="en")) == (1 if key.endswith("G") else 2)
 
 
-def test_unknown_key_gives_nothing() -> None:
-    """Keys that no text names are passed over."""
-    assert find_exercises(["Nonsense", "headg", ""], language="en") == []
+def test_an_unknown_key_has_no_exercises() -> None:
+    """It is skipped."""
+    assert find_exercises(["Unknown", "headg", ""], language="en") == []
 
 
-def test_exercise_is_given_once() -> None:
-    """Keys that share an exercise do not double it."""
+def test_no_exercise_is_repeated() -> None:
+    """Several keys can have the same exercise."""
     titles = [exercise["title"] for exercise in find_exercises(["HeadG", "HeadB", "HeadG"], language="en")]
     assert titles == ["Chin tucks", "Run with your eyes on the horizon"]
 
 
-def test_exercise_shape() -> None:
-    """An exercise says what to do, how hard, how often, and shows it at an address that leads nowhere."""
+def test_the_fields_of_an_exercise() -> None:
+    """Title, difficulty, effort, and media at a host that does not exist."""
     for exercise in find_exercises(EXERCISE_KEYS, language="fr"):
         assert exercise["kind"] == "exercise"
         assert exercise["exercise_format"] in {"duration", "repetition"}

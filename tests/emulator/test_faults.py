@@ -1,4 +1,4 @@
-"""Faults and plans as values: what happens to a request, and to which one."""
+"""Faults and plans as values: what happens to which request."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ OWN = ServiceResponse(202, {"content-type": "application/json"}, b'{"video_id":"
 
 
 @pytest.mark.parametrize(
-    ("fault", "acts", "read", "answers"),
+    ("fault", "reaches", "read", "responds"),
     [
         (Delay(5), True, None, True),
         (Respond(503), False, None, True),
@@ -57,14 +57,14 @@ OWN = ServiceResponse(202, {"content-type": "application/json"}, b'{"video_id":"
     ],
     ids=repr,
 )
-def test_a_fault_says_whether_the_service_acts(fault: Fault, acts: bool, read: int | None, answers: bool) -> None:
-    """Whether a credit is taken, how much is read and whether an answer comes: one row for each fault."""
+def test_the_effect_of_each_fault(fault: Fault, reaches: bool, read: int | None, responds: bool) -> None:
+    """Whether the service sees the request, how much of it is read, and whether there is a response."""
     effect = fault.effect()
-    assert (effect.reaches_service, effect.read_limit, effect.response is not None) == (acts, read, answers)
+    assert (effect.reaches_service, effect.read_limit, effect.response is not None) == (reaches, read, responds)
 
 
-def test_a_request_without_a_fault_goes_its_way() -> None:
-    """The plain course changes nothing and waits for nothing."""
+def test_the_default_effect_changes_nothing() -> None:
+    """And it waits for nothing."""
     effect = FaultEffect()
     assert effect.response is not None
     assert effect.response(OWN) is OWN
@@ -72,7 +72,7 @@ def test_a_request_without_a_fault_goes_its_way() -> None:
     assert effect.wait_before == effect.wait_after == 0
 
 
-def answered(fault: Fault) -> ServiceResponse:
+def response_of(fault: Fault) -> ServiceResponse:
     rewrite = fault.effect().response
     assert rewrite is not None
     return rewrite(OWN)
@@ -105,26 +105,26 @@ def answered(fault: Fault) -> ServiceResponse:
         ),
     ],
 )
-def test_a_fault_rewrites_the_answer(fault: Fault, answer: ServiceResponse) -> None:
-    """Status, headers by lower-case name and body of what is sent instead."""
-    assert answered(fault) == answer
+def test_a_fault_rewrites_the_response(fault: Fault, answer: ServiceResponse) -> None:
+    """Status, headers by lower-case name, and body."""
+    assert response_of(fault) == answer
 
 
-def test_a_proxys_page_is_html() -> None:
-    """No JSON where JSON is promised."""
-    answer = answered(RespondHtml(504))
+def test_a_proxys_error_page_is_html() -> None:
+    """It has no JSON."""
+    answer = response_of(RespondHtml(504))
     assert (answer.status, answer.headers["content-type"]) == (504, "text/html")
     assert answer.body.startswith(b"<html>")
 
 
-def test_a_delay_falls_before_or_after_the_deed() -> None:
-    """Giving up on a late answer is safe or too late, by plan."""
+def test_a_delay_is_before_or_after_the_service() -> None:
+    """A client that gives up is charged only if the delay is after it."""
     assert (Delay(5).effect().wait_before, Delay(5).effect().wait_after) == (5, 0)
     assert (Delay(5, after=True).effect().wait_before, Delay(5, after=True).effect().wait_after) == (0, 5)
 
 
-def test_slow_has_two_sides() -> None:
-    """Either the answer trickles or the upload is read slowly."""
+def test_a_throttle_has_a_direction() -> None:
+    """Either the response is sent slowly or the upload is read slowly."""
     assert (Throttle(9).effect().response_rate, Throttle(9).effect().upload_rate) == (9, None)
     assert (
         Throttle(9, direction="upload").effect().response_rate,
@@ -135,9 +135,9 @@ def test_slow_has_two_sides() -> None:
     )
 
 
-def test_a_gzip_bomb_is_small_until_it_is_opened() -> None:
-    """A thousandth on the wire, whole when unpacked."""
-    answer = answered(gzip_bomb(20_000_000))
+def test_a_gzip_bomb_is_small_until_it_is_decompressed() -> None:
+    """A thousandth of its size is sent."""
+    answer = response_of(gzip_bomb(20_000_000))
     assert answer.headers["content-encoding"] == "gzip"
     assert len(answer.body) < 40_000
     assert len(zlib.decompress(answer.body, 31)) == 20_000_000
@@ -162,64 +162,64 @@ def test_a_gzip_bomb_is_small_until_it_is_opened() -> None:
         lambda: RandomFaults(1, 0.5, ()),
     ],
 )
-def test_unbounded_and_nonsense_faults_are_refused(make: Any) -> None:
-    """Every number has its bounds, looked at when the fault is made."""
+def test_faults_out_of_bounds_are_an_error(make: Any) -> None:
+    """Numbers are validated when the fault is made."""
     with pytest.raises(ValueError, match=r".+"):
         make()
 
 
-def played(plan: FaultPlan | RandomFaults, *routes: str) -> list[Fault | None]:
+def faults_of(plan: FaultPlan | RandomFaults, *routes: str) -> list[Fault | None]:
     return [plan.fault_for(route, 1 + routes[:index].count(route)) for index, route in enumerate(routes)]
 
 
-def test_a_script_is_used_up_line_by_line() -> None:
-    """Two lines for one route hit the first and the second request, and then all is well."""
-    script = FaultPlan([FaultRule(START, DisconnectBefore()), FaultRule(START, DisconnectAfter())])
-    assert played(script, START, START, START) == [DisconnectBefore(), DisconnectAfter(), None]
-    assert script.remaining == ()
+def test_a_plan_is_used_up_rule_by_rule() -> None:
+    """Two rules for one route apply to the first and the second request; the third has no fault."""
+    plan = FaultPlan([FaultRule(START, DisconnectBefore()), FaultRule(START, DisconnectAfter())])
+    assert faults_of(plan, START, START, START) == [DisconnectBefore(), DisconnectAfter(), None]
+    assert plan.remaining == ()
 
 
-def test_a_line_may_wait_for_its_nth_request() -> None:
-    """`occurrence` counts the requests that fit, whatever other lines do with them."""
-    script = FaultPlan([FaultRule(START, DisconnectBefore()), FaultRule(RESULTS, RespondHtml(), occurrence=2)])
-    assert played(script, RESULTS, START, RESULTS, RESULTS) == [None, DisconnectBefore(), RespondHtml(), None]
+def test_a_rule_can_apply_to_the_nth_request() -> None:
+    """`occurrence` counts the matching requests, including those that meet another rule."""
+    plan = FaultPlan([FaultRule(START, DisconnectBefore()), FaultRule(RESULTS, RespondHtml(), occurrence=2)])
+    assert faults_of(plan, RESULTS, START, RESULTS, RESULTS) == [None, DisconnectBefore(), RespondHtml(), None]
 
 
-def test_a_line_may_hold_for_several_requests() -> None:
-    """`times` in a row, from the first or from the n-th."""
-    assert played(FaultPlan([FaultRule(START, RespondHtml(), times=2)]), START, START, START) == [
+def test_a_rule_can_apply_to_several_requests() -> None:
+    """`times` successive requests, from the first or the n-th."""
+    assert faults_of(FaultPlan([FaultRule(START, RespondHtml(), times=2)]), START, START, START) == [
         RespondHtml(),
         RespondHtml(),
         None,
     ]
     late = FaultPlan([FaultRule(START, RespondHtml(), occurrence=2, times=2)])
-    assert played(late, START, START, START, START) == [None, RespondHtml(), RespondHtml(), None]
+    assert faults_of(late, START, START, START, START) == [None, RespondHtml(), RespondHtml(), None]
 
 
-def test_a_route_may_be_a_pattern() -> None:
-    """Patterns are those of file names; templates are taken literally."""
-    assert played(FaultPlan([FaultRule("GET *", RespondHtml())]), START, RESULTS) == [None, RespondHtml()]
-    assert played(FaultPlan([FaultRule(RESULTS, RespondHtml())]), RESULTS) == [RespondHtml()]
+def test_a_route_can_be_a_pattern() -> None:
+    """Patterns are those of file names; braces of templates are literal."""
+    assert faults_of(FaultPlan([FaultRule("GET *", RespondHtml())]), START, RESULTS) == [None, RespondHtml()]
+    assert faults_of(FaultPlan([FaultRule(RESULTS, RespondHtml())]), RESULTS) == [RespondHtml()]
 
 
-def test_a_script_tells_what_has_not_happened() -> None:
-    """A test can assert that everything planned was met."""
+def test_a_plan_knows_its_remaining_rules() -> None:
+    """A test can assert that every planned fault has happened."""
     rule = FaultRule(START, RespondHtml())
-    script = FaultPlan([rule])
-    assert played(script, RESULTS) == [None]
-    assert script.remaining == (rule,)
+    plan = FaultPlan([rule])
+    assert faults_of(plan, RESULTS) == [None]
+    assert plan.remaining == (rule,)
 
 
-def test_a_seeded_plan_is_the_same_in_every_run() -> None:
-    """The seed decides; the share is about what was asked for; all of the menu is used."""
-    menu = (DisconnectBefore(), RespondHtml(), RetryAfter("1"))
-    first, again, other = (played(RandomFaults(seed, 0.3, menu), *[START] * 400) for seed in (1, 1, 2))
+def test_random_faults_are_the_same_in_every_run() -> None:
+    """They depend on the seed, have about the requested rate, and use every given fault."""
+    choices = (DisconnectBefore(), RespondHtml(), RetryAfter("1"))
+    first, again, other = (faults_of(RandomFaults(seed, 0.3, choices), *[START] * 400) for seed in (1, 1, 2))
     assert first == again != other
     assert 80 < sum(fault is not None for fault in first) < 160
-    assert {repr(fault) for fault in first if fault is not None} == {repr(fault) for fault in menu}
+    assert {repr(fault) for fault in first if fault is not None} == {repr(fault) for fault in choices}
 
 
-def test_a_seeded_plan_keeps_to_its_routes() -> None:
-    """Reads can be troubled while starts are left alone."""
+def test_random_faults_can_be_limited_to_routes() -> None:
+    """Reads meet faults while starts do not."""
     plan = RandomFaults(1, 1.0, (RespondHtml(),), route="GET *")
-    assert played(plan, START, RESULTS) == [None, RespondHtml()]
+    assert faults_of(plan, START, RESULTS) == [None, RespondHtml()]

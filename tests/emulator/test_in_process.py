@@ -1,4 +1,4 @@
-"""The emulated service as a transport: requests of the client, virtual time, no socket."""
+"""The in-process transport: requests of the client in virtual time, without a socket."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ CLIP = bytes(range(250)) * 400
 SHA256 = hashlib.sha256(CLIP).hexdigest()
 
 
-class Film:
-    """A clip in ten chunks that knows how much of it was taken and whether it was closed."""
+class ChunkedClip:
+    """A clip in ten chunks that records how much was read and whether it was closed."""
 
     def __init__(self, content: bytes = CLIP) -> None:
         self.content = content
@@ -79,14 +79,14 @@ def planned(fault: Fault) -> FaultPlan:
 
 
 def asked(transport: InProcessTransport, request: Request | None = None) -> Response:
-    return in_virtual_time(transport.send(request or Film().request()))
+    return in_virtual_time(transport.send(request or ChunkedClip().request()))
 
 
 def get(route: routes.Route, **parts: str) -> Request:
     return Request(route, route.path(**parts))
 
 
-def trouble(fault: Fault, request: Request) -> ConnectionFailed:
+def connection_error(fault: Fault, request: Request) -> ConnectionFailed:
     with pytest.raises(ConnectionFailed) as caught:
         asked(InProcessTransport(faults=planned(fault)), request)
     return caught.value
@@ -95,21 +95,21 @@ def trouble(fault: Fault, request: Request) -> ConnectionFailed:
 # Without faults
 
 
-def test_a_clip_goes_in_whole_and_is_hashed() -> None:
-    """The service sees every byte, the fields and the name; the key is added here."""
+def test_a_clip_arrives_completely_and_is_hashed() -> None:
+    """The service sees every byte, the fields and the name; the transport adds the key."""
     service = Service()
-    film = Film()
+    film = ChunkedClip()
     response = asked(InProcessTransport(service), film.request(height="1.8"))
     assert (response.status, response.request_complete) == (202, True)
     assert (service.charges_of(SHA256), film.taken, film.closed) == (1, len(CLIP), True)
 
 
-def test_an_analysis_passes_in_virtual_time() -> None:
-    """Half a minute of the service's time is half a minute of the loop's, and takes no time."""
+def test_an_analysis_takes_no_real_time() -> None:
+    """Half a minute of the service is half a minute of the virtual clock."""
 
     async def story() -> list[str]:
         transport = InProcessTransport()
-        started = json.loads((await transport.send(Film().request())).body)
+        started = json.loads((await transport.send(ChunkedClip().request())).body)
         told: list[str] = []
         for _ in range(3):
             response = await transport.send(get(routes.RESULTS, analysis_id=started["video_id"]))
@@ -120,8 +120,8 @@ def test_an_analysis_passes_in_virtual_time() -> None:
     assert in_virtual_time(story()) == ["pending", "analyzing", "success"]
 
 
-def test_json_goes_in_and_out() -> None:
-    """Bodies are JSON both ways, and header names are lower-case."""
+def test_json_is_sent_and_received() -> None:
+    """Bodies are JSON in both directions, and header names are lower-case."""
     transport = InProcessTransport()
     response = asked(transport, Request(routes.CREATE_SUBJECT, "/subjects", json={"name": "Zoë"}))
     assert (response.status, response.headers["content-type"]) == (201, "application/json")
@@ -130,54 +130,54 @@ def test_json_goes_in_and_out() -> None:
     assert profile["name"] == "Zoë"
 
 
-def test_a_query_of_the_request_is_kept() -> None:
-    """What the client asks beside the key reaches the service, and cannot replace the key."""
+def test_the_query_of_a_request_is_sent() -> None:
+    """Parameters besides the key reach the service, and cannot replace the key."""
     request = Request(routes.GET_WEBHOOK, "/webhook", query=(("page", "2"), ("apiKey", "mine")))
     assert asked(InProcessTransport(), request).status == 200
 
 
 @pytest.mark.parametrize(("key", "status"), [(None, 200), ("guessed", 403), ("", 401)])
-def test_the_key_is_the_services_or_ones_own(key: str | None, status: int) -> None:
-    """Without a key it uses one that is accepted."""
+def test_the_default_key_is_that_of_the_service(key: str | None, status: int) -> None:
+    """Without an explicit key it uses an accepted one."""
     assert asked(InProcessTransport(EmulatorSettings(), api_key=key), get(routes.GET_WEBHOOK)).status == status
 
 
-def test_time_can_be_handed_in() -> None:
-    """The clock gives seconds since the epoch."""
+def test_the_clock_can_be_replaced() -> None:
+    """A clock returns seconds since the epoch."""
     service = Service()
     asked(InProcessTransport(service, clock=lambda: 12.0))
     assert service.ledger[0].at == 12.0
 
 
 @pytest.mark.parametrize("latency", [3.0, lambda: 3.0])
-def test_latency_passes_before_and_after_the_deed(latency: Any) -> None:
-    """Half on the way there, half on the way back."""
+def test_latency_passes_before_and_after_the_service(latency: Any) -> None:
+    """Half of it before the service sees the request, half after."""
 
     async def story() -> tuple[float, float]:
         transport = InProcessTransport(latency=latency, clock=anyio.current_time)
         begun = anyio.current_time()
-        await transport.send(Film().request())
+        await transport.send(ChunkedClip().request())
         return transport.service.ledger[0].at - begun, anyio.current_time() - begun
 
     assert in_virtual_time(story()) == (1.5, 3.0)
 
 
 @pytest.mark.parametrize("size", [len(CLIP) - 1, len(CLIP) + 1])
-def test_an_upload_of_another_size_than_declared_never_arrives(size: int) -> None:
-    """A form that is too short or too long for its declared length is no whole request."""
-    service, film = Service(), Film()
+def test_an_upload_with_a_wrong_declared_size_never_arrives(size: int) -> None:
+    """A form that is shorter or longer than declared is an incomplete request."""
+    service, film = Service(), ChunkedClip()
     with pytest.raises(ConnectionFailed) as caught:
         asked(InProcessTransport(service), film.request(size))
     assert (caught.value.phase, service.ledger, film.closed) == (Phase.INCOMPLETE, (), True)
 
 
-def test_an_empty_upload_is_an_upload() -> None:
-    """No bytes are what was declared."""
-    assert asked(InProcessTransport(), Film(b"").request(0)).status == 202
+def test_an_empty_upload_is_complete() -> None:
+    """Its declared size is 0."""
+    assert asked(InProcessTransport(), ChunkedClip(b"").request(0)).status == 202
 
 
-def test_the_callers_own_error_comes_through() -> None:
-    """What the clip raises is not the network's fault, and nothing is charged."""
+def test_an_error_of_the_clip_reaches_the_caller() -> None:
+    """It is not a network error, and nothing is charged."""
 
     async def broken() -> AsyncGenerator[bytes]:
         yield CLIP[:10]
@@ -190,8 +190,8 @@ def test_the_callers_own_error_comes_through() -> None:
     assert service.requests == ()
 
 
-def test_a_closed_transport_is_closed() -> None:
-    """After `aclose` nothing is sent."""
+def test_a_closed_transport_sends_nothing() -> None:
+    """A request after `aclose` is an error."""
 
     async def story() -> None:
         transport = InProcessTransport()
@@ -219,9 +219,9 @@ def test_a_closed_transport_is_closed() -> None:
     ],
     ids=repr,
 )
-def test_a_cut_start_tells_how_far_it_got(fault: Fault, phase: Phase, charged: int, taken: int) -> None:
-    """The phase is what a network lets the client know; the ledger is the truth."""
-    service, film = Service(), Film()
+def test_the_phase_of_an_interrupted_start(fault: Fault, phase: Phase, charged: int, taken: int) -> None:
+    """The phase is what a client can know over a network; the ledger shows whether it was charged."""
+    service, film = Service(), ChunkedClip()
     with pytest.raises(ConnectionFailed) as caught:
         asked(InProcessTransport(service, planned(fault)), film.request())
     assert (caught.value.phase, caught.value.route) == (phase, "POST /analysis/start")
@@ -231,8 +231,8 @@ def test_a_cut_start_tells_how_far_it_got(fault: Fault, phase: Phase, charged: i
 
 @pytest.mark.parametrize("fault", [DisconnectDuring(25_000), Throttle(1000, direction="upload")], ids=repr)
 def test_a_clip_is_closed_before_the_call_ends(fault: Fault) -> None:
-    """Cut or cancelled: not later, and not by the collector."""
-    film = Film()
+    """Also when the call is interrupted or cancelled, and not later by the garbage collector."""
+    film = ChunkedClip()
 
     async def story() -> bool:
         with anyio.move_on_after(35), suppress(ConnectionFailed):
@@ -250,14 +250,14 @@ def test_a_clip_is_closed_before_the_call_ends(fault: Fault) -> None:
     [get(routes.GET_WEBHOOK), Request(routes.CREATE_SUBJECT, "/subjects", json={})],
     ids=["GET", "JSON"],
 )
-def test_a_cut_request_without_an_upload_was_complete(fault: Fault, request_: Request) -> None:
-    """Headers and a small body leave at once: nobody knows whether they arrived."""
-    assert trouble(fault, request_).phase is Phase.COMPLETE
+def test_an_interrupted_request_without_an_upload_was_complete(fault: Fault, request_: Request) -> None:
+    """Headers and a small body are sent at once, so whether they arrived is unknown."""
+    assert connection_error(fault, request_).phase is Phase.COMPLETE
 
 
-def test_no_connection_is_no_connection_for_reads_too() -> None:
-    """Nothing was sent, whatever it was."""
-    assert trouble(RefuseConnection(), get(routes.GET_WEBHOOK)).phase is Phase.NOT_SENT
+def test_a_refused_connection_sends_nothing() -> None:
+    """Whatever the request is."""
+    assert connection_error(RefuseConnection(), get(routes.GET_WEBHOOK)).phase is Phase.NOT_SENT
 
 
 @pytest.mark.parametrize(
@@ -276,8 +276,8 @@ def test_no_connection_is_no_connection_for_reads_too() -> None:
     ],
     ids=repr,
 )
-def test_a_fault_answers_and_charges_as_planned(fault: Fault, status: int, charged: int, complete: bool) -> None:
-    """The same rows as over a socket, and minutes pass in no time."""
+def test_the_response_and_the_charge_of_each_fault(fault: Fault, status: int, charged: int, complete: bool) -> None:
+    """The same as over a socket, but minutes pass in an instant."""
     service = Service()
     response = asked(InProcessTransport(service, planned(fault)))
     assert (response.status, response.request_complete) == (status, complete)
@@ -290,12 +290,12 @@ def test_a_fault_answers_and_charges_as_planned(fault: Fault, status: int, charg
     ids=repr,
 )
 def test_waits_are_exact_in_virtual_time(fault: Fault, seconds: float) -> None:
-    """A minute is a minute; trickling takes bytes over rate."""
+    """A throttled body takes its size divided by the rate."""
 
     async def story() -> float:
         transport = InProcessTransport(faults=planned(fault))
         begun = anyio.current_time()
-        request = Film().request() if fault == Throttle(1000, direction="upload") else get(routes.GET_WEBHOOK)
+        request = ChunkedClip().request() if fault == Throttle(1000, direction="upload") else get(routes.GET_WEBHOOK)
         await transport.send(request)
         return anyio.current_time() - begun
 
@@ -303,9 +303,9 @@ def test_waits_are_exact_in_virtual_time(fault: Fault, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(("fault", "charged"), [(Delay(60), 0), (Delay(60, after=True), 1)], ids=repr)
-def test_giving_up_on_a_late_answer_is_safe_or_too_late(fault: Fault, charged: int) -> None:
-    """A cancelled start is charged if the service had acted before the wait, and its clip is closed."""
-    service, film = Service(), Film()
+def test_a_cancelled_start_is_charged_if_the_service_saw_it(fault: Fault, charged: int) -> None:
+    """It did if the delay was after the service. The clip is closed."""
+    service, film = Service(), ChunkedClip()
 
     async def story() -> None:
         with anyio.move_on_after(30):
@@ -316,8 +316,8 @@ def test_giving_up_on_a_late_answer_is_safe_or_too_late(fault: Fault, charged: i
     assert film.closed == bool(charged)
 
 
-def test_packed_answers_are_unpacked() -> None:
-    """As a real transport does, before anybody sees the body."""
+def test_compressed_responses_are_decompressed() -> None:
+    """As a real transport does."""
     response = asked(InProcessTransport(faults=planned(gzip_bomb(1_000_000))), get(routes.GET_WEBHOOK))
     assert (len(response.body), "content-encoding" in response.headers) == (1_000_000, False)
 
@@ -332,14 +332,14 @@ def test_packed_answers_are_unpacked() -> None:
     ],
     ids=["bomb", "large", "corrupt", "short"],
 )
-def test_answers_that_no_transport_would_take(fault: Fault, error: type[Exception]) -> None:
-    """Too large after decompression, or not to be decompressed at all."""
+def test_responses_that_no_transport_accepts(fault: Fault, error: type[Exception]) -> None:
+    """Too large after decompression, or corrupt."""
     with pytest.raises(error):
         asked(InProcessTransport(faults=planned(fault)), get(routes.GET_WEBHOOK))
 
 
-def test_a_plan_counts_each_route_by_itself() -> None:
-    """What a plan is told: the route's template and the how-manieth request to it this is."""
+def test_requests_are_counted_by_route() -> None:
+    """A source of faults gets the route's template and the number of the request to it."""
     told: list[tuple[str, int]] = []
 
     class Plan:
@@ -359,7 +359,7 @@ def test_a_plan_counts_each_route_by_itself() -> None:
 
 
 def test_every_route_of_the_client_is_known_to_the_service() -> None:
-    """The two were written apart from one sheet: no call may end as unknown path or method."""
+    """Both were written independently: no call may be an unknown path or method."""
     transport = InProcessTransport()
     parts = {"analysis_id": "a", "subject_id": "s"}
     for route in routes.ROUTES:

@@ -1,4 +1,4 @@
-"""The fixture that every pytest user gets, tried in a pytest run of its own."""
+"""The pytest fixture, in a separate pytest run."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ def test_loading_the_plugin_loads_nothing_heavy(tmp_path: Path) -> None:
     assert not [name for name in HEAVY if f"'{name}'" in told.stdout]
 
 
-def test_every_name_of_the_emulator_can_be_had() -> None:
-    """The face of the package is sorted, whole and lazy."""
+def test_every_public_name_can_be_imported() -> None:
+    """`__all__` is sorted and complete, and its names are loaded on first use."""
     import ochy_async.emulator as emulator
 
     assert [getattr(emulator, name).__name__ for name in emulator.__all__ if name != "BEHAVIORS"]

@@ -1,6 +1,6 @@
-"""The emulated service on a real port: a plain HTTP client and raw sockets against it."""
+"""The emulated service on a real port, with a plain HTTP client and raw sockets."""
 
-# What is logged is decided by a filter that nobody else needs.
+# The filter of the log is private.
 # pyright: reportPrivateUsage=false
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ QUICK = EmulatorSettings(queue_seconds=0, analysis_seconds=(0, 0))
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """aiohttp is asyncio's."""
+    """aiohttp runs on asyncio only."""
     return "asyncio"
 
 
@@ -93,8 +93,8 @@ def planned(fault: Fault, route: str = "*") -> FaultPlan:
 # Without faults
 
 
-async def test_a_clip_goes_through_a_real_socket() -> None:
-    """Form, results, data, lists and signed URLs, all over the wire."""
+async def test_a_clip_is_analyzed_over_a_real_socket() -> None:
+    """Form, results, data, lists and signed URLs."""
     async with Emulator(QUICK) as emulator, aiohttp.ClientSession() as http:
         customer = Customer(emulator, http)
         status, told = await customer.start(height="1.8", analysis_type="back_view")
@@ -109,14 +109,14 @@ async def test_a_clip_goes_through_a_real_socket() -> None:
 
 
 async def test_storage_has_an_origin_of_its_own() -> None:
-    """The signed URLs lead to another port, as the vendor's lead to another host."""
+    """The signed URLs have another port, as the vendor's have another host."""
     async with Emulator(QUICK) as emulator:
         assert emulator.service.storage_url != emulator.url
         assert emulator.service.storage_url.startswith("http://127.0.0.1:")
 
 
-async def test_json_bodies_and_errors_come_over_the_wire() -> None:
-    """Subjects by POST and PUT, refusals with their codes."""
+async def test_json_bodies_and_errors_over_a_socket() -> None:
+    """Subjects by POST and PUT, errors with their codes."""
     async with Emulator(EmulatorSettings(credits=0)) as emulator, aiohttp.ClientSession() as http:
         customer = Customer(emulator, http)
         status, told = await customer.ask("POST", "/subjects", json={"name": "Zoë"})
@@ -126,8 +126,8 @@ async def test_json_bodies_and_errors_come_over_the_wire() -> None:
         assert (await customer.ask("POST", "/subjects", data=io.BytesIO(b" " * 1_100_000 + b"{}")))[0] == 422
 
 
-async def test_a_service_can_be_brought_along() -> None:
-    """Two emulators, one after the other, over the same account."""
+async def test_emulators_can_share_a_service() -> None:
+    """Two emulators, one after the other, have the same account."""
     service = Service(QUICK)
     for _ in range(2):
         async with Emulator(service) as emulator, aiohttp.ClientSession() as http:
@@ -135,7 +135,7 @@ async def test_a_service_can_be_brought_along() -> None:
     assert service.charges_of(SHA256) == 2
 
 
-async def test_speed_lets_minutes_pass_in_an_instant() -> None:
+async def test_speed_shortens_analyses() -> None:
     """At a hundred times the speed an analysis of half a minute takes less than half a second."""
     async with Emulator(EmulatorSettings(), speed=200) as emulator, aiohttp.ClientSession() as http:
         customer = Customer(emulator, http)
@@ -147,8 +147,8 @@ async def test_speed_lets_minutes_pass_in_an_instant() -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_time_can_be_handed_in() -> None:
-    """The service's clock is the test's."""
+async def test_the_clock_can_be_replaced() -> None:
+    """The service uses the clock of the test."""
     moments = [1000.0]
     emulator = Emulator(clock=lambda: moments[0], speed=2)
     moments[0] += 5
@@ -171,7 +171,7 @@ async def test_time_can_be_handed_in() -> None:
     ids=["empty", "short", "text", "open", "bytes", "nameless", "large", "nested", "many"],
 )
 async def test_a_malformed_form_is_a_422(body: bytes) -> None:
-    """What does not add up to a form is refused and not charged."""
+    """It is rejected and not charged."""
     async with Emulator() as emulator, aiohttp.ClientSession() as http:
         headers = {"Content-Type": "multipart/form-data; boundary=b"}
         status, _ = await Customer(emulator, http).ask("POST", "/analysis/start", data=body, headers=headers)
@@ -187,8 +187,8 @@ async def test_other_files_in_the_form_are_ignored() -> None:
         assert emulator.service.charges_of(SHA256) == 1
 
 
-async def test_a_client_that_leaves_inside_its_upload_is_not_charged(caplog: pytest.LogCaptureFixture) -> None:
-    """A form that was cut short never reaches the service, and is nothing to complain about."""
+async def test_a_client_that_disconnects_during_its_upload_is_not_charged(caplog: pytest.LogCaptureFixture) -> None:
+    """An incomplete form never reaches the service, and nothing is logged."""
     async with Emulator() as emulator:
         _, writer = await asyncio.open_connection("127.0.0.1", port_of(emulator))
         writer.write(head_of_a_start(emulator, 1_000_000) + OPENING + bytes(10_000))
@@ -200,7 +200,7 @@ async def test_a_client_that_leaves_inside_its_upload_is_not_charged(caplog: pyt
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-# Faults, as an HTTP client meets them
+# Faults, with an HTTP client
 
 
 @pytest.mark.parametrize(
@@ -216,8 +216,8 @@ async def test_a_client_that_leaves_inside_its_upload_is_not_charged(caplog: pyt
     ],
     ids=repr,
 )
-async def test_a_cut_is_a_broken_connection_and_charged_as_planned(fault: Fault, charged: int) -> None:
-    """The client sees a break each time; only the ledger knows which it was."""
+async def test_a_disconnect_is_charged_as_planned(fault: Fault, charged: int) -> None:
+    """The client always sees a broken connection; only the ledger shows the difference."""
     async with Emulator(faults=planned(fault)) as emulator, aiohttp.ClientSession() as http:
         with pytest.raises(aiohttp.ClientError):
             await Customer(emulator, http).start()
@@ -241,8 +241,8 @@ async def test_a_cut_is_a_broken_connection_and_charged_as_planned(fault: Fault,
     ],
     ids=repr,
 )
-async def test_a_fault_answers_and_charges_as_planned(fault: Fault, status: int, charged: int) -> None:
-    """What is answered and whether a credit is taken, one row for each fault; the next start is well."""
+async def test_the_response_and_the_charge_of_each_fault(fault: Fault, status: int, charged: int) -> None:
+    """The next start has no fault."""
     async with Emulator(faults=planned(fault)) as emulator, aiohttp.ClientSession() as http:
         customer = Customer(emulator, http)
         assert (await customer.start())[0] == status
@@ -251,14 +251,14 @@ async def test_a_fault_answers_and_charges_as_planned(fault: Fault, status: int,
 
 
 async def test_headers_of_a_fault_arrive() -> None:
-    """Retry-After is sent as it was written."""
+    """`Retry-After` is sent unchanged."""
     async with Emulator(faults=planned(RetryAfter("soon"))) as emulator, aiohttp.ClientSession() as http:
         answer = await http.get(f"{emulator.url}/webhook")
         assert (answer.status, answer.headers["Retry-After"]) == (429, "soon")
 
 
-async def test_a_gzip_bomb_is_packed_on_the_wire() -> None:
-    """The client alone unpacks it."""
+async def test_a_gzip_bomb_is_sent_compressed() -> None:
+    """Only the client decompresses it."""
     async with (
         Emulator(faults=planned(gzip_bomb(5_000_000))) as emulator,
         aiohttp.ClientSession(auto_decompress=False) as packed,
@@ -282,8 +282,8 @@ async def fetched(http: aiohttp.ClientSession, emulator: Emulator) -> bytes:
         return await answer.read()
 
 
-async def test_a_delay_after_the_deed_is_charged_when_the_client_gives_up() -> None:
-    """Impatience does not undo a start; before the deed it does."""
+async def test_a_delay_after_the_service_is_charged_when_the_client_gives_up() -> None:
+    """A delay before the service is not."""
     plan = FaultPlan([FaultRule(START, Delay(30, after=True)), FaultRule(START, Delay(30))])
     async with Emulator(faults=plan) as emulator, aiohttp.ClientSession() as http:
         for charged in (1, 1):
@@ -293,7 +293,7 @@ async def test_a_delay_after_the_deed_is_charged_when_the_client_gives_up() -> N
 
 
 async def test_faults_can_be_replaced_while_it_runs() -> None:
-    """A plan is looked at anew for each request."""
+    """The current source of faults is used for each request."""
     async with Emulator() as emulator, aiohttp.ClientSession() as http:
         customer = Customer(emulator, http)
         seen = [(await customer.ask("GET", "/webhook"))[0]]
@@ -302,7 +302,7 @@ async def test_faults_can_be_replaced_while_it_runs() -> None:
         assert seen == [200, 502, 200]
 
 
-# Faults, as a raw socket meets them
+# Faults, with a raw socket
 
 OPENING = b'--b\r\nContent-Disposition: form-data; name="video"; filename="run.mp4"\r\n\r\n'
 CLOSING = b"\r\n--b--\r\n"
@@ -320,7 +320,7 @@ def head_of_a_start(emulator: Emulator, length: int) -> bytes:
 
 
 async def raw_start(emulator: Emulator, clip: bytes) -> bytes | type[Exception]:
-    """Everything that the server sends to one start, or how the connection ended."""
+    """Everything that the server sends in response to one start, or the error of the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port_of(emulator))
     body = OPENING + clip + CLOSING
     try:
@@ -336,14 +336,14 @@ async def raw_start(emulator: Emulator, clip: bytes) -> bytes | type[Exception]:
 @pytest.mark.parametrize(
     "fault", [DisconnectBefore(), DisconnectDuring(10), DisconnectAfter(), DisconnectAfter(charged=False)], ids=repr
 )
-async def test_a_cut_resets_the_connection_without_a_byte(fault: Fault) -> None:
-    """The peer sees a reset, not a tidy end."""
+async def test_a_disconnect_resets_the_connection_without_a_byte(fault: Fault) -> None:
+    """The peer sees a reset, not a regular close."""
     async with Emulator(faults=planned(fault)) as emulator:
         assert await raw_start(emulator, b"clip") is ConnectionResetError
 
 
-async def test_a_cut_inside_a_large_upload_stops_it() -> None:
-    """The client cannot hand over its last byte: the server has stopped reading."""
+async def test_a_disconnect_during_a_large_upload_stops_it() -> None:
+    """The client cannot send its last byte, since the server has stopped reading."""
     async with Emulator(faults=planned(DisconnectDuring(100_000))) as emulator:
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(emulator))
         writer.write(head_of_a_start(emulator, 50_000_000) + OPENING)
@@ -359,8 +359,8 @@ async def poured(writer: asyncio.StreamWriter, size: int) -> None:
         await writer.drain()
 
 
-async def test_a_truncated_answer_promises_more_than_it_sends() -> None:
-    """The declared length is that of the whole answer."""
+async def test_a_truncated_response_declares_its_full_length() -> None:
+    """It sends less than it declares."""
     async with Emulator(faults=planned(TruncateBody(7))) as emulator:
         told = await raw_start(emulator, b"clip")
         assert isinstance(told, bytes)
@@ -369,8 +369,8 @@ async def test_a_truncated_answer_promises_more_than_it_sends() -> None:
         assert b"Content-Length: 9" in head or b"Content-Length: 1" in head
 
 
-async def test_a_slow_answer_trickles() -> None:
-    """The first bytes come long before the last."""
+async def test_a_throttled_response_is_sent_gradually() -> None:
+    """The first bytes arrive long before the last."""
     async with Emulator(faults=planned(Throttle(400))) as emulator:
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(emulator))
         writer.write(b"GET /webhook HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -383,8 +383,8 @@ async def test_a_slow_answer_trickles() -> None:
         writer.transport.abort()
 
 
-async def test_an_early_answer_comes_before_the_body() -> None:
-    """The server speaks while the upload is still to come."""
+async def test_an_early_response_is_sent_before_the_body_is_read() -> None:
+    """The upload has not been sent yet."""
     async with Emulator(faults=planned(Respond(413, early=True))) as emulator:
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(emulator))
         writer.write(head_of_a_start(emulator, 1_000_000))
@@ -392,25 +392,25 @@ async def test_an_early_answer_comes_before_the_body() -> None:
         writer.transport.abort()
 
 
-# The house rules
+# Safety and cleanup
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "example.com", "192.168.1.1", "::", ""])  # noqa: S104 - it is refused
 def test_only_loopback_is_listened_on(host: str) -> None:
-    """Nobody else's machine may reach the emulator."""
+    """No other machine can reach the emulator."""
     with pytest.raises(ValueError, match="loopback"):
         Emulator(host=host)
 
 
 @pytest.mark.parametrize("speed", [0, -1, float("nan"), 1e9])
-def test_a_nonsense_speed_is_refused(speed: float) -> None:
-    """Time goes forward."""
+def test_an_invalid_speed_is_an_error(speed: float) -> None:
+    """Time must go forward."""
     with pytest.raises(ValueError, match="speed"):
         Emulator(speed=speed)
 
 
-async def test_it_runs_inside_its_context_only() -> None:
-    """No URL before and after; the port is closed; it can be entered again, but not twice at once."""
+async def test_it_runs_only_inside_its_context() -> None:
+    """It has no URL and no open port outside; it can be entered again, but not while it runs."""
     emulator = Emulator(host="localhost")
     with pytest.raises(RuntimeError, match="async with"):
         _ = emulator.url
@@ -426,8 +426,8 @@ async def test_it_runs_inside_its_context_only() -> None:
         assert emulator.url
 
 
-async def test_the_end_is_quick_whatever_hangs() -> None:
-    """Idle connections, waits and half-sent uploads are closed at once, and no task is left."""
+async def test_it_stops_quickly_whatever_is_open() -> None:
+    """Idle connections, waits and incomplete uploads are closed at once, and no task is left."""
     before = asyncio.all_tasks()
     plan = FaultPlan([FaultRule("GET /webhook", Delay(1000)), FaultRule("GET /subjects", Throttle(1))])
     async with Emulator(faults=plan) as emulator:
@@ -447,7 +447,7 @@ async def test_the_end_is_quick_whatever_hangs() -> None:
 
 
 async def test_the_key_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
-    """Not even at the lowest level, and not when connections break."""
+    """Not at the lowest level, and not when connections break."""
     caplog.set_level(logging.DEBUG)
     async with Emulator(faults=planned(DisconnectAfter(), START)) as emulator, aiohttp.ClientSession() as http:
         customer = Customer(emulator, http)
@@ -457,8 +457,8 @@ async def test_the_key_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
     assert emulator.api_key not in caplog.text
 
 
-async def test_a_taken_port_leaves_nothing_open() -> None:
-    """When it cannot listen, entering fails and the emulator can be tried again."""
+async def test_a_port_in_use_leaves_nothing_open() -> None:
+    """Entering fails, and the emulator can be entered again."""
     async with Emulator() as first:
         second = Emulator(port=port_of(first))
         with pytest.raises(OSError, match=r".+"):
@@ -471,8 +471,8 @@ def first_url(emulator: Emulator) -> str:
     return f"http://127.0.0.1:{port_of(emulator)}"
 
 
-async def test_tls_is_spoken_when_asked_for() -> None:
-    """With a context the URLs are https, and plain HTTP is not understood."""
+async def test_an_ssl_context_enables_tls() -> None:
+    """The URLs are https, and plain HTTP is rejected."""
     async with Emulator(ssl=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)) as emulator, aiohttp.ClientSession() as http:
         assert emulator.url.startswith("https://")
         assert emulator.service.storage_url.startswith("https://")
@@ -480,8 +480,8 @@ async def test_tls_is_spoken_when_asked_for() -> None:
             await http.get(emulator.url.replace("https", "http"))
 
 
-async def test_what_is_no_http_is_not_written_into_a_log(caplog: pytest.LogCaptureFixture) -> None:
-    """aiohttp logs the line that it cannot read, and that line is a URL with a key."""
+async def test_malformed_http_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """aiohttp would log the line that it cannot read, which is a URL with a key."""
     async with Emulator() as emulator:
         host, _, port = emulator.url.removeprefix("http://").partition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
@@ -496,15 +496,15 @@ _Garbled = type("_Garbled", (Exception,), {"__module__": "aiohttp.wherever_it_is
 
 
 @pytest.mark.parametrize(("error", "shown"), [(_Garbled(), False), (KeyError("x"), True), (None, True)], ids=str)
-def test_what_aiohttp_says_of_garbled_requests_is_not_logged(error: Exception | None, shown: bool) -> None:
-    """It quotes their first line, and that is a URL with a key; the emulator's own faults are shown."""
+def test_errors_of_aiohttp_are_not_logged(error: Exception | None, shown: bool) -> None:
+    """They quote the first line of a request, a URL with a key. Errors of the emulator are logged."""
     told = None if error is None else (type(error), error, None)
     record = logging.LogRecord("x", logging.ERROR, __file__, 1, "…", (), told)
     assert server._is_ours(record) is shown
 
 
-def test_forms_are_read_without_what_aiohttp_does_not_document(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The class for garbled forms may move one day."""
+def test_forms_are_read_without_an_undocumented_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A future aiohttp may not have its class for malformed messages."""
     monkeypatch.setitem(sys.modules, "aiohttp.http_exceptions", None)
     spec = importlib.util.find_spec("ochy_async.emulator.multipart")
     assert spec is not None

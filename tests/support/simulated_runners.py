@@ -65,4 +65,4 @@ RESULTS: dict[str, Callable[[Runner], Any]] = {
     "side raw data": lambda runner: landmark_frames(runner, "side_view", seconds=0.1),
     "back raw data": lambda runner: landmark_frames(runner, "back_view", seconds=0.1),
 }
-every_result = pytest.mark.parametrize("answer", RESULTS.values(), ids=RESULTS)
+every_result = pytest.mark.parametrize("result", RESULTS.values(), ids=RESULTS)
