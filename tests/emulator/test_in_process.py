@@ -98,10 +98,10 @@ def connection_error(fault: Fault, request: Request) -> ConnectionFailed:
 def test_a_clip_arrives_completely_and_is_hashed() -> None:
     """The service sees every byte, the fields and the name; the transport adds the key."""
     service = Service()
-    film = ChunkedClip()
-    response = asked(InProcessTransport(service), film.request(height="1.8"))
+    clip = ChunkedClip()
+    response = asked(InProcessTransport(service), clip.request(height="1.8"))
     assert (response.status, response.request_complete) == (202, True)
-    assert (service.charges_of(SHA256), film.taken, film.closed) == (1, len(CLIP), True)
+    assert (service.charges_of(SHA256), clip.taken, clip.closed) == (1, len(CLIP), True)
 
 
 def test_an_analysis_takes_no_real_time() -> None:
@@ -110,12 +110,12 @@ def test_an_analysis_takes_no_real_time() -> None:
     async def story() -> list[str]:
         transport = InProcessTransport()
         started = json.loads((await transport.send(ChunkedClip().request())).body)
-        told: list[str] = []
+        found: list[str] = []
         for _ in range(3):
             response = await transport.send(get(routes.RESULTS, analysis_id=started["video_id"]))
-            told.append(json.loads(response.body)["status"])
+            found.append(json.loads(response.body)["status"])
             await anyio.sleep(15.5)
-        return told
+        return found
 
     assert in_virtual_time(story()) == ["pending", "analyzing", "success"]
 
@@ -165,10 +165,10 @@ def test_latency_passes_before_and_after_the_service(latency: Any) -> None:
 @pytest.mark.parametrize("size", [len(CLIP) - 1, len(CLIP) + 1])
 def test_an_upload_with_a_wrong_declared_size_never_arrives(size: int) -> None:
     """A form that is shorter or longer than declared is an incomplete request."""
-    service, film = Service(), ChunkedClip()
+    service, clip = Service(), ChunkedClip()
     with pytest.raises(ConnectionFailed) as caught:
-        asked(InProcessTransport(service), film.request(size))
-    assert (caught.value.phase, service.ledger, film.closed) == (Phase.INCOMPLETE, (), True)
+        asked(InProcessTransport(service), clip.request(size))
+    assert (caught.value.phase, service.ledger, clip.closed) == (Phase.INCOMPLETE, (), True)
 
 
 def test_an_empty_upload_is_complete() -> None:
@@ -221,23 +221,23 @@ def test_a_closed_transport_sends_nothing() -> None:
 )
 def test_the_phase_of_an_interrupted_start(fault: Fault, phase: Phase, charged: int, taken: int) -> None:
     """The phase is what a client can know over a network; the ledger shows whether it was charged."""
-    service, film = Service(), ChunkedClip()
+    service, clip = Service(), ChunkedClip()
     with pytest.raises(ConnectionFailed) as caught:
-        asked(InProcessTransport(service, planned(fault)), film.request())
+        asked(InProcessTransport(service, planned(fault)), clip.request())
     assert (caught.value.phase, caught.value.route) == (phase, "POST /analysis/start")
-    assert (len(service.ledger), film.taken) == (charged, taken)
-    assert film.closed or not film.taken
+    assert (len(service.ledger), clip.taken) == (charged, taken)
+    assert clip.closed or not clip.taken
 
 
 @pytest.mark.parametrize("fault", [DisconnectDuring(25_000), Throttle(1000, direction="upload")], ids=repr)
 def test_a_clip_is_closed_before_the_call_ends(fault: Fault) -> None:
     """Also when the call is interrupted or cancelled, and not later by the garbage collector."""
-    film = ChunkedClip()
+    clip = ChunkedClip()
 
     async def story() -> bool:
         with anyio.move_on_after(35), suppress(ConnectionFailed):
-            await InProcessTransport(faults=planned(fault)).send(film.request())
-        return film.closed
+            await InProcessTransport(faults=planned(fault)).send(clip.request())
+        return clip.closed
 
     assert in_virtual_time(story())
 
@@ -305,15 +305,15 @@ def test_waits_are_exact_in_virtual_time(fault: Fault, seconds: float) -> None:
 @pytest.mark.parametrize(("fault", "charged"), [(Delay(60), 0), (Delay(60, after=True), 1)], ids=repr)
 def test_a_cancelled_start_is_charged_if_the_service_saw_it(fault: Fault, charged: int) -> None:
     """It did if the delay was after the service. The clip is closed."""
-    service, film = Service(), ChunkedClip()
+    service, clip = Service(), ChunkedClip()
 
     async def story() -> None:
         with anyio.move_on_after(30):
-            await InProcessTransport(service, planned(fault)).send(film.request())
+            await InProcessTransport(service, planned(fault)).send(clip.request())
 
     in_virtual_time(story())
     assert len(service.ledger) == charged
-    assert film.closed == bool(charged)
+    assert clip.closed == bool(charged)
 
 
 def test_compressed_responses_are_decompressed() -> None:
@@ -340,11 +340,11 @@ def test_responses_that_no_transport_accepts(fault: Fault, error: type[Exception
 
 def test_requests_are_counted_by_route() -> None:
     """A source of faults gets the route's template and the number of the request to it."""
-    told: list[tuple[str, int]] = []
+    found: list[tuple[str, int]] = []
 
     class Plan:
         def fault_for(self, route: str, count: int) -> Fault | None:
-            told.append((route, count))
+            found.append((route, count))
             return None
 
     transport = InProcessTransport(faults=Plan())
@@ -355,7 +355,7 @@ def test_requests_are_counted_by_route() -> None:
     ):
         asked(transport, request)
     results = "GET /analysis/{analysis_id}/results"
-    assert told == [("GET /webhook", 1), (results, 1), (results, 2)]
+    assert found == [("GET /webhook", 1), (results, 1), (results, 2)]
 
 
 def test_every_route_of_the_client_is_known_to_the_service() -> None:

@@ -62,8 +62,8 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 def test_the_fixture_works_in_plain_and_async_tests(tmp_path: Path) -> None:
     """Without any import or configuration, and with warnings as errors."""
     (tmp_path / "test_it.py").write_text(TESTS)
-    told = run("-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", cwd=tmp_path)
-    assert "4 passed" in told.stdout, told.stdout + told.stderr
+    finished = run("-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", cwd=tmp_path)
+    assert "4 passed" in finished.stdout, finished.stdout + finished.stderr
 
 
 def test_loading_the_plugin_loads_nothing_heavy(tmp_path: Path) -> None:
@@ -82,9 +82,9 @@ def test_loading_the_plugin_loads_nothing_heavy(tmp_path: Path) -> None:
         "import ochy_async.emulator.pytest_plugin\n"
         "print(sorted(set(sys.modules) - before))\n"
     )
-    told = run("-c", code, cwd=tmp_path)
-    assert "ochy_async.emulator.pytest_plugin" in told.stdout, told.stderr
-    assert not [name for name in HEAVY if f"'{name}'" in told.stdout]
+    finished = run("-c", code, cwd=tmp_path)
+    assert "ochy_async.emulator.pytest_plugin" in finished.stdout, finished.stderr
+    assert not [name for name in HEAVY if f"'{name}'" in finished.stdout]
 
 
 def test_every_public_name_can_be_imported() -> None:

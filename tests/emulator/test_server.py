@@ -79,8 +79,8 @@ class Customer:
         query = {"apiKey": self.emulator.api_key}
         url = self.emulator.url + path
         async with self.http.request(method, url, params=query, allow_redirects=False, **more) as answer:
-            told = await answer.json() if answer.content_type == "application/json" else await answer.read()
-            return answer.status, told
+            content = await answer.json() if answer.content_type == "application/json" else await answer.read()
+            return answer.status, content
 
     async def start(self, **fields: str) -> tuple[int, Any]:
         return await self.ask("POST", "/analysis/start", data=form(**fields))
@@ -97,8 +97,8 @@ async def test_a_clip_is_analyzed_over_a_real_socket() -> None:
     """Form, results, data, lists and signed URLs."""
     async with Emulator(QUICK) as emulator, aiohttp.ClientSession() as http:
         customer = Customer(emulator, http)
-        status, told = await customer.start(height="1.8", analysis_type="back_view")
-        results = f"/analysis/{told['video_id']}/results"
+        status, body = await customer.start(height="1.8", analysis_type="back_view")
+        results = f"/analysis/{body['video_id']}/results"
         assert status == 202
         assert emulator.service.charges_of(SHA256) == 1
         status, body = await customer.ask("GET", results)
@@ -119,9 +119,9 @@ async def test_json_bodies_and_errors_over_a_socket() -> None:
     """Subjects by POST and PUT, errors with their codes."""
     async with Emulator(EmulatorSettings(credits=0)) as emulator, aiohttp.ClientSession() as http:
         customer = Customer(emulator, http)
-        status, told = await customer.ask("POST", "/subjects", json={"name": "Zoë"})
+        status, body = await customer.ask("POST", "/subjects", json={"name": "Zoë"})
         assert status == 201
-        assert (await customer.ask("GET", f"/subjects/{told['subject_id']}"))[1]["name"] == "Zoë"
+        assert (await customer.ask("GET", f"/subjects/{body['subject_id']}"))[1]["name"] == "Zoë"
         assert (await customer.start())[1]["code"] == "insufficient_credits"
         assert (await customer.ask("POST", "/subjects", data=io.BytesIO(b" " * 1_100_000 + b"{}")))[0] == 422
 
@@ -139,10 +139,10 @@ async def test_speed_shortens_analyses() -> None:
     """At a hundred times the speed an analysis of half a minute takes less than half a second."""
     async with Emulator(EmulatorSettings(), speed=200) as emulator, aiohttp.ClientSession() as http:
         customer = Customer(emulator, http)
-        _, told = await customer.start()
+        _, started = await customer.start()
         status = ""
         while status != "success":
-            _, body = await customer.ask("GET", f"/analysis/{told['video_id']}/results")
+            _, body = await customer.ask("GET", f"/analysis/{started['video_id']}/results")
             status = body["status"]
             await asyncio.sleep(0.01)
 
@@ -362,9 +362,9 @@ async def poured(writer: asyncio.StreamWriter, size: int) -> None:
 async def test_a_truncated_response_declares_its_full_length() -> None:
     """It sends less than it declares."""
     async with Emulator(faults=planned(TruncateBody(7))) as emulator:
-        told = await raw_start(emulator, b"clip")
-        assert isinstance(told, bytes)
-        head, body = told.split(b"\r\n\r\n")
+        received = await raw_start(emulator, b"clip")
+        assert isinstance(received, bytes)
+        head, body = received.split(b"\r\n\r\n")
         assert len(body) == 7
         assert b"Content-Length: 9" in head or b"Content-Length: 1" in head
 
@@ -498,8 +498,8 @@ _Garbled = type("_Garbled", (Exception,), {"__module__": "aiohttp.wherever_it_is
 @pytest.mark.parametrize(("error", "shown"), [(_Garbled(), False), (KeyError("x"), True), (None, True)], ids=str)
 def test_errors_of_aiohttp_are_not_logged(error: Exception | None, shown: bool) -> None:
     """They quote the first line of a request, a URL with a key. Errors of the emulator are logged."""
-    told = None if error is None else (type(error), error, None)
-    record = logging.LogRecord("x", logging.ERROR, __file__, 1, "…", (), told)
+    info = None if error is None else (type(error), error, None)
+    record = logging.LogRecord("x", logging.ERROR, __file__, 1, "…", (), info)
     assert server._is_ours(record) is shown
 
 

@@ -449,13 +449,13 @@ def test_storage_serves_ranges(wanted: str, status: int, first: int, last: int |
     """One range of bytes is served, an invalid header is ignored, and a range after the end is a 416."""
     customer = Customer()
     url = json.loads(customer.results(customer.finish()).body)["thumbnail"]
-    whole = customer.ask("GET", url, key=None).body
+    complete = customer.ask("GET", url, key=None).body
     answer = customer.ask("GET", url, key=None, headers={"range": wanted})
     assert answer.status == status
     if status != 416:
-        assert answer.body == whole[first:] if last is None else whole[first : last + 1]
+        assert answer.body == complete[first:] if last is None else complete[first : last + 1]
     if status == 206:
-        assert answer.headers["content-range"].endswith(f"/{len(whole)}")
+        assert answer.headers["content-range"].endswith(f"/{len(complete)}")
 
 
 # Lists and subjects

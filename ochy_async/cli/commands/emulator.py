@@ -38,7 +38,7 @@ def command(port: int, speed: float, budget: int | None, seed: int | None, behav
     """Run a local emulator of the API until Ctrl-C. Its results are simulated and its credits are not real."""
     if behaviors:
         rows = tuple((each.topic, each.source, each.description) for each in BEHAVIORS)
-        print_table(TextTable("What the emulator does", ("what", "known", "how"), rows))
+        print_table(TextTable("What the emulator does", ("topic", "source", "behavior"), rows))
     given: dict[str, Any] = {"credits": budget, "seed": seed}
     settings = EmulatorSettings(**{name: value for name, value in given.items() if value is not None})
     emulator = Emulator(settings, port=port, speed=speed)
