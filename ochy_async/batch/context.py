@@ -38,6 +38,8 @@ class BatchContext:
     settings: Settings
     recorder: Recorder
     subject_pool: SubjectPool
+    journal: Journal = field(init=False)
+    guard: CreditGuard = field(init=False)
     uploads: CapacityLimiter = field(init=False)
     in_flight: CapacityLimiter = field(init=False)
     refused: set[str] = field(factory=set, init=False)
@@ -55,21 +57,12 @@ class BatchContext:
     _clip_limiters: list[CapacityLimiter] = field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.journal, self.guard = self.recorder.journal, self.recorder.guard
         concurrency = self.settings.concurrency
         self._upload_limit = UploadLimit.of(concurrency.uploads)
         self._in_flight_limit = InFlightLimit(concurrency.in_flight)
         self.uploads = CapacityLimiter(self._upload_limit.slots)
         self.in_flight = CapacityLimiter(self._in_flight_limit.slots)
-
-    @property
-    def journal(self) -> Journal:
-        """The open journal."""
-        return self.recorder.journal
-
-    @property
-    def guard(self) -> CreditGuard:
-        """Counts the credits and decides whether a start may be sent."""
-        return self.recorder.guard
 
     def now(self) -> datetime:
         """The time of day, UTC."""

@@ -22,7 +22,7 @@ from .reopen import survey
 from .report import Plan
 from .sources import Clips, Item, items
 
-__all__ = ["PlanCounter", "Planned", "dry_run", "plan"]
+__all__ = ["PlanCounter", "Planned", "dry_run"]
 
 MAX_REFUSALS: Final = 20
 
@@ -74,17 +74,6 @@ class PlanCounter:
         """The sum so far."""
         counts = {word: self.counts[word] for word in _WORDS.values()}
         return Plan(**counts, duplicates=self.counts["duplicate"], refusals=tuple(self.refusals))
-
-
-async def plan(
-    pipeline: Pipeline, clips: Clips, request: AnalysisRequest[Any, Any] | None, *, reopened: bool = False
-) -> Plan:
-    """The sum over all clips of an input. Raises what `dry_run` raises."""
-    counts = PlanCounter()
-    async with aclosing(dry_run(pipeline, clips, request, reopened=reopened)) as planned_clips:
-        async for planned in planned_clips:
-            counts.add(planned)
-    return counts.plan
 
 
 async def dry_run(

@@ -26,7 +26,7 @@ from ..protocol.answer import Answer
 from ..protocol.request import AnalysisRequest
 from ..waiting import PollScheduler
 from .context import BatchContext
-from .dry_run import Planned, dry_run, plan
+from .dry_run import PlanCounter, Planned, dry_run
 from .outcomes import Analyzed, Outcome
 from .ownership import account_of, origins_of
 from .pipeline import Pipeline
@@ -166,7 +166,11 @@ class Batch(Generic[R, C]):
 
         With `reopened`: what `run` would do after `reopen`; the input is read twice then.
         """
-        return await plan(self._open_pipeline, clips, self._request, reopened=reopened)
+        counter = PlanCounter()
+        async with aclosing(self.dry_run(clips, reopened=reopened)) as planned_clips:
+            async for planned in planned_clips:
+                counter.add(planned)
+        return counter.plan
 
     async def dry_run(self, clips: Clips, *, reopened: bool = False) -> AsyncGenerator[Planned]:
         """What `run` would do with each clip, in the order of the input. Sends and buys nothing.
