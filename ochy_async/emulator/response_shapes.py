@@ -20,7 +20,7 @@ ItemKind = Literal["objects", "strings"]
 Styles = Literal["object", "array"]
 Scale = Literal["fraction", "percent"]
 Ranges = Literal["pair", "pairs"]
-Landmarks = Literal["xy", "pair", "xyz_score"]
+LandmarkShape = Literal["xy", "pair", "xyz_score"]
 Gaps = Literal["none", "missing", "null", "frames"]
 Percentage = Literal["number", "absent", "null", "float", "over", "falling"]
 UnrequestedJoints = Literal["absent", "null", "empty"]
@@ -61,7 +61,7 @@ class ResponseShapes:
     ranges: Ranges = field(default="pair", validator=in_(get_args(Ranges)))
     """A range as `[low, high]` or as `[[low, high]]`."""
 
-    landmarks: Landmarks = field(default="xyz_score", validator=in_(get_args(Landmarks)))
+    landmarks: LandmarkShape = field(default="xyz_score", validator=in_(get_args(LandmarkShape)))
     """A landmark as `{x, y}`, `[x, y]` or `{x, y, z, score}`."""
 
     first_frame: Literal[0, 1] = field(default=0, validator=in_((0, 1)))

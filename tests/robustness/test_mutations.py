@@ -328,12 +328,12 @@ OTHER_FAULTS: dict[str, tuple[str, str, Edit]] = {
     ),
     "a compressed response is decompressed at once": (
         "protocol/test_compression.py",
-        "bounded_pieces or bomb",
+        "pieces_are_bounded or bomb",
         ("protocol/compression.py", "member.decompress(compressed, PIECE)", "member.decompress(compressed)"),
     ),
     "a truncated response is accepted": (
         "protocol/test_compression.py",
-        "cut_answer",
+        "truncated_answer",
         ("protocol/compression.py", "if self._member is not None and not self._member.eof:", "if False:"),
     ),
     "responses are requested in any encoding": (

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from .geometry import SpacePoint
     from .runner import Runner
 
-__all__ = ["Landmarks", "film_runner"]
+__all__ = ["film_runner"]
 
-Landmarks = dict[str, dict[str, float]]
+FrameLandmarks = dict[str, dict[str, float]]
 
 
 @frozen
@@ -44,7 +44,7 @@ _VISIBLE_SCORE, _HIDDEN_SCORE = 0.98, 0.71
 
 def film_runner(
     runner: Runner, *, view: str, fps: float, seconds: float, width: int, height: int
-) -> Iterator[Landmarks]:
+) -> Iterator[FrameLandmarks]:
     """The landmarks of each frame of a `side_view` or `back_view`, in pixels."""
     if view not in _VIEWS:
         raise ValueError(f"view must be one of {', '.join(_VIEWS)}, not {view!r}")
@@ -57,7 +57,7 @@ def film_runner(
 
 def _projection(
     runner: Runner, view: _View, width: int, height: int
-) -> Callable[[Mapping[str, SpacePoint]], Landmarks]:
+) -> Callable[[Mapping[str, SpacePoint]], FrameLandmarks]:
     """The function that turns a pose into pixels."""
     axis, sign = view.right
     away = view.away
@@ -66,7 +66,7 @@ def _projection(
     sideways, middle, ground = sign * scale, 5 * width + 0.5, 9 * height + 0.5
     scores = [(name, _HIDDEN_SCORE if name.startswith(view.hidden) else _VISIBLE_SCORE) for name in LANDMARKS]
 
-    def project(pose: Mapping[str, SpacePoint]) -> Landmarks:
+    def project(pose: Mapping[str, SpacePoint]) -> FrameLandmarks:
         return {
             name: {
                 "x": (middle + sideways * point[axis]) // 1 / 10,
