@@ -10,6 +10,7 @@ import random
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, aclosing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar, Unpack, cast, overload
@@ -36,7 +37,16 @@ from .policy.retry import Retry
 from .preflight.checker import Checker
 from .preflight.prober import Prober
 from .preflight.rules import PreflightLevel, preflight_level
-from .protocol.analysis import AnalysisList, AnalysisState, Started, Status, calculated_call, list_call, results_call
+from .protocol.analysis import (
+    AnalysisList,
+    AnalysisState,
+    Started,
+    Status,
+    analysis_id_of,
+    calculated_call,
+    list_call,
+    results_call,
+)
 from .protocol.answer import Answer
 from .protocol.call import custom_call
 from .protocol.drift import DriftNote
@@ -69,10 +79,6 @@ T = TypeVar("T")
 
 BASE_URL: Final = "https://partner-api.ochy-prod.com"
 """Documented."""
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 class OchySession:
@@ -117,11 +123,8 @@ class OchySession:
 
         Raises `KeyRefused` without a usable key, and `InvalidSettings` for an invalid base URL, proxy or preflight.
         """
-        key, tunnel, proxied = (
-            ApiKey(api_key if api_key is not None else os.environ.get("OCHY_API_KEY", "")),
-            Proxy.of(proxy),
-            proxy is not None,
-        )
+        key = ApiKey(api_key if api_key is not None else os.environ.get("OCHY_API_KEY", ""))
+        tunnel, proxied = Proxy.of(proxy), proxy is not None
         del api_key, proxy  # so that no frame in a traceback holds them
         limits = limits or Limits()
         if transport is None:
@@ -132,9 +135,10 @@ class OchySession:
             storage = storage or HttpStorage(limits, tunnel, loopback=url.on_loopback)
         elif proxied:
             raise InvalidSettings("A transport replaces the network, so it cannot use a proxy. Leave out one of them.")
-        clock, chance = clock or _now, chance or random.random
+        clock, chance = clock or partial(datetime.now, UTC), chance or random.random
         self._core = SessionCore(transport, retry or Retry(), limits, clock, chance, on_event, storage)
-        self._scheduler = PollScheduler(self._core, polling or Polling())
+        self._polling = polling or Polling()
+        self._scheduler = PollScheduler(self._core, self._polling)
         level = preflight_level(preflight or os.environ.get("OCHY_PREFLIGHT") or "errors")
         self._prober = Prober(limits.probe)
         self._checker = Checker(self._core, self._prober, level)
@@ -239,7 +243,7 @@ class OchySession:
         """
         self._core.check_open()
         _check_started(started)
-        seconds = _timeout(timeout, self._scheduler.timeout)
+        seconds = _timeout(timeout, self._polling.timeout)
         until = current_time() + seconds
         async with aclosing(self._scheduler.watch(started)) as states:
             while True:
@@ -270,7 +274,7 @@ class OchySession:
         """
         self._core.check_open()
         _check_started(started)
-        seconds = _timeout(timeout, self._scheduler.timeout)
+        seconds = _timeout(timeout, self._polling.timeout)
         state = await self._scheduler.wait(started, seconds)
         if state.status == Status.FAILED:
             raise analysis_failed(state)
@@ -292,7 +296,7 @@ class OchySession:
         blocked. Raises `NotReady` before `success`.
         """
         _check_started(started)
-        call = landmarks_call(_id(started))
+        call = landmarks_call(analysis_id_of(started))
         reading = await self._core.perform(call)
         with self._core.deadline(call.request.route, call.analysis_id):
             while not reading.advance():
@@ -377,7 +381,7 @@ class OchySession:
         Raises `InvalidSettings` for an invalid value. Entering the block raises `JournalError` if the journal cannot be
         used, and `OutputError` if the folder cannot.
         """
-        core, timeout = self._core, self._scheduler.timeout
+        core, timeout = self._core, self._polling.timeout
         checker = self._checker_for(settings.get("preflight"))
         ready = settings_of(settings, timeout=timeout, storage=core.storage, checker=checker)
         return Batch(core, self._scheduler, ready, request)
@@ -467,10 +471,6 @@ class OchySession:
         `start`.
         """
         return await self._core.perform(custom_call(method, path, tuple(query), json))
-
-
-def _id(started: Started[Any, Any] | str) -> str:
-    return started if isinstance(started, str) else started.analysis_id
 
 
 def _timeout(timeout: float | None, default: float) -> float:

@@ -36,10 +36,6 @@ logger = logging.getLogger("ochy_async")
 _NOT_CHARGED: Final = "The start did not happen, so no credit was spent. "
 
 
-def _ignore(_: OchyError) -> None:
-    pass
-
-
 @define(eq=False)
 class StartTransaction(Generic[R, C]):
     """One start with all its attempts, and what is known of its fate at any moment."""
@@ -49,7 +45,7 @@ class StartTransaction(Generic[R, C]):
     request: AnalysisRequest[R, C]
     label: str
     """The name of the clip in events, logs and errors."""
-    on_failure: Callable[[OchyError], None] = _ignore
+    on_failure: Callable[[OchyError], None] = lambda _: None
     """Called with the error of each failed attempt, also when another attempt follows."""
     earliest: datetime = field(init=False)
     fate: Fate = field(default=Fate.NOT_HAPPENED, init=False)

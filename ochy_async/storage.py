@@ -128,11 +128,4 @@ def _translated(error: Exception) -> ConnectionFailed:
 
 
 _NOT_ALLOWED: Final = f"{TRANSFER}: the link is not https, or leads to this machine, so it was not fetched. Report it."
-_HEADERS: Final = (
-    "content-length",
-    "content-range",
-    "content-encoding",
-    "transfer-encoding",
-    "etag",
-    "retry-after",
-)
+_HEADERS: Final = ("content-length", "content-range", "content-encoding", "transfer-encoding", "etag", "retry-after")

@@ -286,15 +286,14 @@ class _Attempt:
         self.status = response.status
         if self.request.upload is not None:
             self.request.upload.on_status(response.status)
-        complete = self.part is None or self.part.complete
-        if self.part is None or complete:
+        stopped = self.part if self.part is not None and not self.part.complete else None
+        if stopped is not None:
+            stopped.stop()
+        # aiohttp's own time-out begins only once the body of the request is written
+        with fail_after(stopped.stall if stopped is not None else None):
             body = await self._body(response)
-        else:
-            self.part.stop()
-            with fail_after(self.part.stall):  # aiohttp's own time-out begins only once a body is written
-                body = await self._body(response)
         headers = {name: value for name in _HEADERS if (value := response.headers.get(name)) is not None}
-        return Response(response.status, headers, await key.redact(body), complete)
+        return Response(response.status, headers, await key.redact(body), stopped is None)
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
         """The decompressed body. Raises `AnswerTooLarge` as soon as it is too large, and `CorruptContent`.

@@ -20,7 +20,7 @@ from .errors import AnalysisFailed, OchyError, WaitTimeout
 from .events import AnalysisProgress
 from .policy.polling import Polling, PollRateLimit, PollSchedule
 from .policy.progress import DurationHistory
-from .protocol.analysis import AnalysisState, Started, Status, results_call
+from .protocol.analysis import AnalysisState, Started, Status, analysis_id_of, results_call
 from .protocol.answer import Answer
 from .protocol.routes import RESULTS
 
@@ -42,11 +42,6 @@ class PollScheduler:
 
     def __attrs_post_init__(self) -> None:
         self.rate_limit = PollRateLimit(self.polling.requests_per_second)
-
-    @property
-    def timeout(self) -> float:
-        """Seconds for which a wait lasts, unless the call has a timeout of its own."""
-        return self.polling.timeout
 
     async def watch(self, started: Started[R, Answer] | str) -> AsyncGenerator[AnalysisState[R]]:
         """Polls an analysis until it is finished, and yields every state that a poll returns.
@@ -121,7 +116,7 @@ class PollScheduler:
 
 def wait_timeout(started: Started[Any, Any] | str, seconds: float) -> WaitTimeout:
     """The error for an analysis that did not finish in time."""
-    analysis_id = started if isinstance(started, str) else started.analysis_id
+    analysis_id = analysis_id_of(started)
     return WaitTimeout(
         f"The analysis {analysis_id} did not finish within {seconds:g} s. It is paid for and still running: "
         "wait for it again with its id, do not start it anew.",

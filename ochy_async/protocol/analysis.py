@@ -31,6 +31,7 @@ __all__ = [
     "ListedAnalysis",
     "Started",
     "Status",
+    "analysis_id_of",
     "calculated_call",
     "list_call",
     "results_call",
@@ -183,9 +184,14 @@ class _StateAnswer(Answer):
     known_keys = frozenset({*ID_KEYS, "thumbnail", "output_video", "biomechanical_analysis", "message"})
 
 
+def analysis_id_of(started: Started[Any, Any] | str) -> str:
+    """The id of an analysis, which may itself be a bare id."""
+    return started if isinstance(started, str) else started.analysis_id
+
+
 def results_call(started: Started[R2, Any] | str) -> Call[AnalysisState[R2]]:
     """One poll of an analysis. For a bare id the view is recognized by the keys of the answer."""
-    analysis_id = started if isinstance(started, str) else started.analysis_id
+    analysis_id = analysis_id_of(started)
     cls = None if isinstance(started, str) else VIEWS[started.view].results
     return Call(
         Request(RESULTS, RESULTS.path(analysis_id=analysis_id)),
@@ -211,7 +217,7 @@ def _state(analysis_id: str, cls: type[Answer] | None, body: Any) -> AnalysisSta
 
 def calculated_call(started: Started[Any, C2] | str) -> Call[C2]:
     """The calculated data. For a bare id the view is recognized by the keys of the answer."""
-    analysis_id = started if isinstance(started, str) else started.analysis_id
+    analysis_id = analysis_id_of(started)
     cls = None if isinstance(started, str) else VIEWS[started.view].calculated
 
     def read(body: Any) -> C2:

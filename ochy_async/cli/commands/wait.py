@@ -19,7 +19,7 @@ from attrs import define, evolve, field
 from ...batch.outcomes import Analyzed, Unfinished
 from ...batch.output.results_folder import ResultsFolder
 from ...errors import OchyError
-from ...protocol.analysis import Started
+from ...protocol.analysis import Started, analysis_id_of
 from ...protocol.text_summary import printable
 from ...protocol.views import BY_WORD, VIEW_WORDS
 from ...session import OchySession
@@ -101,7 +101,7 @@ class _Collector:
         except KeyboardInterrupt:
             codes.append(ExitCode.INTERRUPTED)
             for started in self.analyses:
-                if _id(started) not in self.outcomes:
+                if analysis_id_of(started) not in self.outcomes:
                     self._add(_outcome(started, Unfinished.word))
         finally:
             self._print_summary()
@@ -164,20 +164,18 @@ class _Collector:
         print_drift(self.reporter)
         if self.out is not None and self.outcomes:
             print_message(f"Results and tables: {printable(str(self.out))}")
-        pending = [each for each in self.analyses if self._is_pending(_id(each))]
+        pending = [each for each in self.analyses if self._is_pending(analysis_id_of(each))]
         if pending:
             print_message("These are paid for and not collected yet. To collect them (spends nothing):")
-            print_wait_commands((_id(each), each.view if isinstance(each, Started) else "") for each in pending)
+            print_wait_commands(
+                (analysis_id_of(each), each.view if isinstance(each, Started) else "") for each in pending
+            )
 
     def _is_pending(self, analysis_id: str) -> bool:
         outcome = self.outcomes.get(analysis_id)
         return outcome is None or outcome.word == Unfinished.word
 
 
-def _id(started: Started[Any, Any] | str) -> str:
-    return started if isinstance(started, str) else started.analysis_id
-
-
 def _outcome(started: Started[Any, Any] | str, word: str, **facts: Any) -> CommandOutcome:
     facts.setdefault("view", started.view if isinstance(started, Started) else None)
-    return CommandOutcome(word=word, analysis_id=_id(started), **facts)
+    return CommandOutcome(word=word, analysis_id=analysis_id_of(started), **facts)
