@@ -29,7 +29,6 @@ from ..policy.clip_states import State
 from ..policy.credit_guard import StopReason
 from ..policy.start_fate import Fate
 from ..protocol.analysis import Started
-from ..protocol.request import AnalysisRequest
 from ..starting import StartTransaction
 from .clip_job import ClipJob, NotAnalyzed
 from .outcomes import Refused, Unfinished
@@ -58,9 +57,10 @@ async def start(job: ClipJob) -> NotAnalyzed | None:
 
 async def _start_admitted(job: ClipJob) -> NotAnalyzed | None:
     """Stores the intent, then sends the start."""
-    context = job.context
+    context, request = job.context, job.item.request
     try:
-        request = await _request_to_send(job)
+        if context.is_tagged(request):
+            request = evolve(request, subject_id=await context.subject_pool.acquire())
         clip = verified(job.clip, job.content)
         transaction = StartTransaction(context.core, clip, request, job.item.label, context.upload_failed)
         job.entry = await context.recorder.record_intent(
@@ -79,12 +79,6 @@ async def _start_admitted(job: ClipJob) -> NotAnalyzed | None:
         context.guard.release_credit()
         raise
     return await _send(job, transaction)
-
-
-async def _request_to_send(job: ClipJob) -> AnalysisRequest[Any, Any]:
-    """The request of the clip, with a tagging subject if the batch uses them."""
-    context, request = job.context, job.item.request
-    return evolve(request, subject_id=await context.subject_pool.acquire()) if context.is_tagged(request) else request
 
 
 async def _send(job: ClipJob, transaction: StartTransaction[Any, Any]) -> NotAnalyzed | None:

@@ -174,7 +174,7 @@ def test_numbers_of_undocumented_layouts_are_columns(body: Any, wanted: dict[str
 def test_every_measure_can_be_read() -> None:
     """Each path of attributes in the table of views leads to a value, if the answers hold one."""
     runner, leg = make_runner(), {"score_number": 0.5}
-    data = {**side_view_calculated(runner), "foot_landing": ["midfoot"]}
+    data: dict[str, Any] = {**side_view_calculated(runner), "foot_landing": ["midfoot"]}
     data["metrics"] = {**data["metrics"], "duty_factor": 0.4}
     legs = {part: {"left": leg, "right": leg} for part in ("pronation", "knee_adduction", "pelvic_drop")}
     found = dict[str, Any]()
