@@ -456,3 +456,8 @@ async def test_both_journals_behave_alike(tmp_path: Path, seed: int) -> None:
                 work = step(chance)
                 assert await result_of(file, work) == await result_of(memory, work)
             assert await everything(file) == await everything(memory)
+
+
+def test_stored_results_have_no_content_in_their_repr() -> None:
+    """They are health data, which no log and no traceback may show."""
+    assert "171" not in repr(StoredResults(results=b'{"cadence": 171}', calculated=b'{"cadence": 171}'))
