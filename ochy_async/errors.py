@@ -163,6 +163,7 @@ class OchyError(Exception):
         route: str | None = None,
         attempt: int | None = None,
         analysis_id: str | None = None,
+        problems: tuple[Problem, ...] = (),
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -177,6 +178,8 @@ class OchyError(Exception):
         """The attempt of the request that failed; the first is 1."""
         self.analysis_id = analysis_id
         """The analysis that the error is about, if one exists."""
+        self.problems = problems
+        """Everything that is wrong with an input; empty unless it is an `InvalidRequest` or a `ClipUnusable`."""
 
 
 class FixRequest(OchyError):
@@ -185,11 +188,6 @@ class FixRequest(OchyError):
 
 class InvalidRequest(FixRequest, ValueError):
     """The library refused the request before anything was sent: nothing was charged."""
-
-    def __init__(self, message: str = "", *, problems: tuple[Problem, ...] = ()) -> None:
-        super().__init__(message)
-        self.problems = problems
-        """Everything that is wrong, not only the first."""
 
     @classmethod
     def of(cls, what: str, problems: tuple[Problem, ...]) -> InvalidRequest:
@@ -224,11 +222,6 @@ class FilmAgain(OchyError):
 
 class ClipUnusable(FilmAgain, ValueError):
     """The library refused the clip before anything was sent: nothing was charged."""
-
-    def __init__(self, message: str = "", *, problems: tuple[Problem, ...] = ()) -> None:
-        super().__init__(message)
-        self.problems = problems
-        """Everything that is wrong, not only the first."""
 
 
 class ClipRefused(FilmAgain):

@@ -125,7 +125,7 @@ async def _handle_error(job: ClipJob, transaction: StartTransaction[Any, Any], e
         if await context.subject_pool.drop_missing(job.known.subject_id):
             return None  # the clip is started again with another tagging subject
     elif isinstance(error, FixRequest | FilmAgain) and not isinstance(error, KeyRefused):
-        return job.outcome(Refused, reason, error, problems=getattr(error, "problems", ()))
+        return job.outcome(Refused, reason, error, problems=error.problems)
     return job.outcome(Unfinished, reason, error)
 
 
