@@ -25,13 +25,17 @@ from ..session import BASE_URL, OchySession
 from ..transport import ApiKey, BaseUrl
 from .groups import option_group
 
-__all__ = ["SET_KEY", "ConnectionSettings", "connection_options"]
+__all__ = ["SET_KEY", "SIMULATED", "ConnectionSettings", "connection_options"]
 
 KEY: Final = "OCHY_API_KEY"
 KEY_FILE: Final = "OCHY_API_KEY_FILE"
 SET_KEY: Final = f"Set {KEY}, or name a file with --key-file or {KEY_FILE}; the key is the first line of the file."
 MAX_KEY_LINE: Final = 10_000
 """Characters of a key file that are read."""
+SIMULATED: Final = (
+    "Simulated results from the built-in emulator. Do not base health or training\n"
+    "decisions on them. No key is used and no credit is spent."
+)
 EMULATOR_SPEED: Final = 15.0
 EMULATOR_POLLING: Final = Polling(interval=0.2, shortest=0.1, longest=0.5)
 """Faster than the vendor advises, since the emulator is not the vendor's server."""

@@ -20,7 +20,7 @@ from ...policy.concurrency import Concurrency
 from ...preflight.rules import PREFLIGHT_LEVELS
 from ...protocol.text_summary import count_of
 from ..batch_run import BatchJob, plan_batch, run_batch
-from ..connection import ConnectionSettings, connection_options
+from ..connection import SIMULATED, ConnectionSettings, connection_options
 from ..default_journal import create_folder, find_state_journal
 from ..display.plan import print_plan, print_planned
 from ..display.results import print_outcome
@@ -34,10 +34,6 @@ from ..request_options import RequestFlags, extra_column_option, request_options
 
 __all__ = ["command"]
 
-SIMULATED: Final = (
-    "Simulated results from the built-in emulator. Do not base health or training decisions on them. "
-    "No credit is spent."
-)
 JOURNAL: Final = "clips.journal"
 """The journal's name in the folder of `--out`."""
 _BATCH_SETTINGS: Final = [

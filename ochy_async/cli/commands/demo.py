@@ -34,7 +34,7 @@ from ...protocol.side_view import SideViewResults
 from ...protocol.text_summary import NOTHING, format_score
 from ...protocol.views import Results, view_title
 from ...session import OchySession
-from ..connection import KEY, KEY_FILE
+from ..connection import KEY, KEY_FILE, SIMULATED
 from ..display.journal import journal_table, ledger_table
 from ..display.tables import TextTable, print_table
 from ..display.terminal import print_message, verbosity
@@ -42,10 +42,6 @@ from ..exit_codes import ExitCode
 
 __all__ = ["command"]
 
-SIMULATED: Final = (
-    "Simulated results from the built-in emulator. Do not base health or training\n"
-    "decisions on them. No key is used and no credit is spent."
-)
 SPEED: Final = 10.0
 """Analyses of 10 to 30 s take 1 to 3 s."""
 CLIP_BYTES: Final = 600_000
