@@ -52,7 +52,6 @@ if TYPE_CHECKING:
         WaitTimeout,
     )
     from .events import Event
-    from .loaders import SavedRecord, load_calculated, load_landmarks, load_records, load_results
     from .policy.concurrency import Concurrency
     from .policy.limits import Limits
     from .policy.polling import Polling
@@ -62,6 +61,7 @@ if TYPE_CHECKING:
     from .protocol.back_view import BackView, BackViewCalculated, BackViewResults
     from .protocol.landmarks import Landmarks
     from .protocol.side_view import FootStrike, SideView, SideViewCalculated, SideViewResults
+    from .result_loaders import SavedRecord, load_calculated, load_landmarks, load_records, load_results
     from .session import OchySession
 
 __all__ = [
@@ -132,7 +132,7 @@ _MODULES = {
     "batch.sources": "BatchItem",
     "clips": "Clip",
     "events": "Event",
-    "loaders": "SavedRecord load_calculated load_landmarks load_records load_results",
+    "result_loaders": "SavedRecord load_calculated load_landmarks load_records load_results",
     "policy.concurrency": "Concurrency",
     "policy.limits": "Limits",
     "policy.polling": "Polling",

@@ -38,8 +38,8 @@ from .http_client import (
     send_request,
     split_url,
 )
+from .policy.base_urls import normalized
 from .policy.limits import Limits
-from .policy.origins import normalized
 from .protocol.compression import ENCODINGS, decoder_for
 from .protocol.routes import RAW_DATA
 from .protocol.wire import Request, Response, Upload

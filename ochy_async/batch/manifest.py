@@ -23,7 +23,7 @@ from attrs import define, field, frozen
 from ..errors import InvalidRequest, Problem
 from ..protocol.request import AnalysisRequest
 from ..protocol.views import BY_WORD, VIEW_WORDS, AnalysisView
-from . import quantities
+from . import unit_parsing
 from .sources import BatchItem
 
 __all__ = ["COLUMNS", "known_column", "read_manifest"]
@@ -43,9 +43,9 @@ def _view(cell: str) -> str:
 
 READERS: Final[Mapping[str, tuple[Callable[[str], Any], str]]] = {
     "view": (_view, f"must be {' or '.join(VIEW_WORDS)}"),
-    "height": (quantities.height, "must be a number of meters"),
-    "weight": (quantities.weight, "must be a number of kilograms"),
-    "pace": (quantities.pace, "must be minutes and seconds per km"),
+    "height": (unit_parsing.height, "must be a number of meters"),
+    "weight": (unit_parsing.weight, "must be a number of kilograms"),
+    "pace": (unit_parsing.pace, "must be minutes and seconds per km"),
     "treadmill": (lambda cell: BOOLEANS[cell.lower()], "must be yes or no"),
     "language": (str, ""),
     "full_body": (lambda cell: BOOLEANS[cell.lower()], "must be yes or no"),
@@ -87,7 +87,9 @@ def read_manifest(
     if not rows and not problems:
         problems.append(Problem("manifest", "names no clip: there is no row below the header"))
     if problems:
-        raise InvalidRequest.of(f"The manifest {str(manifest)!r}", tuple(map(quantities.with_accepted_forms, problems)))
+        raise InvalidRequest.of(
+            f"The manifest {str(manifest)!r}", tuple(map(unit_parsing.with_accepted_forms, problems))
+        )
     return rows
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from ..errors import InvalidSettings, JournalUnusable
 from ..journal.contract import Journal
-from ..policy.origins import normalized
+from ..policy.base_urls import normalized
 
 __all__ = ["account_of", "origins_of"]
 

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import click
 from attrs import frozen
 
-from ..batch.quantities import READERS, with_accepted_forms
+from ..batch.unit_parsing import READERS, with_accepted_forms
 from ..errors import InvalidRequest, Problem
 from ..protocol.request import LANGUAGES, AnalysisRequest
 from ..protocol.views import BY_WORD, VIEW_WORDS, AnalysisView
@@ -40,7 +40,7 @@ def _read_measure(_: click.Context, option: click.Parameter, given: str | None) 
 
 
 def measure_option(name: str, metavar: str, text: str) -> Callable[[T], T]:
-    """An option for one of the measures that `batch.quantities` reads."""
+    """An option for one of the measures that `batch.unit_parsing` reads."""
     return click.option(f"--{name}", callback=_read_measure, metavar=metavar, help=text)
 
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final, Self, TypeVar, dataclass_transform
 from attrs import field, frozen
 
 from ..field_docs import documented
-from .outline import outline, safe_key
+from .json_outline import outline, safe_key
 from .redaction import redact_signed_links
 from .text_summary import Summarized
 

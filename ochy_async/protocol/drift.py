@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 from attrs import define, field, frozen
 
-from .outline import json_type, safe_key
+from .json_outline import json_type, safe_key
 
 __all__ = ["DriftLog", "DriftNote", "Mismatch", "mismatch", "note", "read_at", "recording"]
 

@@ -25,7 +25,7 @@ from ..errors import (
     UnreadableAnswer,
 )
 from .answer import ID_KEYS
-from .outline import describe_body, outline, safe_key
+from .json_outline import describe_body, outline, safe_key
 from .redaction import redact_words
 from .routes import CALCULATED_DATA, RAW_DATA, START, Route
 from .wire import Response

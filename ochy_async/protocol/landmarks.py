@@ -26,7 +26,7 @@ from .converter import structure
 from .drift import DriftLog, DriftNote, Mismatch, note, read_at, recording
 from .error_mapping import parse_json, unreadable_answer
 from .frame_blocks import FrameBlock, FrameTemplate
-from .outline import safe_key
+from .json_outline import safe_key
 from .routes import RAW_DATA
 from .text_summary import Summarized, display_text
 from .text_summary import format_number as written

@@ -14,9 +14,9 @@ from ochy_async import OchySession, SideView
 from ochy_async.emulator import Emulator, sample_clip
 from ochy_async.errors import InvalidSettings, JournalUnusable
 from ochy_async.journal.memory import MemoryJournal
+from ochy_async.policy.base_urls import normalized
 from ochy_async.policy.clip_states import State
 from ochy_async.policy.identity import identity
-from ochy_async.policy.origins import normalized
 from ochy_async.transport import ApiKey
 from tests.conftest import QUICK, world
 from tests.support.canary import API_KEY

@@ -309,7 +309,7 @@ OTHER_FAULTS: dict[str, tuple[str, str, Edit]] = {
     "the spelling of the base URL is significant": (
         "batch/test_ownership.py",
         "five_spellings",
-        ("policy/origins.py", 'return str(url).rstrip("/")', 'return base_url.rstrip("/")'),
+        ("policy/base_urls.py", 'return str(url).rstrip("/")', 'return base_url.rstrip("/")'),
     ),
     "a journal accepts any server": (
         "batch/test_ownership.py",

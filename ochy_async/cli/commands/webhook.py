@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from ...protocol.outline import safe_key
+from ...protocol.json_outline import safe_key
 from ...protocol.text_summary import NOTHING
 from ...protocol.webhooks import WebhookSettings
 from ...session import OchySession

@@ -12,7 +12,7 @@ from ochy_async import BackView, BackViewResults, OchySession, SideView, SideVie
 from ochy_async.batch.outcomes import Analyzed
 from ochy_async.emulator import Emulator
 from ochy_async.errors import InvalidRequest, OchyError, OutputError, UnreadableAnswer
-from ochy_async.loaders import load_calculated, load_landmarks, load_records, load_results
+from ochy_async.result_loaders import load_calculated, load_landmarks, load_records, load_results
 from tests.conftest import CLIP, QUICK, real_session, world
 from tests.support import canary
 

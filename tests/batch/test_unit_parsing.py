@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ochy_async.batch.quantities import READERS, with_accepted_forms
+from ochy_async.batch.unit_parsing import READERS, with_accepted_forms
 from ochy_async.errors import Problem
 
 GOOD: dict[str, dict[str, Any]] = {

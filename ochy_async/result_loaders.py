@@ -21,8 +21,8 @@ from .policy.limits import Limits
 from .protocol.answer import Answer
 from .protocol.converter import structure
 from .protocol.drift import DriftLog, Mismatch, recording
+from .protocol.json_outline import describe_body, outline
 from .protocol.landmarks import Landmarks, landmarks_of
-from .protocol.outline import describe_body, outline
 from .protocol.request import AnalysisRequest
 from .protocol.text_summary import Summarized, display_text
 from .protocol.views import REQUEST_CLASSES, VIEWS, Calculated, Results, recognized_view
