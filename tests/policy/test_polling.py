@@ -1,4 +1,4 @@
-"""Tests of when to poll: what a session learns from earlier analyses, and how many polls it takes.
+"""Tests of when to poll: how many polls a wait takes, how late it ends, and which errors end it.
 
 All but the last two tests are pure: time and randomness are passed in.
 """
@@ -6,7 +6,6 @@ All but the last two tests are pure: time and randomness are passed in.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from itertools import pairwise
 
 import anyio
@@ -14,56 +13,107 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ochy_async import Polling, SideView, Status
+from ochy_async import Polling, SideView, Status, UncertainStart
 from ochy_async.emulator import ResponseShapes, Service
 from ochy_async.emulator.virtual_time import in_virtual_time
-from ochy_async.policy.polling import PollSchedule, poll_delay
-from ochy_async.policy.progress import DurationHistory, ProgressModel
+from ochy_async.errors import (
+    BuyCredits,
+    ConnectionFailed,
+    DeadlinePassed,
+    InvalidSettings,
+    KeyRefused,
+    NotFound,
+    OchyError,
+    RateLimited,
+    ServerError,
+    UnreadableAnswer,
+)
+from ochy_async.policy.polling import PollRateLimit, PollSchedule, poll_delay
+from ochy_async.policy.progress import DurationHistory
 from ochy_async.protocol.routes import RESULTS
 from tests.conftest import CLIP, Recorded, direct_session, world
-
-Percentage = Callable[[float], float | None]
-"""The percentage that is shown at a share (0 to 1) of the run."""
-
-PATIENT = Polling(longest=600)
-
-
-def absent(_: float) -> None:
-    """Never shows a percentage."""
-
-
-def smooth(share: float) -> float:
-    """Shows how much is done."""
-    return 100 * share
-
-
-def waited(known: DurationHistory, took: float, shown: Percentage = absent, chance: float = 0.5) -> tuple[float, int]:
-    """Waits for an analysis. Returns how late its end was noticed, and the number of polls."""
-    schedule, now, polls = PollSchedule(Polling(), 1000.0), 1000.0, 1
-    now += schedule.first_delay(now, known)
-    while now < 1000 + took:
-        now += schedule.after_poll(shown((now - 1000) / took), now, chance)
-        polls += 1
-    schedule.succeeded(now)
-    return now - 1000 - took, polls
-
-
-def history(*seconds: float) -> DurationHistory:
-    """A history of analyses that took this long."""
-    known = DurationHistory()
-    for each in seconds:
-        known.add(each)
-    return known
-
-
-def schedule_with(known: DurationHistory, started: float | None = 1000.0, polling: Polling = PATIENT) -> PollSchedule:
-    """A schedule for an analysis, with a history."""
-    schedule = PollSchedule(polling, started)
-    schedule.first_delay(1000, known)
-    return schedule
-
+from tests.support.policy import PATIENT, Percentage, absent, asking, chances, durations, schedule_with, smooth, waited
 
 # --- when to poll ---------------------------------------------------------------------------------
+
+
+def test_an_analysis_of_unknown_age_is_polled_at_once() -> None:
+    """It may have finished hours ago."""
+    assert PollSchedule(Polling()).first_delay(1000, DurationHistory()) == 0
+
+
+@pytest.mark.parametrize(("age", "delay"), [(0, 3), (1, 2), (3, 0), (500, 0), (-50, 3)])
+def test_the_first_poll_waits_one_interval_after_the_start(age: float, delay: float) -> None:
+    """A new analysis cannot be finished; a clock that is ahead does not delay the poll further."""
+    assert PollSchedule(Polling(interval=3), started=1000 - age).first_delay(1000, DurationHistory()) == delay
+
+
+def test_the_first_poll_learns_from_earlier_analyses() -> None:
+    """Once enough analyses have finished, the first poll comes when one in ten would be finished."""
+    schedule = PollSchedule(Polling(interval=3, longest=10), started=1000)
+    assert schedule.first_delay(1000, durations(12, 14, 16, 18)) == 3
+    assert schedule.first_delay(1000, durations(12, 14, 16, 18, 20)) == 12
+    assert schedule.first_delay(1005, durations(12, 14, 16, 18, 20)) == 7
+    assert schedule.first_delay(1000, durations(*[400] * 9)) == 30
+
+
+percentages = st.none() | st.floats(-50, 200) | st.sampled_from([0.0, 45.0, 99.9, 100.0])
+
+
+@given(
+    st.lists(st.tuples(percentages, st.floats(0, 100), chances), min_size=1, max_size=20),
+    st.none() | st.floats(900, 1100),
+    st.sampled_from(
+        [
+            Polling(),
+            Polling(interval=4, shortest=4, longest=4),
+            Polling(shortest=0.01, longest=600),
+            Polling(interval=0.5),
+        ]
+    ),
+)
+@settings(max_examples=100, deadline=None)
+def test_the_delay_stays_within_its_bounds(
+    polls: list[tuple[float | None, float, float]], started: float | None, polling: Polling
+) -> None:
+    """The delay is between the shortest and the longest one, plus jitter, for all percentages."""
+    shortest = min(polling.shortest, polling.interval)
+    schedule, now = PollSchedule(polling, started), 1000.0
+    for percentage, passed, chance in polls:
+        now += passed
+        delay = schedule.after_poll(percentage, now, chance)
+        assert shortest * 0.95 - 1e-9 <= delay <= polling.longest * 1.05 + 1e-9
+
+
+@pytest.mark.parametrize("percentage", [None, 0, -3, 100, 130])
+def test_without_a_usable_percentage_the_interval_is_used(percentage: float | None) -> None:
+    """Without a percentage, or with 0 or more than 100 %, only the vendor's advice is known."""
+    schedule = PollSchedule(Polling(interval=3), started=1000)
+    assert [schedule.after_poll(percentage, 1010 + n, 0.5) for n in range(3)] == pytest.approx([3, 3, 3])
+
+
+def test_the_percentage_decides_when_to_poll() -> None:
+    """Half done after 10 s: the next poll comes after most of the other 10 s."""
+    schedule = PollSchedule(Polling(interval=3, longest=60), started=1000)
+    assert schedule.after_poll(50, 1010, 0.5) == pytest.approx(8)
+    assert schedule.after_poll(90, 1018, 0.5) == pytest.approx(2)
+
+
+def test_a_percentage_that_does_not_rise_makes_delays_grow() -> None:
+    """They grow up to the longest delay."""
+    schedule = PollSchedule(Polling(interval=3, longest=10), started=990)
+    delays = [
+        schedule.after_poll(percentage, 1000 + n, 0.5) for n, percentage in enumerate([70, 70, 60, 70, 70, 70, 70])
+    ]
+    assert delays == sorted(delays)
+    assert delays[1] == pytest.approx(delays[0] * 1.25)
+    assert delays[-1] == pytest.approx(10)
+
+
+def test_jitter_separates_waits_that_began_together() -> None:
+    """The jitter is up to a tenth."""
+    delays = [PollSchedule(Polling(), started=1000).after_poll(None, 1010, chance) for chance in (0.0, 0.5, 1.0)]
+    assert delays == pytest.approx([2.85, 3, 3.15])
 
 
 @pytest.mark.parametrize(
@@ -100,18 +150,18 @@ def test_the_poll_delay_is_the_first_that_reaches_the_lateness(remaining: list[f
 
 def test_without_a_percentage_polls_come_when_answers_are_likely() -> None:
     """After 14 of the usual 20 s there is one poll at the end, and none before."""
-    assert schedule_with(history(*[20] * 9)).after_poll(None, 1014, 0.5) == pytest.approx(6)
+    assert schedule_with(durations(*[20] * 9)).after_poll(None, 1014, 0.5) == pytest.approx(6)
 
 
 def test_an_analysis_that_outlasts_all_others_is_polled_at_the_interval() -> None:
     """Earlier durations say nothing about an analysis that takes longer than all of them."""
-    assert schedule_with(history(*[20] * 9)).after_poll(None, 1021, 0.5) == pytest.approx(3)
+    assert schedule_with(durations(*[20] * 9)).after_poll(None, 1021, 0.5) == pytest.approx(3)
 
 
 @pytest.mark.parametrize(("interval", "started", "delay"), [(3, 1000, 5), (3, 920, 20), (30, 910, 50)])
 def test_the_accepted_lateness_grows_with_interval_and_age(interval: float, started: float, delay: float) -> None:
     """To save a poll, an answer may come late by a sixth of the interval or a 45th of the age."""
-    known = history(*[1010.1 - started] + [2000] * 9)  # one in ten finishes at once, the others much later
+    known = durations(*[1010.1 - started] + [2000] * 9)  # one in ten finishes at once, the others much later
     schedule = schedule_with(known, started, Polling(interval=interval, longest=600))
     assert schedule.after_poll(None, 1010, 0.5) == pytest.approx(delay)
 
@@ -121,7 +171,7 @@ def test_the_accepted_lateness_grows_with_interval_and_age(interval: float, star
 
 def test_no_delay_is_longer_than_half_the_age() -> None:
     """If only five slow analyses are known, a fast one is polled all the same."""
-    schedule = schedule_with(history(100, 101, 102, 103, 104))
+    schedule = schedule_with(durations(100, 101, 102, 103, 104))
     assert schedule.after_poll(None, 1020, 0.5) == pytest.approx(10)
     assert schedule.after_poll(None, 1002, 0.5) == pytest.approx(3)
 
@@ -177,7 +227,7 @@ def test_two_polls_show_the_speed_of_an_analysis_of_unknown_age() -> None:
 
 def test_a_queued_analysis_is_given_the_time_of_the_fastest() -> None:
     """A pending analysis cannot finish sooner than one in ten does."""
-    assert schedule_with(history(*range(12, 22))).after_poll(0, 1005, 0.5, pending=True) == pytest.approx(13)
+    assert schedule_with(durations(*range(12, 22))).after_poll(0, 1005, 0.5, pending=True) == pytest.approx(13)
 
 
 def test_delays_grow_while_an_analysis_is_queued() -> None:
@@ -196,113 +246,7 @@ def test_time_in_the_queue_does_not_count_as_progress() -> None:
     assert schedule.after_poll(25, 1000, 0.5) == pytest.approx(0.8 * 15)
 
 
-def test_time_in_the_queue_is_not_added_to_the_durations() -> None:
-    """A full queue says nothing about how long an analysis runs."""
-    known = DurationHistory()
-    for _ in range(5):
-        schedule = schedule_with(known, 1000)
-        schedule.after_poll(0, 1490, 0.5, pending=True)
-        schedule.after_poll(None, 1500, 0.5)
-        schedule.succeeded(1510)
-    assert known.first_decile() == pytest.approx(10)
-
-
-def test_an_analysis_that_ran_between_two_polls_counts_as_fast() -> None:
-    """A queue that hides the run still shows that it was short."""
-    known = DurationHistory()
-    for _ in range(5):
-        schedule = schedule_with(known, 1000)
-        schedule.after_poll(0, 1490, 0.5, pending=True)
-        schedule.succeeded(1500)
-    assert known.first_decile() == pytest.approx(5)
-
-
-def test_an_analysis_that_returns_to_the_queue_starts_over() -> None:
-    """Neither its speed nor its duration includes the time before."""
-    known = DurationHistory()
-    for _ in range(5):
-        schedule = schedule_with(known, 1000)
-        schedule.after_poll(50, 1010, 0.5)
-        schedule.after_poll(0, 1100, 0.5, pending=True)
-        assert schedule.after_poll(25, 1110, 0.5) == pytest.approx(0.8 * 15)
-        schedule.succeeded(1130)
-    assert list(known.ratios(25)) == pytest.approx([1] * 5)
-    assert list(known.ratios(50)) == []
-    for _ in range(64):
-        schedule = schedule_with(known, 1000)
-        schedule.after_poll(50, 1010, 0.5)  # predicts 1020
-        schedule.after_poll(0, 1015, 0.5, pending=True)
-        schedule.succeeded(1030)
-    assert known.first_decile() == pytest.approx(7.5)
-
-
-# --- the history ----------------------------------------------------------------------------------
-
-
-def test_late_polls_do_not_make_later_polls_later() -> None:
-    """An analysis finishes before the poll that shows it: over many analyses the first poll does not drift."""
-    known = DurationHistory()
-    chance = random.Random(1)
-    came = [waited(known, chance.uniform(10, 30), absent, chance.random()) for _ in range(400)]
-    assert sum(late for late, _ in came[-200:]) / 200 <= 1.5
-    assert (known.first_decile() or 99) <= 12.5
-
-
-def test_a_prediction_between_two_polls_counts_as_the_end() -> None:
-    """Half done after 10 s and next polled after 25 s: it took the predicted 20 s."""
-    known = DurationHistory()
-    for _ in range(5):
-        schedule = schedule_with(known)
-        schedule.after_poll(50, 1010, 0.5)
-        schedule.succeeded(1025)
-    assert known.first_decile() == pytest.approx(20)
-
-
-def test_an_old_analysis_adds_no_duration() -> None:
-    """An analysis that is found finished after an hour may have finished long before."""
-    known = DurationHistory()
-    for _ in range(10):
-        schedule = PollSchedule(Polling(), 1000)
-        assert schedule.first_delay(4600, known) == 0
-        schedule.succeeded(4600)
-    assert known.first_decile() is None
-
-
-def test_an_analysis_of_unknown_age_adds_only_its_percentages() -> None:
-    """Its duration is unknown, but the predictions from its percentages can be compared."""
-    known = DurationHistory()
-    for _ in range(5):
-        schedule = schedule_with(known, None)
-        schedule.after_poll(20, 1000, 0.5)
-        schedule.after_poll(40, 1010, 0.5)
-        schedule.after_poll(80, 1030, 0.5)
-        schedule.succeeded(1045)
-    assert known.first_decile() is None
-    assert list(known.ratios(40)) == pytest.approx([1] * 5)
-
-
-def test_an_analysis_without_age_or_percentage_adds_nothing() -> None:
-    """The time between two polls is no duration."""
-    known = DurationHistory()
-    for _ in range(5):
-        schedule = schedule_with(known, None)
-        schedule.after_poll(None, 1000, 0.5)
-        schedule.succeeded(1003)
-    assert known.first_decile() is None
-
-
-@pytest.mark.parametrize("factor", [3, 1 / 3])
-@pytest.mark.parametrize("shown", [absent, smooth], ids=lambda shown: shown.__name__)
-def test_a_change_of_the_servers_speed_is_learned(factor: float, shown: Percentage) -> None:
-    """Three times slower or faster: after forty analyses results are noticed about as soon as before."""
-    known, chance = DurationHistory(), random.Random(2)
-    for _ in range(80):
-        waited(known, chance.uniform(10, 30), shown, chance.random())
-    for _ in range(40):
-        waited(known, chance.uniform(10, 30) * factor, shown, chance.random())
-    came = [waited(known, chance.uniform(10, 30) * factor, shown, chance.random()) for _ in range(40)]
-    assert sum(late for late, _ in came) / 40 <= 1.5 * max(1.0, 0.8 * factor)
-    assert sum(polls for _, polls in came) / 40 <= 9
+# --- many waits -----------------------------------------------------------------------------------
 
 
 def test_a_session_without_history_polls_as_the_vendor_advises() -> None:
@@ -332,17 +276,6 @@ def test_equal_sessions_poll_at_equal_times() -> None:
     assert session() == session()
 
 
-def test_the_history_is_bounded() -> None:
-    """It does not grow with the age of a session or with the changes of a percentage."""
-    known, progress = DurationHistory(), ProgressModel(0.0)
-    for n in range(1, 5000):
-        progress.add_running(n / 51, float(n))
-        known.add(n, n % 100, 1)
-    progress.succeeded(5000, known)
-    assert len(progress._samples) <= 11  # pyright: ignore[reportPrivateUsage]
-    assert sum(map(len, known._ratios.values())) <= 11 * 64  # pyright: ignore[reportPrivateUsage]
-
-
 unexpected = (
     st.none() | st.floats(-50, 200) | st.sampled_from([0, 1, 45, 99, 100, 5e-324, 1e308, 99.99999999999999, 10**400])
 )
@@ -364,6 +297,107 @@ def test_unexpected_answers_do_not_break_the_bounds(
             delay = schedule.after_poll(percentage, now, chance, pending=pending)
             assert 0.95 - 1e-9 <= delay <= 10.5 + 1e-9
         schedule.succeeded(now + 1)
+
+
+# --- polls that fail ------------------------------------------------------------------------------
+
+
+def test_failing_polls_end_the_wait_after_the_patience() -> None:
+    """Failing polls are not an unfinished analysis: the wait goes on for `patience` seconds."""
+    schedule, now = PollSchedule(Polling(interval=10, patience=60), started=0), 1000.0
+    for _ in range(6):
+        delay = schedule.after_error(ServerError(), now, 0.0)
+        assert delay == 10
+        now += delay
+    assert schedule.after_error(ServerError(), now, 0.0) is None
+
+
+def test_a_successful_poll_renews_the_patience() -> None:
+    """Only an uninterrupted series of failures ends a wait."""
+    schedule = PollSchedule(Polling(interval=10, patience=15), started=0)
+    for now in range(1000, 2000, 20):
+        assert schedule.after_error(ConnectionFailed(), now, 0.0) == 10
+        schedule.after_poll(50, now + 10, 0.5)
+
+
+def test_without_patience_the_first_failure_ends_the_wait() -> None:
+    """With `patience=0` no failure is tolerated."""
+    assert PollSchedule(Polling(patience=0), started=0).after_error(ServerError(), 1000, 0) is None
+
+
+@pytest.mark.parametrize("error", [KeyRefused(), BuyCredits(), UncertainStart()], ids=repr)
+def test_a_refusal_ends_the_wait_at_once(error: OchyError) -> None:
+    """Polling again cannot help if the answer cannot change."""
+    assert PollSchedule(Polling(), started=1000).after_error(error, 1000, 0.5) is None
+
+
+def test_unreadable_answers_are_tolerated_twice() -> None:
+    """One or two may come from a proxy; after the third in a row the wait ends."""
+    schedule = PollSchedule(Polling(interval=3), started=0)
+    assert [schedule.after_error(UnreadableAnswer(), 1000 + now, 0.0) for now in range(3)] == [3, 3, None]
+
+
+def test_a_readable_answer_resets_the_count_of_unreadable_ones() -> None:
+    """Only a series of unreadable answers ends the wait."""
+    schedule = PollSchedule(Polling(interval=3), started=0)
+    for now in range(1000, 1010):
+        assert schedule.after_error(UnreadableAnswer(), now, 0.0) == 3
+        schedule.after_poll(50, now, 0.5)
+
+
+@pytest.mark.parametrize("error", [ServerError(), ConnectionFailed(), RateLimited(), DeadlinePassed()], ids=repr)
+def test_network_and_server_errors_do_not_end_the_wait(error: OchyError) -> None:
+    """The analysis is paid for and goes on, whatever the network does."""
+    delay = PollSchedule(Polling(interval=3)).after_error(error, 1000, 0.5)
+    assert delay is not None
+    assert 3 <= delay <= 6
+
+
+def test_a_poll_respects_retry_after() -> None:
+    """The requested pause is kept, unless the patience ends before."""
+    schedule = PollSchedule(Polling(interval=3, patience=60))
+    assert schedule.after_error(asking(RateLimited, 45), 1000, 0.5) == 45
+    assert schedule.after_error(asking(RateLimited, 45), 1045, 0.5) is None
+
+
+@pytest.mark.parametrize(("started", "age", "waits"), [(1000, 5, True), (1000, 300, False), (None, 0, False)])
+def test_an_unknown_id_is_tolerated_only_shortly_after_the_start(
+    started: float | None, age: float, waits: bool
+) -> None:
+    """A new id may not be known everywhere yet; later it never will be."""
+    delay = PollSchedule(Polling(), started).after_error(NotFound(), 1000 + age, 0.5)
+    assert (delay is not None) is waits
+
+
+# --- the rate limit, and settings -----------------------------------------------------------------
+
+
+@given(st.lists(st.floats(0, 5), min_size=1, max_size=50), st.floats(0.1, 100))
+@settings(max_examples=50, deadline=None)
+def test_polls_keep_to_the_rate_limit(pauses: list[float], rate: float) -> None:
+    """All waits of a session share one limit: no two polls are closer than it allows."""
+    limit, now, last = PollRateLimit(rate), 1000.0, 0.0
+    for pause in pauses:
+        now += pause
+        at = limit.reserve(now)
+        assert at >= now
+        assert at - last >= 1 / rate - 1e-6
+        last = at
+
+
+def test_a_requested_pause_applies_to_all_waits() -> None:
+    """No wait polls before the end of the pause; a shorter pause does not end it sooner."""
+    limit = PollRateLimit(10)
+    limit.pause_until(1060)
+    limit.pause_until(1030)
+    assert [limit.reserve(1000), limit.reserve(1000)] == pytest.approx([1060, 1060.1])
+    assert limit.reserve(2000) == 2000
+
+
+def test_a_shortest_delay_beyond_the_longest_is_refused() -> None:
+    """Two bounds that exclude each other are invalid together."""
+    with pytest.raises(InvalidSettings, match="shortest"):
+        Polling(shortest=20, longest=10)
 
 
 # --- in a session ---------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -22,7 +21,6 @@ from ochy_async.errors import (
     ServerError,
     UnreadableAnswer,
 )
-from ochy_async.policy.retry import retry_after
 from ochy_async.protocol.error_mapping import error_of, vendor_text
 from ochy_async.protocol.routes import CALCULATED_DATA, GET_SUBJECT, LIST_SUBJECTS, RAW_DATA, RESULTS, START, Route
 from ochy_async.protocol.wire import Response
@@ -184,78 +182,3 @@ def test_a_secret_is_masked_at_any_position(before: str, secret: str, after: str
 def test_the_text_of_an_error_is_bounded(detail: Any) -> None:
     """Its length does not depend on the answer."""
     assert len(str(error_for(LIST_SUBJECTS, 422, {"detail": detail, "code": "c" * 10_000}))) < 600
-
-
-# --- Retry-After ---------------------------------------------------------------------------------------
-
-NOW = datetime(2025, 1, 1, 12, 0, 0, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("said", "seconds"),
-    [
-        ("3", 3),
-        ("0", 0),
-        (" 3 ", 3),
-        ("1.5", 1.5),
-        ("Wed, 01 Jan 2025 12:00:30 GMT", 30),
-        ("Wed, 01 Jan 2025 14:00:30 +0200", 30),
-        ("Wed, 01 Jan 2025 12:00:30 -0000", 30),
-        ("Wed, 01 Jan 2025 11:00:00 GMT", 0),
-        ("-5", None),
-        ("", None),
-        (".", None),
-        ("soon", None),
-        ("1e3", None),
-        ("inf", None),
-        ("nan", None),
-        ("٣", None),
-        ("3 s", None),
-        ("Wed, 32 Jan 2025 12:00:30 GMT", None),
-        ("Wed, 01 Jan 2025 99:00:30 GMT", None),
-        ("Wed, 01 Jan 99999999999999999999 12:00:00 GMT", None),
-        ("Wed, 01 Jan 2025 12:00:30 +99999999999999999999", None),
-    ],
-)
-def test_retry_after_is_seconds_or_a_date(said: str, seconds: float | None) -> None:
-    """Seconds may have decimals, a date may be in any zone; a past date means no delay, and garbage counts as none."""
-    assert retry_after({"retry-after": said}, NOW) == seconds
-
-
-def test_a_date_is_compared_with_the_clock_of_the_server() -> None:
-    """The `Date` of the answer is the time of the server; ours may be wrong."""
-    headers = {"retry-after": "Wed, 01 Jan 2025 13:00:10 GMT", "date": "Wed, 01 Jan 2025 13:00:00 GMT"}
-    assert retry_after(headers, NOW) == 10
-    assert retry_after({**headers, "date": "yesterday"}, NOW) == 3610
-
-
-@pytest.mark.parametrize("said", ["9" * 30, "9" * 400, "1" + "0" * 5_000, "Fri, 31 Dec 9999 23:59:59 GMT"])
-def test_a_huge_delay_is_a_finite_number(said: str) -> None:
-    """It is finite and long, whatever the header says."""
-    seconds = retry_after({"retry-after": said}, NOW)
-    assert seconds is not None
-    assert 3600 < seconds < 1e12
-
-
-def test_no_retry_after_is_none() -> None:
-    """Most answers have none."""
-    assert retry_after({}, NOW) is None
-
-
-dates = st.builds(
-    "{}, {} {} {} {} {}".format,
-    st.sampled_from(["Wed", "Xxx"]),
-    st.integers(-1, 40),
-    st.sampled_from(["Jan", "Feb", "Foo"]),
-    st.integers(-1, 10**12),
-    st.from_regex(r"[0-9]{1,3}:[0-9]{2}(:[0-9]{2})?", fullmatch=True),
-    st.sampled_from(["GMT", "-0000", "+2500", "EST", "x", "", "+" + "9" * 12]),
-)
-
-
-@given(st.text(max_size=30) | dates, st.text(max_size=30) | dates)
-@settings(max_examples=80, deadline=None)
-def test_any_header_is_a_delay_or_none(said: str, date: str) -> None:
-    """No header of a server raises anything."""
-    seconds = retry_after({"retry-after": said, "date": date}, NOW)
-    assert seconds is None or 0 <= seconds < 1e12

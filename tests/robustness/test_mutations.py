@@ -406,7 +406,7 @@ OTHER_FAULTS: dict[str, tuple[str, str, Edit]] = {
         ("batch/output/folder.py", " and not _RESERVED.fullmatch(analysis_id)", ""),
     ),
     "a returned credit is returned twice": (
-        "policy/test_clip_states.py",
+        "policy/test_credit_guard.py",
         "counts_intents",
         ("policy/credit_guard.py", "self.spent -= 1", "self.spent -= 2"),
     ),
