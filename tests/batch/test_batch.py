@@ -14,7 +14,7 @@ import anyio
 import pytest
 from anyio import CapacityLimiter, current_time
 
-from ochy_async import BackView, Clip, OchySession, SideView
+from ochy_async import BackView, Clip, SideView
 from ochy_async.batch.dry_run import Planned
 from ochy_async.batch.engine import Batch
 from ochy_async.batch.outcomes import Analyzed, Failed, Outcome, Refused, Uncertain, Unfinished
@@ -34,7 +34,6 @@ from ochy_async.emulator import (
     RetryAfter,
     Service,
     UploadedVideo,
-    sample_clip,
 )
 from ochy_async.emulator.messages import Form, ServiceRequest
 from ochy_async.emulator.virtual_time import in_virtual_time
@@ -42,7 +41,6 @@ from ochy_async.errors import (
     FixRequest,
     InvalidRequest,
     InvalidSettings,
-    JournalDamaged,
     JournalFull,
     JournalUnusable,
     KeyRefused,
@@ -55,43 +53,19 @@ from ochy_async.policy.clip_states import State
 from ochy_async.policy.concurrency import Concurrency
 from ochy_async.protocol.routes import LIST_ANALYSES, LIST_SUBJECT_ANALYSES, START
 from tests.conftest import Recorded, direct_session, loop_clock, real_session, world
-
-Outcomes = list[Outcome[Any, Any]]
-
-
-def clip(number: int) -> bytes:
-    """A small clip with a content of its own."""
-    return sample_clip(number, size=300)
-
-
-def clips(count: int) -> list[bytes]:
-    return [clip(number) for number in range(count)]
-
-
-def on_start(fault: Fault, times: int = 1, occurrence: int | None = None) -> Recorded:
-    """A fault for starts; every request is recorded."""
-    return Recorded(FaultPlan([FaultRule(str(START), fault, occurrence=occurrence, times=times)]))
-
-
-async def batched(ochy: OchySession, source: Any, **settings: Any) -> Outcomes:
-    """All outcomes of one batch, in the order of the input."""
-    async with ochy, ochy.batch(settings.pop("request", SideView()), **settings) as batch:
-        return sorted([outcome async for outcome in batch.run(source)], key=lambda outcome: outcome.index)
-
-
-def words(outcomes: Outcomes) -> list[str]:
-    return [outcome.word for outcome in outcomes]
-
-
-def charges(service: Service) -> list[int]:
-    """How often each content was charged."""
-    return sorted(Counter(charge.sha256 for charge in service.ledger).values())
-
-
-async def states(journal: MemoryJournal) -> Counter[State]:
-    async with journal:
-        return Counter((await journal.totals()).entries)
-
+from tests.support.batches import (
+    Outcomes,
+    Unreadable,
+    batched,
+    charges,
+    clip,
+    clips,
+    named,
+    on_start,
+    states,
+    stream_of,
+    words,
+)
 
 # --- outcomes and input ---------------------------------------------------------------------------
 
@@ -132,15 +106,6 @@ def test_outcomes_can_be_matched_by_class() -> None:
         "long.mp4 refused True",
         "notes.txt refused True",
     ]
-
-
-def named(name: str, number: int) -> Clip:
-    """A clip with a name."""
-    return Clip.stream(lambda: _bytes(clip(number)), name=name, size=300)
-
-
-async def _bytes(content: bytes) -> AsyncIterator[bytes]:
-    yield content
 
 
 def test_an_upload_slot_is_free_while_an_analysis_runs() -> None:
@@ -369,7 +334,7 @@ def test_a_clip_that_changes_while_it_is_sent_is_never_completed() -> None:
 
     def content() -> AsyncIterator[bytes]:
         opened[0] += 1
-        return _bytes(clip(opened[0]))
+        return stream_of(clip(opened[0]))
 
     source = [Clip.stream(content, name="growing.mp4", size=300)]
     (outcome,) = in_virtual_time(batched(direct_session(service), source))
@@ -922,13 +887,6 @@ def test_a_failing_journal_stops_starts_and_loses_no_paid_result(puts: int) -> N
     again = in_virtual_time(batched(direct_session(service), clips(6), journal=journal))
     assert max(charges(service)) == 1
     assert set(words(again)) <= {"analyzed", "uncertain"}
-
-
-class Unreadable(MemoryJournal):
-    """A journal whose results cannot be read again."""
-
-    async def results(self, key: str) -> StoredResults | None:
-        raise JournalDamaged(f"The row of {key} does not match its checksum.")
 
 
 def test_new_results_are_returned_without_the_journal() -> None:

@@ -14,8 +14,8 @@ from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.errors import InvalidRequest
 from ochy_async.journal.memory import MemoryJournal
 from ochy_async.policy.clip_states import State
-from tests.batch.test_batch import Outcomes, charges, clip, clips, on_start, states, words
 from tests.conftest import Recorded, direct_session, world
+from tests.support.batches import Outcomes, charges, clip, clips, on_start, states, words
 
 
 async def again(ochy: OchySession, source: Any, **settings: Any) -> tuple[Reopened, Outcomes]:

@@ -15,6 +15,7 @@ from ochy_async.emulator import (
     Fault,
     FaultPlan,
     FaultRule,
+    Respond,
     ResponseShapes,
     Service,
     UploadedVideo,
@@ -22,28 +23,24 @@ from ochy_async.emulator import (
 )
 from ochy_async.emulator.messages import Form, ServiceRequest
 from ochy_async.emulator.virtual_time import in_virtual_time
-from ochy_async.errors import JournalFull
-from ochy_async.journal.contract import Entry, StoredResults
 from ochy_async.journal.memory import MemoryJournal
 from ochy_async.policy.clip_states import State
 from ochy_async.policy.concurrency import Concurrency
-from ochy_async.protocol.routes import START
-from tests.batch.test_batch import batched, charges, clip, clips, named, states, words
+from ochy_async.protocol.routes import CREATE_SUBJECT, START
 from tests.conftest import Recorded, direct_session, world
-
-
-class FullFor(MemoryJournal):
-    """A journal whose disk is full for some changes to a state, and works afterwards."""
-
-    def __init__(self, state: State, times: int) -> None:
-        super().__init__()
-        self.state, self.times = state, times
-
-    async def put(self, entry: Entry, results: StoredResults | None = None) -> Entry:
-        if entry.state is self.state and self.times > 0:
-            self.times -= 1
-            raise JournalFull("The disk is full.")
-        return await super().put(entry, results)
+from tests.support.batches import (
+    ONE_AT_A_TIME,
+    FullFor,
+    FullForReleases,
+    batched,
+    charges,
+    clip,
+    clips,
+    named,
+    requests_with,
+    states,
+    words,
+)
 
 
 def test_a_paid_id_is_stored_as_soon_as_the_journal_works() -> None:
@@ -123,16 +120,6 @@ def test_a_new_tagging_subject_that_is_missing_ends_the_clip() -> None:
 
 # --- refused uploads, and a wrong clock -----------------------------------------------------------
 
-
-class FullForReleases(MemoryJournal):
-    """A journal whose disk is full for the note about a start that is not looked up any more."""
-
-    async def set_note(self, name: str, value: str) -> None:
-        if name.startswith("released:"):
-            raise JournalFull("The disk is full.")
-        await super().set_note(name, value)
-
-
 LEAVING = world(list_refused_uploads=True, too_long_clips={"long.mp4"})
 LOST = FaultRule(str(START), DisconnectAfter(charged=False), occurrence=2)
 
@@ -158,6 +145,15 @@ def test_a_refusal_that_cannot_be_stored_stays_uncertain() -> None:
     (refused,) = in_virtual_time(batched(direct_session(service), [named("long.mp4", 0)], **settings))
     assert refused.word == "refused"
     assert in_virtual_time(states(journal)) == {State.INTENDED: 1}
+
+
+def test_the_tagging_subject_of_a_refused_request_is_not_used_again() -> None:
+    """A 422 may have left an analysis on the subject: the next start of the run is tagged with another one."""
+    faults = requests_with(FaultRule(str(START), Respond(422, b'{"detail": "no"}')))
+    settings: dict[str, Any] = {"tag_starts": True, "concurrency": ONE_AT_A_TIME}
+    outcomes = in_virtual_time(batched(direct_session(faults=faults), clips(2), **settings))
+    assert sorted(words(outcomes)) == ["analyzed", "refused"]
+    assert faults.routes.count(str(CREATE_SUBJECT)) == 2
 
 
 @pytest.mark.parametrize("hours", [-2, 2])

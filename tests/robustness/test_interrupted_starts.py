@@ -20,8 +20,8 @@ from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.journal.contract import Entry, StoredResults
 from ochy_async.journal.memory import MemoryJournal
 from ochy_async.policy.clip_states import State
-from tests.batch.test_batch import batched, charges, clips
 from tests.conftest import direct_session, world
+from tests.support.batches import batched, charges, clips
 
 PACKAGE = Path(ochy_async.__file__).parent
 ATOMIC = (PACKAGE / "journal" / "memory.py", PACKAGE / "emulator")

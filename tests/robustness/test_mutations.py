@@ -431,17 +431,17 @@ OTHER_FAULTS: dict[str, tuple[str, str, Edit]] = {
         ("session.py", "        check_loop()\n", ""),
     ),
     "stopping a batch starts the waiting clips": (
-        "batch/test_credit_guard.py",
+        "policy/test_credit_guard.py",
         "already_read",
         ("batch/context.py", "self.guard.stop(StopReason(reason))", "pass"),
     ),
     "starts are made after the journal has failed": (
-        "batch/test_credit_guard.py",
+        "policy/test_credit_guard.py",
         "intent_that_cannot or entry_that_cannot",
         ("batch/recorder.py", "self.guard.stop(", "repr("),
     ),
     "an intent that cannot be stored does not stop the start": (
-        "batch/test_credit_guard.py",
+        "policy/test_credit_guard.py",
         "intent_that_cannot",
         (
             "batch/recorder.py",
@@ -450,7 +450,7 @@ OTHER_FAULTS: dict[str, tuple[str, str, Edit]] = {
         ),
     ),
     "an unreadable clip counts as a new one": (
-        "batch/test_credit_guard.py",
+        "policy/test_credit_guard.py",
         "plan_does_not_take",
         (
             "batch/recorder.py",
@@ -459,22 +459,22 @@ OTHER_FAULTS: dict[str, tuple[str, str, Edit]] = {
         ),
     ),
     "a retried clip costs two credits": (
-        "batch/test_credit_guard.py",
+        "policy/test_credit_guard.py",
         "costs_one_credit",
         ("batch/recorder.py", "credits=before.credits + 1", "credits=before.credits + 2"),
     ),
     "a key that is rejected in a lookup does not stop the batch": (
-        "batch/test_credit_guard.py",
+        "policy/test_credit_guard.py",
         "lookup_finds_refused",
         ("batch/reconcile.py", "context.server_refused(error)", "pass"),
     ),
     "a key that is rejected in a poll does not stop the batch": (
-        "batch/test_credit_guard.py",
+        "policy/test_credit_guard.py",
         "poll_finds_refused",
         ("batch/watch.py", "context.server_refused(error)", "pass"),
     ),
     "an interrupted run keeps credits that it did not spend": (
-        "batch/test_credit_guard.py",
+        "policy/test_credit_guard.py",
         "before_an_intent",
         (
             "batch/submit.py",
@@ -483,7 +483,7 @@ OTHER_FAULTS: dict[str, tuple[str, str, Edit]] = {
         ),
     ),
     "a cancellation forgets a rejected upload": (
-        "batch/test_credit_guard.py",
+        "batch/test_recorder.py",
         "even_if_the_batch_is_cancelled",
         (
             "batch/submit.py",
@@ -492,17 +492,17 @@ OTHER_FAULTS: dict[str, tuple[str, str, Edit]] = {
         ),
     ),
     "the tagging subject of a refused request is used again": (
-        "batch/test_credit_guard.py",
+        "batch/test_unresolved.py",
         "not_used_again",
         ("batch/tagging.py", "            self._retired.add(subject_id)\n", ""),
     ),
     "a refusal that cannot be noted stops nothing": (
-        "batch/test_credit_guard.py",
+        "policy/test_credit_guard.py",
         "refusal_that_cannot",
         ("batch/submit.py", "            context.recorder.journal_failed(error)\n", ""),
     ),
     "a cancellation keeps results from being stored": (
-        "batch/test_credit_guard.py",
+        "batch/test_recorder.py",
         "was_storing",
         (
             "batch/recorder.py",
@@ -511,7 +511,7 @@ OTHER_FAULTS: dict[str, tuple[str, str, Edit]] = {
         ),
     ),
     "a cancellation keeps a paid id from being stored at last": (
-        "batch/test_credit_guard.py",
+        "batch/test_recorder.py",
         "stores_a_paid_id",
         (
             "batch/recorder.py",
