@@ -45,7 +45,8 @@ class Clip:
     size: int
     """Bytes."""
     chunks: Chunks = field(repr=False, eq=False)
-    """Opens the content: exactly `size` bytes, or `ClipUnusable` before the last chunk. See `Upload.chunks`."""
+    """Opens the content and yields exactly `size` bytes, or raises `ClipUnusable` before the last chunk. See
+    `Upload.chunks`."""
     path: Path | None = field(default=None, repr=False, eq=False)
     """The file, if the clip is one."""
     single_use: bool = field(default=False, repr=False, eq=False)
@@ -116,9 +117,10 @@ async def digest(clip: Clip) -> str:
 
 
 def verified(clip: Clip, expected: str) -> Clip:
-    """The clip, never sent completely unless its content still has the `expected` SHA-256.
+    """The same clip, but its last chunk is sent only if its content still has the `expected` SHA-256.
 
-    Every other failure to read the content raises `ClipUnusable` too, so that a batch reports it like any bad clip.
+    Every other failure to read the content raises `ClipUnusable` too, so that a batch reports it as it reports any
+    unusable clip.
     """
     return evolve(clip, chunks=lambda: _verified_chunks(clip, expected))
 
@@ -206,7 +208,7 @@ async def _path_clip(path: Path, name: str | None) -> Clip:
 
 
 async def _read_path(path: Path, expected: os.stat_result) -> AsyncGenerator[bytes]:
-    """The file in chunks. It is compared with `expected` before and after, and never completed if it changed."""
+    """Yields the file in chunks. Raises `ClipUnusable` if it differs from `expected` before or after it is read."""
     try:
         file = await to_thread.run_sync(_open, path, expected)
     except OSError as error:
@@ -263,7 +265,7 @@ def read_cached(file: IO[bytes], position: int) -> bytes:
 
 
 def read_blocking(file: IO[bytes], position: int) -> bytes:
-    """The next chunk of our own file. Blocks."""
+    """The next chunk of a file that this module opened. Blocks."""
     file.seek(position)
     return file.read(CHUNK)
 

@@ -120,7 +120,7 @@ class Finding(Problem):
     """Stable between versions: `too_big`, `too_long`, `wrong_type`, …"""
     severity: Severity = field(default="error", kw_only=True)
     fix_command: str = field(default="", kw_only=True)
-    """A shell command that fixes it; empty where no command does."""
+    """A shell command that fixes the clip; empty if no command can."""
 
     def __str__(self) -> str:
         return f"{self.field}: {self.message}{'; fix it with: ' if self.fix_command else ''}{self.fix_command}"
@@ -252,7 +252,7 @@ class TryLater(OchyError):
 
 
 class ConnectionFailed(TryLater):
-    """No usable answer came: the connection was refused or reset, or TLS, DNS or a time-out failed it."""
+    """No usable answer came: the connection was refused, reset or timed out, or DNS or TLS failed."""
 
     def __init__(
         self,
@@ -313,7 +313,7 @@ class JournalFull(JournalError):
 
 
 class JournalDamaged(JournalError):
-    """The journal does not contain what was written to it. Nothing is bought on a guess: restore a copy."""
+    """The journal does not contain what was written to it. Nothing is bought until you restore a copy."""
 
 
 class JournalConflict(JournalError):

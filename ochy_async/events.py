@@ -67,8 +67,8 @@ class WatchStarted:
 class StartUncertain:
     """A start may or may not have been charged, and is not sent again.
 
-    `start` is what `OchySession.reconcile` needs to look it up. The event carries it because a start that is
-    cancelled raises no `UncertainStart` that could.
+    `start` is what `OchySession.reconcile` needs to look it up. The event carries it because a start that is cancelled
+    raises no `UncertainStart`.
     """
 
     clip: str
@@ -99,7 +99,7 @@ class SubjectCreated:
     """A batch created a subject for a name that no existing subject had."""
 
     clip: str
-    """The first clip that the subject is for, or the place that names it."""
+    """The first clip that the subject is for: where the input names it, or its name."""
     subject_id: str
 
 

@@ -310,17 +310,17 @@ class OchySession:
         """Downloads the annotated video or the thumbnail of an analysis to `path`, and returns the path of the file.
 
         `source` is results, what `start` returned, an analysis id, or a single link such as `results.output_video`
-        (also as text). `file` is `output_video` (MP4) or `thumbnail` (JPEG); it does not matter for a single link. If
+        (also as text). `file` is `output_video` (MP4) or `thumbnail` (JPEG); for a single link it is ignored. If
         `path` is a folder, the file is named after the analysis.
 
         The file appears only when it is complete, and replaces a file of the same name. An interrupted or cancelled
         transfer leaves its bytes beside it (`….part`, `….etag`), and the next call resumes it if the storage still has
-        the same file. Links expire after an hour (documented); results or an id let the library request a fresh link, a
-        single link does not. The key is never sent to the storage, and redirects are not followed. Size and time are
-        limited by `Limits.media_bytes`, `call` and `upload_rate`.
+        the same file. Links expire after an hour (documented); with results or an id the library can request a fresh
+        link, with a single link it cannot. The key is never sent to the storage, and redirects are not followed. Size
+        and time are limited by `Limits.media_bytes`, `call` and `upload_rate`.
 
-        Raises `OutputError` if the file cannot be written or another download writes it, `NotReady` before `success`,
-        `AnalysisFailed`, `NotFound`, `RequestRefused` for an expired link, and `TryLater`.
+        Raises `OutputError` if the file cannot be written or another download is writing it, `NotReady` before
+        `success`, `AnalysisFailed`, `NotFound`, `RequestRefused` for an expired link, and `TryLater`.
         """
         source = masked(source)  # so that no frame in a traceback shows a link
         self._core.check_open()
@@ -339,9 +339,10 @@ class OchySession:
     ) -> Reconciliation:
         """Lists the analyses that an uncertain start may have become. Starts, adopts and charges nothing.
 
-        The ids in `known`, the analyses that this session started, and analyses that are listed with another subject or
-        another time are not candidates. If the start had a subject, only that subject's analyses are candidates: the
-        lookup is exact if the subject had no other start. Otherwise every analysis of the account may be one.
+        These are not candidates: the ids in `known`, the analyses that this session started, and analyses that are
+        listed with another subject or as created at another time. If the start had a subject, only that subject's
+        analyses are candidates, so the lookup is exact if the subject had no other start. Otherwise every analysis of
+        the account may be a candidate.
         """
         start = uncertain.start if isinstance(uncertain, UncertainStart) else uncertain
         if start is None:
@@ -362,14 +363,15 @@ class OchySession:
 
         Pass the clips to `batch.run`. `request` applies to clips that have no request of their own. The settings:
 
-        - `journal`: a path (SQLite), or a journal. Default: the batch is remembered until the process ends.
+        - `journal`: a path (SQLite), or a journal. Default: a journal in memory that ends with the process.
         - `max_credits`: the most credits that the journal may record, earlier runs included. Default: no limit.
         - `max_credits_per_run`: the most credits that this batch may spend. Default: no limit.
         - `concurrency`: how many clips may be at each stage at once. Default: `Concurrency()`.
         - `timeout`: seconds for which each analysis is polled. Default: an hour, or `Polling.timeout` if that is more.
         - `tag_starts`: gives each upload slot its own subject, so that an uncertain start can be looked up exactly.
         - `retry_refused`: sends clips again that the server refused in an earlier run.
-        - `wait_for_credits`: seconds for which starts are paused, instead of given up, when the account has no credits.
+        - `wait_for_credits`: seconds for which new starts are paused when the account has no credits, before they are
+          stopped.
         - `same_account`: confirms that a new key belongs to the account of the journal.
         - `same_origin`: confirms that another base URL leads to the server of the journal.
         - `out`: a folder for the files of each clip, and for `results.jsonl` and `results.csv` of all clips.
@@ -466,9 +468,9 @@ class OchySession:
     ) -> Any:
         """Sends any request to the API and returns its answer as untouched JSON.
 
-        `path` is percent-encoded and has no key. GET and PUT are retried; other methods only if the request surely did
-        not happen. A body with a `status` is an answer, even `failed` with its HTTP 400. To start an analysis, use
-        `start`.
+        `path` must be percent-encoded and must not contain the key. GET and PUT are retried; other methods only if the
+        request surely did not happen. An answer whose body has a `status` is returned, even `failed`, which comes with
+        HTTP 400. To start an analysis, use `start`.
         """
         return await self._core.perform(custom_call(method, path, tuple(query), json))
 

@@ -49,15 +49,15 @@ class StartTransaction(Generic[R, C]):
     """Called with the error of each failed attempt, also when another attempt follows."""
     earliest: datetime = field(init=False)
     fate: Fate = field(default=Fate.NOT_HAPPENED, init=False)
-    """What is known of the start, whenever and by whatever it is interrupted. It is set before the step that it
-    describes: uncertain before the last chunk of an attempt leaves, until an answer or an error says otherwise. "Not
-    happened" and "refused" are set only where they are known to be true."""
+    """What is known of the start. It is correct whenever the start is interrupted, because it is set before the step
+    that it describes: `UNCERTAIN` is set before the last chunk of an attempt is sent, and stays until an answer or an
+    error says otherwise. `NOT_HAPPENED` and `REFUSED` are set only where they are known to be true."""
     uncertain_start: StartAttempt | None = field(default=None, init=False)
     """What a lookup needs, once the start may have been charged. A cancelled start raises no error that could hold
     it."""
     started: Started[R, C] | None = field(default=None, init=False)
-    """The analysis, once the server accepted the start. It is paid whatever happens next, such as Ctrl-C in a
-    listener."""
+    """The analysis, once the server accepted the start. It is paid for, whatever happens next: Ctrl-C may interrupt a
+    listener, for example."""
 
     def __attrs_post_init__(self) -> None:
         self.earliest = self.core.clock()
@@ -113,7 +113,7 @@ class StartTransaction(Generic[R, C]):
                 self.core.emit(BytesSent(self.label, sent, self.clip.size))
 
     def _answered(self, status: int) -> None:
-        """A success that comes before the complete clip was sent makes no sense, so the start may have been charged."""
+        """Notes a 2xx, which may come even before the complete clip was sent: the start may have been charged."""
         if 200 <= status < 300:
             self.fate = Fate.UNCERTAIN
 
@@ -159,7 +159,7 @@ class StartTransaction(Generic[R, C]):
 
     def _uncertain_error(self, cause: OchyError, number: int) -> UncertainStart:
         """The error for a start that may have been charged."""
-        why = str(cause).partition(" Try again")[0]  # the advice of its cause would cost a second credit
+        why = str(cause).partition(" Try again")[0]  # following the cause's advice could cost a second credit
         error = UncertainStart(
             f"{why} The start of {self.label!r} may have been charged, so it was not sent again. "
             "Look it up with `OchySession.reconcile`, or in the vendor's dashboard, before you start it again.",
@@ -215,6 +215,7 @@ async def start(
 ) -> Started[R, C]:
     """Starts an analysis of `clip` and spends a credit.
 
-    Raises `UncertainStart` where the credit may have been spent, else the error for which the start surely failed.
+    Raises `UncertainStart` where the credit may have been spent, else the error because of which the start certainly
+    failed.
     """
     return await StartTransaction(core, clip, request, label or clip.name).run()

@@ -1,4 +1,4 @@
-"""What a batch would do and buy, for each clip and in sum.
+"""What a batch would do and buy, for each clip and in total.
 
 Invariant: a dry run reads the clips and the journal, and sends nothing.
 """

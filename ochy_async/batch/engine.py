@@ -1,7 +1,7 @@
 """A batch: reads clips while there is capacity and returns each outcome as soon as it is complete.
 
-Invariant: each stage has a limit of its own, and memory follows these limits, not the length of the batch. Leaving a
-batch early loses nothing that is paid for.
+Invariant: each stage has a limit of its own, and memory depends on these limits, not on the length of the batch.
+Leaving a batch early loses nothing that is paid for.
 """
 
 from __future__ import annotations
@@ -105,9 +105,10 @@ class Batch(Generic[R, C]):
     async def run(self, clips: Clips) -> AsyncGenerator[Outcome[R, C]]:
         """The outcome of every clip, each as soon as it is complete.
 
-        `clips` is any iterable or async iterable of clips, or of pairs of a clip and a request of its own. It is read
-        while there is capacity. Raises what reading it raises, once all clips that were read are finished, and
-        `OutputError` if the tables cannot be written.
+        `clips` is any iterable or async iterable of clips, of pairs of a clip and a request of its own, or of
+        `BatchItem`s. Clips are read from it only while there is capacity. If reading it raises an error, this method
+        raises the same error once all clips that were read are finished. Raises `OutputError` if the tables cannot be
+        written.
         """
         pipeline, tasks = self._ready()
         journal = pipeline.context.journal
@@ -138,14 +139,14 @@ class Batch(Generic[R, C]):
     ) -> tuple[BatchItem, ...]:
         """Checks the subjects of the items before anything is uploaded. Pass the returned items to `run`.
 
-        Each distinct subject that no paid clip of the journal has is looked up: a single one by its id, several in the
-        list of all subjects. With `create` a subject may also be a name: that of an existing subject, in upper or lower
-        case, or of one that is created now. The journal stores its id, and `BatchItem.subject` the name. Without `ask`
+        Looks up each distinct subject that no paid clip of the journal has: a single one by its id, several in the list
+        of all subjects. With `create`, a subject may also be given by name, in upper or lower case; if no subject has
+        that name, one is created. The journal stores the id, and `BatchItem.subject` the name. If `ask` is False,
         nothing is sent.
 
-        Raises `InvalidRequest` for ids that do not exist and names that several subjects have, with the line of each,
-        and whatever a call raises if the server cannot be reached. If a subject may have been created, creating it is
-        not repeated.
+        Raises `InvalidRequest`, with the line of each problem, for ids that do not exist and names that several
+        subjects have; and the error of the call if the server cannot be reached. If a subject may have been created,
+        the request that creates it is not repeated.
         """
         journal = self._open_pipeline.context.journal
         complete = [item if item.request is not None else evolve(item, request=self._request) for item in items]
@@ -154,17 +155,18 @@ class Batch(Generic[R, C]):
     async def reopen(self, clips: Clips) -> Reopened:
         """Lets `run` buy finished clips again: analyzed, failed or refused ones. Each costs another credit.
 
-        Call it before `run`, with the same clips; so the input must allow reading it twice. All clips are reopened in
-        one step, or none if one of them is not finished: under way, uncertain, or reopened by an earlier call whose
-        outcomes `run` has not returned since. So repeating the call after a crash buys nothing twice. Earlier results
-        stay in the journal until new ones replace them. Raises `InvalidRequest` if `max_credits` does not leave enough.
+        Call this method before `run`, with the same clips: it must be possible to read the input twice. All clips are
+        reopened in one step, or none if one of them is not finished: under way, uncertain, or reopened by an earlier
+        call whose outcomes `run` has not returned since. So repeating the call after a crash buys nothing twice.
+        Earlier results stay in the journal until new ones replace them. Raises `InvalidRequest` if `max_credits` does
+        not leave enough.
         """
         return await reopen(self._open_pipeline, clips, self._request)
 
     async def plan(self, clips: Clips, *, reopened: bool = False) -> Plan:
         """What `run` would do and buy. Reads and hashes the clips and asks the journal; sends nothing.
 
-        With `reopened`: what `run` would do after `reopen`; the input is read twice then.
+        With `reopened`, returns what `run` would do after `reopen`, and reads the input twice.
         """
         counter = PlanCounter()
         async with aclosing(self.dry_run(clips, reopened=reopened)) as planned_clips:
@@ -175,7 +177,7 @@ class Batch(Generic[R, C]):
     async def dry_run(self, clips: Clips, *, reopened: bool = False) -> AsyncGenerator[Planned]:
         """What `run` would do with each clip, in the order of the input. Sends and buys nothing.
 
-        `plan` returns the sum; `reopened` means the same there. Memory holds only the identity of each clip. Raises
+        `plan` returns the totals, and explains `reopened`. Only the identity of each clip is kept in memory. Raises
         what reading the clips or the journal raises.
         """
         async with aclosing(dry_run(self._open_pipeline, clips, self._request, reopened=reopened)) as found:
@@ -255,6 +257,6 @@ class _Feeder:
 
 def _cancelled(item: Item) -> OchyError:
     return OchyError(
-        f"Something that {item.label!r} needs was cancelled, but not the batch. "
-        "Starts that were paid for are in the journal. Run again to go on."
+        f"A task that {item.label!r} depends on was cancelled, but the batch was not. "
+        "Analyses that are paid for are in the journal. Run again to continue."
     )

@@ -1,4 +1,4 @@
-"""The way of a clip to its outcome: identify it, run the stages that its journal entry asks for, collect the results.
+"""Processes one clip: identifies it, runs the stages that its journal entry asks for, and collects the results.
 
 Invariant: clips of the same identity are processed one after the other, so that the second finds what the first paid
 for.

@@ -1,4 +1,4 @@
-"""Buying finished clips again because the user says so: all of them in one step, once for each time that it is said.
+"""Buying finished clips again at the user's request: all of them in one step, and only once for each request.
 
 Invariant: only finished clips are reopened, never uncertain ones. While the outcomes of an earlier reopening have not
 been shown, nothing is reopened. So a command that is repeated after a crash goes on with that reopening and buys
@@ -115,7 +115,7 @@ def _reason(entry: Entry) -> str:
 def _too_many(count: int, remaining: int) -> InvalidRequest:
     clips = count_of(count, "clip")
     left = count_of(remaining, "credit")
-    problem = Problem("max_credits", f"leaves {left}; {clips} would be analyzed again for one each")
+    problem = Problem("max_credits", f"leaves {left}, but {clips} would be analyzed again for one credit each")
     return InvalidRequest(f"Nothing was reopened or charged.\n  - {problem}", problems=(problem,))
 
 

@@ -1,4 +1,4 @@
-"""The sum of a batch: its outcomes, what it cost, what was paid for already, and the texts about that.
+"""The totals of a batch: its outcomes, what it cost, what was paid for already, and the texts about that.
 
 Invariant: a report holds counts only, neither names of clips nor results.
 """
@@ -18,7 +18,7 @@ __all__ = ["Plan", "Report", "credits_text", "short_credits_text"]
 @documented
 @frozen(kw_only=True)
 class Report:
-    """The sum of a batch so far."""
+    """The totals of a batch so far."""
 
     outcomes: Mapping[str, int]
     """The number of clips for each kind of outcome."""

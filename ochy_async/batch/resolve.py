@@ -35,9 +35,11 @@ async def adopt(journal: Journal, key: str, analysis_id: str) -> Entry:
     """
     entry = await _entry("adopt", journal, key, UNRESOLVED)
     if not _is_id(analysis_id):
-        raise _refused("adopt", "analysis_id", f"{analysis_id!r} is no id: give one as the vendor's dashboard shows it")
+        raise _refused(
+            "adopt", "analysis_id", f"{analysis_id!r} is not an id; give it as the vendor's dashboard shows it"
+        )
     if analysis_id in await journal.analysis_ids():
-        raise _refused("adopt", "analysis_id", f"{analysis_id} belongs to a clip of this journal, or did once")
+        raise _refused("adopt", "analysis_id", f"{analysis_id} belongs, or once belonged, to a clip of this journal")
     if entry.subject_id is not None:
         await retire(journal, entry.subject_id)
     return await journal.put(

@@ -95,7 +95,7 @@ async def items(clips: Clips, request: AnalysisRequest[Any, Any] | None) -> Asyn
     something that the input awaits was cancelled, but not the batch.
     """
     if isinstance(clips, str | bytes | bytearray | memoryview | os.PathLike | Clip):
-        problem = Problem("clips", "must be an iterable of clips: a list, or such as `Path(folder).glob('*.mp4')`")
+        problem = Problem("clips", "must be an iterable of clips: a list, or `Path(folder).glob('*.mp4')`")
         raise InvalidRequest.of("batch", (problem,))
     index = 0
     with cancelled_elsewhere(_input_cancelled):
@@ -106,7 +106,7 @@ async def items(clips: Clips, request: AnalysisRequest[Any, Any] | None) -> Asyn
 
 def _input_cancelled() -> FixRequest:
     return FixRequest(
-        "The input ended early: something that it awaits was cancelled, but not the batch. "
+        "The input ended early: a task that it awaits was cancelled, but the batch was not. "
         "Fix the input and run again. With a journal, no clip is bought twice."
     )
 

@@ -82,7 +82,7 @@ class SubjectResolver:
         for text in unknown:
             # Whether the vendor pages its lists is not documented, so an id that is not listed is asked for as well.
             if text not in existing and not await self._exists(text):
-                self._problem(wanted[text], f"{text!r}: {MISSING}. --subjects create takes names (create=True)")
+                self._problem(wanted[text], f"{text!r}: {MISSING}. To give names, use --subjects create (create=True)")
         return {text: text for text in unknown}
 
     async def _exists(self, subject_id: str) -> bool:

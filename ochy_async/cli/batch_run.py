@@ -54,7 +54,7 @@ PATIENCE: Final = 60.0
 """Seconds to wait for the account's journal while another command has it open."""
 BUSY: Final = (
     "Another command has this account's journal open. Waiting for it, at most a minute. Commands with different --out "
-    "or --journal do not wait for each other, but each ignores what the others have paid for."
+    "or --journal do not wait for each other, but none knows what the others have paid for."
 )
 
 

@@ -4,10 +4,11 @@
 fixture `ochy_emulator` is available in every pytest run. `BEHAVIORS` lists which behaviors are documented by the vendor
 and which are assumed.
 
-Simulated results from the built-in emulator. Do not base health or training decisions on them.
+The results are simulated. Do not base health or training decisions on them.
 
-Invariant: it imports nothing of the client, so the two can disagree. Names are loaded on first use, so that importing
-the package is cheap.
+Invariant: the emulator imports nothing of the client, so that a mistake in one of them shows up as a difference between
+the two. Only `in_process` uses the client's `protocol.wire` and `errors`, to connect them. Names are loaded on first
+use, so that importing the package is cheap.
 """
 
 from __future__ import annotations

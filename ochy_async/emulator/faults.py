@@ -59,7 +59,8 @@ class FaultEffect:
     """What happens to one request, in the order of the fields. The defaults are a request without a fault."""
 
     connects: bool = True
-    """Whether the client can connect. The server has already accepted the connection, so it disconnects instead."""
+    """Whether the client can connect. The emulator's server disconnects instead, because it has already accepted the
+    connection."""
 
     wait_before: float = 0.0
     """Seconds until the request is read."""
@@ -77,7 +78,7 @@ class FaultEffect:
     """Seconds between processing the request and sending the response."""
 
     response: ResponseRewrite | None = _unchanged
-    """Makes the response that is sent from the service's own (from an empty 200 if the service never sees the request).
+    """Turns the service's own response (an empty 200 if the service never sees the request) into the one that is sent.
 
     None disconnects without a response.
     """
@@ -137,7 +138,7 @@ def _fixed(status: int, headers: Mapping[str, str], body: bytes | None = None) -
 
 @frozen
 class Delay:
-    """Delays the response; everything else is as it should be."""
+    """Delays the response and changes nothing else."""
 
     seconds: float = _seconds()
     after: bool = field(default=False, kw_only=True, validator=a(bool))
@@ -323,7 +324,8 @@ class FaultRule:
 
 
 class FaultPlan:
-    """A list of rules that are used up: the first rule that matches a request and is not used up gives the fault."""
+    """Rules that each apply a limited number of times. The first that matches a request and is not used up gives the
+    fault."""
 
     def __init__(self, rules: Iterable[FaultRule] = ()) -> None:
         self._rules = tuple(rules)

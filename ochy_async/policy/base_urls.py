@@ -1,7 +1,7 @@
 """Which base URLs certainly lead to the same server: those that RFC 3986 makes equivalent.
 
 Invariant: pure; no name is resolved. `localhost` and `127.0.0.1` may be two servers, and so may two names of one
-address: the user can say otherwise.
+address; only the user can say that they are one.
 """
 
 from __future__ import annotations

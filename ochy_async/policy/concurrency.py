@@ -24,8 +24,8 @@ MAX_UPLOADS: Final = 16
 COOLDOWN: Final = 5.0
 """Seconds after a decrease in which no other decrease follows."""
 SLOW_UPLOAD: Final = 30.0
-"""Seconds. Uploads that take longer are limited by bandwidth: parallel ones save nothing worth having, such as a
-handshake. They only slow each other down, so that more of them are cut or miss their deadlines."""
+"""Seconds. Uploads that take longer are limited by bandwidth. More of them in parallel would save little more than a
+handshake each, and would slow each other down, so that more of them are cut or miss their deadlines."""
 
 
 @documented
@@ -45,7 +45,7 @@ class Concurrency:
 
     @property
     def total(self) -> int:
-        """Clips that may be at any stage: memory follows this number, not the length of the batch."""
+        """Clips that may be at any stage: memory depends on this number, not on the length of the batch."""
         return self.extra_slots + self.in_flight
 
     @property

@@ -16,7 +16,7 @@ from ..protocol.text_summary import count_of
 __all__ = ["CreditGuard", "StopReason"]
 
 RETRY_INTERVAL: Final = 60.0
-"""Seconds between starts that find out whether credits were bought meanwhile."""
+"""Seconds between the starts by which a batch finds out whether credits were bought meanwhile."""
 
 
 @frozen

@@ -16,7 +16,8 @@ from ..protocol.request import AnalysisRequest
 __all__ = ["identity"]
 
 _VERSION: Final = 1
-"""Must change whenever the identity is made of other things. Journals would then buy every clip again."""
+"""Must change whenever the identity is computed from other parts. Every clip in existing journals would then be bought
+again."""
 _IGNORED_FIELDS: Final = frozenset({"notify_via_webhook"})
 """Form fields that do not change the answer."""
 

@@ -1,6 +1,6 @@
 """When to poll an analysis again, and when to stop.
 
-Invariant: an unfinished analysis and a failed poll are different things, each with a patience of its own. The vendor
+Invariant: an unfinished analysis and a failed poll are different things, each with a time limit of its own. The vendor
 advises polling every 3 to 5 s, and most analyses take 10 to 30 s (both documented); no upper bound is documented.
 """
 
@@ -46,7 +46,7 @@ class Polling:
 
 _LATENESS_BY_AGE: Final = 1 / 45  # seconds of lateness that are accepted, per second waited so far
 _LATENESS_BY_INTERVAL: Final = 1 / 6  # and at least, per second of the interval
-_MAX_DELAY_BY_AGE: Final = 0.5  # per second waited so far: earlier durations promise nothing, so no delay is longer
+_MAX_DELAY_BY_AGE: Final = 0.5  # the longest delay per second waited so far: earlier durations guarantee nothing
 _PREDICTION_SHARE: Final = 0.8  # of the predicted remaining time, until the session has compared such predictions
 _MAX_UNREADABLE: Final = 3  # unreadable answers in a row; one or two may come from a proxy
 _ID_LAG: Final = 30.0  # seconds in which a new id may be unknown to some of the vendor's servers (not documented)
@@ -137,7 +137,7 @@ class PollSchedule:
 
 
 def poll_delay(remaining: Sequence[float], lateness: float) -> float:
-    """The first delay at which *delay × share of `remaining` before it* reaches `lateness`. All values are seconds.
+    """The shortest delay that, times the share of `remaining` below it, reaches `lateness`. All values are seconds.
 
     So polls are frequent when an answer is likely and rare when it is not. `remaining` holds the possible remaining
     times, sorted.

@@ -1,7 +1,7 @@
 """What the polls of one analysis show about its remaining time, compared with earlier analyses.
 
-Invariant: a percentage counts only as much as earlier predictions from such percentages were right. No poll shows the
-moment at which an analysis begins or finishes: both lie between two polls.
+Invariant: a percentage is trusted only as far as earlier predictions from similar percentages were right. No poll shows
+the moment at which an analysis begins or finishes: both lie between two polls.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 __all__ = ["DurationHistory", "ProgressModel", "Sample"]
 
 _MIN_RECORDS: Final = 5
-_BUCKET_WIDTH: Final = 10  # percentages of the same ten are compared with each other
+_BUCKET_WIDTH: Final = 10  # percentages in the same range of ten share their records
 
 
 @define
@@ -48,7 +48,8 @@ def _bucket(percentage: float) -> int:
 
 @frozen
 class Sample:
-    """A time at which the percentage rose, and the remaining seconds that it predicts; the beginning predicts none."""
+    """A time at which the percentage rose, and the remaining seconds that it predicts. The beginning predicts
+    nothing."""
 
     at: float
     percentage: float = 0
@@ -75,7 +76,7 @@ class ProgressModel:
         return max(0.0, now - began)
 
     def add_queued(self, now: float) -> None:
-        """Adds a poll that showed the analysis in the queue: only what comes after it tells about durations."""
+        """Adds a poll that showed the analysis in the queue: only what follows shows how long the analysis takes."""
         self._origin = self._last = None
         self._samples.clear()
         self.last_unfinished, self._was_queued = now, True
@@ -109,7 +110,8 @@ class ProgressModel:
         return Sample(now, percentage, predicted)
 
     def remaining(self, now: float, durations: DurationHistory) -> list[float]:
-        """The remaining seconds, sorted, if the analysis goes on like each of the earlier ones; empty if unknown."""
+        """For each earlier analysis, the remaining seconds if this one continues as that one did; sorted, empty if
+        unknown."""
         last = self._last
         if last is None:
             return []
@@ -132,7 +134,8 @@ class ProgressModel:
     def _finished(self, now: float, before: float) -> float:
         """When it finished: the time that the percentage predicts, if between the last two polls, else their middle.
 
-        The time of the poll itself would teach each following session to poll later.
+        With the time of the poll itself, recorded durations would be too long, and each analysis would be polled later
+        than the one before.
         """
         last = self._last
         predicted = last.at + last.predicted if last and last.percentage else now

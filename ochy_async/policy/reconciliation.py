@@ -52,8 +52,8 @@ def candidates_of(
 ) -> Reconciliation:
     """The listed analyses that are not in `known` and that may be the start.
 
-    With `own_subject` nothing else is ever linked to the start's subject. Times are ignored then: the server's
-    clock may be hours off.
+    `own_subject` says that nothing else is ever linked to the start's subject. Then times are ignored, because the
+    server's clock may be hours off.
     """
     possible = _linked if own_subject else _possible
     return Reconciliation(start, tuple(each for each in listed if possible(start, each, known)))
@@ -75,7 +75,8 @@ def unambiguous_match(
     """The one candidate that can only be this start; None if anything else is possible.
 
     With `own_subject` a single candidate is proof. Otherwise the candidate must also state when it was created, fit the
-    view, and be possible for none of the `other_starts`: our starts that are under way, uncertain, released or refused.
+    view, and not be possible for any of the `other_starts`: our starts that are under way, uncertain, released or
+    refused.
     """
     if len(found.candidates) != 1:
         return None
@@ -92,7 +93,8 @@ _SHORTEST_DELAY: Final = 3.0
 
 
 def lookup_delays(age: float) -> Iterator[float]:
-    """Seconds before each further lookup of a start that is `age` seconds old; none once waiting cannot help."""
+    """Seconds before each further lookup of a start that is `age` seconds old; yields nothing once waiting cannot
+    help."""
     while age < _LISTING_LAG:
         delay = max(_SHORTEST_DELAY, age)
         yield delay

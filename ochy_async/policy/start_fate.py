@@ -40,7 +40,7 @@ def fate_without_answer(phase: Phase) -> Fate:
 
 
 def fate_of_answer(response: Response) -> Fate:
-    """The fate of a start that got this answer. An id decides, whatever else the answer says.
+    """The fate of a start that got this answer. An answer with an id is never a refusal, whatever its status.
 
     The id is found as `StartAnswer` finds it: under the first key that has a value.
     """

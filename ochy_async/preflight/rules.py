@@ -153,7 +153,7 @@ def _warning(name: str, message: str, code: str, fix_command: str = "") -> Findi
 
 def _unusable(facts: ClipFacts) -> Iterator[Finding]:
     if facts.readable is False or (facts.readable is None and facts.container == ""):
-        kind = f"looks like {facts.container.upper()} and" if facts.container else "is no MP4, MOV, AVI or WEBM, or"
+        kind = f"looks like {facts.container.upper()} but" if facts.container else "is no MP4, MOV, AVI or WEBM, or"
         cause = ": an interrupted recording has no index" if facts.container in ("mp4", "mov") else ""
         cause = f": {facts.unread}" if facts.unread else cause
         yield Finding("clip", f"{kind} cannot be read{cause}; copy or export it again", code="unreadable")
@@ -176,10 +176,10 @@ def _container(facts: ClipFacts, commands: _FfmpegCommands) -> Iterator[Finding]
     if not facts.container or suffix not in CONTENT_TYPES or suffix == f".{facts.container}":
         return
     if facts.container == "matroska":
-        why = f"is named {suffix} and is a Matroska file; put the video into an MP4"
+        why = f"is named {suffix} but is a Matroska file; put the video into an MP4"
         yield _warning("name", why, "wrong_extension", commands.command("-c", "copy", suffix=".mp4"))
     else:
-        why = f"is named {suffix} and is a {facts.container.upper()} file; name it .{facts.container}"
+        why = f"is named {suffix} but is a {facts.container.upper()} file; rename it to .{facts.container}"
         yield _warning("name", why, "wrong_extension")
 
 

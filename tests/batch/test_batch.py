@@ -376,7 +376,7 @@ def test_a_journal_that_awaits_something_cancelled_is_an_error() -> None:
             await await_what_is_cancelled()
             return await super().get(key)
 
-    with pytest.raises(OchyError, match="needs was cancelled, but not the batch"):
+    with pytest.raises(OchyError, match="depends on was cancelled, but the batch was not"):
         in_virtual_time(batched(direct_session(), clips(2), journal=Odd()))
 
 

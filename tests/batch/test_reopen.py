@@ -94,7 +94,7 @@ def test_reopened_clips_that_were_not_shown_are_not_reopened() -> None:
 def test_a_limit_that_is_too_low_reopens_nothing() -> None:
     """It is all clips or none."""
     service, journal = bought(3)
-    with pytest.raises(InvalidRequest, match="leaves 2 credits; 3 clips"):
+    with pytest.raises(InvalidRequest, match="leaves 2 credits, but 3 clips"):
         in_virtual_time(again(direct_session(service), clips(3), journal=journal, max_credits=5))
     assert in_virtual_time(states(journal)) == {State.ANALYZED: 3}
     assert charges(service) == [1, 1, 1]

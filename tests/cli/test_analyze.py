@@ -304,7 +304,7 @@ def test_hostile_names(harness: CliHarness, journal: Path, output: Path) -> None
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (("--journal", "j", "--emulator"), "--journal: the built-in emulator forgets"),
+        (("--journal", "j", "--emulator"), "--journal: cannot be used with --emulator"),
         (("--keep", "raw-data"), "--keep raw-data: needs a folder"),
         (("--keep", "everything"), "everything"),
         (("--max-credits", "-1"), "--max-credits"),
@@ -613,7 +613,7 @@ def test_an_id_is_adopted_once(harness: CliHarness, journal: Path) -> None:
     record_uncertain_start(harness, journal, first)
     assert harness.analyze(second, *SIDE, "--journal", str(journal)).exit_code == 0
     refused = harness.ochy("journal", "adopt", str(journal), first, harness.ids[0])
-    assert (refused.exit_code, "belongs to a clip of this journal" in refused.stderr) == (2, True)
+    assert (refused.exit_code, "once belonged, to a clip of this journal" in refused.stderr) == (2, True)
     (entry,) = json_lines(harness.ochy("journal", "show", str(journal), first, "--json"))
     assert entry["state"] == "uncertain"
 

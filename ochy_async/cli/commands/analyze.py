@@ -184,7 +184,9 @@ def _check_options(simulated: bool, options: Mapping[str, Any]) -> None:
     """Refuses options that contradict each other."""
     problems: list[str] = []
     if simulated and options["journal"] is not None:
-        problems.append("--journal: the built-in emulator forgets everything after the run; `ochy emulator` does not")
+        problems.append(
+            "--journal: cannot be used with --emulator, which forgets everything; use `ochy emulator` instead"
+        )
     if options["no_journal"] and options["journal"] is not None:
         problems.append("--no-journal: contradicts --journal")
     if options["again"] and (options["no_journal"] or simulated):

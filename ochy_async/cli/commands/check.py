@@ -80,7 +80,7 @@ def command(
     A CLIP is what `ochy analyze` takes: a video, a folder, a quoted pattern, or a manifest. Length, picture size and
     frame rate are checked only if the extra `video` is installed.
 
-    Exit code 0: all clips fit; 1: some do not, or with --strict may not.
+    Exit code 0: all clips fit; 1: some do not fit or, with --strict, may not fit.
     """
     fields: dict[str, Any] = {"treadmill": True, "pace": ANY_PACE} if treadmill else {}
     found = find_clips(clips, RequestFlags(view, fields), recursive=recursive, extra_columns=extra_column)

@@ -107,7 +107,7 @@ def _checks(connection: ConnectionSettings) -> Iterator[Check]:
     yield _host(answer)
     yield _key_accepted(answer)
     yield _webhook(answer)
-    yield Check("clock", "unknown", "the API does not tell its time; nothing here depends on it")
+    yield Check("clock", "unknown", "the API does not report its time; the library does not need it")
 
 
 def _versions() -> Iterator[Check]:

@@ -31,9 +31,16 @@ __all__ = ["command"]
     show_default=True,
     help="Speed of the emulator's clock. At 10, an analysis of 20 s takes 2 s.",
 )
-@click.option("--credits", "budget", type=click.IntRange(0), help="Credits of its account at the start. Default: 1000.")
+@click.option(
+    "--credits",
+    "budget",
+    type=click.IntRange(0),
+    help="Credits of the emulator's account when it starts. Default: 1000.",
+)
 @click.option("--seed", type=int, help="Seed for ids and durations. Default: 0.")
-@click.option("--behaviors", is_flag=True, help="First list which behaviors are documented and which are assumed.")
+@click.option(
+    "--behaviors", is_flag=True, help="Before it starts, list which behaviors are documented and which are assumed."
+)
 def command(port: int, speed: float, budget: int | None, seed: int | None, behaviors: bool) -> None:
     """Run a local emulator of the API until Ctrl-C. Its results are simulated and its credits are not real."""
     if behaviors:

@@ -47,8 +47,8 @@ def command(
 ) -> None:
     """Show the exercises for search keys such as HeadG or PelvicB. Spends nothing.
 
-    Newer results contain search keys; --from reads them from a results file that `ochy analyze --out` has saved. For a
-    language that it does not know, the vendor answers in English.
+    Newer results contain search keys; --from reads them from a results file that `ochy analyze --out` has saved. The
+    vendor answers in English for a language that it does not know.
 
     \b
     Example:

@@ -49,7 +49,7 @@ def command(context: click.Context) -> None:
     """Show what a journal records, and resolve uncertain starts. Sends nothing. Without a command, runs `show`.
 
     JOURNAL is a journal's file: the one given with --journal PATH, or clips.journal in the --out folder. By default it
-    is the journal in your state folder: the one of the API key and base URL or, without a key, the only one there.
+    is a journal in your state folder: that of the API key and base URL or, without a key, the only one in that folder.
     A journal also stores the results of clips, which are health data. Deleting the file deletes them, and the record of
     what was paid for.
 

@@ -34,7 +34,7 @@ _MAY_BE_MISSING: Final = (
 def command(path: Path, yes: bool) -> None:
     """Show what a damaged journal proves, and repair it if all of its contents are proven.
 
-    That is the case if a journal was not closed and its -wal file is lost. The journal is copied first. Every start
+    A repair helps a journal that was not closed and whose -wal file is lost. The journal is copied first. Every start
     with an unknown outcome becomes uncertain: it is looked up, and not bought again unless you release it. Spends
     nothing.
     """

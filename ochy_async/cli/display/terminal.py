@@ -84,7 +84,10 @@ def display_options() -> list[click.Parameter]:
             (["-q", "--quiet"], "Print only results and messages that need action."),
             (["--no-progress"], "Print plain lines instead of a live progress display."),
             (["-v", "--verbose"], "Also print routine steps: clips sent, status changes, retries."),
-            (["--debug"], f"Print the library's log on stderr, as {LOG_VARIABLE}=debug does. It never holds the key."),
+            (
+                ["--debug"],
+                f"Print the library's log on stderr, as {LOG_VARIABLE}=debug does. The log never contains the key.",
+            ),
         )
     ]
 

@@ -35,7 +35,7 @@ DURABLE: Final[Mapping[str, tuple[str, object]]] = {
 
 
 class Connection(sqlite3.Connection):
-    """A connection to an existing file. It commits only when told to and never waits for a lock."""
+    """A connection to an existing file. It commits only on COMMIT and never waits for a lock."""
 
     _log: Path | None = None
     """The log that stays when the connection ends; None when SQLite may delete it."""

@@ -24,7 +24,10 @@ _MEANINGS: Final[Mapping[str, tuple[type[JournalError], str]]] = {
     "SQLITE_BUSY": (JournalBusy, _BUSY),
     "SQLITE_LOCKED": (JournalBusy, _BUSY),
     "SQLITE_FULL": (JournalFull, _FULL),
-    "SQLITE_READONLY": (JournalUnusable, "is read-only. Make file and folder writable, or choose another place"),
+    "SQLITE_READONLY": (
+        JournalUnusable,
+        "is read-only. Make the file and its folder writable, or choose another place",
+    ),
     "SQLITE_PERM": (JournalUnusable, "cannot be accessed. Check the permissions of file and folder"),
     "SQLITE_AUTH": (JournalUnusable, "cannot be accessed. Check the permissions of file and folder"),
     "SQLITE_CANTOPEN": (
@@ -36,9 +39,9 @@ _MEANINGS: Final[Mapping[str, tuple[type[JournalError], str]]] = {
         "is not an SQLite database, so it is not a journal. Choose another file; if it was a journal, restore a copy",
     ),
     "SQLITE_CORRUPT": (JournalDamaged, f"is damaged. {_RESTORE}"),
-    "SQLITE_CONSTRAINT": (JournalDamaged, f"contradicts itself. {_RESTORE}"),
+    "SQLITE_CONSTRAINT": (JournalDamaged, f"is damaged: its rows contradict each other. {_RESTORE}"),
     "SQLITE_FORMAT": (JournalDamaged, f"is damaged. {_RESTORE}"),
-    "SQLITE_ERROR": (JournalDamaged, f"lacks a part of itself. {_RESTORE}"),
+    "SQLITE_ERROR": (JournalDamaged, f"is damaged: a part of it is missing. {_RESTORE}"),
     "SQLITE_IOERR_LOCK": (
         JournalUnusable,
         "cannot be locked: it is read-only, or its file system has no locks. Make it writable, or choose another place",

@@ -48,7 +48,7 @@ class _Change(Generic[T]):
     def result(self) -> T:
         if not self.done:
             raise JournalError(
-                "A thread was interrupted while it stored a change, which may be lost or not. Run again."
+                "A thread was interrupted while it stored a change, which may be stored or lost. Run again."
             )
         if isinstance(self._result, Exception):
             raise self._result
