@@ -119,7 +119,7 @@ def wait_timeout(started: Started[Any, Any] | str, seconds: float) -> WaitTimeou
     analysis_id = analysis_id_of(started)
     return WaitTimeout(
         f"The analysis {analysis_id} did not finish within {seconds:g} s. It is paid for and still running: "
-        "wait for it again with its id, do not start it anew.",
+        "wait for it again with its id. A new start would cost a second credit.",
         route=str(RESULTS),
         analysis_id=analysis_id,
     )

@@ -199,7 +199,7 @@ def test_the_deadline_ends_the_wait_with_the_id() -> None:
             started = await ochy.start(CLIP, SideView())
             for wait in (ochy.wait(started, timeout=45), _last(ochy, started.analysis_id)):
                 began = anyio.current_time()
-                with pytest.raises(WaitTimeout, match="do not start it anew") as caught:
+                with pytest.raises(WaitTimeout, match="A new start would cost a second credit") as caught:
                     await wait
                 assert anyio.current_time() - began == pytest.approx(45)
                 assert caught.value.analysis_id == started.analysis_id

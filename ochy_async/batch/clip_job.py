@@ -1,4 +1,4 @@
-"""One clip on its way through a batch.
+"""One clip while a batch processes it.
 
 Invariant: the clip's journal entry decides what comes next.
 """
@@ -26,7 +26,7 @@ N = TypeVar("N", bound=Refused | Failed | Uncertain | Unfinished)
 
 @define(eq=False)
 class ClipJob:
-    """One clip on its way through a batch."""
+    """One clip while a batch processes it."""
 
     context: BatchContext
     item: Item

@@ -51,7 +51,7 @@ class BatchContext:
     held_back: set[str] = field(factory=set, init=False)
     """Keys of the clips that were not started because a limit on credits was reached."""
     stopping: Event = field(factory=Event, init=False)
-    """Set once the user wants the batch to stop: nothing waits any longer for what may never come."""
+    """Set once the user wants the batch to stop. This ends waits for credits and for further lookups."""
     _upload_limit: UploadLimit = field(init=False)
     _in_flight_limit: InFlightLimit = field(init=False)
     _clip_limiters: list[CapacityLimiter] = field(factory=list, init=False)
@@ -136,7 +136,7 @@ class BatchContext:
             self._clip_limiters.remove(limiter)
 
     def report(self, outcomes: Mapping[str, int], already_paid: int) -> Report:
-        """The sum of the batch so far."""
+        """The totals of the batch so far."""
         return Report(
             outcomes=outcomes,
             spent=self.spent,

@@ -19,7 +19,7 @@ ORIGIN: Final = "origin:"
 
 
 async def account_of(journal: Journal, digest: str, *, same: bool) -> str:
-    """The account of the journal as identities contain it: the digest of its first API key.
+    """The account that the identities in the journal contain: the digest of its first API key.
 
     Raises `JournalUnusable` if the journal knows other keys only, unless `same` says that they belong to the same
     account.

@@ -118,7 +118,7 @@ class Pipeline:
         return None
 
     async def identify(self, item: Item) -> ClipJob | Refused | Unfinished:
-        """Checks the size and type of the clip, hashes it, and finds its key; without an entry so far."""
+        """Checks the size and type of the clip, hashes it, and finds its key. The job has no journal entry yet."""
         async with self._checks:
             try:
                 clip = await self._prepared(item)
@@ -149,7 +149,7 @@ class Pipeline:
 
     @asynccontextmanager
     async def _key_lock(self, key: str) -> AsyncGenerator[None]:
-        """Lets one clip of an identity pass at a time. The lock is removed once nobody uses it."""
+        """Processes clips of the same identity one at a time. The lock is removed once nobody uses it."""
         key_lock = self._key_locks.setdefault(key, _KeyLock())
         key_lock.users += 1
         try:

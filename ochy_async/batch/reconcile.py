@@ -57,7 +57,7 @@ def _event(clip: str, number: int, delays: Sequence[float], *, reached: bool) ->
 
 
 async def _record_uncertain(job: ClipJob) -> None:
-    """Stores that the intent of another process is uncertain. Its start was over at its deadline at the latest."""
+    """Marks a start that another process intended as uncertain. That start was over at its deadline at the latest."""
     context, entry = job.context, job.known
     deadline = (entry.earliest or entry.at) + timedelta(seconds=context.core.limits.transfer(job.clip.size))
     await job.record(

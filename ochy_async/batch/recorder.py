@@ -105,7 +105,8 @@ class Recorder:
         return await self.journal.put(changed, results)
 
     async def _store_unrecorded(self, key: str) -> Entry:
-        """Stores a paid id late, on top of what the journal holds by now, which may be the id itself."""
+        """Stores a paid id that could not be stored before, on top of the current entry, which may already have the
+        id."""
         stored, paid = await self.journal.get(key), self._unrecorded[key]
         if stored is None or stored.analysis_id != paid.analysis_id:
             stored = await self.journal.put(evolve(paid, version=0 if stored is None else stored.version))
@@ -134,7 +135,8 @@ def reopened(entry: Entry, reason: str, at: datetime) -> Entry:
 
 
 def attempt_of(entry: Entry, latest: datetime) -> StartAttempt:
-    """What a lookup of the entry's start needs. `latest` is when the start was over, unless the entry knows better."""
+    """What a lookup of the entry's start needs. `latest` is when the start was over, and is used only if the entry does
+    not say when."""
     return StartAttempt(
         clip=entry.name,
         view=entry.view,
@@ -147,7 +149,7 @@ def attempt_of(entry: Entry, latest: datetime) -> StartAttempt:
 async def remember_release(journal: Journal, entry: Entry, latest: datetime) -> None:
     """Stores a note about a start that is not looked up any more, because it was released or refused.
 
-    Its analysis may still appear in the vendor's lists, where it must not be taken for another start's.
+    Its analysis may still appear in the vendor's lists, and must not be taken for that of another start.
     """
     attempt = attempt_of(entry, latest)
     name = f"{entry.key}:{entry.version}"

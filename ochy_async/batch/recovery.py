@@ -1,7 +1,7 @@
-"""What the entries of a journal mean if its latest changes may be lost: every start that they may hide is uncertain.
+"""What the entries of a journal mean if it may have lost its latest changes: a start that these may hide is uncertain.
 
 Invariant: a start that a lost change may hide is not sent again unless the user says so, and no lookup takes its
-analysis for another start's.
+analysis for that of another start.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def recovery_change(now: datetime) -> Callable[[Store], None]:
     """The change of a journal that may have lost its latest changes, made at `now` (UTC).
 
     Open and intended clips become uncertain. Tagging subjects are retired, because a lost start may be linked to them.
-    The lost starts themselves are noted like one that was released by hand, so that no lookup takes their analyses for
-    those of another start.
+    The lost starts themselves are noted as if they had been released by hand, so that no lookup takes their analyses
+    for those of another start.
     """
 
     def change(store: Store) -> None:

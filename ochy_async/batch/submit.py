@@ -40,7 +40,7 @@ __all__ = ["start"]
 async def start(job: ClipJob) -> NotAnalyzed | None:
     """Starts the analysis if the credit guard admits it.
 
-    Returns None if the journal entry says how to go on, also after waiting for credits; else the outcome.
+    Returns None if the journal entry decides the next step, also after a wait for credits; otherwise the outcome.
     """
     context = job.context
     async with context.uploads:
@@ -132,7 +132,8 @@ async def _handle_error(job: ClipJob, transaction: StartTransaction[Any, Any], e
 async def _remember_refused_upload(job: ClipJob) -> bool:
     """Stores that a refused upload may have left an analysis behind, which is not documented.
 
-    Its tagging subject is retired, and its time counts as that of another start. Returns whether this was stored.
+    Its tagging subject is not used again, and lookups take this start into account as another one of its time. Returns
+    whether this was stored.
     """
     context = job.context
     with CancelScope(shield=True):

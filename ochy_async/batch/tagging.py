@@ -75,7 +75,7 @@ class SubjectPool:
             self._free.append(subject_id)
 
     async def retire(self, subject_id: str | None) -> None:
-        """Never uses a subject again; in this run not even if the journal fails."""
+        """Makes sure that a subject is never used again: in this run even if the journal fails."""
         if subject_id in self._all:
             self._retired.add(subject_id)
             await retire(self.journal, subject_id)

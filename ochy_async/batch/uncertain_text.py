@@ -21,7 +21,7 @@ MAX_NAMED: Final = 5
 def sent_text(start: StartAttempt, size: int) -> str:
     """The name and size that were sent, and the time window in which the server may have taken the start."""
     window = f"between {_moment(start.earliest)} and {_moment(start.latest)} UTC"
-    return f"It was sent as {start.clip!r} ({_megabytes(size)}) {window}."
+    return f"The clip was sent as {start.clip!r} ({_megabytes(size)}) {window}."
 
 
 def candidate_text(candidate: ListedAnalysis) -> str:
@@ -37,19 +37,19 @@ def candidate_text(candidate: ListedAnalysis) -> str:
 def lookup_text(candidates: Sequence[ListedAnalysis], reached: bool, error: OchyError | None) -> str:
     """What the lookups showed. `error` is why the last of them got no answer."""
     if not reached:
-        return f"No lookup got an answer, so nothing is known about it yet: {error}"
+        return f"No lookup got an answer, so nothing is known about the start yet: {error}"
     text = _candidates_text(candidates)
     return text if error is None else f"{text} The last lookup got no answer: {error}"
 
 
 def _candidates_text(candidates: Sequence[ListedAnalysis]) -> str:
     if not candidates:
-        return "A lookup did not resolve it: no list shows its analysis, which proves nothing."
+        return "A lookup did not resolve the start: the vendor's lists do not show its analysis, which proves nothing."
     if len(candidates) == 1:
-        return f"It may be the analysis {candidate_text(candidates[0])}, but something else is possible."
+        return f"The start may have become the analysis {candidate_text(candidates[0])}, but that is not certain."
     names = "; ".join(candidate_text(each) for each in candidates[:MAX_NAMED])
     more = f"; and {len(candidates) - MAX_NAMED} more" if len(candidates) > MAX_NAMED else ""
-    return f"It may be one of {len(candidates)} analyses: {names}{more}."
+    return f"The start may have become one of {len(candidates)} analyses: {names}{more}."
 
 
 def _moment(moment: datetime) -> str:

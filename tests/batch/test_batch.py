@@ -671,7 +671,7 @@ def test_lookups_without_an_answer_prove_nothing() -> None:
     assert isinstance(outcome, Uncertain)
     assert (outcome.reached, outcome.candidates, outcome.error is None) == (False, (), False)
     assert "No lookup got an answer" in outcome.reason
-    assert "no list shows it" not in outcome.reason
+    assert "do not show its analysis" not in outcome.reason
 
 
 class SlowToList(MemoryJournal):

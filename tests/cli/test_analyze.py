@@ -582,7 +582,7 @@ def test_an_uncertain_start_is_shown_with_the_commands_that_resolve_it(harness: 
         Path(clips[0]).stat().st_size,
         True,
     )
-    for words in ("It was cut off.", f"{line['doubt']['earliest'][:10]}", "UTC", "no list shows it"):
+    for words in ("It was cut off.", f"{line['doubt']['earliest'][:10]}", "UTC", "do not show its analysis"):
         assert words in result.stderr
     commands = [shlex.split(line) for line in result.stderr.splitlines() if line.lstrip().startswith("ochy ")]
     assert commands == [

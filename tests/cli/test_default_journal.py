@@ -88,8 +88,14 @@ def test_an_uncertain_start_is_shown_completely(harness: CliHarness) -> None:
     result = quick_lookups(harness, clip, *SIDE, "--json")
     (record,) = json_lines(result)
     assert (result.exit_code, record["outcome"]) == (5, "uncertain")
-    assert "It may have been charged. It is being looked up and is not bought again." in result.stderr
-    for words in (record["doubt"]["cause"], "It was sent as 'a.mp4'", "UTC", "no list shows it", "second credit"):
+    assert "The start may have been charged. It is being looked up, and the clip is not bought again." in result.stderr
+    for words in (
+        record["doubt"]["cause"],
+        "The clip was sent as 'a.mp4'",
+        "UTC",
+        "do not show its analysis",
+        "second credit",
+    ):
         assert words in result.stderr
     again, adopt, release = map(shlex.split, record["doubt"]["commands"])
     assert again[:2] == ["ochy", "analyze"]

@@ -97,7 +97,8 @@ def _cell(value: Any) -> Cell:
 
 
 def _safe_text(text: str) -> str:
-    """Returns a text on one line that no spreadsheet takes for a formula, even if it splits the cell."""
+    """Returns the text on one line, changed so that no spreadsheet takes it for a formula, even one that splits the
+    cell."""
     plain = _CONTROL.sub(" ", text)
     return plain if _NUMBER.fullmatch(plain) else _FORMULA.sub(r"\1'\2", plain)
 

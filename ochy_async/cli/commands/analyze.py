@@ -200,7 +200,7 @@ def _check_options(simulated: bool, options: Mapping[str, Any]) -> None:
 
 def _print_skipped(found: FoundClips) -> None:
     if found.repeated:
-        print_info(f"{count_of(found.repeated, 'clip')} named more than once; each is taken once.")
+        print_info(f"{count_of(found.repeated, 'clip')} named more than once; each is used once.")
     if found.annotated:
         videos = count_of(found.annotated, "annotated video")
         print_info(f"{videos} from an earlier run left out (names that end in {ANNOTATED}).")

@@ -44,7 +44,7 @@ def history_table(entry: Entry, history: Iterable[HistoryEntry]) -> TextTable:
 
 
 def ledger_table(ledger: Sequence[Charge], left: int) -> TextTable:
-    """How often the emulator charged for each clip. Clips are told apart by name and content."""
+    """How often the emulator charged for each clip. Clips are identified by name and content."""
     charges = Counter((charge.filename, charge.sha256[:KEY_DIGITS]) for charge in ledger)
     rows = tuple((name, content, str(count)) for (name, content), count in charges.items())
     spent, clips = count_of(len(ledger), "credit"), count_of(len(charges), "clip")

@@ -96,7 +96,8 @@ class Reporter:
         match event:
             case StartUncertain(clip, _, reason):
                 print_message(
-                    f"{clip}: {reason} It may have been charged. It is being looked up and is not bought again."
+                    f"{clip}: {reason} The start may have been charged. It is being looked up, and the clip is not "
+                    "bought again."
                 )
             case ReconciliationAttempted(clip):
                 left = "" if event.next_in is None else f", {format_countdown(event.seconds_left)} left"

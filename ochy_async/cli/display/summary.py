@@ -135,7 +135,8 @@ class BatchSummary:
             print_message("To continue, run the same command again. Nothing that is paid for is bought twice:")
             print_message(f"  {self.command}")
         elif self.reopened is not None and self.reopened.unfinished:
-            print_message("No clip was analyzed again, since some were not finished. To do it now, one credit each:")
+            print_message("No clip was analyzed again, since some were not finished.")
+            print_message("To analyze all of them again now, for one credit each:")
             print_message(f"  {self.command.with_flag('--again')}")
 
     def _sufficient_limit(self, report: Report) -> int:
