@@ -254,13 +254,7 @@ class TryLater(OchyError):
 class ConnectionFailed(TryLater):
     """No usable answer came: the connection was refused, reset or timed out, or DNS or TLS failed."""
 
-    def __init__(
-        self,
-        message: str = "",
-        *,
-        phase: Phase = Phase.NOT_SENT,
-        **facts: Any,
-    ) -> None:
+    def __init__(self, message: str = "", *, phase: Phase = Phase.NOT_SENT, **facts: Any) -> None:
         super().__init__(message, **facts)
         self.phase = phase
         """How far the request got."""

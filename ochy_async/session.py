@@ -232,10 +232,7 @@ class OchySession:
     @overload
     def watch(self, started: str, *, timeout: float | None = None) -> AsyncGenerator[AnalysisState[Results]]: ...
     async def watch(
-        self,
-        started: Started[R, C] | str,
-        *,
-        timeout: float | None = None,
+        self, started: Started[R, C] | str, *, timeout: float | None = None
     ) -> AsyncGenerator[AnalysisState[R] | AnalysisState[Results]]:
         """Polls an analysis and yields each state, up to and including `success` or `failed`.
 
@@ -260,12 +257,7 @@ class OchySession:
     async def wait(self, started: Started[R, C], *, timeout: float | None = None) -> R: ...
     @overload
     async def wait(self, started: str, *, timeout: float | None = None) -> Results: ...
-    async def wait(
-        self,
-        started: Started[R, C] | str,
-        *,
-        timeout: float | None = None,
-    ) -> R | Results:
+    async def wait(self, started: Started[R, C] | str, *, timeout: float | None = None) -> R | Results:
         """Waits until an analysis has succeeded, and returns its results.
 
         `timeout` is in seconds; the default is `Polling.timeout`. Raises `AnalysisFailed`, `WaitTimeout` (the analysis

@@ -31,10 +31,7 @@ __all__ = ["COLUMNS", "known_column", "read_manifest"]
 MAX_BYTES: Final = 50_000_000
 DELIMITERS: Final = (",", ";", "\t")
 """The delimiters that spreadsheets use, depending on their language. The header decides which one."""
-BOOLEANS: Final = {
-    **dict.fromkeys(("true", "yes", "y", "1"), True),
-    **dict.fromkeys(("false", "no", "n", "0"), False),
-}
+BOOLEANS: Final = {**dict.fromkeys(("true", "yes", "y", "1"), True), **dict.fromkeys(("false", "no", "n", "0"), False)}
 
 
 def _view(cell: str) -> str:

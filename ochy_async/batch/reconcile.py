@@ -61,9 +61,7 @@ async def _record_uncertain(job: ClipJob) -> None:
     context, entry = job.context, job.known
     deadline = (entry.earliest or entry.at) + timedelta(seconds=context.core.limits.transfer(job.clip.size))
     await job.record(
-        State.UNCERTAIN,
-        latest=min(context.now(), deadline),
-        reason="The process ended while the start was being sent.",
+        State.UNCERTAIN, latest=min(context.now(), deadline), reason="The process ended while the start was being sent."
     )
 
 

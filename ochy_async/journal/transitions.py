@@ -36,11 +36,7 @@ def next_version(stored: Entry | None, entry: Entry) -> Entry:
 def history_entry(entry: Entry) -> HistoryEntry:
     """Returns what a stored entry adds to its history."""
     return HistoryEntry(
-        version=entry.version,
-        state=entry.state,
-        at=entry.at,
-        analysis_id=entry.analysis_id,
-        reason=entry.reason,
+        version=entry.version, state=entry.state, at=entry.at, analysis_id=entry.analysis_id, reason=entry.reason
     )
 
 

@@ -27,14 +27,7 @@ from ..protocol.video_limits import (
 from ..protocol.views import VIEWS, view_title
 from .facts import ClipFacts
 
-__all__ = [
-    "PREFLIGHT_LEVELS",
-    "PreflightLevel",
-    "blocking",
-    "findings_for",
-    "preflight_level",
-    "raise_if_blocked",
-]
+__all__ = ["PREFLIGHT_LEVELS", "PreflightLevel", "blocking", "findings_for", "preflight_level", "raise_if_blocked"]
 
 PreflightLevel = Literal["errors", "warnings", "off"]
 """Which findings stop a clip: errors, also warnings, or none."""

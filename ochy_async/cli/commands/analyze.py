@@ -140,10 +140,7 @@ class _RepeatableCommand(click.Command):
 @output_options
 @connection_options
 @click.option(
-    "--emulator",
-    "simulated",
-    is_flag=True,
-    help="Use the built-in emulator: no key, no credits, simulated results.",
+    "--emulator", "simulated", is_flag=True, help="Use the built-in emulator: no key, no credits, simulated results."
 )
 def command(
     clips: tuple[str, ...],

@@ -178,11 +178,7 @@ def _proxy(connection: ConnectionSettings) -> Check:
 
 async def _request(connection: ConnectionSettings) -> WebhookSettings | OchyError:
     session = OchySession(
-        connection.key(),
-        base_url=connection.base_url,
-        proxy=connection.proxy,
-        retry=NO_RETRY,
-        limits=SHORT_LIMITS,
+        connection.key(), base_url=connection.base_url, proxy=connection.proxy, retry=NO_RETRY, limits=SHORT_LIMITS
     )
     async with session as ochy:
         try:

@@ -40,8 +40,7 @@ def command(subject_id: str | None, as_json: bool, connection: ConnectionSetting
       ochy list --subject 7c9e6679-7425-40de-944b-e07fc1f90ae7
     """
     listed = call_api(
-        connection,
-        lambda ochy: ochy.list_analyses() if subject_id is None else ochy.list_subject_analyses(subject_id),
+        connection, lambda ochy: ochy.list_analyses() if subject_id is None else ochy.list_subject_analyses(subject_id)
     )
     if as_json:
         print_records(map(answer_record, listed))

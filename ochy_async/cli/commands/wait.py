@@ -42,9 +42,7 @@ CONCURRENT: Final = 20
 @click.command("wait")
 @click.argument("analysis_ids", metavar="ID...", nargs=-1, required=True)
 @click.option(
-    "--view",
-    type=click.Choice(VIEW_WORDS),
-    help="The view that was requested. Default: recognized from the results.",
+    "--view", type=click.Choice(VIEW_WORDS), help="The view that was requested. Default: recognized from the results."
 )
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for result files and tables.")
 @output_options

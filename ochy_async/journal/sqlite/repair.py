@@ -150,10 +150,7 @@ def _inspection(store: Store) -> Inspection:
 
     tables = tuple(of_table(table) for table in SEALED)
     return Inspection(
-        log_present=_log_present(store),
-        tables=tables,
-        entries=tuple(entries),
-        analysis_ids=tuple(dict.fromkeys(ids)),
+        log_present=_log_present(store), tables=tables, entries=tuple(entries), analysis_ids=tuple(dict.fromkeys(ids))
     )
 
 
