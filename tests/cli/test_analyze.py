@@ -18,6 +18,8 @@ import anyio
 import pytest
 from attrs import evolve
 
+pytest.importorskip("click", reason="needs the extra cli: click is not installed")
+
 from ochy_async import SideView
 from ochy_async.batch.ownership import ACCOUNT
 from ochy_async.batch.sources import BatchItem

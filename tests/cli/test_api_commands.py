@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("click", reason="needs the extra cli: click is not installed")
+
 from ochy_async.cli.app import COMMANDS, ochy
 from ochy_async.cli.commands.webhook import HIDDEN
 from ochy_async.emulator import Delay, DisconnectAfter, Fault, ReplaceBody, Respond, RespondHtml, ServiceRequest

@@ -12,6 +12,8 @@ import anyio
 import pytest
 from attrs import evolve
 
+pytest.importorskip("click", reason="needs the extra cli: click is not installed")
+
 from ochy_async.batch.report import Report, credits_text, short_credits_text
 from ochy_async.cli import batch_run, default_journal
 from ochy_async.emulator import Delay, DisconnectAfter, FaultPlan, FaultRule
