@@ -439,6 +439,18 @@ def test_the_emulator_reports_a_used_port(harness: CliHarness) -> None:
     assert (result.exit_code, "cannot listen" in result.stderr) == (1, True)
 
 
+def test_the_emulator_does_not_take_a_closed_stdout_for_a_used_port() -> None:
+    """`ochy emulator | head` ends when the reader is gone, and says nothing about a port."""
+    command = [sys.executable, "-m", "ochy_async.cli", "emulator", "--port", "0"]
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    try:
+        ended = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, text=True, timeout=20, check=False)  # noqa: S603
+    finally:
+        os.close(write_end)
+    assert (ended.returncode, ended.stderr) == (1, "")
+
+
 def test_the_demo_kills_a_batch_and_pays_once(output: Path) -> None:
     """No key, no terminal, no network: a kill with uncertain starts, and one simulated credit for each clip."""
     begun = time.monotonic()

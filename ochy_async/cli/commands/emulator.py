@@ -53,6 +53,8 @@ def command(port: int, speed: float, budget: int | None, seed: int | None, behav
         anyio.run(_serve, emulator)
     except KeyboardInterrupt:
         print_message("")  # ends the line on which the terminal shows ^C
+    except BrokenPipeError:
+        raise  # nobody reads stdout any more: click ends the command without a word
     except OSError as error:
         print_message(
             f"ochy: the emulator cannot listen on port {port}: {error.strerror}. Choose another --port, or 0 for any."
