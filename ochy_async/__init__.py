@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         DeadlinePassed,
         FilmAgain,
         FixRequest,
+        InvalidDelivery,
         InvalidRequest,
         InvalidSettings,
         JournalError,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from .policy.retry import Retry
     from .protocol.analysis import AnalysisState, Started, Status
     from .protocol.back_view import BackView, BackViewCalculated, BackViewResults
+    from .protocol.deliveries import Delivery, parse_delivery
     from .protocol.landmarks import Landmarks
     from .protocol.side_view import FootStrike, SideView, SideViewCalculated, SideViewResults
     from .result_loaders import SavedRecord, load_calculated, load_landmarks, load_records, load_results
@@ -80,11 +82,13 @@ __all__ = [
     "Concurrency",
     "ConnectionFailed",
     "DeadlinePassed",
+    "Delivery",
     "Event",
     "Failed",
     "FilmAgain",
     "FixRequest",
     "FootStrike",
+    "InvalidDelivery",
     "InvalidRequest",
     "InvalidSettings",
     "JournalError",
@@ -122,6 +126,7 @@ __all__ = [
     "load_landmarks",
     "load_records",
     "load_results",
+    "parse_delivery",
     "read_manifest",
 ]
 
@@ -140,6 +145,7 @@ _MODULES = {
     "policy.retry": "Retry",
     "protocol.analysis": "AnalysisState Started Status",
     "protocol.back_view": "BackView BackViewCalculated BackViewResults",
+    "protocol.deliveries": "Delivery parse_delivery",
     "protocol.landmarks": "Landmarks",
     "protocol.side_view": "FootStrike SideView SideViewCalculated SideViewResults",
     "session": "OchySession",

@@ -30,6 +30,7 @@
     │   ├── JournalDamaged         its content is not what was written: restore a copy
     │   └── JournalConflict        somebody else changed the entry in the meantime
     ├── OutputError                the output folder cannot be written: use another, or free some space
+    ├── InvalidDelivery            a request to your webhook is not a delivery: answer it with `status`
     └── UnreadableAnswer           the answer makes no sense: report it
 
 Invariant: errors hold plain values and text only. No error holds a request, a response, a URL or an exception of the
@@ -54,6 +55,7 @@ __all__ = [
     "FilmAgain",
     "Finding",
     "FixRequest",
+    "InvalidDelivery",
     "InvalidRequest",
     "InvalidSettings",
     "JournalBusy",
@@ -316,6 +318,13 @@ class JournalConflict(JournalError):
 
 class OutputError(OchyError):
     """A file of the output folder cannot be written or read. The results of paid analyses remain in the journal."""
+
+
+class InvalidDelivery(OchyError):
+    """A request to your webhook is not a delivery. Nothing is lost: waits go on, and polls decide.
+
+    `status` is the HTTP status to answer with: 413 (too large), 415 (not declared as JSON) or 400 (no JSON object).
+    """
 
 
 class UnreadableAnswer(OchyError):

@@ -1,0 +1,108 @@
+"""Sleeps that a hint cuts short: how a webhook delivery makes a wait poll at once.
+
+Which hints wake, `policy.hints` decides.
+
+Invariant: a hint ends a sleep, never a wait. No task runs here, and nothing is left of a wait that has ended.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from anyio import Event, current_time, move_on_after, sleep_until
+from attrs import define, field
+
+from .policy.hints import EarlyHints, Hints
+
+__all__ = ["Waker", "Wakes"]
+
+
+@define(eq=False)
+class Waker:
+    """The sleeps of one wait between its polls."""
+
+    _hinted: Event = field(factory=Event)
+    _wake_at: float = math.inf
+
+    def wake(self, at: float) -> None:
+        """Ends the current sleep, or else the next one, at this time of the event loop's clock."""
+        self._wake_at = at
+        self._hinted.set()
+
+    @property
+    def hinted(self) -> bool:
+        """Whether a hint has come since it was last taken."""
+        return self._hinted.is_set()
+
+    def take_hint(self) -> bool:
+        """Whether a hint has come; from now on only new ones count."""
+        if not self.hinted:
+            return False
+        self._hinted = Event()
+        return True
+
+    async def sleep(self, seconds: float) -> bool:
+        """Sleeps for `seconds`. Returns True if a hint cut it short."""
+        with move_on_after(seconds) as scope:
+            await self._hinted.wait()
+            await sleep_until(self._wake_at)
+        return not scope.cancelled_caught
+
+
+@define(eq=False)
+class _Awaited:
+    """An analysis that somebody waits for: its hints, and a waker for each wait."""
+
+    hints: Hints
+    wakers: set[Waker] = field(factory=set)
+
+    def wake(self) -> None:
+        """A new hint came. A wait that has yet to poll because of an earlier hint needs no further one."""
+        wakers = [waker for waker in self.wakers if not waker.hinted]
+        at = self.hints.wake_at(current_time()) if wakers else None
+        if at is not None:
+            for waker in wakers:
+                waker.wake(at)
+
+
+@define(eq=False)
+class Wakes:
+    """Brings hints to the waits for the same analysis. For one event loop, and used on its thread only."""
+
+    _awaited: dict[str, _Awaited] = field(factory=dict)
+    _early: EarlyHints = field(factory=EarlyHints)
+
+    def hint(self, analysis_id: str, sequence: int | None = None) -> None:
+        """Somebody says that the analysis may have finished: whoever waits for it polls now.
+
+        If nobody waits for it, the next to wait within two minutes does. Each analysis is polled at most once a second
+        for hints, and four times in vain; exact repeats of a sequence are ignored.
+        """
+        awaited = self._awaited.get(analysis_id)
+        if awaited is None:
+            self._early.add(analysis_id, sequence, current_time())
+        elif awaited.hints.is_new(sequence):
+            awaited.wake()
+
+    @contextmanager
+    def listening(self, analysis_id: str) -> Generator[Waker]:
+        """Inside the block, hints for the analysis reach the `Waker`."""
+        waker = Waker()
+        awaited = self._awaited.get(analysis_id) or self._begin(analysis_id, waker)
+        awaited.wakers.add(waker)
+        try:
+            yield waker
+        finally:
+            awaited.wakers.discard(waker)
+            if not awaited.wakers:
+                del self._awaited[analysis_id]
+
+    def _begin(self, analysis_id: str, first: Waker) -> _Awaited:
+        """Nobody waited for the analysis so far, so a hint that came early is for the first who does."""
+        hints, wake_at = self._early.take(analysis_id, current_time())
+        if wake_at is not None:
+            first.wake(wake_at)
+        self._awaited[analysis_id] = awaited = _Awaited(hints)
+        return awaited
