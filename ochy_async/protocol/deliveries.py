@@ -246,7 +246,7 @@ def _plain_values(values: Iterable[_Value]) -> list[_Value]:
 
 
 @frozen
-class _Lookup:
+class _KeyNames:
     """How a field of a delivery is read. Names are plain (see `_plain`), the likeliest first."""
 
     expected: tuple[str, ...]
@@ -264,15 +264,15 @@ class _Lookup:
                 yield from (each for each in group if each.name == name)
 
 
-_FIELDS: Final[dict[str, _Lookup]] = {
-    "analysis_id": _Lookup(
+_FIELDS: Final[dict[str, _KeyNames]] = {
+    "analysis_id": _KeyNames(
         ("analysis_id", "video_id"), _text, ("analysisid", "videoid", "analysisuuid"), ("id", "uuid", "analysis")
     ),
-    "event": _Lookup(("event",), _text, ("event", "eventtype", "eventname", "type"), ("name", "kind", "action")),
-    "status": _Lookup(("status",), _status, ("status", "analysisstatus", "newstatus"), ("state",)),
-    "percentage": _Lookup(("percentage",), _number, ("percentage", "percent", "progress", "progresspercentage"), ()),
-    "sequence": _Lookup(("sequence",), _whole_number, ("sequence", "sequencenumber", "seq"), ()),
-    "timestamp": _Lookup(
+    "event": _KeyNames(("event",), _text, ("event", "eventtype", "eventname", "type"), ("name", "kind", "action")),
+    "status": _KeyNames(("status",), _status, ("status", "analysisstatus", "newstatus"), ("state",)),
+    "percentage": _KeyNames(("percentage",), _number, ("percentage", "percent", "progress", "progresspercentage"), ()),
+    "sequence": _KeyNames(("sequence",), _whole_number, ("sequence", "sequencenumber", "seq"), ()),
+    "timestamp": _KeyNames(
         ("timestamp",),
         _time,
         ("timestamp", "time", "occurredat", "sentat", "eventtime"),
@@ -291,7 +291,7 @@ def _read_fields(json: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _first_readable(name: str, wanted: _Lookup, values: _Values, tried: set[tuple[str, ...]]) -> Any:
+def _first_readable(name: str, wanted: _KeyNames, values: _Values, tried: set[tuple[str, ...]]) -> Any:
     each = None
     for each in wanted.candidates(values):
         tried.add(each.path)
