@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Final, TypeVar
 
 from anyio import current_effective_deadline, current_time, get_cancelled_exc_class, move_on_after, sleep
-from attrs import define, field
+from attrs import define, evolve, field
 
 from .errors import DeadlinePassed, InvalidSettings, OchyError, RateLimited, ServerError
 from .events import DriftDetected, Event, Listener, Retried
@@ -26,16 +26,29 @@ from .protocol.wire import Request, Response
 from .storage import Storage
 from .transport import Transport
 
-__all__ = ["SessionCore", "deadline_passed"]
+__all__ = ["SessionCore", "SessionState", "deadline_passed"]
 
+S = TypeVar("S", bound=Transport | Storage | None)
 T = TypeVar("T")
 logger = logging.getLogger("ochy_async")
 _MAX_DRIFT_NOTES: Final = 1000
 
 
 @define(eq=False)
+class SessionState:
+    """What a session shares with the sessions that `with_options` derives from it, and what changes while it runs."""
+
+    open: bool = False
+    """Whether the session is inside its `async with` block. Outside of it no request is sent."""
+    budget: RetryBudget = field(factory=RetryBudget)
+    drift: set[DriftNote] = field(factory=set)
+    started_ids: set[str] = field(factory=set)
+    """The ids of all analyses that this session started. None of them can be what an uncertain start became."""
+
+
+@define(eq=False)
 class SessionCore:
-    """What all calls of a session share: transport, retry budget, limits, drift report and listener."""
+    """What all calls of a session share: transport, settings, listener, and the state of the session."""
 
     transport: Transport
     retry: Retry
@@ -47,15 +60,19 @@ class SessionCore:
     listener: Listener | None = None
     storage: Storage | None = None
     """Fetches the files behind signed URLs; None where none can be fetched."""
-    open: bool = False
-    """Whether the session is inside its `async with` block. Outside of it no request is sent."""
-    budget: RetryBudget = field(init=False)
-    drift: set[DriftNote] = field(factory=set)
-    started_ids: set[str] = field(factory=set)
-    """The ids of all analyses that this session started. None of them can be what an uncertain start became."""
+    state: SessionState = field(factory=SessionState)
+    """Shared with the cores that are derived from this one."""
 
-    def __attrs_post_init__(self) -> None:
-        self.budget = RetryBudget(self.retry)
+    def with_options(self, retry: Retry | None, limits: Limits | None, listener: Listener | None) -> SessionCore:
+        """A core with other settings, on the same connections and with the same state. None keeps a setting."""
+        return evolve(
+            self,
+            retry=retry or self.retry,
+            limits=limits or self.limits,
+            listener=listener or self.listener,
+            transport=self.transport if limits is None else with_limits(self.transport, limits),
+            storage=self.storage if limits is None else with_limits(self.storage, limits),
+        )
 
     async def perform(self, call: Call[T]) -> T:
         """Performs a call, with retries, within `Limits.call` seconds, and returns its value.
@@ -84,7 +101,7 @@ class SessionCore:
             error.attempt = attempt
             error.analysis_id = error.analysis_id or call.analysis_id
             raise
-        self.budget.earn()
+        self.state.budget.earn(self.retry)
         return value
 
     async def send(self, request: Request) -> Response:
@@ -103,7 +120,7 @@ class SessionCore:
 
     def check_open(self) -> None:
         """Raises `InvalidSettings` outside of the session's block."""
-        if not self.open:
+        if not self.state.open:
             raise InvalidSettings("The session is not open. Use it inside `async with OchySession() as ochy:`.")
 
     def read(self, call: Call[T], response: Response) -> T:
@@ -119,7 +136,9 @@ class SessionCore:
     async def back_off(self, error: OchyError, attempt: int) -> bool:
         """Sleeps until the next attempt. Returns False where policy, budget or the call's deadline allow none."""
         delay = self.retry.delay(error, attempt, self.chance())
-        if delay is None or current_time() + delay >= current_effective_deadline() or not self.budget.spend():
+        if delay is None or current_time() + delay >= current_effective_deadline():
+            return False
+        if not self.state.budget.spend(self.retry):
             return False
         self.emit(Retried(error.route or "", attempt, delay, type(error).__name__))
         logger.info("%s: attempt %d failed (%s), next in %.1f s", error.route, attempt, type(error).__name__, delay)
@@ -138,8 +157,9 @@ class SessionCore:
         """Adds drift to the session's report. Each difference is logged and emitted once per session."""
         if not notes:
             return
-        for new in sorted(notes - self.drift)[: _MAX_DRIFT_NOTES - len(self.drift)]:
-            self.drift.add(new)
+        known = self.state.drift
+        for new in sorted(notes - known)[: _MAX_DRIFT_NOTES - len(known)]:
+            known.add(new)
             logger.warning("the API differs from its documentation: %s", new)
             self.emit(DriftDetected(new))
 
@@ -151,6 +171,12 @@ class SessionCore:
             self.listener(event)
         except (Exception, get_cancelled_exc_class()):
             logger.exception("the event listener failed on %s", type(event).__name__)
+
+
+def with_limits(sender: S, limits: Limits) -> S:
+    """A transport or storage with other limits on the same connections; itself, if it has no limits of its own."""
+    derive: Callable[[Limits], S] | None = getattr(sender, "with_limits", None)
+    return sender if derive is None else derive(limits)
 
 
 def deadline_passed(

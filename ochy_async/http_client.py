@@ -28,9 +28,10 @@ from .protocol.compression import CorruptContent
 __all__ = [
     "AnswerTooLarge",
     "CallerCode",
+    "ClientPool",
     "ConnectionTrace",
-    "LoopBoundClient",
     "check_loop",
+    "client_timeout",
     "describe",
     "drop_frames",
     "is_loopback",
@@ -97,32 +98,35 @@ def _uninstrumented() -> tuple[type[aiohttp.ClientSession], Any]:
 _CLIENT, _REQUEST = _uninstrumented()
 
 
-async def send_request(http: aiohttp.ClientSession, method: str, url: URL, **options: Any) -> aiohttp.ClientResponse:
+async def send_request(
+    http: aiohttp.ClientSession, method: str, url: URL, timeout: aiohttp.ClientTimeout, **options: Any
+) -> aiohttp.ClientResponse:
     """Sends a request and returns the response, to be used as `async with`. Never follows a redirect."""
     response: aiohttp.ClientResponse = await _REQUEST(
-        http, method, url, allow_redirects=False, middlewares=(), **options
+        http, method, url, timeout=timeout, allow_redirects=False, middlewares=(), **options
     )
     return response
 
 
-class LoopBoundClient:
-    """Base class of `HttpTransport` and `HttpStorage`: opens its aiohttp clients on first use and closes them once.
+def client_timeout(limits: Limits, *, proxied: bool) -> aiohttp.ClientTimeout:
+    """The time-outs of one request. They are no property of a client, so that requests with other limits share it."""
+    return aiohttp.ClientTimeout(
+        total=None,
+        # With a proxy, aiohttp waits for the answer to CONNECT without a time-out of its own.
+        connect=limits.connect if proxied else None,
+        sock_connect=limits.connect,
+        sock_read=limits.stall,
+    )
+
+
+class ClientPool:
+    """The aiohttp clients of one transport or storage: opened on first use, closed once.
 
     The clients belong to one event loop. A `borrowed` session lends its connector, and nothing else; it stays open.
     """
 
-    def __init__(
-        self,
-        limits: Limits,
-        headers: Mapping[str, str],
-        *,
-        proxied: bool,
-        borrowed: aiohttp.ClientSession | None = None,
-    ) -> None:
-        self._limits = limits
+    def __init__(self, headers: Mapping[str, str], borrowed: aiohttp.ClientSession | None = None) -> None:
         self._headers = {"User-Agent": f"ochy-async/{__version__}", **headers}
-        # With a proxy, aiohttp waits for the answer to CONNECT without a time-out of its own.
-        self._connect_timeout = limits.connect if proxied else None
         self._borrowed = borrowed
         self._clients: dict[bool, aiohttp.ClientSession] = {}
         """For uploads (True) and for everything else."""
@@ -138,20 +142,17 @@ class LoopBoundClient:
                 else:
                     closing.push_async_callback(http.close)
 
-    async def _client(self, *, upload: bool = False) -> aiohttp.ClientSession:
+    async def client(self, *, upload: bool = False) -> aiohttp.ClientSession:
         """The client of the running event loop. Clients of a loop that has ended are closed first."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             if self._loop is not None and self._loop.is_running():
                 raise InvalidSettings("The session is in use by another event loop. Make one session for each thread.")
             await self.aclose()
-            self._bind(loop)
+            self._loop = loop
         if upload not in self._clients or self._clients[upload].closed:
             self._clients[upload] = self._open(self._connector(upload))
         return self._clients[upload]
-
-    def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
 
     def _connector(self, upload: bool) -> aiohttp.BaseConnector:
         if self._borrowed is None:
@@ -162,15 +163,13 @@ class LoopBoundClient:
         return connector
 
     def _open(self, connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
-        trace, limits = _trace_config(), self._limits
+        trace = _trace_config()
         http = _CLIENT(
             connector=connector,
             connector_owner=self._borrowed is None,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=self._headers,
-            timeout=aiohttp.ClientTimeout(
-                total=None, connect=self._connect_timeout, sock_connect=limits.connect, sock_read=limits.stall
-            ),
+            timeout=aiohttp.ClientTimeout(total=None),  # each request has its own
             trust_env=False,
             auto_decompress=False,
             request_class=aiohttp.ClientRequest,

@@ -9,6 +9,7 @@ import os
 import random
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, aclosing
+from copy import copy
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -137,33 +138,88 @@ class OchySession:
             raise InvalidSettings("A transport replaces the network, so it cannot use a proxy. Leave out one of them.")
         clock, chance = clock or partial(datetime.now, UTC), chance or random.random
         self._core = SessionCore(transport, retry or Retry(), limits, clock, chance, on_event, storage)
-        self._polling = polling or Polling()
-        self._scheduler = PollScheduler(self._core, self._polling)
+        self._scheduler = PollScheduler(self._core, polling or Polling())
         level = preflight_level(preflight or os.environ.get("OCHY_PREFLIGHT") or "errors")
         self._prober = Prober(limits.probe)
         self._checker = Checker(self._core, self._prober, level)
+        self._derived = False
 
     async def __aenter__(self) -> Self:
-        check_loop()
-        await self._prober.__aenter__()
-        self._core.open = True
-        return self
+        return await self.open()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._core.open = False
+        await self.aclose()
+
+    async def open(self) -> Self:
+        """Opens the session and returns it: what entering `async with` does. Call `aclose` afterwards.
+
+        For frameworks that have hooks for startup and shutdown. Raises `InvalidSettings` if the session is open.
+        """
+        self._check_owner()
+        check_loop()
+        if self._core.state.open:
+            raise InvalidSettings("The session is open already. Use it as it is, without another `async with`.")
+        await self._prober.__aenter__()
+        self._core.state.open = True
+        return self
+
+    async def aclose(self) -> None:
+        """Closes the session and all its connections: what leaving `async with` does. A second call does nothing.
+
+        Calls under way fail. A start that is interrupted may have been charged: wait for starts before you close.
+        """
+        self._check_owner()
+        self._core.state.open = False
         async with AsyncExitStack() as closing:  # if one is cancelled, the others are closed all the same
             closing.push_async_callback(self._core.aclose)
             closing.push_async_callback(self._prober.aclose)
 
+    def with_options(
+        self,
+        *,
+        retry: Retry | None = None,
+        polling: Polling | None = None,
+        limits: Limits | None = None,
+        preflight: PreflightLevel | None = None,
+        on_event: Listener | None = None,
+    ) -> Self:
+        """Returns a session with other settings that shares everything else with this one.
+
+        Shared are the connections, the rate limit of polls, the retry budget, what was learned about durations, the
+        drift report, the ids of started analyses, and whether the session is open. A setting that is left out is
+        inherited; one that is given replaces all of the old one. Making such a session costs microseconds, so that one
+        call can have settings of its own: `await ochy.with_options(retry=Retry(attempts=1)).status(started)`.
+
+        The returned session is used while this one is open. It cannot be entered or closed by itself: that raises
+        `InvalidSettings`. Raises `InvalidSettings` for an invalid `preflight`.
+        """
+        core = self._core.with_options(retry, limits, on_event)
+        scheduler = self._scheduler.with_options(core, polling)
+        derived = copy(self)
+        derived._derive(core, scheduler, self._checker_for(preflight).with_core(core))  # noqa: SLF001 - our own copy
+        return derived
+
+    def _derive(self, core: SessionCore, scheduler: PollScheduler, checker: Checker) -> None:
+        """Makes this copy of a session a derived one."""
+        self._core, self._scheduler, self._checker, self._derived = core, scheduler, checker, True
+
+    def _check_owner(self) -> None:
+        """Raises `InvalidSettings` for a session that `with_options` made: its connections are not its own."""
+        if self._derived:
+            raise InvalidSettings(
+                "A session that `with_options` returned shares the connections of the session it was made from. Open "
+                "and close that one. This one is ready to use while that one is open."
+            )
+
     def __repr__(self) -> str:
-        return f"<OchySession, {'open' if self._core.open else 'closed'}: {self._core.transport!r}>"
+        return f"<OchySession, {'open' if self._core.state.open else 'closed'}: {self._core.transport!r}>"
 
     @property
     def drift(self) -> tuple[DriftNote, ...]:
         """How answers differed from the vendor's documentation so far: paths and types, no content."""
-        return tuple(sorted(self._core.drift))
+        return tuple(sorted(self._core.state.drift))
 
     # --- analyses -------------------------------------------------------------------------------
 
@@ -240,7 +296,7 @@ class OchySession:
         """
         self._core.check_open()
         _check_started(started)
-        seconds = _timeout(timeout, self._polling.timeout)
+        seconds = _timeout(timeout, self._scheduler.polling.timeout)
         until = current_time() + seconds
         async with aclosing(self._scheduler.watch(started)) as states:
             while True:
@@ -266,7 +322,7 @@ class OchySession:
         """
         self._core.check_open()
         _check_started(started)
-        seconds = _timeout(timeout, self._polling.timeout)
+        seconds = _timeout(timeout, self._scheduler.polling.timeout)
         state = await self._scheduler.wait(started, seconds)
         if state.status == Status.FAILED:
             raise analysis_failed(state)
@@ -341,7 +397,7 @@ class OchySession:
             problem = Problem("uncertain", "has no `start`: pass the error that was raised, or a `StartAttempt`")
             raise InvalidRequest.of("reconcile", (problem,))
         listed = await self._core.perform(list_call(start.subject_id))
-        return candidates_of(start, listed, self._core.started_ids.union(known))
+        return candidates_of(start, listed, self._core.state.started_ids.union(known))
 
     @overload
     def batch(self, request: AnalysisRequest[R, C], **settings: Unpack[BatchSettings]) -> Batch[R, C]: ...
@@ -375,7 +431,7 @@ class OchySession:
         Raises `InvalidSettings` for an invalid value. Entering the block raises `JournalError` if the journal cannot be
         used, and `OutputError` if the folder cannot.
         """
-        core, timeout = self._core, self._polling.timeout
+        core, timeout = self._core, self._scheduler.polling.timeout
         checker = self._checker_for(settings.get("preflight"))
         ready = settings_of(settings, timeout=timeout, storage=core.storage, checker=checker)
         return Batch(core, self._scheduler, ready, request)

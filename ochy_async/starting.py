@@ -151,8 +151,8 @@ class StartTransaction(Generic[R, C]):
             subject_id=self.request.subject_id,
         )
         self.started, self.fate = started, Fate.ACCEPTED
-        core.started_ids.add(answer.video_id)
-        core.budget.earn()
+        core.state.started_ids.add(answer.video_id)
+        core.state.budget.earn(core.retry)
         logger.info("started analysis %s of %s", printable(answer.video_id), printable(self.label))
         core.emit(AnalysisStarted(self.label, answer.video_id))
         return started

@@ -7,7 +7,8 @@ redirects are not followed, and the request tells the host nothing about the cal
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Protocol
+from copy import copy
+from typing import Final, Protocol, Self
 
 import aiohttp
 from anyio import to_thread
@@ -16,7 +17,8 @@ from yarl import URL
 from .errors import ConnectionFailed, Phase, UnreadableAnswer
 from .http_client import (
     CallerCode,
-    LoopBoundClient,
+    ClientPool,
+    client_timeout,
     describe,
     drop_frames,
     is_loopback,
@@ -49,15 +51,25 @@ class Storage(Protocol):
         ...
 
 
-class HttpStorage(LoopBoundClient):
+class HttpStorage:
     """Fetches with aiohttp, on connections of its own: it shares none with the API."""
 
     def __init__(self, limits: Limits, proxy: Proxy | None = None, *, loopback: bool = False) -> None:
         """`loopback`: the API is on this machine, so its links may lead to this machine, and use http."""
         self._loopback = loopback
         self._proxy = proxy or Proxy.of(NONE)
-        headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
-        super().__init__(limits, headers, proxied=self._proxy.address is not None)
+        self._pool = ClientPool({"Accept": "*/*", "Accept-Encoding": "identity"})
+        self.timeout = client_timeout(limits, proxied=self._proxy.address is not None)
+
+    def with_limits(self, limits: Limits) -> Self:
+        """A storage with other limits on the same connections: closing one closes both."""
+        derived = copy(self)
+        derived.timeout = client_timeout(limits, proxied=self._proxy.address is not None)
+        return derived
+
+    async def aclose(self) -> None:
+        """Closes all connections."""
+        await self._pool.aclose()
 
     def __repr__(self) -> str:
         return "<HttpStorage>"
@@ -67,7 +79,7 @@ class HttpStorage(LoopBoundClient):
 
         The link must be https, or lead to this machine where the API does too. Raises `UnreadableAnswer` otherwise.
         """
-        http = await self._client()
+        http = await self._pool.client()
         error = await self._error_of(http, url, sink, headers)
         if error is not None:
             raise error
@@ -83,7 +95,7 @@ class HttpStorage(LoopBoundClient):
         try:
             if not _is_allowed(url, loopback=self._loopback):
                 return UnreadableAnswer(_NOT_ALLOWED, route=TRANSFER)
-            await _transfer(http, url, sink, caller, headers, self._proxy)
+            await _transfer(http, url, sink, caller, headers, self._proxy, self.timeout)
         except Exception as error:  # noqa: BLE001 - whatever aiohttp raises, its frames and text may hold the URL
             return caller.error or _translated(error)
         except BaseException as interruption:  # a cancellation, or a signal that arrives inside of aiohttp
@@ -99,11 +111,13 @@ async def _transfer(
     caller: CallerCode,
     headers: Mapping[str, str],
     proxy: Proxy,
+    timeout: aiohttp.ClientTimeout,
 ) -> None:
     """Passes the answer to the sink. Its frame holds the URL, so it must never be part of an error that leaves here."""
     link = url.reveal()
     options = proxy.arguments() if await to_thread.run_sync(proxy.serves, link) else {}
-    async with await send_request(http, "GET", URL(link, encoded=True), headers=headers, **options) as response:
+    target = URL(link, encoded=True)
+    async with await send_request(http, "GET", target, timeout, headers=headers, **options) as response:
         head = {name: response.headers[name] for name in _HEADERS if name in response.headers}
         await caller.run(sink.begin(ResponseHead(response.status, head)))
         async for piece in response.content.iter_any():

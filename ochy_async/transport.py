@@ -11,9 +11,10 @@ import hashlib
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from copy import copy
 from functools import cached_property
 from io import BytesIO
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 from urllib.parse import quote, urlsplit
 
 import aiohttp
@@ -28,8 +29,9 @@ from .errors import ConnectionFailed, InvalidSettings, KeyRefused, OchyError, Ph
 from .http_client import (
     AnswerTooLarge,
     CallerCode,
+    ClientPool,
     ConnectionTrace,
-    LoopBoundClient,
+    client_timeout,
     describe,
     drop_frames,
     is_loopback,
@@ -195,11 +197,13 @@ class RoundRobin:
     """
 
     def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = asyncio.Lock()
         self._waiting = 0
 
     async def wait(self) -> None:
         """Returns in an iteration of the loop in which no other upload hands over a chunk."""
+        self._bind(asyncio.get_running_loop())
         self._waiting += 1
         try:
             await self._lock.acquire()
@@ -210,6 +214,10 @@ class RoundRobin:
                 await asyncio.sleep(0)
         finally:
             self._lock.release()
+
+    def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._loop is not loop:  # the lock of a loop that has ended cannot be used on another one
+            self._loop, self._lock, self._waiting = loop, asyncio.Lock(), 0
 
 
 class VideoPart(aiohttp.payload.Payload):
@@ -328,7 +336,7 @@ async def _pieces(content: aiohttp.StreamReader) -> AsyncGenerator[bytes]:
         yield b"".join(small)
 
 
-class HttpTransport(LoopBoundClient):
+class HttpTransport:
     """Sends requests with aiohttp, on connections of its own or on those of a borrowed session.
 
     Each upload gets a new connection of its own. A kept-alive connection may be closed by the server at the moment at
@@ -351,8 +359,18 @@ class HttpTransport(LoopBoundClient):
         proxy = proxy or Proxy.of(NONE)
         self._proxy = proxy if proxy.serves(base_url.text) else None
         self._round_robin = RoundRobin()
-        headers = {"Accept": "application/json", "Accept-Encoding": ENCODINGS}
-        super().__init__(limits, headers, proxied=self._proxy is not None, borrowed=borrowed)
+        self._pool = ClientPool({"Accept": "application/json", "Accept-Encoding": ENCODINGS}, borrowed)
+        self.limits, self.timeout = limits, client_timeout(limits, proxied=self._proxy is not None)
+
+    def with_limits(self, limits: Limits) -> Self:
+        """A transport with other limits on the same connections: closing one closes both."""
+        derived = copy(self)
+        derived.limits, derived.timeout = limits, client_timeout(limits, proxied=self._proxy is not None)
+        return derived
+
+    async def aclose(self) -> None:
+        """Closes all connections of our own; borrowed ones stay open."""
+        await self._pool.aclose()
 
     def __repr__(self) -> str:
         through = "" if self._proxy is None else f" through {self._proxy.address}"
@@ -379,23 +397,19 @@ class HttpTransport(LoopBoundClient):
         Raises `ConnectionFailed` if none came, `UnreadableAnswer` if it is too large, and whatever the caller's own
         video stream raises.
         """
-        http = await self._client(upload=request.upload is not None)
+        http = await self._pool.client(upload=request.upload is not None)
         result = await self._response_or_error(http, request)
         if isinstance(result, Exception):
             raise result
         return result
-
-    def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
-        super()._bind(loop)
-        self._round_robin = RoundRobin()
 
     async def _response_or_error(self, http: aiohttp.ClientSession, request: Request) -> Response | Exception:
         """Sends a request and returns its error, if any, for the caller to raise.
 
         Raised here, it would carry frames of aiohttp, which all hold the URL, as its traceback or context.
         """
-        part = VideoPart(request.upload, self._limits.stall, self._round_robin) if request.upload is not None else None
-        max_bytes = self._limits.raw_data_bytes if request.route == RAW_DATA else self._limits.answer_bytes
+        part = VideoPart(request.upload, self.limits.stall, self._round_robin) if request.upload is not None else None
+        max_bytes = self.limits.raw_data_bytes if request.route == RAW_DATA else self.limits.answer_bytes
         attempt = _Attempt(request, max_bytes, part)
         try:
             return await self._send(http, attempt)
@@ -415,7 +429,8 @@ class HttpTransport(LoopBoundClient):
         elif request.json is not None:
             options["json"] = request.json
         method, url = request.route.method, self._url(request)
-        async with await send_request(http, method, url, trace_request_ctx=attempt.connection, **options) as response:
+        options["trace_request_ctx"] = attempt.connection
+        async with await send_request(http, method, url, self.timeout, **options) as response:
             return await attempt.read(response, self._key)
 
     def _url(self, request: Request) -> URL:

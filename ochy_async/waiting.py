@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from anyio import current_time, move_on_after, sleep
-from attrs import define, field
+from attrs import define, evolve, field
 
 from .core import SessionCore
 from .errors import AnalysisFailed, OchyError, WaitTimeout
@@ -37,11 +37,12 @@ class PollScheduler:
     core: SessionCore
     polling: Polling
     durations: DurationHistory = field(factory=DurationHistory)
-    rate_limit: PollRateLimit = field(init=False)
+    rate_limit: PollRateLimit = field(factory=PollRateLimit)
     _unknown_statuses: set[str] = field(factory=set)
 
-    def __attrs_post_init__(self) -> None:
-        self.rate_limit = PollRateLimit(self.polling.requests_per_second)
+    def with_options(self, core: SessionCore, polling: Polling | None) -> PollScheduler:
+        """A scheduler with other settings that shares everything else: the rate limit and what was learned."""
+        return evolve(self, core=core, polling=polling or self.polling)
 
     async def watch(self, started: Started[R, Answer] | str) -> AsyncGenerator[AnalysisState[R]]:
         """Polls an analysis until it is finished, and yields every state that a poll returns.
@@ -96,7 +97,7 @@ class PollScheduler:
         """Sleeps for `delay` seconds, and longer if the session's rate limit requires it."""
         await sleep(delay)
         now = current_time()
-        ahead = self.rate_limit.reserve(now) - now
+        ahead = self.rate_limit.reserve(now, self.polling.requests_per_second) - now
         if ahead > 0:
             await sleep(ahead)
 

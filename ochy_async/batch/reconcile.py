@@ -93,7 +93,7 @@ async def _look_up(job: ClipJob) -> _Lookup:
         # The order matters: a start whose answer comes meanwhile is among the others, or its id is known, or both.
         others = [attempt_of(each, context.now()) async for each in _other_entries(job)]
         others += await released_starts(context.journal)
-        known = await context.journal.analysis_ids() | context.core.started_ids
+        known = await context.journal.analysis_ids() | context.core.state.started_ids
     except OchyError as error:
         context.server_refused(error)
         return _Lookup(error=error)

@@ -152,15 +152,14 @@ def poll_delay(remaining: Sequence[float], lateness: float) -> float:
 
 @define
 class PollRateLimit:
-    """The maximum rate of polls, shared by all waits of a session."""
+    """The maximum rate of polls, shared by all waits of a session and of the sessions derived from it."""
 
-    per_second: float
     _next_free: float = 0.0
 
-    def reserve(self, now: float) -> float:
-        """Returns when the caller may poll; no other caller gets the same time."""
+    def reserve(self, now: float, per_second: float) -> float:
+        """Returns when the caller may poll. For `1 / per_second` seconds after that, nobody else may."""
         at = max(now, self._next_free)
-        self._next_free = at + 1 / self.per_second
+        self._next_free = at + 1 / per_second
         return at
 
     def pause_until(self, until: float) -> None:

@@ -34,7 +34,8 @@ class Retry:
     longest_retry_after: float = field(default=60.0, validator=between(0, 3600))
     """Seconds. If a server asks for a longer pause, the call raises the error at once."""
     budget: float = field(default=20.0, validator=between(0, 10_000))
-    """Retries that the whole session may make in a row; each success gives `earned` of one back."""
+    """Retries that the whole session may make in a row; each success gives `earned` of one back. Sessions made by
+    `with_options` share the count."""
     earned: float = field(default=0.2, validator=between(0, 1))
     """The share of a retry that each success gives back to the budget."""
 
@@ -54,24 +55,23 @@ class Retry:
 
 @define
 class RetryBudget:
-    """The retries that a session may still make: each retry spends one, each success earns a part of one."""
+    """The retries that a session has spent: each retry adds one, each success earns a part of one back.
 
-    settings: Retry
-    left: float = field(init=False)
+    It counts what is spent, not what is left, so that calls with other settings can share it.
+    """
 
-    def __attrs_post_init__(self) -> None:
-        self.left = self.settings.budget
+    spent: float = 0.0
 
-    def spend(self) -> bool:
+    def spend(self, settings: Retry) -> bool:
         """Takes one retry from the budget. Returns False if none is left."""
-        if self.left < 1:
+        if settings.budget - self.spent < 1:
             return False
-        self.left -= 1
+        self.spent += 1
         return True
 
-    def earn(self) -> None:
-        """Adds what a success earns."""
-        self.left = min(self.settings.budget, self.left + self.settings.earned)
+    def earn(self, settings: Retry) -> None:
+        """Gives back what a success earns."""
+        self.spent = max(0.0, self.spent - settings.earned)
 
 
 def may_repeat(error: OchyError, repeatable: bool) -> bool:

@@ -32,14 +32,14 @@ def _unopened_facts(clip: Clip) -> ClipFacts:
     return ClipFacts(name=clip.name, size=clip.size)
 
 
-async def probed_facts(clip: Clip, prober: Prober) -> ClipFacts:
+async def probed_facts(clip: Clip, prober: Prober, seconds: float | None = None) -> ClipFacts:
     """The facts of a clip and its content. Raises what opening and reading the clip raises."""
     facts = _unopened_facts(clip)
     if clip.single_use:
         return evolve(facts, unread=SINGLE_USE)
     async with aclosing(clip.chunks()) as chunks:
         facts = evolve(facts, container=container_of(bytes((await anext(chunks, b""))[:SIGNATURE_BYTES])))
-    return await prober.probe(facts, clip.path, clip.chunks)
+    return await prober.probe(facts, clip.path, clip.chunks, seconds)
 
 
 @define(eq=False)
@@ -56,13 +56,19 @@ class Checker:
         """This checker with another level. Both report each reason once."""
         return evolve(self, level=level)
 
+    def with_core(self, core: SessionCore) -> Checker:
+        """This checker with the limits and the listener of another core. Both report each reason once."""
+        return evolve(self, core=core)
+
     def exceeds_limits(self, clip: Clip) -> bool:
         """Whether name or size alone rule the clip out, so that its content need not be read."""
         return self.level != "off" and bool(blocking(findings_for(_unopened_facts(clip)), "errors"))
 
     async def check(self, clip: Clip, request: AnalysisRequest[Any, Any], label: str) -> None:
         """Raises `ClipUnusable` with all findings if one of them stops the clip; otherwise reports them."""
-        facts = _unopened_facts(clip) if self.level == "off" else await probed_facts(clip, self.prober)
+        facts = _unopened_facts(clip)
+        if self.level != "off":
+            facts = await probed_facts(clip, self.prober, self.core.limits.probe)
         findings = findings_for(facts, request, path=str(clip.path) if clip.path else None)
         raise_if_blocked(findings, self.level)
         self._report(label, facts, findings)

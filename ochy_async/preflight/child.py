@@ -4,9 +4,10 @@ Invariant: it runs by its path in an interpreter of its own and imports the stan
 program. A timer ends it if it hangs, resource limits bound what it uses, and it exits when stdin ends. It reports on a
 clip only if its decoder reads the proof clip correctly.
 
-The first line on stdin is `{"modules": [...], "seconds": ..., "start_seconds": ..., "memory": ...}`, and the answer is
-`{"decoder": ..., "error": ...}`. Every further order is a line of JSON, `{"path": ...}`, or `{"bytes": n}` followed by
-n bytes. Its answer is a line of JSON, `{"facts": {...}}` with the names of `ClipFacts`, or `{"error": ...}`.
+The first line on stdin is `{"modules": [...], "start_seconds": ..., "memory": ...}`, and the answer is
+`{"decoder": ..., "error": ...}`. Every further order is a line of JSON, `{"path": ..., "seconds": ...}`, or
+`{"bytes": n, "seconds": ...}` followed by n bytes. Its answer is a line of JSON, `{"facts": {...}}` with the names of
+`ClipFacts`, or `{"error": ...}`.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def main() -> None:
     while not error and (line := orders.readline()):
         order = json.loads(line)
         content = orders.read(order["bytes"]) if "bytes" in order else None
-        _set_timer(settings["seconds"])
+        _set_timer(order["seconds"])
         _write(answers, _answer(order, content))
         _set_timer(0)
 

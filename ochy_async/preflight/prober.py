@@ -80,10 +80,13 @@ class Prober:
                 closing.push_async_callback(child.close)
             self._idle.clear()
 
-    async def probe(self, facts: ClipFacts, path: Path | None, chunks: Chunks) -> ClipFacts:
+    async def probe(
+        self, facts: ClipFacts, path: Path | None, chunks: Chunks, seconds: float | None = None
+    ) -> ClipFacts:
         """Adds to `facts` what the content shows: of the file at `path`, or else of what `chunks` opens.
 
-        Raises what `chunks` raises and nothing else. `unread` says why facts are missing.
+        `seconds` is the time limit of this probe, if it is another than that of the prober. Raises what `chunks` raises
+        and nothing else. `unread` says why facts are missing.
         """
         if reason := self.unavailable():
             return evolve(facts, unread=reason)
@@ -91,7 +94,7 @@ class Prober:
             return evolve(facts, unread="it is too large to be checked in memory")
         async with self._slots:
             try:
-                return await self._probed(facts, path, chunks)
+                return await self._probed(facts, path, chunks, seconds or self.seconds)
             except DecoderUnusable as error:
                 reason = f"{error.decoder.library} does not work on this machine: {error.decoder.problem}"
                 return evolve(facts, unread=reason)
@@ -108,22 +111,22 @@ class Prober:
             await self._release(child)
             return child.decoder
 
-    async def _probed(self, facts: ClipFacts, path: Path | None, chunks: Chunks) -> ClipFacts:
+    async def _probed(self, facts: ClipFacts, path: Path | None, chunks: Chunks, seconds: float) -> ClipFacts:
         """Raises `DecoderUnusable`."""
         # A child that has read other clips may die of one of them. A fresh child dies of this clip only.
         failure = ""
         for fresh in (False, True):
             child = await self._acquire(fresh=fresh)
-            with move_on_after(self.seconds):
+            with move_on_after(seconds):
                 try:
-                    return await self._ask(child, facts, path, chunks)
+                    return await self._ask(child, facts, path, chunks, seconds)
                 except ChildDied:
                     failure = ""
                     continue
                 except ProbeFailed as error:
                     failure = f"{child.decoder.library} could not check it: {error}"
                     continue
-            reason = f"checking it took longer than {self.seconds:g} s; raise Limits.probe if this happens often"
+            reason = f"checking it took longer than {seconds:g} s; raise Limits.probe if this happens often"
             return evolve(facts, unread=reason)
         if failure:
             return evolve(facts, unread=failure)
@@ -139,7 +142,7 @@ class Prober:
         if self._unusable is not None and time.monotonic() < self._retry_at:
             raise DecoderUnusable(self._unusable)
         try:
-            child = await DecoderProcess.start(self.seconds)
+            child = await DecoderProcess.start()
         except DecoderUnusable as error:
             self._unusable, self._retry_at = error.decoder, time.monotonic() + RETRY_AFTER
             _debug(f"{error.decoder} does not work on this machine: {error.decoder.problem}", error.decoder.stderr)
@@ -147,11 +150,13 @@ class Prober:
         self._unusable = None
         return child
 
-    async def _ask(self, child: DecoderProcess, facts: ClipFacts, path: Path | None, chunks: Chunks) -> ClipFacts:
+    async def _ask(
+        self, child: DecoderProcess, facts: ClipFacts, path: Path | None, chunks: Chunks, seconds: float
+    ) -> ClipFacts:
         """The child's answer. Only a child that gave one returns to the pool."""
         answered = False
         try:
-            found = await child.ask(path, facts.size, chunks)
+            found = await child.ask(path, facts.size, chunks, seconds)
             answered = True
         except (ChildDied, ProbeFailed) as error:
             _debug(f"a probe failed ({str(error) or 'the decoder died'})", child.errors.tail(path))

@@ -39,6 +39,8 @@ MEMORY: Final = 2 << 30
 """Bytes of address space of a child."""
 START_TIMEOUT: Final = 30.0
 """Seconds to load the decoder and to read the proof clip, on a slow disk too."""
+GRACE: Final = 5.0
+"""Seconds after a time limit at which a child ends by itself, in case its parent is gone."""
 EXIT_TIMEOUT: Final = 1.0
 """Seconds for a child that has closed its pipes to return its exit code."""
 MAX_ANSWER: Final = 65_536
@@ -112,8 +114,8 @@ class DecoderProcess:
     _killed: bool = field(default=False, init=False)
 
     @classmethod
-    async def start(cls, seconds: float) -> Self:
-        """Starts a child. It ends itself if one probe takes clearly longer than `seconds`. Raises `DecoderUnusable`."""
+    async def start(cls) -> Self:
+        """Starts a child. Raises `DecoderUnusable`."""
         errors = _ErrorPipe.create()
         try:
             child = cls(*await _open_process(errors), errors)
@@ -125,15 +127,15 @@ class DecoderProcess:
             raise
         try:
             with move_on_after(START_TIMEOUT):
-                child.decoder = await child._prove(seconds)
+                child.decoder = await child._prove()
                 return child
             raise DecoderUnusable(Decoder(problem=f"it did not start within {START_TIMEOUT:g} s", stderr=errors.tail()))
         except BaseException:
             await child.close()
             raise
 
-    async def _prove(self, seconds: float) -> Decoder:
-        limits = {"memory": MEMORY, "seconds": seconds + 5, "start_seconds": START_TIMEOUT + 5}
+    async def _prove(self) -> Decoder:
+        limits = {"memory": MEMORY, "start_seconds": START_TIMEOUT + GRACE}
         try:
             await self._send({"modules": sys.path, **limits})
             answer = await self._receive()
@@ -153,13 +155,17 @@ class DecoderProcess:
             return f"its process ended with {f'signal {-code}' if code < 0 else f'exit code {code}'}"
         return "its process gave an invalid answer"
 
-    async def ask(self, path: Path | None, size: int, chunks: Chunks) -> dict[str, Any]:
-        """The facts that the child reads from a clip. Raises `ChildDied`, `ProbeFailed`, and what `chunks` raises."""
+    async def ask(self, path: Path | None, size: int, chunks: Chunks, seconds: float) -> dict[str, Any]:
+        """The facts that the child reads from a clip. It ends itself if that takes clearly longer than `seconds`.
+
+        Raises `ChildDied`, `ProbeFailed`, and what `chunks` raises.
+        """
         self.errors.tail()  # discards what concerns earlier clips
+        limit = {"seconds": seconds + GRACE}
         if path is not None:
-            await self._send({"path": str(path.absolute())})  # noqa: ASYNC240 - does not access the disk
+            await self._send({"path": str(path.absolute()), **limit})  # noqa: ASYNC240 - does not access the disk
         else:
-            await self._send({"bytes": size})
+            await self._send({"bytes": size, **limit})
             async with aclosing(chunks()) as content:
                 async for chunk in content:
                     await self._write(chunk)

@@ -376,10 +376,10 @@ def test_an_unknown_id_is_tolerated_only_shortly_after_the_start(
 @settings(max_examples=50, deadline=None)
 def test_polls_keep_to_the_rate_limit(pauses: list[float], rate: float) -> None:
     """All waits of a session share one limit: no two polls are closer than it allows."""
-    limit, now, last = PollRateLimit(rate), 1000.0, 0.0
+    limit, now, last = PollRateLimit(), 1000.0, 0.0
     for pause in pauses:
         now += pause
-        at = limit.reserve(now)
+        at = limit.reserve(now, rate)
         assert at >= now
         assert at - last >= 1 / rate - 1e-6
         last = at
@@ -387,11 +387,11 @@ def test_polls_keep_to_the_rate_limit(pauses: list[float], rate: float) -> None:
 
 def test_a_requested_pause_applies_to_all_waits() -> None:
     """No wait polls before the end of the pause; a shorter pause does not end it sooner."""
-    limit = PollRateLimit(10)
+    limit = PollRateLimit()
     limit.pause_until(1060)
     limit.pause_until(1030)
-    assert [limit.reserve(1000), limit.reserve(1000)] == pytest.approx([1060, 1060.1])
-    assert limit.reserve(2000) == 2000
+    assert [limit.reserve(1000, 10), limit.reserve(1000, 10)] == pytest.approx([1060, 1060.1])
+    assert limit.reserve(2000, 10) == 2000
 
 
 def test_a_shortest_delay_beyond_the_longest_is_refused() -> None:

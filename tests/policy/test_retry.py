@@ -61,26 +61,26 @@ def test_a_retry_after_that_is_too_long_ends_the_call() -> None:
 
 def test_retries_spend_the_budget_and_successes_earn_it_back() -> None:
     """All retries of a session draw on one budget, so that they do not multiply the load of an outage."""
-    budget = RetryBudget(Retry(budget=2, earned=0.5))
-    assert [budget.spend(), budget.spend(), budget.spend()] == [True, True, False]
-    budget.earn()
-    assert not budget.spend()
-    budget.earn()
-    assert [budget.spend(), budget.spend()] == [True, False]
+    budget, retry = RetryBudget(), Retry(budget=2, earned=0.5)
+    assert [budget.spend(retry), budget.spend(retry), budget.spend(retry)] == [True, True, False]
+    budget.earn(retry)
+    assert not budget.spend(retry)
+    budget.earn(retry)
+    assert [budget.spend(retry), budget.spend(retry)] == [True, False]
 
 
 @given(st.lists(st.booleans(), max_size=200), st.integers(0, 20), st.floats(0, 1))
 @settings(max_examples=50, deadline=None)
 def test_a_budget_stays_within_its_bounds(moves: list[bool], most: int, earned: float) -> None:
     """It is never negative and never more than at the beginning, whatever succeeds and fails."""
-    budget = RetryBudget(Retry(budget=most, earned=earned))
+    budget, retry = RetryBudget(), Retry(budget=most, earned=earned)
     spent = 0
     for success in moves:
         if success:
-            budget.earn()
+            budget.earn(retry)
         else:
-            spent += budget.spend()
-        assert 0 <= budget.left <= most
+            spent += budget.spend(retry)
+        assert 0 <= budget.spent <= most
     assert spent <= most + earned * moves.count(True) + 1e-6
 
 

@@ -265,7 +265,7 @@ async def _cancelled_while_closing(iteration: int, times: int) -> bool:
     """Whether closing two children was still running at that iteration, at which it is cancelled so often."""
     loop, closing, passed = asyncio.get_running_loop(), asyncio.current_task(), 0
     probing = await Prober().__aenter__()
-    probing._idle += [await process.DecoderProcess.start(5) for _ in range(2)]
+    probing._idle += [await process.DecoderProcess.start() for _ in range(2)]
     assert closing is not None
 
     def tick() -> None:
@@ -401,6 +401,18 @@ async def test_a_decoder_that_hangs_is_killed(does: str, tmp_path: Path, monkeyp
         assert (await probed_facts(await prepare(video()), probing)).frames == 30
 
 
+async def test_one_probe_may_have_another_time_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit of a probe counts, not that of the prober, whichever is longer; the child's own timer follows it."""
+    child_that("import time; time.sleep(1)", tmp_path, monkeypatch)
+    monkeypatch.setattr(process, "GRACE", 0.5)
+    clip = await prepare(b"DOOM" + bytes(50), "a.mp4")
+    async with Prober() as probing:
+        assert "longer than 0.2 s" in (await probed_facts(clip, probing, 0.2)).unread
+    async with Prober(0.2) as probing:
+        await probed_facts(await prepare(video()), probing)  # a child that began with a shorter limit
+        assert (await probed_facts(clip, probing, 10)).readable is False  # read to its end, which takes a second
+
+
 @linux
 async def test_a_cancelled_probe_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The child is killed, because nobody waits for its answer."""
@@ -419,7 +431,7 @@ async def test_a_child_whose_parent_is_gone_ends_by_itself(tmp_path: Path, monke
     running = await anyio.open_process([sys.executable, "-I", process.CHILD])
     async with running:
         assert running.stdin is not None
-        order = b'{"modules": %s, "memory": 2000000000, "seconds": 0.5, "start_seconds": 30}\n{"bytes": 4}\nDOOM'
+        order = b'{"modules": %s, "memory": 2000000000, "start_seconds": 30}\n{"bytes": 4, "seconds": 0.5}\nDOOM'
         await running.stdin.send(order % str(sys.path).replace("'", '"').encode())
         with anyio.move_on_after(10):
             await running.wait()

@@ -184,7 +184,7 @@ BATCH_FAULTS: dict[str, tuple[list[Edit], tuple[str, ...]]] = {
         [
             (
                 "batch/reconcile.py",
-                "await context.journal.analysis_ids() | context.core.started_ids",
+                "await context.journal.analysis_ids() | context.core.state.started_ids",
                 "await context.journal.analysis_ids()",
             )
         ],
@@ -424,6 +424,29 @@ OTHER_FAULTS: dict[str, tuple[str, str, Edit]] = {
         "batch/test_batch.py",
         "did_not_happen_releases",
         ("batch/recorder.py", "credits=before.credits + 1", "credits=before.credits - 1"),
+    ),
+    "a derived session polls by a rate limit of its own": (
+        "test_options.py",
+        "within_the_rate_limit",
+        (
+            "waiting.py",
+            "return evolve(self, core=core, ",
+            "return evolve(self, rate_limit=PollRateLimit(), core=core, ",
+        ),
+    ),
+    "a derived session does not know what its parent started": (
+        "test_options.py",
+        "started_ids_are_shared",
+        (
+            "core.py",
+            "            listener=listener or self.listener,\n",
+            "            state=SessionState(open=True),\n",
+        ),
+    ),
+    "closing a derived session closes its parent": (
+        "test_options.py",
+        "cannot_be_opened_or_closed",
+        ("session.py", "        if self._derived:\n", "        if False:\n"),
     ),
     "any event loop is accepted": (
         "test_transport.py",
