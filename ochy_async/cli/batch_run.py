@@ -36,6 +36,7 @@ from .display.summary import BatchSummary
 from .display.terminal import print_message
 from .display.uncertain import ResolveCommands
 from .exit_codes import ExitCode, most_severe
+from .notifications import warn_if_nobody_is_notified
 from .outcomes import CommandOutcome
 from .quoting import ShellCommand
 from .signals import Interrupts
@@ -165,6 +166,8 @@ class _BatchRun:
                 self.batch, self.reporter.report = batch, lambda: batch.report
                 if self.job.again:
                     self._report_reopened(await batch.reopen(clips))
+                if not connection.simulated:
+                    await warn_if_nobody_is_notified(ochy, self.job.clips)
                 begun = True
                 async with aclosing(batch.run(clips)) as outcomes:
                     async for outcome in outcomes:

@@ -1,41 +1,72 @@
 """`ochy webhook`: shows and sets the account's webhook.
 
-Invariant: only the host of its URL is ever printed, since the rest may hold a token.
+Invariant: only the host of its URL is ever printed, since the rest may hold a token. The exception is a URL whose token
+this command has just made: it is printed once, on stdout.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any, Final
 
 import click
+from attrs import evolve
 
 from ...protocol.json_outline import safe_key
 from ...protocol.text_summary import NOTHING
 from ...protocol.webhooks import WebhookSettings
-from ...session import OchySession
-from ..api_call import call_api, call_options
+from ..api_call import advise_if_unknown, call_api, call_options
 from ..connection import ConnectionSettings
 from ..display.json_lines import print_records
 from ..display.tables import TextTable, print_table, utc_time
 from ..display.terminal import print_info
 from ..groups import SuggestingGroup
+from ..webhook_url import VARIABLE, WebhookToken, WebhookUrl
 
 __all__ = ["command"]
 
 MAX_URL: Final = 10_000
 """Characters of a URL on stdin that are read."""
 HIDDEN: Final = "[hidden]"
-_NO_WEBHOOK: Final = "No webhook is stored. To store one: ochy webhook set URL"
+_NO_WEBHOOK: Final = "No webhook is stored. To store one: ochy webhook set URL --new-token"
+_NOTHING_GIVEN: Final = (
+    "Give a URL, - to read it from stdin, or --enable, --disable or --new-token to change the stored one."
+)
+_NONE_STORED: Final = "No webhook is stored that could be changed; give its URL."
+_ALREADY_THERE: Final = (
+    "The URL already ends in a token. Give it without, and --new-token appends a new one. To replace the token of the "
+    "stored URL, leave out the URL. Nothing was changed."
+)
+_NOT_RECOGNIZED: Final = (
+    "The path of the stored URL does not end in a token that this command has made, so nothing was changed. Give the "
+    "URL without its token: ochy webhook set URL --new-token"
+)
+_ADVICE: Final = (
+    "If the path of the URL does not end in a secret token, add --new-token: `Webhooks` and `ochy webhook listen` take "
+    "deliveries to such paths only."
+)
+_NEXT: Final = (
+    f"Set {VARIABLE} where the deliveries are received. Until then they are refused with HTTP 404, and analyses "
+    "are only polled: nothing is lost."
+)
+_ROTATED: Final = (
+    f"Deliveries that are on their way still carry the old token. To take both for a while: {VARIABLE}=NEW,OLD"
+)
+_MAYBE_CHANGED: Final = "The webhook may have been changed all the same. `ochy webhook show` shows its host and state."
+_MAYBE_LOST: Final = (
+    "The webhook may have been changed all the same, to a token that nobody knows. Run the same command again: it "
+    "makes another one."
+)
 
 
 @click.group("webhook", cls=SuggestingGroup)
 def command() -> None:
-    """Show or set the account's one webhook. Only the host of its URL is ever shown.
+    """Show or set the account's one webhook, and receive its deliveries. Only the host of its URL is ever shown.
 
     \b
     Example:
-      ochy webhook set https://hooks.example.org/ochy
+      ochy webhook set https://hooks.example.org/ochy --new-token
     """
 
 
@@ -53,31 +84,69 @@ def show(as_json: bool, connection: ConnectionSettings) -> None:
 
 @command.command("set")
 @click.argument("url", metavar="[URL]", required=False)
+@click.option(
+    "--new-token",
+    "with_new_token",
+    is_flag=True,
+    help="Make a secret token, the new end of the URL's path, and print it once.",
+)
 @click.option("--enable/--disable", "enabled", default=None, help="Enable or disable deliveries. Default: enable.")
 @call_options
-def set_command(url: str | None, enabled: bool | None, as_json: bool, connection: ConnectionSettings) -> None:
+def set_command(
+    url: str | None, with_new_token: bool, enabled: bool | None, as_json: bool, connection: ConnectionSettings
+) -> None:
     """Store an https URL as the webhook, replacing the stored one, and enable or disable it.
 
     With - as URL it is read from stdin, which keeps a token in it out of the shell's history and the process list.
-    Without a URL the stored one is only enabled or disabled.
+    Without a URL the stored one is enabled or disabled, or gets a new token in place of its old one.
 
     \b
     Examples:
+      ochy webhook set https://hooks.example.org/ochy --new-token
       ochy webhook set - < url.txt
       ochy webhook set --disable
     """
-    if url is None and enabled is None:
-        raise click.UsageError("Give a URL, - to read it from stdin, or --enable or --disable for the stored URL.")
-    if url == "-":
-        url = sys.stdin.readline(MAX_URL).strip()
+    if url is None and enabled is None and not with_new_token:
+        raise click.UsageError(_NOTHING_GIVEN)
+    given = None if url is None else WebhookUrl(sys.stdin.readline(MAX_URL).strip() if url == "-" else url)
+    del url  # so that no frame in a traceback holds its token
+    token = WebhookToken.new() if with_new_token else None
+    if given is None:
+        target, enabled = _changed(call_api(connection, lambda ochy: ochy.get_webhook()), token, enabled)
+    else:
+        target = given if token is None else _appended(given, token)
+    with advise_if_unknown(_MAYBE_CHANGED if token is None else _MAYBE_LOST):
+        settings = call_api(connection, lambda ochy: ochy.configure_webhook(target.text, enabled=enabled is not False))
+    if token is not None:
+        _print_with_token(settings, target, token, as_json)
+        print_info(_NEXT if given is not None else f"{_NEXT} {_ROTATED}")
+        return
+    _print(settings, as_json)
+    if given is not None and not given.ends_in_token:
+        print_info(_ADVICE)
 
-    async def configure(ochy: OchySession) -> WebhookSettings:
-        target = url if url is not None else (await ochy.get_webhook()).url
-        if target is None:
-            raise click.UsageError("No webhook is stored that could be enabled or disabled; give its URL.")
-        return await ochy.configure_webhook(target, enabled=enabled is not False)
 
-    _print(call_api(connection, configure), as_json)
+def _appended(url: WebhookUrl, token: WebhookToken) -> WebhookUrl:
+    if url.ends_in_token:
+        raise click.UsageError(_ALREADY_THERE)
+    return url.with_token(token)
+
+
+def _changed(
+    stored: WebhookSettings, token: WebhookToken | None, enabled: bool | None
+) -> tuple[WebhookUrl, bool | None]:
+    """The stored URL, with a new token if there is one, and whether it is to be enabled."""
+    if stored.url is None:
+        raise click.UsageError(_NONE_STORED)
+    url = WebhookUrl(stored.url)
+    if token is None:
+        return url, enabled
+    if not url.ends_in_token:
+        raise click.UsageError(_NOT_RECOGNIZED)
+    return url.with_other_token(token), stored.enabled if enabled is None else enabled
+
+
+# --- output -----------------------------------------------------------------------------------------
 
 
 def _print(settings: WebhookSettings, as_json: bool) -> None:
@@ -87,6 +156,16 @@ def _print(settings: WebhookSettings, as_json: bool) -> None:
         print_table(_table(settings))
     else:
         print_info(_NO_WEBHOOK)
+
+
+def _print_with_token(settings: WebhookSettings, url: WebhookUrl, token: WebhookToken, as_json: bool) -> None:
+    """The only place that prints a URL of a webhook."""
+    if as_json:
+        click.echo(json.dumps({**_record(settings), "url": url.text, "token": token.text}))
+        return
+    print_table(evolve(_table(settings), notes=()))
+    click.echo(f"The URL with its new token, which is shown only now:\n\n  {url.text}\n")
+    click.echo(f"For the program that receives the deliveries:\n\n  export {VARIABLE}={token.text}\n")
 
 
 _READ: Final = ("url", "enabled", "updated_at")
