@@ -181,7 +181,7 @@ def ours(rng: random.Random, *, learned: bool) -> Session:
             return schedule.after_poll(result.percentage, started + age, rng.random(), pending=pending)
 
         first = schedule.first_delay(started, known if learned else DurationHistory())
-        return Wait(first, next_delay, lambda age: schedule.succeeded(started + age))
+        return Wait(first, next_delay, lambda age: schedule.finished(started + age, succeeded=True))
 
     return session
 

@@ -18,16 +18,22 @@ from attrs import define, evolve, field
 from .core import SessionCore
 from .errors import AnalysisFailed, OchyError, WaitTimeout
 from .events import AnalysisProgress
+from .policy.hints import AnnouncedEnds
 from .policy.polling import Polling, PollRateLimit, PollSchedule
 from .policy.progress import DurationHistory
 from .protocol.analysis import AnalysisState, Started, Status, analysis_id_of, results_call
 from .protocol.answer import Answer
 from .protocol.routes import RESULTS
+from .wakes import Waker, Wakes
 
 __all__ = ["PollScheduler", "analysis_failed", "wait_timeout"]
 
 R = TypeVar("R", bound=Answer)
 logger = logging.getLogger("ochy_async")
+
+
+def _given_or_new(wakes: Wakes | None) -> Wakes:
+    return wakes or Wakes()
 
 
 @define(eq=False)
@@ -36,7 +42,10 @@ class PollScheduler:
 
     core: SessionCore
     polling: Polling
+    wakes: Wakes = field(default=None, converter=_given_or_new)
+    """Where hints come from. Without webhooks there are none."""
     durations: DurationHistory = field(factory=DurationHistory)
+    announced_ends: AnnouncedEnds = field(factory=AnnouncedEnds)
     rate_limit: PollRateLimit = field(factory=PollRateLimit)
     _unknown_statuses: set[str] = field(factory=set)
 
@@ -48,26 +57,30 @@ class PollScheduler:
         """Polls an analysis until it is finished, and yields every state that a poll returns.
 
         A poll that fails does not mean that the analysis failed: polling continues for `Polling.patience` seconds, then
-        the error of the last poll is raised. A refusal (of the key, of an unknown id) is raised at once.
+        the error of the last poll is raised. A refusal (of the key, of an unknown id) is raised at once. A hint makes
+        the next poll come at once, except after a poll that failed; whether the analysis is finished, the poll decides.
         """
         call = results_call(started)
-        schedule = PollSchedule(self.polling, self._started_at(started))
+        schedule = PollSchedule(self.polling, self._started_at(started), self.announced_ends)
         delay = schedule.first_delay(current_time(), self.durations)
-        while True:
-            await self._wait_for_slot(delay)
-            try:
-                state = await self.core.perform_once(call)
-            except OchyError as error:
-                delay = self._delay_after(error, schedule)
-                continue
-            self._report(state)
-            if state.status == Status.SUCCESS:
-                schedule.succeeded(current_time())
-            yield state
-            if state.finished:
-                return
-            pending = state.status == Status.PENDING
-            delay = schedule.after_poll(state.percentage, current_time(), self.core.chance(), pending=pending)
+        with self.wakes.listening(analysis_id_of(started)) as waker:
+            while True:
+                if await self._wait_for_slot(delay, waker):
+                    schedule.hinted()
+                try:
+                    state = await self.core.perform_once(call)
+                except OchyError as error:
+                    await sleep(self._delay_after(error, schedule))
+                    delay = 0.0
+                    continue
+                self._report(state)
+                if state.finished:
+                    schedule.finished(current_time(), succeeded=state.status == Status.SUCCESS)
+                yield state
+                if state.finished:
+                    return
+                pending = state.status == Status.PENDING
+                delay = schedule.after_poll(state.percentage, current_time(), self.core.chance(), pending=pending)
 
     async def wait(self, started: Started[R, Answer] | str, seconds: float) -> AnalysisState[R]:
         """Polls an analysis until it has succeeded or failed, and returns that state.
@@ -93,13 +106,17 @@ class PollScheduler:
             self.rate_limit.pause_until(now + retry_after)
         return delay
 
-    async def _wait_for_slot(self, delay: float) -> None:
-        """Sleeps for `delay` seconds, and longer if the session's rate limit requires it."""
-        await sleep(delay)
+    async def _wait_for_slot(self, delay: float, waker: Waker) -> bool:
+        """Sleeps for `delay` seconds or until a hint comes, and longer if the session's rate limit requires it.
+
+        Returns whether a hint came.
+        """
+        await waker.sleep(delay)
         now = current_time()
         ahead = self.rate_limit.reserve(now, self.polling.requests_per_second) - now
         if ahead > 0:
             await sleep(ahead)
+        return waker.take_hint()
 
     def _started_at(self, started: Started[R, Answer] | str) -> float | None:
         """When the analysis was started, on the clock of the event loop; None if that is not known."""

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from attrs import Factory, define, field, frozen
+from attrs.validators import optional
 
 from ..errors import InvalidSettings, NotFound, OchyError, TryLater, UnreadableAnswer
 from ..field_docs import documented
+from .hints import AnnouncedEnds
 from .progress import DurationHistory, ProgressModel
 from .validators import between
 
@@ -38,6 +40,10 @@ class Polling:
     """Seconds for which every poll may fail before the wait raises the error of the last one."""
     requests_per_second: float = field(default=10.0, validator=between(0.01, 1000))
     """The maximum rate of polls for all waits of the session together."""
+    rest: float | None = field(default=None, validator=optional(between(0.01, 3600)))
+    """Seconds between polls once webhook deliveries have announced the last three ends of the session in a row, give
+    or take the jitter. Fewer polls, but an end that is not announced is noticed up to this much later; normal polling
+    resumes after it. None: deliveries save no poll."""
 
     def __attrs_post_init__(self) -> None:
         if self.shortest > self.longest:
@@ -61,11 +67,14 @@ class PollSchedule:
 
     polling: Polling
     started: float | None = None
+    _ends: AnnouncedEnds = field(factory=AnnouncedEnds)
     _progress: ProgressModel = field(default=Factory(lambda self: ProgressModel(self.started), takes_self=True))
     _durations: DurationHistory = field(factory=DurationHistory)
     _delay: float = 0.0
     _failing_since: float | None = None
     _unreadable: int = 0
+    _may_rest: bool = True
+    _announced: bool = False  # by a hint since the last answer
 
     def first_delay(self, now: float, durations: DurationHistory) -> float:
         """Seconds until the first poll: 0, unless the analysis is known to be too young to be finished."""
@@ -74,6 +83,7 @@ class PollSchedule:
             return 0.0
         expected = durations.first_decile()
         wanted = self.polling.interval if expected is None else min(expected, 3 * self.polling.longest)
+        wanted = max(wanted, self._rest)
         delay = min(wanted, max(0.0, self.started + wanted - now))
         self._progress.last_unfinished = self.started if delay else None
         return delay
@@ -86,14 +96,26 @@ class PollSchedule:
         percentage predicts. While the percentage does not rise, or the analysis is queued, the delay grows. Jitter of
         up to a tenth keeps waits that began together from polling together; `chance` is from 0 to 1.
         """
-        self._failing_since, self._unreadable = None, 0
+        self._failing_since, self._unreadable, self._announced = None, 0, False
         delay = self._queued_delay(now) if pending else self._running_delay(percentage, now)
         self._delay = min(self.polling.longest, max(self._shortest, delay))
-        return self._delay * (0.95 + 0.1 * chance)
+        return max(self._delay, self._rest) * (0.95 + 0.1 * chance)
 
-    def succeeded(self, now: float) -> None:
-        """Adds what this analysis took to the history of the session, after a poll that showed success."""
-        self._progress.succeeded(now, self._durations)
+    def hinted(self) -> None:
+        """A hint came, so the next poll may show the end. If not, this analysis is polled normally from now on: the
+        hook may be ahead of the API, and no second hint may come."""
+        self._announced, self._may_rest = True, False
+
+    def finished(self, now: float, *, succeeded: bool) -> None:
+        """Adds this analysis to the history of the session, after a poll that showed its end."""
+        self._ends.add(announced=self._announced)
+        if succeeded:
+            self._progress.succeeded(now, self._durations, announced=self._announced)
+
+    @property
+    def _rest(self) -> float:
+        """The least seconds between polls while hints announce the ends."""
+        return self.polling.rest or 0.0 if self._may_rest and self._ends.reliable else 0.0
 
     @property
     def _shortest(self) -> float:

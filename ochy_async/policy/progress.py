@@ -119,15 +119,15 @@ class ProgressModel:
         remaining = [ratio * last.predicted - passed for ratio in durations.ratios(last.percentage)]
         return sorted([seconds for seconds in remaining if seconds > 0])
 
-    def succeeded(self, now: float, durations: DurationHistory) -> None:
+    def succeeded(self, now: float, durations: DurationHistory, *, announced: bool = False) -> None:
         """Adds what the analysis took to `durations`, after a poll that showed success.
 
-        Adds nothing if it may have finished long before that poll.
+        Adds nothing if it may have finished long before that poll. If a hint `announced` the end, it has just finished.
         """
         if self.last_unfinished is None:
             return
         entire = [Sample(self.last_unfinished)] if self._was_queued or self.started is not None else []
-        finished = self._finished(now, self.last_unfinished)
+        finished = now if announced else self._finished(now, self.last_unfinished)
         for sample in self._samples.values() or entire:
             durations.add(max(0.0, finished - sample.at), sample.percentage, sample.predicted)
 

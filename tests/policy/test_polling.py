@@ -296,7 +296,7 @@ def test_unexpected_answers_do_not_break_the_bounds(
             now += passed
             delay = schedule.after_poll(percentage, now, chance, pending=pending)
             assert 0.95 - 1e-9 <= delay <= 10.5 + 1e-9
-        schedule.succeeded(now + 1)
+        schedule.finished(now + 1, succeeded=True)
 
 
 # --- polls that fail ------------------------------------------------------------------------------

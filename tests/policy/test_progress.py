@@ -40,7 +40,7 @@ def test_a_prediction_between_two_polls_counts_as_the_end() -> None:
     for _ in range(5):
         schedule = schedule_with(known)
         schedule.after_poll(50, 1010, 0.5)
-        schedule.succeeded(1025)
+        schedule.finished(1025, succeeded=True)
     assert known.first_decile() == pytest.approx(20)
 
 
@@ -50,7 +50,7 @@ def test_an_old_analysis_adds_no_duration() -> None:
     for _ in range(10):
         schedule = PollSchedule(Polling(), 1000)
         assert schedule.first_delay(4600, known) == 0
-        schedule.succeeded(4600)
+        schedule.finished(4600, succeeded=True)
     assert known.first_decile() is None
 
 
@@ -62,7 +62,7 @@ def test_an_analysis_of_unknown_age_adds_only_its_percentages() -> None:
         schedule.after_poll(20, 1000, 0.5)
         schedule.after_poll(40, 1010, 0.5)
         schedule.after_poll(80, 1030, 0.5)
-        schedule.succeeded(1045)
+        schedule.finished(1045, succeeded=True)
     assert known.first_decile() is None
     assert list(known.ratios(40)) == pytest.approx([1] * 5)
 
@@ -73,7 +73,7 @@ def test_an_analysis_without_age_or_percentage_adds_nothing() -> None:
     for _ in range(5):
         schedule = schedule_with(known, None)
         schedule.after_poll(None, 1000, 0.5)
-        schedule.succeeded(1003)
+        schedule.finished(1003, succeeded=True)
     assert known.first_decile() is None
 
 
@@ -112,7 +112,7 @@ def test_time_in_the_queue_is_not_added_to_the_durations() -> None:
         schedule = schedule_with(known, 1000)
         schedule.after_poll(0, 1490, 0.5, pending=True)
         schedule.after_poll(None, 1500, 0.5)
-        schedule.succeeded(1510)
+        schedule.finished(1510, succeeded=True)
     assert known.first_decile() == pytest.approx(10)
 
 
@@ -122,7 +122,7 @@ def test_an_analysis_that_ran_between_two_polls_counts_as_fast() -> None:
     for _ in range(5):
         schedule = schedule_with(known, 1000)
         schedule.after_poll(0, 1490, 0.5, pending=True)
-        schedule.succeeded(1500)
+        schedule.finished(1500, succeeded=True)
     assert known.first_decile() == pytest.approx(5)
 
 
@@ -134,12 +134,12 @@ def test_an_analysis_that_returns_to_the_queue_starts_over() -> None:
         schedule.after_poll(50, 1010, 0.5)
         schedule.after_poll(0, 1100, 0.5, pending=True)
         assert schedule.after_poll(25, 1110, 0.5) == pytest.approx(0.8 * 15)
-        schedule.succeeded(1130)
+        schedule.finished(1130, succeeded=True)
     assert list(known.ratios(25)) == pytest.approx([1] * 5)
     assert list(known.ratios(50)) == []
     for _ in range(64):
         schedule = schedule_with(known, 1000)
         schedule.after_poll(50, 1010, 0.5)  # predicts 1020
         schedule.after_poll(0, 1015, 0.5, pending=True)
-        schedule.succeeded(1030)
+        schedule.finished(1030, succeeded=True)
     assert known.first_decile() == pytest.approx(7.5)

@@ -12,16 +12,20 @@ from ochy_async import Limits, Polling, Retry
 from ochy_async.errors import InvalidSettings
 
 SETTINGS: list[Callable[..., Any]] = [Retry, Polling, Limits]
-BOUNDS = [(make, attribute.name) for make in (Retry, Polling, Limits) for attribute in attrs.fields(make)]
+BOUNDS = [(make, attribute) for make in (Retry, Polling, Limits) for attribute in attrs.fields(make)]
 INVALID = [float("nan"), float("inf"), -1, True, "3", None]
 
 
-@pytest.mark.parametrize(("make", "name"), BOUNDS)
-def test_invalid_settings_are_refused(make: Callable[..., Any], name: str) -> None:
-    """The error names the setting and its bounds."""
+@pytest.mark.parametrize(
+    ("make", "setting"), [pytest.param(make, each, id=f"{make.__name__}-{each.name}") for make, each in BOUNDS]
+)
+def test_invalid_settings_are_refused(make: Callable[..., Any], setting: Any) -> None:
+    """The error names the setting and its bounds. None is valid only as a default."""
     for value in INVALID:
-        with pytest.raises(InvalidSettings, match=rf"{name} must be a (?:whole )?number from \S+ to \S+, not"):
-            make(**{name: value})
+        if value is not None or setting.default is not None:
+            message = rf"{setting.name} must be a (?:whole )?number from \S+ to \S+, not"
+            with pytest.raises(InvalidSettings, match=message):
+                make(**{setting.name: value})
 
 
 @pytest.mark.parametrize(

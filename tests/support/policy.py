@@ -43,7 +43,7 @@ def waited(known: DurationHistory, took: float, shown: Percentage = absent, chan
     while now < 1000 + took:
         now += schedule.after_poll(shown((now - 1000) / took), now, chance)
         polls += 1
-    schedule.succeeded(now)
+    schedule.finished(now, succeeded=True)
     return now - 1000 - took, polls
 
 
