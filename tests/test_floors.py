@@ -215,9 +215,10 @@ def test_the_emulator_does_not_know_the_client() -> None:
 
 def test_aiohttp_is_imported_at_the_wire_only() -> None:
     """Transport and storage use it, `http_client` opens its clients, and the session names the type of a session that
-    it is lent. The emulator's server is the other side of the wire."""
+    it is lent. The emulator is the other side of the wire: it serves, reads forms, and posts to webhooks."""
     users = {module for module in TREES if "aiohttp" in {name.split(".")[0] for name in IMPORTS[module]}}
-    assert users - {"emulator.server", "emulator.multipart"} == {"http_client", "transport", "storage", "session"}
+    emulator = {"emulator.server", "emulator.multipart", "emulator.loopback_poster"}
+    assert users - emulator == {"http_client", "transport", "storage", "session"}
 
 
 def test_sqlite_is_imported_in_two_modules_of_the_journal_only() -> None:
@@ -239,7 +240,11 @@ def test_no_broad_exception_is_swallowed() -> None:
 
 
 def test_nothing_outlives_its_block() -> None:
-    """No task is created without a task group that waits for it."""
+    """No task is created without a task group that waits for it.
+
+    The emulator's server creates one in a task group of asyncio, which a framework may leave in another task.
+    """
     used = {(module, node.attr) for module, node in NODES if isinstance(node, ast.Attribute)}
     used |= {(module, node.id) for module, node in NODES if isinstance(node, ast.Name)}
-    assert not [(module, name) for module, name in used if name in ("create_task", "ensure_future")]
+    users = {module for module, name in used if name in ("create_task", "ensure_future")}
+    assert users <= {"emulator.server"}

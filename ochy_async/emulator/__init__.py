@@ -4,6 +4,9 @@
 fixture `ochy_emulator` is available in every pytest run. `BEHAVIORS` lists which behaviors are documented by the vendor
 and which are assumed.
 
+It delivers to a webhook of this machine: `Emulator.set_webhook` stores it, `EmulatorSettings.deliveries` says how
+deliveries look and what goes wrong with them, and `InProcessTransport.delivering` hands them to a function.
+
 The results are simulated. Do not base health or training decisions on them.
 
 Invariant: the emulator imports nothing of the client, so that a mistake in one of them shows up as a difference between
@@ -18,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .behaviors import BEHAVIORS, Behavior
+    from .delivery_settings import DeliverySettings, DeliveryShapes
     from .faults import (
         Delay,
         DisconnectAfter,
@@ -41,7 +45,7 @@ if TYPE_CHECKING:
         gzip_bomb,
     )
     from .in_process import InProcessStorage, InProcessTransport
-    from .messages import Charge, Form, LoggedRequest, ServiceRequest, ServiceResponse, UploadedVideo
+    from .messages import Charge, Form, LoggedDelivery, LoggedRequest, ServiceRequest, ServiceResponse, UploadedVideo
     from .response_shapes import ResponseShapes
     from .sample_clips import sample_clip
     from .server import Emulator
@@ -53,6 +57,8 @@ __all__ = [
     "Behavior",
     "Charge",
     "Delay",
+    "DeliverySettings",
+    "DeliveryShapes",
     "DisconnectAfter",
     "DisconnectBefore",
     "DisconnectDuring",
@@ -66,6 +72,7 @@ __all__ = [
     "Form",
     "InProcessStorage",
     "InProcessTransport",
+    "LoggedDelivery",
     "LoggedRequest",
     "RandomFaults",
     "Redirect",
@@ -88,8 +95,17 @@ __all__ = [
 
 _MODULES = {
     "behaviors": ("BEHAVIORS", "Behavior"),
+    "delivery_settings": ("DeliverySettings", "DeliveryShapes"),
     "in_process": ("InProcessStorage", "InProcessTransport"),
-    "messages": ("Charge", "Form", "LoggedRequest", "ServiceRequest", "ServiceResponse", "UploadedVideo"),
+    "messages": (
+        "Charge",
+        "Form",
+        "LoggedDelivery",
+        "LoggedRequest",
+        "ServiceRequest",
+        "ServiceResponse",
+        "UploadedVideo",
+    ),
     "response_shapes": ("ResponseShapes",),
     "sample_clips": ("sample_clip",),
     "server": ("Emulator",),

@@ -1,4 +1,4 @@
-"""The one account of the emulated service: keys, credits, analyses, subjects, webhook.
+"""The one account of the emulated service: keys, credits, analyses, subjects, webhook and its deliveries.
 
 Invariant: pure, and credits are taken in one place only. How a response looks is decided elsewhere.
 """
@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from . import error_responses
 from .analysis import Analysis, StartParameters, timestamp
+from .delivery_schedule import deliveries_of
 from .file_store import FileStore
 from .messages import Charge, UploadedVideo
+from .outbox import Outbox
 from .seeded_random import digest, seeded_uuid, uniform
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class Account:
         self.subjects: dict[str, dict[str, Any]] = {}
         """Profiles by id, without the soft-deleted ones."""
         self.webhook: dict[str, Any] = {}
+        self.outbox = Outbox(settings.deliveries, lambda: self.webhook, settings.log_limit)
         self.files = FileStore(digest(settings.seed, "storage"), settings.signed_url_seconds, settings.storage_url)
         self._created_subjects = 0
         self._free_at = [0.0] * settings.concurrent_analyses
@@ -58,6 +61,8 @@ class Account:
             raise error_responses.no_credits()
         analysis = self._add_analysis(parameters, now, fails=self._will_fail(parameters.video))
         self._charge(analysis.analysis_id, parameters, now)
+        if analysis.notified:
+            self.outbox.add(deliveries_of(analysis))
         return analysis
 
     def record_rejected_upload(self, parameters: StartParameters, now: float) -> None:
@@ -74,7 +79,8 @@ class Account:
     def _add_analysis(self, parameters: StartParameters, now: float, *, fails: bool) -> Analysis:
         begins, ends = self._schedule(parameters.video, now)
         analysis_id = seeded_uuid(self.settings.seed, "analysis", len(self.analyses))
-        analysis = Analysis(analysis_id, parameters, now, begins, ends, fails, self.settings)
+        notified = parameters.notify and bool(self.webhook.get("enabled"))
+        analysis = Analysis(analysis_id, parameters, now, begins, ends, fails, self.settings, notified)
         self.analyses[analysis_id] = analysis
         return analysis
 

@@ -15,7 +15,7 @@ from .assessments import back_view_results, side_view_results
 from .biomechanics.runner import Runner, runner_of
 from .calculated_data import back_view_calculated, side_view_calculated
 from .raw_data import raw_data
-from .response_shapes import percentage_field, shape_analysis, shape_frames, with_unrequested_joints
+from .response_shapes import fraction_at, percentage_field, shape_analysis, shape_frames, with_unrequested_joints
 from .seeded_random import uniform
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ class Analysis:
     ends_at: float
     fails: bool
     settings: EmulatorSettings = field(repr=False)
+    notified: bool = False
+    """Whether its updates are delivered to the webhook. Fixed at the start (documented)."""
 
     def status(self, now: float) -> str:
         """`pending`, `analyzing`, `success`, `failed`, or `ResponseShapes.unknown_status`."""
@@ -84,8 +86,17 @@ class Analysis:
             body["percentage"] = 100
         elif status != "failed":
             fraction = (now - self.begins_at) / (self.ends_at - self.begins_at) if now >= self.begins_at else None
-            body |= percentage_field(shapes, fraction, 40 + 40 * uniform("level", self.parameters.video.sha256))
+            body |= percentage_field(shapes, fraction, self._level)
         return HTTP_STATUS.get(status, 200), body
+
+    def reached_at(self, percentage: float) -> float:
+        """When it shows `percentage` (0-100)."""
+        return self.begins_at + (self.ends_at - self.begins_at) * fraction_at(percentage, self._level)
+
+    @property
+    def _level(self) -> float:
+        """The percentage at which it stays for a while."""
+        return 40 + 40 * uniform("level", self.parameters.video.sha256)
 
     def list_item(self, now: float) -> dict[str, Any]:
         """The analysis as an item of a list; it has a `subject_id` only when linked."""

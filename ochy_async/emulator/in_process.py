@@ -7,9 +7,11 @@ waits use the event loop, so on a `VirtualTimeLoop` hours pass in an instant.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import zlib
-from typing import TYPE_CHECKING, Protocol
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
 import anyio
@@ -17,6 +19,7 @@ import anyio
 from .. import errors
 from ..errors import Phase
 from ..protocol import wire
+from .dispatcher import Dispatcher
 from .faults import FaultEffect, FaultInjector
 from .handlers import STORAGE
 from .messages import Form, ServiceRequest, ServiceResponse
@@ -25,10 +28,11 @@ from .settings import EmulatorSettings
 from .video_hash import VideoHasher
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 
     from .faults import FaultSource
-    from .settings import EmulatorSettings
+    from .messages import DeliveryOutcome
+    from .outbox import DueDelivery
 
 __all__ = ["EPOCH", "InProcessStorage", "InProcessTransport"]
 
@@ -97,6 +101,29 @@ class InProcessTransport:
     async def aclose(self) -> None:
         """Later requests are an error; there is nothing to close."""
         self._closed = True
+
+    @asynccontextmanager
+    async def delivering(self, receive: Callable[[bytes, Mapping[str, str]], Any]) -> AsyncGenerator[None]:
+        """Hands each delivery to `receive(body, headers)` at its time, while the block runs.
+
+        `receive`, which may be async, stands for what answers at the URL of the stored webhook, wherever that is. It
+        returns the HTTP status of its answer, or None for 204. What it raises, or the block, comes in an exception
+        group.
+        """
+        service = self.service
+
+        async def post(due: DueDelivery) -> tuple[DeliveryOutcome, int | None]:
+            with anyio.move_on_after(service.settings.deliveries.timeout_seconds):
+                answer = receive(due.delivery.body, due.delivery.headers)
+                status = await answer if inspect.isawaitable(answer) else answer
+                return "answered", 204 if status is None else status
+            return "timed_out", None
+
+        dispatcher = Dispatcher(service.outbox, post, lambda: self._clock() + service.settings.clock_offset)
+        async with anyio.create_task_group() as group:
+            group.start_soon(dispatcher.run)
+            yield
+            group.cancel_scope.cancel()
 
     async def _exchange(self, request: wire.Request, effect: FaultEffect, half: float) -> wire.Response:
         form, complete = await _received_form(request, effect)

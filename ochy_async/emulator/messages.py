@@ -1,4 +1,4 @@
-"""The values of the emulated service: requests, responses, uploaded videos, charges and the request log.
+"""The values of the emulated service: requests, responses, uploaded videos, charges, deliveries and the logs.
 
 Invariant: pure and frozen, and whatever may hold the API key or health data stays out of every repr.
 """
@@ -6,14 +6,29 @@ Invariant: pure and frozen, and whatever may hold the API key or health data sta
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from attrs import field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Self
 
-__all__ = ["Charge", "Form", "LoggedRequest", "ServiceRequest", "ServiceResponse", "UploadedVideo"]
+    from .delivery_settings import Forgery, UpdateKind
+
+__all__ = [
+    "Charge",
+    "DeliveryOutcome",
+    "Form",
+    "LoggedDelivery",
+    "LoggedRequest",
+    "ScheduledDelivery",
+    "ServiceRequest",
+    "ServiceResponse",
+    "UploadedVideo",
+]
+
+DeliveryOutcome = Literal["answered", "timed_out", "connection_failed", "not_loopback", "disabled", "lost"]
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -134,3 +149,87 @@ class LoggedRequest:
 
     at: float
     """Seconds since the epoch."""
+
+
+@frozen
+class ScheduledDelivery:
+    """One POST to the webhook, before it is sent."""
+
+    at: float
+    """When it is sent, in seconds since the epoch."""
+
+    kind: UpdateKind | Literal["forged"]
+
+    analysis_id: str
+    """The analysis that it is about. A forged one may name another in its body, or none."""
+
+    sequence: int | None
+    """Its number among the updates of the analysis; None for a forged one, which may hold any number."""
+
+    body: bytes = field(repr=False)
+
+    headers: Mapping[str, str] = field(repr=False)
+    """By lower-case name."""
+
+    lost: bool = field(default=False, kw_only=True)
+    """Whether it never arrives."""
+
+    forgery: Forgery | None = field(default=None, kw_only=True)
+    """What a forged delivery lies about."""
+
+
+@frozen
+class LoggedDelivery:
+    """One entry of the log of deliveries, without the webhook's URL."""
+
+    kind: UpdateKind | Literal["forged"]
+
+    analysis_id: str
+
+    sequence: int | None
+
+    forgery: Forgery | None
+    """What a forged delivery lies about."""
+
+    attempt: int
+    """1 for the first; a delivery that was not answered with a 2xx is repeated."""
+
+    at: float
+    """When it ended, in seconds since the epoch."""
+
+    outcome: DeliveryOutcome
+    """`answered`, or why there is no answer. Nothing was sent if it is `not_loopback` (the webhook is not on this
+    machine), `disabled` (or no webhook is stored any more) or `lost`."""
+
+    status: int | None
+    """The HTTP status of the answer."""
+
+    seconds: float
+    """Seconds from sending to the answer."""
+
+    body: bytes = field(repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        delivery: ScheduledDelivery,
+        attempt: int,
+        at: float,
+        outcome: DeliveryOutcome,
+        *,
+        status: int | None,
+        seconds: float,
+    ) -> Self:
+        """The entry for a delivery that has ended."""
+        return cls(
+            delivery.kind,
+            delivery.analysis_id,
+            delivery.sequence,
+            delivery.forgery,
+            attempt,
+            at,
+            outcome,
+            status,
+            seconds,
+            delivery.body,
+        )

@@ -104,6 +104,13 @@ def percentage_field(shapes: ResponseShapes, fraction: float | None, level: floa
     return {"percentage": _PERCENTAGES[shapes.percentage](_curve(fraction, level), fraction)}
 
 
+def fraction_at(percentage: float, level: float) -> float:
+    """The share (0-1) of an analysis's time after which it shows `percentage` (0-100)."""
+    if percentage <= level:
+        return 0.35 * percentage / level
+    return min(1.0, 0.65 + 0.35 * (percentage - level) / (99 - level))
+
+
 def _curve(fraction: float, level: float) -> float:
     if fraction < 0.35:
         return level * fraction / 0.35

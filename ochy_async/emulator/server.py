@@ -1,25 +1,28 @@
-"""Serves the emulated service on a port of this machine.
+"""Serves the emulated service on a port of this machine, and delivers to its webhook.
 
-Invariant: it listens on loopback only, logs nothing that could contain a key, and nothing outlives the `async with`.
-`faults` decides what goes wrong; this module applies it to the socket.
+Invariant: it listens and posts on loopback only, logs nothing that could contain a key or a token, and nothing outlives
+the `async with`. `faults` decides what goes wrong; this module applies it to the socket.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import os
 import socket
 import struct
 import time
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 from anyio import CancelScope
 
+from .dispatcher import Dispatcher
 from .faults import FaultEffect, FaultInjector
+from .loopback import LOOPBACK_ADDRESSES, is_loopback
+from .loopback_poster import LoopbackPoster
 from .messages import ServiceRequest, ServiceResponse
 from .multipart import read_form
 from .service import Service, template_of
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
     from aiohttp import StreamReader
 
     from .faults import FaultSource
-    from .messages import Form
+    from .messages import Form, LoggedDelivery
 
 __all__ = ["Emulator"]
 
@@ -53,6 +56,9 @@ class Emulator:
 
     `faults` may be replaced while it runs. `speed` is how many seconds pass for the service in one real second; the
     waits of faults are real seconds. The signed URLs lead to a second port, as the vendor's lead to another host.
+
+    While it runs, it delivers to the stored webhook if that is on this machine. `webhook_ssl` verifies an https
+    webhook; by default what the system trusts does. `on_delivery` is called for every entry of `deliveries`.
     """
 
     def __init__(
@@ -65,6 +71,8 @@ class Emulator:
         clock: Callable[[], float] = time.time,
         speed: float = 1.0,
         ssl: SSLContext | None = None,
+        webhook_ssl: SSLContext | None = None,
+        on_delivery: Callable[[LoggedDelivery], None] | None = None,
     ) -> None:
         if not 0 < speed <= 1_000_000:
             raise ValueError(f"speed: must be above 0 and at most 1,000,000, not {speed}")
@@ -76,14 +84,17 @@ class Emulator:
         self._epoch = clock()
         self._speed = speed
         self._ssl = ssl
+        self._webhook_ssl = webhook_ssl
+        self._on_delivery = on_delivery
         self._injector = FaultInjector()
+        self._running: AsyncExitStack | None = None
         self._runner: web.ServerRunner | None = None
         self._url = ""
 
     @property
     def url(self) -> str:
         """The base URL, such as `http://127.0.0.1:54321`."""
-        if self._runner is None:
+        if self._running is None:
             raise RuntimeError("the emulator has a URL only inside its `async with`")
         return self._url
 
@@ -97,29 +108,59 @@ class Emulator:
         """The service's time, in seconds since the epoch."""
         return self._epoch + (self._clock() - self._epoch) * self._speed
 
+    @property
+    def deliveries(self) -> tuple[LoggedDelivery, ...]:
+        """What was delivered to the webhook, oldest first, with the answers and without the URL."""
+        return self.service.deliveries
+
+    def set_webhook(self, url: str, *, enabled: bool = True) -> None:
+        """`Service.set_webhook`, now. Safe from any thread."""
+        self.service.set_webhook(url, enabled=enabled, now=self.now)
+
+    def send_test_event(self) -> None:
+        """`Service.send_test_event`, now. Safe from any thread."""
+        self.service.send_test_event(self.now)
+
     async def __aenter__(self) -> Self:
-        if self._runner is not None:
+        if self._running is not None:
             raise RuntimeError("the emulator is already running")
-        server = web.Server(self._respond, access_log=None, logger=_logger(), lingering_time=LINGERING_SECONDS)
-        runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS)
-        await runner.setup()
-        try:
-            url = await self._listen(runner, self._port)
-            self.service.storage_url = await self._listen(runner, 0)
-        except BaseException:
-            await runner.cleanup()
-            raise
-        self._runner, self._url = runner, url
+        async with AsyncExitStack() as stack:
+            self._url = await self._serve(stack)
+            await self._deliver(stack)
+            self._running = stack.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        runner, self._runner = self._runner, None
+        running, self._running = self._running, None
         # Shielded, since a cancelled test must not leave a port open. It takes a fraction of a second.
         with CancelScope(shield=True):
-            if runner is not None:
-                await runner.cleanup()
+            if running is not None:
+                await running.aclose()
+
+    async def _serve(self, stack: AsyncExitStack) -> str:
+        """Listens on both ports and returns the base URL."""
+        server = web.Server(self._respond, access_log=None, logger=_logger(), lingering_time=LINGERING_SECONDS)
+        self._runner = runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        url = await self._listen(runner, self._port)
+        self.service.storage_url = await self._listen(runner, 0)
+        return url
+
+    async def _deliver(self, stack: AsyncExitStack) -> None:
+        """Delivers to the webhook until the stack is closed."""
+        if self._on_delivery is not None:
+            self.service.outbox.observers.append(self._on_delivery)
+            stack.callback(self.service.outbox.observers.remove, self._on_delivery)
+        service, timeout = self.service, self.service.settings.deliveries.timeout_seconds
+        poster = await stack.enter_async_context(LoopbackPoster(timeout, self._webhook_ssl))
+        clock = lambda: self.now + service.settings.clock_offset  # noqa: E731
+        dispatcher = Dispatcher(service.outbox, poster.post, clock, self._speed)
+        # asyncio's task group, not anyio's: a test framework may leave a fixture in another task than it entered it.
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        stack.callback(group.create_task(dispatcher.run()).cancel)
 
     async def _listen(self, runner: web.ServerRunner, port: int) -> str:
         site = web.TCPSite(runner, self._host, port, ssl_context=self._ssl)
@@ -166,12 +207,8 @@ def _is_ours(record: logging.LogRecord) -> bool:
 
 def _loopback(host: str) -> str:
     # A host name would be bound on each of its addresses, with different ports.
-    address = "127.0.0.1" if host == "localhost" else host
-    try:
-        if ipaddress.ip_address(address).is_loopback:
-            return address
-    except ValueError:
-        pass
+    if is_loopback(host):
+        return LOOPBACK_ADDRESSES[0] if host == "localhost" else host
     raise ValueError(f"host: must be a loopback address such as 127.0.0.1, not {host!r}")
 
 

@@ -9,19 +9,25 @@ from __future__ import annotations
 import json
 from collections import Counter, OrderedDict, deque
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from attrs import evolve
 
 from .account import Account
+from .analysis import timestamp
+from .delivery_schedule import test_delivery
 from .error_responses import HttpError, json_bytes
 from .handlers import HANDLERS, STORAGE, RequestContext
-from .messages import Charge, LoggedRequest, ServiceRequest, ServiceResponse
+from .loopback import is_loopback
+from .messages import Charge, LoggedDelivery, LoggedRequest, ServiceRequest, ServiceResponse
 from .response_shapes import with_unknown_keys
 from .settings import EmulatorSettings
+from .validation import is_https
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from .outbox import Outbox
 
 __all__ = ["Service", "template_of"]
 
@@ -33,8 +39,8 @@ CACHED = frozenset(f"/analysis/{{analysis_id}}/results/{name}" for name in ("cal
 class Service:
     """The emulated service with its one account.
 
-    It is not locked: call it from one thread. `ledger`, `requests`, `credits` and counts may be read from another
-    thread, since each returns a snapshot.
+    It is not locked: call it from one thread. `ledger`, `requests`, `deliveries`, `credits` and counts may be read from
+    another thread, since each returns a snapshot; a webhook may be set and tested from one.
     """
 
     def __init__(self, settings: EmulatorSettings | None = None) -> None:
@@ -44,6 +50,7 @@ class Service:
         self._counts: Counter[tuple[str, int]] = Counter()
         self._cache: OrderedDict[str, ServiceResponse] = OrderedDict()
         self._latest = 0.0
+        self._test_events = 0
 
     def handle(self, request: ServiceRequest, now: float) -> ServiceResponse:
         """Processes one request at `now` (the client's time, in seconds since the epoch) and returns the response."""
@@ -106,6 +113,16 @@ class Service:
         """Credits left at the time of the latest request."""
         return self._account.credits(self._latest)
 
+    @property
+    def outbox(self) -> Outbox:
+        """The deliveries to the webhook that are still to be sent."""
+        return self._account.outbox
+
+    @property
+    def deliveries(self) -> tuple[LoggedDelivery, ...]:
+        """The last deliveries to the webhook, oldest first, with their answers and without the URL."""
+        return self._account.outbox.log
+
     def charges_of(self, sha256: str) -> int:
         """How many credits the clip with this hex digest has cost."""
         return sum(charge.sha256 == sha256 for charge in self.ledger)
@@ -114,6 +131,27 @@ class Service:
         """How many requests to `route`, such as `POST /analysis/start`, were answered (with `status`)."""
         counts = tuple(self._counts.items())
         return sum(number for (each, code), number in counts if each == route and status in (None, code))
+
+    def set_webhook(self, url: str, *, enabled: bool = True, now: float = 0.0) -> None:
+        """Stores the webhook, as one does on the vendor's dashboard, at `now` or the time of the latest request.
+
+        Besides the https URLs that the API takes, this takes `http` URLs of this machine, for receivers without TLS.
+        The URL may hold a token: it is in no log, no repr and no error.
+        """
+        if not (is_https(url) or _is_local(url)):
+            raise ValueError("url: must be an https URL, or an http URL with the host 127.0.0.1, ::1 or localhost")
+        self._account.webhook = {"url": url, "enabled": enabled, "updated_at": timestamp(max(self._latest, now))}
+
+    def send_test_event(self, now: float) -> None:
+        """Schedules the test event of the vendor's dashboard at `now`; `deliveries` shows its answer.
+
+        Raises `ValueError` if no webhook is stored and enabled.
+        """
+        if not self._account.webhook.get("enabled"):
+            raise ValueError("send_test_event: no webhook is stored and enabled; call set_webhook first")
+        self._test_events += 1
+        at = now + self.settings.clock_offset
+        self.outbox.add([test_delivery(self.settings.deliveries, at, self._test_events)])
 
     def add_credits(self, number: int) -> None:
         """Buys credits, as one does on the vendor's dashboard."""
@@ -127,6 +165,14 @@ class Service:
             raise ValueError("rotate_key: `old` must be an accepted key and `new` must not be empty")
         del self._account.keys[old]
         self._account.keys[new] = None
+
+
+def _is_local(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme == "http" and is_loopback(parts.hostname or "")
 
 
 METHODS: Mapping[str, tuple[str, ...]] = {

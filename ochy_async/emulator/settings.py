@@ -12,6 +12,7 @@ from attrs import field, frozen
 from attrs.validators import ge, gt, in_, le
 from attrs.validators import instance_of as a
 
+from .delivery_settings import DeliverySettings
 from .response_shapes import ResponseShapes
 
 if TYPE_CHECKING:
@@ -111,8 +112,12 @@ class EmulatorSettings:
     shapes: ResponseShapes = field(factory=ResponseShapes, validator=a(ResponseShapes))
     """How responses look where the documentation does not say."""
 
+    deliveries: DeliverySettings = field(factory=DeliverySettings, validator=a(DeliverySettings))
+    """When and how often the webhook is notified."""
+
     seed: int = field(default=0, validator=a(int))
     """Determines ids, durations and failures."""
 
     log_limit: int = field(default=10_000, validator=[a(int), in_(range(1, 1_000_001))])
-    """How many requests `Service.requests` holds; `Service.count` counts all."""
+    """How many requests `Service.requests` holds, and how many deliveries `Service.deliveries`. `Service.count` counts
+    all requests."""

@@ -133,11 +133,16 @@ def webhook_settings(body: bytes) -> dict[str, Any]:
     """`url` and `enabled`; both are required and the URL must be https."""
     fields = _json_object(body)
     url, enabled = fields.get("url"), fields.get("enabled")
-    if not isinstance(url, str) or not re.match(r"https://[^/\s]", url):
+    if not isinstance(url, str) or not is_https(url):
         raise unprocessable("url", "Input should be an https URL", url)
     if not isinstance(enabled, bool):
         raise unprocessable("enabled", "Input should be true or false", enabled)
     return {"url": url, "enabled": enabled}
+
+
+def is_https(url: str) -> bool:
+    """Whether a URL is https and has a host."""
+    return re.match(r"https://[^/\s]", url) is not None
 
 
 def exercise_search(body: bytes) -> tuple[tuple[str, ...], str]:
