@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from .protocol.side_view import FootStrike, SideView, SideViewCalculated, SideViewResults
     from .result_loaders import SavedRecord, load_calculated, load_landmarks, load_records, load_results
     from .session import OchySession
+    from .webhooks.hooks import Webhooks
 
 __all__ = [
     "AnalysisFailed",
@@ -121,6 +122,7 @@ __all__ = [
     "UnreadableAnswer",
     "WaitLonger",
     "WaitTimeout",
+    "Webhooks",
     "__version__",
     "load_calculated",
     "load_landmarks",
@@ -149,6 +151,7 @@ _MODULES = {
     "protocol.landmarks": "Landmarks",
     "protocol.side_view": "FootStrike SideView SideViewCalculated SideViewResults",
     "session": "OchySession",
+    "webhooks.hooks": "Webhooks",
 }
 """The names that each module defines. The names that are missing here are errors."""
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}

@@ -60,6 +60,8 @@ class SessionCore:
     listener: Listener | None = None
     storage: Storage | None = None
     """Fetches the files behind signed URLs; None where none can be fetched."""
+    notify_via_webhook: bool = False
+    """Whether every start asks for webhook deliveries, because somebody receives them."""
     state: SessionState = field(factory=SessionState)
     """Shared with the cores that are derived from this one."""
 

@@ -17,6 +17,7 @@ __all__ = [
     "AnalysisStarted",
     "BytesSent",
     "ClipFlagged",
+    "DeliveryReceived",
     "DriftDetected",
     "Event",
     "Listener",
@@ -131,6 +132,24 @@ class DriftDetected:
     note: DriftNote
 
 
+@frozen(kw_only=True)
+class DeliveryReceived:
+    """A request with the webhook's token was answered. What a delivery says is a hint, never a fact.
+
+    Emitted to the sessions that use the `Webhooks`, in the process that received the request.
+    """
+
+    http_status: int = 204
+    """The answer: 204, or 400, 408, 413, 415 or 429, in which case nothing else is known of the request."""
+    analysis_id: str | None = None
+    event: str | None = None
+    """The vendor's name of the event, such as `analysis.started`."""
+    status: str | None = None
+    percentage: float | None = None
+    sequence: int | None = None
+    """Rises with each delivery about one analysis."""
+
+
 Event = (
     ClipFlagged
     | BytesSent
@@ -142,6 +161,7 @@ Event = (
     | AnalysisProgress
     | Retried
     | DriftDetected
+    | DeliveryReceived
 )
 Listener = Callable[[Event], None]
 """Called with each event, on the event loop: it must return at once."""

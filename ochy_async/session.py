@@ -71,6 +71,7 @@ from .proxies import Proxy
 from .storage import HttpStorage, Storage
 from .transport import ApiKey, BaseUrl, HttpTransport, Transport
 from .waiting import PollScheduler, analysis_failed, wait_timeout
+from .webhooks.hooks import Webhooks
 
 __all__ = ["BASE_URL", "OchySession"]
 
@@ -102,6 +103,7 @@ class OchySession:
         polling: Polling | None = None,
         limits: Limits | None = None,
         preflight: PreflightLevel | None = None,
+        webhooks: Webhooks | None = None,
         on_event: Listener | None = None,
         clock: Callable[[], datetime] | None = None,
         chance: Callable[[], float] | None = None,
@@ -119,6 +121,8 @@ class OchySession:
           fetched.
         - `preflight`: which findings stop a clip before it is sent: `errors` (documented limits; the default),
           `warnings` (also anything that may spoil an analysis), or `off` (the clip is not probed).
+        - `webhooks`: receives the vendor's deliveries. Every start then asks for them (`notify_via_webhook`), and a
+          delivery moves the next poll of a wait forward. Several sessions may share one object.
         - `on_event`: called on the event loop with every `Event`.
         - `clock`, `chance`: for tests; the time in UTC, and random numbers from 0 to 1.
 
@@ -138,10 +142,14 @@ class OchySession:
             raise InvalidSettings("A transport replaces the network, so it cannot use a proxy. Leave out one of them.")
         clock, chance = clock or partial(datetime.now, UTC), chance or random.random
         self._core = SessionCore(transport, retry or Retry(), limits, clock, chance, on_event, storage)
-        self._scheduler = PollScheduler(self._core, polling or Polling())
+        self._core.notify_via_webhook = webhooks is not None
+        wakes = None if webhooks is None else webhooks.wakes
+        self._scheduler = PollScheduler(self._core, polling or Polling(), wakes)
         level = preflight_level(preflight or os.environ.get("OCHY_PREFLIGHT") or "errors")
         self._prober = Prober(limits.probe)
         self._checker = Checker(self._core, self._prober, level)
+        self._webhooks = webhooks
+        self._stack = AsyncExitStack()
         self._derived = False
 
     async def __aenter__(self) -> Self:
@@ -161,7 +169,12 @@ class OchySession:
         check_loop()
         if self._core.state.open:
             raise InvalidSettings("The session is open already. Use it as it is, without another `async with`.")
-        await self._prober.__aenter__()
+        async with AsyncExitStack() as stack:  # if closing one is cancelled, the others are closed all the same
+            stack.push_async_callback(self._core.aclose)
+            await stack.enter_async_context(self._prober)
+            if self._webhooks is not None:
+                await stack.enter_async_context(self._webhooks.listening(self._core.emit))
+            self._stack = stack.pop_all()
         self._core.state.open = True
         return self
 
@@ -172,9 +185,7 @@ class OchySession:
         """
         self._check_owner()
         self._core.state.open = False
-        async with AsyncExitStack() as closing:  # if one is cancelled, the others are closed all the same
-            closing.push_async_callback(self._core.aclose)
-            closing.push_async_callback(self._prober.aclose)
+        await self._stack.aclose()
 
     def with_options(
         self,

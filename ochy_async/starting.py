@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Final, Generic, TypeVar
 
 from anyio import move_on_after
-from attrs import define, field
+from attrs import define, evolve, field
 
 from .clips import Clip
 from .core import SessionCore, deadline_passed
@@ -61,6 +61,8 @@ class StartTransaction(Generic[R, C]):
 
     def __attrs_post_init__(self) -> None:
         self.earliest = self.core.clock()
+        if self.core.notify_via_webhook:
+            self.request = evolve(self.request, notify_via_webhook=True)
 
     async def run(self) -> Started[R, C]:
         """Sends the start and spends a credit. Raises what `start` raises."""

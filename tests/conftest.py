@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from ochy_async import Limits, OchySession, Polling, Retry
+from ochy_async import Limits, OchySession, Polling, Retry, Webhooks
 from ochy_async.core import SessionCore
 from ochy_async.emulator import Emulator, EmulatorSettings, Fault, FaultSource, InProcessTransport, Service, in_process
 from ochy_async.errors import OchyError
 from ochy_async.events import Event
 from tests.support import canary
-from tests.support.canary import API_KEY
+from tests.support.canary import API_KEY, HOOK_TOKEN
 
 CLIP = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 40
 """An MP4 by its container signature only."""
@@ -45,20 +45,22 @@ class _Records(logging.Handler):
 
 @pytest.fixture(autouse=True)
 def _no_secret_escapes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Generator[None]:
-    """Runs every test with a canary as the API key, and searches for it everywhere.
+    """Runs every test with canaries as the API key and the webhook's token, and searches for them everywhere.
 
     It searches logs at every level, every error that was made (text, chain, pickle, frames), every event, the repr of
     every living object, and every file. The report hook below searches what is printed.
     """
     monkeypatch.setenv("OCHY_API_KEY", API_KEY)
+    monkeypatch.setenv("OCHY_WEBHOOK_TOKEN", HOOK_TOKEN)
     monkeypatch.delenv("OCHY_BASE_URL", raising=False)
     monkeypatch.delenv("OCHY_PROXY", raising=False)
     monkeypatch.setenv("OCHY_STATE_DIR", str(tmp_path / "state"))  # so that no test touches the home folder
     monkeypatch.setenv("OCHY_PREFLIGHT", "off")  # most clips of the tests are not videos
     errors: list[OchyError] = []
     events: list[Event] = []
-    sessions: list[None] = []
-    make, emit, open_session = OchyError.__init__, SessionCore.emit, OchySession.__init__
+    holders: list[None] = []
+    make, emit = OchyError.__init__, SessionCore.emit
+    open_session, open_hooks = OchySession.__init__, Webhooks.__init__
 
     def remember_error(self: OchyError, *args: Any, **kwargs: Any) -> None:
         make(self, *args, **kwargs)
@@ -69,10 +71,15 @@ def _no_secret_escapes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Gener
         emit(self, event)
 
     def remember_session(self: OchySession, *args: Any, **kwargs: Any) -> None:
-        sessions.append(None)
+        holders.append(None)
         open_session(self, *args, **kwargs)
 
+    def remember_hooks(self: Webhooks, *args: Any, **kwargs: Any) -> None:
+        holders.append(None)
+        open_hooks(self, *args, **kwargs)
+
     monkeypatch.setattr(OchySession, "__init__", remember_session)
+    monkeypatch.setattr(Webhooks, "__init__", remember_hooks)
     monkeypatch.setattr(OchyError, "__init__", remember_error)
     monkeypatch.setattr(SessionCore, "emit", remember_event)
     records, root = _Records(), logging.getLogger()
@@ -86,7 +93,7 @@ def _no_secret_escapes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Gener
     found += canary.leaks_in_texts("log", records.lines)
     found += canary.leaks_in_texts("event", map(repr, events))
     found += canary.leaks_in_files(tmp_path)
-    if sessions:  # searching every living object takes a while, and without a session none holds the key
+    if holders:  # searching every living object takes a while, and otherwise none holds a secret
         found += canary.leaks_in_objects()
     assert not found, f"a secret escaped into {found}"
 

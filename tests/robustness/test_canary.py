@@ -35,7 +35,7 @@ def caught(fail: Callable[[], object]) -> Exception:
 
 @pytest.mark.parametrize("secret", SECRETS)
 def test_a_secret_in_a_text_is_found(secret: str) -> None:
-    """The key as it is, URL-encoded or in part, and the mark of a signed URL are found."""
+    """The key as it is, URL-encoded or in part, a webhook's token, and the mark of a signed URL are found."""
     assert canary.leaks(f"before {secret} after")
 
 
@@ -203,9 +203,9 @@ def test_a_leak_in_a_file_is_found(tmp_path: Path) -> None:
 
 
 LEAKY = """
-from tests.support.canary import API_KEY
+from tests.support.canary import API_KEY, HOOK_TOKEN
 from ochy_async.errors import KeyRefused, Problem
-from ochy_async import OchySession
+from ochy_async import OchySession, Webhooks
 import logging
 
 held = []
@@ -228,7 +228,15 @@ def test_log():
 def test_file(tmp_path):
     (tmp_path / "report.json").write_text(API_KEY)
 
+def test_access_log():
+    logging.getLogger("uvicorn.access").info('"%s %s"', "POST", f"/hooks/ochy/{HOOK_TOKEN}")
+
+def test_object_with_a_token():
+    Webhooks()
+    held.append(Problem("token", HOOK_TOKEN))
+
 def test_object():
+    held.clear()
     OchySession()
     held.append(Problem("key", API_KEY))
 
@@ -252,5 +260,8 @@ def test_a_test_that_leaks_fails(tmp_path_factory: pytest.TempPathFactory) -> No
         command, cwd=folder, env=where, capture_output=True, text=True, check=False, timeout=60
     )
     caught_in = set(re.findall(r"^(?:ERROR|FAILED) test_leaky.py::(\w+)", done.stdout, flags=re.MULTILINE))
-    assert caught_in == {"test_error", "test_suppressed", "test_log", "test_file", "test_object", "test_print"}
+    assert caught_in == {
+        *("test_error", "test_suppressed", "test_log", "test_file", "test_object", "test_print"),
+        *("test_access_log", "test_object_with_a_token"),
+    }
     assert "PASSED test_leaky.py::test_clean" in done.stdout

@@ -19,12 +19,16 @@ API_KEY = "canary-key-4f1d9c/7e+2"
 PROXY_PASSWORD = "canary-proxy-8b2e/5"
 """Of the user `runner` of a proxy."""
 
+HOOK_TOKEN = "canary-hook-Zk3v9Qe7_Lx2"
+"""The last part of a webhook's URL."""
+
 SECRETS = (
     *(API_KEY, "canary-key-4f1d9c%2F7e%2B2", "4f1d9c", "signature="),
     *("canary-proxy-8b2e", "cnVubmVyOmNhbmFyeS1wcm94eS04YjJl"),
+    *("canary-hook-Zk3v9", "Qe7_Lx2"),
 )
 """The key as it is, as it stands in a URL, a piece of it, the mark of a signed URL; the password of a proxy as it is
-and as it stands in a header, each without its end."""
+and as it stands in a header, each without its end; both halves of a webhook's token."""
 
 _OURS = ("/ochy_async/", "/aiohttp/", "/anyio/", "/attr/", "/cattrs/", "/asyncio/")
 
