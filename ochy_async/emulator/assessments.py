@@ -48,7 +48,7 @@ def _side_values(measures: SideMeasures) -> dict[str, float]:
     """The value of each scored part, degrees."""
     return {
         "arm": mean(angle["mean"] for angle in measures.joint_angles["elbow"].values()),
-        "back_cycle": mean(angle["min"] for angle in measures.joint_angles["knee"].values()),
+        "back_cycle": measures.back_knee,
         "foot": measures.overstride,
         "forward_cycle": measures.peak_thigh_angle,
         "head": measures.runner.head_tilt,

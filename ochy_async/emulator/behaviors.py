@@ -61,7 +61,7 @@ BEHAVIORS: tuple[Behavior, ...] = (
     _documented("signed URLs", "The URLs of `thumbnail` and `output_video` expire after one hour."),
     _assumed("signed URLs", "Every request for results makes fresh ones; an expired or altered one is a 403."),
     _assumed("signed URLs", "An additional query parameter, such as the key, makes one invalid; ranges are served."),
-    _assumed("signed URLs", "The files only look like a JPEG and an MP4."),
+    _assumed("signed URLs", "The thumbnail is a drawing; the video only looks like an MP4."),
     _documented("calculated and raw data", "400 before `success`."),
     _assumed("raw data", "The path is `/analysis/{analysis_id}/results/raw_data`, by analogy."),
     _assumed("lists", '`{"analyses": [...]}`, newest first, without paging and lag (`EmulatorSettings.listing_lag`).'),

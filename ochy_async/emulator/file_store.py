@@ -15,6 +15,7 @@ from attrs import define, field
 
 from .error_responses import HttpError
 from .messages import ServiceResponse
+from .mosaic_jpeg import mosaic_jpeg
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,8 +24,7 @@ __all__ = ["CONTENT_TYPES", "FileStore"]
 
 CONTENT_TYPES: Mapping[str, str] = {"thumbnail.jpg": "image/jpeg", "output_video.mp4": "video/mp4"}
 RANGE = re.compile(r"bytes=(\d*)-(\d*)")
-JPEG_HEAD = bytes.fromhex("ffd8ffe000104a46494600010100000100010000")
-JPEG_TAIL = bytes.fromhex("ffd9")
+THUMBNAIL_SIZE = (24, 14)  # squares of 8 pixels
 MP4_HEAD = bytes.fromhex("0000001866747970") + b"isom" + bytes(4) + b"isommp42"
 
 
@@ -91,6 +91,23 @@ def _span(range_header: str | None, size: int) -> tuple[int, int] | None:
 def _content(sha256: str, name: str) -> bytes:
     seed = bytes.fromhex(sha256)
     if name == "thumbnail.jpg":
-        return JPEG_HEAD + seed * 60 + JPEG_TAIL
+        return _thumbnail(seed)
     media = seed * 1500
     return MP4_HEAD + (8 + len(media)).to_bytes(4, "big") + b"mdat" + media
+
+
+def _thumbnail(seed: bytes) -> bytes:
+    """A runner of a few squares between sky and ground, whose colors and place differ between clips."""
+    width, height = THUMBNAIL_SIZE
+    place = 4 + seed[0] % (width - 8)
+    body = {(place + column, row) for column, row in _RUNNER}
+    sky, ground, shirt = ((level, seed[at], seed[at + 1]) for level, at in ((190, 1), (110, 3), (60, 5)))
+    return mosaic_jpeg(
+        [
+            [shirt if (column, row) in body else sky if row < height - 3 else ground for column in range(width)]
+            for row in range(height)
+        ]
+    )
+
+
+_RUNNER = ((0, 2), (0, 4), (0, 5), (0, 6), (-1, 5), (1, 5), (0, 7), (-1, 8), (-2, 9), (1, 8), (2, 9), (2, 10))

@@ -44,7 +44,12 @@ _ENGLISH = ResultTexts(
     overstride="Overstride",
     parts={
         "arm": ("Arms", "Elbows bent tightly", "Elbows bent well", "Elbows rather open"),
-        "back_cycle": ("Back cycle", "Heel folded tightly", "Heel comes up well", "Heel stays low behind you"),
+        "back_cycle": (
+            "Back knee angle at foot strike",
+            "Heel folded tightly",
+            "Heel comes up well",
+            "Heel stays low behind you",
+        ),
         "foot": ("Foot strike", "Foot lands behind the knee", "Foot lands under the knee", "Foot lands too far ahead"),
         "forward_cycle": ("Forward cycle", "Knee stays low", "Knee comes forward well", "Knee comes very high"),
         "head": ("Head", "Head tipped back", "Head in line with the trunk", "Head bent forward"),
@@ -94,7 +99,12 @@ _FRENCH = ResultTexts(
     overstride="Attaque trop en avant",
     parts={
         "arm": ("Bras", "Coudes trop fermés", "Coudes bien fléchis", "Coudes plutôt ouverts"),
-        "back_cycle": ("Cycle arrière", "Talon très replié", "Le talon remonte bien", "Le talon reste bas"),
+        "back_cycle": (
+            "Angle du genou arrière à la pose du pied",
+            "Talon très replié",
+            "Le talon remonte bien",
+            "Le talon reste bas",
+        ),
         "foot": ("Pose du pied", "Pied posé derrière le genou", "Pied posé sous le genou", "Pied posé trop en avant"),
         "forward_cycle": ("Cycle avant", "Le genou reste bas", "Le genou monte bien", "Le genou monte très haut"),
         "head": ("Tête", "Tête en arrière", "Tête alignée avec le tronc", "Tête penchée en avant"),

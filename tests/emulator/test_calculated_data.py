@@ -10,7 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ochy_async.emulator.assessments import side_view_results
+from ochy_async.emulator.biomechanics.geometry import inner_angle
+from ochy_async.emulator.biomechanics.measures import side_measures
+from ochy_async.emulator.biomechanics.motion import motion_of
 from ochy_async.emulator.biomechanics.runner import Runner
+from ochy_async.emulator.biomechanics.skeleton import pose_at
 from ochy_async.emulator.calculated_data import back_view_calculated, side_view_calculated
 from tests.support.simulated_runners import SIDES, any_runner, few_examples, make_runner, runners
 
@@ -77,3 +81,14 @@ def test_stance_mean_is_the_mean_of_the_steps(runner: Runner) -> None:
         for part, mean in leg["stance_mean"].items():
             steps = [step[part] for step in leg["steps"]]
             assert sum(steps) / len(steps) == pytest.approx(mean, abs=0.011)
+
+
+@few_examples
+@given(runners)
+def test_the_back_knee_is_measured_when_the_other_foot_lands(runner: Runner) -> None:
+    """The inner angle of the right knee at the touchdown of the left foot, and the other way round; their mean."""
+    angles = list[float]()
+    for touchdown, back in ((0.0, "right"), (0.5, "left")):
+        pose = pose_at(motion_of(runner), touchdown)
+        angles.append(inner_angle(*(pose[f"{back}_{joint}"] for joint in ("hip", "knee", "ankle"))))
+    assert side_measures(runner).back_knee == pytest.approx(sum(angles) / 2, abs=0.01)

@@ -44,6 +44,7 @@ class SideMeasures:
     joint_angles: JointAngles  # joint -> side -> min, max and mean of the inner angle over a stride
     overstride: float  # shank forward of the vertical at touchdown, mean of both legs
     peak_thigh_angle: float  # thigh forward of the vertical at its highest, mean of both legs
+    back_knee: float  # inner angle of the back leg's knee when the other foot lands, mean of both legs
 
 
 def side_measures(runner: Runner) -> SideMeasures:
@@ -51,7 +52,9 @@ def side_measures(runner: Runner) -> SideMeasures:
     motion = motion_of(runner)
     shanks = (motion.leg_angles(side, -side.lag).shank for side in SIDES)
     thighs = (max(motion.leg_angles(side, at / _SAMPLES).thigh for at in range(_SAMPLES)) for side in SIDES)
-    return SideMeasures(runner, _joint_angles(motion), math.degrees(mean(shanks)), math.degrees(mean(thighs)))
+    back_knees = (math.pi - motion.leg_angles(side, side.other_touchdown).knee for side in SIDES)
+    overstride, peak_thigh, back_knee = (math.degrees(mean(angles)) for angles in (shanks, thighs, back_knees))
+    return SideMeasures(runner, _joint_angles(motion), overstride, peak_thigh, back_knee)
 
 
 def mean(values: Iterable[float]) -> float:

@@ -92,6 +92,11 @@ class Side:
         """The share of a stride since the touchdown of this foot."""
         return (left_phase + self.lag) % 1
 
+    @property
+    def other_touchdown(self) -> float:
+        """The phase of the left leg at which the foot of the other side touches down."""
+        return (0.5 - self.lag) % 1
+
 
 SIDES = (
     Side("left", 1.0, 0.0, lambda runner: runner.left, lambda runner: runner.right),
