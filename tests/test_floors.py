@@ -40,7 +40,7 @@ SHARED = {"cli.display": {"cli.outcomes", "cli.quoting"}, "emulator.biomechanics
 """The modules of a package that its own subpackage may import, although the package imports the subpackage."""
 IMPURE = set("aiohttp anyio asyncio os pathlib random socket sqlite3 tempfile threading time".split())  # noqa: SIM905
 PURE = (
-    *("errors", "protocol", "policy", "events", "emulator.service", "emulator.faults"),
+    *("errors", "protocol", "policy", "gait", "events", "emulator.service", "emulator.faults"),
     *("journal.contract", "journal.transitions", "journal.sqlite.rows", "journal.sqlite.mounts"),
     *("batch.output.measures", "batch.unit_parsing"),
 )
