@@ -10,13 +10,15 @@ import logging
 from collections.abc import Callable, Generator
 from contextlib import AsyncExitStack, contextmanager
 from datetime import datetime
-from typing import Final, TypeVar
+from functools import partial
+from typing import Any, Final, ParamSpec, TypeVar
 
-from anyio import current_effective_deadline, current_time, get_cancelled_exc_class, move_on_after, sleep
+from anyio import current_effective_deadline, current_time, move_on_after, sleep
 from attrs import define, evolve, field
 
 from .errors import DeadlinePassed, InvalidSettings, OchyError, RateLimited, ServerError
 from .events import DriftDetected, Event, Listener, Retried
+from .observing import AttemptOperation, Ended, Observer, Operation, PollCause, Tracked, guarded, track
 from .policy.limits import Limits
 from .policy.retry import Retry, RetryBudget, may_repeat, retry_after
 from .protocol.call import Call
@@ -28,6 +30,7 @@ from .transport import Transport
 
 __all__ = ["SessionCore", "SessionState", "deadline_passed"]
 
+P = ParamSpec("P")
 S = TypeVar("S", bound=Transport | Storage | None)
 T = TypeVar("T")
 logger = logging.getLogger("ochy_async")
@@ -60,6 +63,7 @@ class SessionCore:
     listener: Listener | None = None
     storage: Storage | None = None
     """Fetches the files behind signed URLs; None where none can be fetched."""
+    observer: Observer | None = None
     notify_via_webhook: bool = False
     """Whether every start asks for webhook deliveries, because somebody receives them."""
     state: SessionState = field(factory=SessionState)
@@ -94,11 +98,12 @@ class SessionCore:
         meaning = "" if call.repeatable else "The server may have acted on it. "
         raise deadline_passed(call.request.route, self.limits.call, attempt, call.analysis_id, meaning)
 
-    async def perform_once(self, call: Call[T], attempt: int = 1) -> T:
+    async def perform_once(self, call: Call[T], attempt: int = 1, cause: PollCause | None = None) -> T:
         """Makes one attempt of a call, without retries and without a deadline of its own."""
         try:
-            response = await self.send(call.request)
-            value = self.read(call, response)
+            with self.attempt(call, attempt, cause) as tracked:
+                response = await self.send(call.request, tracked)
+                value = self.read(call, response)
         except OchyError as error:
             error.attempt = attempt
             error.analysis_id = error.analysis_id or call.analysis_id
@@ -106,10 +111,11 @@ class SessionCore:
         self.state.budget.earn(self.retry)
         return value
 
-    async def send(self, request: Request) -> Response:
+    async def send(self, request: Request, tracked: Tracked) -> Response:
         """Sends a request and returns the answer. Raises `InvalidSettings` outside of the session's block."""
         self.check_open()
         response = await self.transport.send(request)
+        tracked.ends_as(partial(Ended.of, outcome="answered", status=response.status))
         logger.debug("%s: HTTP %d", request.route, response.status)
         return response
 
@@ -166,13 +172,21 @@ class SessionCore:
             self.emit(DriftDetected(new))
 
     def emit(self, event: Event) -> None:
-        """Calls the listener. Its errors are logged and not raised, so that they cannot lose a paid analysis."""
-        if self.listener is None:
-            return
-        try:
-            self.listener(event)
-        except (Exception, get_cancelled_exc_class()):
-            logger.exception("the event listener failed on %s", type(event).__name__)
+        """Calls the listener and the observer. Their errors are logged and not raised."""
+        if self.listener is not None:
+            with guarded(f"the event listener failed on {type(event).__name__}"):
+                self.listener(event)
+        if self.observer is not None:
+            with guarded(f"the observer failed on {type(event).__name__}"):
+                self.observer.on_event(event)
+
+    def track(self, make: Callable[P, Operation], *args: P.args, **facts: P.kwargs) -> Tracked:
+        """Begins the operation `make(*args, **facts)` for the observer, if there is one."""
+        return track(self.observer, make, *args, **facts)
+
+    def attempt(self, call: Call[Any], number: int, cause: PollCause | None = None) -> Tracked:
+        """Begins an attempt of a call for the observer, if there is one."""
+        return track(self.observer, AttemptOperation.of, self.transport.origin, call, number, cause)
 
 
 def with_limits(sender: S, limits: Limits) -> S:

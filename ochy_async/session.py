@@ -17,7 +17,6 @@ from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar, Unpack, cast, overload
 
 import aiohttp
-from anyio import current_time, move_on_after
 from anyio.lowlevel import checkpoint
 
 from . import starting
@@ -31,6 +30,7 @@ from .core import SessionCore
 from .errors import InvalidRequest, InvalidSettings, Problem, StartAttempt, UncertainStart
 from .events import Listener
 from .http_client import check_loop
+from .observing import Observer
 from .policy.limits import Limits
 from .policy.polling import Polling
 from .policy.reconciliation import Reconciliation, candidates_of
@@ -70,7 +70,7 @@ from .protocol.webhooks import WebhookSettings, configure_webhook_call, get_webh
 from .proxies import Proxy
 from .storage import HttpStorage, Storage
 from .transport import ApiKey, BaseUrl, HttpTransport, Transport
-from .waiting import PollScheduler, analysis_failed, wait_timeout
+from .waiting import PollScheduler, analysis_failed
 from .webhooks.hooks import Webhooks
 
 __all__ = ["BASE_URL", "OchySession"]
@@ -105,6 +105,7 @@ class OchySession:
         preflight: PreflightLevel | None = None,
         webhooks: Webhooks | None = None,
         on_event: Listener | None = None,
+        telemetry: Observer | None = None,
         clock: Callable[[], datetime] | None = None,
         chance: Callable[[], float] | None = None,
     ) -> None:
@@ -124,6 +125,7 @@ class OchySession:
         - `webhooks`: receives the vendor's deliveries. Every start then asks for them (`notify_via_webhook`), and a
           delivery moves the next poll of a wait forward. Several sessions may share one object.
         - `on_event`: called on the event loop with every `Event`.
+        - `telemetry`: sees events and operations, for traces and metrics: `ochy_async.telemetry.OpenTelemetry()`.
         - `clock`, `chance`: for tests; the time in UTC, and random numbers from 0 to 1.
 
         Raises `KeyRefused` without a usable key, and `InvalidSettings` for an invalid base URL, proxy or preflight.
@@ -141,7 +143,7 @@ class OchySession:
         elif proxied:
             raise InvalidSettings("A transport replaces the network, so it cannot use a proxy. Leave out one of them.")
         clock, chance = clock or partial(datetime.now, UTC), chance or random.random
-        self._core = SessionCore(transport, retry or Retry(), limits, clock, chance, on_event, storage)
+        self._core = SessionCore(transport, retry or Retry(), limits, clock, chance, on_event, storage, telemetry)
         self._core.notify_via_webhook = webhooks is not None
         wakes = None if webhooks is None else webhooks.wakes
         self._scheduler = PollScheduler(self._core, polling or Polling(), wakes)
@@ -308,16 +310,8 @@ class OchySession:
         self._core.check_open()
         _check_started(started)
         seconds = _timeout(timeout, self._scheduler.polling.timeout)
-        until = current_time() + seconds
-        async with aclosing(self._scheduler.watch(started)) as states:
-            while True:
-                state = None
-                with move_on_after(until - current_time()) as scope:
-                    state = await anext(states, None)
-                if scope.cancelled_caught:
-                    raise wait_timeout(started, seconds)
-                if state is None:
-                    return
+        async with aclosing(self._scheduler.watch(started, seconds)) as states:
+            async for state in states:
                 yield state
 
     @overload

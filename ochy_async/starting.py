@@ -19,6 +19,7 @@ from .clips import Clip
 from .core import SessionCore, deadline_passed
 from .errors import ConnectionFailed, OchyError, Phase, StartAttempt, UncertainStart
 from .events import AnalysisStarted, BytesSent, StartUncertain
+from .observing import Ended, StartOperation, plain_id
 from .policy.retry import may_repeat
 from .policy.start_fate import Fate, fate_of_answer, fate_without_answer
 from .protocol.analysis import StartAnswer, Started, start_call
@@ -66,13 +67,15 @@ class StartTransaction(Generic[R, C]):
 
     async def run(self) -> Started[R, C]:
         """Sends the start and spends a credit. Raises what `start` raises."""
-        try:
-            return await self._send_with_retries()
-        except BaseException:
-            # Cancelled or interrupted: if an answer still comes, nobody is left to receive it.
-            if self.fate is Fate.UNCERTAIN and self.uncertain_start is None:
-                self._report_uncertain("It was interrupted before its answer came.")
-            raise
+        with self.core.track(StartOperation, self.request.view) as tracked:
+            tracked.ends_as(self._ended)
+            try:
+                return await self._send_with_retries()
+            except BaseException:
+                # Cancelled or interrupted: if an answer still comes, nobody is left to receive it.
+                if self.fate is Fate.UNCERTAIN and self.uncertain_start is None:
+                    self._report_uncertain("It was interrupted before its answer came.")
+                raise
 
     async def _send_with_retries(self) -> Started[R, C]:
         core, number = self.core, 1
@@ -121,23 +124,34 @@ class StartTransaction(Generic[R, C]):
 
     async def _attempt(self, number: int) -> Started[R, C]:
         """Sends the start once. Raises `UncertainStart` where it may have happened."""
-        call = start_call(self._upload())
+        core, call, response = self.core, start_call(self._upload()), None
         try:
-            response = await self.core.send(call.request)
+            with core.attempt(call, number) as tracked:
+                response = await core.send(call.request, tracked)
+                answer = core.read(call, response)
         except OchyError as error:
             failure = error
-            phase = error.phase if isinstance(error, ConnectionFailed) else self._phase()
+        else:
+            return self._accept(answer)
+        if response is None:
+            phase = failure.phase if isinstance(failure, ConnectionFailed) else self._phase()
             fate = fate_without_answer(phase)
         else:
-            try:
-                return self._accept(self.core.read(call, response))
-            except OchyError as refusal:
-                fate = fate_of_answer(response)
-                failure = _as_incomplete(refusal) if fate is Fate.NOT_HAPPENED else refusal
+            fate = fate_of_answer(response)
+            failure = _as_incomplete(failure) if fate is Fate.NOT_HAPPENED else failure
         failure.attempt = number
         # Accepted, but the answer cannot be read: charged, without an id to wait for.
         self.fate = Fate.UNCERTAIN if fate is Fate.ACCEPTED else fate
         raise self._uncertain_error(failure, number) if self.fate is Fate.UNCERTAIN else failure
+
+    def _ended(self, error: BaseException | None) -> Ended:
+        """How the start ended, for the observer."""
+        return Ended.of(
+            error,
+            outcome=self.fate.value.replace(" ", "_"),
+            analysis_id=None if self.started is None else plain_id(self.started.analysis_id),
+            spent=int(self.fate is Fate.ACCEPTED),
+        )
 
     def _phase(self) -> Phase:
         return Phase.COMPLETE if self.fate is Fate.UNCERTAIN else Phase.INCOMPLETE

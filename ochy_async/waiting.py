@@ -7,7 +7,7 @@ Invariant: a wait runs in its caller's own task, so nothing keeps running when t
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from attrs import define, evolve, field
 from .core import SessionCore
 from .errors import AnalysisFailed, OchyError, WaitTimeout
 from .events import AnalysisProgress
+from .observing import Ended, PollCause, WaitOperation, error_name
 from .policy.hints import AnnouncedEnds
 from .policy.polling import Polling, PollRateLimit, PollSchedule
 from .policy.progress import DurationHistory
@@ -53,25 +54,51 @@ class PollScheduler:
         """A scheduler with other settings that shares everything else: the rate limit and what was learned."""
         return evolve(self, core=core, polling=polling or self.polling)
 
-    async def watch(self, started: Started[R, Answer] | str) -> AsyncGenerator[AnalysisState[R]]:
+    async def watch(self, started: Started[R, Answer] | str, seconds: float) -> AsyncGenerator[AnalysisState[R]]:
         """Polls an analysis until it is finished, and yields every state that a poll returns.
 
         A poll that fails does not mean that the analysis failed: polling continues for `Polling.patience` seconds, then
         the error of the last poll is raised. A refusal (of the key, of an unknown id) is raised at once. A hint makes
         the next poll come at once, except after a poll that failed; whether the analysis is finished, the poll decides.
+        Raises `WaitTimeout` after `seconds`.
         """
+        until, begun_at = current_time() + seconds, self._started_at(started)
+        schedule = PollSchedule(self.polling, begun_at, self.announced_ends)
+        watched, unfinished_seen = self.core.track(WaitOperation.of, started), False
+        with watched.ending():
+            async with aclosing(self._polls(started, schedule)) as states:
+                while True:
+                    state = None
+                    with move_on_after(until - current_time()) as scope, watched.active():
+                        state = await anext(states, None)
+                    if scope.cancelled_caught:
+                        watched.end(Ended, outcome="timeout", error=error_name(WaitTimeout))
+                        raise wait_timeout(started, seconds)
+                    if state is None:
+                        return
+                    if state.finished:
+                        took = current_time() - begun_at if begun_at is not None and unfinished_seen else None
+                        watched.end(_end_of_wait, state, took)
+                    unfinished_seen = True
+                    yield state
+
+    async def _polls(
+        self, started: Started[R, Answer] | str, schedule: PollSchedule
+    ) -> AsyncGenerator[AnalysisState[R]]:
+        """The states of an analysis, without a time limit."""
         call = results_call(started)
-        schedule = PollSchedule(self.polling, self._started_at(started), self.announced_ends)
+        cause: PollCause = "first"
         delay = schedule.first_delay(current_time(), self.durations)
         with self.wakes.listening(analysis_id_of(started)) as waker:
             while True:
                 if await self._wait_for_slot(delay, waker):
                     schedule.hinted()
+                    cause = "woken"
                 try:
-                    state = await self.core.perform_once(call)
+                    state = await self.core.perform_once(call, cause=cause)
                 except OchyError as error:
                     await sleep(self._delay_after(error, schedule))
-                    delay = 0.0
+                    delay, cause = 0.0, "repeated"
                     continue
                 self._report(state)
                 if state.finished:
@@ -81,18 +108,24 @@ class PollScheduler:
                     return
                 pending = state.status == Status.PENDING
                 delay = schedule.after_poll(state.percentage, current_time(), self.core.chance(), pending=pending)
+                cause = "scheduled"
 
-    async def wait(self, started: Started[R, Answer] | str, seconds: float) -> AnalysisState[R]:
+    async def wait(
+        self,
+        started: Started[R, Answer] | str,
+        seconds: float,
+        on_first: Callable[[AnalysisState[R]], None] = lambda _: None,
+    ) -> AnalysisState[R]:
         """Polls an analysis until it has succeeded or failed, and returns that state.
 
-        Raises `WaitTimeout` after `seconds`, and what `watch` raises.
+        `on_first` is called with what the first poll shows. Raises what `watch` raises.
         """
-        with move_on_after(seconds):
-            async with aclosing(self.watch(started)) as states:
-                async for state in states:
-                    if state.finished:
-                        return state
-        raise wait_timeout(started, seconds)
+        async with aclosing(self.watch(started, seconds)) as states:
+            state = await anext(states)
+            on_first(state)
+            async for state in states:  # noqa: B007 - the last one is the finished one
+                pass
+        return state
 
     def _delay_after(self, error: OchyError, schedule: PollSchedule) -> float:
         """Seconds until the poll after one that failed. Raises `error` if there is no further poll."""
@@ -130,6 +163,11 @@ class PollScheduler:
         if not isinstance(state.status, Status) and state.status not in self._unknown_statuses:
             self._unknown_statuses.add(state.status)
             logger.warning("an analysis has a status that this version does not know; the wait continues")
+
+
+def _end_of_wait(state: AnalysisState[Any], seconds: float | None) -> Ended:
+    error = error_name(AnalysisFailed) if state.status == Status.FAILED else None
+    return Ended(outcome=str(state.status), error=error, seconds=seconds)
 
 
 def wait_timeout(started: Started[Any, Any] | str, seconds: float) -> WaitTimeout:

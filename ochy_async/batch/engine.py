@@ -22,6 +22,7 @@ from attrs import define, evolve, field
 from ..cancellation import cancelled_elsewhere
 from ..core import SessionCore
 from ..errors import InvalidSettings, JournalError, OchyError
+from ..observing import BatchOperation, ClipOperation, Ended, Tracked, error_name, plain_id
 from ..protocol.answer import Answer
 from ..protocol.request import AnalysisRequest
 from ..waiting import PollScheduler
@@ -111,12 +112,23 @@ class Batch(Generic[R, C]):
         written.
         """
         pipeline, tasks = self._ready()
+        tracked = self._core.track(BatchOperation)
+        tracked.ends_as(self._ended)
+        with tracked.ending():
+            async with aclosing(self._run(clips, pipeline, tasks, tracked)) as outcomes:
+                async for outcome in outcomes:
+                    yield outcome
+
+    async def _run(
+        self, clips: Clips, pipeline: Pipeline, tasks: TaskGroup, tracked: Tracked
+    ) -> AsyncGenerator[Outcome[R, C]]:
         journal = pipeline.context.journal
         async with self._settings.output.tables() as tables:
             opened = set(await pending_reopens(journal))
             send, receive = anyio.create_memory_object_stream[Outcome[Any, Any]](0)
             feeder, shown = _Feeder(pipeline, send), set[str]()
-            tasks.start_soon(feeder.run, clips, self._request)
+            with tracked.active():  # the feeder's task, and those of all clips, belong to it
+                tasks.start_soon(feeder.run, clips, self._request)
             try:
                 async with receive:
                     async for outcome in receive:
@@ -202,6 +214,12 @@ class Batch(Generic[R, C]):
             raise InvalidSettings("The batch is not open. Use it inside `async with ochy.batch(…) as batch:`.")
         return self._pipeline, self._tasks
 
+    def _ended(self, error: BaseException | None) -> Ended:
+        """How `run` ended, for the observer."""
+        report = self.report
+        outcome = {} if error is not None else {"outcome": "stopped" if report.stopped else "finished"}
+        return Ended.of(error, spent=report.spent, counts=report.outcomes, **outcome)
+
     def _count(self, outcome: Outcome[Any, Any]) -> None:
         self._counts[outcome.word] += 1
         self._already_paid += isinstance(outcome, Analyzed) and not outcome.bought
@@ -245,14 +263,26 @@ class _Feeder:
 
     async def _process(self, item: Item, limiter: CapacityLimiter, slot: object) -> None:
         try:
-            with cancelled_elsewhere(partial(_cancelled, item)):
-                outcome = await self.pipeline.outcome(item)
+            with self.pipeline.context.core.track(ClipOperation, item.request.view) as tracked:
+                with cancelled_elsewhere(partial(_cancelled, item)):
+                    outcome = await self.pipeline.outcome(item)
+                tracked.end(_end_of_clip, outcome)
             await self.outcomes.send(outcome)
         except Exception as error:  # noqa: BLE001 - unexpected; `Batch.run` raises it, not in an exception group
             self.error = self.error or error
             self.scope.cancel()
         finally:
             limiter.release_on_behalf_of(slot)
+
+
+def _end_of_clip(outcome: Outcome[Any, Any]) -> Ended:
+    error = getattr(outcome, "error", None)
+    return Ended(
+        outcome=outcome.word,
+        error=error_name(type(error)) if error is not None else None,
+        analysis_id=plain_id(outcome.analysis_id),
+        spent=int(outcome.bought),
+    )
 
 
 def _cancelled(item: Item) -> OchyError:

@@ -5,11 +5,9 @@ Invariant: waiting costs nothing, and any process may wait again at any time.
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from typing import Any
 
 import orjson
-from anyio import move_on_after
 
 from ..errors import OchyError
 from ..events import WatchStarted
@@ -17,7 +15,6 @@ from ..journal.contract import StoredResults
 from ..policy.clip_states import State
 from ..protocol.analysis import AnalysisState, Status
 from ..protocol.redaction import redact_links
-from ..waiting import wait_timeout
 from .clip_job import ClipJob, NotAnalyzed
 from .outcomes import Unfinished
 
@@ -29,7 +26,9 @@ async def watch(job: ClipJob) -> NotAnalyzed | None:
     context = job.context
     context.core.emit(WatchStarted(job.item.label, job.started.analysis_id))
     try:
-        job.state = state = await _finished(job)
+        # the first poll also shows how busy the server is
+        state = await context.scheduler.wait(job.started, context.settings.timeout, on_first=context.first_poll)
+        job.state = state
     except OchyError as error:
         context.server_refused(error)
         return job.outcome(Unfinished, str(error), error)
@@ -39,20 +38,6 @@ async def watch(job: ClipJob) -> NotAnalyzed | None:
     else:
         await job.record(State.ANALYZED, results_to_store(state))
     return None
-
-
-async def _finished(job: ClipJob) -> AnalysisState[Any]:
-    """The final state of the analysis. The first poll also shows how busy the server is."""
-    context, timeout, first = job.context, job.context.settings.timeout, True
-    with move_on_after(timeout):
-        async with aclosing(context.scheduler.watch(job.started)) as states:
-            async for state in states:
-                if first:
-                    context.first_poll(state)
-                if state.finished:
-                    return state
-                first = False
-    raise wait_timeout(job.started, timeout)
 
 
 def results_to_store(state: AnalysisState[Any]) -> StoredResults:
