@@ -66,6 +66,8 @@ if TYPE_CHECKING:
     from .result_loaders import SavedRecord, load_calculated, load_landmarks, load_records, load_results
     from .session import OchySession
     from .webhooks.hooks import Webhooks
+    from .webhooks.postgres_bus import PostgresBus
+    from .webhooks.redis_bus import RedisBus
 
 __all__ = [
     "AnalysisFailed",
@@ -102,9 +104,11 @@ __all__ = [
     "OchySession",
     "OutputError",
     "Polling",
+    "PostgresBus",
     "Problem",
     "RateLimited",
     "Reconciliation",
+    "RedisBus",
     "Refused",
     "RequestRefused",
     "Retry",
@@ -152,6 +156,8 @@ _MODULES = {
     "protocol.side_view": "FootStrike SideView SideViewCalculated SideViewResults",
     "session": "OchySession",
     "webhooks.hooks": "Webhooks",
+    "webhooks.postgres_bus": "PostgresBus",
+    "webhooks.redis_bus": "RedisBus",
 }
 """The names that each module defines. The names that are missing here are errors."""
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}

@@ -15,6 +15,7 @@ from ochy_async.core import SessionCore
 from ochy_async.emulator import Emulator, EmulatorSettings, Fault, FaultSource, InProcessTransport, Service, in_process
 from ochy_async.errors import OchyError
 from ochy_async.events import Event
+from ochy_async.webhooks.remote_bus import RemoteBus
 from tests.support import canary
 from tests.support.canary import API_KEY, HOOK_TOKEN
 
@@ -45,7 +46,7 @@ class _Records(logging.Handler):
 
 @pytest.fixture(autouse=True)
 def _no_secret_escapes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Generator[None]:
-    """Runs every test with canaries as the API key and the webhook's token, and searches for them everywhere.
+    """Runs every test with canaries as the API key and other secrets, and searches for them everywhere.
 
     It searches logs at every level, every error that was made (text, chain, pickle, frames), every event, the repr of
     every living object, and every file. The report hook below searches what is printed.
@@ -60,7 +61,6 @@ def _no_secret_escapes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Gener
     events: list[Event] = []
     holders: list[None] = []
     make, emit = OchyError.__init__, SessionCore.emit
-    open_session, open_hooks = OchySession.__init__, Webhooks.__init__
 
     def remember_error(self: OchyError, *args: Any, **kwargs: Any) -> None:
         make(self, *args, **kwargs)
@@ -70,16 +70,17 @@ def _no_secret_escapes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Gener
         events.append(event)
         emit(self, event)
 
-    def remember_session(self: OchySession, *args: Any, **kwargs: Any) -> None:
-        holders.append(None)
-        open_session(self, *args, **kwargs)
+    def remember_holders_of(kind: Any) -> None:
+        construct = kind.__init__
 
-    def remember_hooks(self: Webhooks, *args: Any, **kwargs: Any) -> None:
-        holders.append(None)
-        open_hooks(self, *args, **kwargs)
+        def remember_holder(self: Any, *args: Any, **kwargs: Any) -> None:
+            holders.append(None)
+            construct(self, *args, **kwargs)
 
-    monkeypatch.setattr(OchySession, "__init__", remember_session)
-    monkeypatch.setattr(Webhooks, "__init__", remember_hooks)
+        monkeypatch.setattr(kind, "__init__", remember_holder)
+
+    for kind in (OchySession, Webhooks, RemoteBus):
+        remember_holders_of(kind)
     monkeypatch.setattr(OchyError, "__init__", remember_error)
     monkeypatch.setattr(SessionCore, "emit", remember_event)
     records, root = _Records(), logging.getLogger()

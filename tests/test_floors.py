@@ -42,7 +42,7 @@ IMPURE = set("aiohttp anyio asyncio os pathlib random socket sqlite3 tempfile th
 PURE = (
     *("errors", "protocol", "policy", "gait", "events", "emulator.service", "emulator.faults"),
     *("journal.contract", "journal.transitions", "journal.sqlite.rows", "journal.sqlite.mounts"),
-    *("batch.output.measures", "batch.unit_parsing"),
+    *("batch.output.measures", "batch.unit_parsing", "webhooks.messages"),
 )
 FILES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path

@@ -22,15 +22,20 @@ PROXY_PASSWORD = "canary-proxy-8b2e/5"
 HOOK_TOKEN = "canary-hook-Zk3v9Qe7_Lx2"
 """The last part of a webhook's URL."""
 
+DSN_PASSWORD = "canary-dsn-5c3a/9"
+"""Of the servers that the tests start for a bus."""
+
 SECRETS = (
     *(API_KEY, "canary-key-4f1d9c%2F7e%2B2", "4f1d9c", "signature="),
     *("canary-proxy-8b2e", "cnVubmVyOmNhbmFyeS1wcm94eS04YjJl"),
     *("canary-hook-Zk3v9", "Qe7_Lx2"),
+    "canary-dsn-5c3a",
 )
 """The key as it is, as it stands in a URL, a piece of it, the mark of a signed URL; the password of a proxy as it is
-and as it stands in a header, each without its end; both halves of a webhook's token."""
+and as it stands in a header, each without its end; both halves of a webhook's token; the password of a database,
+without its end."""
 
-_OURS = ("/ochy_async/", "/aiohttp/", "/anyio/", "/attr/", "/cattrs/", "/asyncio/")
+_OURS = ("/ochy_async/", "/aiohttp/", "/anyio/", "/attr/", "/cattrs/", "/asyncio/", "/asyncpg/", "/redis/")
 
 
 def leaks(text: str) -> bool:
