@@ -6,20 +6,23 @@ and must notice the end of each.
 
 from __future__ import annotations
 
-import heapq
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate, repeat
 from statistics import fmean
 
 from attrs import evolve, frozen
 
 from ochy_async import Polling
+from ochy_async.policy.hints import AnnouncedEnds
 from ochy_async.policy.polling import PollSchedule
 from ochy_async.policy.progress import DurationHistory
 from ochy_async.protocol.analysis import Status
 
 from .comparison import MIN_ROUNDS, OURS, Figure, Table
+from .simulated_server import Analysis, PollResult, Server, absent, smooth, stepped, stuck
+from .simulated_webhook import Arrival, Webhook, WokenSleep
 
 __all__ = ["benchmarks"]
 
@@ -28,90 +31,9 @@ ANALYSES = 300
 LEARNING_ANALYSES = 80
 """Analyses before them, from which a contender may learn."""
 BASE = "fixed 3 s"
+WOKEN = f"{OURS}, woken"
+RESTING = f"{OURS}, woken, rest=15"
 MAX_POLLS = 1000
-
-Percentage = Callable[[float, float], float | None]
-"""The percentage at a share (0-1) of the work. `quirk` (0-1) differs between analyses."""
-
-
-# --- servers ------------------------------------------------------------------------------------------
-
-
-@frozen
-class Analysis:
-    """One analysis: when it was started, when the server began to work on it, and when it was finished."""
-
-    started: float
-    work_began: float
-    finished: float
-    quirk: float
-
-
-@frozen
-class PollResult:
-    """What a poll of a running analysis returns."""
-
-    status: str
-    percentage: float | None
-
-
-@frozen
-class Server:
-    """How a server behaves."""
-
-    name: str
-    percentage: Percentage
-    slots: int | None = None
-    """Analyses that it works on at once; None for no limit."""
-    delay: float | None = None
-    """The goal for the delay, as a share of the base's delay; None for no goal."""
-    requests: float | None = None
-    """The goal for the requests, likewise."""
-    took: tuple[float, float] = (10.0, 30.0)
-    """The shortest and the longest work, in seconds. Most analyses take 10 to 30 s (documented)."""
-    learned: bool = True
-    """Whether the session may learn from earlier analyses."""
-
-    def analyses(self, rng: random.Random) -> list[Analysis]:
-        """Analyses in the order of their starts. With slots they come in batches, three per slot."""
-        analyses = list[Analysis]()
-        free = [0.0] * (self.slots or 1)
-        now = 0.0
-        for n in range(LEARNING_ANALYSES + ANALYSES):
-            in_batch = self.slots and n % (3 * self.slots)
-            now = now + rng.uniform(0, 1) if in_batch else max(now, *free) + rng.uniform(5, 10)
-            work_began = max(now, heapq.heappop(free)) if self.slots else now
-            finished = work_began + rng.uniform(*self.took)
-            heapq.heappush(free, finished)
-            analyses.append(Analysis(now, work_began, finished, rng.random()))
-        return analyses
-
-    def result(self, analysis: Analysis, now: float) -> PollResult:
-        """What a poll before the end returns."""
-        if now < analysis.work_began:
-            return PollResult(Status.PENDING, self.percentage(0.0, analysis.quirk))
-        share = (now - analysis.work_began) / (analysis.finished - analysis.work_began)
-        return PollResult(Status.ANALYZING, self.percentage(share, analysis.quirk))
-
-
-def smooth(share: float, _: float) -> float:
-    """The share that is done, in integer percents."""
-    return int(100 * share)
-
-
-def stepped(share: float, quirk: float) -> float:
-    """Four stages, whose ends vary a little between analyses."""
-    return sum(25 for stage in (0.25, 0.5, 0.75) if share >= stage + 0.1 * (quirk - 0.5))
-
-
-def stuck(share: float, quirk: float) -> float:
-    """Fast at first; after between a third and two thirds of the time it stays at 95."""
-    return int(95 * min(1.0, share / (0.33 + 0.33 * quirk)))
-
-
-def absent(_: float, __: float) -> None:
-    """Never a percentage."""
-
 
 SERVERS = (
     Server("smooth", smooth, delay=0.55, requests=0.75),
@@ -129,6 +51,25 @@ SERVERS = (
     Server("quick ones, no percentage", absent, took=(3.0, 10.0)),
 )
 
+RELIABLE = Webhook("reliable", delay=0.35, requests=0.55)
+WEBHOOKS = (
+    *((server, RELIABLE) for server in SERVERS[:4]),
+    *(
+        (SERVERS[1], webhook)
+        for webhook in (
+            Webhook("late", latency=(0.5, 3.0), delay=1.05, requests=1.05),
+            Webhook("doubled and out of order", latency=(0.02, 2.0), copies=2, delay=0.65, requests=0.65),
+            Webhook("loses one in ten", lost=0.1, delay=0.35, requests=0.65),
+            Webhook("loses a third", lost=0.33, delay=0.55, requests=0.9),
+            Webhook("never delivers", lost=1.0, delay=1.0, requests=1.0),
+            Webhook("ahead of the API by 0.5 s", ahead=0.5, delay=1.05, requests=1.15),
+            Webhook("flooded with forgeries", forged=2.0, delay=1.05),
+            Webhook("forged now and then", forged=0.1, delay=1.05),
+        )
+    ),
+)
+"""The goals: delay of woken waits, and requests with `rest`, as shares of those of polling alone."""
+
 
 # --- contenders --------------------------------------------------------------------------------------
 
@@ -142,10 +83,14 @@ class Wait:
     """Seconds until the next poll, from the result of the last one and the age of the analysis."""
     finished: Callable[[float], None] = lambda _: None
     """Called with the age of the analysis at which its end was noticed."""
+    wake_up: Callable[[float, float], float] = lambda age, seconds: age + seconds
+    """When a sleep of so many seconds ends that begins at this age."""
 
 
 Session = Callable[[float], Wait]
 """Makes the wait for an analysis from the moment of its start."""
+Arrivals = Mapping[float, Sequence[Arrival]]
+"""The deliveries about each analysis, by the moment of its start."""
 
 
 def fixed(seconds: float) -> Session:
@@ -169,19 +114,31 @@ def fraction(_: float) -> Wait:
     return Wait(3.0, next_delay)
 
 
-def ours(rng: random.Random, *, learned: bool) -> Session:
-    """The policy of the library, driven as by its scheduler, except that all later analyses learn from each one."""
-    known = DurationHistory()
+def ours(
+    rng: random.Random, *, learned: bool = True, polling: Polling | None = None, arrivals: Arrivals | None = None
+) -> Session:
+    """The policy of the library, driven as by its scheduler, except that all later analyses learn from each one.
+
+    `arrivals` are the webhook deliveries about the analysis that was started at a moment.
+    """
+    polling, known, ends = polling or Polling(), DurationHistory(), AnnouncedEnds()
 
     def session(started: float) -> Wait:
-        schedule = PollSchedule(Polling(), started)
+        schedule = PollSchedule(polling, started, ends)
+        sleep = WokenSleep(deque(arrivals[started] if arrivals else ()))
 
         def next_delay(result: PollResult, age: float) -> float:
             pending = result.status == Status.PENDING
             return schedule.after_poll(result.percentage, started + age, rng.random(), pending=pending)
 
+        def wake_up(age: float, seconds: float) -> float:
+            end, hinted = sleep.until(age, seconds)
+            if hinted:
+                schedule.hinted()
+            return end
+
         first = schedule.first_delay(started, known if learned else DurationHistory())
-        return Wait(first, next_delay, lambda age: schedule.finished(started + age, succeeded=True))
+        return Wait(first, next_delay, lambda age: schedule.finished(started + age, succeeded=True), wake_up)
 
     return session
 
@@ -198,47 +155,66 @@ def contenders(server: Server, seed: int) -> dict[str, Session]:
     }
 
 
+def woken_contenders(webhook: Webhook, analyses: Sequence[Analysis], seed: int) -> dict[str, Session]:
+    """Polling alone, and with the same deliveries for both others."""
+    rng = random.Random(seed)
+    arrivals = {each.started: webhook.arrivals(each, rng) for each in analyses}
+    return {
+        BASE: fixed(3.0),
+        OURS: ours(random.Random(seed)),
+        WOKEN: ours(random.Random(seed), arrivals=arrivals),
+        RESTING: ours(random.Random(seed), polling=Polling(rest=15), arrivals=arrivals),
+    }
+
+
 # --- measurement --------------------------------------------------------------------------------------------
 
 
 def wait_for(analysis: Analysis, server: Server, wait: Wait) -> tuple[float, int]:
     """Polls until the end is noticed. Returns how late that was, and the number of polls."""
-    age, took, polls = wait.first, analysis.finished - analysis.started, 1
+    age, took, polls = wait.wake_up(0.0, wait.first), analysis.finished - analysis.started, 1
     while age < took:
         if polls > MAX_POLLS:
             raise AssertionError(f"{server.name}: the end of {analysis} was not noticed")
-        age += wait.next_delay(server.result(analysis, analysis.started + age), age)
+        age = wait.wake_up(age, wait.next_delay(server.result(analysis, analysis.started + age), age))
         polls += 1
     wait.finished(age)
     return age - took, polls
 
 
-def one_round(server: Server, seed: int) -> dict[str, tuple[float, float]]:
-    """The mean delay and number of requests of each contender, for the same analyses."""
-    analyses = server.analyses(random.Random(seed))
+def one_round(server: Server, seed: int, webhook: Webhook | None = None) -> dict[str, tuple[float, float]]:
+    """The mean delay and number of requests of each contender, for the same analyses and deliveries."""
+    analyses = server.analyses(random.Random(seed), LEARNING_ANALYSES + ANALYSES)
     means = dict[str, tuple[float, float]]()
-    for contender, session in contenders(server, seed).items():
+    sessions = woken_contenders(webhook, analyses, seed) if webhook else contenders(server, seed)
+    for contender, session in sessions.items():
         results = [wait_for(analysis, server, session(analysis.started)) for analysis in analyses][LEARNING_ANALYSES:]
         means[contender] = fmean(delay for delay, _ in results), fmean(polls for _, polls in results)
     return means
 
 
-def simulate(server: Server, rounds: int) -> tuple[Table, Table]:
-    """The tables of delays and of requests for one server."""
-    means = [one_round(server, seed) for seed in range(max(rounds, MIN_ROUNDS))]
+def simulate(server: Server, rounds: int, webhook: Webhook | None = None) -> tuple[Table, Table]:
+    """The tables of delays and of requests for one server, without a webhook or with one."""
+    means = [one_round(server, seed, webhook) for seed in range(max(rounds, MIN_ROUNDS))]
     delays = {contender: Figure.of([each[contender][0] for each in means]) for contender in means[0]}
     polls = {contender: Figure.of([each[contender][1] for each in means]) for contender in means[0]}
-    name = f"waiting, {server.name}"
-    requests = _table(f"{name}: requests", "polls", polls, server.requests)
-    return _table(f"{name}: delay", "s", delays, server.delay), requests
+    name = f"waiting, {server.name}{f', webhook {webhook.name}' if webhook else ''}"
+    delay, requests = Table(f"{name}: delay", "s", delays, BASE), Table(f"{name}: requests", "polls", polls, BASE)
+    if webhook is None:
+        return _with_goal(delay, server.delay), _with_goal(requests, server.requests)
+    return (
+        _with_goal(delay, webhook.delay, OURS, WOKEN),
+        _with_goal(requests, webhook.requests, OURS, RESTING),
+    )
 
 
-def _table(name: str, unit: str, figures: Mapping[str, Figure], limit: float | None) -> Table:
-    table = Table(name, unit, figures, BASE)
-    return table if limit is None else evolve(table, goals=(table.goal(limit),))
+def _with_goal(table: Table, limit: float | None, over: str = BASE, contender: str = OURS) -> Table:
+    return table if limit is None else evolve(table, goals=(table.goal(limit, over, contender),))
 
 
 def benchmarks(rounds: int) -> Iterator[Table]:
-    """All servers; each round has its own analyses."""
+    """All servers, and then all webhooks; each round has its own analyses."""
     for server in SERVERS:
         yield from simulate(server, rounds)
+    for server, webhook in WEBHOOKS:
+        yield from simulate(server, rounds, webhook)

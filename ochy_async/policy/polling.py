@@ -73,6 +73,7 @@ class PollSchedule:
     _delay: float = 0.0
     _failing_since: float | None = None
     _unreadable: int = 0
+    _due: float = 0.0  # when the next poll comes without a hint
     _may_rest: bool = True
     _announced: bool = False  # by a hint since the last answer
 
@@ -86,7 +87,7 @@ class PollSchedule:
         wanted = max(wanted, self._rest)
         delay = min(wanted, max(0.0, self.started + wanted - now))
         self._progress.last_unfinished = self.started if delay else None
-        return delay
+        return self._scheduled(delay, now)
 
     def after_poll(self, percentage: float | None, now: float, chance: float, *, pending: bool = False) -> float:
         """Seconds until the next poll, after one that showed `percentage`, or that the analysis is `pending`.
@@ -96,10 +97,10 @@ class PollSchedule:
         percentage predicts. While the percentage does not rise, or the analysis is queued, the delay grows. Jitter of
         up to a tenth keeps waits that began together from polling together; `chance` is from 0 to 1.
         """
-        self._failing_since, self._unreadable, self._announced = None, 0, False
+        self._failing_since, self._unreadable = None, 0
         delay = self._queued_delay(now) if pending else self._running_delay(percentage, now)
         self._delay = min(self.polling.longest, max(self._shortest, delay))
-        return max(self._delay, self._rest) * (0.95 + 0.1 * chance)
+        return self._scheduled(max(self._delay, self._rest) * (0.95 + 0.1 * chance), now)
 
     def hinted(self) -> None:
         """A hint came, so the next poll may show the end. If not, this analysis is polled normally from now on: the
@@ -111,6 +112,13 @@ class PollSchedule:
         self._ends.add(announced=self._announced)
         if succeeded:
             self._progress.succeeded(now, self._durations, announced=self._announced)
+
+    def _scheduled(self, delay: float, now: float) -> float:
+        """Notes when the next poll is due. A hint adds a poll and does not postpone the one that was due before."""
+        if self._announced:
+            delay = min(delay, max(self._shortest, self._due - now))
+        self._announced, self._due = False, now + delay
+        return delay
 
     @property
     def _rest(self) -> float:
