@@ -48,7 +48,7 @@ from .protocol.analysis import (
     list_call,
     results_call,
 )
-from .protocol.answer import Answer
+from .protocol.answer import Answer, RawJson
 from .protocol.call import custom_call
 from .protocol.drift import DriftNote
 from .protocol.exercises import Exercise, exercises_call
@@ -502,7 +502,9 @@ class OchySession:
 
     async def configure_webhook(self, url: str, *, enabled: bool) -> WebhookSettings:
         """Stores the webhook's https URL, and whether it is enabled. Raises `InvalidRequest`."""
-        return await self._core.perform(configure_webhook_call(url, enabled=enabled))
+        settings = RawJson(url=url, enabled=enabled)
+        del url  # so that no frame in a traceback holds its token
+        return await self._core.perform(configure_webhook_call(**settings))
 
     async def exercises(self, search_keys: Sequence[str], *, language: str = "en") -> tuple[Exercise, ...]:
         """Returns the exercises for the search keys of assessments.

@@ -219,7 +219,7 @@ def test_aiohttp_is_imported_at_the_wire_only() -> None:
     served by aiohttp.web."""
     users = {module for module in TREES if "aiohttp" in {name.split(".")[0] for name in IMPORTS[module]}}
     emulator = {"emulator.server", "emulator.multipart", "emulator.loopback_poster"}
-    webhooks = {"webhooks.aiohttp_web", "webhooks.hooks"}
+    webhooks = {"webhooks.aiohttp_web", "webhooks.hooks", "cli.webhook_server"}
     assert users - emulator - webhooks == {"http_client", "transport", "storage", "session"}
 
 

@@ -30,7 +30,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "list": ("list_analyses", "List the analyses of the account. Spends nothing."),
     "subjects": ("subjects", "List, show, create, update and delete subjects. Spends nothing."),
     "exercises": ("exercises", "Show the exercises that results recommend. Spends nothing."),
-    "webhook": ("webhook", "Show or set the account's webhook. Spends nothing."),
+    "webhook": ("webhook", "Show, set or receive the account's webhook. Spends nothing."),
     "doctor": ("doctor", "Check versions, key, network and webhook. Spends nothing."),
     "emulator": ("emulator", "Run a local emulator of the API to test programs against."),
 }

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from attrs import field
 
 from ..errors import InvalidRequest, Problem
-from .answer import Answer, answer_class
+from .answer import Answer, RawJson, answer_class
 from .call import Call, call_for
 from .routes import CONFIGURE_WEBHOOK, GET_WEBHOOK
 
@@ -55,9 +55,11 @@ def configure_webhook_call(url: str, *, enabled: bool) -> Call[WebhookSettings]:
         problems.append(Problem("url", "must be an https URL with a host"))
     if not isinstance(enabled, bool):
         problems.append(Problem("enabled", "must be True or False"))
+    settings = RawJson(url=url, enabled=enabled)
+    del url  # so that no frame in a traceback holds its token
     if problems:
         raise InvalidRequest.of("configure_webhook", tuple(problems))
-    return call_for(CONFIGURE_WEBHOOK, WebhookSettings, json={"url": url, "enabled": enabled})
+    return call_for(CONFIGURE_WEBHOOK, WebhookSettings, json=settings)
 
 
 def _is_https(url: str) -> bool:

@@ -431,7 +431,7 @@ def test_dissimilar_names_are_not_suggested() -> None:
         ("status",),
         ("exercises",),
         *(("subjects", name) for name in ("list", "show", "create", "update", "delete")),
-        *(("webhook", name) for name in ("show", "set")),
+        *(("webhook", name) for name in ("show", "set", "listen")),
     ],
 )
 def test_help_has_an_example_and_fits_80_columns(words: tuple[str, ...]) -> None:

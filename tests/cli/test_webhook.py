@@ -16,7 +16,7 @@ pytest.importorskip("click", reason="needs the extra cli: click is not installed
 from ochy_async.cli.app import ochy
 from ochy_async.cli.webhook_url import WebhookToken, WebhookUrl
 from ochy_async.emulator import Delay, DisconnectAfter, Fault, FaultPlan, FaultRule, Respond, ServiceRequest
-from tests.support.canary import API_KEY
+from tests.support.canary import API_KEY, HOOK_TOKEN
 from tests.support.cli_harness import CliHarness, CliRunner, Result, json_lines
 
 PLAIN = "https://hooks.example.org/ochy"
@@ -286,3 +286,15 @@ def test_the_warning_never_fails_a_run(harness: CliHarness, fault: Fault, monkey
     harness.emulator.faults = FaultPlan([FaultRule(GET, fault, times=100)])
     result = notify(harness, NOTIFY)
     assert (result.exit_code, harness.starts) == (0, 1), result.output
+
+
+# --- secrets ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", ["https", "http"])
+@pytest.mark.parametrize("fault", [Respond(403), Respond(500), DisconnectAfter(charged=False)])
+def test_the_url_is_in_no_frame_of_an_error(harness: CliHarness, scheme: str, fault: Fault) -> None:
+    """Whatever fails, a traceback with local variables shows no token. The fixture of all tests searches for it."""
+    harness.faults(PUT, fault, times=100)
+    result = harness.ochy("webhook", "set", f"{scheme}://hooks.example.org/ochy/{HOOK_TOKEN}")
+    assert result.exit_code > 0

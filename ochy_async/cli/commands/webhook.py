@@ -23,6 +23,7 @@ from ..display.tables import TextTable, print_table, utc_time
 from ..display.terminal import print_info
 from ..groups import SuggestingGroup
 from ..webhook_url import VARIABLE, WebhookToken, WebhookUrl
+from .webhook_listen import command as listen_command
 
 __all__ = ["command"]
 
@@ -82,8 +83,15 @@ def show(as_json: bool, connection: ConnectionSettings) -> None:
     _print(call_api(connection, lambda ochy: ochy.get_webhook()), as_json)
 
 
+def _read_url(context: click.Context, _: click.Parameter, given: str | None) -> WebhookUrl | None:
+    """The URL, hidden at once: tracebacks show the options of a command. With - it is read from stdin."""
+    if given is None or context.resilient_parsing:
+        return None
+    return WebhookUrl(sys.stdin.readline(MAX_URL).strip() if given == "-" else given)
+
+
 @command.command("set")
-@click.argument("url", metavar="[URL]", required=False)
+@click.argument("url", metavar="[URL]", required=False, callback=_read_url)
 @click.option(
     "--new-token",
     "with_new_token",
@@ -93,7 +101,7 @@ def show(as_json: bool, connection: ConnectionSettings) -> None:
 @click.option("--enable/--disable", "enabled", default=None, help="Enable or disable deliveries. Default: enable.")
 @call_options
 def set_command(
-    url: str | None, with_new_token: bool, enabled: bool | None, as_json: bool, connection: ConnectionSettings
+    url: WebhookUrl | None, with_new_token: bool, enabled: bool | None, as_json: bool, connection: ConnectionSettings
 ) -> None:
     """Store an https URL as the webhook, replacing the stored one, and enable or disable it.
 
@@ -108,21 +116,19 @@ def set_command(
     """
     if url is None and enabled is None and not with_new_token:
         raise click.UsageError(_NOTHING_GIVEN)
-    given = None if url is None else WebhookUrl(sys.stdin.readline(MAX_URL).strip() if url == "-" else url)
-    del url  # so that no frame in a traceback holds its token
     token = WebhookToken.new() if with_new_token else None
-    if given is None:
+    if url is None:
         target, enabled = _changed(call_api(connection, lambda ochy: ochy.get_webhook()), token, enabled)
     else:
-        target = given if token is None else _appended(given, token)
+        target = url if token is None else _appended(url, token)
     with advise_if_unknown(_MAYBE_CHANGED if token is None else _MAYBE_LOST):
         settings = call_api(connection, lambda ochy: ochy.configure_webhook(target.text, enabled=enabled is not False))
     if token is not None:
         _print_with_token(settings, target, token, as_json)
-        print_info(_NEXT if given is not None else f"{_NEXT} {_ROTATED}")
+        print_info(_NEXT if url is not None else f"{_NEXT} {_ROTATED}")
         return
     _print(settings, as_json)
-    if given is not None and not given.ends_in_token:
+    if url is not None and not url.ends_in_token:
         print_info(_ADVICE)
 
 
@@ -144,6 +150,9 @@ def _changed(
     if not url.ends_in_token:
         raise click.UsageError(_NOT_RECOGNIZED)
     return url.with_other_token(token), stored.enabled if enabled is None else enabled
+
+
+command.add_command(listen_command)
 
 
 # --- output -----------------------------------------------------------------------------------------
