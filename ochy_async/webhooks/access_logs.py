@@ -40,8 +40,10 @@ class TokenMask(logging.Filter):
         """The value with masked texts, in the same structure: formatters unpack the arguments of access logs."""
         if isinstance(value, str):
             return self._tokens.mask(value)
-        if isinstance(value, tuple):
-            return tuple(map(self._masked, value))
+        if isinstance(value, bytes):
+            return self._tokens.mask(value.decode("latin-1")).encode("latin-1")
+        if type(value) in (tuple, list):
+            return type(value)(map(self._masked, value))
         if isinstance(value, Mapping):
             return {key: self._masked(each) for key, each in value.items()}
         return value

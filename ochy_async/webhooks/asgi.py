@@ -29,7 +29,7 @@ class AsgiApp:
     _act: Callable[[Reply], Awaitable[None]]
     """Called with each reply after it was sent."""
     _listening: Callable[[], AbstractAsyncContextManager[None]]
-    """What is entered while a server runs that serves this application alone."""
+    """Opens what is entered while a server runs that serves this application alone."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request, or the start and end of the server."""

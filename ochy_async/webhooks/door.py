@@ -16,7 +16,7 @@ from attrs import evolve, field, frozen
 
 from ..errors import InvalidDelivery
 from ..policy.delivery_limit import DeliveryRateLimit
-from ..protocol.deliveries import MAX_DELIVERY_BYTES, Delivery, parse_delivery
+from ..protocol.deliveries import MAX_DELIVERY_BYTES, Delivery, check_content_type, parse_delivery
 from .tokens import HookTokens
 
 __all__ = ["BODY_SECONDS", "Disconnected", "Door", "Head", "Reply", "last_segment"]
@@ -102,6 +102,10 @@ class Door:
         seconds = self.rate_limit.admit(now)
         if seconds:
             return Reply(429, (("retry-after", str(math.ceil(seconds))),))
+        try:
+            check_content_type(head.headers)
+        except InvalidDelivery:
+            return WRONG_TYPE
         if head.headers.get("content-encoding", "identity") != "identity":  # a small body may unpack to a huge one
             return WRONG_TYPE
         return TOO_LARGE if _declared_length(head.headers) > MAX_DELIVERY_BYTES else None

@@ -8,14 +8,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from anyio import get_cancelled_exc_class
-
 from ..errors import InvalidSettings
 from ..events import DeliveryReceived, DriftDetected, Event, Listener
+from ..observing import guarded
 from ..policy.delivery_limit import DeliveryRateLimit
 from ..protocol.deliveries import Delivery
 from ..protocol.drift import DriftNote
@@ -106,24 +105,22 @@ class Webhooks:
         """Receives hints from the bus while the block runs, and masks the token in the logs of web servers.
 
         Sessions that use this object enter it. Of several blocks one holds the connection to the bus, and the next one
-        takes over when it ends. A lost connection is tried again and never ends the block. Without a bus, no task runs.
-        `on_event` is called with each `DeliveryReceived` and `DriftDetected` of this process.
+        takes over when it ends. A lost connection is tried again and never ends the block. Without a bus, and inside of
+        `async with hooks:`, no task runs. `on_event` is called with each `DeliveryReceived` and `DriftDetected` of this
+        process.
         """
         listeners = [] if on_event is None else [on_event]
         self._listeners += listeners
         try:
             with masked_server_logs(TokenMask(self._tokens)):
-                if self._relay is None:
-                    yield
-                    return
-                async with self._relay.listening():
+                async with nullcontext() if self._relay is None or self._entered else self._relay.listening():
                     yield
         finally:
             for listener in listeners:
                 self._listeners.remove(listener)
 
     async def __aenter__(self) -> Self:
-        """Listens, for a process that receives deliveries and has no session: `async with hooks:`."""
+        """Listens, for a process without a session, or for sessions that come and go: `async with hooks:`."""
         if self._entered is not None:
             raise InvalidSettings("These Webhooks are entered already. Use `hooks.listening()` for one more block.")
         async with AsyncExitStack() as stack:
@@ -188,8 +185,5 @@ def _event(reply: Reply) -> DeliveryReceived:
 
 
 def _call(callback: Callable[[T], None], value: T) -> None:
-    """Calls a callback. Its errors are logged and not raised: the delivery is answered, and waits must not end."""
-    try:
+    with guarded(f"a callback of the webhooks failed on {type(value).__name__}"):
         callback(value)
-    except (Exception, get_cancelled_exc_class()):
-        logger.exception("a callback of the webhooks failed on %s", type(value).__name__)

@@ -18,6 +18,7 @@ from anyio import Lock, fail_after, sleep
 from attrs import define, field
 
 from ..cancellation import cancelled_elsewhere
+from ..errors import InvalidSettings
 from ..policy.delivery_limit import reconnect_delay
 from ..wakes import Wakes
 from .bus import Bus, BusError
@@ -26,6 +27,10 @@ from .messages import Hint, read_hint
 __all__ = ["BusRelay"]
 
 PUBLISH_SECONDS: Final = 2.0
+_WRONG_ORDER: Final = (
+    "A session that listens to a bus must be closed by the task that opened it, and sessions of one task in reverse "
+    "order. It is closed now. To close sessions anywhere, open them inside `async with hooks:`, which listens for all."
+)
 logger = logging.getLogger("ochy_async")
 
 
@@ -73,8 +78,11 @@ class BusRelay:
         finally:
             self._listeners -= 1
             tasks.cancel_scope.cancel()
-            # Without the caller's error: a task group would raise it inside an exception group.
-            await tasks.__aexit__(None, None, None)
+            try:
+                # Without the caller's error: a task group would raise it inside an exception group.
+                await tasks.__aexit__(None, None, None)
+            except RuntimeError:  # of anyio; the task has ended all the same
+                raise InvalidSettings(_WRONG_ORDER) from None
 
     async def _listen(self) -> None:
         async with self._turn:
