@@ -13,16 +13,17 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar
 
-from anyio import current_effective_deadline, current_time, move_on_after, sleep
-from attrs import define, evolve, field
+from anyio import CancelScope, current_effective_deadline, current_time, sleep
+from attrs import define, evolve, field, frozen
 
 from .errors import DeadlinePassed, InvalidSettings, OchyError, RateLimited, ServerError
-from .events import DriftDetected, Event, Listener, Retried
+from .events import DriftDetected, Event, Listener, ResponseReceived, Retried
 from .observing import AttemptOperation, Ended, Observer, Operation, PollCause, Tracked, guarded, track
 from .policy.limits import Limits
 from .policy.retry import Retry, RetryBudget, may_repeat, retry_after
 from .protocol.call import Call
 from .protocol.drift import DriftNote
+from .protocol.headers import public_headers
 from .protocol.routes import Route
 from .protocol.wire import Request, Response
 from .storage import Storage
@@ -35,6 +36,15 @@ S = TypeVar("S", bound=Transport | Storage | None)
 T = TypeVar("T")
 logger = logging.getLogger("ochy_async")
 _MAX_DRIFT_NOTES: Final = 1000
+
+
+@frozen
+class CallTimeout:
+    """How long one call may take, all its steps and retries together, instead of what `Limits` allow."""
+
+    seconds: float
+    until: float
+    """The end of these seconds, on the clock of the event loop."""
 
 
 @define(eq=False)
@@ -68,6 +78,8 @@ class SessionCore:
     """Whether every start asks for webhook deliveries, because somebody receives them."""
     state: SessionState = field(factory=SessionState)
     """Shared with the cores that are derived from this one."""
+    timeout: CallTimeout | None = None
+    """For a core that performs a single call: the time that the caller allows it."""
 
     def with_options(self, retry: Retry | None, limits: Limits | None, listener: Listener | None) -> SessionCore:
         """A core with other settings, on the same connections and with the same state. None keeps a setting."""
@@ -75,18 +87,31 @@ class SessionCore:
             self,
             retry=retry or self.retry,
             limits=limits or self.limits,
-            listener=listener or self.listener,
+            listener=self.listener if listener is None else listener,
             transport=self.transport if limits is None else with_limits(self.transport, limits),
             storage=self.storage if limits is None else with_limits(self.storage, limits),
         )
 
+    def within(self, seconds: float) -> SessionCore:
+        """A core for one call that begins now and may take so many seconds."""
+        return evolve(self, timeout=CallTimeout(seconds, current_time() + seconds))
+
+    def allowed(self, size: int = 0) -> float:
+        """Seconds for a call that transfers `size` bytes."""
+        return self.limits.transfer(size) if self.timeout is None else self.timeout.seconds
+
+    def cancel_scope(self, size: int = 0) -> CancelScope:
+        """Cancels its block once the seconds for a call that transfers `size` bytes have passed."""
+        until = current_time() + self.limits.transfer(size) if self.timeout is None else self.timeout.until
+        return CancelScope(deadline=until)
+
     async def perform(self, call: Call[T]) -> T:
-        """Performs a call, with retries, within `Limits.call` seconds, and returns its value.
+        """Performs a call, with retries, within `Limits.call` seconds or its own timeout, and returns its value.
 
         Raises the `OchyError` of the last attempt, or `DeadlinePassed`.
         """
         attempt = 1
-        with move_on_after(self.limits.call):
+        with self.cancel_scope():
             while True:
                 try:
                     return await self.perform_once(call, attempt)
@@ -96,13 +121,15 @@ class SessionCore:
                     raise failure
                 attempt += 1
         meaning = "" if call.repeatable else "The server may have acted on it. "
-        raise deadline_passed(call.request.route, self.limits.call, attempt, call.analysis_id, meaning)
+        raise deadline_passed(call.request.route, self.allowed(), attempt, call.analysis_id, meaning)
 
     async def perform_once(self, call: Call[T], attempt: int = 1, cause: PollCause | None = None) -> T:
         """Makes one attempt of a call, without retries and without a deadline of its own."""
+        began = current_time() if self.heard else 0.0
         try:
             with self.attempt(call, attempt, cause) as tracked:
                 response = await self.send(call.request, tracked)
+                self.report_response(call, response, attempt, began)
                 value = self.read(call, response)
         except OchyError as error:
             error.attempt = attempt
@@ -154,12 +181,12 @@ class SessionCore:
         return True
 
     @contextmanager
-    def deadline(self, route: Route, analysis_id: str | None = None, *, meaning: str = "") -> Generator[None]:
-        """Cancels its block after `Limits.call` seconds and raises `DeadlinePassed`."""
-        with move_on_after(self.limits.call) as scope:
+    def deadline(self, route: Route | str, analysis_id: str | None = None, *, meaning: str = "") -> Generator[None]:
+        """Cancels its block after `Limits.call` seconds or the call's own timeout, and raises `DeadlinePassed`."""
+        with self.cancel_scope() as scope:
             yield
         if scope.cancelled_caught:
-            raise deadline_passed(route, self.limits.call, 1, analysis_id, meaning)
+            raise deadline_passed(route, self.allowed(), 1, analysis_id, meaning)
 
     def record_drift(self, notes: frozenset[DriftNote]) -> None:
         """Adds drift to the session's report. Each difference is logged and emitted once per session."""
@@ -170,6 +197,19 @@ class SessionCore:
             known.add(new)
             logger.warning("the API differs from its documentation: %s", new)
             self.emit(DriftDetected(new))
+
+    def report_response(self, call: Call[Any], response: Response, attempt: int, began: float) -> None:
+        """Emits a `ResponseReceived` if somebody listens. The attempt began at `began` on the loop's clock."""
+        if not self.heard:
+            return
+        seconds, headers = current_time() - began, public_headers(response.headers)
+        route, analysis_id = str(call.request.route), call.analysis_id
+        self.emit(ResponseReceived(route, response.status, headers, attempt, seconds, analysis_id))
+
+    @property
+    def heard(self) -> bool:
+        """Whether somebody gets events."""
+        return self.listener is not None or self.observer is not None
 
     def emit(self, event: Event) -> None:
         """Calls the listener and the observer. Their errors are logged and not raised."""
@@ -196,11 +236,11 @@ def with_limits(sender: S, limits: Limits) -> S:
 
 
 def deadline_passed(
-    route: Route, seconds: float, attempt: int, analysis_id: str | None = None, meaning: str = ""
+    route: Route | str, seconds: float, attempt: int, analysis_id: str | None = None, meaning: str = ""
 ) -> DeadlinePassed:
     """The error for a call that did not end within `seconds`. `meaning` says what is known of its effect."""
     return DeadlinePassed(
-        f"{route}: not done within {seconds:g} s. {meaning}Try again later, or raise the deadline in Limits.",
+        f"{route}: not done within {seconds:g} s. {meaning}Try again later, or allow more time (timeout or Limits).",
         route=str(route),
         attempt=attempt,
         analysis_id=analysis_id,

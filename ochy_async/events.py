@@ -5,9 +5,10 @@ Invariant: an event holds no secret and no health data.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from .errors import Finding, StartAttempt
 from .protocol.drift import DriftNote
@@ -22,6 +23,8 @@ __all__ = [
     "Event",
     "Listener",
     "ReconciliationAttempted",
+    "ResponseLog",
+    "ResponseReceived",
     "Retried",
     "StartUncertain",
     "SubjectCreated",
@@ -114,6 +117,24 @@ class AnalysisProgress:
 
 
 @frozen
+class ResponseReceived:
+    """An answer came from the API, whatever its status. A start emits it after its `AnalysisStarted`."""
+
+    route: str
+    """Method and route template, such as `GET /analysis/{analysis_id}/results`."""
+    status: int
+    headers: Mapping[str, str]
+    """Values by lower-case name: `date`, `content-type`, `retry-after`, and ids of the request such as
+    `x-request-id`, as far as the answer has them. No other header is kept."""
+    attempt: int
+    """The attempt that was answered; the first is 1."""
+    seconds: float
+    """From the beginning of the attempt until its answer was complete."""
+    analysis_id: str | None = None
+    """The analysis that the request names, if any."""
+
+
+@frozen
 class Retried:
     """An attempt failed, and the next one follows after `delay` seconds."""
 
@@ -159,9 +180,39 @@ Event = (
     | SubjectCreated
     | ReconciliationAttempted
     | AnalysisProgress
+    | ResponseReceived
     | Retried
     | DriftDetected
     | DeliveryReceived
 )
 Listener = Callable[[Event], None]
 """Called with each event, on the event loop: it must return at once."""
+
+
+@define(eq=False)
+class ResponseLog:
+    """A listener that keeps the answers of calls: `await ochy.with_options(on_event=log).status(started)`.
+
+    It has the answer of every attempt, the last one last, also if the call raised an error.
+    """
+
+    listener: Listener | None = None
+    """Another listener, which is called with every event; for example that of the session."""
+    _responses: deque[ResponseReceived] = field(factory=lambda: deque(maxlen=1000), init=False)
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, ResponseReceived):
+            self._responses.append(event)
+        if self.listener is not None:
+            self.listener(event)
+
+    def __iter__(self) -> Iterator[ResponseReceived]:
+        return iter(tuple(self._responses))
+
+    def __len__(self) -> int:
+        return len(self._responses)
+
+    @property
+    def last(self) -> ResponseReceived | None:
+        """The last answer; None if there was none."""
+        return self._responses[-1] if self._responses else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, nullcontext
 from copy import copy
 from datetime import UTC, datetime
 from functools import partial
@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar, Unpack, cast, overload
 
 import aiohttp
+from anyio import current_time
 from anyio.lowlevel import checkpoint
 
 from . import starting
@@ -53,6 +54,7 @@ from .protocol.call import custom_call
 from .protocol.drift import DriftNote
 from .protocol.exercises import Exercise, exercises_call
 from .protocol.landmarks import Landmarks, landmarks_call
+from .protocol.ranges import TRANSFER
 from .protocol.request import AnalysisRequest
 from .protocol.subjects import (
     CreatedSubject,
@@ -87,7 +89,8 @@ class OchySession:
     """A client of the Ochy Partner API: `async with OchySession() as ochy:`.
 
     Methods raise `OchyError`s only (see `ochy_async.errors`), apart from what the caller's own video stream raises, and
-    return within the deadlines of `limits` and `polling`. Calls may run concurrently. No background task runs.
+    return within the deadlines of `limits` and `polling`. `timeout=` gives one call a deadline of its own, in seconds,
+    for all of its attempts together. Calls may run concurrently. No background task runs.
     """
 
     def __init__(
@@ -226,6 +229,10 @@ class OchySession:
                 "and close that one. This one is ready to use while that one is open."
             )
 
+    def _within(self, timeout: float | None) -> SessionCore:
+        """The core for one call. Raises `InvalidRequest` unless `timeout` is None or a positive number of seconds."""
+        return self._core if timeout is None else self._core.within(_positive(timeout))
+
     def __repr__(self) -> str:
         return f"<OchySession, {'open' if self._core.state.open else 'closed'}: {self._core.transport!r}>"
 
@@ -262,19 +269,21 @@ class OchySession:
         name: str | None = None,
         label: str | None = None,
         preflight: PreflightLevel | None = None,
+        timeout: float | None = None,
     ) -> Started[R, C]:
         """Uploads a clip and starts its analysis. Costs one credit.
 
         `clip` is a path, bytes, an open binary file (read from its position, never closed) or `Clip.stream(…)`. `name`
         overrides the file name that is sent. `label` names the clip in events, logs and errors. `preflight` overrides
-        that of the session; findings that do not stop the clip are emitted as `ClipFlagged`. The returned `Started` can
-        be stored as JSON, and any process can wait for it.
+        that of the session; findings that do not stop the clip are emitted as `ClipFlagged`. `timeout` is in seconds,
+        for the check, the upload and all attempts together; the default depends on the size of the clip (`Limits`). The
+        returned `Started` can be stored as JSON, and any process can wait for it.
 
         Raises `ClipUnusable` before anything is sent; `ClipRefused`, `BuyCredits`, `KeyRefused` or `NotFound` (the
         subject) if the server refused the start; `TryLater` if the start surely did not happen; and `UncertainStart` if
         it may have been charged. An uncertain start is never sent again: see `reconcile`.
         """
-        core = self._core
+        core = self._within(timeout)
         core.check_open()
         if not isinstance(request, AnalysisRequest):
             raise InvalidRequest.of("start", (Problem("request", f"must be {REQUEST_CLASSES}"),))
@@ -285,16 +294,18 @@ class OchySession:
         return await starting.start(core, ready, request, label)
 
     @overload
-    async def status(self, started: Started[R, C]) -> AnalysisState[R]: ...
+    async def status(self, started: Started[R, C], *, timeout: float | None = None) -> AnalysisState[R]: ...
     @overload
-    async def status(self, started: str) -> AnalysisState[Results]: ...
-    async def status(self, started: Started[R, C] | str) -> AnalysisState[R] | AnalysisState[Results]:
+    async def status(self, started: str, *, timeout: float | None = None) -> AnalysisState[Results]: ...
+    async def status(
+        self, started: Started[R, C] | str, *, timeout: float | None = None
+    ) -> AnalysisState[R] | AnalysisState[Results]:
         """Polls an analysis once and returns its state. A failed analysis is a state here, not an error.
 
         For a bare id, the view is inferred from the keys of the answer. Raises `NotFound` and `TryLater`.
         """
         _check_started(started)
-        return await self._core.perform(results_call(started))
+        return await self._within(timeout).perform(results_call(started))
 
     @overload
     def watch(self, started: Started[R, C], *, timeout: float | None = None) -> AsyncGenerator[AnalysisState[R]]: ...
@@ -309,7 +320,7 @@ class OchySession:
         """
         self._core.check_open()
         _check_started(started)
-        seconds = _timeout(timeout, self._scheduler.polling.timeout)
+        seconds = self._scheduler.polling.timeout if timeout is None else _positive(timeout)
         async with aclosing(self._scheduler.watch(started, seconds)) as states:
             async for state in states:
                 yield state
@@ -327,38 +338,43 @@ class OchySession:
         """
         self._core.check_open()
         _check_started(started)
-        seconds = _timeout(timeout, self._scheduler.polling.timeout)
+        seconds = self._scheduler.polling.timeout if timeout is None else _positive(timeout)
         state = await self._scheduler.wait(started, seconds)
         if state.status == Status.FAILED:
             raise analysis_failed(state)
         return cast("R", state.results)  # an analysis that succeeded has them
 
     @overload
-    async def calculated_data(self, started: Started[R, C]) -> C: ...
+    async def calculated_data(self, started: Started[R, C], *, timeout: float | None = None) -> C: ...
     @overload
-    async def calculated_data(self, started: str) -> Calculated: ...
-    async def calculated_data(self, started: Started[R, C] | str) -> C | Calculated:
+    async def calculated_data(self, started: str, *, timeout: float | None = None) -> Calculated: ...
+    async def calculated_data(self, started: Started[R, C] | str, *, timeout: float | None = None) -> C | Calculated:
         """Returns the calculated data of a successful analysis. Raises `NotReady` before `success`."""
         _check_started(started)
-        return await self._core.perform(calculated_call(started))
+        return await self._within(timeout).perform(calculated_call(started))
 
-    async def raw_data(self, started: Started[Any, Any] | str) -> Landmarks:
+    async def raw_data(self, started: Started[Any, Any] | str, *, timeout: float | None = None) -> Landmarks:
         """Returns the landmarks of a successful analysis, frame by frame, as columns.
 
         The vendor does not document the path: it is inferred. The answer is read in slices, so that other tasks are not
         blocked. Raises `NotReady` before `success`.
         """
         _check_started(started)
-        call = landmarks_call(analysis_id_of(started))
-        reading = await self._core.perform(call)
-        with self._core.deadline(call.request.route, call.analysis_id):
+        core, call = self._within(timeout), landmarks_call(analysis_id_of(started))
+        reading = await core.perform(call)
+        with core.deadline(call.request.route, call.analysis_id):
             while not reading.advance():
                 await checkpoint()
-        self._core.record_drift(reading.notes)
+        core.record_drift(reading.notes)
         return reading.result()
 
     async def download(
-        self, source: MediaSource, path: str | os.PathLike[str], *, file: Media = "output_video"
+        self,
+        source: MediaSource,
+        path: str | os.PathLike[str],
+        *,
+        file: Media = "output_video",
+        timeout: float | None = None,
     ) -> Path:
         """Downloads the annotated video or the thumbnail of an analysis to `path`, and returns the path of the file.
 
@@ -370,25 +386,28 @@ class OchySession:
         transfer leaves its bytes beside it (`….part`, `….etag`), and the next call resumes it if the storage still has
         the same file. Links expire after an hour (documented); with results or an id the library can request a fresh
         link, with a single link it cannot. The key is never sent to the storage, and redirects are not followed. Size
-        and time are limited by `Limits.media_bytes`, `call` and `upload_rate`.
+        and time are limited by `Limits.media_bytes`, `call` and `upload_rate`, or the time of the whole download by
+        `timeout` (seconds).
 
         Raises `OutputError` if the file cannot be written or another download is writing it, `NotReady` before
         `success`, `AnalysisFailed`, `NotFound`, `RequestRefused` for an expired link, and `TryLater`.
         """
         source = masked(source)  # so that no frame in a traceback shows a link
-        self._core.check_open()
-        return await fetch(self._core, source, path, file)
+        core = self._within(timeout)
+        core.check_open()
+        with nullcontext() if timeout is None else core.deadline(TRANSFER, meaning="The next call resumes it. "):
+            return await fetch(core, source, path, file)
 
-    async def list_analyses(self) -> AnalysisList:
+    async def list_analyses(self, *, timeout: float | None = None) -> AnalysisList:
         """Lists all analyses of the account. Order and paging are not documented."""
-        return await self._core.perform(list_call())
+        return await self._within(timeout).perform(list_call())
 
-    async def list_subject_analyses(self, subject_id: str) -> AnalysisList:
+    async def list_subject_analyses(self, subject_id: str, *, timeout: float | None = None) -> AnalysisList:
         """Lists the analyses of a subject. How soon a new one appears in the list is not documented."""
-        return await self._core.perform(list_call(subject_id))
+        return await self._within(timeout).perform(list_call(subject_id))
 
     async def reconcile(
-        self, uncertain: UncertainStart | StartAttempt, *, known: Collection[str] = ()
+        self, uncertain: UncertainStart | StartAttempt, *, known: Collection[str] = (), timeout: float | None = None
     ) -> Reconciliation:
         """Lists the analyses that an uncertain start may have become. Starts, adopts and charges nothing.
 
@@ -401,7 +420,7 @@ class OchySession:
         if start is None:
             problem = Problem("uncertain", "has no `start`: pass the error that was raised, or a `StartAttempt`")
             raise InvalidRequest.of("reconcile", (problem,))
-        listed = await self._core.perform(list_call(start.subject_id))
+        listed = await self._within(timeout).perform(list_call(start.subject_id))
         return candidates_of(start, listed, self._core.state.started_ids.union(known))
 
     @overload
@@ -461,20 +480,22 @@ class OchySession:
         name: str | None = None,
         height: float | None = None,
         weight: float | None = None,
+        timeout: float | None = None,
     ) -> CreatedSubject:
         """Creates a subject. `height` is in meters, `weight` in kilograms.
 
         If the request may have reached the server, it is not repeated.
         """
-        return await self._core.perform(create_subject_call(email=email, name=name, height=height, weight=weight))
+        call = create_subject_call(email=email, name=name, height=height, weight=weight)
+        return await self._within(timeout).perform(call)
 
-    async def list_subjects(self) -> SubjectList:
+    async def list_subjects(self, *, timeout: float | None = None) -> SubjectList:
         """Lists all subjects that are not deleted."""
-        return await self._core.perform(list_subjects_call())
+        return await self._within(timeout).perform(list_subjects_call())
 
-    async def get_subject(self, subject_id: str) -> Subject:
+    async def get_subject(self, subject_id: str, *, timeout: float | None = None) -> Subject:
         """Returns one subject. Raises `NotFound` if it is missing or deleted."""
-        return await self._core.perform(get_subject_call(subject_id))
+        return await self._within(timeout).perform(get_subject_call(subject_id))
 
     async def update_subject(
         self,
@@ -484,34 +505,49 @@ class OchySession:
         name: str | None = None,
         height: float | None = None,
         weight: float | None = None,
+        timeout: float | None = None,
     ) -> Message:
         """Changes the given fields of a subject and no others. Raises `NotFound`."""
         call = update_subject_call(subject_id, email=email, name=name, height=height, weight=weight)
-        return await self._core.perform(call)
+        return await self._within(timeout).perform(call)
 
-    async def delete_subject(self, subject_id: str) -> Message:
+    async def delete_subject(self, subject_id: str, *, timeout: float | None = None) -> Message:
         """Deletes a subject (softly, by the vendor's documentation). Raises `NotFound`.
 
         The vendor does not document the path: it is inferred.
         """
-        return await self._core.perform(delete_subject_call(subject_id))
+        return await self._within(timeout).perform(delete_subject_call(subject_id))
 
-    async def get_webhook(self) -> WebhookSettings:
+    async def ping(self, *, timeout: float = 5.0) -> float:
+        """Returns the seconds in which the API answered; for health checks. Costs no credit.
+
+        Sends `GET /webhook`, with retries within `timeout` seconds. The answer shows that the API can be reached and
+        accepts the key. It does not show that the account has credits, or that analyses are processed. Raises
+        `KeyRefused`, `TryLater` if the API does not answer or is failing, and `UnreadableAnswer` if something else
+        answers.
+        """
+        began = current_time()
+        await self._within(timeout).perform(get_webhook_call())
+        return current_time() - began
+
+    async def get_webhook(self, *, timeout: float | None = None) -> WebhookSettings:
         """Returns the settings of the account's one webhook. `stored` is False if there is none."""
-        return await self._core.perform(get_webhook_call())
+        return await self._within(timeout).perform(get_webhook_call())
 
-    async def configure_webhook(self, url: str, *, enabled: bool) -> WebhookSettings:
+    async def configure_webhook(self, url: str, *, enabled: bool, timeout: float | None = None) -> WebhookSettings:
         """Stores the webhook's https URL, and whether it is enabled. Raises `InvalidRequest`."""
         settings = RawJson(url=url, enabled=enabled)
         del url  # so that no frame in a traceback holds its token
-        return await self._core.perform(configure_webhook_call(**settings))
+        return await self._within(timeout).perform(configure_webhook_call(**settings))
 
-    async def exercises(self, search_keys: Sequence[str], *, language: str = "en") -> tuple[Exercise, ...]:
+    async def exercises(
+        self, search_keys: Sequence[str], *, language: str = "en", timeout: float | None = None
+    ) -> tuple[Exercise, ...]:
         """Returns the exercises for the search keys of assessments.
 
         For an unknown language the vendor returns English (documented).
         """
-        return await self._core.perform(exercises_call(search_keys, language=language))
+        return await self._within(timeout).perform(exercises_call(search_keys, language=language))
 
     async def request(
         self,
@@ -520,6 +556,7 @@ class OchySession:
         *,
         query: Sequence[tuple[str, str]] = (),
         json: Any = None,
+        timeout: float | None = None,
     ) -> Any:
         """Sends any request to the API and returns its answer as untouched JSON.
 
@@ -527,15 +564,14 @@ class OchySession:
         request surely did not happen. An answer whose body has a `status` is returned, even `failed`, which comes with
         HTTP 400. To start an analysis, use `start`.
         """
-        return await self._core.perform(custom_call(method, path, tuple(query), json))
+        return await self._within(timeout).perform(custom_call(method, path, tuple(query), json))
 
 
-def _timeout(timeout: float | None, default: float) -> float:
-    """The seconds to wait. Raises `InvalidRequest` unless it is a positive number."""
-    seconds = default if timeout is None else timeout
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
-        raise InvalidRequest.of("wait", (Problem("timeout", "must be a number of seconds above 0"),))
-    return seconds
+def _positive(timeout: float) -> float:
+    """The seconds of a timeout. Raises `InvalidRequest` unless it is a positive number."""
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
+        raise InvalidRequest.of("The call", (Problem("timeout", "must be a number of seconds above 0"),))
+    return timeout
 
 
 def _check_started(started: Started[Any, Any] | str) -> None:

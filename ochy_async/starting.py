@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractContextManager, aclosing
+from contextlib import AbstractContextManager, ExitStack, aclosing
 from datetime import datetime
 from typing import Final, Generic, TypeVar
 
-from anyio import move_on_after
+from anyio import current_time
 from attrs import define, evolve, field
 
 from .clips import Clip
@@ -27,7 +27,7 @@ from .protocol.answer import Answer
 from .protocol.request import AnalysisRequest
 from .protocol.routes import START
 from .protocol.text_summary import printable
-from .protocol.wire import Upload
+from .protocol.wire import Response, Upload
 
 __all__ = ["StartTransaction", "preparation_deadline", "start"]
 
@@ -79,8 +79,8 @@ class StartTransaction(Generic[R, C]):
 
     async def _send_with_retries(self) -> Started[R, C]:
         core, number = self.core, 1
-        seconds = core.limits.transfer(self.clip.size)
-        with move_on_after(seconds):
+        seconds = core.allowed(self.clip.size)
+        with core.cancel_scope(self.clip.size):
             while True:
                 try:
                     return await self._attempt(number)
@@ -124,15 +124,22 @@ class StartTransaction(Generic[R, C]):
 
     async def _attempt(self, number: int) -> Started[R, C]:
         """Sends the start once. Raises `UncertainStart` where it may have happened."""
-        core, call, response = self.core, start_call(self._upload()), None
-        try:
-            with core.attempt(call, number) as tracked:
-                response = await core.send(call.request, tracked)
-                answer = core.read(call, response)
-        except OchyError as error:
-            failure = error
-        else:
-            return self._accept(answer)
+        core, call, response, began = self.core, start_call(self._upload()), None, current_time()
+        with ExitStack() as at_last:
+            try:
+                with core.attempt(call, number) as tracked:
+                    response = await core.send(call.request, tracked)
+                    # A listener may be interrupted, so it is called once the fate and the id, if any, are stored.
+                    at_last.callback(core.report_response, call, response, number, began)
+                    answer = core.read(call, response)
+            except OchyError as error:
+                failure = error
+            else:
+                return self._accept(answer)
+            raise self._failed(failure, response, number)
+
+    def _failed(self, failure: OchyError, response: Response | None, number: int) -> OchyError:
+        """Stores the fate of a failed attempt. Returns the error to raise."""
         if response is None:
             phase = failure.phase if isinstance(failure, ConnectionFailed) else self._phase()
             fate = fate_without_answer(phase)
@@ -142,7 +149,7 @@ class StartTransaction(Generic[R, C]):
         failure.attempt = number
         # Accepted, but the answer cannot be read: charged, without an id to wait for.
         self.fate = Fate.UNCERTAIN if fate is Fate.ACCEPTED else fate
-        raise self._uncertain_error(failure, number) if self.fate is Fate.UNCERTAIN else failure
+        return self._uncertain_error(failure, number) if self.fate is Fate.UNCERTAIN else failure
 
     def _ended(self, error: BaseException | None) -> Ended:
         """How the start ended, for the observer."""

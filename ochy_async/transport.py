@@ -43,6 +43,7 @@ from .http_client import (
 from .policy.base_urls import normalized
 from .policy.limits import Limits
 from .protocol.compression import ENCODINGS, decoder_for
+from .protocol.headers import PUBLIC_HEADERS
 from .protocol.routes import RAW_DATA
 from .protocol.wire import Request, Response, Upload
 from .proxies import NONE, Proxy
@@ -125,6 +126,13 @@ class ApiKey:
             if self._pattern.search(body, start, start + SCAN_BYTES + overlap):
                 return self._pattern.sub(b"[key]", body)
         return body
+
+    def redact_header(self, value: str) -> str:
+        """Returns the value of a header with the key replaced by `[key]`."""
+        encoded = value.encode(errors="surrogateescape")
+        if not self._pattern.search(encoded):
+            return value
+        return self._pattern.sub(b"[key]", encoded).decode(errors="surrogateescape")
 
     @cached_property
     def _pattern(self) -> re.Pattern[bytes]:
@@ -291,7 +299,7 @@ class _Attempt:
 
     async def read(self, response: aiohttp.ClientResponse, key: ApiKey) -> Response:
         """Reads the answer. An answer that comes early stops the upload."""
-        self.status = response.status
+        self.status, received = response.status, response.headers
         if self.request.upload is not None:
             self.request.upload.on_status(response.status)
         stopped = self.part if self.part is not None and not self.part.complete else None
@@ -300,7 +308,7 @@ class _Attempt:
         # aiohttp's own time-out begins only once the body of the request is written
         with fail_after(stopped.stall if stopped is not None else None):
             body = await self._body(response)
-        headers = {name: value for name in _HEADERS if (value := response.headers.get(name)) is not None}
+        headers = {name: key.redact_header(received[name]) for name in PUBLIC_HEADERS if name in received}
         return Response(response.status, headers, await key.redact(body), stopped is None)
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
@@ -319,9 +327,6 @@ class _Attempt:
                 await checkpoint()
         decoder.finish()
         return body.getvalue()
-
-
-_HEADERS: Final = ("content-type", "date", "retry-after")
 
 
 async def _pieces(content: aiohttp.StreamReader) -> AsyncGenerator[bytes]:

@@ -439,9 +439,47 @@ OTHER_FAULTS: dict[str, tuple[str, str, Edit]] = {
         "started_ids_are_shared",
         (
             "core.py",
-            "            listener=listener or self.listener,\n",
+            "            listener=self.listener if listener is None else listener,\n",
             "            state=SessionState(open=True),\n",
         ),
+    ),
+    "a start that its timeout ends after the last chunk counts as not charged": (
+        "test_timeouts.py",
+        "uncertain or whenever",
+        (
+            "starting.py",
+            "        if self.fate is Fate.UNCERTAIN:\n            raise",
+            "        if False:\n            raise",
+        ),
+    ),
+    "a start whose timeout passed is sent again": (
+        "test_timeouts.py",
+        "uncertain or whenever",
+        (
+            "starting.py",
+            "        if self.fate is Fate.UNCERTAIN:\n            raise",
+            "        if self.fate is Fate.UNCERTAIN:\n            await self._attempt(9)\n            raise",
+        ),
+    ),
+    "the timeout of a call is ignored": (
+        "test_timeouts.py",
+        "ends_with_its_timeout",
+        ("core.py", "if self.timeout is None else self.timeout.until", ""),
+    ),
+    "the answer to a start is reported before its id is stored": (
+        "test_responses.py",
+        "loses_nothing",
+        ("starting.py", "at_last.callback(core.report_response, call, ", "core.report_response(call, "),
+    ),
+    "any header of an answer is kept": (
+        "test_responses.py",
+        "one_short_line",
+        ("protocol/headers.py", "for name in PUBLIC_HEADERS if name in headers}", "for name in headers}"),
+    ),
+    "a header may repeat the key": (
+        "test_responses.py",
+        "repeats_is_masked",
+        ("transport.py", "name: key.redact_header(received[name])", "name: received[name]"),
     ),
     "closing a derived session closes its parent": (
         "test_options.py",

@@ -13,7 +13,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Final
 
-from anyio import CancelScope, current_time, move_on_after, to_thread
+from anyio import CancelScope, current_time, to_thread
 from attrs import define, field
 
 from ...core import SessionCore
@@ -83,7 +83,8 @@ async def _attempt(core: SessionCore, storage: Storage, url: SignedUrl, partial:
     """Makes one attempt. Returns its error, or None."""
     try:
         await to_thread.run_sync(partial.open)
-        with move_on_after(core.limits.call) as partial.scope:
+        with core.cancel_scope() as scope:
+            partial.scope = scope if core.timeout is None else None  # a timeout of the call includes the transfer
             await storage.fetch(url, partial, range_headers(partial.offset, partial.etag))
             await to_thread.run_sync(partial.finish)
             return None
@@ -109,7 +110,7 @@ class _PartialFile:
     content: str = ""
     """Identifies the file; stored beside the ETag, since two files of one storage may have the same ETag."""
     scope: CancelScope | None = field(default=None, init=False)
-    """The deadline, which is extended once the size of the file is known."""
+    """The deadline, which is extended once the size of the file is known; None if it is fixed."""
     headers: dict[str, str] = field(factory=dict, init=False, repr=False)
     offset: int = field(default=0, init=False)
     """How many bytes were there before this attempt."""
