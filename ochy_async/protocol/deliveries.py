@@ -14,14 +14,14 @@ Invariant: nothing that can be sent raises anything but `InvalidDelivery`, and e
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from itertools import chain, product
+from itertools import chain, islice, product
 from typing import Any, Final, TypeVar
 
 import orjson
-from attrs import Factory, field, frozen
+from attrs import field, frozen
 
 from ..errors import InvalidDelivery
 from ..field_docs import documented
@@ -32,7 +32,7 @@ from .drift import DriftLog, DriftNote, Mismatch, mismatch, note, read_at, recor
 from .redaction import contains_link
 from .text_summary import Summarized, display_text, format_number, format_time
 
-__all__ = ["MAX_DELIVERY_BYTES", "Delivery", "check_content_type", "parse_delivery"]
+__all__ = ["MAX_DELIVERY_BYTES", "Delivery", "parse_delivery"]
 
 T = TypeVar("T")
 
@@ -43,6 +43,10 @@ MAX_DEPTH: Final = 32
 MAX_TEXT: Final = 200
 """Characters of an id, an event or a status."""
 MAX_SEQUENCE: Final = 2**63
+MAX_OBJECTS: Final = 32
+"""Objects at the top of a body that are searched."""
+MAX_TRIED: Final = 8
+"""Values that are tried for one field."""
 
 
 @documented
@@ -112,7 +116,8 @@ def parse_delivery(body: bytes, headers: Mapping[str, str]) -> Delivery:
     """
     if len(body) > MAX_DELIVERY_BYTES:
         raise _invalid(413, f"it has {len(body):,} bytes, and at most {MAX_DELIVERY_BYTES:,} are read")
-    check_content_type(headers)
+    if not _declares_json(headers):
+        raise _invalid(415, "its content type is not JSON")
     try:
         json = orjson.loads(body)
     except ValueError:  # the error of the parser holds the body and is not passed on
@@ -134,12 +139,11 @@ def _invalid(status: int, why: str) -> InvalidDelivery:
     )
 
 
-def check_content_type(headers: Mapping[str, str]) -> None:
-    """Raises `InvalidDelivery` unless the content type is JSON or not given."""
+def _declares_json(headers: Mapping[str, str]) -> bool:
+    """Whether the content type is JSON or not given."""
     declared = next((value for name, value in headers.items() if name.lower() == "content-type"), "")
     media_type = declared.partition(";")[0].strip().lower()
-    if media_type and not re.fullmatch(r"(application|text)/([\w.+-]+\+)?json", media_type):
-        raise _invalid(415, "its content type is not JSON")
+    return not media_type or re.fullmatch(r"(application|text)/([\w.+-]+\+)?json", media_type) is not None
 
 
 def _is_deeper_than(levels: int, json: Any) -> bool:
@@ -195,21 +199,23 @@ def _time(value: Any) -> datetime:
 # --- where values are found ---------------------------------------------------------------------------------
 
 _ENVELOPES: Final = ("data", "payload", "analysis", "video", "body", "object", "resource", "attributes", "details")
-"""The names of objects that probably hold the values, the likeliest first. Any other object is searched after them."""
+"""The plain names of objects that probably hold the values, the likeliest first. Others are searched after them."""
 
 
 @frozen
 class _Value:
-    """One value of the body: the keys that lead to it, and the value."""
+    """One value of the body, and the keys that lead to it."""
 
     path: tuple[str, ...]
     value: Any
 
-    name: str = field(default=Factory(lambda self: _plain(self.path[-1]), takes_self=True))
-    """The last key without case, `_` and `-`. Computed once, because it is compared with many."""
+
+_Group = dict[str, list[_Value]]
+"""Values by their last key, which is written plainly (see `_plain`)."""
 
 
 def _plain(key: str) -> str:
+    """The key without case, `_` and `-`."""
     return key.replace("_", "").replace("-", "").lower()
 
 
@@ -217,35 +223,40 @@ def _plain(key: str) -> str:
 class _Values:
     """The values of a body that are neither null nor an object, at its top and one level down."""
 
-    top: list[_Value]
-    in_envelopes: list[_Value]
-    elsewhere: list[_Value]
+    top: _Group
+    in_envelopes: _Group
+    elsewhere: _Group
     """In objects of any other name."""
 
     @classmethod
     def of(cls, json: dict[str, Any]) -> _Values:
         """All values of a body."""
-        top = [_Value((key,), value) for key, value in json.items()]
-        objects = [each for each in top if isinstance(each.value, dict)]
-        envelopes = [each for name in _ENVELOPES for each in objects if each.name == name]
-        others = [each for each in objects if each.name not in _ENVELOPES]
-        return cls(_plain_values(top), _members(envelopes), _members(others))
+        objects = ((key, value) for key, value in json.items() if isinstance(value, dict))
+        named = [(_plain(key), _Value((key,), value)) for key, value in islice(objects, MAX_OBJECTS)]
+        envelopes = [each for wanted in _ENVELOPES for name, each in named if name == wanted]
+        others = [each for name, each in named if name not in _ENVELOPES]
+        return cls(_members([_Value((), json)]), _members(envelopes), _members(others))
 
     def __iter__(self) -> Iterator[_Value]:
-        return chain(self.top, self.in_envelopes, self.elsewhere)
+        groups = (self.top, self.in_envelopes, self.elsewhere)
+        return chain.from_iterable(values for group in groups for values in group.values())
 
 
-def _members(objects: list[_Value]) -> list[_Value]:
-    return _plain_values(_Value((*each.path, key), value) for each in objects for key, value in each.value.items())
-
-
-def _plain_values(values: Iterable[_Value]) -> list[_Value]:
-    return [each for each in values if each.value is not None and not isinstance(each.value, dict)]
+def _members(objects: list[_Value]) -> _Group:
+    group = _Group()
+    for each in objects:
+        for key, value in each.value.items():
+            if value is not None and not isinstance(value, dict):
+                group.setdefault(_plain(key), []).append(_Value((*each.path, key), value))
+    return group
 
 
 @frozen
 class _KeyNames:
-    """How a field of a delivery is read. Names are plain (see `_plain`), the likeliest first."""
+    """How a field of a delivery is read. Names are plain (see `_plain`), the likeliest first.
+
+    `name` is the name of nothing here: it may be that of a runner.
+    """
 
     expected: tuple[str, ...]
     """The keys at the top that need no note."""
@@ -259,14 +270,14 @@ class _KeyNames:
         top, envelopes, others = values.top, values.in_envelopes, values.elsewhere
         for names, groups in ((self.names, (top, envelopes, others)), (self.vague_names, (envelopes, top, others))):
             for group, name in product(groups, names):
-                yield from (each for each in group if each.name == name)
+                yield from group.get(name, ())
 
 
 _FIELDS: Final[dict[str, _KeyNames]] = {
     "analysis_id": _KeyNames(
         ("analysis_id", "video_id"), _text, ("analysisid", "videoid", "analysisuuid"), ("id", "uuid", "analysis")
     ),
-    "event": _KeyNames(("event",), _text, ("event", "eventtype", "eventname", "type"), ("name", "kind", "action")),
+    "event": _KeyNames(("event",), _text, ("event", "eventtype", "eventname", "type"), ("kind", "action")),
     "status": _KeyNames(("status",), _status, ("status", "analysisstatus", "newstatus"), ("state",)),
     "percentage": _KeyNames(("percentage",), _number, ("percentage", "percent", "progress", "progresspercentage"), ()),
     "sequence": _KeyNames(("sequence",), _whole_number, ("sequence", "sequencenumber", "seq"), ()),
@@ -291,7 +302,7 @@ def _read_fields(json: dict[str, Any]) -> dict[str, Any]:
 
 def _first_readable(name: str, wanted: _KeyNames, values: _Values, tried: set[tuple[str, ...]]) -> Any:
     each = None
-    for each in wanted.candidates(values):
+    for each in islice(wanted.candidates(values), MAX_TRIED):
         tried.add(each.path)
         try:
             value = _read(wanted.read, each)
