@@ -32,7 +32,7 @@ from .drift import DriftLog, DriftNote, Mismatch, mismatch, note, read_at, recor
 from .redaction import contains_link
 from .text_summary import Summarized, display_text, format_number, format_time
 
-__all__ = ["MAX_DELIVERY_BYTES", "Delivery", "parse_delivery"]
+__all__ = ["MAX_DELIVERY_BYTES", "Delivery", "check_content_type", "parse_delivery"]
 
 T = TypeVar("T")
 
@@ -116,8 +116,7 @@ def parse_delivery(body: bytes, headers: Mapping[str, str]) -> Delivery:
     """
     if len(body) > MAX_DELIVERY_BYTES:
         raise _invalid(413, f"it has {len(body):,} bytes, and at most {MAX_DELIVERY_BYTES:,} are read")
-    if not _declares_json(headers):
-        raise _invalid(415, "its content type is not JSON")
+    check_content_type(headers)
     try:
         json = orjson.loads(body)
     except ValueError:  # the error of the parser holds the body and is not passed on
@@ -139,11 +138,12 @@ def _invalid(status: int, why: str) -> InvalidDelivery:
     )
 
 
-def _declares_json(headers: Mapping[str, str]) -> bool:
-    """Whether the content type is JSON or not given."""
+def check_content_type(headers: Mapping[str, str]) -> None:
+    """Raises `InvalidDelivery` unless the content type is JSON or not given."""
     declared = next((value for name, value in headers.items() if name.lower() == "content-type"), "")
     media_type = declared.partition(";")[0].strip().lower()
-    return not media_type or re.fullmatch(r"(application|text)/([\w.+-]+\+)?json", media_type) is not None
+    if media_type and not re.fullmatch(r"(application|text)/([\w.+-]+\+)?json", media_type):
+        raise _invalid(415, "its content type is not JSON")
 
 
 def _is_deeper_than(levels: int, json: Any) -> bool:
