@@ -5,11 +5,14 @@ Invariant: no repr shows a URL or a token. Only `ochy webhook` prints them, once
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 from typing import Final, Self
 
 from attrs import field, frozen
+
+from ..webhooks.tokens import HookTokens
 
 __all__ = ["VARIABLE", "WebhookToken", "WebhookUrl"]
 
@@ -48,9 +51,14 @@ class WebhookUrl:
         return self._split()[1].rstrip("/").rpartition("/")[2]
 
     @property
+    def ends_in_known_token(self) -> bool:
+        """Whether the path ends in a token of `OCHY_WEBHOOK_TOKEN`."""
+        return HookTokens(os.environ.get(VARIABLE, "")).match(self.last_segment)
+
+    @property
     def ends_in_token(self) -> bool:
         """Whether the path ends in something that was surely made as a token."""
-        return _MADE_HERE.fullmatch(self.last_segment) is not None
+        return self.ends_in_known_token or _MADE_HERE.fullmatch(self.last_segment) is not None
 
     def with_token(self, token: WebhookToken) -> WebhookUrl:
         """The URL with a token at the end of its path."""

@@ -351,7 +351,7 @@ def test_the_webhook_is_set_and_shown_without_its_token(harness: CliHarness) -> 
         assert "hooks.example.org" in result.stdout
         assert "private" not in result.output
     (record,) = json_lines(outputs[-1])
-    assert list(record) == ["stored", "host", "enabled", "updated_at"]
+    assert list(record) == ["stored", "host", "enabled", "updated_at", "token_matches"]
     assert (record["stored"], record["enabled"]) == (True, True)
     assert stored(harness)["url"] == HOOK
 

@@ -66,7 +66,7 @@ def test_a_new_token_is_appended_stored_and_printed_once(harness: CliHarness) ->
 def test_a_new_token_as_json(harness: CliHarness) -> None:
     """One object with the settings, the URL and the token; the URL is complete even if it has a query."""
     (record,) = json_lines(harness.ochy("webhook", "set", f"{PLAIN}/?tenant=7", "--new-token", "--json"))
-    assert list(record) == ["stored", "host", "enabled", "updated_at", "url", "token"]
+    assert list(record) == ["stored", "host", "enabled", "updated_at", "token_matches", "url", "token"]
     assert record["url"] == stored_url(harness) == f"{PLAIN}/{record['token']}?tenant=7"
 
 
@@ -157,6 +157,27 @@ def test_an_invalid_url_gets_no_token(harness: CliHarness, url: str) -> None:
     assert (result.exit_code, harness.service.requests, "private" in result.output) == (2, (), False)
 
 
+@pytest.mark.parametrize(
+    ("variable", "text", "matches"),
+    [
+        (HOOK_TOKEN, "as in OCHY_WEBHOOK_TOKEN", True),
+        (f"another-token-0000,{HOOK_TOKEN}", "as in OCHY_WEBHOOK_TOKEN", True),
+        ("another-token-0000", "not as in OCHY_WEBHOOK_TOKEN", False),
+        (None, "", None),
+    ],
+)
+def test_the_stored_token_is_compared_with_the_variable(
+    harness: CliHarness, variable: str | None, text: str, matches: bool | None
+) -> None:
+    """So that a receiver that refuses everything explains itself."""
+    harness.ochy("webhook", "set", f"{PLAIN}/{HOOK_TOKEN}")
+    shown = harness.ochy("webhook", "show", OCHY_WEBHOOK_TOKEN=variable)
+    (record,) = json_lines(harness.ochy("webhook", "show", "--json", OCHY_WEBHOOK_TOKEN=variable))
+    rows = {line.split()[0]: line.strip().partition(" ")[2].strip() for line in shown.stdout.splitlines()}
+    assert record["token_matches"] is matches
+    assert rows["token"] == (text or "–")
+
+
 # --- rotation -----------------------------------------------------------------------------------------
 
 
@@ -171,6 +192,13 @@ def test_the_token_of_the_stored_url_is_replaced(harness: CliHarness) -> None:
     assert new in result.stdout
     assert old.rpartition("/")[2] not in result.output
     assert "OCHY_WEBHOOK_TOKEN=NEW,OLD" in result.stderr
+
+
+def test_a_token_of_another_form_is_replaced_if_the_receiver_has_it(harness: CliHarness) -> None:
+    """It is then surely the token."""
+    harness.ochy("webhook", "set", f"{PLAIN}/{HOOK_TOKEN}")
+    assert harness.ochy("webhook", "set", "--new-token").exit_code == 0
+    assert re.fullmatch(rf"{PLAIN}/[\w-]{{43}}", stored_url(harness))
 
 
 @pytest.mark.parametrize(("option", "enabled"), [((), False), (("--enable",), True)])

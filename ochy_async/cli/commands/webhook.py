@@ -7,6 +7,7 @@ this command has just made: it is printed once, on stdout.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import Any, Final
 
@@ -187,9 +188,17 @@ def _record(settings: WebhookSettings) -> dict[str, Any]:
         "host": settings.host,
         "enabled": settings.enabled,
         "updated_at": None if settings.updated_at is None else settings.updated_at.isoformat(),
+        "token_matches": _token_matches(settings),
     }
     unknown = {safe_key(name): _masked(value) for name, value in settings.raw.items() if name not in _READ}
     return {**record, **{name: value for name, value in unknown.items() if name not in record}}
+
+
+def _token_matches(settings: WebhookSettings) -> bool | None:
+    """Whether the URL ends in the token that a receiver in this environment takes; None if there is none to compare."""
+    if settings.url is None or not os.environ.get(VARIABLE):
+        return None
+    return WebhookUrl(settings.url).ends_in_known_token
 
 
 def _masked(value: Any) -> Any:
@@ -200,6 +209,7 @@ def _table(settings: WebhookSettings) -> TextTable:
     rows = (
         ("host", settings.host or "an unknown host"),
         ("deliveries", {True: "on", False: "off", None: NOTHING}[settings.enabled]),
+        ("token", {True: f"as in {VARIABLE}", False: f"not as in {VARIABLE}", None: NOTHING}[_token_matches(settings)]),
         ("updated", utc_time(settings.updated_at)),
     )
     return TextTable("The account's webhook", ("field", "value"), rows, ("Only the host of the URL is shown.",))
