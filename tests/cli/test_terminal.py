@@ -6,8 +6,10 @@ import json
 import os
 import re
 import signal
+import socket
 import sys
 import time
+import urllib.request
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import pytest
 
 from ochy_async.emulator import DisconnectAfter, FaultPlan, FaultRule, Throttle
 from tests.conftest import CLIP, world
+from tests.support.canary import HOOK_TOKEN
 from tests.support.cli_harness import FAST_POLLING, START, CliHarness, cli_harness
 
 if sys.platform == "win32":
@@ -382,4 +385,35 @@ def test_drawing_is_limited(harness: CliHarness, said: Path) -> None:
         seconds = time.monotonic() - begun
         drawn = tty.received.count(b"of 30 clips")
         assert drawn < 25 * seconds + 10, f"{drawn} drawings in {seconds:.1f} s"
+        tty.check()
+
+
+# --- deliveries -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(120, 1), (80, 2), (40, 3)])
+def test_the_id_of_a_delivery_is_never_folded(columns: int, rows: int, said: Path) -> None:
+    """Where it does not fit, it is on a row of its own; Ctrl-C ends with the summary on a fresh row."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    analysis_id = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+    body = json.dumps({"event": "analysis.completed", "video_id": analysis_id, "status": "success", "sequence": 9})
+    env = {**os.environ, "TERM": "xterm-256color", "OCHY_WEBHOOK_TOKEN": HOOK_TOKEN}
+    for name in ("COLUMNS", "LINES"):
+        env.pop(name, None)
+    with (
+        terminal(columns, 24, said) as tty,
+        tty.running("webhook", "listen", "--port", str(port), env=env) as child,
+    ):
+        tty.wait_until(lambda: "Listening" in tty.all)
+        url, json_type = f"http://127.0.0.1:{port}/{HOOK_TOKEN}", {"Content-Type": "application/json"}
+        with urllib.request.urlopen(urllib.request.Request(url, body.encode(), json_type)) as answer:
+            assert answer.status == 204
+        tty.wait_until(lambda: analysis_id in tty.all)
+        begin = next(number for number, row in enumerate(tty.rows) if "analysis.completed" in row)
+        end = next(number for number, row in enumerate(tty.rows) if analysis_id in row)
+        tty.type("\x03")
+        assert tty.exit_code(child) == 0
+        assert end - begin + 1 == rows, str(tty)
+        assert "1 delivery." in tty.rows
         tty.check()

@@ -191,12 +191,12 @@ def test_refused_requests_are_shown_briefly_and_counted() -> None:
                 to.send(b"", method="GET"),
                 to.send(b"a=b", headers={"Content-Type": "application/x-www-form-urlencoded"}),
             ),
-            to.send(b" " * 70_000),
+            *(to.send(b" " * 70_000), to.send(b"zip", headers={**JSON, "Content-Encoding": "gzip"})),
         ]
         return sent + to.deliver(HALF)
 
     result, statuses = listen(send, "--count", "1")
-    assert (result.exit_code, statuses) == (0, [400, 404, 405, 415, 413, 204])
+    assert (result.exit_code, statuses) == (0, [400, 404, 405, 415, 413, 415, 204])
     assert len(result.stdout.splitlines()) <= 2
     for words in (
         "refused with 400: no JSON object (application/json, 3 bytes)",
@@ -204,7 +204,8 @@ def test_refused_requests_are_shown_briefly_and_counted() -> None:
         "refused with 405: GET instead of POST",
         "refused with 415: application/x-www-form-urlencoded is not JSON (3 bytes)",
         "refused with 413: more than 64 KiB",
-        "1 delivery. Refused: 1 × 400, 1 × 404, 1 × 405, 1 × 413, 1 × 415.",
+        "refused with 415: a compressed body (3 bytes)",
+        "1 delivery. Refused: 1 × 400, 1 × 404, 1 × 405, 1 × 413, 2 × 415.",
     ):
         assert words in result.stderr
     assert "another-token-0000" not in result.output

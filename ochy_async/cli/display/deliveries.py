@@ -69,15 +69,17 @@ def delivery_line(request: AnsweredRequest, delivery: Delivery) -> str:
     known = "  ".join(
         (
             f"{request.at:%H:%M:%S}Z",
-            f"{display_text(delivery.event):17}",
+            f"{display_text(delivery.event):18}",
             f"{display_text(delivery.status):9}",
             f"{NOTHING if delivery.sequence is None else f'#{delivery.sequence}':>4}",
             f"{format_number(delivery.percentage, '%'):>5}",
         )
     )
     analysis_id = display_text(delivery.analysis_id, 200)
-    fits = not sys.stdout.isatty() or len(known) + 2 + len(analysis_id) <= shutil.get_terminal_size().columns
-    return f"{known}  {analysis_id}" if fits else f"{known}\n{INDENT}{analysis_id}"
+    columns = shutil.get_terminal_size().columns
+    if not sys.stdout.isatty() or len(known) + 2 + len(analysis_id) <= columns:
+        return f"{known}  {analysis_id}"
+    return f"{known}\n{INDENT[: max(0, columns - len(analysis_id))]}{analysis_id}"
 
 
 def drift_lines(notes: Iterable[DriftNote]) -> Iterator[str]:
@@ -124,6 +126,8 @@ def _body(delivery: Delivery) -> Any:
 def refusal_text(request: AnsweredRequest) -> str:
     """Why a request was refused, in a line."""
     reason = _REASONS.get(request.status, "{method} that cannot be answered") if request.method else _NO_HTTP
+    if request.status == 415 and "content-encoding" in request.headers:
+        reason = "a compressed body ({size})"
     size = "unknown size" if request.size is None else count_of(request.size, "byte")
     method, media_type = display_text(request.method, 10), request.media_type or "no content type"
     text = reason.format(method=method, media_type=media_type, size=size)
