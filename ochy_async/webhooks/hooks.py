@@ -8,11 +8,10 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from ..errors import InvalidSettings
 from ..events import DeliveryReceived, DriftDetected, Event, Listener
 from ..observing import guarded
 from ..policy.delivery_limit import DeliveryRateLimit
@@ -78,7 +77,7 @@ class Webhooks:
         self._listeners: list[Listener] = []
         self._drift: set[DriftNote] = set()
         self._refused: set[int] = set()
-        self._entered: AsyncExitStack | None = None
+        self._entered: list[AbstractAsyncContextManager[None]] = []
         self.asgi = AsgiApp(self._door, self._act, self.listening)
         """The ASGI application: `app.mount("/hooks/ochy", hooks.asgi)`."""
 
@@ -105,35 +104,30 @@ class Webhooks:
         """Receives hints from the bus while the block runs, and masks the token in the logs of web servers.
 
         Sessions that use this object enter it. Of several blocks one holds the connection to the bus, and the next one
-        takes over when it ends. A lost connection is tried again and never ends the block. Without a bus, and inside of
-        `async with hooks:`, no task runs. `on_event` is called with each `DeliveryReceived` and `DriftDetected` of this
-        process.
+        takes over when it ends. A lost connection is tried again and never ends the block. Without a bus, no task runs.
+        `on_event` is called with each `DeliveryReceived` and `DriftDetected` of this process.
         """
         listeners = [] if on_event is None else [on_event]
         self._listeners += listeners
         try:
             with masked_server_logs(TokenMask(self._tokens)):
-                async with nullcontext() if self._relay is None or self._entered else self._relay.listening():
+                async with nullcontext() if self._relay is None else self._relay.listening():
                     yield
         finally:
             for listener in listeners:
                 self._listeners.remove(listener)
 
     async def __aenter__(self) -> Self:
-        """Listens, for a process without a session, or for sessions that come and go: `async with hooks:`."""
-        if self._entered is not None:
-            raise InvalidSettings("These Webhooks are entered already. Use `hooks.listening()` for one more block.")
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self.listening())
-            self._entered = stack.pop_all()
+        """Listens, for a process that receives deliveries and has no session: `async with hooks:`."""
+        block = self.listening()
+        await block.__aenter__()
+        self._entered.append(block)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        entered, self._entered = self._entered, None
-        if entered is not None:
-            await entered.aclose()
+        await self._entered.pop().__aexit__(None, None, None)
 
     async def _act(self, reply: Reply) -> None:
         """Acts on a request that was answered: wakes, reports, and tells the other processes."""

@@ -9,16 +9,15 @@ import logging
 import os
 import random
 import secrets
+from asyncio import TaskGroup
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
-import anyio
-from anyio import Lock, fail_after, sleep
+from anyio import CancelScope, Lock, fail_after, sleep
 from attrs import define, field
 
 from ..cancellation import cancelled_elsewhere
-from ..errors import InvalidSettings
 from ..policy.delivery_limit import reconnect_delay
 from ..wakes import Wakes
 from .bus import Bus, BusError
@@ -27,10 +26,6 @@ from .messages import Hint, read_hint
 __all__ = ["BusRelay"]
 
 PUBLISH_SECONDS: Final = 2.0
-_WRONG_ORDER: Final = (
-    "A session that listens to a bus must be closed by the task that opened it, and sessions of one task in reverse "
-    "order. It is closed now. To close sessions anywhere, open them inside `async with hooks:`, which listens for all."
-)
 logger = logging.getLogger("ochy_async")
 
 
@@ -69,32 +64,28 @@ class BusRelay:
     @asynccontextmanager
     async def listening(self) -> AsyncGenerator[None]:
         """Listens while the block runs. Of several such blocks one has the connection, and the next one takes over."""
-        tasks = anyio.create_task_group()
+        scope = CancelScope()
+        # asyncio's task group, not anyio's: a service may close a session in another task than it opened it, and
+        # sessions in any order. Without the caller's error, which it would raise inside an exception group.
+        tasks = TaskGroup()
         await tasks.__aenter__()
         self._listeners += 1
         try:
-            tasks.start_soon(self._listen)
+            tasks.create_task(self._listen(scope))
             yield
         finally:
             self._listeners -= 1
-            tasks.cancel_scope.cancel()
-            try:
-                # Without the caller's error: a task group would raise it inside an exception group.
-                await tasks.__aexit__(None, None, None)
-            except RuntimeError:  # of anyio; the task has ended all the same
-                raise InvalidSettings(_WRONG_ORDER) from None
+            scope.cancel()
+            await tasks.__aexit__(None, None, None)
 
-    async def _listen(self) -> None:
-        async with self._turn:
-            while True:
-                reason = await self._listen_once()
-                delay = reconnect_delay(self._failures, self.chance())
-                level = logging.DEBUG if self._failures else logging.WARNING  # one warning for each outage
-                logger.log(
-                    level, "webhooks: no connection to the bus (%s), so waits poll; next in %.1f s", reason, delay
-                )
-                self._failures += 1
-                await sleep(delay)
+    async def _listen(self, scope: CancelScope) -> None:
+        with scope:
+            async with self._turn:
+                while True:
+                    reason = await self._listen_once()
+                    delay = reconnect_delay(self._failures, self.chance())
+                    self._note_failure(reason, delay)
+                    await sleep(delay)
 
     async def _listen_once(self) -> str:
         """Listens until the connection is lost, and returns why."""
@@ -106,6 +97,12 @@ class BusRelay:
         except Exception as error:  # noqa: BLE001 - whatever a bus raises, its text may hold the password
             return type(error).__name__
         return "it ended by itself"
+
+    def _note_failure(self, reason: str, delay: float) -> None:
+        """Logs one warning for each outage."""
+        level = logging.DEBUG if self._failures else logging.WARNING
+        logger.log(level, "webhooks: no connection to the bus, so waits poll; next in %.1f s: %s", delay, reason)
+        self._failures += 1
 
     def _ready(self) -> None:
         if self._failures:

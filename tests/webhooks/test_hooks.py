@@ -179,17 +179,6 @@ async def test_a_listener_hears_nothing_after_its_block() -> None:
     assert taken == len(heard) > 0
 
 
-@pytest.mark.anyio
-async def test_the_object_is_entered_once() -> None:
-    """A second `async with` on the same object says what to use; afterwards it can be entered again."""
-    hooks = Webhooks()
-    async with hooks:
-        with pytest.raises(InvalidSettings, match="entered already"):
-            await hooks.__aenter__()
-    async with hooks:
-        pass
-
-
 @pytest.mark.parametrize("rate", [0, -1, math.nan, "5", True])
 def test_an_invalid_rate_is_refused(rate: Any) -> None:
     """The message has the bounds."""
