@@ -9,8 +9,10 @@
 
 `jobs.py`, beside this file, keeps the jobs, and JOBS_FOLDER says where. `ochy webhook set` makes the token and
 registers the webhook's URL; without a registration the service polls, and works as well. To try it without a key, run
-`ochy emulator` and set OCHY_API_KEY to emulator-key and OCHY_BASE_URL to http://127.0.0.1:8100. Put your own
-authentication in front of it: whoever can upload can spend credits.
+`ochy emulator` and set OCHY_API_KEY to emulator-key and OCHY_BASE_URL to http://127.0.0.1:8100.
+
+Put your own authentication in front of it: whoever can upload can spend credits. With OCHY_PREFLIGHT=warnings it also
+refuses clips that may spoil an analysis, such as those that are filmed the wrong way.
 """
 
 from __future__ import annotations
@@ -81,7 +83,7 @@ async def health(request: Request) -> dict[str, str]:
     """Answers 503 while no analysis can be started. For alerts: a restart buys no credits."""
     ochy: OchySession = request.app.state.ochy
     try:
-        await ochy.get_webhook()
+        await ochy.ping()
     except OchyError as error:
         raise HTTPException(503, f"The Ochy API does not answer: {type(error).__name__}.") from None
     if jobs.problem:

@@ -8,6 +8,9 @@ What was paid for is in a journal, which the batch writes before it sends a star
 may be killed at any moment: the next one reads the open jobs and the journal, looks up the start that was interrupted,
 and collects what is paid for. The journal belongs to one process at a time: run one worker for each folder.
 
+A job whose start no lookup resolves stays `uncertain`, and is not bought again. To resolve it, stop the service, see
+`ochy journal show jobs/jobs.journal`, use `ochy journal adopt` or `release`, and start the service again.
+
 Invariant: no job is dropped and none is bought twice, as long as the folder with its journal is kept.
 """
 
@@ -40,6 +43,7 @@ from ochy_async import (
     BatchItem,
     Event,
     Failed,
+    FilmAgain,
     OchyError,
     OchySession,
     Refused,
@@ -99,15 +103,21 @@ class Jobs:
     """The jobs in a folder, which this object alone writes to."""
 
     def __init__(self, folder: Path) -> None:
-        self.problem = "The journal is not open yet."
-        """Why no analysis is started at the moment, for the operator; empty if nothing is wrong."""
         self._folder = folder
+        self._not_open = "The journal is not open yet."
+        self._stopped = ""
+        """Why the last batch stopped, until a start succeeds again."""
         self._open: dict[str, _OpenJob] = {}
         self._job_of: dict[str, str] = {}
         """The open job of each analysis."""
         self._batch: Batch[Any, Any] | None = None
         self._inbox: MemoryObjectSendStream[BatchItem] | None = None
         self._stopping = False
+
+    @property
+    def problem(self) -> str:
+        """Why no analysis is started at the moment, for the operator; empty if nothing is wrong."""
+        return self._not_open or self._stopped
 
     async def submit(self, video: IO[bytes], name: str, view: str, **fields: Any) -> str:
         """Stores an upload durably and returns the id of its job. The same upload has the same id.
@@ -140,7 +150,7 @@ class Jobs:
             case StartUncertain(clip=clip):
                 self._show(_id_of(clip), JobState("uncertain", UNCERTAIN))
             case WatchStarted(clip=clip, analysis_id=analysis_id):
-                self._job_of[analysis_id] = _id_of(clip)
+                self._stopped, self._job_of[analysis_id] = "", _id_of(clip)
                 self._show(_id_of(clip), JobState("analyzing"))
             case AnalysisProgress(analysis_id=analysis_id, percentage=percentage):
                 self._show(self._job_of.get(analysis_id, ""), JobState("analyzing", percentage=percentage))
@@ -177,13 +187,16 @@ class Jobs:
 
     async def _work(self, ochy: OchySession) -> None:
         """Runs one batch after the other. A batch ends when the account, the key, the journal or the disk stops it."""
-        while not self._stopping:
-            try:
-                await self._run_batch(ochy)
-            except (OchyError, OSError) as error:  # `JournalBusy`: the process that this one replaces has not ended yet
-                self.problem = str(error)
-            logger.error("No analysis is started, trying again in %.0f s: %s", PAUSE, self.problem)
-            await anyio.sleep(PAUSE)
+        try:
+            while not self._stopping:
+                try:
+                    await self._run_batch(ochy)
+                except (OchyError, OSError) as error:  # `JournalBusy`: the process that this one replaces still runs
+                    self._not_open = str(error)
+                logger.error("No analysis is started, trying again in %.0f s: %s", PAUSE, self.problem)
+                await anyio.sleep(PAUSE)
+        finally:
+            self._not_open = "The jobs are not running."
 
     async def _run_batch(self, ochy: OchySession) -> None:
         inbox, clips = anyio.create_memory_object_stream[BatchItem](math.inf)
@@ -192,14 +205,14 @@ class Jobs:
         # once.
         async with inbox, clips, ochy.batch(journal=journal, tag_starts=True, timeout=PATIENCE) as batch:
             await self._load_open()  # the process before this one may have accepted more
-            self._batch, self._inbox, self.problem = batch, inbox, ""
+            self._batch, self._inbox, self._not_open = batch, inbox, ""
             for job_id in self._open:
                 self._feed(job_id, inbox)
             async with aclosing(batch.run(clips)) as outcomes:
                 async for outcome in outcomes:
                     await self._settle(outcome, inbox)
                     if batch.report.stopped:
-                        self.problem = batch.report.stopped
+                        self._stopped = batch.report.stopped
                         inbox.close()
 
     def _feed(self, job_id: str, inbox: MemoryObjectSendStream[BatchItem] | None) -> None:
@@ -213,8 +226,9 @@ class Jobs:
         job_id = _id_of(outcome.label)
         if job_id not in self._open:
             return
-        logger.info("job %s: %s. %s", job_id, outcome.word, outcome.reason)
         state = _state_of(outcome)
+        if state != self._open[job_id].state:
+            logger.info("job %s: %s. %s", job_id, outcome.word, " ".join(outcome.reason.split()))
         if state.status in ("delayed", "uncertain"):
             self._show(job_id, state)
             asyncio.get_running_loop().call_later(PAUSE, self._feed, job_id, inbox)
@@ -235,13 +249,13 @@ def _state_of(outcome: Outcome[Any, Any]) -> JobState:
         case Analyzed(results=results):
             scores = {name: part.score_number for name, part in results.assessments()}
             return JobState("analyzed", total_score=results.total_score, scores=scores)
-        case Refused(problems=problems):
+        case Refused(error=None | FilmAgain(), problems=problems):
             return JobState("refused", " ".join(f"{each.field}: {each.message}." for each in problems) or UNFIT)
         case Failed():
             return JobState("failed", UNFIT)
         case Uncertain():
             return JobState("uncertain", UNCERTAIN)
-        case Unfinished():
+        case Refused() | Unfinished():  # the clip is not to blame: the network, the account, the settings or the API
             return JobState("delayed", DELAYED)
 
 

@@ -15,7 +15,7 @@ import anyio
 import pytest
 
 from ochy_async import InvalidRequest
-from ochy_async.emulator import DisconnectAfter, EmulatorSettings, FaultPlan, FaultRule, FaultSource, Service
+from ochy_async.emulator import DisconnectAfter, EmulatorSettings, FaultPlan, FaultRule, FaultSource, Respond, Service
 from ochy_async.journal.sqlite.journal import SqliteJournal
 from ochy_async.protocol.routes import START
 from tests.conftest import direct_session, world
@@ -155,6 +155,21 @@ def test_the_client_learns_why_a_clip_is_refused(folder: Path) -> None:
     assert not service.ledger
 
 
+def test_a_refusal_that_is_not_about_the_clip_is_a_delay(folder: Path) -> None:
+    """The clip is kept, and the service tries again by itself."""
+    service = Service(quick())
+
+    async def main() -> None:
+        faults = FaultPlan([FaultRule(str(START), Respond(422))])
+        async with running(folder, service, faults) as jobs:
+            job_id = await submit(jobs)
+            await until(jobs, job_id, "delayed")
+            await until(jobs, job_id, "analyzed")
+
+    run(main)
+    assert len(service.ledger) == 1
+
+
 def test_a_failed_analysis_is_final(folder: Path) -> None:
     """It costs a credit once, also when the clip is uploaded again."""
     service = Service(quick(failure_rate=1.0))
@@ -185,6 +200,22 @@ def test_jobs_wait_for_credits(folder: Path) -> None:
 
     assert "credits" in run(main)
     assert len(service.ledger) == 1
+
+
+def test_a_problem_of_the_account_is_shown_until_a_start_succeeds(folder: Path) -> None:
+    """It does not flap: a new batch that has not started anything yet proves nothing."""
+    service, seen = Service(quick(credits=0)), set[str]()
+
+    async def main() -> None:
+        async with running(folder, service) as jobs:
+            await until(jobs, await submit(jobs), "delayed")
+            while service.count(str(START)) < 4:
+                seen.add(jobs.problem)
+                await anyio.sleep(0.01)
+
+    run(main)
+    assert len(seen) == 1
+    assert "" not in seen
 
 
 def test_a_start_without_an_answer_is_looked_up(folder: Path) -> None:
