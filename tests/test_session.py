@@ -32,6 +32,7 @@ from ochy_async.errors import (
     InvalidSettings,
     NotFound,
     NotReady,
+    OchyError,
     RateLimited,
     RequestRefused,
     ServerError,
@@ -39,7 +40,7 @@ from ochy_async.errors import (
 )
 from ochy_async.policy.retry import Retry
 from tests.conftest import CLIP, Recorded, direct_session, real_session, world
-from tests.support.canary import leaks_in_error
+from tests.support.canary import HOOK_TOKEN, leaks_in_error
 
 
 @pytest.mark.anyio
@@ -145,6 +146,16 @@ async def test_the_webhook_is_stored_and_read(ochy: OchySession) -> None:
     assert await ochy.get_webhook() == stored
     with pytest.raises(InvalidRequest, match="https"):
         await ochy.configure_webhook("http://hooks.example.com", enabled=True)
+
+
+@pytest.mark.anyio
+async def test_no_frame_of_an_error_holds_the_url_of_a_webhook(ochy: OchySession, emulator: Emulator) -> None:
+    """Whether the URL is refused here or by the server: its path ends in a token."""
+    emulator.faults = FaultPlan([FaultRule("PUT /webhook", Respond(403))])
+    for scheme in ("http", "https"):
+        with pytest.raises(OchyError) as refused:
+            await ochy.configure_webhook(f"{scheme}://hooks.example.com/{HOOK_TOKEN}", enabled=True)
+        assert not leaks_in_error(refused.value)
 
 
 @pytest.mark.anyio

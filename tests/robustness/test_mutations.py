@@ -385,6 +385,25 @@ OTHER_FAULTS: dict[str, tuple[str, str, Edit]] = {
         "as_a_command",
         ("cli/app.py", 'vars(error)["message"] = clean_lines(error.message)', "pass"),
     ),
+    "a traceback shows the URL of a webhook": (
+        "test_session.py",
+        "url_of_a_webhook",
+        ("session.py", "        del url  # so that no frame in a traceback holds its token\n", ""),
+    ),
+    "any end of a webhook's URL is replaced as a token": (
+        "cli/test_webhook.py",
+        "without_a_token_is_not_changed",
+        (
+            "cli/commands/webhook.py",
+            "    if not url.ends_in_token:\n        raise click.UsageError(_NOT_",
+            "    if False:\n        raise click.UsageError(_NOT_",
+        ),
+    ),
+    "the first line of a request that is not HTTP is logged": (
+        "cli/test_webhook_listen.py",
+        "that_is_not_http",
+        ("cli/webhook_server.py", "isinstance(record.exc_info[1], HttpProcessingError)", "False"),
+    ),
     "a cancelled close leaves the decoder running": (
         "preflight/test_prober.py",
         "although_it_is_cancelled",
