@@ -31,6 +31,7 @@ from .core import SessionCore
 from .errors import InvalidRequest, InvalidSettings, Problem, StartAttempt, UncertainStart
 from .events import Listener
 from .http_client import check_loop
+from .log_level import configure_log
 from .observing import Observer
 from .policy.limits import Limits
 from .policy.polling import Polling
@@ -131,8 +132,13 @@ class OchySession:
         - `telemetry`: sees events and operations, for traces and metrics: `ochy_async.telemetry.OpenTelemetry()`.
         - `clock`, `chance`: for tests; the time in UTC, and random numbers from 0 to 1.
 
-        Raises `KeyRefused` without a usable key, and `InvalidSettings` for an invalid base URL, proxy or preflight.
+        The first session of a process also applies `OCHY_LOG` (`debug`, `info`, `warning` or `error`): it shows the
+        library's log on stderr, unless the program configures logging.
+
+        Raises `KeyRefused` without a usable key, and `InvalidSettings` for an invalid base URL, proxy, preflight or
+        `OCHY_LOG`.
         """
+        configure_log()
         key = ApiKey(api_key if api_key is not None else os.environ.get("OCHY_API_KEY", ""))
         tunnel, proxied = Proxy.of(proxy), proxy is not None
         del api_key, proxy  # so that no frame in a traceback holds them

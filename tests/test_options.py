@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
-from ochy_async import Limits, OchySession, Polling, Retry, SideView
+from ochy_async import Limits, OchySession, Polling, Retry, SideView, Webhooks
 from ochy_async.emulator import (
     Delay,
     Emulator,
@@ -37,11 +39,14 @@ from ochy_async.errors import (
     UnreadableAnswer,
     WaitTimeout,
 )
-from ochy_async.events import AnalysisProgress, Event, Retried
+from ochy_async.events import AnalysisProgress, AnalysisStarted, Event, ResponseReceived, Retried, StartUncertain
+from ochy_async.observing import Observer
 from ochy_async.preflight.facts import ClipFacts
 from ochy_async.preflight.prober import Prober
 from ochy_async.protocol.routes import RESULTS
-from tests.conftest import CLIP, Recorded, direct_session, loop_clock, real_session, world
+from ochy_async.protocol.wire import Request, Response
+from tests.conftest import CLIP, QUICK, Recorded, direct_session, loop_clock, real_session, world
+from tests.robustness.test_cancellation import cancelled_at, open_files, tasks
 
 GET_WEBHOOK = "GET /webhook"
 
@@ -388,3 +393,92 @@ async def test_a_session_cannot_be_entered_twice(emulator: Emulator) -> None:
             async with ochy:
                 pass
         assert not (await ochy.get_webhook()).stored
+
+
+async def _use(url: str, events: list[Event]) -> None:
+    """Opens a session, makes calls with a derived one, and closes it."""
+    ochy = await OchySession(base_url=url, on_event=events.append).open()
+    try:
+        derived = ochy.with_options(limits=Limits(stall=5), polling=QUICK)
+        await derived.ping(timeout=5)
+        await derived.wait(await derived.start(CLIP, SideView(), timeout=5))
+    finally:
+        await ochy.aclose()
+
+
+@pytest.mark.anyio
+async def test_cancelling_at_any_await_leaves_nothing_behind() -> None:
+    """Calls with a timeout on a derived session, and `aclose` itself, are cancelled at every await."""
+    for step in range(1, 300):
+        events: list[Event] = []
+        async with Emulator(world(), speed=1000) as emulator:
+            before, done, left = tasks(), False, set[str]()
+            files = open_files()
+            with suppress(asyncio.CancelledError):
+                done = await cancelled_at(_use(emulator.url, events), step)
+            for _ in range(100):  # the server takes a moment to close its ends
+                left = {name for name in open_files() - files if "socket" in name}
+                if not left and tasks() == before:
+                    break
+                await asyncio.sleep(0.01)
+            assert tasks() == before
+            assert not left
+            reported = any(isinstance(event, AnalysisStarted | StartUncertain) for event in events)
+            assert reported or not emulator.service.ledger, f"cancelled at await {step}: charged, without an event"
+        if done:
+            assert step > 8
+            return
+    pytest.fail("the scenario has more awaits than expected")
+
+
+# --- what other parts give a session --------------------------------------------------------------------
+
+
+def test_a_derived_session_is_woken_by_the_webhooks_of_its_parent() -> None:
+    """Its starts ask for deliveries, and a hint moves its next poll forward."""
+
+    async def scenario() -> None:
+        hooks, faults, asked = Webhooks("a-token-of-the-tests"), Clocked(), list[str]()
+        service = Service(world(analysis_seconds=(300, 300), queue_seconds=0))
+
+        class Remembering(InProcessTransport):
+            async def send(self, request: Request) -> Response:
+                if request.upload is not None:
+                    asked.append(dict(request.upload.fields)["notify_via_webhook"])
+                return await super().send(request)
+
+        transport = Remembering(service, faults)
+        async with OchySession(transport=transport, clock=loop_clock, webhooks=hooks) as ochy:
+            derived = ochy.with_options(polling=Polling(interval=50, longest=60))
+            started = await derived.start(CLIP, SideView())
+            begun = anyio.current_time()
+            async with anyio.create_task_group() as group:
+                group.start_soon(derived.wait, started)
+                await anyio.sleep(10)
+                hooks.wakes.hint(started.analysis_id)
+                await anyio.sleep(5)
+                group.cancel_scope.cancel()
+            assert [round(at - begun) for at in faults.times] == [10]
+        assert asked == ["true"]
+
+    in_virtual_time(scenario())
+
+
+def test_a_derived_session_has_the_observer_of_its_parent() -> None:
+    """Its listener is its own, and the observer sees the events and operations of both."""
+
+    async def scenario() -> None:
+        events, own = list[Event](), list[Event]()
+
+        class Seen(Observer):
+            def on_event(self, event: Event) -> None:
+                events.append(event)
+
+        transport = InProcessTransport(Service(world()))
+        async with OchySession(transport=transport, clock=loop_clock, telemetry=Seen()) as ochy:
+            await ochy.with_options(on_event=own.append).ping()
+            await ochy.ping()
+        assert [type(event) for event in events] == [ResponseReceived, ResponseReceived]
+        assert len(own) == 1
+
+    in_virtual_time(scenario())

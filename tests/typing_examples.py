@@ -8,7 +8,7 @@ Each line with an ignore must be an error for both: an unnecessary ignore is its
 from __future__ import annotations
 
 from array import array
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from datetime import datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -22,6 +22,7 @@ from ochy_async import (
     Clip,
     FootStrike,
     Landmarks,
+    Limits,
     OchySession,
     Polling,
     Reconciliation,
@@ -34,7 +35,7 @@ from ochy_async import (
 )
 from ochy_async.emulator import InProcessTransport
 from ochy_async.errors import ClipUnusable, ConnectionFailed, InvalidRequest, Phase, Problem, UncertainStart
-from ochy_async.events import Event
+from ochy_async.events import Event, ResponseLog, ResponseReceived
 from ochy_async.protocol.analysis import AnalysisList, ListedAnalysis
 from ochy_async.protocol.answer import SignedUrl
 from ochy_async.protocol.back_view import LegAssessment, Legs
@@ -173,6 +174,20 @@ async def everything_else_has_a_type(ochy: OchySession) -> None:
     await ochy.create_subject("Ada")  # type: ignore[call-arg]
 
 
+async def calls_have_a_timeout_and_answers_are_kept(ochy: OchySession, started: Started[Any, Any]) -> None:
+    """Timeouts are seconds; a `ResponseLog` is a listener."""
+    log = ResponseLog()
+    assert_type(await ochy.with_options(on_event=log).ping(timeout=1), float)
+    assert_type(log.last, ResponseReceived | None)
+    for response in log:
+        assert_type(response.headers, Mapping[str, str])
+        assert_type((response.status, response.attempt, response.seconds), tuple[int, int, float])
+    assert_type(await ochy.start("a.mp4", SideView(), timeout=30), Started[SideViewResults, SideViewCalculated])
+    await ochy.status(started, timeout=0.5)
+    await ochy.list_subjects(5)  # type: ignore[call-arg]
+    await ochy.list_subjects(timeout="5")  # type: ignore[arg-type]
+
+
 async def files_are_downloaded(
     ochy: OchySession, side: SideViewResults, back: Started[Any, Any], link: SignedUrl
 ) -> None:
@@ -209,6 +224,13 @@ async def a_session_is_configured() -> None:
     async with OchySession(retry=Retry(attempts=2), polling=Polling(interval=4), on_event=listener) as ochy:
         assert_type(ochy, OchySession)
     OchySession(transport=InProcessTransport())
+    derived = ochy.with_options(retry=Retry(), polling=Polling(), limits=Limits(), preflight="off", on_event=listener)
+    assert_type(derived, OchySession)
+    assert_type(await OchySession().open(), OchySession)
+    await ochy.aclose()
+    ochy.with_options(api_key="other")  # type: ignore[call-arg]
+    ochy.with_options(Retry())  # type: ignore[call-arg]
+    ochy.with_options(preflight="loud")  # type: ignore[arg-type]
     OchySession("key", "https://example.com")  # type: ignore[call-arg]
     OchySession(retry=3)  # type: ignore[arg-type]
     OchySession(on_event=lambda: None)  # type: ignore[arg-type,misc]

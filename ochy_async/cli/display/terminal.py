@@ -16,6 +16,7 @@ from typing import Final, Protocol
 import click
 from attrs import evolve, frozen
 
+from ...log_level import LEVELS, LOG_VARIABLE
 from ...protocol.text_summary import printable
 
 __all__ = [
@@ -35,8 +36,6 @@ __all__ = [
     "write_stderr",
 ]
 
-LOG_VARIABLE: Final = "OCHY_LOG"
-LEVELS: Final = ("debug", "info", "warning", "error")
 _LOGGER: Final = logging.getLogger("ochy_async")
 
 
