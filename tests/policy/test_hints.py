@@ -12,7 +12,6 @@ from ochy_async import Polling
 from ochy_async.policy.hints import MAX_AGE, MAX_EARLY, MAX_SEQUENCES, MAX_VAIN, AnnouncedEnds, EarlyHints, Hints
 from ochy_async.policy.polling import PollSchedule
 from ochy_async.policy.progress import DurationHistory
-from tests.support.policy import durations
 
 NOW = 1000.0
 
@@ -182,9 +181,11 @@ def test_a_vain_hint_returns_that_analysis_to_normal_polling() -> None:
     """The hook may be ahead of the API, and no second hint may come. Other analyses go on resting."""
     ends = announced(3)
     schedule, other = PollSchedule(RESTING, NOW, ends), PollSchedule(RESTING, NOW, ends)
+    assert schedule.first_delay(NOW, DurationHistory()) == 15
     schedule.hinted()
-    assert schedule.after_poll(None, NOW + 20, 0.5) <= 3
-    assert other.after_poll(None, NOW + 20, 0.5) == 15
+    assert schedule.after_poll(None, NOW + 5, 0.5) == 3
+    assert schedule.after_poll(None, NOW + 8, 0.5) == 3
+    assert other.after_poll(None, NOW + 5, 0.5) == 15
 
 
 def test_a_vain_hint_does_not_count_as_an_announcement() -> None:
@@ -197,12 +198,13 @@ def test_a_vain_hint_does_not_count_as_an_announcement() -> None:
     assert not ends.reliable
 
 
-def test_a_vain_hint_does_not_postpone_the_poll_that_was_due() -> None:
-    """A poll was due at 1012; the hint at 1011.9 adds one, and the one that was due comes a second later."""
+@pytest.mark.parametrize(("hinted_at", "delay"), [(NOW + 10.5, 2.5), (NOW + 12.8, 1)])
+def test_a_vain_hint_does_not_postpone_the_poll_that_was_due(hinted_at: float, delay: float) -> None:
+    """A poll was due at 1013. It comes then, unless that is less than a second after the woken one."""
     schedule = PollSchedule(Polling(), NOW)
-    schedule.first_delay(NOW, durations(*[12] * 9))
+    assert schedule.after_poll(None, NOW + 10, 0.5) == 3
     schedule.hinted()
-    assert schedule.after_poll(None, NOW + 11.9, 0.5) == pytest.approx(1)
+    assert schedule.after_poll(None, hinted_at, 0.5) == pytest.approx(delay)
 
 
 def test_an_announced_end_is_learned_as_the_end() -> None:

@@ -619,6 +619,78 @@ OTHER_FAULTS: dict[str, tuple[str, str, Edit]] = {
         "one_base_url",
         ("batch/ownership.py", "if older and spelling != server:", "if spelling != server:"),
     ),
+    "a hint ends a wait": (
+        "test_hinted_waits.py",
+        "never_ends",
+        (
+            "waiting.py",
+            "yield state\n                if state.finished:\n                    return",
+            'yield state\n                if state.finished or cause == "woken":\n                    return',
+        ),
+    ),
+    "hints wake without a limit": (
+        "policy/test_hints.py",
+        "after_four or any_hints",
+        ("policy/hints.py", "            if not self._left:\n                return None\n", ""),
+    ),
+    "a forged high sequence silences the real deliveries": (
+        "policy/test_hints.py",
+        "lower_sequence",
+        ("policy/hints.py", "if sequence in self._sequences:", "if sequence <= max(self._sequences, default=-1):"),
+    ),
+    "hints that came early are kept for ever": (
+        "policy/test_hints.py",
+        "two_minutes",
+        ("policy/hints.py", "if hints and now - came <= MAX_AGE else", "if hints else"),
+    ),
+    "a flood of forged ids is remembered": (
+        "policy/test_hints.py",
+        "early_hints_are_bounded",
+        ("policy/hints.py", "if len(self._hints) > MAX_EARLY:", "if False:"),
+    ),
+    "a hint hurries the poll after a failed one": (
+        "test_hinted_waits.py",
+        "does_not_hurry",
+        (
+            "waiting.py",
+            'await sleep(self._delay_after(error, schedule))\n                    delay, cause = 0.0, "repeated"',
+            'delay, cause = self._delay_after(error, schedule), "repeated"',
+        ),
+    ),
+    "woken polls ignore the rate limit": (
+        "test_hinted_waits.py",
+        "rate_limit or pause_that_the_server",
+        ("waiting.py", "        if ahead > 0:\n", "        if ahead > 0 and not waker.hinted:\n"),
+    ),
+    "a hint wakes one wait only": (
+        "test_wakes.py",
+        "all_waits",
+        ("wakes.py", "for waker in wakers:", "for waker in wakers[:1]:"),
+    ),
+    "a wait that has ended is still listened for": (
+        "test_wakes.py",
+        "leaves",
+        ("wakes.py", "if not awaited.wakers:", "if False:"),
+    ),
+    "polls rest although ends are not announced": (
+        "policy/test_hints.py",
+        "returns_to_normal",
+        ("policy/hints.py", "self._in_a_row + 1 if announced else 0", "self._in_a_row + announced"),
+    ),
+    "a vain hint does not end the rest": (
+        "policy/test_hints.py",
+        "vain_hint_returns",
+        ("policy/polling.py", "self._announced, self._may_rest = True, False", "self._announced = True"),
+    ),
+    "a vain hint postpones the next poll": (
+        "policy/test_hints.py",
+        "does_not_postpone",
+        (
+            "policy/polling.py",
+            "        if self._announced:\n            delay = min(",
+            "        if False:\n            delay = min(",
+        ),
+    ),
 }
 """Faults that the simulation cannot show: the file of the tests that find it, a part of their names, and the fault."""
 
