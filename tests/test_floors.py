@@ -157,6 +157,19 @@ def test_every_path_in_the_documentation_exists() -> None:
     assert not gone, f"edit the pages that name them: {gone}"
 
 
+def test_every_link_in_the_documentation_leads_to_a_file() -> None:
+    """Links that name no host are relative to their page."""
+    pages = (*ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md"), *ROOT.glob("*.md"))
+    links = [
+        (page, link)
+        for page in pages
+        for link in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text(encoding="utf-8"))
+    ]
+    gone = [f"{page.name}: {link}" for page, link in links if not (page.parent / link).exists()]
+    assert links
+    assert not gone, f"edit the pages that link to them: {gone}"
+
+
 def test_a_class_name_stands_in_one_module() -> None:
     """A class name, leading underscores aside, is defined by one module of the package."""
     homes: dict[str, set[str]] = defaultdict(set)

@@ -76,7 +76,7 @@ def main() -> None:
     app[JOBS] = Jobs(Path(os.environ.get("JOBS_FOLDER", "jobs")))
     app.cleanup_ctx.append(analyzing)
     app.add_routes(routes)
-    app.router.add_post("/hooks/ochy/{token}", app[HOOKS].aiohttp)
+    app.router.add_route("*", "/hooks/ochy/{token}", app[HOOKS].aiohttp)
     web.run_app(app, host="127.0.0.1", port=int(os.environ.get("PORT", "8080")))
 
 

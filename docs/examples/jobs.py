@@ -188,11 +188,13 @@ class Jobs:
     async def _work(self, ochy: OchySession) -> None:
         """Runs one batch after the other. A batch ends when the account, the key, the journal or the disk stops it."""
         try:
-            while not self._stopping:
+            while True:
                 try:
                     await self._run_batch(ochy)
                 except (OchyError, OSError) as error:  # `JournalBusy`: the process that this one replaces still runs
                     self._not_open = str(error)
+                if self._stopping:
+                    return
                 logger.error("No analysis is started, trying again in %.0f s: %s", PAUSE, self.problem)
                 await anyio.sleep(PAUSE)
         finally:

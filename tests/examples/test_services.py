@@ -100,7 +100,7 @@ def test_the_answers_of_the_service(example: str, ochy: Emulator, tmp_path: Path
         wrong = upload(service, height="175")
         missing = httpx.post(f"{service.url}/analyses", data=RUNNER, timeout=30)
         unknown = httpx.get(f"{service.url}/analyses/{'0' * 64}", timeout=30)
-        hook = httpx.post(f"{service.url}/hooks/ochy/{'wrong' * 4}", json={}, timeout=30)
+        hook = httpx.get(f"{service.url}/hooks/ochy/{'wrong' * 4}", timeout=30)
     assert (wrong.status_code, "centimeters" in wrong.text) == (422, True)
     assert (missing.status_code, unknown.status_code, hook.status_code) == (422, 404, 404)
     assert not ochy.service.ledger
