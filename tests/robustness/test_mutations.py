@@ -217,6 +217,74 @@ BATCH_FAULTS: dict[str, tuple[list[Edit], tuple[str, ...]]] = {
 }
 """Faults that no scenario of the simulation can show, and the tests that find them."""
 
+DOOR_TESTS = ("webhooks/test_asgi.py", "webhooks/test_hooks.py")
+WEBHOOK_FAULTS: dict[str, tuple[list[Edit], tuple[str, ...]]] = {
+    "the token is not compared": (
+        [("webhooks/door.py", "if not self.tokens.match(head.token):", "if False:")],
+        DOOR_TESTS,
+    ),
+    "the token is logged": (
+        [
+            (
+                "webhooks/door.py",
+                "        seconds = self.rate",
+                "        __import__('logging').getLogger().debug(head.token)\n        seconds = self.rate",
+            )
+        ],
+        DOOR_TESTS,
+    ),
+    "the token is shown by a repr": (
+        [("webhooks/door.py", "token: str = field(repr=False)", "token: str")],
+        ("webhooks/test_hooks.py",),
+    ),
+    "the token is not masked in access logs": (
+        [("webhooks/tokens.py", "text = text.replace(token, MASK)", "pass")],
+        ("webhooks/test_access_logs.py",),
+    ),
+    "strangers are counted as deliveries": (
+        [
+            (
+                "webhooks/door.py",
+                "if not self.tokens.match(head.token):",
+                "if self.rate_limit.admit(now) or not self.tokens.match(head.token):",
+            )
+        ],
+        DOOR_TESTS,
+    ),
+    "a body is read without a cap": (
+        [("webhooks/door.py", "            if len(content) > MAX_DELIVERY_BYTES:\n                break\n", "")],
+        DOOR_TESTS,
+    ),
+    "a body is answered before it is read": (
+        [("webhooks/door.py", "        content = None\n", "        return NO_CONTENT\n")],
+        DOOR_TESTS,
+    ),
+    "a delivery is acted on before it is answered": (
+        [
+            (
+                "webhooks/asgi.py",
+                "        with suppress(OSError):",
+                "        await self._act(reply)\n        with suppress(OSError):",
+            )
+        ],
+        DOOR_TESTS,
+    ),
+    "a delivery ends a wait": (
+        [
+            (
+                "waiting.py",
+                "                yield state\n                if state.finished:",
+                "                yield state\n                if state.finished or cause == 'woken':",
+            )
+        ],
+        DOOR_TESTS,
+    ),
+    "own hints that come back wake again": (
+        [("webhooks/relay.py", "if hint is not None and hint.node != self.node:", "if hint is not None:")],
+        ("webhooks/test_relay.py",),
+    ),
+}
+
 
 def planted(folder: Path, edits: list[Edit]) -> None:
     """Copies the library to `folder` and plants the faults."""
@@ -289,6 +357,13 @@ def test_a_command_line_that_pays_twice_is_found(edit: Edit, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(("edits", "suite"), BATCH_FAULTS.values(), ids=BATCH_FAULTS)
 def test_a_fault_of_a_batch_is_found_by_its_tests(edits: list[Edit], suite: tuple[str, ...], tmp_path: Path) -> None:
+    """The named tests fail on the copy with the fault."""
+    planted(tmp_path, edits)
+    assert_tests_fail(tmp_path, *(str(TESTS / name) for name in suite))
+
+
+@pytest.mark.parametrize(("edits", "suite"), WEBHOOK_FAULTS.values(), ids=WEBHOOK_FAULTS)
+def test_a_fault_of_webhooks_is_found_by_their_tests(edits: list[Edit], suite: tuple[str, ...], tmp_path: Path) -> None:
     """The named tests fail on the copy with the fault."""
     planted(tmp_path, edits)
     assert_tests_fail(tmp_path, *(str(TESTS / name) for name in suite))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import anyio
@@ -110,6 +110,27 @@ async def test_an_odd_length_raises_nothing(length: str) -> None:
     scope = scope_of()
     scope["headers"] = [*scope["headers"], (b"content-length", length.encode("utf-8"))]
     assert (await call(Webhooks(), scope))[0]["status"] == (413 if length.startswith("9") else 204)
+
+
+async def test_reading_stops_at_the_cap() -> None:
+    """A body without a declared length is not read further than 64 KiB."""
+    read = 0
+
+    def messages() -> Iterator[dict[str, Any]]:
+        nonlocal read
+        for _ in range(1000):
+            read += 1024
+            yield {"body": b" " * 1024, "more_body": True}
+
+    assert (await call(Webhooks(), scope_of(), messages()))[0]["status"] == 413
+    assert read == 65 * 1024
+
+
+async def test_strangers_take_nothing_from_the_rate() -> None:
+    """A request without the token is not counted, so that nobody else can starve the vendor's deliveries."""
+    hooks = Webhooks(deliveries_per_second=1)
+    statuses = [(await call(hooks, scope_of(path)))[0]["status"] for path in ("/x", "/x", "/x", PATH, PATH, PATH)]
+    assert statuses == [404, 404, 404, 204, 204, 429]
 
 
 async def test_a_client_that_leaves_gets_no_answer() -> None:

@@ -12,14 +12,15 @@ import pytest
 from ochy_async import InvalidSettings, OchySession, Polling, SideView, Webhooks
 from ochy_async.emulator import Emulator, InProcessTransport
 from ochy_async.emulator.virtual_time import in_virtual_time
-from ochy_async.events import DeliveryReceived, DriftDetected, Event
+from ochy_async.events import AnalysisProgress, DeliveryReceived, DriftDetected, Event
 from ochy_async.protocol.wire import Request, Response
 from ochy_async.webhooks.door import Head
 from ochy_async.webhooks.tokens import HookTokens
-from tests.conftest import CLIP, loop_clock, real_session, world
+from tests.conftest import CLIP, direct_session, loop_clock, real_session, world
 from tests.support import canary, hook_servers
 from tests.support.canary import API_KEY, HOOK_TOKEN
 from tests.support.hook_servers import PATH, ask
+from tests.webhooks.test_asgi import call, scope_of
 
 UNUSABLE: tuple[Any, ...] = (
     *("", " , ", "short", "x" * 257, "a b" * 10, "töken" * 5, "slash/" * 5, f"{HOOK_TOKEN},short"),
@@ -80,6 +81,27 @@ def test_starts_ask_for_deliveries(hooks: bool, asked: str) -> None:
 
     in_virtual_time(run())
     assert transport.asked == [asked, asked]
+
+
+@pytest.mark.parametrize("word", ["completed", "failed"])
+def test_a_forged_end_ends_no_wait(word: str) -> None:
+    """A delivery that claims an end makes one poll come early; the wait goes on until a poll shows the end."""
+    events: list[Event] = []
+
+    async def run() -> None:
+        hooks = Webhooks()
+        async with direct_session(webhooks=hooks, on_event=events.append) as ochy:
+            started = await ochy.start(CLIP, SideView())
+            body = f'{{"event": "analysis.{word}", "video_id": "{started.analysis_id}", "percentage": 100}}'.encode()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(ochy.wait, started)
+                await anyio.sleep(0.5)
+                assert (await call(hooks, scope_of(), [{"body": body}]))[0]["status"] == 204
+
+    in_virtual_time(run())
+    states = [each.status for each in events if isinstance(each, AnalysisProgress)]
+    assert states[0] != "success"
+    assert states[-1] == "success"
 
 
 # --- with an emulator that delivers -------------------------------------------------------------------------

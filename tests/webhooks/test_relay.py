@@ -17,6 +17,7 @@ from ochy_async.webhooks.bus import BusError
 from ochy_async.webhooks.messages import Hint
 from ochy_async.webhooks.relay import BusRelay
 from tests.conftest import CLIP, direct_session
+from tests.webhooks.test_asgi import call, scope_of
 
 SECRET = "postgres://user:canary-dsn@h/db"
 
@@ -284,8 +285,6 @@ def test_a_session_with_a_bus_is_woken_by_another_process() -> None:
 
 
 async def _deliver(hooks: Webhooks, body: bytes) -> None:
-    from tests.webhooks.test_asgi import call, scope_of
-
     assert (await call(hooks, scope_of(), [{"body": body}]))[0]["status"] == 204
 
 
