@@ -145,20 +145,23 @@ class Ended:
     """The analysis that a start or a clip has, if it has one."""
     seconds: float | None = None
     """How long the finished analysis took since its start was accepted; None if that was not seen."""
-    spent: int = 0
-    """Credits that it certainly spent."""
+    spent: int | None = None
+    """Credits that a start, a clip or a batch certainly spent."""
     counts: Mapping[str, int] = field(factory=dict)
     """The number of clips of a batch by outcome."""
 
     @classmethod
     def of(cls, error: BaseException | None, **facts: Any) -> Ended:
         """The end of an operation that raised `error`, with what else is known of it."""
+        found: dict[str, Any] = {"outcome": "error", "error": None}
         if error is None or isinstance(error, GeneratorExit):
-            return cls(**{"outcome": "ended" if error is None else "left", **facts})
-        if isinstance(error, get_cancelled_exc_class()):
-            return cls(**{"outcome": "cancelled", "error": "cancelled", **facts})
-        phase = error.phase if isinstance(error, ConnectionFailed) else None
-        return cls(**{"outcome": "error", "error": error_name(type(error)), "phase": phase, **facts})
+            found["outcome"] = "ended" if error is None else "left"
+        elif isinstance(error, get_cancelled_exc_class()):
+            found = {"outcome": "cancelled", "error": "cancelled"}
+        else:
+            found["error"] = error_name(type(error))
+            found["phase"] = error.phase if isinstance(error, ConnectionFailed) else None
+        return cls(**found | facts)
 
 
 def error_name(kind: type[BaseException]) -> str:

@@ -18,6 +18,7 @@ from ochy_async.events import Event
 from ochy_async.webhooks.remote_bus import RemoteBus
 from tests.support import canary
 from tests.support.canary import API_KEY, HOOK_TOKEN
+from tests.support.exports import RUNNER, record_exports
 
 CLIP = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 40
 """An MP4 by its container signature only."""
@@ -33,7 +34,7 @@ def anyio_backend() -> str:
 
 
 class _Records(logging.Handler):
-    """Every log record with its arguments, in the most detailed format."""
+    """Every log record with its arguments and fields, in the most detailed format."""
 
     def __init__(self) -> None:
         super().__init__(level=0)
@@ -41,15 +42,15 @@ class _Records(logging.Handler):
         self.setFormatter(logging.Formatter("%(name)s %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(f"{self.format(record)} {record.args!r}")
+        self.lines.append(f"{self.format(record)} {vars(record)!r}")
 
 
 @pytest.fixture(autouse=True)
 def _no_secret_escapes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Generator[None]:
     """Runs every test with canaries as the API key and other secrets, and searches for them everywhere.
 
-    It searches logs at every level, every error that was made (text, chain, pickle, frames), every event, the repr of
-    every living object, and every file. The report hook below searches what is printed.
+    It searches logs at every level, every error that was made (text, chain, pickle, frames), every event, span and
+    measurement, the repr of every living object, and every file. The report hook below searches what is printed.
     """
     monkeypatch.setenv("OCHY_API_KEY", API_KEY)
     monkeypatch.setenv("OCHY_WEBHOOK_TOKEN", HOOK_TOKEN)
@@ -83,6 +84,7 @@ def _no_secret_escapes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Gener
         remember_holders_of(kind)
     monkeypatch.setattr(OchyError, "__init__", remember_error)
     monkeypatch.setattr(SessionCore, "emit", remember_event)
+    exports = record_exports(monkeypatch)
     records, root = _Records(), logging.getLogger()
     level = root.level
     root.addHandler(records)
@@ -93,6 +95,8 @@ def _no_secret_escapes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Gener
     found = [place for error in errors for place in canary.leaks_in_error(error)]
     found += canary.leaks_in_texts("log", records.lines)
     found += canary.leaks_in_texts("event", map(repr, events))
+    found += canary.leaks_in_texts("telemetry", exports)
+    found += [f"telemetry: {text[:80]}" for text in exports if RUNNER in text]
     found += canary.leaks_in_files(tmp_path)
     if holders:  # searching every living object takes a while, and otherwise none holds a secret
         found += canary.leaks_in_objects()

@@ -134,7 +134,9 @@ def test_an_uncertain_start_ends_as_uncertain() -> None:
                 await ochy.start(CLIP, SideView())
         assert witness.tree == ["Start: uncertain", "  Attempt: error"]
         assert witness.ended(AttemptOperation).phase is Phase.COMPLETE
-        assert witness.ended(StartOperation) == Ended(outcome="uncertain", error="ochy_async.errors.UncertainStart")
+        assert witness.ended(StartOperation) == Ended(
+            outcome="uncertain", error="ochy_async.errors.UncertainStart", spent=0
+        )
 
     in_virtual_time(scenario())
 

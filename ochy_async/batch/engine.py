@@ -276,10 +276,12 @@ class _Feeder:
 
 
 def _end_of_clip(outcome: Outcome[Any, Any]) -> Ended:
-    error = getattr(outcome, "error", None)
+    """An outcome without results is an error, also where no exception of this run is its reason."""
+    error = None if isinstance(outcome, Analyzed) else outcome.error
+    failed = outcome.word if error is None and not isinstance(outcome, Analyzed) else None
     return Ended(
         outcome=outcome.word,
-        error=error_name(type(error)) if error is not None else None,
+        error=failed if error is None else error_name(type(error)),
         analysis_id=plain_id(outcome.analysis_id),
         spent=int(outcome.bought),
     )

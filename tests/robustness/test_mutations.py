@@ -689,6 +689,20 @@ OTHER_FAULTS: dict[str, tuple[str, str, Edit]] = {
         "is_corrupt",
         ("transport.py", "        decoder.finish()\n", ""),
     ),
+    "an error of an observer reaches the session": (
+        "test_observing.py",
+        "broken_observer",
+        ("observing.py", "    except (Exception, get_cancelled_exc_class()):", "    except ZeroDivisionError:"),
+    ),
+    "an observer can swallow an error": (
+        "test_observing.py",
+        "cannot_swallow",
+        (
+            "observing.py",
+            "    ) -> None:\n        self._exit()\n        self.end(self._ending, error)",
+            "    ) -> Any:\n        return self._observation.__exit__(kind, error, trace)",
+        ),
+    ),
     "a new journal records each spelling of its base URL": (
         "batch/test_ownership.py",
         "one_base_url",
@@ -775,6 +789,81 @@ def test_a_fault_outside_of_batches_is_found(file: str, tests: str, edit: Edit, 
     """The named tests fail, and not because they cannot run."""
     planted(tmp_path, [edit])
     assert_tests_fail(tmp_path, str(TESTS / file), "-k", tests)
+
+
+TELEMETRY_FAULTS: dict[str, tuple[str, list[Edit]]] = {
+    "a span has the URL with the key": (
+        "over_a_socket",
+        [
+            ("core.py", "of, self.transport.origin,", "of, str(self.transport._url(call.request)),"),
+            ("observing.py", "{_shown_origin(origin)}", "{origin}"),
+        ],
+    ),
+    "a span has what the query says about a runner": (
+        "other_calls",
+        [
+            (
+                "observing.py",
+                'f"{name}={REDACTED}&" for name, _ in request.query) if known else ""',
+                'f"{each}&" for each in request.query)',
+            )
+        ],
+    ),
+    "a span has the id of a subject": (
+        "other_calls",
+        [("observing.py", "_PARAMETER.sub(REDACTED, path)", "request.path")],
+    ),
+    "a span has the name of a clip": (
+        "virtual_time",
+        [("starting.py", "track(StartOperation, self.request.view)", "track(StartOperation, self.label)")],
+    ),
+    "an exception is recorded": (
+        "uncertain",
+        [
+            (
+                "telemetry.py",
+                "        context.detach(self._tokens.pop())",
+                "        context.detach(self._tokens.pop())\n"
+                "        self.span.record_exception(__import__('sys').exc_info()[1] or ValueError())",
+            )
+        ],
+    ),
+    "the text of an error is the description of a span": (
+        "uncertain",
+        [("telemetry.py", "set_status(trace.StatusCode.ERROR)", "set_status(trace.StatusCode.ERROR, str(ended))")],
+    ),
+    "the answer 429 is no error": (
+        "over_a_socket",
+        [("telemetry.py", "ended.status >= 400", "ended.status >= 500")],
+    ),
+    "a wait stays the current span of its caller": (
+        "ends_of_waits",
+        [
+            (
+                "observing.py",
+                "            yield\n        finally:\n            self._exit()",
+                "            yield\n        finally:\n            pass",
+            )
+        ],
+    ),
+    "the clips of a batch are part of its trace": (
+        "traces_of_their_own",
+        [("telemetry.py", "            context=trace.set_span_in_context(trace.INVALID_SPAN),\n", "")],
+    ),
+    "a clip has no link to its batch": (
+        "traces_of_their_own",
+        [("telemetry.py", "[trace.Link(batch)] if batch.is_valid else []", "[]")],
+    ),
+}
+"""Faults of telemetry: a part of the names of the tests that find it, and the edits."""
+
+
+@pytest.mark.parametrize(("tests", "edits"), TELEMETRY_FAULTS.values(), ids=TELEMETRY_FAULTS)
+def test_a_fault_of_telemetry_is_found(tests: str, edits: list[Edit], tmp_path: Path) -> None:
+    """The named tests fail, and not because they cannot run."""
+    pytest.importorskip("opentelemetry.sdk", reason="needs opentelemetry-sdk, which tests of the extra otel run on")
+    planted(tmp_path, edits)
+    assert_tests_fail(tmp_path, str(TESTS / "test_telemetry.py"), "-k", tests)
 
 
 SETTINGS = {
