@@ -34,7 +34,6 @@ from ..display.deliveries import (
 from ..display.terminal import print_info, print_message
 from ..exit_codes import ExitCode
 from ..groups import option_group
-from ..request_options import usage_error
 from ..signals import Interrupts
 from ..webhook_server import ServerAddress, WebhookServer
 from ..webhook_url import VARIABLE, WebhookToken, WebhookUrl
@@ -132,7 +131,7 @@ def command(
 def _ssl_context(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
     if cert is None:
         if key is not None:
-            raise usage_error(["--key: needs --cert"])
+            raise click.UsageError("--key: needs --cert.")
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
@@ -141,7 +140,7 @@ def _ssl_context(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
         reason = error.strerror if not isinstance(error, ssl.SSLError) else "not a certificate with its unencrypted key"
     else:
         return context
-    raise usage_error([f"--cert, --key: cannot be used: {reason}"])
+    raise click.UsageError(f"--cert, --key: cannot be used: {reason}.")
 
 
 @define(eq=False, kw_only=True)
