@@ -5,6 +5,7 @@ All tests run in virtual time.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 
 import anyio
@@ -19,13 +20,26 @@ from ochy_async import (
     SideViewResults,
     Started,
     WaitTimeout,
+    parse_delivery,
 )
-from ochy_async.emulator import Fault, FaultPlan, FaultRule, ReplaceBody, Respond, RetryAfter, Service
+from ochy_async.emulator import (
+    DeliverySettings,
+    DeliveryShapes,
+    Fault,
+    FaultPlan,
+    FaultRule,
+    InProcessTransport,
+    ReplaceBody,
+    Respond,
+    RetryAfter,
+    Service,
+)
 from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.events import AnalysisStarted, Event
 from ochy_async.protocol.routes import RESULTS
 from ochy_async.wakes import Wakes
-from tests.conftest import CLIP, Recorded, direct_session, world
+from tests.conftest import CLIP, Recorded, direct_session, loop_clock, world
+from tests.support.canary import API_KEY
 
 TWENTY = world(analysis_seconds=(20.0, 20.0), queue_seconds=0.0)
 """Every analysis takes 20 s."""
@@ -322,5 +336,48 @@ def test_an_announced_end_that_polls_show_later_is_learned_as_it_was() -> None:
                 await waited(ochy, END, clip=CLIP + bytes([n]))
             known = ochy._scheduler.durations.first_decile()  # pyright: ignore[reportPrivateUsage]
         assert known == pytest.approx(20, abs=0.3)
+
+    in_virtual_time(scenario())
+
+
+# --- deliveries of the emulator -----------------------------------------------------------------------
+
+SHAPES: dict[str, DeliveryShapes] = {
+    "as assumed": DeliveryShapes(),
+    "camel case": DeliveryShapes(id_key="analysisId", event_key="eventType", timestamp_key="createdAt"),
+    "state in an envelope": DeliveryShapes(envelope="data", id_key="id", extra_keys=True),
+    "everything in an envelope": DeliveryShapes(envelope="payload", enveloped="everything", timestamps="milliseconds"),
+    "no event": DeliveryShapes(event_key=None, status_words="api"),
+    "no status": DeliveryShapes(status_key=None, percentages="fraction"),
+    "only a percentage": DeliveryShapes(status_key=None, event_key=None),
+    "no sequence": DeliveryShapes(sequence_key=None, timestamps="seconds"),
+}
+
+
+@pytest.mark.parametrize("shapes", SHAPES.values(), ids=SHAPES)
+def test_deliveries_of_any_layout_wake_a_wait_at_its_end_only(shapes: DeliveryShapes) -> None:
+    """Deliveries about progress wake nobody, and the one about the end does, whatever their keys are called."""
+
+    async def scenario() -> None:
+        deliveries = DeliverySettings(latency_seconds=(0.1, 0.2), shapes=shapes)
+        service = Service(world(analysis_seconds=(20.0, 20.0), queue_seconds=1.0, deliveries=deliveries))
+        service.set_webhook("https://hooks.example/token", enabled=True, now=loop_clock().timestamp())
+        transport = InProcessTransport(service, api_key=API_KEY, latency=0.05)
+        polling = Polling(interval=300, longest=600)
+        async with OchySession(transport=transport, clock=loop_clock, polling=polling) as ochy:
+            wakes, woken = wakes_of(ochy), list[bool]()
+
+            def receive(body: bytes, headers: Mapping[str, str]) -> None:
+                delivery = parse_delivery(body, headers)
+                woken.append(not delivery.still_running)
+                if delivery.analysis_id and not delivery.still_running:
+                    wakes.hint(delivery.analysis_id, delivery.sequence)
+
+            async with transport.delivering(receive):
+                began = anyio.current_time()
+                await ochy.analyze(CLIP, SideView(notify_via_webhook=True))
+                assert anyio.current_time() - began <= 21.5
+        assert woken == [False] * (len(woken) - 1) + [True]
+        assert len(woken) > 3
 
     in_virtual_time(scenario())
