@@ -170,6 +170,7 @@ class Service:
 def _is_local(url: str) -> bool:
     try:
         parts = urlsplit(url)
+        _ = parts.port
     except ValueError:
         return False
     return parts.scheme == "http" and is_loopback(parts.hostname or "")

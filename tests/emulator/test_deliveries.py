@@ -446,7 +446,15 @@ def test_the_dashboard_takes_https_and_this_machine(url: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["http://hooks.example.org/tok", "ftp://127.0.0.1/tok", "tok", "", "http://127.0.0.1.evil/tok", "http://[::1/tok"],
+    [
+        "http://hooks.example.org/tok",
+        "ftp://127.0.0.1/tok",
+        "tok",
+        "",
+        "http://127.0.0.1.evil/tok",
+        "http://[::1/tok",
+        "http://[::1]:x/tok",
+    ],
 )
 def test_the_dashboard_refuses_other_urls_without_repeating_them(url: str) -> None:
     """The rest of the URL may be a token."""
