@@ -6,6 +6,7 @@ import pytest
 from attrs import evolve
 
 from ochy_async import BackView, Concurrency, SideView
+from ochy_async.emulator import DeliverySettings
 from tests.conftest import world
 from tests.support.simulation import Scenario, simulate
 
@@ -18,6 +19,7 @@ PLAIN = Scenario(
     conditions=["none"],
     crashes=[None],
 )
+DELIVERIES = DeliverySettings(loss_rate=0.3, duplicate_rate=0.3, shuffle_rate=0.3, forgeries_per_second=0.2)
 SCENARIOS = {
     "plain": PLAIN,
     "the same clip twice": evolve(PLAIN, clips=[(0, SideView()), (1, SideView()), (0, SideView())]),
@@ -26,6 +28,10 @@ SCENARIOS = {
     "tagged, lists that lag": evolve(PLAIN, tagged=True, world=world(listing_lag=30.0)),
     "tagged, many faults": evolve(PLAIN, tagged=True, conditions=["many"], seed=7),
     "tagged, starts that arrive late": evolve(PLAIN, tagged=True, late=0.5, seed=3),
+    "with webhooks": evolve(PLAIN, webhooks=True, world=world(deliveries=DELIVERIES)),
+    "with webhooks, tagged, many faults": evolve(
+        PLAIN, webhooks=True, world=world(deliveries=DELIVERIES), tagged=True, conditions=["many"], seed=7
+    ),
     "with a limit": evolve(PLAIN, max_credits=2),
     "reopened": evolve(PLAIN, conditions=["none", "none"], reopens=[False, True]),
     "reopened, tagged": evolve(PLAIN, tagged=True, conditions=["none", "none"], reopens=[False, True]),
@@ -39,7 +45,7 @@ MIN_STEPS = 15
 
 @pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
 def test_a_batch_may_die_at_any_step(scenario: Scenario) -> None:
-    """Before and after every change of the journal, before, during and after every request."""
+    """Before and after every change of the journal, before, during and after every request, at every delivery."""
     before: list[int | None] = [None] * (len(scenario.conditions) - 1)
     complete = simulate(evolve(scenario, crashes=[*before, None]))
     assert not complete.violations

@@ -29,6 +29,27 @@ NO_RIVALS: Edit = (
     "if fits",
 )
 SIMULATION_FAULTS: dict[str, list[Edit]] = {
+    "a delivery ends a wait as a success": [
+        (
+            "waiting.py",
+            'schedule.hinted()\n                    cause = "woken"',
+            "yield __import__('attrs').evolve(state, status=Status.SUCCESS)\n                    return",
+        ),
+    ],
+    "a delivery ends a wait as a failure": [
+        (
+            "waiting.py",
+            'schedule.hinted()\n                    cause = "woken"',
+            "yield __import__('attrs').evolve(state, status=Status.FAILED)\n                    return",
+        ),
+    ],
+    "a delivery that cannot be read raises": [
+        (
+            "webhooks/door.py",
+            "return Reply(error.status or BAD_REQUEST.status)",
+            "raise RuntimeError from error",
+        ),
+    ],
     "an uncertain start is sent again": [
         ("policy/clip_states.py", "State.UNCERTAIN: Step.RECONCILE", "State.UNCERTAIN: Step.START"),
         ("policy/clip_states.py", "frozenset({State.STARTED, State.OPEN})", "frozenset({State.INTENDED})"),

@@ -2,8 +2,9 @@
 
 One seed is one world: some clips, some processes with faults and crashes, and at last processes without faults until
 everything is done. A process dies at a *step*: before or after a change of the journal, before, during or after a
-request. From then on nothing that it does has any effect, its cleanup included. The checks compare what the client
-believes with the emulator's ledger.
+request, or when a webhook delivery comes. From then on nothing that it does has any effect, its cleanup included. In
+every fourth world the sessions have webhooks, whose deliveries are late, lost, doubled, shuffled and forged. The checks
+compare what the client believes with the emulator's ledger.
 
 `python -m tests.support.simulation 1234 --verbose` simulates one world and prints what happens;
 `python -m tests.support.simulation --worlds 20000` simulates many.
@@ -21,17 +22,19 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from types import TracebackType
 from typing import Any, Final, NoReturn, Self
 
 from attrs import define, evolve, field, frozen
 
-from ochy_async import BackView, Clip, Concurrency, OchySession, SideView
+from ochy_async import BackView, Clip, Concurrency, OchySession, Polling, SideView, Webhooks
 from ochy_async.batch.outcomes import Analyzed, Failed, Outcome, Refused, Uncertain
 from ochy_async.emulator import (
     Delay,
+    DeliverySettings,
+    DeliveryShapes,
     DisconnectAfter,
     DisconnectBefore,
     DisconnectDuring,
@@ -92,6 +95,9 @@ CONDITIONS: Final[Mapping[str, tuple[float, Sequence[Fault], str]]] = {
     "refused key": (1.0, (Respond(403),), "*"),
 }
 """The share of requests with a fault, the faults, and the routes."""
+TOKEN: Final = "simulated-token-0123456789"
+ANSWERS: Final = {204, 400, 413, 415, 429}
+"""How a delivery may be answered, whatever it is."""
 REOPENABLE: Final = (State.ANALYZED, State.FAILED, State.REFUSED)
 """The states that may be reopened; written out here, so that the checks do not depend on the library."""
 REQUESTS: Final[tuple[AnalysisRequest[Any, Any], ...]] = (SideView(), BackView(), SideView(height=1.8))
@@ -151,6 +157,10 @@ class Scenario:
     """Whether another program starts analyses on the same account."""
     reopens: Sequence[bool] = ()
     """For each of these processes: whether its command reopens finished clips."""
+    webhooks: bool = False
+    """Whether its sessions have webhooks; how they are delivered is part of the world."""
+    rest: float | None = None
+    """`Polling.rest`."""
 
     def source(self) -> list[tuple[Clip, AnalysisRequest[Any, Any]]]:
         return [(clip_of(number), request) for number, request in self.clips]
@@ -209,7 +219,31 @@ def scenario_of(seed: int) -> Scenario:
         reopens=[chance.random() < 0.3 for _ in range(processes)],
     )
     scenario = _with_repeated_command(scenario, chance) if chance.random() < 0.2 else scenario
-    return evolve(scenario, world=_with_undocumented_behavior(world, chance))
+    scenario = evolve(scenario, world=_with_undocumented_behavior(world, chance))
+    return scenario if seed % 4 else _with_webhooks(scenario, random.Random(f"webhooks {seed}"))
+
+
+def _with_webhooks(scenario: Scenario, chance: random.Random) -> Scenario:
+    """The scenario with webhooks that nobody can rely on."""
+    deliveries = DeliverySettings(
+        latency_seconds=chance.choice(((0.0, 0.2), (0.1, 1.0), (0.5, 8.0))),
+        retry_seconds=chance.choice(((), (1.0, 5.0))),
+        loss_rate=chance.choice((0.0, 0.0, 0.3, 1.0)),
+        duplicate_rate=chance.choice((0.0, 0.0, 0.5)),
+        shuffle_rate=chance.choice((0.0, 0.0, 0.5)),
+        forgeries_per_second=chance.choice((0.0, 0.0, 0.2, 0.2, 1.0)) if chance.random() < 0.97 else 30.0,
+        first_sequence=chance.randint(0, 1),
+        shapes=DeliveryShapes(
+            id_key=chance.choice(("video_id", "analysis_id", "id", None)),
+            sequence_key=chance.choice(("sequence", None)),
+            envelope=chance.choice((None, "data")),
+            enveloped=chance.choice(("state", "everything")),
+            status_words=chance.choice(("guide", "api")),
+            percentages=chance.choice(("percent", "fraction")),
+        ),
+    )
+    world, rest = evolve(scenario.world, deliveries=deliveries), chance.choice((None, None, 15.0))
+    return evolve(scenario, world=world, webhooks=True, rest=rest)
 
 
 def _with_undocumented_behavior(world: EmulatorSettings, chance: random.Random) -> EmulatorSettings:
@@ -251,6 +285,7 @@ class CrashingJournal:
 
     async def put(self, entry: Entry, results: StoredResults | None = None) -> Entry:
         self.crash_point.step()
+        self.simulation.journal_changes += 1
         stored = await self.inner.put(entry, results)
         self.simulation.trace(f"journal: {entry.clip} {entry.state} {entry.analysis_id or ''}")
         self.crash_point.step()
@@ -260,12 +295,14 @@ class CrashingJournal:
         self.crash_point.step()
         before = [self.inner._entries[entry.key] for entry in entries]
         self.simulation.check_reopening(before)
+        self.simulation.journal_changes += 1
         await self.inner.put_all(entries)
         self.simulation.trace(f"journal: {len(entries)} reopened")
         self.crash_point.step()
 
     async def set_note(self, name: str, value: str) -> None:
         self.crash_point.step()
+        self.simulation.journal_changes += 1
         await self.inner.set_note(name, value)
         self.crash_point.step()
 
@@ -328,10 +365,18 @@ class CrashingTransport:
         if request.route == RESULTS:
             self._check_poll(request)
         response = await self.inner.send(request)
+        if request.route == RESULTS:
+            self._note_poll(request, response)
         if (request.route == RESULTS and b'"success"' in response.body) or response.status == 400:
             self.running.discard(request.path.split("/")[2])
         self.crash_point.step()
         return response
+
+    def _note_poll(self, request: Request, response: Response) -> None:
+        analysis_id = request.path.split("/")[2]
+        for status in ("success", "failed"):
+            if f'"status":"{status}"'.encode() in response.body:
+                self.simulation.polled.add((analysis_id, status))
 
     def _check_poll(self, request: Request) -> None:
         analysis_id = request.path.split("/")[2]
@@ -391,6 +436,45 @@ class CrashingTransport:
         raise ConnectionFailed("cut after the last byte", phase=Phase.COMPLETE, route=str(START))
 
 
+@define(eq=False)
+class CrashingReceiver:
+    """Passes deliveries on to the webhooks of a process, which can die whenever one comes."""
+
+    webhooks: Webhooks
+    crash_point: CrashPoint
+    simulation: Simulation
+
+    async def receive(self, body: bytes, headers: Mapping[str, str]) -> int:
+        """Returns the status of the answer, and checks that the delivery changed nothing."""
+        self.crash_point.step()
+        simulation, changes = self.simulation, self.simulation.journal_changes
+        charged, sent = len(simulation.service.ledger), len(simulation.service.requests)
+        status = await _posted(self.webhooks, body, headers)
+        simulation.trace(f"delivery: {body[:120]!r} -> {status}")
+        simulation.deliveries += 1
+        simulation.expect(status in ANSWERS, f"a delivery was answered with {status}")
+        simulation.expect(simulation.journal_changes == changes, "a delivery changed the journal")
+        simulation.expect(len(simulation.service.ledger) == charged, "a delivery cost a credit")
+        simulation.expect(len(simulation.service.requests) == sent, "a delivery sent a request by itself")
+        return status
+
+
+async def _posted(webhooks: Webhooks, body: bytes, headers: Mapping[str, str]) -> int:
+    """Posts a delivery to the ASGI application, without yielding to other tasks."""
+    statuses: list[int] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": body}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
+    await webhooks.asgi({"type": "http", "method": "POST", "path": f"/hooks/{TOKEN}", "headers": pairs}, receive, send)
+    return statuses[0]
+
+
 # --- a simulation ---------------------------------------------------------------------------------
 
 
@@ -415,10 +499,17 @@ class Simulation:
     reopen_pending: bool = False
     times_reopened: Counter[str] = field(factory=Counter, init=False)
     """By key."""
+    polled: set[tuple[str, str]] = field(factory=set, init=False)
+    """The analyses whose end a poll has shown, with their status."""
+    journal_changes: int = 0
+    deliveries: int = 0
+    """The number of deliveries that reached a process."""
 
     def __attrs_post_init__(self) -> None:
         self.service = Service(self.scenario.world)
         self.chance = random.Random(self.scenario.seed)
+        if self.scenario.webhooks:
+            self.service.set_webhook("https://hooks.example.org/simulated")
 
     def expect(self, right: bool, otherwise: str) -> None:
         if not right:
@@ -497,9 +588,19 @@ class Simulation:
         self, transport: CrashingTransport, journal: CrashingJournal, found: list[Outcome[Any, Any]], *, reopens: bool
     ) -> None:
         scenario = self.scenario
-        async with OchySession(
-            transport=transport, clock=loop_clock, chance=self.chance.random, preflight="off"
-        ) as ochy:
+        hooks = Webhooks(TOKEN) if scenario.webhooks else None
+        receiving = nullcontext() if hooks is None else self._receiving(transport, hooks)
+        async with (
+            receiving,
+            OchySession(
+                transport=transport,
+                clock=loop_clock,
+                chance=self.chance.random,
+                preflight="off",
+                webhooks=hooks,
+                polling=Polling(rest=scenario.rest),
+            ) as ochy,
+        ):
             settings: dict[str, Any] = {"tag_starts": scenario.tagged, "max_credits": scenario.max_credits}
             async with ochy.batch(journal=journal, concurrency=scenario.concurrency, **settings) as batch:
                 if reopens:
@@ -509,10 +610,25 @@ class Simulation:
                     self.trace(f"outcome: {outcome.label} {outcome.word} {outcome.analysis_id or ''}")
                     transport.running.discard(outcome.analysis_id or "")
                     found.append(outcome)
+                    self._check_end(outcome)
                     if isinstance(outcome, Analyzed):
                         self.expect(
                             outcome.key in self.journal._results, "an outcome came before its results were stored"
                         )
+
+    def _receiving(self, transport: CrashingTransport, hooks: Webhooks) -> AbstractAsyncContextManager[None]:
+        receiver = CrashingReceiver(hooks, transport.crash_point, self)
+        return transport.inner.delivering(receiver.receive)
+
+    def _check_end(self, outcome: Outcome[Any, Any]) -> None:
+        """Checks that a clip ended as a poll has shown, and that the service's analysis has ended so."""
+        if not isinstance(outcome, Analyzed | Failed):
+            return
+        word = "success" if isinstance(outcome, Analyzed) else "failed"
+        analysis = self.service._account.analyses[outcome.analysis_id or ""]
+        now = in_process.loop_clock() + self.scenario.world.clock_offset
+        self.expect((outcome.analysis_id, word) in self.polled, f"a clip ended as {word}, which no poll has shown")
+        self.expect(analysis.status(now) == word, f"a clip ended as {word}, which its analysis is not")
 
     def _start_foreign_analysis(self) -> None:
         if self.scenario.foreign:
