@@ -22,13 +22,15 @@ from typing import Any, Final
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from ochy_async import Analyzed, BackView, Batch, Event, OchyError, OchySession, SideView
 from ochy_async.batch.outcomes import Outcome
 from ochy_async.events import AnalysisProgress, BytesSent, WatchStarted
 
 VIDEO_TYPES: Final = (".mp4", ".mov", ".avi", ".webm")
+MAX_NAME: Final = 30
+"""Characters. The terminal prints ^C behind the last bar, and would begin a new line if that bar ended at the edge."""
 
 
 class Bars:
@@ -36,7 +38,8 @@ class Bars:
 
     def __init__(self, progress: Progress, total: int) -> None:
         self._progress = progress
-        self._all = progress.add_task("clips", total=total)
+        self._all = progress.add_task(f"0 of {total} clips", total=total)
+        self._finished, self._total = 0, total
         self._bars: dict[str, TaskID] = {}
         self._clip_of: dict[str, str] = {}
         """The clip of each analysis."""
@@ -57,25 +60,32 @@ class Bars:
     def _draw(self, clip: str, stage: str, share: float) -> None:
         if clip not in self._bars:
             self._bars[clip] = self._progress.add_task("", total=1)
-        self._progress.update(self._bars[clip], description=f"  {escape(Path(clip).name)}: {stage}", completed=share)
+        name = escape(Path(clip).name[:MAX_NAME])
+        self._progress.update(self._bars[clip], description=f"  {name}: {stage}", completed=share)
 
     def finish(self, clip: str) -> None:
         """Removes the bar of a clip and counts it."""
         if clip in self._bars:
             self._progress.remove_task(self._bars.pop(clip))
-        self._progress.advance(self._all)
+        self._finished += 1
+        text = f"{self._finished} of {self._total} clips"
+        self._progress.update(self._all, description=text, completed=self._finished)
 
 
 INTERRUPTED: Final = "It was interrupted. Run the same command again to continue."
 
 
-def stop_on_ctrl_c(batch: Batch[Any, Any]) -> None:
+def stop_on_ctrl_c(batch: Batch[Any, Any], console: Console) -> None:
     """Lets the first Ctrl-C stop the batch in order. The second one cancels the program, as asyncio does by itself."""
     loop, former = asyncio.get_running_loop(), signal.getsignal(signal.SIGINT)
 
-    def handle(*_: object) -> None:
+    def stop() -> None:
+        batch.stop(INTERRUPTED)
+        console.print("Finishing the clips under way. Press Ctrl-C again to stop immediately.")
+
+    def handle(*_: object) -> None:  # may run in the middle of anything, so the loop does the work
         signal.signal(signal.SIGINT, former)
-        loop.call_soon_threadsafe(batch.stop, INTERRUPTED)
+        loop.call_soon_threadsafe(stop)
 
     signal.signal(signal.SIGINT, handle)
 
@@ -83,14 +93,15 @@ def stop_on_ctrl_c(batch: Batch[Any, Any]) -> None:
 async def analyze(clips: list[Path], request: SideView | BackView, journal: Path, max_credits: int | None) -> int:
     """Analyzes the clips, prints a table, also if it is interrupted, and returns the exit code."""
     console, found = Console(), list[Outcome[Any, Any]]()
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TaskProgressColumn())
     progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     bars = Bars(progress, len(clips))
+    # `tag_starts` makes the lookup of an interrupted start exact. It leaves a few subjects in the account.
     async with (
         OchySession(on_event=bars.on_event) as ochy,
-        ochy.batch(request, journal=journal, max_credits=max_credits) as batch,
+        ochy.batch(request, journal=journal, max_credits=max_credits, tag_starts=True) as batch,
     ):
-        stop_on_ctrl_c(batch)
+        stop_on_ctrl_c(batch, console)
         try:
             async with aclosing(batch.run(clips)) as outcomes:
                 with progress:
@@ -107,7 +118,7 @@ async def analyze(clips: list[Path], request: SideView | BackView, journal: Path
 
 def table_of(outcomes: list[Outcome[Any, Any]]) -> Table:
     """One row for each clip, in the order of the input."""
-    table = Table("clip", "outcome", "score", "reason")
+    table = Table("clip", "outcome", "score", Column("reason", overflow="fold"))
     for each in sorted(outcomes, key=lambda outcome: outcome.index):
         score = f"{each.results.total_score:.2f}" if isinstance(each, Analyzed) else ""
         table.add_row(escape(Path(each.label).name), each.word, score, escape(each.reason))
