@@ -91,7 +91,8 @@ class OchySession:
 
     Methods raise `OchyError`s only (see `ochy_async.errors`), apart from what the caller's own video stream raises, and
     return within the deadlines of `limits` and `polling`. `timeout=` gives one call a deadline of its own, in seconds,
-    for all of its attempts together. Calls may run concurrently. No background task runs.
+    for all of its attempts together. Calls may run concurrently. No background task runs,
+    except one that listens to the bus of `webhooks`, if they have one.
     """
 
     def __init__(

@@ -38,6 +38,7 @@ jobs = Jobs(Path(os.environ.get("JOBS_FOLDER", "jobs")))
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
     """Opens the session before the first request, and closes it after the last one."""
+    # `telemetry=OpenTelemetry()`, from `ochy_async.telemetry`, adds traces and metrics.
     async with OchySession(webhooks=hooks, on_event=jobs.on_event) as ochy, jobs.running(ochy):
         app.state.ochy = ochy
         yield
