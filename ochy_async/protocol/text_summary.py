@@ -99,6 +99,8 @@ def _columns(letter: str) -> int:
 
 def printable(text: str) -> str:
     """The text with every control character replaced, because a terminal would obey it."""
+    if text.isprintable():  # as almost every text is
+        return text
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
