@@ -156,7 +156,10 @@ class SessionCore:
     def check_open(self) -> None:
         """Raises `InvalidSettings` outside of the session's block."""
         if not self.state.open:
-            raise InvalidSettings("The session is not open. Use it inside `async with OchySession() as ochy:`.")
+            raise InvalidSettings(
+                "The session is not open, so nothing was sent. Use it inside `async with OchySession() as ochy:`, or "
+                "after `await ochy.open()`."
+            )
 
     def read(self, call: Call[T], response: Response) -> T:
         """Reads the value of a call from its answer and records drift. Raises the error that the answer means."""

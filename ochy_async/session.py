@@ -180,7 +180,7 @@ class OchySession:
         self._check_owner()
         check_loop()
         if self._core.state.open:
-            raise InvalidSettings("The session is open already. Use it as it is, without another `async with`.")
+            raise InvalidSettings("The session is open already. Use it as it is, or close it first.")
         async with AsyncExitStack() as stack:  # if closing one is cancelled, the others are closed all the same
             stack.push_async_callback(self._core.aclose)
             await stack.enter_async_context(self._prober)
