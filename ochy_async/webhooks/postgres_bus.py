@@ -47,6 +47,8 @@ class PostgresBus(RemoteBus):
                 ready()
                 while True:
                     messages = await self._queue.take(self.health_seconds)
+                    if connection.is_closed():
+                        raise ConnectionResetError
                     with _deadline(connection, self.reply_seconds):
                         await connection.execute(_NOTIFY, self._channel, messages)
         finally:

@@ -62,7 +62,7 @@ class RemoteBus(ABC):
         Raises `BusError` when the connection fails or is lost.
         """
         reason = await self._exchange_until_lost(receive, ready)
-        raise BusError(f"There is no connection to {self.server} ({reason}). Waits poll as usual until it is back.")
+        raise BusError(f"The connection to {self.server} failed: {reason}")
 
     async def _exchange_until_lost(self, receive: Callable[[str], None], ready: Callable[[], None]) -> str:
         """Exchanges messages, and returns the type name of the error that ended it.
@@ -76,7 +76,7 @@ class RemoteBus(ABC):
         except BaseException as interruption:
             drop_frames(interruption)
             raise
-        return "it ended"
+        return "no error"
 
     @abstractmethod
     async def _exchange(self, receive: Callable[[str], None], ready: Callable[[], None]) -> None:

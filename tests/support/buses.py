@@ -53,10 +53,10 @@ async def _postgres_send(url: str, channel: str, texts: list[str]) -> None:
 
 async def _postgres_count(url: str) -> int:
     connection = await _postgres(url)
-    query = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'ochy' AND pid <> pg_backend_pid()"
+    query = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
     count: int = await connection.fetchval(query)
     await connection.close()
-    return count
+    return count - 1
 
 
 def _redis(url: str) -> Any:
@@ -137,3 +137,14 @@ async def until(condition: Callable[[], bool], seconds: float = SECONDS) -> None
     with anyio.fail_after(seconds):
         while not condition():  # noqa: ASYNC110 - the conditions change in other processes too
             await anyio.sleep(0.005)
+
+
+def count_ready(bus: RemoteBus) -> list[None]:
+    """One entry for each time that the bus was connected."""
+    listen, counted = bus.listen, list[None]()
+
+    async def counting(receive: Callable[[str], None], ready: Callable[[], None]) -> None:
+        await listen(receive, lambda: (ready(), counted.append(None))[0])
+
+    bus.listen = counting  # type: ignore[method-assign]
+    return counted
