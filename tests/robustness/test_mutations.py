@@ -887,6 +887,69 @@ def test_a_fault_of_telemetry_is_found(tests: str, edits: list[Edit], tmp_path: 
     assert_tests_fail(tmp_path, str(TESTS / "test_telemetry.py"), "-k", tests)
 
 
+BUS_ERRORS, BUS_SETTINGS = "webhooks/test_buses.py", "webhooks/test_bus_settings.py"
+BUS_FAULTS: dict[str, tuple[str, str, Edit]] = {
+    "the error of a connection to the bus shows its address": (
+        BUS_ERRORS,
+        "refused_connection",
+        ("webhooks/remote_bus.py", "return type(_first(error)).__name__", "return repr(vars(self))"),
+    ),
+    "the error of a connection to the bus is raised with its frames": (
+        BUS_ERRORS,
+        "refused_connection",
+        (
+            "webhooks/remote_bus.py",
+            "return type(_first(error)).__name__",
+            "raise BusError(type(_first(error)).__name__) from error",
+        ),
+    ),
+    "a cancelled attempt to connect to the bus keeps its frames": (
+        BUS_ERRORS,
+        "connecting_can_be_cancelled",
+        ("webhooks/remote_bus.py", "            drop_frames(interruption)\n", ""),
+    ),
+    "the frame of a bus's constructor holds its address": (
+        BUS_SETTINGS,
+        "not_quoted",
+        ("webhooks/remote_bus.py", "        del address  # a", "        # a"),
+    ),
+    "the error of a malformed address quotes it": (
+        BUS_SETTINGS,
+        "not_quoted",
+        (
+            "webhooks/remote_bus.py",
+            'return "must contain no blanks and no line breaks"',
+            'return f"must contain no blanks and no line breaks: {address}"',
+        ),
+    ),
+    "a password that is not encoded becomes a host name": (
+        BUS_SETTINGS,
+        "not_quoted",
+        ("webhooks/remote_bus.py", "        if is_ambiguous or not all(", "        if not all("),
+    ),
+    "the repr of a bus shows its address": (
+        BUS_SETTINGS,
+        "shows_its_channel_only",
+        ("webhooks/remote_bus.py", "(…, channel=", "({self._address}, channel="),
+    ),
+    "a bus is pickled with its password": (
+        BUS_SETTINGS,
+        "cannot_be_pickled",
+        ("webhooks/remote_bus.py", "    def __reduce__(self)", "    def _reduce(self)"),
+    ),
+}
+"""Faults that show the password of a database: the file of the tests that find it, a part of their names, the fault."""
+
+
+@pytest.mark.parametrize(("file", "tests", "edit"), BUS_FAULTS.values(), ids=BUS_FAULTS)
+def test_a_bus_that_shows_its_password_is_found(file: str, tests: str, edit: Edit, tmp_path: Path) -> None:
+    """The named tests fail."""
+    for library in ("asyncpg", "redis"):
+        pytest.importorskip(library, reason=f"needs the extras postgres and redis: {library} is not installed")
+    planted(tmp_path, [edit])
+    assert_tests_fail(tmp_path, str(TESTS / file), "-k", tests)
+
+
 SETTINGS = {
     "journal_mode": ('("WAL", "wal")', '("DELETE", "delete")'),
     "synchronous": ('("FULL", 2)', '("OFF", 0)'),

@@ -144,7 +144,11 @@ def count_ready(bus: RemoteBus) -> list[None]:
     listen, counted = bus.listen, list[None]()
 
     async def counting(receive: Callable[[str], None], ready: Callable[[], None]) -> None:
-        await listen(receive, lambda: (ready(), counted.append(None))[0])
+        def count() -> None:
+            counted.append(None)
+            ready()
+
+        await listen(receive, count)
 
     bus.listen = counting  # type: ignore[method-assign]
     return counted

@@ -141,8 +141,8 @@ async def test_the_sessions_of_a_process_share_one_connection(
 ) -> None:
     """Fifty sessions with the same webhooks are one listener, and the last one to leave still hears."""
     server: Server = request.getfixturevalue(f"{kind.server.name}_server")
-    await until_connections(kind, server, 0)
     bus = kind.make(server)
+    await until_connections(kind, server, 0)
     ready, hooks = count_ready(bus), Webhooks(bus=bus)
     async with AsyncExitStack() as stack:
         for _ in range(50):
