@@ -20,7 +20,9 @@ from ochy_async import (
     BackViewCalculated,
     BackViewResults,
     Clip,
+    Delivery,
     FootStrike,
+    InvalidDelivery,
     Landmarks,
     Limits,
     OchySession,
@@ -32,6 +34,7 @@ from ochy_async import (
     SideViewResults,
     Started,
     Status,
+    parse_delivery,
 )
 from ochy_async.emulator import InProcessTransport
 from ochy_async.errors import ClipUnusable, ConnectionFailed, InvalidRequest, Phase, Problem, UncertainStart
@@ -213,6 +216,21 @@ async def errors_have_typed_facts(ochy: OchySession) -> None:
         assert_type(trouble.status, int | None)
     except (InvalidRequest, ClipUnusable) as refused:
         assert_type(refused.problems, tuple[Problem, ...])
+
+
+def a_delivery_is_read(body: bytes) -> None:
+    """Every field may be missing; the error has the HTTP status to answer with."""
+    try:
+        delivery = parse_delivery(body, {"content-type": "application/json"})
+    except InvalidDelivery as error:
+        assert_type(error.status, int | None)
+        return
+    assert_type(delivery, Delivery)
+    assert_type(delivery.analysis_id, str | None)
+    assert_type(delivery.status, Status | str | None)
+    assert_type(delivery.timestamp, datetime | None)
+    assert_type(delivery.still_running, bool)
+    parse_delivery("text", {})  # type: ignore[arg-type]
 
 
 async def a_session_is_configured() -> None:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain, islice, product
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import orjson
 from attrs import field, frozen
@@ -33,8 +33,6 @@ from .redaction import contains_link
 from .text_summary import Summarized, display_text, format_number, format_time
 
 __all__ = ["MAX_DELIVERY_BYTES", "Delivery", "check_content_type", "parse_delivery"]
-
-T = TypeVar("T")
 
 MAX_DELIVERY_BYTES: Final = 65_536
 """The largest body that is read."""
@@ -85,8 +83,8 @@ class Delivery(Summarized):
 
     def _summary(self) -> Iterator[str]:
         yield f"delivery: {display_text(self.event)}, analysis {display_text(self.analysis_id)}"
-        yield f"  status {display_text(self.status)}, {format_number(self.percentage, '%')}, sequence {self.sequence}"
-        yield f"  sent {format_time(self.timestamp)}"
+        yield f"  status {display_text(self.status)}, {format_number(self.percentage, '%')}"
+        yield f"  sequence {display_text(self.sequence)}, sent {format_time(self.timestamp)}"
 
 
 _ENDED: Final = re.compile(

@@ -306,7 +306,12 @@ def test_repr_and_print_show_no_results() -> None:
         assert "0.4321" not in shown
         assert "Anna" not in shown
     assert ID in repr(delivery)
-    assert str(delivery).splitlines()[0] == f"delivery: analysis.started, analysis {ID}"
+    assert str(delivery).splitlines() == [
+        f"delivery: analysis.started, analysis {ID}",
+        "  status pending, 45 %",
+        "  sequence 3, sent 2026-01-02 03:04 UTC",
+    ]
+    assert str(Delivery()).splitlines()[2] == "  sequence –, sent –"
 
 
 def test_a_pickled_delivery_has_no_links() -> None:
@@ -354,13 +359,13 @@ def _body(rng: random.Random) -> bytes:
 
 
 def test_whatever_is_sent_gives_a_delivery_or_that_one_error() -> None:
-    """Forty thousand bodies, with values that are within their bounds and a `repr` that can be shown."""
+    """Forty thousand bodies, each read in milliseconds of processor time, with bounded values and a short `repr`."""
     rng, read, longest = random.Random(13), 0, 0.0
     for _ in range(FUZZED):
         body, headers = _body(rng), rng.choice(HEADERS)
-        began = time.perf_counter()
+        began = time.thread_time()
         delivery = _read(body, headers)
-        longest = max(longest, time.perf_counter() - began)
+        longest = max(longest, time.thread_time() - began)
         if delivery is not None:
             read += 1
             _assert_bounded(delivery)
