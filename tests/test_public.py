@@ -25,7 +25,19 @@ from tests.support.accelerated_time import run_accelerated
 ROOT = Path(ochy_async.__file__).parent
 INIT = ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8"))
 PUBLIC = [name for name in ochy_async.__all__ if name != "__version__"]
-MODULES = ("errors", "events", "emulator", "clips", "transport", "session", "core", "starting", "waiting")
+MODULES = (
+    "errors",
+    "events",
+    "log_level",
+    "protocol.headers",
+    "emulator",
+    "clips",
+    "transport",
+    "session",
+    "core",
+    "starting",
+    "waiting",
+)
 NAMES_BY_MODULE = {module: tuple(names.split()) for module, names in vars(ochy_async)["_MODULES"].items()}
 METHODS = [name for name in vars(OchySession) if not name.startswith("_")]
 
