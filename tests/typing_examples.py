@@ -8,11 +8,13 @@ Each line with an ignore must be an error for both: an unnecessary ignore is its
 from __future__ import annotations
 
 from array import array
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
 from datetime import datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, assert_type
+
+from aiohttp import web
 
 from ochy_async import (
     AnalysisState,
@@ -27,6 +29,7 @@ from ochy_async import (
     Limits,
     OchySession,
     Polling,
+    PostgresBus,
     Reconciliation,
     Retry,
     SideView,
@@ -34,6 +37,7 @@ from ochy_async import (
     SideViewResults,
     Started,
     Status,
+    Webhooks,
     parse_delivery,
 )
 from ochy_async.emulator import InProcessTransport
@@ -49,6 +53,10 @@ from ochy_async.protocol.webhooks import WebhookSettings
 
 Results = SideViewResults | BackViewResults
 Calculated = SideViewCalculated | BackViewCalculated
+AsgiMessage = MutableMapping[str, Any]
+AsgiApplication = Callable[
+    [AsgiMessage, Callable[[], Awaitable[AsgiMessage]], Callable[[AsgiMessage], Awaitable[None]]], Awaitable[None]
+]
 
 
 async def the_view_determines_the_results(ochy: OchySession) -> None:
@@ -231,6 +239,24 @@ def a_delivery_is_read(body: bytes) -> None:
     assert_type(delivery.timestamp, datetime | None)
     assert_type(delivery.still_running, bool)
     parse_delivery("text", {})  # type: ignore[arg-type]
+
+
+async def webhooks_are_served(app: web.Application, mount: Callable[[str, AsgiApplication], None]) -> None:
+    """One object serves ASGI and aiohttp.web; a delivery has typed parts."""
+
+    def took(delivery: Delivery) -> None:
+        assert_type(delivery.analysis_id, str | None)
+        assert_type(delivery.still_running, bool)
+
+    hooks = Webhooks(["first", "second"], bus=PostgresBus("postgresql://h/d"), on_delivery=took)
+    mount("/hooks/ochy", hooks.asgi)
+    app.router.add_post("/hooks/ochy/{token}", hooks.aiohttp)
+    async with hooks as entered, hooks.listening(print), OchySession(webhooks=hooks):
+        assert_type(entered, Webhooks)
+    assert_type(parse_delivery(b"{}", {}), Delivery)
+    Webhooks(token=5)  # type: ignore[arg-type]
+    Webhooks(on_delivery=lambda: None)  # type: ignore[arg-type,misc]
+    OchySession(webhooks="token")  # type: ignore[arg-type]
 
 
 async def a_session_is_configured() -> None:

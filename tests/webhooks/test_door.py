@@ -10,6 +10,8 @@ from typing import Any
 
 import anyio
 import pytest
+from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from ochy_async import Webhooks
 from ochy_async.protocol.deliveries import MAX_DELIVERY_BYTES, Delivery
@@ -253,3 +255,31 @@ async def test_deliveries_on_one_connection_are_all_taken(served: Served) -> Non
     writer.transport.abort()
     assert statuses == [204, 400, 204]
     assert len(served.taken) == 2
+
+
+async def test_a_route_for_post_alone_takes_deliveries() -> None:
+    """With `add_post`, aiohttp answers other methods itself, before the token is looked at."""
+    hooks, app = Webhooks(), web.Application()
+    app.router.add_post(MOUNT + "/{token}", hooks.aiohttp)
+    async with hooks, hook_servers.aiohttp_app(app) as port:
+        statuses = [(await ask(port, path=path)).status for path in (PATH, f"{MOUNT}/{SECOND_TOKEN}")]
+        other = await ask(port, method="GET", path=f"{MOUNT}/{SECOND_TOKEN}")
+    assert statuses == [204, 404]
+    assert other.status == 405
+
+
+async def test_middlewares_of_aiohttp_see_the_answer() -> None:
+    """A middleware gets the response that was sent, with its status, and the answer comes once."""
+    seen: list[int] = []
+
+    @web.middleware
+    async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        seen.append(response.status)
+        return response
+
+    hooks, app = Webhooks(), web.Application(middlewares=[count])
+    app.router.add_post(MOUNT + "/{token}", hooks.aiohttp)
+    async with hooks, hook_servers.aiohttp_app(app) as port:
+        assert [(await ask(port, body)).status for body in (FINISHED, b"[]")] == [204, 400]
+    assert seen == [204, 400]
