@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable, Generator
 from contextlib import AsyncExitStack, contextmanager
 from datetime import datetime
-from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar
 
 from anyio import CancelScope, current_effective_deadline, current_time, sleep
@@ -18,7 +17,7 @@ from attrs import define, evolve, field, frozen
 
 from .errors import DeadlinePassed, InvalidSettings, OchyError, RateLimited, ServerError
 from .events import DriftDetected, Event, Listener, ResponseReceived, Retried
-from .observing import AttemptOperation, Ended, Observer, Operation, PollCause, Tracked, guarded, track
+from .observing import AttemptOperation, Observer, Operation, PollCause, Tracked, guarded, track
 from .policy.limits import Limits
 from .policy.retry import Retry, RetryBudget, may_repeat, retry_after
 from .protocol.call import Call
@@ -142,7 +141,7 @@ class SessionCore:
         """Sends a request and returns the answer. Raises `InvalidSettings` outside of the session's block."""
         self.check_open()
         response = await self.transport.send(request)
-        tracked.ends_as(partial(Ended.of, outcome="answered", status=response.status))
+        tracked.answered(response.status)
         logger.debug("%s: HTTP %d", request.route, response.status)
         return response
 

@@ -10,7 +10,7 @@ import logging
 import re
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import TracebackType
 from typing import Any, Final, Literal, ParamSpec, Self, TypeVar
 from urllib.parse import urlsplit
@@ -226,6 +226,9 @@ class Tracked:
         """The operation ends with the block at the latest. A generator must not be active when it yields."""
         return _NOTHING
 
+    def answered(self, status: int) -> None:
+        """An attempt got an answer with this status."""
+
     def ends_as(self, ending: Ending) -> None:
         """Describes the end where `end` is not called."""
 
@@ -274,6 +277,9 @@ class _Observed(Tracked):
             self.end(self._ending, error)
             raise
         self.end(self._ending, None)
+
+    def answered(self, status: int) -> None:
+        self._ending = partial(Ended.of, outcome="answered", status=status)
 
     def ends_as(self, ending: Ending) -> None:
         self._ending = ending

@@ -210,7 +210,7 @@ class Broken(Observer):
     def __init__(self, error: type[BaseException]) -> None:
         self.error = error
 
-    def on_event(self, _: Event) -> None:
+    def on_event(self, event: Event) -> None:  # noqa: ARG002 - as in the base class
         raise self.error
 
     def operation(self, operation: Operation) -> Observation:
@@ -226,7 +226,7 @@ class Broken(Observer):
             def __exit__(self, *_: object) -> bool:  # type: ignore[override]
                 raise outer
 
-            def end(self, _: Ended) -> None:
+            def end(self, ended: Ended) -> None:  # noqa: ARG002 - as in the base class
                 raise outer
 
         return Fails()
@@ -258,7 +258,7 @@ def test_an_observer_cannot_swallow_an_error() -> None:
             return True
 
     class Swallower(Observer):
-        def operation(self, _: Operation) -> Observation:
+        def operation(self, operation: Operation) -> Observation:  # noqa: ARG002 - as in the base class
             return Swallows()
 
     async def scenario() -> None:
