@@ -15,7 +15,18 @@ from .comparison import MIN_ROUNDS, Table
 from .machine import machine
 from .report import as_json, as_markdown
 
-SUITE = ("uploads", "polls", "waiting", "deliveries", "batches", "reading", "memory", "end_to_end", "startup")
+SUITE = (
+    "uploads",
+    "polls",
+    "waiting",
+    "deliveries",
+    "batches",
+    "reading",
+    "memory",
+    "end_to_end",
+    "startup",
+    "webhooks",
+)
 """Modules with a function `benchmarks(rounds)` that yields tables."""
 
 

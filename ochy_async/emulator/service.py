@@ -123,6 +123,10 @@ class Service:
         """The last deliveries to the webhook, oldest first, with their answers and without the URL."""
         return self._account.outbox.log
 
+    def ends_at(self, analysis_id: str) -> float:
+        """When an analysis ends or has ended, in seconds since the epoch; raises `KeyError` for an unknown one."""
+        return self._account.analyses[analysis_id].ends_at
+
     def charges_of(self, sha256: str) -> int:
         """How many credits the clip with this hex digest has cost."""
         return sum(charge.sha256 == sha256 for charge in self.ledger)
