@@ -159,6 +159,10 @@ def _children(json: Any) -> list[Any]:
 # --- single values ----------------------------------------------------------------------------------------
 
 
+_GUIDE_STATUSES: Final = frozenset({"queued", "running", "failure"})
+"""Words of the vendor's guide for what polls call `pending`, `analyzing` and `failed`: they need no note."""
+
+
 def _text(value: Any) -> str:
     text = structure(value, str)
     if not (0 < len(text) <= MAX_TEXT and text.isprintable()) or contains_link(text):
@@ -167,7 +171,8 @@ def _text(value: Any) -> str:
 
 
 def _status(value: Any) -> Status | str:
-    _text(value)
+    if _text(value) in _GUIDE_STATUSES:
+        return str(value)
     status: Status | str = structure(value, Status | str)  # type: ignore[arg-type]
     return status
 

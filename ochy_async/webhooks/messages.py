@@ -45,7 +45,7 @@ class Hint:
 def read_hint(text: str) -> Hint | None:
     """The hint of a message; None for everything else that may stand on a channel. Never raises."""
     message = _object(text)
-    if message is None or message.get("ochy") is not _VERSION:
+    if message is None or type(message.get("ochy")) is not int or message["ochy"] != _VERSION:
         return None
     node, analysis_id, sequence = message.get("node"), message.get("analysis"), message.get("sequence")
     if not (isinstance(node, str) and isinstance(analysis_id, str) and node and analysis_id):

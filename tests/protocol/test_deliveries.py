@@ -296,6 +296,13 @@ def test_any_other_delivery_may_be_about_an_end(values: dict[str, Any]) -> None:
     assert not delivered(video_id=ID, **values).still_running
 
 
+@pytest.mark.parametrize("word", ["pending", "queued", "analyzing", "running", "success", "failed", "failure"])
+def test_words_of_the_vendor_are_no_drift(word: str) -> None:
+    """A status as the API or the guide on webhooks names it; any other word is noted."""
+    assert not [each for each in delivered(video_id=ID, status=word).drift if each.path == "status"]
+    assert [each for each in delivered(video_id=ID, status=f"{word}x").drift if each.path == "status"]
+
+
 # --- health data, and copies ----------------------------------------------------------------------------------
 
 
