@@ -82,7 +82,7 @@ async def _receiving(hooks: Webhooks) -> AsyncGenerator[str]:
 async def _measure(contender: Contender) -> Measured:
     """Awaits all analyses at once."""
     deliveries = contender.deliveries or DeliverySettings()
-    settings = EmulatorSettings(concurrent_analyses=AT_ONCE, deliveries=deliveries)
+    settings = EmulatorSettings(concurrent_analyses=AT_ONCE, deliveries=deliveries, log_limit=1_000_000)
     hooks = None if contender.deliveries is None else Webhooks(TOKEN)
     async with Emulator(settings) as emulator, nullcontext() if hooks is None else _receiving(hooks) as url:
         if url is not None:

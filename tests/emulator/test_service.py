@@ -316,6 +316,18 @@ def test_an_unknown_analysis_is_a_404() -> None:
     assert [customer.ask("GET", path).status for path in paths] == [404] * 3
 
 
+def test_the_end_of_an_analysis_can_be_read() -> None:
+    """A test that measures how late a client notices it needs the moment."""
+    customer = Customer()
+    analysis_id = customer.start()
+    customer.now = customer.service.ends_at(analysis_id) - 0.001
+    assert json.loads(customer.results(analysis_id).body)["status"] == "analyzing"
+    customer.now += 0.001
+    assert json.loads(customer.results(analysis_id).body)["status"] == "success"
+    with pytest.raises(KeyError):
+        customer.service.ends_at("unknown")
+
+
 def test_analyses_wait_for_a_slot() -> None:
     """With one slot, the second clip is pending until the first has finished."""
     customer = Customer(concurrent_analyses=1, analysis_seconds=(10, 10), queue_seconds=0)
