@@ -28,7 +28,9 @@ from .error_mapping import parse_json, unreadable_answer
 from .frame_blocks import FrameBlock, FrameTemplate
 from .json_outline import safe_key
 from .routes import RAW_DATA
-from .text_summary import Summarized, display_text
+from .table_columns import UNKNOWN_UNIT, Column, category_names, distinct_names
+from .tabular import Tabular
+from .text_summary import Summarized, display_text, printable
 from .text_summary import format_number as written
 from .wire import Request, Response
 
@@ -99,8 +101,12 @@ class VideoInformation(Answer):
 
 @documented
 @frozen(repr=False)
-class Landmarks(Summarized):
-    """The raw data of an analysis. Units and origin of the coordinates are not documented."""
+class Landmarks(Tabular, Summarized):
+    """The raw data of an analysis. Units and origin of the coordinates are not documented.
+
+    As a table it has one row for each landmark of each frame: `frame`, `time` in seconds from the first frame (null
+    without a frame rate), `landmark`, then the coordinates as they were sent. A gap is null.
+    """
 
     frame_numbers: tuple[int, ...]
     """The vendor's frame numbers in ascending order; whether they begin at 0 or 1 is not documented."""
@@ -130,6 +136,23 @@ class Landmarks(Summarized):
             raise KeyError(name)
         return self.coordinates[coordinate].column(self.names.index(name))
 
+    @property
+    def times(self) -> array[float]:
+        """Seconds from the first frame, for each frame; NaN without a frame rate."""
+        fps = self.video.fps
+        known = fps is not None and math.isfinite(fps) and fps > 0
+        rate, first = (fps if known and fps else math.nan), self.frame_numbers[:1] or (0,)
+        return array("d", [(number - first[0]) / rate for number in self.frame_numbers])
+
+    def _columns(self) -> Iterator[Column]:
+        frames, names = len(self.frame_numbers), tuple(self.names)
+        yield Column("frame", "integer", _repeated(array("q", self.frame_numbers), len(names)))
+        yield Column("time", "number", _repeated(self.times, len(names)), "s")
+        yield Column("landmark", "category", array("i", range(len(names))) * frames, categories=category_names(names))
+        titles = distinct_names(map(printable, self.coordinates), _TABLE_COLUMNS, "coordinate_")
+        for title, grid in zip(titles, self.coordinates.values(), strict=True):
+            yield Column(title, "number", grid.values, UNKNOWN_UNIT)
+
     def __rich_repr__(self) -> Iterator[str]:
         # Without this method rich prints the fields of attrs classes instead of their `repr`.
         yield repr(self)
@@ -145,6 +168,18 @@ class Landmarks(Summarized):
         yield f"  video: {written(self.video.fps, 'fps')}, {written(self.video.duration, 's', 1)}"
         yield f"  coordinates: {display_text(', '.join(sorted(self.coordinates)[:20]))}"
         yield f"  landmarks: {display_text(', '.join(self.names[:20]), 64)}"
+
+
+_TABLE_COLUMNS: Final = ("frame", "time", "landmark")
+"""The columns of the table before the coordinates."""
+
+
+def _repeated(values: array[Any], times: int) -> array[Any]:
+    """Each value this many times in a row."""
+    found = array(values.typecode, bytes(values.itemsize * len(values) * times))
+    for place in range(times):
+        found[place::times] = values
+    return found
 
 
 # --- reading a JSON text one member at a time -----------------------------------------------------

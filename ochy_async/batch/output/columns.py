@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
+from ...protocol.table_columns import distinct_names
 from .measures import MEASURE_NAMES
 
 __all__ = ["BOM", "COLUMNS", "REQUEST_COLUMNS", "CsvColumns"]
@@ -45,7 +46,7 @@ class CsvColumns:
 
     def __attrs_post_init__(self) -> None:
         ours = (*_FIRST, *MEASURE_NAMES, *self.other_measures, *_LAST)
-        object.__setattr__(self, "_header", (*ours, *_distinct(self.extra, ours)))
+        object.__setattr__(self, "_header", (*ours, *distinct_names(self.extra, ours, "input_")))
 
     @classmethod
     def of(cls, records: Iterable[Mapping[str, Any]]) -> CsvColumns:
@@ -71,17 +72,6 @@ class CsvColumns:
                 *(extra.get(name) for name in self.extra),
             )
         )
-
-
-def _distinct(names: Iterable[str], taken: Iterable[str]) -> tuple[str, ...]:
-    """Returns the names, with a prefix for each that another column already has."""
-    used, found = {name.casefold() for name in taken}, list[str]()
-    for name in names:
-        while name.casefold() in used:
-            name = f"input_{name}"
-        used.add(name.casefold())
-        found.append(name)
-    return tuple(found)
 
 
 def _line(cells: Iterable[Any]) -> str:
