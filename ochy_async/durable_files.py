@@ -14,11 +14,11 @@ from pathlib import Path
 __all__ = ["draft_path", "publish", "sync_file", "sync_folder", "write_all", "write_file"]
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Writes a complete file, or none."""
+def write_file(path: Path, content: bytes, *, mode: int = 0o666) -> None:
+    """Writes a complete file, or none. `mode` is who may use it, less what the process's umask forbids."""
     draft = draft_path(path)
     try:
-        with draft.open("xb", buffering=0) as file:
+        with open(draft, "xb", buffering=0, opener=lambda name, flags: os.open(name, flags, mode)) as file:
             write_all(file, content)
             publish(file, draft, path)
     except BaseException:

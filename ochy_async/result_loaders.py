@@ -6,8 +6,10 @@ blocks; inside an event loop call it in a thread: `await asyncio.to_thread(load_
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast, overload
@@ -111,7 +113,7 @@ def load_records(path: FilePath) -> Iterator[SavedRecord]:
     with _open(path) as file:
         for number, line in enumerate(iter(partial(file.readline, MAX_LINE), b""), 1):
             if line.strip() and not _cut_short(line):
-                yield _parse(f"line {number} of {str(path)!r}", line, lambda body: _record(orjson.loads(body)))
+                yield _parse(f"line {number} of {str(path)!r}", line, lambda body: _record(_line_values(body)))
 
 
 def _cut_short(line: bytes) -> bool:
@@ -138,6 +140,13 @@ def _calculated(body: Any, view: type[AnalysisRequest[Any, Any]] | None) -> Any:
     if not named & found.keys():  # every key is optional, so any object would pass for calculated data
         raise Mismatch("the calculated data of an analysis", "something else")
     return structure(found, cls)
+
+
+def _line_values(line: bytes) -> Any:
+    """The values in a line. orjson rejects half a surrogate pair, which names of files may hold."""
+    with suppress(ValueError):
+        return orjson.loads(line)
+    return json.loads(line)
 
 
 def _record(body: Any) -> SavedRecord:

@@ -129,6 +129,8 @@ def test_every_dotted_name_in_the_documentation_exists(page: str, name: str) -> 
     module = next(part for end in range(len(parts), 0, -1) if (part := ".".join(parts[:end])) in TREES)
     if module.startswith("cli."):
         pytest.importorskip("click", reason="needs the extra cli: click is not installed")
+    if module.startswith("report."):
+        pytest.importorskip("htpy", reason="needs the extra report: htpy is not installed")
     found = importlib.import_module(f"ochy_async.{module}")
     for member in parts[len(module.split(".")) :]:
         assert hasattr(found, member), f"{page} names `{name}`, which is gone: edit {page}"

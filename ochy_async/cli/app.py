@@ -26,6 +26,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "check": ("check", "Check clips before they cost a credit. Needs no key and sends nothing."),
     "journal": ("journal", "Show a journal and resolve uncertain starts. Spends nothing."),
     "wait": ("wait", "Collect analyses that are already paid for. Spends nothing."),
+    "report": ("report", "Write pages about results: scores, curves, left and right. Spends nothing."),
     "status": ("status", "Show the current status of analyses, without waiting. Spends nothing."),
     "list": ("list_analyses", "List the analyses of the account. Spends nothing."),
     "subjects": ("subjects", "List, show, create, update and delete subjects. Spends nothing."),

@@ -72,6 +72,9 @@ class BackGait:
     curves: Mapping[str, Mapping[str, Curve]]
     """For `left` and `right`: `pelvic_drop` and `knee_adduction`, from a fifth of a stride before the middle of the
     stance to a fifth after it."""
+    poses: Mapping[str, tuple[complex, ...]]
+    """The mean path of each joint from one middle of the left leg's stance to the next: 101 points, right + up * 1j,
+    scaled as in `SideGait.poses`. Without two such middles it is that of the right leg; without any it is empty."""
     missing: Mapping[str, str]
     """Why a curve is missing, by its name."""
 
@@ -109,7 +112,9 @@ def back_gait(landmarks: Landmarks, *, fps: float | None = None) -> BackGait:
     reach = _STANCE_HALF * period
     windows = {side: [(at - reach, at + reach) for at in stances[side]] for side in SIDES}
     curves = {side: _curves(joints, side, BACK_ANGLES, windows[side], missing) for side in SIDES}
-    return BackGait(recording, period, _cadence(recording, period), stances, curves, missing)
+    strides = {side: strides_between(stances[side], period) for side in SIDES}
+    poses = _poses(joints, strides["left"] or strides["right"])
+    return BackGait(recording, period, _cadence(recording, period), stances, curves, poses, missing)
 
 
 def _prepared(landmarks: Landmarks, view: str, fps: float | None) -> tuple[Recording, float]:

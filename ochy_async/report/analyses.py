@@ -1,0 +1,207 @@
+"""One analysis as a report needs it, read from an outcome of a batch or from a line of `results.jsonl`.
+
+Invariant: a value that is missing or odd is None or empty; nothing here raises on one.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import PurePath
+from typing import Any, Final
+
+from attrs import field, frozen
+
+from ..batch.outcomes import Outcome
+from ..batch.output.folder import ARTIFACT_FILES, file_stem, safe_id
+from ..batch.output.measures import measures_of
+from ..protocol.assessment import Assessment, Texts
+from ..protocol.text_summary import NOTHING, display_text
+from ..protocol.views import Calculated, Results, view_title
+from ..result_loaders import SavedRecord
+
+__all__ = ["METRICS", "Metric", "Part", "ReportedAnalysis", "of_outcome", "of_record", "plain", "rounded"]
+
+LONGEST_TEXT: Final = 600
+"""Characters of a text that are shown."""
+_LANGUAGE: Final = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})?")
+
+
+@frozen
+class Metric:
+    """A measure that pages show as a number."""
+
+    name: str
+    """Its name in the table of results."""
+    title: str
+    unit: str
+    digits: int
+
+
+METRICS: Final = (
+    Metric("cadence_steps_per_min", "Cadence", "steps/min", 0),
+    Metric("ground_contact_time_ms", "Ground contact", "ms", 0),
+    Metric("flight_time_ms", "Flight", "ms", 0),
+    Metric("step_length_m", "Step length", "m", 2),
+    Metric("speed_m_per_s", "Speed", "m/s", 2),
+    Metric("duty_factor", "Duty factor", "of the stride", 3),
+    Metric("overstride_angle_deg", "Overstride", "degrees", 1),
+)
+
+
+@frozen(kw_only=True)
+class Part:
+    """One assessed part of the body, or one leg of it."""
+
+    name: str
+    """In English words, such as `foot` or `pronation, left`."""
+    assessment: Assessment
+
+    @property
+    def title(self) -> str:
+        """The vendor's title in the language of the request, with the side; else the name."""
+        title, _, side = (self.texts.title, *self.name.partition(", ")[1:])
+        return f"{plain(title)}{f', {side}' if side else ''}" if title else self.name.capitalize()
+
+    @property
+    def texts(self) -> Texts:
+        """The vendor's texts; empty if there are none."""
+        return self.assessment.texts or Texts()
+
+    @property
+    def score(self) -> float | None:
+        """0 to 1."""
+        return finite(self.assessment.score_number)
+
+
+@frozen(kw_only=True)
+class ReportedAnalysis:
+    """One analysis, or one clip that has none."""
+
+    clip: str | None
+    view: str | None
+    outcome: str
+    analysis_id: str | None
+    subject: str | None = field(default=None, repr=False)
+    subject_id: str | None = field(default=None, repr=False)
+    language: str = "en"
+    """The language of the vendor's texts."""
+    results: Results | None = field(default=None, repr=False)
+    calculated: Calculated | None = field(default=None, repr=False)
+    files: tuple[str, ...] = ()
+    """The files that were written for it."""
+    reason: str = field(default="", repr=False)
+
+    @property
+    def name(self) -> str:
+        """The runner's name if it is known, else the clip's name or the id."""
+        clip = None if self.clip is None else PurePath(self.clip.replace("\\", "/")).name
+        return plain(self.subject or clip or self.analysis_id or "clip")
+
+    @property
+    def has_page(self) -> bool:
+        """Whether there is anything to show on a page of its own."""
+        return self.results is not None or self.calculated is not None
+
+    @property
+    def page_name(self) -> str:
+        """The name of its page: safe on every system, and another one for each analysis."""
+        return f"{file_stem(self.clip or 'analysis')}.{safe_id(self.analysis_id or 'unknown')}.html"
+
+    @property
+    def view_title(self) -> str:
+        """The view in words."""
+        return plain(view_title(self.view)).capitalize()
+
+    @property
+    def score(self) -> float | None:
+        """The total score, 0 to 1."""
+        return finite(getattr(self.results or self.calculated, "total_score", None))
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The assessed parts, in the order of the view."""
+        found: Any = () if self.results is None else self.results.assessments()
+        return tuple(Part(name=name, assessment=assessment) for name, assessment in found)
+
+    @property
+    def lowest_parts(self) -> list[Part]:
+        """The parts that have a score, the lowest first."""
+        return sorted((part for part in self.parts if part.score is not None), key=lambda part: part.score or 0.0)
+
+    @property
+    def measures(self) -> Mapping[str, Any]:
+        """All numbers by the names that the table of results uses."""
+        return measures_of(self.results, self.calculated)
+
+    def file(self, artifact: str) -> str | None:
+        """The name of a file that was written for it, such as its `raw_data`, without its folder."""
+        names = (PurePath(path.replace("\\", "/")).name for path in self.files)
+        return next((name for name in names if name.endswith(f".{ARTIFACT_FILES[artifact]}")), None)
+
+
+def of_outcome(outcome: Outcome[Any, Any]) -> ReportedAnalysis:
+    """What a report shows of an outcome of a batch."""
+    return ReportedAnalysis(
+        clip=outcome.label,
+        view=outcome.request.view,
+        outcome=outcome.word,
+        analysis_id=outcome.analysis_id,
+        subject=outcome.subject or outcome.request.subject_id,
+        subject_id=outcome.request.subject_id,
+        language=_language(outcome.request.language),
+        results=getattr(outcome, "results", None),
+        calculated=getattr(outcome, "calculated", None),
+        files=tuple(map(str, getattr(outcome, "files", ()))),
+        reason=outcome.reason,
+    )
+
+
+def of_record(record: SavedRecord) -> ReportedAnalysis:
+    """What a report shows of a line of `results.jsonl`."""
+    raw = record.raw
+    return ReportedAnalysis(
+        clip=_text(record.clip),
+        view=_text(record.view) or getattr(record.results or record.calculated, "view", None),
+        outcome=record.outcome,
+        analysis_id=_text(record.analysis_id),
+        subject=_text(raw.get("subject")),
+        subject_id=_text(raw.get("subject_id")),
+        language=_language(raw.get("language")),
+        results=record.results,
+        calculated=record.calculated,
+        files=tuple(_texts(raw.get("files"))),
+        reason=_text(raw.get("reason")) or "",
+    )
+
+
+def plain(text: object) -> str:
+    """A text of anyone's as one line without links and control characters; a dash for nothing."""
+    return display_text(text, LONGEST_TEXT)
+
+
+def finite(value: object) -> float | None:
+    """The number, or None for anything that is no finite number."""
+    known = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if known and isinstance(value, int | float) else None
+
+
+def rounded(value: object, digits: int = 0) -> str:
+    """A number as text, with as many digits after the point; a dash for anything else."""
+    number = finite(value)
+    if number is None:
+        return NOTHING
+    return f"{number:.{digits}f}" if abs(number) < 1e6 else f"{number:.3g}"
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _texts(value: object) -> Iterator[str]:
+    yield from (each for each in value if isinstance(each, str)) if isinstance(value, list) else ()
+
+
+def _language(value: object) -> str:
+    return value if isinstance(value, str) and _LANGUAGE.fullmatch(value) else "en"

@@ -1,0 +1,144 @@
+"""What the analyses of a folder show together: rows of the table, quartiles, weak parts, progress.
+
+Invariant: one pass over the analyses; only small rows are kept of them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import quantiles
+from typing import Final
+
+from attrs import frozen
+
+from .analyses import METRICS, ReportedAnalysis, finite, plain
+
+__all__ = ["AnalysisRow", "FolderStatistics", "Progress", "Quartiles", "folder_statistics"]
+
+FEWEST: Final = 5
+"""Analyses of a view from which quartiles are shown."""
+
+
+@frozen
+class AnalysisRow:
+    """One row of the overview."""
+
+    name: str
+    page: str | None
+    """The name of its page; None if it has none."""
+    clip: str
+    view: str
+    outcome: str
+    score: float | None
+    metrics: Mapping[str, float]
+    strike: str
+    lowest_part: str
+    """The part with the lowest score, in English; empty if there is none."""
+    runner: str
+    """What tells runners apart."""
+    reason: str
+
+
+@frozen
+class Quartiles:
+    """How a measure is distributed over the analyses of one view."""
+
+    low: float
+    first: float
+    median: float
+    third: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Quartiles | None:
+        """None for fewer than `FEWEST` values, or if all are equal."""
+        if len(values) < FEWEST or min(values) == max(values):
+            return None
+        first, median, third = quantiles(values, n=4, method="inclusive")
+        return cls(min(values), first, median, third, max(values))
+
+
+@frozen
+class Progress:
+    """The scores of one runner in one view, in the order of the folder."""
+
+    name: str
+    view: str
+    scores: tuple[float, ...]
+
+
+@frozen
+class FolderStatistics:
+    """What the analyses show together."""
+
+    rows: tuple[AnalysisRow, ...]
+
+    @property
+    def scores(self) -> list[float]:
+        """All total scores."""
+        return [row.score for row in self.rows if row.score is not None]
+
+    def by_view(self) -> dict[str, tuple[dict[str, Quartiles], list[float]]]:
+        """For each view the quartiles of its metrics, and its total scores."""
+        views = {row.view for row in self.rows}
+        return {
+            view: (self.quartiles(view), [row.score for row in self.rows if row.score is not None and row.view == view])
+            for view in views
+        }
+
+    def quartiles(self, view: str) -> dict[str, Quartiles]:
+        """The quartiles of each metric over the analyses of one view, where there are enough."""
+        rows = [row.metrics for row in self.rows if row.view == view]
+        values = {metric.name: [row[metric.name] for row in rows if metric.name in row] for metric in METRICS}
+        return {name: found for name, each in values.items() if (found := Quartiles.of(each))}
+
+    def weak_parts(self) -> list[tuple[str, int]]:
+        """How often each part has the lowest score of its analysis, the most frequent first."""
+        return Counter(row.lowest_part for row in self.rows if row.lowest_part).most_common()
+
+    def progress(self) -> list[Progress]:
+        """The runners who have several scores in one view."""
+        found: dict[tuple[str, str], list[AnalysisRow]] = defaultdict(list)
+        for row in self.rows:
+            if row.score is not None and row.runner:
+                found[row.runner, row.view].append(row)
+        return [
+            Progress(rows[0].name, view, tuple(row.score or 0.0 for row in rows))
+            for (_, view), rows in found.items()
+            if len(rows) > 1
+        ]
+
+
+def folder_statistics(analyses: Iterable[ReportedAnalysis]) -> FolderStatistics:
+    """Reads all analyses once. Each page gets a name of its own."""
+    used, rows = Counter[str](), list[AnalysisRow]()
+    for analysis in analyses:
+        rows.append(_row(analysis, used))
+    return FolderStatistics(tuple(rows))
+
+
+def _row(analysis: ReportedAnalysis, used: Counter[str]) -> AnalysisRow:
+    measures, lowest = analysis.measures, analysis.lowest_parts[:1]
+    metrics = {metric.name: finite(measures.get(metric.name)) for metric in METRICS}
+    strike = measures.get("foot_strike_pattern")
+    return AnalysisRow(
+        name=analysis.name,
+        page=_unused_name(analysis.page_name, used) if analysis.has_page else None,
+        clip=plain(analysis.clip),
+        view=analysis.view_title,
+        outcome=plain(analysis.outcome),
+        score=analysis.score,
+        metrics={name: value for name, value in metrics.items() if value is not None},
+        strike="" if strike is None else plain(strike),
+        lowest_part=lowest[0].name.partition(",")[0] if lowest else "",
+        runner=analysis.subject_id or analysis.subject or "",
+        reason=plain(analysis.reason) if analysis.reason else "",
+    )
+
+
+def _unused_name(name: str, used: Counter[str]) -> str:
+    """The name, with a number if another page has it: identical clips share an analysis."""
+    used[name.casefold()] += 1
+    count = used[name.casefold()]
+    return name if count == 1 else f"{name.removesuffix('.html')}.{count}.html"
