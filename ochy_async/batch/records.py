@@ -91,6 +91,7 @@ class OutcomeRecord:
             "key": self.key,
             "bought": self.bought,
             **_request_values(self.request, self.subject),
+            "language": None if self.request is None else self.request.language,
             "extra": dict(self.extra),
             "measures": measures_of(self.results, self.calculated),
             "results": None if self.results is None else redact_links(self.results.raw),
