@@ -11,12 +11,14 @@ import tracemalloc
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 pytest.importorskip("htpy", reason="needs the extra report: htpy is not installed")
 
+from ochy_async import SideView
+from ochy_async.batch.outcomes import Analyzed, Outcome, Refused
 from ochy_async.errors import InvalidSettings, UnreadableAnswer
 from ochy_async.report import write_report
 from ochy_async.report.analyses import of_record
@@ -248,6 +250,29 @@ def test_a_damaged_table_is_named_by_its_line(tmp_path: Path) -> None:
     with pytest.raises(UnreadableAnswer, match="line 1") as error:
         write_report(tmp_path)
     assert "Secret" not in str(error.value)
+
+
+def test_outcomes_of_a_batch_are_reported_like_their_folder(tmp_path: Path) -> None:
+    """The landmarks come from the files of the outcomes, wherever these are; a refused clip has a row."""
+    folder = report_folder(tmp_path / "results")
+    saved = next(load_records(folder / "results.jsonl"))
+    analyzed = Analyzed[Any, Any](
+        clip="run-0.mp4",
+        index=0,
+        label="run-0.mp4",
+        request=SideView(language="ja"),
+        analysis_id=saved.analysis_id,
+        results=cast("Any", saved.results),
+        calculated=saved.calculated,
+        files=(folder / "run-0.analysis-0.raw_data.json",),
+    )
+    refused = Refused(clip="b.mp4", index=1, label="b.mp4", request=SideView(), reason="Too long.")
+    outcomes: list[Outcome[Any, Any]] = [analyzed, refused]
+    overview = write_report(iter(outcomes), tmp_path / "pages")
+    page = (tmp_path / "pages" / "run-0.analysis-0.html").read_text(encoding="utf-8")
+    assert "Knee flexion" in page
+    assert 'lang="ja"' in page
+    assert "Too long." in overview.read_text(encoding="utf-8")
 
 
 def test_outcomes_need_a_folder() -> None:
