@@ -33,7 +33,7 @@ def command(results: Path, out: Path | None, show: bool) -> None:
 
     \b
     Example:
-      ochy analyze clips --view side --out results --keep raw-data --keep thumbnail
+      ochy analyze clips --view side --out results --keep raw-data
       ochy report results
     """
     overview = write_report(results, out)
