@@ -112,6 +112,10 @@ def test_the_tables_of_the_design_name_every_module_and_no_other() -> None:
         assert not gone, f"rename or remove the lines of {sorted(gone)} in docs/design.md"
 
 
+EXTRAS = {"cli": ("cli", "click"), "report": ("report", "htpy"), "telemetry": ("otel", "opentelemetry.trace")}
+"""The packages that need an extra, with the extra and what it installs."""
+
+
 def dotted_names() -> list[tuple[str, str]]:
     """Each page of the documentation, and a name in it that begins with a module or a package of ours."""
     found = {
@@ -127,10 +131,9 @@ def test_every_dotted_name_in_the_documentation_exists(page: str, name: str) -> 
     """`policy.clip_states.NEXT` in a page is a module of ours, or a member of one."""
     parts = name.split(".")
     module = next(part for end in range(len(parts), 0, -1) if (part := ".".join(parts[:end])) in TREES)
-    if module.startswith("cli."):
-        pytest.importorskip("click", reason="needs the extra cli: click is not installed")
-    if module.startswith("report."):
-        pytest.importorskip("htpy", reason="needs the extra report: htpy is not installed")
+    for package, (extra, library) in EXTRAS.items():
+        if module.partition(".")[0] == package:
+            pytest.importorskip(library, reason=f"needs the extra {extra}: {library} is not installed")
     found = importlib.import_module(f"ochy_async.{module}")
     for member in parts[len(module.split(".")) :]:
         assert hasattr(found, member), f"{page} names `{name}`, which is gone: edit {page}"
