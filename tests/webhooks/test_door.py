@@ -176,7 +176,7 @@ async def test_a_slow_body_is_cut_off(serve: Serve, monkeypatch: pytest.MonkeyPa
         pieces = [head_of(headers={**JSON, "Content-Length": "1000"}), *[b" "] * 1000]
         answer = await send(port, pieces, pause=0.01, closes=True)
     assert (answer.status, answer.closed) == (408, True)
-    assert 0.15 < time.monotonic() - began < 2
+    assert 0.15 < time.monotonic() - began < 5
     assert made.taken == []
 
 
