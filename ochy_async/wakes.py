@@ -3,15 +3,18 @@
 Which hints wake, `policy.hints` decides.
 
 Invariant: a hint ends a sleep, never a wait. No task runs here, and nothing is left of a wait that has ended.
+
+A hint may come from a callback of the event loop, where earlier versions of anyio have no clock: they ask for a task.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from anyio import Event, current_time, move_on_after, sleep_until
+from anyio import Event, move_on_after, sleep_until
 from attrs import define, field
 
 from .policy.hints import EarlyHints, Hints
@@ -61,7 +64,7 @@ class _Awaited:
     def wake(self) -> None:
         """A new hint came. A wait that has yet to poll because of an earlier hint needs no further one."""
         wakers = [waker for waker in self.wakers if not waker.hinted]
-        at = self.hints.wake_at(current_time()) if wakers else None
+        at = self.hints.wake_at(_now()) if wakers else None
         if at is not None:
             for waker in wakers:
                 waker.wake(at)
@@ -82,7 +85,7 @@ class Wakes:
         """
         awaited = self._awaited.get(analysis_id)
         if awaited is None:
-            self._early.add(analysis_id, sequence, current_time())
+            self._early.add(analysis_id, sequence, _now())
         elif awaited.hints.is_new(sequence):
             awaited.wake()
 
@@ -101,8 +104,12 @@ class Wakes:
 
     def _begin(self, analysis_id: str, first: Waker) -> _Awaited:
         """Nobody waited for the analysis so far, so a hint that came early is for the first who does."""
-        hints, wake_at = self._early.take(analysis_id, current_time())
+        hints, wake_at = self._early.take(analysis_id, _now())
         if wake_at is not None:
             first.wake(wake_at)
         self._awaited[analysis_id] = awaited = _Awaited(hints)
         return awaited
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -51,6 +51,28 @@ def test_a_hint_cuts_a_sleep_short() -> None:
     assert sleeps((4, 1)) == [(True, 4)]
 
 
+@pytest.mark.parametrize("waits", [True, False], ids=["during a wait", "before the wait"])
+def test_a_hint_may_come_from_a_callback(waits: bool) -> None:
+    """Outside of any task, as asyncpg calls. Earlier versions of anyio find no event loop there."""
+
+    async def scenario() -> bool:
+        wakes, called = Wakes(), asyncio.Event()
+
+        def callback() -> None:
+            wakes.hint("a1", 1)
+            called.set()
+
+        if not waits:
+            asyncio.get_running_loop().call_soon(callback)
+            await called.wait()
+        with wakes.listening("a1") as waker:
+            if waits:
+                asyncio.get_running_loop().call_soon(callback)
+            return await waker.sleep(10)
+
+    assert in_virtual_time(scenario())
+
+
 def test_without_a_hint_a_sleep_lasts_its_time() -> None:
     """Nor does a hint for another analysis end it."""
     assert sleeps() == [(False, 10)]
