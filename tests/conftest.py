@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from ochy_async import Limits, OchySession, Polling, Retry, Webhooks
 from ochy_async.core import SessionCore
@@ -19,6 +20,9 @@ from ochy_async.webhooks.remote_bus import RemoteBus
 from tests.support import canary
 from tests.support.canary import API_KEY, HOOK_TOKEN
 from tests.support.exports import RUNNER, record_exports
+
+settings.register_profile("without deadlines", deadline=None)  # time is benchmarked, not asserted in tests
+settings.load_profile("without deadlines")
 
 CLIP = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 40
 """An MP4 by its container signature only."""
