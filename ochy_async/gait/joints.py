@@ -16,13 +16,16 @@ from typing import Final
 
 from attrs import frozen
 
-__all__ = ["CENTRAL", "JOINTS", "SIDES", "JointNames", "joint_names"]
+__all__ = ["CENTRAL", "JOINTS", "PAIRED", "SIDES", "JointNames", "joint_names"]
 
 SIDES: Final = ("left", "right")
 PAIRED: Final = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle", "heel", "toe")
+"""The joints that both sides have."""
+OTHER: Final = ("eye", "ear", "small_toe")
+"""Points that both sides have, and that the gait does not need."""
 CENTRAL: Final = ("nose", "neck", "pelvis")
 JOINTS: Final = (*CENTRAL, *(f"{side}_{part}" for part in PAIRED for side in SIDES))
-"""Every joint that can be named, such as `left_knee`."""
+"""Every joint that the gait needs, such as `left_knee`."""
 
 _PARTS: Final[Mapping[str, str]] = {
     **{part: part for part in (*PAIRED, "nose", "neck", "pelvis")},
@@ -35,6 +38,9 @@ _PARTS: Final[Mapping[str, str]] = {
     "hipmid": "pelvis",
     "elbows": "elbow",
     "foot": "toe",
+    "eye": "eye",
+    "ear": "ear",
+    "smalltoe": "small_toe",  # OpenPose, HALPE
 }
 _SIDES: Final[Mapping[str, str]] = {"left": "left", "l": "left", "right": "right", "r": "right"}
 _WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
@@ -45,7 +51,7 @@ class JointNames:
     """Which landmark is which joint."""
 
     landmarks: Mapping[str, str]
-    """The landmark's name for each joint that was found."""
+    """The landmark's name for each joint, eye, ear and small toe that was found."""
     unknown: tuple[str, ...]
     """The landmarks that stand for no joint, in their order: unknown names, and names that several landmarks share."""
 

@@ -16,10 +16,10 @@ from typing import Any, Final
 from attrs import frozen
 
 from ..protocol.landmarks import Landmarks, VideoInformation
-from .joints import SIDES, joint_names
+from .joints import JOINTS, SIDES, joint_names
 from .points import GAP, is_gap
 
-__all__ = ["CannotTell", "Recording", "recording_of"]
+__all__ = ["CannotTell", "Recording", "other_paths", "picture_paths", "recording_of"]
 
 LOWEST_SCORE: Final = 0.3
 """A point whose score is lower is a gap; the threshold of Sports2D. That scores are 0 to 1 is inferred."""
@@ -43,10 +43,12 @@ class Recording:
     """Frames per second; None if it is not known. Then no time is known either."""
     first_frame: int
     """The vendor's number of the first frame."""
+    y_down: bool
+    """Whether y was reversed: the landmarks count it downwards."""
     mirrored: bool
     """Whether x was reversed: the runner moves to the left, or a view from behind is a mirror image."""
     unknown: tuple[str, ...]
-    """Landmarks that stand for no known joint."""
+    """Landmarks that stand for none of `JOINTS`."""
 
     @property
     def frames(self) -> int:
@@ -62,16 +64,53 @@ def recording_of(landmarks: Landmarks, view: str, fps: float | None = None) -> R
     names = joint_names(landmarks.names)
     rows = _rows(landmarks)
     scale = _scale(landmarks)
-    joints = {joint: _path(landmarks, name, rows, scale) for joint, name in names.landmarks.items()}
+    joints: dict[str, Sequence[complex]]
+    known = {joint: name for joint, name in names.landmarks.items() if joint in JOINTS}
+    joints = {joint: _path(landmarks, name, rows, scale) for joint, name in known.items()}
     joints = {joint: path for joint, path in joints.items() if not all(map(is_gap, path))}
-    if _points_down(joints):
-        joints = {joint: [point.conjugate() for point in path] for joint, path in joints.items()}
+    down = _points_down(joints)
+    joints = {joint: _turned(path, down=down) for joint, path in joints.items()}
     mirrored = _is_mirrored(joints) if view == "back_view" else _faces_left(joints)
-    if mirrored:
-        joints = {joint: [-point.conjugate() for point in path] for joint, path in joints.items()}
+    joints = {joint: _turned(path, mirrored=mirrored) for joint, path in joints.items()}
     rate = fps if fps is not None else landmarks.video.fps
-    known = rate if rate is not None and math.isfinite(rate) and rate > 0 else None
-    return Recording(joints, known, landmarks.frame_numbers[0], mirrored, names.unknown)
+    rate = rate if rate is not None and math.isfinite(rate) and rate > 0 else None
+    unknown = tuple(name for name in landmarks.names if name not in known.values())
+    return Recording(joints, rate, landmarks.frame_numbers[0], down, mirrored, unknown)
+
+
+def other_paths(landmarks: Landmarks, recording: Recording) -> dict[str, Sequence[complex]]:
+    """The paths of the landmarks that stand for none of `JOINTS`, by their names, in the axes of their recording."""
+    rows, scale = _rows(landmarks), _scale(landmarks)
+    paths = {name: _path(landmarks, name, rows, scale) for name in recording.unknown}
+    return {
+        name: _turned(path, down=recording.y_down, mirrored=recording.mirrored)
+        for name, path in paths.items()
+        if not all(map(is_gap, path))
+    }
+
+
+def picture_paths(landmarks: Landmarks) -> dict[str, Sequence[complex]]:
+    """The path of each joint in the picture, right + down * 1j in pixels, whatever the scores of its points.
+
+    Raises `CannotTell` as `recording_of` does, and if the landmarks count y upwards from an edge that is not known.
+    """
+    rows, scale = _rows(landmarks), _scale(landmarks)
+    names = joint_names(landmarks.names).landmarks
+    joints: dict[str, Sequence[complex]]
+    joints = {joint: _path(landmarks, name, rows, scale, lowest=-math.inf) for joint, name in names.items()}
+    if _points_down(joints):
+        return joints
+    size = _picture_size(landmarks.video)
+    if size is None:
+        raise CannotTell("The landmarks count y upwards, and the height of the picture, where it begins, was not sent.")
+    return {joint: [point.conjugate() + size.imag * 1j for point in path] for joint, path in joints.items()}
+
+
+def _turned(path: Sequence[complex], *, down: bool = False, mirrored: bool = False) -> Sequence[complex]:
+    """The path with the axes reversed that have to be."""
+    if down:
+        path = [point.conjugate() for point in path]
+    return [-point.conjugate() for point in path] if mirrored else path
 
 
 def _rows(landmarks: Landmarks) -> list[int]:
@@ -84,13 +123,15 @@ def _rows(landmarks: Landmarks) -> list[int]:
     return [number - numbers[0] for number in numbers]
 
 
-def _path(landmarks: Landmarks, name: str, rows: Sequence[int], scale: complex) -> list[complex]:
+def _path(
+    landmarks: Landmarks, name: str, rows: Sequence[int], scale: complex, lowest: float = LOWEST_SCORE
+) -> list[complex]:
     path = [GAP] * (rows[-1] + 1)
     tracks = [landmarks.track(name, coordinate) for coordinate in ("x", "y")]
     scores = landmarks.track(name, "score") if "score" in landmarks.coordinates else None
     for place, row in enumerate(rows):
         x, y = tracks[0][place], tracks[1][place]
-        seen = scores is None or not scores[place] < LOWEST_SCORE
+        seen = scores is None or not scores[place] < lowest
         if seen and math.isfinite(x) and math.isfinite(y):
             path[row] = complex(x * scale.real, y * scale.imag)
     return path

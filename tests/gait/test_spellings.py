@@ -10,6 +10,7 @@ import pytest
 
 from ochy_async.gait import CannotTell, SideGait, back_gait, side_gait
 from ochy_async.gait.joints import joint_names
+from ochy_async.gait.recording import other_paths, picture_paths, recording_of
 
 from .recordings import Frames, Point, changed, filmed, landmarks, renamed, runner
 
@@ -197,3 +198,56 @@ def test_landmarks_that_show_no_running_are_refused(frames: dict[str, Any], why:
     """The error says what is missing."""
     with pytest.raises(CannotTell, match=why):
         side_gait(landmarks(frames))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda p: p, id="y down"),
+        pytest.param(lambda p: {"x": p["x"], "y": 1080 - p["y"]}, id="y up"),
+        pytest.param(lambda p: {"x": p["x"] / 1920, "y": p["y"] / 1080}, id="shares of the picture"),
+        pytest.param(lambda p: {"x": p["x"] / 1920, "y": 1 - p["y"] / 1080}, id="shares, y up"),
+        pytest.param(lambda p: {**p, "score": 0.1}, id="unlikely"),
+    ],
+)
+def test_points_of_the_picture_are_pixels_from_above(change: Callable[[Point], Any]) -> None:
+    """Whatever the spelling, a joint is where it is in the picture."""
+    knee = picture_paths(landmarks(changed(FRAMES, change)))["left_knee"]
+    for number, point in enumerate(knee):
+        true = FRAMES[str(number)]["left_knee"]
+        assert (point.real, point.imag) == pytest.approx((true["x"], true["y"]))
+
+
+def test_points_of_the_picture_need_to_know_its_upper_edge() -> None:
+    """With y up and no size, the distance from the upper edge is not known."""
+    up = changed(FRAMES, lambda p: {"x": p["x"], "y": 1080 - p["y"]})
+    with pytest.raises(CannotTell, match="count y upwards"):
+        picture_paths(landmarks(up, width=None, height=None))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda p: p, id="y down"),
+        pytest.param(lambda p: {"x": 1920 - p["x"], "y": 1080 - p["y"]}, id="to the left, y up"),
+    ],
+)
+def test_other_landmarks_are_placed_like_joints(change: Callable[[Point], Any]) -> None:
+    """An ear is above the shoulders and in front of the hips of a runner who leans forward, wherever they run."""
+    seen = landmarks(changed(FRAMES, change))
+    gait = recording_of(seen, "side_view")
+    others = other_paths(seen, gait)
+    assert "left_index" in others
+    assert not {"left_knee", "nose"} & others.keys()
+    for ear, shoulder, hip in zip(
+        others["left_ear"], gait.joints["left_shoulder"], gait.joints["left_hip"], strict=True
+    ):
+        assert ear.imag > shoulder.imag
+        assert ear.real > hip.real
+
+
+def test_a_landmark_that_is_never_seen_has_no_path() -> None:
+    """A name alone is no point."""
+    frames = {number: {**frame, "p1": None, "p2": {"x": 1, "y": 2}} for number, frame in FRAMES.items()}
+    seen = landmarks(frames)
+    assert {"p1", "p2"} & other_paths(seen, recording_of(seen, "side_view")).keys() == {"p2"}
