@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Generator
+from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 
-__all__ = ["draft_path", "publish", "sync_file", "sync_folder", "write_all", "write_file"]
+__all__ = ["draft_path", "private_file", "publish", "sync_file", "sync_folder", "write_all", "write_file"]
 
 
 def write_file(path: Path, content: bytes, *, mode: int = 0o666) -> None:
@@ -24,6 +26,24 @@ def write_file(path: Path, content: bytes, *, mode: int = 0o666) -> None:
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def private_file(path: Path) -> Generator[FileIO]:
+    """A file to write piece by piece that only this user may read. It gets its name when the block ends without an
+    error; otherwise nothing is left of it."""
+    draft = draft_path(path)
+    try:
+        with open(draft, "xb", buffering=0, opener=_private) as file:  # noqa: PTH123 - Path.open has no opener
+            yield file
+            publish(file, draft, path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def draft_path(path: Path) -> Path:

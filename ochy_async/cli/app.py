@@ -27,6 +27,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "journal": ("journal", "Show a journal and resolve uncertain starts. Spends nothing."),
     "wait": ("wait", "Collect analyses that are already paid for. Spends nothing."),
     "report": ("report", "Write pages about results: scores, curves, left and right. Spends nothing."),
+    "export": ("export", "Write the landmarks of a results folder for other tools. Spends nothing."),
     "status": ("status", "Show the current status of analyses, without waiting. Spends nothing."),
     "list": ("list_analyses", "List the analyses of the account. Spends nothing."),
     "subjects": ("subjects", "List, show, create, update and delete subjects. Spends nothing."),

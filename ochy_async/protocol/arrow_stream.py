@@ -61,8 +61,10 @@ def _validity(values: array[Any]) -> Any:
 
 
 def _dictionary_array(codes: Sequence[int], names: Iterable[str]) -> Any:
-    """An array of positions in a dictionary, which nanoarrow allocates empty and leaves to its caller to fill."""
-    found = c_array_from_buffers(_TYPES["category"], len(codes), [None, codes], null_count=0)
+    """Positions in a dictionary, which nanoarrow allocates empty and leaves to its caller to fill."""
+    missing = min(codes, default=0) < 0
+    validity = c_buffer([code >= 0 for code in codes], nanoarrow.bool_()) if missing else None
+    found = c_array_from_buffers(_TYPES["category"], len(codes), [validity, codes])
     texts = [name.encode() for name in names]
     dictionary = CArrayBuilder(found.dictionary)
     dictionary.set_buffer(1, c_buffer(array("i", accumulate(map(len, texts), initial=0))), move=True)

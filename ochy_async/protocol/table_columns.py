@@ -27,7 +27,7 @@ class Column:
     """A list with None for what is missing, in which texts are well formed.
 
     `number`: an array of float64 with NaN for what is missing. `category`: an array of int32, the positions in
-    `categories`. `integer`: a list or, if nothing is missing, an array of int64.
+    `categories`, or -1 for what is missing. `integer`: a list or, if nothing is missing, an array of int64.
     """
     unit: str | None = None
     """None for what has no unit, such as names."""

@@ -17,7 +17,7 @@ from attrs import field, frozen
 from ...protocol.table_columns import distinct_names
 from .measures import MEASURE_NAMES
 
-__all__ = ["BOM", "COLUMNS", "REQUEST_COLUMNS", "CsvColumns"]
+__all__ = ["BOM", "COLUMNS", "REQUEST_COLUMNS", "CsvColumns", "csv_line"]
 
 BOM: Final = "\ufeff"
 """Begins a CSV file: Excel then reads it as UTF-8."""
@@ -59,12 +59,12 @@ class CsvColumns:
 
     def header(self) -> str:
         """The header line, after the byte order mark."""
-        return BOM + _line(self._header)
+        return BOM + csv_line(self._header)
 
     def line(self, record: Mapping[str, Any]) -> str:
         """The line for a record."""
         measures, extra = record["measures"], record["extra"]
-        return _line(
+        return csv_line(
             (
                 *(record[_FIELDS.get(name, name)] for name in _FIRST),
                 *(measures.get(name) for name in (*MEASURE_NAMES, *self.other_measures)),
@@ -74,7 +74,8 @@ class CsvColumns:
         )
 
 
-def _line(cells: Iterable[Any]) -> str:
+def csv_line(cells: Iterable[Any]) -> str:
+    """One line of CSV, in which no cell has a line break or is a formula."""
     out = io.StringIO()
     csv.writer(out).writerow(map(_cell, cells))
     return out.getvalue()

@@ -1,0 +1,97 @@
+"""The recordings of a results folder: its files of raw data, with what `results.jsonl` knows about each.
+
+Invariant: the names of files decide which recordings there are, so that a folder without tables can be read too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from attrs import frozen
+
+from ..batch.output.folder import ARTIFACT_FILES, safe_id
+from ..errors import OutputError
+from ..field_docs import documented
+from ..protocol.landmarks import Landmarks
+from ..result_loaders import load_landmarks, load_records
+
+__all__ = ["RecordingFile", "recordings_in"]
+
+_ENDING: Final = f".{ARTIFACT_FILES['raw_data']}"
+
+
+@documented
+@frozen(kw_only=True)
+class RecordingFile:
+    """A saved file of raw data."""
+
+    path: Path
+    analysis_id: str
+    """From `results.jsonl`, or else the part of the file's name that stands for it."""
+    clip: str | None = None
+    """The clip as the input named it. None, like the fields below, if `results.jsonl` does not say it."""
+    view: str | None = None
+    """`side_view` or `back_view`."""
+    subject: str | None = None
+    """The runner as the input names them, or else the vendor's id of the subject."""
+    height: float | None = None
+    """The height in the request, in meters."""
+
+    @property
+    def stem(self) -> str:
+        """The file's name without its ending, for the names of files that are made of it."""
+        return self.path.name.removesuffix(_ENDING)
+
+    def load(self) -> Landmarks:
+        """The landmarks. Raises what `load_landmarks` raises, and blocks as it does."""
+        return load_landmarks(self.path)
+
+
+def recordings_in(folder: str | os.PathLike[str]) -> list[RecordingFile]:
+    """The recordings of a results folder, sorted by the names of their files. Blocks.
+
+    Raises `OutputError` if the folder cannot be read, and `UnreadableAnswer` if its `results.jsonl` is something else.
+    """
+    path = Path(folder)
+    try:
+        names = sorted(each.name for each in os.scandir(path) if each.name.endswith(_ENDING))
+    except (OSError, ValueError) as error:  # a NUL in a path is a ValueError
+        why = getattr(error, "strerror", None) or "the path is not valid"
+    else:
+        known = dict(_known(path)) if (path / "results.jsonl").is_file() else {}
+        return [_recording(path / name, known) for name in names if not name.startswith(".")]
+    raise OutputError(f"{str(path)!r} cannot be read: {why}. Name a folder that a run wrote with --out.")
+
+
+def _recording(path: Path, known: dict[str, RecordingFile]) -> RecordingFile:
+    """The file, with what is known about its analysis."""
+    safe_name = path.name.removesuffix(_ENDING).rpartition(".")[2]
+    record = known.get(safe_name) or RecordingFile(path=path, analysis_id=safe_name)
+    return RecordingFile(
+        path=path,
+        analysis_id=record.analysis_id,
+        clip=record.clip,
+        view=record.view,
+        subject=record.subject,
+        height=record.height,
+    )
+
+
+def _known(folder: Path) -> Iterator[tuple[str, RecordingFile]]:
+    """What `results.jsonl` knows about each analysis, by the part of a file's name that stands for it."""
+    for record in load_records(folder / "results.jsonl"):
+        if record.analysis_id is not None:
+            yield (
+                safe_id(record.analysis_id),
+                RecordingFile(
+                    path=folder,
+                    analysis_id=record.analysis_id,
+                    clip=record.clip,
+                    view=record.view,
+                    subject=record.raw.get("subject") or record.raw.get("subject_id"),
+                    height=record.raw.get("height_m"),
+                ),
+            )
