@@ -34,7 +34,7 @@ def private_file(path: Path) -> Generator[FileIO]:
     error; otherwise nothing is left of it."""
     draft = draft_path(path)
     try:
-        with open(draft, "xb", buffering=0, opener=_private) as file:  # noqa: PTH123 - Path.open has no opener
+        with open(draft, "xb", buffering=0, opener=_private) as file:
             yield file
             publish(file, draft, path)
     except BaseException:

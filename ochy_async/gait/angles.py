@@ -1,20 +1,8 @@
 """Joint angles in the picture's plane, from points that are complex numbers: forward + up * 1j.
 
-Every angle is zero in a straight, upright stance, and flexion is positive, as clinicians and Sports2D count:
-
-- hip flexion: the thigh against the line from shoulder to hip, positive with the thigh in front;
-- knee flexion: the shank against the thigh, positive with the shank behind;
-- ankle dorsiflexion: the foot (heel to toe) against the right angle to the shank, positive with the toes up;
-- elbow flexion: the forearm against the upper arm, positive with the hand in front;
-- trunk lean: the line from the middle of the hips to the middle of the shoulders against the vertical, positive when it
-  leans forward.
-
-In a view from behind (right is positive for both legs):
-
-- pelvic drop: the line through both hips against the horizontal, positive when the side of the swing leg is lower;
-- knee adduction: the shank against the thigh, positive when the knee is inside the line from hip to ankle.
-
-Angles of a projection are those of the body only if the body moves parallel to the picture.
+Every angle is zero in a straight, upright stance, and flexion is positive, as clinicians and Sports2D count. In a view
+from behind right is positive for both legs. docs/gait.md defines each angle and compares it with Pose2Sim's. Angles of
+a projection are those of the body only if the body moves parallel to the picture.
 
 Invariant: pure. An angle is NaN where one of its points is missing.
 """

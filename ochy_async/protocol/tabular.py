@@ -78,7 +78,7 @@ def install_hint(package: str) -> Generator[None]:
     raise ModuleNotFoundError(f"This needs {missing}, which is not installed. Install it with: pip install {command}")
 
 
-_EXTRAS: Final = frozenset({"arrow", "parquet"})
+_EXTRAS: Final = frozenset({"arrow", "c3d", "parquet"})
 
 
 def _pandas_values(pd: Any, column: Column) -> Any:

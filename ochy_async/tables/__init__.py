@@ -1,10 +1,25 @@
-"""Saved results as tables for other tools.
+"""Saved results as files for other tools.
 
-`recordings_in(folder)` finds the raw data of a results folder; `write_parquet` and `write_long_csv` write all of them
-to one file.
+`recordings_in(folder)` finds the raw data of a results folder. `write_parquet` and `write_long_csv` write all of them
+to one file; `write_trc`, `write_mot`, `write_c3d` and `write_openpose` write each to a file of its own.
 """
 
+from .c3d import write_c3d
+from .exported import Exported
 from .long_tables import write_long_csv, write_parquet
+from .mot import write_mot
+from .openpose import write_openpose
 from .recordings import RecordingFile, recordings_in
+from .trc import write_trc
 
-__all__ = ["RecordingFile", "recordings_in", "write_long_csv", "write_parquet"]
+__all__ = [
+    "Exported",
+    "RecordingFile",
+    "recordings_in",
+    "write_c3d",
+    "write_long_csv",
+    "write_mot",
+    "write_openpose",
+    "write_parquet",
+    "write_trc",
+]

@@ -39,3 +39,8 @@ class Exported:
             else:
                 self.recordings += 1
                 yield recording, landmarks
+
+    def leave_out(self, recording: RecordingFile, reason: str) -> None:
+        """Notes that a recording, which was loaded, is in no file, and why."""
+        self.recordings -= 1
+        self.failures.append(f"{recording.path.name}: {reason}")

@@ -37,7 +37,8 @@ class RecordingTable(Tabular):
     landmarks: Landmarks
 
     def _columns(self) -> Iterator[Column]:
-        frame, time, landmark, *_ = self.landmarks._columns()  # noqa: SLF001 - the table's own beginning
+        # The beginning is that of the table of landmarks.
+        frame, time, landmark, *_ = self.landmarks._columns()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
         rows = len(frame.values)
         yield _constant("analysis", self.recording.analysis_id, rows)
         yield _constant("subject", self.recording.subject, rows)
@@ -46,6 +47,10 @@ class RecordingTable(Tabular):
             grid = self.landmarks.coordinates.get(name)
             values = array("d", [math.nan]) * rows if grid is None else grid.values
             yield Column(name, "number", values, UNKNOWN_UNIT)
+
+    def titles(self) -> list[str]:
+        """The names of the columns."""
+        return [each.name for each in self._columns()]
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
         """The rows, with None for what is missing."""
@@ -83,7 +88,7 @@ def write_long_csv(recordings: Sequence[RecordingFile], path: Path) -> Exported:
     """Writes all recordings to one CSV file, which needs no extra. Errors and blocking as with `write_parquet`."""
     exported = Exported([path])
     with output_errors(path), private_file(path) as file:
-        write_all(file, (BOM + csv_line(each.name for each in _EMPTY._columns())).encode())  # noqa: SLF001
+        write_all(file, (BOM + csv_line(_EMPTY.titles())).encode())
         for table in _tables(recordings, exported):
             write_all(file, "".join(map(csv_line, table.rows())).encode())
     return exported

@@ -8,14 +8,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from attrs import frozen
+from attrs import evolve, fields, frozen
 
 from ..batch.output.folder import ARTIFACT_FILES, safe_id
 from ..errors import OutputError
 from ..field_docs import documented
 from ..protocol.landmarks import Landmarks
+from ..protocol.request import AnalysisRequest
 from ..result_loaders import load_landmarks, load_records
 
 __all__ = ["RecordingFile", "recordings_in"]
@@ -38,7 +39,9 @@ class RecordingFile:
     subject: str | None = None
     """The runner as the input names them, or else the vendor's id of the subject."""
     height: float | None = None
-    """The height in the request, in meters."""
+    """The height in the request, in meters. None for 1.7, which a request has that states none."""
+    fps: float | None = None
+    """Frames per second that replace those of the raw data. None if the raw data is right."""
 
     @property
     def stem(self) -> str:
@@ -46,8 +49,12 @@ class RecordingFile:
         return self.path.name.removesuffix(_ENDING)
 
     def load(self) -> Landmarks:
-        """The landmarks. Raises what `load_landmarks` raises, and blocks as it does."""
-        return load_landmarks(self.path)
+        """The landmarks, with the frame rate `fps`. Raises what `load_landmarks` raises, and blocks as it does."""
+        landmarks = load_landmarks(self.path)
+        if self.fps is None:
+            return landmarks
+        video: Any = landmarks.video  # mypy does not know it as a class of attrs
+        return evolve(landmarks, video=evolve(video, fps=self.fps))
 
 
 def recordings_in(folder: str | os.PathLike[str]) -> list[RecordingFile]:
@@ -70,14 +77,7 @@ def _recording(path: Path, known: dict[str, RecordingFile]) -> RecordingFile:
     """The file, with what is known about its analysis."""
     safe_name = path.name.removesuffix(_ENDING).rpartition(".")[2]
     record = known.get(safe_name) or RecordingFile(path=path, analysis_id=safe_name)
-    return RecordingFile(
-        path=path,
-        analysis_id=record.analysis_id,
-        clip=record.clip,
-        view=record.view,
-        subject=record.subject,
-        height=record.height,
-    )
+    return evolve(record, path=path)
 
 
 def _known(folder: Path) -> Iterator[tuple[str, RecordingFile]]:
@@ -92,6 +92,12 @@ def _known(folder: Path) -> Iterator[tuple[str, RecordingFile]]:
                     clip=record.clip,
                     view=record.view,
                     subject=record.raw.get("subject") or record.raw.get("subject_id"),
-                    height=record.raw.get("height_m"),
+                    height=_stated_height(record.raw.get("height_m")),
                 ),
             )
+
+
+def _stated_height(height: Any) -> float | None:
+    """The height in a request, unless it is the one that a request has without any."""
+    known = isinstance(height, int | float) and height > 0 and height != fields(AnalysisRequest).height.default
+    return float(height) if known else None

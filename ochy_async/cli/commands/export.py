@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import click
+from attrs import evolve
 
 from ...errors import InvalidSettings, OutputError
+from ...protocol.request import HEIGHT_METERS, quantity_problems
 from ...protocol.text_summary import count_of, printable
 from ...tables.exported import Exported
 from ...tables.recordings import RecordingFile, recordings_in
 from ..display.terminal import print_message
 from ..exit_codes import ExitCode
-from ..quoting import shell_quoted
-from ..request_options import usage_error
+from ..quoting import command_line
+from ..request_options import as_flag_problem, measure_option, usage_error
 
 __all__ = ["command"]
 
@@ -46,12 +48,25 @@ FORMATS: Final[Mapping[str, ExportFormat]] = {
         "All landmarks in one Parquet file. Needs the extra parquet.",
     ),
     "csv-long": ExportFormat("long_tables", "write_long_csv", "landmarks.csv", "All landmarks in one CSV file."),
+    "trc": ExportFormat(
+        "trc", "write_trc", "trc", "Positions of markers for OpenSim and Pose2Sim, a file for each recording."
+    ),
+    "mot": ExportFormat("mot", "write_mot", "mot", "Joint angles in degrees for OpenSim, a file for each recording."),
+    "c3d": ExportFormat(
+        "c3d", "write_c3d", "c3d", "Positions of markers as C3D, a file for each recording. Needs the extra c3d."
+    ),
+    "openpose": ExportFormat(
+        "openpose",
+        "write_openpose",
+        "openpose",
+        "OpenPose's JSON, a folder for each recording with a file for each frame.",
+    ),
 }
 """The formats, by option."""
 
 
 def _format_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    for name, each in reversed(FORMATS.items()):
+    for name, each in reversed(tuple(FORMATS.items())):
         function = click.option(f"--{name}", "formats", flag_value=name, multiple=True, help=each.help)(function)
     return function
 
@@ -62,22 +77,43 @@ def _format_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="FOLDER", help="Write to this folder. Default: RESULTS."
 )
-def command(results: Path, formats: tuple[str, ...], out: Path | None) -> None:
+@click.option(
+    "--fps",
+    type=click.FloatRange(0, 10_000, min_open=True),
+    metavar="NUMBER",
+    help="Frames per second, where the raw data has none or a wrong one.",
+)
+@measure_option("height", "METERS", "Height of the runner, such as 1.75 or '175 cm'. Default: that of the request.")
+def command(results: Path, formats: tuple[str, ...], out: Path | None, fps: float | None, height: Any) -> None:
     """Write the landmarks in RESULTS, a folder of `ochy analyze --out`, for other tools. Spends nothing.
 
     The folder needs the raw data: `ochy analyze CLIP --out RESULTS --keep raw-data`. The files hold health data, and
     only you can read them.
 
     \b
-    Example:
+    Examples:
       ochy export results --parquet
+      ochy export results --trc --mot --height 1.82
     """
     if not formats:
         raise usage_error([f"Choose a format: {', '.join(f'--{name}' for name in FORMATS)}"])
-    recordings = _recordings(results)
+    stated = _checked(height)
+    recordings = [
+        evolve(recording, fps=fps, height=recording.height if stated is None else stated)
+        for recording in _recordings(results)
+    ]
     exports = [_export(FORMATS[name], recordings, out or results) for name in dict.fromkeys(formats)]
     failed = any(each.failures for each in exports)
     click.get_current_context().exit(ExitCode.SOME_FAILED if failed else ExitCode.OK)
+
+
+def _checked(height: Any) -> float | None:
+    """The height, if it was given. Raises a usage error if it is none."""
+    if height is None:
+        return None
+    if problems := list(quantity_problems("height", height, HEIGHT_METERS, "meters", 100, "centimeters")):
+        raise usage_error(map(as_flag_problem, problems))
+    return float(height)
 
 
 def _recordings(results: Path) -> list[RecordingFile]:
@@ -85,26 +121,26 @@ def _recordings(results: Path) -> list[RecordingFile]:
         return found
     raise OutputError(
         f"{str(results)!r} holds no raw data, so there are no landmarks to export. Nothing was written. Fetch the raw "
-        f"data of paid analyses, which costs nothing, with: ochy wait ID --out {shell_quoted(str(results))} --keep raw-data"
+        f"data of paid analyses, which costs nothing, with: "
+        f"{command_line('ochy', 'wait', 'ID', '--out', str(results), '--keep', 'raw-data')}"
     )
 
 
 def _export(format_: ExportFormat, recordings: Sequence[RecordingFile], folder: Path) -> Exported:
-    write: Export = getattr(import_module(f"....tables.{format_.module}", __package__), format_.function)
+    write: Export = getattr(import_module(f"...tables.{format_.module}", __package__), format_.function)
     try:
         exported = write(recordings, folder / format_.target)
     except ModuleNotFoundError as error:
         missing = InvalidSettings(str(error))
     else:
-        _report(exported)
+        _report(exported, folder / format_.target)
         return exported
     raise missing
 
 
-def _report(exported: Exported) -> None:
+def _report(exported: Exported, path: Path) -> None:
     for failure in exported.failures:
-        print_message(f"left out: {failure}")
+        print_message(f"{path.name}: left out: {failure}")
     for note in exported.notes:
-        print_message(note)
-    for file in exported.files:
-        click.echo(f"{printable(str(file))}: {count_of(exported.recordings, 'recording')}")
+        print_message(f"{path.name}: {note}")
+    click.echo(f"{printable(str(path))}: {count_of(exported.recordings, 'recording')}")
