@@ -60,7 +60,7 @@ def main() -> None:
         servers = [each for each in PROJECT["optional-dependencies"]["dev"] if each.startswith(SERVERS)]
         more = (".[all,test]", "numpy>=2", *servers)
         extras = made("lowest-all", python, "--resolution", "lowest-direct", "--editable", *more)
-        pytest(extras, "tests/cli", "tests/report", "tests/webhooks")
+        pytest(extras, "tests/cli", "tests/report", "tests/tables", "tests/webhooks")
     for major in range(first_pyav(), newest_pyav() + 1):
         with stage(f"PyAV {major}"):
             try_pyav(major, [extras, *(VENVS / each for each in reversed(found) if (VENVS / each).exists())])

@@ -144,7 +144,7 @@ class Landmarks(Tabular, Summarized):
         rate, first = (fps if known and fps else math.nan), self.frame_numbers[:1] or (0,)
         return array("d", [(number - first[0]) / rate for number in self.frame_numbers])
 
-    def _columns(self) -> Iterator[Column]:
+    def table_columns(self) -> Iterator[Column]:
         frames, names = len(self.frame_numbers), tuple(self.names)
         yield Column("frame", "integer", _repeated(array("q", self.frame_numbers), len(names)))
         yield Column("time", "number", _repeated(self.times, len(names)), "s")

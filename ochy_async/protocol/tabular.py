@@ -28,7 +28,7 @@ class Tabular:
 
     __slots__ = ()
 
-    def _columns(self) -> Iterable[Column]:
+    def table_columns(self) -> Iterable[Column]:
         """The columns of the table, all of one length."""
         raise NotImplementedError
 
@@ -40,7 +40,7 @@ class Tabular:
         del requested_schema
         with install_hint("arrow"):
             from .arrow_stream import stream_capsule
-        return stream_capsule(tuple(self._columns()))
+        return stream_capsule(tuple(self.table_columns()))
 
     def to_polars(self) -> pl.DataFrame:
         """The table as a `polars.DataFrame`. Needs the extra `arrow`, and polars, which you install yourself."""
@@ -55,7 +55,7 @@ class Tabular:
         """
         with install_hint("pandas"):
             import pandas as pd
-        columns = tuple(self._columns())
+        columns = tuple(self.table_columns())
         frame = pd.DataFrame({each.name: _pandas_values(pd, each) for each in columns})
         frame.attrs["units"] = {each.name: each.unit for each in columns if each.unit is not None}
         return frame

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from io import BufferedWriter
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,9 +37,8 @@ class RecordingTable(Tabular):
     recording: RecordingFile
     landmarks: Landmarks
 
-    def _columns(self) -> Iterator[Column]:
-        # The beginning is that of the table of landmarks.
-        frame, time, landmark, *_ = self.landmarks._columns()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    def table_columns(self) -> Iterator[Column]:
+        frame, time, landmark, *_ = self.landmarks.table_columns()
         rows = len(frame.values)
         yield _constant("analysis", self.recording.analysis_id, rows)
         yield _constant("subject", self.recording.subject, rows)
@@ -48,13 +48,9 @@ class RecordingTable(Tabular):
             values = array("d", [math.nan]) * rows if grid is None else grid.values
             yield Column(name, "number", values, UNKNOWN_UNIT)
 
-    def titles(self) -> list[str]:
-        """The names of the columns."""
-        return [each.name for each in self._columns()]
-
     def rows(self) -> Iterator[tuple[Any, ...]]:
         """The rows, with None for what is missing."""
-        return zip(*map(_cells, self._columns()), strict=True)
+        return zip(*map(_cells, self.table_columns()), strict=True)
 
 
 def _constant(name: str, value: str | None, rows: int) -> Column:
@@ -78,9 +74,12 @@ def write_parquet(recordings: Sequence[RecordingFile], path: Path) -> Exported:
         import pyarrow.parquet as pq
     exported = Exported([path])
     schema = pa.table(_EMPTY).schema
-    with output_errors(path), private_file(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
-        for table in _tables(recordings, exported):
-            writer.write_table(pa.table(table))
+    with output_errors(path), private_file(path) as file:
+        whole = BufferedWriter(file)  # pyarrow does not see that an unbuffered file may take less than all
+        with pq.ParquetWriter(whole, schema, compression="zstd") as writer:
+            for table in _tables(recordings, exported):
+                writer.write_table(pa.table(table))
+        whole.detach()
     return exported
 
 
@@ -88,7 +87,7 @@ def write_long_csv(recordings: Sequence[RecordingFile], path: Path) -> Exported:
     """Writes all recordings to one CSV file, which needs no extra. Errors and blocking as with `write_parquet`."""
     exported = Exported([path])
     with output_errors(path), private_file(path) as file:
-        write_all(file, (BOM + csv_line(_EMPTY.titles())).encode())
+        write_all(file, (BOM + csv_line(each.name for each in _EMPTY.table_columns())).encode())
         for table in _tables(recordings, exported):
             write_all(file, "".join(map(csv_line, table.rows())).encode())
     return exported

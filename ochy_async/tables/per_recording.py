@@ -15,6 +15,7 @@ from ..durable_files import private_file, write_all
 from ..gait.recording import CannotTell, Recording, recording_of
 from ..protocol.landmarks import Landmarks
 from ..protocol.text_summary import count_of
+from ..protocol.views import VIEWS
 from .exported import Exported
 from .recordings import RecordingFile
 
@@ -58,7 +59,7 @@ def timed_recording(recording: RecordingFile, landmarks: Landmarks) -> tuple[Rec
 
     Raises `CannotTell` if either, or the view, is not known.
     """
-    if recording.view is None:
+    if recording.view not in VIEWS:
         raise CannotTell(
             "Whether it is a side view or a back view is not known, because results.jsonl does not say it. Collect the "
             "analysis again, which costs nothing: ochy wait ID --out FOLDER --keep raw-data"

@@ -65,6 +65,16 @@ def test_a_height_that_is_none_is_wrong_usage(height: str, tmp_path: Path) -> No
     assert not (folder / "trc").exists()
 
 
+@pytest.mark.parametrize("fps", ["nan", "inf", "0", "fast"])
+def test_a_frame_rate_that_is_none_is_wrong_usage(fps: str, tmp_path: Path) -> None:
+    """Before anything is written."""
+    folder = results(tmp_path / "results")
+    result = run_cli("export", str(folder), "--trc", "--fps", fps)
+    assert result.exit_code == 2
+    assert "--fps" in result.stderr
+    assert not (folder / "trc").exists()
+
+
 def test_a_frame_rate_that_is_not_known_must_be_stated(tmp_path: Path) -> None:
     """The recording is named with the option that helps; OpenPose's files have no times and need none."""
     folder = results(tmp_path / "results", fps=None)

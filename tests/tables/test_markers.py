@@ -113,6 +113,7 @@ def test_unlikely_points_are_gaps() -> None:
     [
         (SIDE, {"fps": None}, "--fps"),
         (evolve(SIDE, view=None), {}, "side view or a back view"),
+        (evolve(SIDE, view="top_view"), {}, "side view or a back view"),
         (evolve(SIDE, view="back_view"), {}, "left and right cannot be told"),
     ],
 )

@@ -5,19 +5,29 @@ Invariant: no key, no network, no credit. What is in the folder stays as it is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import click
 from attrs import evolve
 
+from ...batch.output.folder import output_errors
 from ...errors import InvalidSettings, OutputError
 from ...protocol.request import HEIGHT_METERS, quantity_problems
 from ...protocol.text_summary import count_of, printable
-from ...tables.exported import Exported
-from ...tables.recordings import RecordingFile, recordings_in
+from ...tables import (
+    Exported,
+    RecordingFile,
+    recordings_in,
+    write_c3d,
+    write_long_csv,
+    write_mot,
+    write_openpose,
+    write_parquet,
+    write_trc,
+)
 from ..display.terminal import print_message
 from ..exit_codes import ExitCode
 from ..quoting import command_line
@@ -32,34 +42,24 @@ Export = Callable[[Sequence[RecordingFile], Path], Exported]
 class ExportFormat(NamedTuple):
     """One format."""
 
-    module: str
-    """The module of `ochy_async.tables` and, below, its function that writes the format."""
-    function: str
+    write: Export
     target: str
-    """The file in the folder, or the folder in it."""
+    """The name of what it writes: a file, or a folder."""
     help: str
 
 
 FORMATS: Final[Mapping[str, ExportFormat]] = {
     "parquet": ExportFormat(
-        "long_tables",
-        "write_parquet",
-        "landmarks.parquet",
-        "All landmarks in one Parquet file. Needs the extra parquet.",
+        write_parquet, "landmarks.parquet", "All landmarks in one Parquet file. Needs the extra parquet."
     ),
-    "csv-long": ExportFormat("long_tables", "write_long_csv", "landmarks.csv", "All landmarks in one CSV file."),
-    "trc": ExportFormat(
-        "trc", "write_trc", "trc", "Positions of markers for OpenSim and Pose2Sim, a file for each recording."
-    ),
-    "mot": ExportFormat("mot", "write_mot", "mot", "Joint angles in degrees for OpenSim, a file for each recording."),
+    "csv-long": ExportFormat(write_long_csv, "landmarks.csv", "All landmarks in one CSV file."),
+    "trc": ExportFormat(write_trc, "trc", "Positions of markers for OpenSim and Pose2Sim, a file for each recording."),
+    "mot": ExportFormat(write_mot, "mot", "Joint angles in degrees for OpenSim, a file for each recording."),
     "c3d": ExportFormat(
-        "c3d", "write_c3d", "c3d", "Positions of markers as C3D, a file for each recording. Needs the extra c3d."
+        write_c3d, "c3d", "Positions of markers as C3D, a file for each recording. Needs the extra c3d."
     ),
     "openpose": ExportFormat(
-        "openpose",
-        "write_openpose",
-        "openpose",
-        "OpenPose's JSON, a folder for each recording with a file for each frame.",
+        write_openpose, "openpose", "OpenPose's JSON, a folder for each recording with a file for each frame."
     ),
 }
 """The formats, by option."""
@@ -97,12 +97,17 @@ def command(results: Path, formats: tuple[str, ...], out: Path | None, fps: floa
     """
     if not formats:
         raise usage_error([f"Choose a format: {', '.join(f'--{name}' for name in FORMATS)}"])
+    if fps is not None and math.isnan(fps):  # no comparison of the range refuses it
+        raise usage_error(["--fps: must be a number"])
     stated = _checked(height)
     recordings = [
         evolve(recording, fps=fps, height=recording.height if stated is None else stated)
         for recording in _recordings(results)
     ]
-    exports = [_export(FORMATS[name], recordings, out or results) for name in dict.fromkeys(formats)]
+    folder = out or results
+    with output_errors(folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    exports = [_export(FORMATS[name], recordings, folder) for name in dict.fromkeys(formats)]
     failed = any(each.failures for each in exports)
     click.get_current_context().exit(ExitCode.SOME_FAILED if failed else ExitCode.OK)
 
@@ -121,15 +126,14 @@ def _recordings(results: Path) -> list[RecordingFile]:
         return found
     raise OutputError(
         f"{str(results)!r} holds no raw data, so there are no landmarks to export. Nothing was written. Fetch the raw "
-        f"data of paid analyses, which costs nothing, with: "
+        "data of paid analyses, which costs nothing, with: "
         f"{command_line('ochy', 'wait', 'ID', '--out', str(results), '--keep', 'raw-data')}"
     )
 
 
 def _export(format_: ExportFormat, recordings: Sequence[RecordingFile], folder: Path) -> Exported:
-    write: Export = getattr(import_module(f"...tables.{format_.module}", __package__), format_.function)
     try:
-        exported = write(recordings, folder / format_.target)
+        exported = format_.write(recordings, folder / format_.target)
     except ModuleNotFoundError as error:
         missing = InvalidSettings(str(error))
     else:
