@@ -92,8 +92,8 @@ def marker_labels(names: Sequence[str]) -> tuple[str, ...]:
 def _scale(gait: Recording, view: str, height: float | None) -> tuple[float, str, str]:
     """What lengths are multiplied by, their unit, and where the scale comes from."""
     if height is None:
-        why = "no height of the body is known; a request that states none has 1.7 m"
-        return 1.0, "px", f"lengths are in pixels, because {why}. For meters, state it: --height METERS"
+        why = "the request states no height but the default of 1.7 m"
+        return 1.0, "px", f"lengths are in pixels, because {why}. For meters, state the runner's: --height METERS"
     pixels = body_height(gait.joints, view)
     if pixels is None:
         return 1.0, "px", "lengths are in pixels, because the landmarks lack a joint that the scale needs"

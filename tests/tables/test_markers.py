@@ -80,7 +80,7 @@ def test_without_a_height_lengths_are_pixels() -> None:
     way = markers.paths["LKnee"][0] - markers.paths["LHip"][0]
     assert (way.real, way.imag) == pytest.approx((knee["x"] - hip["x"], hip["y"] - knee["y"]))
     assert markers.unit == "px"
-    assert "no height of the body is known" in markers.note
+    assert "the request states no height" in markers.note
 
 
 def test_without_a_joint_of_the_scale_lengths_are_pixels() -> None:

@@ -5,7 +5,6 @@ Invariant: no key, no network, no credit. What is in the folder stays as it is.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -34,6 +33,8 @@ from ..quoting import command_line
 from ..request_options import as_flag_problem, measure_option, usage_error
 
 __all__ = ["command"]
+
+MOST_FPS: Final = 10_000
 
 Export = Callable[[Sequence[RecordingFile], Path], Exported]
 """Writes recordings to a path: a file where the format has one for all recordings, else a folder."""
@@ -79,7 +80,7 @@ def _format_options(function: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option(
     "--fps",
-    type=click.FloatRange(0, 10_000, min_open=True),
+    type=float,
     metavar="NUMBER",
     help="Frames per second, where the raw data has none or a wrong one.",
 )
@@ -97,8 +98,8 @@ def command(results: Path, formats: tuple[str, ...], out: Path | None, fps: floa
     """
     if not formats:
         raise usage_error([f"Choose a format: {', '.join(f'--{name}' for name in FORMATS)}"])
-    if fps is not None and math.isnan(fps):  # no comparison of the range refuses it
-        raise usage_error(["--fps: must be a number"])
+    if fps is not None and not 0 < fps <= MOST_FPS:
+        raise usage_error([f"--fps: must be a number above 0, at most {MOST_FPS:,}"])
     stated = _checked(height)
     recordings = [
         evolve(recording, fps=fps, height=recording.height if stated is None else stated)
