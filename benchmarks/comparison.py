@@ -1,4 +1,4 @@
-"""Measures contenders alternately (A B A B), so that a busy machine affects all of them.
+"""Measures contenders alternately (A B A B), so that a busy machine affects all of them, and counts processor time.
 
 Invariant: only ratios within one run mean anything, and all contenders must have done the same work.
 """
@@ -6,6 +6,7 @@ Invariant: only ratios within one run mean anything, and all contenders must hav
 from __future__ import annotations
 
 import gc
+import resource
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,10 +14,19 @@ from functools import partial
 
 from attrs import field, frozen
 
-__all__ = ["MIN_ROUNDS", "OURS", "Figure", "Goal", "Table", "alternate", "compare"]
+__all__ = ["MIN_ROUNDS", "OURS", "Figure", "Goal", "Rounds", "Table", "alternate", "compare"]
 
 OURS = "ochy_async"
 MIN_ROUNDS = 5
+
+
+class Rounds(list[float]):
+    """The values of one contender, round by round."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cpu: list[float] = []
+        """Processor seconds of each round, where they were measured."""
 
 
 @frozen
@@ -26,11 +36,14 @@ class Figure:
     median: float
     low: float
     high: float
+    cpu: float | None = None
+    """Processor seconds of a round (median), of this process and of those that it started and that have ended."""
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> Figure:
-        """The figure of several rounds, or of several scenarios."""
-        return cls(statistics.median(values), min(values), max(values))
+    def of(cls, values: Sequence[float], scale: float = 1) -> Figure:
+        """The figure of several rounds, or of several scenarios, with each value multiplied by `scale`."""
+        cpu = statistics.median(values.cpu) if isinstance(values, Rounds) and values.cpu else None
+        return cls(statistics.median(values) * scale, min(values) * scale, max(values) * scale, cpu)
 
 
 @frozen
@@ -72,14 +85,21 @@ class Table:
 
 def alternate(
     contenders: Mapping[str, Callable[[], float]], rounds: int, min_rounds: int = MIN_ROUNDS
-) -> dict[str, list[float]]:
+) -> dict[str, Rounds]:
     """Runs the contenders alternately, and returns the values of each, round by round."""
-    took: dict[str, list[float]] = {contender: [] for contender in contenders}
+    took = {contender: Rounds() for contender in contenders}
     for _ in range(max(rounds, min_rounds)):
         for contender, measure in contenders.items():
             gc.collect()
+            before = _processor_seconds()
             took[contender].append(measure())
+            took[contender].cpu.append(_processor_seconds() - before)
     return took
+
+
+def _processor_seconds() -> float:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def compare(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
+import re
+import resource
 import shutil
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-__all__ = ["machine"]
+__all__ = ["machine", "peak_memory"]
 
 PACKAGES = (
     *("aiohttp", "anyio", "attrs", "cattrs", "orjson", "httpx", "requests", "pydantic", "msgspec"),
@@ -27,6 +30,18 @@ def machine() -> dict[str, str]:
         "curl": _curl(),
         "packages": ", ".join(f"{name} {_version(name)}" for name in PACKAGES),
     }
+
+
+def peak_memory() -> float:
+    """The largest resident memory of this process so far, in MB.
+
+    On Linux `ru_maxrss` would be that of the process which started this one, if that is larger.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())[0]) * 1024 / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 def _processor() -> str:

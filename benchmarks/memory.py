@@ -1,6 +1,6 @@
-"""How much memory grows during a batch of 5,000 clips, compared with hand-written loops.
+"""How much memory grows during a batch of 5,000 clips, compared with hand-written loops that keep or drop results.
 
-Each run has a process of its own: `python -m benchmarks.memory CONTENDER` prints its growth. The measure is the
+Each run has a process of its own: `python -m benchmarks.memory CONTENDER CLIPS` prints its growth. The measure is the
 resident memory (RSS) of that process after a garbage collection, including SQLite's caches. The contenders of one round
 run at the same time, which does not change their memory.
 
@@ -38,8 +38,9 @@ __all__ = ["CLIPS", "benchmarks"]
 
 CLIPS: Final = 5_000
 FIRST: Final = 1_000
-LAST: Final = 4_800
-"""Not the last clip: by then fewer clips are in flight, and the memory that they free would hide growth."""
+UNMEASURED: Final = 200
+"""Clips after the second measurement. It is not at the last clip: by then fewer clips are in flight, and the memory
+that they free would hide growth."""
 CLIP_BYTES: Final = 300
 GOAL: Final = 1.0
 """MB per 1,000 clips."""
@@ -84,20 +85,26 @@ def _answer(status: int, output: object) -> Response:
 class Meter:
     """The memory of the process at the thousandth outcome and near the end, while the batch still runs."""
 
+    clips: int
     done: int = 0
     bytes_at: dict[int, int] = field(factory=dict)
 
     def outcome(self) -> None:
         """Counts an outcome, and measures at the two points."""
         self.done += 1
-        if self.done in (FIRST, LAST):
+        if self.done in (FIRST, self.last):
             gc.collect()
             self.bytes_at[self.done] = _resident()
 
     @property
+    def last(self) -> int:
+        """The clip of the second measurement."""
+        return self.clips - UNMEASURED
+
+    @property
     def growth(self) -> float:
         """MB per 1,000 clips."""
-        return (self.bytes_at[LAST] - self.bytes_at[FIRST]) / (LAST - FIRST) * 1_000 / 1e6
+        return (self.bytes_at[self.last] - self.bytes_at[FIRST]) / (self.last - FIRST) * 1_000 / 1e6
 
 
 def _resident() -> int:
@@ -112,50 +119,51 @@ Run = Callable[[OchySession, Meter, Path], Awaitable[None]]
 
 async def _library(ochy: OchySession, meter: Meter, folder: Path) -> None:
     async with ochy.batch(SideView(), journal=folder / "clips.journal") as batch:
-        async for outcome in batch.run(_clips()):
+        async for outcome in batch.run(_clips(meter.clips)):
             if outcome.word != "analyzed":
                 raise AssertionError(f"{outcome.label}: {outcome.word}")
             meter.outcome()
 
 
-async def _clips() -> AsyncGenerator[bytes]:
-    for number in range(CLIPS):
+async def _clips(clips: int) -> AsyncGenerator[bytes]:
+    for number in range(clips):
         yield sample_clip(number, size=CLIP_BYTES)
 
 
-async def _gather(limit: int, ochy: OchySession, meter: Meter, _: Path) -> None:
-    slots = asyncio.Semaphore(limit)
+async def _gather(limit: int | None, ochy: OchySession, meter: Meter, _: Path, *, keep: bool) -> None:
+    slots = asyncio.Semaphore(limit or meter.clips)
 
     async def analyzed(number: int) -> object:
         async with slots:
             results = await ochy.analyze(sample_clip(number, size=CLIP_BYTES), SideView())
         meter.outcome()
-        return results
+        return results if keep else None
 
-    await asyncio.gather(*(analyzed(number) for number in range(CLIPS)))
+    await asyncio.gather(*(analyzed(number) for number in range(meter.clips)))
 
 
 CONTENDERS: Final[Mapping[str, Run]] = {
-    "gather over all": partial(_gather, CLIPS),
-    "one semaphore of 8": partial(_gather, 8),
+    "gather over all, results kept": partial(_gather, None, keep=True),
+    "a semaphore of 8, results kept": partial(_gather, 8, keep=True),
+    "a semaphore of 8, results dropped": partial(_gather, 8, keep=False),
     OURS: _library,
 }
 POLLING: Final = Polling(interval=0.01, shortest=0.01, longest=0.01, requests_per_second=1000)
 
 
-async def _measured(run: Run) -> Meter:
-    service, meter = ForgetfulService(), Meter()
+async def _measured(run: Run, clips: int) -> Meter:
+    service, meter = ForgetfulService(), Meter(clips)
     with tempfile.TemporaryDirectory() as folder:
         async with OchySession(transport=service, polling=POLLING, preflight="off") as ochy:
             await run(ochy, meter, Path(folder))
-    if not service.charged == meter.done == CLIPS:
-        raise AssertionError(f"{service.charged} charges, {meter.done} outcomes for {CLIPS} clips")
+    if not service.charged == meter.done == clips:
+        raise AssertionError(f"{service.charged} charges, {meter.done} outcomes for {clips} clips")
     return meter
 
 
 def main() -> None:
     """Runs one contender in this process."""
-    print(json.dumps(asyncio.run(_measured(CONTENDERS[sys.argv[1]])).growth))
+    print(json.dumps(asyncio.run(_measured(CONTENDERS[sys.argv[1]], int(sys.argv[2]))).growth))
 
 
 # --- table ----------------------------------------------------------------------------------------
@@ -165,7 +173,7 @@ def growth(rounds: int) -> Table:
     """MB per 1,000 clips, from the thousandth clip to near the end."""
     growths: dict[str, list[float]] = {contender: [] for contender in CONTENDERS}
     for _ in range(max(rounds, MIN_ROUNDS)):
-        children = {contender: _child(contender) for contender in CONTENDERS}
+        children = {contender: _child(contender, CLIPS) for contender in CONTENDERS}
         for contender, child in children.items():
             growths[contender].append(float(_output_of(child)))
     figures = {contender: Figure.of(values) for contender, values in growths.items()}
@@ -173,13 +181,21 @@ def growth(rounds: int) -> Table:
     name = f"memory: growth per 1,000 clips of a batch of {CLIPS:,}"
     notes = (
         "resident memory, each contender in a process of its own, against a service that stores nothing",
+        "the batch drops each result that was consumed, as one loop does, and keeps them all in its journal",
         "gather over all grows less than one semaphore because it holds all its tasks from the start",
     )
-    return Table(name, "MB", figures, "one semaphore of 8", (goal,), notes)
+    return Table(name, "MB", figures, OURS, (goal,), notes)
 
 
-def _child(contender: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", f"{__package__}.memory", contender]
+def large(clips: int) -> Table:
+    """The same for one large batch, of the library only, beside a batch of the usual size."""
+    growths = {f"{each:,} clips": float(_output_of(_child(OURS, each))) for each in (CLIPS, clips)}
+    figures = {name: Figure.of([growth]) for name, growth in growths.items()}
+    return Table("memory: growth per 1,000 clips of one batch", "MB", figures, f"{CLIPS:,} clips")
+
+
+def _child(contender: str, clips: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", f"{__package__}.memory", contender, str(clips)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own program
 
 
@@ -190,9 +206,9 @@ def _output_of(child: subprocess.Popen[str]) -> str:
     return output
 
 
-def benchmarks(rounds: int) -> Iterator[Table]:
-    """All benchmarks of this module."""
-    yield growth(rounds)
+def benchmarks(rounds: int, clips: int | None = None) -> Iterator[Table]:
+    """All benchmarks of this module; with `clips` that of one large batch instead."""
+    yield growth(rounds) if clips is None else large(clips)
 
 
 if __name__ == "__main__":

@@ -8,15 +8,39 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable
+from typing import Final
 
 from attrs import frozen
 
 from ochy_async.protocol.analysis import Status
 
-__all__ = ["Analysis", "Percentage", "PollResult", "Server", "absent", "smooth", "stepped", "stuck"]
+__all__ = [
+    "Analysis",
+    "Duration",
+    "Percentage",
+    "PollResult",
+    "Server",
+    "absent",
+    "between",
+    "leaping",
+    "smooth",
+    "stepped",
+    "stuck",
+]
+
+Duration = Callable[[random.Random, float], float]
+"""The seconds of work for an analysis that is started at a moment."""
 
 Percentage = Callable[[float, float], float | None]
 """The percentage at a share (0-1) of the work. `quirk` (0-1) differs between analyses."""
+
+
+def between(shortest: float, longest: float) -> Duration:
+    """All durations between two are equally likely."""
+    return lambda rng, _: rng.uniform(shortest, longest)
+
+
+USUAL: Final = between(10.0, 30.0)
 
 
 @frozen
@@ -49,8 +73,8 @@ class Server:
     """The goal for the delay, as a share of the base's delay; None for no goal."""
     requests: float | None = None
     """The goal for the requests, likewise."""
-    took: tuple[float, float] = (10.0, 30.0)
-    """The shortest and the longest work, in seconds. Most analyses take 10 to 30 s (documented)."""
+    took: Duration = USUAL
+    """How long the work takes. Most analyses take 10 to 30 s (documented)."""
     learned: bool = True
     """Whether the session may learn from earlier analyses."""
 
@@ -63,7 +87,7 @@ class Server:
             in_batch = self.slots and n % (3 * self.slots)
             now = now + rng.uniform(0, 1) if in_batch else max(now, *free) + rng.uniform(5, 10)
             work_began = max(now, heapq.heappop(free)) if self.slots else now
-            finished = work_began + rng.uniform(*self.took)
+            finished = work_began + self.took(rng, work_began)
             heapq.heappush(free, finished)
             analyses.append(Analysis(now, work_began, finished, rng.random()))
         return analyses
@@ -84,6 +108,11 @@ def smooth(share: float, _: float) -> float:
 def stepped(share: float, quirk: float) -> float:
     """Four stages, whose ends vary a little between analyses."""
     return sum(25 for stage in (0.25, 0.5, 0.75) if share >= stage + 0.1 * (quirk - 0.5))
+
+
+def leaping(share: float, quirk: float) -> float:
+    """A few leaps of different size, at moments that differ between analyses."""
+    return sum(leap for leap, stage in ((10, 0.1), (50, 0.3), (10, 0.5), (25, 0.7)) if share >= stage + 0.2 * quirk)
 
 
 def stuck(share: float, quirk: float) -> float:

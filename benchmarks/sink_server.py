@@ -13,9 +13,11 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Generator
 from functools import cache
+from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar, Final, cast
@@ -30,6 +32,10 @@ from .alternatives import alternative
 __all__ = ["POLLS", "Sink", "sink"]
 
 BUFFER: Final = 1 << 20
+LINE: Final = 12_500_000
+"""Bytes per second that a connection of the line carries: 100 Mbit/s."""
+LINE_BUFFER: Final = 64 * 1024
+"""Bytes of a read from the line, and about those that the system takes without one."""
 POLLS: Final = 4
 ANSWER: Final = b'{"video_id": "a1b2c3d4", "status": "pending"}'
 
@@ -40,13 +46,17 @@ class Sink:
 
     http: int
     https: int
+    line: int
+    """The port for uploads over TLS on a line that carries `LINE` bytes per second for each connection."""
     polls: int
     """The port for polls: every analysis is running, and has failed at its poll number `POLLS`."""
     authority: Path
     """The certificate of the authority that signed the sink's certificate."""
 
-    def url(self, tls: bool) -> str:
+    def url(self, tls: bool, *, line: bool = False) -> str:
         """The base URL, with or without TLS."""
+        if line:
+            return f"https://localhost:{self.line}"
         return f"https://localhost:{self.https}" if tls else f"http://127.0.0.1:{self.http}"
 
     def received(self) -> int:
@@ -66,7 +76,9 @@ def sink() -> Generator[Sink]:
             assert child.stdout is not None
             output = json.loads(child.stdout.readline())
             try:
-                yield Sink(output["http"], output["https"], output["polls"], Path(folder) / "authority.pem")
+                yield Sink(
+                    output["http"], output["https"], output["line"], output["polls"], Path(folder) / "authority.pem"
+                )
             finally:
                 child.kill()
 
@@ -89,8 +101,9 @@ class _Count:
             self.bytes += some
 
 
-def _serve(connection: socket.socket, count: _Count) -> None:
-    buffer, kept = memoryview(bytearray(BUFFER)), b""
+def _serve(connection: socket.socket, count: _Count, rate: float = inf) -> None:
+    """Answers the requests of a connection that carries `rate` bytes per second."""
+    buffer, kept = memoryview(bytearray(BUFFER if rate == inf else LINE_BUFFER)), b""
     with connection, contextlib.suppress(OSError):
         while True:
             head, complete, kept = kept.partition(b"\r\n\r\n")
@@ -101,12 +114,14 @@ def _serve(connection: socket.socket, count: _Count) -> None:
                 head, complete, kept = (head + more).partition(b"\r\n\r\n")
             left = _length(head) - len(kept)
             count.add(_length(head))
-            kept = b""
+            kept, due = b"", time.perf_counter()
             while left > 0:
-                took = connection.recv_into(buffer, min(left, BUFFER))
+                took = connection.recv_into(buffer, min(left, len(buffer)))
                 if not took:
                     return
-                left -= took
+                left, due = left - took, due + took / rate
+                if (early := due - time.perf_counter()) > 0:
+                    time.sleep(early)
             if head.startswith(b"POST"):
                 connection.sendall(_answer(b"202 Accepted", ANSWER))
             else:
@@ -123,12 +138,14 @@ def _length(head: bytes) -> int:
     return 0
 
 
-def _listen(count: _Count, context: ssl.SSLContext | None) -> int:
+def _listen(count: _Count, context: ssl.SSLContext | None, rate: float = inf) -> int:
     listening = socket.create_server(("127.0.0.1", 0), backlog=256)
+    if rate < inf:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, LINE_BUFFER)
 
     def taken(connection: socket.socket) -> None:
         with contextlib.suppress(OSError):
-            _serve(context.wrap_socket(connection, server_side=True) if context else connection, count)
+            _serve(context.wrap_socket(connection, server_side=True) if context else connection, count, rate)
 
     def accepting() -> None:
         while True:
@@ -176,7 +193,7 @@ def _main(folder: Path) -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
     count = _Count()
-    ports = {"http": _listen(count, None), "https": _listen(count, context)}
+    ports = {"http": _listen(count, None), "https": _listen(count, context), "line": _listen(count, context, LINE)}
     asyncio.run(_answering(lambda polls: print(json.dumps({**ports, "polls": polls}), flush=True)))
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import accumulate, repeat
-from statistics import fmean
+from itertools import accumulate, chain, repeat
+from statistics import fmean, geometric_mean
 
 from attrs import evolve, frozen
 
@@ -21,7 +21,8 @@ from ochy_async.policy.progress import DurationHistory
 from ochy_async.protocol.analysis import Status
 
 from .comparison import MIN_ROUNDS, OURS, Figure, Table
-from .simulated_server import Analysis, PollResult, Server, absent, smooth, stepped, stuck
+from .durations import DURATIONS
+from .simulated_server import Analysis, PollResult, Server, absent, between, leaping, smooth, stepped, stuck
 from .simulated_webhook import Arrival, Webhook, WokenSleep
 
 __all__ = ["benchmarks"]
@@ -40,16 +41,23 @@ SERVERS = (
     Server("stepped", stepped, delay=0.55, requests=0.75),
     Server("stuck near the end", stuck, delay=1.05, requests=1.05),
     Server("no percentage", absent, delay=1.05, requests=1.05),
-    Server("queue, smooth", smooth, slots=4, delay=1.05, requests=0.5),
-    Server("queue, stepped", stepped, slots=4, delay=1.05, requests=0.5),
-    Server("queue, stuck near the end", stuck, slots=4, delay=1.05, requests=0.5),
-    Server("queue, no percentage", absent, slots=4, requests=0.5),
+    Server("queue, smooth", smooth, slots=4, delay=0.85, requests=0.65),
+    Server("queue, stepped", stepped, slots=4, delay=0.85, requests=0.65),
+    Server("queue, stuck near the end", stuck, slots=4, delay=0.85, requests=0.65),
+    Server("queue, no percentage", absent, slots=4, delay=0.85, requests=0.65),
     Server("nothing learned, smooth", smooth, delay=1.05, requests=1.05, learned=False),
     Server("nothing learned, no percentage", absent, delay=1.05, requests=1.05, learned=False),
     Server("nothing learned, stepped", stepped, learned=False),
     Server("nothing learned, stuck near the end", stuck, learned=False),
-    Server("quick ones, no percentage", absent, took=(3.0, 10.0)),
+    Server("quick ones, no percentage", absent, took=between(3.0, 10.0)),
 )
+
+WORLDS = {
+    name: tuple(Server(name, shown, took=took) for shown in (smooth, stepped, leaping, absent))
+    for name, took in DURATIONS.items()
+}
+"""Seven kinds of durations, each with four kinds of percentages. They count together: the library cannot know in which
+of them it is."""
 
 RELIABLE = Webhook("reliable", delay=0.35, requests=0.55)
 WEBHOOKS = (
@@ -182,22 +190,39 @@ def wait_for(analysis: Analysis, server: Server, wait: Wait) -> tuple[float, int
     return age - took, polls
 
 
-def one_round(server: Server, seed: int, webhook: Webhook | None = None) -> dict[str, tuple[float, float]]:
-    """The mean delay and number of requests of each contender, for the same analyses and deliveries."""
+@frozen
+class Waits:
+    """What the waits of one contender came to."""
+
+    delay: float
+    """Seconds by which the ends were noticed late, on average."""
+    p95: float
+    """Seconds by which at most one end in twenty was noticed later."""
+    requests: float
+    """Polls for each analysis."""
+
+    @classmethod
+    def of(cls, results: Sequence[tuple[float, int]]) -> Waits:
+        """From the delay and the polls of each wait."""
+        delays = sorted(delay for delay, _ in results)
+        return cls(fmean(delays), delays[int(0.95 * len(delays))], fmean(polls for _, polls in results))
+
+
+def one_round(server: Server, seed: int, webhook: Webhook | None = None) -> dict[str, Waits]:
+    """The waits of each contender, for the same analyses and deliveries."""
     analyses = server.analyses(random.Random(seed), LEARNING_ANALYSES + ANALYSES)
-    means = dict[str, tuple[float, float]]()
     sessions = woken_contenders(webhook, analyses, seed) if webhook else contenders(server, seed)
-    for contender, session in sessions.items():
-        results = [wait_for(analysis, server, session(analysis.started)) for analysis in analyses][LEARNING_ANALYSES:]
-        means[contender] = fmean(delay for delay, _ in results), fmean(polls for _, polls in results)
-    return means
+    return {
+        contender: Waits.of([wait_for(each, server, session(each.started)) for each in analyses][LEARNING_ANALYSES:])
+        for contender, session in sessions.items()
+    }
 
 
 def simulate(server: Server, rounds: int, webhook: Webhook | None = None) -> tuple[Table, Table]:
     """The tables of delays and of requests for one server, without a webhook or with one."""
-    means = [one_round(server, seed, webhook) for seed in range(max(rounds, MIN_ROUNDS))]
-    delays = {contender: Figure.of([each[contender][0] for each in means]) for contender in means[0]}
-    polls = {contender: Figure.of([each[contender][1] for each in means]) for contender in means[0]}
+    waits = [one_round(server, seed, webhook) for seed in range(max(rounds, MIN_ROUNDS))]
+    delays = {contender: Figure.of([each[contender].delay for each in waits]) for contender in waits[0]}
+    polls = {contender: Figure.of([each[contender].requests for each in waits]) for contender in waits[0]}
     name = f"waiting, {server.name}{f', webhook {webhook.name}' if webhook else ''}"
     delay, requests = Table(f"{name}: delay", "s", delays, BASE), Table(f"{name}: requests", "polls", polls, BASE)
     if webhook is None:
@@ -208,12 +233,28 @@ def simulate(server: Server, rounds: int, webhook: Webhook | None = None) -> tup
     )
 
 
+def worlds(rounds: int) -> Iterator[Table]:
+    """The delays, the late ends and the requests in each kind of durations and in all: geometric means."""
+    seeds = range(max(rounds, MIN_ROUNDS))
+    waits = {name: [[one_round(each, seed) for each in servers] for seed in seeds] for name, servers in WORLDS.items()}
+    waits["all worlds"] = [list(chain.from_iterable(of_seed)) for of_seed in zip(*waits.values(), strict=True)]
+    for name, by_seed in waits.items():
+        for what, unit, limit in (("delay", "s", 0.6), ("p95", "s", 1.1), ("requests", "polls", 0.65)):
+            figures = {
+                contender: Figure.of([geometric_mean(getattr(each[contender], what) for each in of) for of in by_seed])
+                for contender in by_seed[0][0]
+            }
+            table = Table(f"waiting, {name}: {what}", unit, figures, BASE)
+            yield _with_goal(table, limit if name == "all worlds" or what == "p95" else None)
+
+
 def _with_goal(table: Table, limit: float | None, over: str = BASE, contender: str = OURS) -> Table:
     return table if limit is None else evolve(table, goals=(table.goal(limit, over, contender),))
 
 
 def benchmarks(rounds: int) -> Iterator[Table]:
-    """All servers, and then all webhooks; each round has its own analyses."""
+    """All worlds, single servers, and all webhooks; each round has its own analyses."""
+    yield from worlds(rounds)
     for server in SERVERS:
         yield from simulate(server, rounds)
     for server, webhook in WEBHOOKS:

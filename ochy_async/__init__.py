@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         WaitTimeout,
     )
     from .events import Event
+    from .journal.postgres.journal import PostgresJournal
     from .policy.concurrency import Concurrency
     from .policy.limits import Limits
     from .policy.polling import Polling
@@ -105,6 +106,7 @@ __all__ = [
     "OutputError",
     "Polling",
     "PostgresBus",
+    "PostgresJournal",
     "Problem",
     "RateLimited",
     "Reconciliation",
@@ -143,6 +145,7 @@ _MODULES = {
     "batch.sources": "BatchItem",
     "clips": "Clip",
     "events": "Event",
+    "journal.postgres.journal": "PostgresJournal",
     "result_loaders": "SavedRecord load_calculated load_landmarks load_records load_results",
     "policy.concurrency": "Concurrency",
     "policy.limits": "Limits",

@@ -11,29 +11,84 @@ import os
 import re
 import stat
 import threading
+import time
 import unicodedata
 from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from contextlib import ExitStack, aclosing, asynccontextmanager
 from pathlib import Path, PurePath
-from typing import IO, Any, Final, cast
+from typing import IO, Any, Final, Protocol, cast
 
 from anyio import CancelScope, to_thread
 from anyio.lowlevel import checkpoint
 from attrs import evolve, field, frozen
 
 from .cancellation import cancelled_elsewhere
-from .errors import ClipUnusable, Finding
+from .errors import ClipUnusable, Finding, SourceError
 from .protocol.containers import SIGNATURE_BYTES, container_of
 from .protocol.video_limits import CONTENT_TYPES, extension
 
-__all__ = ["Clip", "ClipSource", "digest", "prepare", "safe_name", "verified"]
+__all__ = ["Clip", "ClipSource", "FileVersion", "RemoteContent", "digest", "prepare", "safe_name", "verified"]
 
 CHUNK: Final = 256 * 1024
 """Bytes read at a time."""
 NOWAIT: Final[int | None] = getattr(os, "RWF_NOWAIT", None)
 """Requests a read that never blocks; available on Linux."""
 
+SETTLED: Final = 4.0
+"""Seconds after a change of a file during which another one might not change its times."""
+
 Chunks = Callable[[], AsyncGenerator[bytes]]
+
+
+class RemoteContent(Protocol):
+    """Content that is elsewhere. A job of a batch copies it to this machine at most once, and only if it is needed."""
+
+    @property
+    def label(self) -> str:
+        """Where it is, for people."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """Names this version of the content: see `Journal.remembered_digest`."""
+        ...
+
+    def clip(self) -> Clip:
+        """The clip, with a copy of its own."""
+        ...
+
+    async def fetch(self) -> None:
+        """Makes the copy, which the chunks of the clip are then read from. May wait until other copies are released.
+
+        Raises `ClipUnusable`, or `SourceError` if running again may help. Does nothing if there is a copy, or if the
+        content is too large for one.
+        """
+        ...
+
+    async def release(self) -> None:
+        """Deletes the copy, if there is one."""
+        ...
+
+
+@frozen
+class FileVersion:
+    """What the file system says of a file: as far as it tells, the content is the same as long as this is."""
+
+    source: str
+    """Names device, inode, size and times of the file: see `Journal.remembered_digest`."""
+    changed_at: float
+    """When content or attributes changed last, in seconds since 1970 by the clock of the file system."""
+
+    @classmethod
+    def of(cls, facts: os.stat_result) -> FileVersion:
+        """The version of a file with these facts."""
+        times = facts.st_mtime_ns, facts.st_ctime_ns
+        named = (facts.st_dev, facts.st_ino, facts.st_size, *times)
+        return cls(f"file:{hashlib.sha256(repr(named).encode()).hexdigest()}", max(times) / 1e9)
+
+    def is_settled(self) -> bool:
+        """Whether a change that comes now would show: the times of some file systems are whole or even seconds."""
+        return self.changed_at + SETTLED < time.time()
 
 
 @frozen
@@ -49,8 +104,12 @@ class Clip:
     `Upload.chunks`."""
     path: Path | None = field(default=None, repr=False, eq=False)
     """The file, if the clip is one."""
+    version: FileVersion | None = field(default=None, repr=False, eq=False)
+    """The version of the file, if the clip is one."""
     single_use: bool = field(default=False, repr=False, eq=False)
     """Whether the content can be read only once, so that it cannot be checked before it is sent."""
+    remote: RemoteContent | None = field(default=None, repr=False, eq=False)
+    """Where the content is read from, if it is not on this machine."""
 
     @property
     def content_type(self) -> str:
@@ -90,6 +149,7 @@ async def prepare(source: ClipSource, name: str | None = None) -> Clip:
 
 async def _clip(source: ClipSource, name: str | None) -> Clip:
     if isinstance(source, Clip):
+        source = source if source.remote is None else source.remote.clip()
         return source if name is None else evolve(source, name=safe_name(name))
     if isinstance(source, str | os.PathLike):
         return await _path_clip(Path(source), name)
@@ -107,7 +167,7 @@ def _unusable(field: str, message: str, code: str = "unusable") -> ClipUnusable:
 
 
 async def digest(clip: Clip) -> str:
-    """The SHA-256 of the content, in hex. Reads all of it in chunks. Raises `ClipUnusable`."""
+    """The SHA-256 of the content, in hex. Reads all of it in chunks. Raises `ClipUnusable` and `SourceError`."""
     sha = hashlib.sha256()
     async with aclosing(_checked_chunks(clip)) as chunks:
         async for chunk in chunks:
@@ -119,8 +179,8 @@ async def digest(clip: Clip) -> str:
 def verified(clip: Clip, expected: str) -> Clip:
     """The same clip, but its last chunk is sent only if its content still has the `expected` SHA-256.
 
-    Every other failure to read the content raises `ClipUnusable` too, so that a batch reports it as it reports any
-    unusable clip.
+    Every other failure to read the content raises `ClipUnusable` too, or `SourceError`, so that a batch reports it as
+    it reports any unusable clip.
     """
     return evolve(clip, chunks=lambda: _verified_chunks(clip, expected))
 
@@ -142,7 +202,7 @@ async def _verified_chunks(clip: Clip, expected: str) -> AsyncGenerator[bytes]:
 
 
 async def _checked_chunks(clip: Clip) -> AsyncGenerator[bytes]:
-    """The content. Whatever a caller's own stream raises becomes a `ClipUnusable`."""
+    """The content. Whatever a caller's own stream raises becomes a `ClipUnusable`, except a `SourceError`."""
     async with aclosing(clip.chunks()) as chunks:
         while chunk := await _next(chunks):
             yield chunk
@@ -152,7 +212,7 @@ async def _next(chunks: AsyncGenerator[bytes]) -> bytes:
     try:
         with cancelled_elsewhere(_cancelled):
             return await anext(chunks, b"")
-    except ClipUnusable:
+    except (ClipUnusable, SourceError):
         raise
     except Exception as error:  # noqa: BLE001 - a caller's own stream may raise anything
         kind = type(error).__name__
@@ -204,7 +264,8 @@ async def _path_clip(path: Path, name: str | None) -> Clip:
     if not stat.S_ISREG(facts.st_mode):
         raise _unusable("path", f"{path.name!r} is not a regular file")
     size = facts.st_size
-    return Clip(safe_name(name or path.name), size, lambda: _exact_size(_read_path(path, facts), size), path=path)
+    chunks, version = lambda: _exact_size(_read_path(path, facts), size), FileVersion.of(facts)
+    return Clip(safe_name(name or path.name), size, chunks, path=path, version=version)
 
 
 async def _read_path(path: Path, expected: os.stat_result) -> AsyncGenerator[bytes]:

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Final, ParamSpec, TypeVar
 
 from anyio import CancelScope, current_effective_deadline, current_time, sleep
+from anyio.lowlevel import checkpoint
 from attrs import define, evolve, field, frozen
 
 from .errors import DeadlinePassed, InvalidSettings, OchyError, RateLimited, ServerError
@@ -24,6 +25,7 @@ from .protocol.call import Call
 from .protocol.drift import DriftNote
 from .protocol.headers import public_headers
 from .protocol.routes import Route
+from .protocol.sliced_reader import SlicedReader
 from .protocol.wire import Request, Response
 from .storage import Storage
 from .transport import Transport
@@ -33,7 +35,7 @@ __all__ = ["SessionCore", "SessionState", "deadline_passed"]
 P = ParamSpec("P")
 S = TypeVar("S", bound=Transport | Storage | None)
 T = TypeVar("T")
-logger = logging.getLogger("ochy_async")
+logger: logging.Logger = logging.getLogger("ochy_async")
 _MAX_DRIFT_NOTES: Final = 1000
 
 
@@ -121,6 +123,15 @@ class SessionCore:
                 attempt += 1
         meaning = "" if call.repeatable else "The server may have acted on it. "
         raise deadline_passed(call.request.route, self.allowed(), attempt, call.analysis_id, meaning)
+
+    async def perform_in_slices(self, call: Call[SlicedReader[T]]) -> T:
+        """Performs a call whose answer may be long, and reads it without blocking other tasks. Raises as `perform`."""
+        reading = await self.perform(call)
+        with self.deadline(call.request.route, call.analysis_id):
+            while not reading.advance():
+                await checkpoint()
+        self.record_drift(reading.notes)
+        return reading.result()
 
     async def perform_once(self, call: Call[T], attempt: int = 1, cause: PollCause | None = None) -> T:
         """Makes one attempt of a call, without retries and without a deadline of its own."""

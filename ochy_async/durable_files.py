@@ -1,40 +1,49 @@
-"""Files that survive a crash or a power cut: complete under their name, or not there at all.
+"""Files that survive a crash or a power cut, complete under their name or not there at all, and that only one user may
+read: they hold health data.
 
 Invariant: content reaches the disk before the file gets its name, and the name reaches the disk before a call returns.
-Every function blocks, so it belongs in a worker thread, and raises `OSError`.
+Whatever the umask, files have the mode 0600 and folders 0700; Windows has no such modes, and a file there has the
+permissions of its folder. Every function blocks, so it belongs in a worker thread, and raises `OSError`.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
+import stat
+import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
+from typing import Literal
 
-__all__ = ["draft_path", "private_file", "publish", "sync_file", "sync_folder", "write_all", "write_file"]
+__all__ = [
+    "draft_path",
+    "open_private",
+    "private_file",
+    "private_folder",
+    "publish",
+    "sync_file",
+    "sync_folder",
+    "write_all",
+    "write_file",
+]
 
 
-def write_file(path: Path, content: bytes, *, mode: int = 0o666) -> None:
-    """Writes a complete file, or none. `mode` is who may use it, less what the process's umask forbids."""
-    draft = draft_path(path)
-    try:
-        with open(draft, "xb", buffering=0, opener=lambda name, flags: os.open(name, flags, mode)) as file:
-            write_all(file, content)
-            publish(file, draft, path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+def write_file(path: Path, content: bytes) -> None:
+    """Writes a complete file, or none."""
+    with private_file(path) as file:
+        write_all(file, content)
 
 
 @contextmanager
 def private_file(path: Path) -> Generator[FileIO]:
-    """A file to write piece by piece that only this user may read. It gets its name when the block ends without an
-    error; otherwise nothing is left of it."""
+    """A file to write piece by piece. It gets its name when the block ends without an error; otherwise nothing is left
+    of it."""
     draft = draft_path(path)
     try:
-        with open(draft, "xb", buffering=0, opener=_private) as file:
+        with open_private(draft, "xb") as file:
             yield file
             publish(file, draft, path)
     except BaseException:
@@ -42,8 +51,28 @@ def private_file(path: Path) -> Generator[FileIO]:
         raise
 
 
+def open_private(path: Path, mode: Literal["xb", "x+b", "ab"]) -> FileIO:
+    """Opens an unbuffered file under its name. Others lose their access to one that is there already."""
+    return open(path, mode, buffering=0, opener=_private)
+
+
 def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    handle = os.open(path, flags, 0o600)
+    if sys.platform != "win32" and stat.S_IMODE(os.fstat(handle).st_mode) & 0o077:
+        with suppress(OSError):  # some disks have no modes, and a file on them is better than none
+            os.fchmod(handle, 0o600)
+    return handle
+
+
+def private_folder(path: Path) -> None:
+    """Creates a folder and those that lead to it. One that exists keeps its mode: somebody else made it."""
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+    except FileNotFoundError:
+        if path.parent == path:
+            raise
+        private_folder(path.parent)  # `Path.mkdir` would leave their modes to the umask
+        path.mkdir(mode=0o700, exist_ok=True)
 
 
 def draft_path(path: Path) -> Path:

@@ -1,7 +1,5 @@
 """Every error of the library, grouped by what the caller can do about it.
 
-::
-
     OchyError
     ├── FixRequest                 change what you asked for
     │   ├── InvalidRequest         found before anything was sent; `problems` lists everything that is wrong
@@ -28,7 +26,9 @@
     │   ├── JournalUnusable        wrong file, place or account: use another, or fix what the text names
     │   ├── JournalFull            the disk is full: free some space
     │   ├── JournalDamaged         its content is not what was written: restore a copy
-    │   └── JournalConflict        somebody else changed the entry in the meantime
+    │   ├── JournalConflict        somebody else changed the entry in the meantime
+    │   └── LimitReached           all workers together may spend no more: raise the limit, or stop
+    ├── SourceError                a store of clips cannot be read: grant access, or run again
     ├── OutputError                the output folder cannot be written: use another, or free some space
     ├── InvalidDelivery            a request to your webhook is not a delivery: answer it with `status`
     └── UnreadableAnswer           the answer makes no sense: report it
@@ -65,6 +65,7 @@ __all__ = [
     "JournalFull",
     "JournalUnusable",
     "KeyRefused",
+    "LimitReached",
     "NotFound",
     "NotReady",
     "OchyError",
@@ -75,6 +76,7 @@ __all__ = [
     "RequestRefused",
     "ServerError",
     "Severity",
+    "SourceError",
     "StartAttempt",
     "TryLater",
     "UncertainStart",
@@ -85,6 +87,7 @@ __all__ = [
 
 
 Severity = Literal["error", "warning"]
+"""Whether a finding stops a clip by default."""
 
 
 class Phase(enum.Enum):
@@ -123,6 +126,11 @@ class Finding(Problem):
     severity: Severity = field(default="error", kw_only=True)
     fix_command: str = field(default="", kw_only=True)
     """A shell command that fixes the clip; empty if no command can."""
+
+    @property
+    def help(self) -> str:
+        """Where the documentation explains the finding: page and anchor, such as `reference/findings.html#too_big`."""
+        return f"reference/findings.html#{self.code}"
 
     def __str__(self) -> str:
         return f"{self.field}: {self.message}{'; fix it with: ' if self.fix_command else ''}{self.fix_command}"
@@ -182,6 +190,12 @@ class OchyError(Exception):
         """The analysis that the error is about, if one exists."""
         self.problems = problems
         """Everything that is wrong with an input; empty unless it is an `InvalidRequest` or a `ClipUnusable`."""
+
+    @property
+    def help(self) -> str:
+        """Where the documentation explains the error: page and anchor, such as `reference/errors.html#keyrefused`."""
+        kind = next(each for each in type(self).__mro__ if each.__module__.startswith("ochy_async."))
+        return f"reference/errors.html#{kind.__name__.lower()}"
 
 
 class FixRequest(OchyError):
@@ -314,6 +328,17 @@ class JournalDamaged(JournalError):
 
 class JournalConflict(JournalError):
     """The entry changed after it was read, or it cannot change to the requested state."""
+
+
+class LimitReached(JournalError):
+    """One more start would commit more credits than all workers of the journal together may. Nothing was stored."""
+
+    committed: int = 0
+    """The credits that are committed already."""
+
+
+class SourceError(OchyError):
+    """An object store cannot be listed, or a clip not be read from it now. The clip was not sent, or not completely."""
 
 
 class OutputError(OchyError):

@@ -185,6 +185,7 @@ Event = (
     | DriftDetected
     | DeliveryReceived
 )
+"""Anything that a session or a batch tells."""
 Listener = Callable[[Event], None]
 """Called with each event, on the event loop: it must return at once."""
 

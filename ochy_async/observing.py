@@ -44,7 +44,7 @@ __all__ = [
 
 P = ParamSpec("P")
 T = TypeVar("T")
-logger = logging.getLogger("ochy_async")
+logger: logging.Logger = logging.getLogger("ochy_async")
 REDACTED: Final = "REDACTED"
 _PLAIN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PARAMETER: Final = re.compile(r"\{\w+\}")

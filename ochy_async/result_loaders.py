@@ -22,7 +22,7 @@ from .field_docs import documented
 from .policy.limits import Limits
 from .protocol.answer import Answer
 from .protocol.converter import structure
-from .protocol.drift import DriftLog, Mismatch, recording
+from .protocol.drift import DriftLog, Mismatch
 from .protocol.json_outline import describe_body, outline
 from .protocol.landmarks import Landmarks, landmarks_of
 from .protocol.request import AnalysisRequest
@@ -96,7 +96,7 @@ class SavedRecord(Summarized):
     calculated: Calculated | None = field(repr=False)
     """None if they were not asked for, or could not be fetched."""
     raw: Mapping[str, Any] = field(repr=False, eq=False)
-    """All fields of the line; docs/results-schema.md describes them."""
+    """All fields of the line; docs/reference/results-schema.md describes them."""
 
     def _summary(self) -> Iterator[str]:
         yield f"{display_text(self.clip)}: {display_text(self.outcome)}"
@@ -196,7 +196,7 @@ def _parse(where: str, body: bytes, read: Callable[[bytes], T]) -> T:
     """Returns the value in `body`. Errors of decoders quote the entire text, so none of them leaves this function."""
     why = None
     try:
-        with recording(DriftLog("saved")):
+        with DriftLog("saved"):
             return read(body)
     except ValueError:
         why = "it is not JSON"

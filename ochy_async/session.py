@@ -1,6 +1,7 @@
 """`OchySession`: one short method for each call of the API, and the methods that wait for an analysis.
 
-Invariant: the session connects policy, waiting and transport, and decides nothing itself.
+Invariant: the session connects policy, waiting and transport, and decides nothing itself. Batches, downloads and
+landmarks, which are a third of the library, are imported when a session is first asked for them.
 """
 
 from __future__ import annotations
@@ -14,18 +15,13 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar, Unpack, cast, overload
 
 import aiohttp
 from anyio import current_time
-from anyio.lowlevel import checkpoint
 
 from . import starting
-from .batch.engine import Batch
-from .batch.output.media import Media, MediaSource, fetch, masked
-from .batch.output.plan import OutputPlan
-from .batch.output.results_folder import ResultsFolder
-from .batch.settings import BatchSettings, settings_of, with_settings_in_signature
+from .batch.arguments import BatchSettings, with_settings_in_signature
 from .clips import ClipSource, prepare
 from .core import SessionCore
 from .errors import InvalidRequest, InvalidSettings, Problem, StartAttempt, UncertainStart
@@ -41,20 +37,18 @@ from .preflight.checker import Checker
 from .preflight.prober import Prober
 from .preflight.rules import PreflightLevel, preflight_level
 from .protocol.analysis import (
-    AnalysisList,
     AnalysisState,
     Started,
     Status,
     analysis_id_of,
     calculated_call,
-    list_call,
     results_call,
 )
+from .protocol.analysis_list import AnalysisList, list_call
 from .protocol.answer import Answer, RawJson
 from .protocol.call import custom_call
 from .protocol.drift import DriftNote
 from .protocol.exercises import Exercise, exercises_call
-from .protocol.landmarks import Landmarks, landmarks_call
 from .protocol.ranges import TRANSFER
 from .protocol.request import AnalysisRequest
 from .protocol.subjects import (
@@ -74,7 +68,13 @@ from .proxies import Proxy
 from .storage import HttpStorage, Storage
 from .transport import ApiKey, BaseUrl, HttpTransport, Transport
 from .waiting import PollScheduler, analysis_failed
-from .webhooks.hooks import Webhooks
+
+if TYPE_CHECKING:
+    from .batch.engine import Batch
+    from .batch.output.media import Media, MediaSource
+    from .batch.output.results_folder import ResultsFolder
+    from .protocol.landmarks import Landmarks
+    from .webhooks.hooks import Webhooks
 
 __all__ = ["BASE_URL", "OchySession"]
 
@@ -366,14 +366,10 @@ class OchySession:
         The vendor does not document the path: it is inferred. The answer is read in slices, so that other tasks are not
         blocked. Raises `NotReady` before `success`.
         """
+        from .protocol import landmarks
+
         _check_started(started)
-        core, call = self._within(timeout), landmarks_call(analysis_id_of(started))
-        reading = await core.perform(call)
-        with core.deadline(call.request.route, call.analysis_id):
-            while not reading.advance():
-                await checkpoint()
-        core.record_drift(reading.notes)
-        return reading.result()
+        return await self._within(timeout).perform_in_slices(landmarks.landmarks_call(analysis_id_of(started)))
 
     async def download(
         self,
@@ -399,19 +395,24 @@ class OchySession:
         Raises `OutputError` if the file cannot be written or another download is writing it, `NotReady` before
         `success`, `AnalysisFailed`, `NotFound`, `RequestRefused` for an expired link, and `TryLater`.
         """
-        source = masked(source)  # so that no frame in a traceback shows a link
+        from .batch.output import media
+
+        source = media.masked(source)  # so that no frame in a traceback shows a link
         core = self._within(timeout)
         core.check_open()
         with nullcontext() if timeout is None else core.deadline(TRANSFER, meaning="The next call resumes it. "):
-            return await fetch(core, source, path, file)
+            return await media.fetch(core, source, path, file)
 
     async def list_analyses(self, *, timeout: float | None = None) -> AnalysisList:
-        """Lists all analyses of the account. Order and paging are not documented."""
-        return await self._within(timeout).perform(list_call())
+        """Lists all analyses of the account. Order and paging are not documented.
+
+        The answer is read in slices, so that other tasks are not blocked, and may have `Limits.list_bytes`.
+        """
+        return await self._within(timeout).perform_in_slices(list_call())
 
     async def list_subject_analyses(self, subject_id: str, *, timeout: float | None = None) -> AnalysisList:
         """Lists the analyses of a subject. How soon a new one appears in the list is not documented."""
-        return await self._within(timeout).perform(list_call(subject_id))
+        return await self._within(timeout).perform_in_slices(list_call(subject_id))
 
     async def reconcile(
         self, uncertain: UncertainStart | StartAttempt, *, known: Collection[str] = (), timeout: float | None = None
@@ -427,7 +428,7 @@ class OchySession:
         if start is None:
             problem = Problem("uncertain", "has no `start`: pass the error that was raised, or a `StartAttempt`")
             raise InvalidRequest.of("reconcile", (problem,))
-        listed = await self._within(timeout).perform(list_call(start.subject_id))
+        listed = await self._within(timeout).perform_in_slices(list_call(start.subject_id))
         return candidates_of(start, listed, self._core.state.started_ids.union(known))
 
     @overload
@@ -449,6 +450,8 @@ class OchySession:
         - `timeout`: seconds for which each analysis is polled. Default: an hour, or `Polling.timeout` if that is more.
         - `tag_starts`: gives each upload slot its own subject, so that an uncertain start can be looked up exactly.
         - `retry_refused`: sends clips again that the server refused in an earlier run.
+        - `rehash`: reads the files of all clips. Default: not those of analyzed clips whose size, times and inode stay
+          the same.
         - `wait_for_credits`: seconds for which new starts are paused when the account has no credits, before they are
           stopped.
         - `same_account`: confirms that a new key belongs to the account of the journal.
@@ -462,10 +465,13 @@ class OchySession:
         Raises `InvalidSettings` for an invalid value. Entering the block raises `JournalError` if the journal cannot be
         used, and `OutputError` if the folder cannot.
         """
+        from .batch import engine
+        from .batch import settings as batch_settings
+
         core, timeout = self._core, self._scheduler.polling.timeout
         checker = self._checker_for(settings.get("preflight"))
-        ready = settings_of(settings, timeout=timeout, storage=core.storage, checker=checker)
-        return Batch(core, self._scheduler, ready, request)
+        ready = batch_settings.settings_of(settings, timeout=timeout, storage=core.storage, checker=checker)
+        return engine.Batch(core, self._scheduler, ready, request)
 
     def _checker_for(self, preflight: PreflightLevel | None) -> Checker:
         return self._checker if preflight is None else self._checker.at_level(preflight_level(preflight))
@@ -476,7 +482,9 @@ class OchySession:
         `keep` is as for `batch`. Records are added to the tables in the folder. Raises `InvalidSettings` for an invalid
         value. Entering the block raises `OutputError` if the folder cannot be written.
         """
-        return ResultsFolder(self._core, OutputPlan.of(out, keep, self._core.storage))
+        from .batch.output import plan, results_folder
+
+        return results_folder.ResultsFolder(self._core, plan.OutputPlan.of(out, keep, self._core.storage))
 
     # --- subjects, webhook, exercises ---------------------------------------------------------------
 

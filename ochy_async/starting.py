@@ -1,7 +1,7 @@
 """Starting an analysis: the one request that costs a credit.
 
 Invariant: a start is sent again only if it surely did not happen; a start that may have happened raises
-`UncertainStart`, with what a lookup needs.
+`UncertainStart`, with what a lookup needs. The last chunk of an attempt is sent only with a permission of its own.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractContextManager, ExitStack, aclosing
 from datetime import datetime
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from anyio import current_time
+from anyio.lowlevel import checkpoint_if_cancelled
 from attrs import define, evolve, field
 
 from .clips import Clip
@@ -21,7 +22,7 @@ from .errors import ConnectionFailed, OchyError, Phase, StartAttempt, UncertainS
 from .events import AnalysisStarted, BytesSent, StartUncertain
 from .observing import Ended, StartOperation, plain_id
 from .policy.retry import may_repeat
-from .policy.start_fate import Fate, fate_of_answer, fate_without_answer
+from .policy.start_fate import Fate, fate_of_answer, fate_while_sending, fate_without_answer
 from .protocol.analysis import StartAnswer, Started, start_call
 from .protocol.answer import Answer
 from .protocol.request import AnalysisRequest
@@ -29,12 +30,30 @@ from .protocol.routes import START
 from .protocol.text_summary import printable
 from .protocol.wire import Response, Upload
 
-__all__ = ["StartTransaction", "preparation_deadline", "start"]
+__all__ = ["SendingPermission", "StartTransaction", "preparation_deadline", "start"]
 
 R = TypeVar("R", bound=Answer)
 C = TypeVar("C", bound=Answer)
-logger = logging.getLogger("ochy_async")
+logger: logging.Logger = logging.getLogger("ochy_async")
 _NOT_CHARGED: Final = "The start did not happen, so no credit was spent. "
+
+
+class SendingPermission(Protocol):
+    """The permission to send the last chunk of a start. Whoever keeps a record of starts gives it, once per attempt."""
+
+    async def take(self) -> None:
+        """Records durably that the last chunk is about to leave.
+
+        Called inside of the body, whose last chunk waits for it. If this raises, the attempt is cut short.
+        """
+        ...
+
+    async def withdraw(self) -> None:
+        """Records that the attempt certainly did not happen, if its permission was taken or asked for.
+
+        Called after an attempt that may be repeated, before the wait for the next one. If this raises, there is none.
+        """
+        ...
 
 
 @define(eq=False)
@@ -48,6 +67,8 @@ class StartTransaction(Generic[R, C]):
     """The name of the clip in events, logs and errors."""
     on_failure: Callable[[OchyError], None] = lambda _: None
     """Called with the error of each failed attempt, also when another attempt follows."""
+    permission: SendingPermission | None = None
+    """Asked before the last chunk of each attempt is sent; None if nobody keeps a record."""
     earliest: datetime = field(init=False)
     fate: Fate = field(default=Fate.NOT_HAPPENED, init=False)
     """What is known of the start. It is correct whenever the start is interrupted, because it is set before the step
@@ -87,12 +108,18 @@ class StartTransaction(Generic[R, C]):
                 except OchyError as error:
                     failure = error
                 self.on_failure(failure)
-                if not may_repeat(failure, repeatable=False) or not await core.back_off(failure, number):
+                if not may_repeat(failure, repeatable=False) or not await self._prepare_repetition(failure, number):
                     raise failure
                 number += 1
         if self.fate is Fate.UNCERTAIN:
             raise self._uncertain_error(deadline_passed(START, seconds, number), number)
         raise deadline_passed(START, seconds, number, meaning=_NOT_CHARGED)
+
+    async def _prepare_repetition(self, failure: OchyError, number: int) -> bool:
+        """Waits for the next attempt. Returns False if there is none."""
+        if self.permission is not None:
+            await self.permission.withdraw()
+        return await self.core.back_off(failure, number)
 
     def _upload(self) -> Upload:
         return Upload(
@@ -106,16 +133,27 @@ class StartTransaction(Generic[R, C]):
         )
 
     async def _chunks(self) -> AsyncGenerator[bytes]:
-        """Yields the clip's bytes, counts them, and emits the progress."""
+        """Yields the clip's bytes, counts them, and emits the progress if somebody listens."""
         sent = 0
-        self.core.emit(BytesSent(self.label, 0, self.clip.size))
+        self._report_sent(0)
         async with aclosing(self.clip.chunks()) as chunks:
             async for chunk in chunks:
                 sent += len(chunk)
                 if sent >= self.clip.size:
-                    self.fate = Fate.UNCERTAIN  # the server may charge from here on
+                    await self._permit_last_chunk()
                 yield chunk
-                self.core.emit(BytesSent(self.label, sent, self.clip.size))
+                self._report_sent(sent)
+
+    def _report_sent(self, count: int) -> None:
+        if self.core.heard:  # an upload has a hundred chunks
+            self.core.emit(BytesSent(self.label, count, self.clip.size))
+
+    async def _permit_last_chunk(self) -> None:
+        """Returns once the last chunk may be sent. The end of the form, which a server needs too, only follows it."""
+        if self.permission is not None:
+            await self.permission.take()
+            await checkpoint_if_cancelled()  # what stores the permission may be shielded: a deadline may have passed
+        self.fate = Fate.UNCERTAIN  # the server may charge from here on
 
     def _answered(self, status: int) -> None:
         """Notes a 2xx, which may come even before the complete clip was sent: the start may have been charged."""
@@ -125,6 +163,7 @@ class StartTransaction(Generic[R, C]):
     async def _attempt(self, number: int) -> Started[R, C]:
         """Sends the start once. Raises `UncertainStart` where it may have happened."""
         core, call, response, began = self.core, start_call(self._upload()), None, current_time()
+        self.fate = fate_while_sending(complete=False)  # the attempt before, if any, surely did not happen
         with ExitStack() as at_last:
             try:
                 with core.attempt(call, number) as tracked:

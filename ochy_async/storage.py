@@ -59,7 +59,7 @@ class HttpStorage:
         self._loopback = loopback
         self._proxy = proxy or Proxy.of(NONE)
         self._pool = ClientPool({"Accept": "*/*", "Accept-Encoding": "identity"})
-        self.timeout = client_timeout(limits, proxied=self._proxy.address is not None)
+        self.timeout: aiohttp.ClientTimeout = client_timeout(limits, proxied=self._proxy.address is not None)
 
     def with_limits(self, limits: Limits) -> Self:
         """A storage with other limits on the same connections: closing one closes both."""

@@ -1,7 +1,7 @@
 """Traces and metrics with OpenTelemetry: `OchySession(telemetry=OpenTelemetry())`. Needs the extra `otel`.
 
 HTTP attributes, and the metric `http.client.request.duration`, are those of the OpenTelemetry semantic conventions;
-names that begin with `ochy.` are ours. docs/telemetry.md lists them all.
+names that begin with `ochy.` are ours. docs/how-to/telemetry.md lists them all.
 
 Invariant: spans and metrics hold no key, no signed URL, no token, no name of a clip and nothing of a runner. The only
 id is that of an analysis. No exception is recorded, because its text may name a clip.
@@ -19,6 +19,7 @@ from attrs import define, field
 
 from ._version import __version__
 from .events import DeliveryReceived, Event
+from .extras import missing_library
 from .observing import (
     AttemptOperation,
     BatchOperation,
@@ -33,11 +34,8 @@ from .observing import (
 
 try:
     from opentelemetry import context, metrics, trace
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        "Telemetry needs OpenTelemetry, which is not installed. Install it with: pip install 'ochy-async[otel]'",
-        name=error.name,
-    ) from None
+except ModuleNotFoundError as _error:
+    raise ModuleNotFoundError(missing_library("Telemetry", "OpenTelemetry", "otel"), name=_error.name) from None
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Histogram, Meter, MeterProvider

@@ -42,9 +42,10 @@ from .http_client import (
 )
 from .policy.base_urls import normalized
 from .policy.limits import Limits
+from .policy.start_fate import CUT_SHORT_IS_FREE
 from .protocol.compression import ENCODINGS, decoder_for
 from .protocol.headers import PUBLIC_HEADERS
-from .protocol.routes import RAW_DATA
+from .protocol.routes import LIST_ANALYSES, LIST_SUBJECT_ANALYSES, RAW_DATA, Route
 from .protocol.wire import Request, Response, Upload
 from .proxies import NONE, Proxy
 
@@ -58,6 +59,8 @@ MAX_JOINED_CHUNKS: Final = 500
 """Small chunks of an answer that are read without a checkpoint: about a millisecond of work."""
 SMALL_CHUNK: Final = 256
 """Bytes. A larger chunk is never joined with others."""
+READ_AT_ONCE: Final = 4096
+"""Bytes of a body that is there already, which are read at once: a millisecond of work even if each is a chunk."""
 LONGEST_ENCODING: Final = len("\\u002f")
 """The most bytes that one character of the key takes in a URL or in JSON."""
 
@@ -106,6 +109,7 @@ class ApiKey:
         if len(self._key) < MIN_KEY_LENGTH:
             raise KeyRefused(f"The API key is too short to be a real one. Nothing was sent. Check {source}.")
 
+    @cached_property
     def query(self) -> str:
         """The query parameter that carries the key."""
         return f"apiKey={quote(self._key, safe='')}"
@@ -238,7 +242,7 @@ class VideoPart(aiohttp.payload.Payload):
         """Seconds without progress after which the attempt is given up."""
         self._round_robin = round_robin
         self._stopped = False
-        self.complete = False
+        self.complete: bool = False
         """Whether the last chunk was handed over: from then on the server may know the complete form."""
         self._source = CallerCode()
 
@@ -305,32 +309,39 @@ class _Attempt:
         stopped = self.part if self.part is not None and not self.part.complete else None
         if stopped is not None:
             stopped.stop()
-        # aiohttp's own time-out begins only once the body of the request is written
-        with fail_after(stopped.stall if stopped is not None else None):
+        if stopped is None:
             body = await self._body(response)
+        else:
+            with fail_after(stopped.stall):  # aiohttp's own time-out begins only once the request is written
+                body = await self._body(response)
         headers = {name: key.redact_header(received[name]) for name in PUBLIC_HEADERS if name in received}
         return Response(response.status, headers, await key.redact(body), stopped is None)
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
         """The decompressed body. Raises `AnswerTooLarge` as soon as it is too large, and `CorruptContent`.
 
-        There is a checkpoint after each piece, so that no answer can block the event loop.
+        There is a checkpoint between two pieces, so that no answer can block the event loop.
         """
         if (response.content_length or 0) > self.max_bytes:
             raise AnswerTooLarge
         decoder = decoder_for(response.headers.get("Content-Encoding", ""))
         body = BytesIO()  # returns its bytes without a copy, which would block the loop for megabytes
+        first = True
         async for data in _pieces(response.content):
             for piece in decoder.pieces(data):
+                if not first:
+                    await checkpoint()
+                first = False
                 if body.tell() + body.write(piece) > self.max_bytes:
                     raise AnswerTooLarge
-                await checkpoint()
         decoder.finish()
         return body.getvalue()
 
 
 async def _pieces(content: aiohttp.StreamReader) -> AsyncGenerator[bytes]:
     """The raw body as it arrives. Chunks of a byte or two, of which there may be many, are joined."""
+    if content.is_eof() and content.total_bytes <= READ_AT_ONCE:
+        yield content.read_nowait()
     while not content.at_eof():
         small: list[bytes] = []
         for _ in range(MAX_JOINED_CHUNKS):
@@ -364,8 +375,11 @@ class HttpTransport:
         proxy = proxy or Proxy.of(NONE)
         self._proxy = proxy if proxy.serves(base_url.text) else None
         self._round_robin = RoundRobin()
-        self._pool = ClientPool({"Accept": "application/json", "Accept-Encoding": ENCODINGS}, borrowed)
-        self.limits, self.timeout = limits, client_timeout(limits, proxied=self._proxy is not None)
+        self._pool = ClientPool(
+            {"Accept": "application/json", "Accept-Encoding": ENCODINGS}, borrowed, proxied=self._proxy is not None
+        )
+        self.limits: Limits = limits
+        self.timeout: aiohttp.ClientTimeout = client_timeout(limits, proxied=self._proxy is not None)
 
     def with_limits(self, limits: Limits) -> Self:
         """A transport with other limits on the same connections: closing one closes both."""
@@ -414,8 +428,7 @@ class HttpTransport:
         Raised here, it would carry frames of aiohttp, which all hold the URL, as its traceback or context.
         """
         part = VideoPart(request.upload, self.limits.stall, self._round_robin) if request.upload is not None else None
-        max_bytes = self.limits.raw_data_bytes if request.route == RAW_DATA else self.limits.answer_bytes
-        attempt = _Attempt(request, max_bytes, part)
+        attempt = _Attempt(request, _max_bytes(request.route, self.limits), part)
         try:
             return await self._send(http, attempt)
         except Exception as error:  # noqa: BLE001 - whatever aiohttp raises, its frames and text may hold the URL
@@ -441,7 +454,14 @@ class HttpTransport:
     def _url(self, request: Request) -> URL:
         """The URL with the key, always at the configured origin. The key is added nowhere else."""
         query = "".join(f"{quote(name, safe='')}={quote(value, safe='')}&" for name, value in request.query)
-        return URL(f"{self._base_url.text}{request.path}?{query}{self._key.query()}", encoded=True)
+        return URL(f"{self._base_url.text}{request.path}?{query}{self._key.query}", encoded=True)
+
+
+def _max_bytes(route: Route, limits: Limits) -> int:
+    """The largest answer of a route that is read."""
+    if route == RAW_DATA:
+        return limits.raw_data_bytes
+    return limits.list_bytes if route in (LIST_ANALYSES, LIST_SUBJECT_ANALYSES) else limits.answer_bytes
 
 
 def form_of(upload: Upload, part: VideoPart) -> aiohttp.MultipartWriter:
@@ -470,6 +490,7 @@ def _translated(error: Exception, attempt: _Attempt) -> OchyError:
 
 _PHASE_TEXTS: Final = {
     Phase.NOT_SENT: "nothing was sent. Check the network, the base URL and the proxy, if there is one",
-    Phase.INCOMPLETE: "the request was cut short, so the server cannot have acted on it",
+    Phase.INCOMPLETE: "the request was cut short"
+    + (", so the server cannot have acted on it" if CUT_SHORT_IS_FREE else ""),
     Phase.COMPLETE: "the request had been sent",
 }

@@ -7,12 +7,12 @@ Invariant: a wait runs in its caller's own task, so nothing keeps running when t
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-from anyio import current_time, move_on_after, sleep
+from anyio import CancelScope, current_time, sleep
 from attrs import define, evolve, field
 
 from .core import SessionCore
@@ -30,7 +30,9 @@ from .wakes import Waker, Wakes
 __all__ = ["PollScheduler", "analysis_failed", "wait_timeout"]
 
 R = TypeVar("R", bound=Answer)
-logger = logging.getLogger("ochy_async")
+logger: logging.Logger = logging.getLogger("ochy_async")
+_SHORTEST_SLEEP: Final = 0.002
+"""Seconds. A shorter wait for the rate limit is left out: later polls make up for it."""
 
 
 def _given_or_new(wakes: Wakes | None) -> Wakes:
@@ -48,11 +50,17 @@ class PollScheduler:
     durations: DurationHistory = field(factory=DurationHistory)
     announced_ends: AnnouncedEnds = field(factory=AnnouncedEnds)
     rate_limit: PollRateLimit = field(factory=PollRateLimit)
+    reserve_elsewhere: Callable[[], Awaitable[float]] | None = None
+    """Reserves the next poll of a rate that other processes share. Returns the seconds until its turn."""
     _unknown_statuses: set[str] = field(factory=set)
 
     def with_options(self, core: SessionCore, polling: Polling | None) -> PollScheduler:
         """A scheduler with other settings that shares everything else: the rate limit and what was learned."""
         return evolve(self, core=core, polling=polling or self.polling)
+
+    def sharing(self, reserve: Callable[[], Awaitable[float]]) -> PollScheduler:
+        """A scheduler whose polls also keep to a rate that other processes share."""
+        return evolve(self, reserve_elsewhere=reserve)
 
     async def watch(self, started: Started[R, Answer] | str, seconds: float) -> AsyncGenerator[AnalysisState[R]]:
         """Polls an analysis until it is finished, and yields every state that a poll returns.
@@ -69,7 +77,7 @@ class PollScheduler:
             async with aclosing(self._polls(started, schedule)) as states:
                 while True:
                     state = None
-                    with move_on_after(until - current_time()) as scope, watched.active():
+                    with CancelScope(deadline=until) as scope, watched.active():
                         state = await anext(states, None)
                     if scope.cancelled_caught:
                         watched.end(Ended, outcome="timeout", error=error_name(WaitTimeout))
@@ -89,7 +97,7 @@ class PollScheduler:
         call = results_call(started)
         cause: PollCause = "first"
         delay = schedule.first_delay(current_time(), self.durations)
-        with self.wakes.listening(analysis_id_of(started)) as waker:
+        with self.rate_limit.waiting(), self.wakes.listening(analysis_id_of(started)) as waker:
             while True:
                 if await self._wait_for_slot(delay, waker):
                     schedule.hinted()
@@ -100,6 +108,7 @@ class PollScheduler:
                     await sleep(self._delay_after(error, schedule))
                     delay, cause = 0.0, "repeated"
                     continue
+                self.rate_limit.answered()
                 self._report(state)
                 if state.finished:
                     schedule.finished(current_time(), succeeded=state.status == Status.SUCCESS)
@@ -130,6 +139,7 @@ class PollScheduler:
     def _delay_after(self, error: OchyError, schedule: PollSchedule) -> float:
         """Seconds until the poll after one that failed. Raises `error` if there is no further poll."""
         now = current_time()
+        self.rate_limit.failed(error, now)
         delay = schedule.after_error(error, now, self.core.chance())
         if delay is None:
             raise error
@@ -140,15 +150,16 @@ class PollScheduler:
         return delay
 
     async def _wait_for_slot(self, delay: float, waker: Waker) -> bool:
-        """Sleeps for `delay` seconds or until a hint comes, and longer if the session's rate limit requires it.
+        """Sleeps for `delay` seconds or until a hint comes, and longer if a rate limit requires it.
 
         Returns whether a hint came.
         """
         await waker.sleep(delay)
         now = current_time()
-        ahead = self.rate_limit.reserve(now, self.polling.requests_per_second) - now
-        if ahead > 0:
+        if (ahead := self.rate_limit.reserve(now, self.polling.requests_per_second) - now) > _SHORTEST_SLEEP:
             await sleep(ahead)
+        if self.reserve_elsewhere is not None and (ahead := await self.reserve_elsewhere()) > 0:
+            await sleep(ahead)  # reserved last: polls that the server made wait must not come at once afterwards
         return waker.take_hint()
 
     def _started_at(self, started: Started[R, Answer] | str) -> float | None:
@@ -159,7 +170,8 @@ class PollScheduler:
         return current_time() - max(0.0, age)
 
     def _report(self, state: AnalysisState[R]) -> None:
-        self.core.emit(AnalysisProgress(state.analysis_id, str(state.status), state.percentage))
+        if self.core.heard:
+            self.core.emit(AnalysisProgress(state.analysis_id, str(state.status), state.percentage))
         if not isinstance(state.status, Status) and state.status not in self._unknown_statuses:
             self._unknown_statuses.add(state.status)
             logger.warning("an analysis has a status that this version does not know; the wait continues")

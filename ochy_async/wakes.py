@@ -14,7 +14,6 @@ import math
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from anyio import Event, move_on_after, sleep_until
 from attrs import define, field
 
 from .policy.hints import EarlyHints, Hints
@@ -26,32 +25,33 @@ __all__ = ["Waker", "Wakes"]
 class Waker:
     """The sleeps of one wait between its polls."""
 
-    _hinted: Event = field(factory=Event)
+    hinted: bool = False
+    """Whether a hint has come since it was last taken."""
     _wake_at: float = math.inf
+    _sleeping: asyncio.Future[bool] | None = None
 
     def wake(self, at: float) -> None:
         """Ends the current sleep, or else the next one, at this time of the event loop's clock."""
-        self._wake_at = at
-        self._hinted.set()
-
-    @property
-    def hinted(self) -> bool:
-        """Whether a hint has come since it was last taken."""
-        return self._hinted.is_set()
+        self.hinted, self._wake_at = True, at
+        if self._sleeping is not None:
+            asyncio.get_running_loop().call_at(at, _end, self._sleeping, True)
 
     def take_hint(self) -> bool:
         """Whether a hint has come; from now on only new ones count."""
-        if not self.hinted:
-            return False
-        self._hinted = Event()
-        return True
+        hinted, self.hinted = self.hinted, False
+        return hinted
 
     async def sleep(self, seconds: float) -> bool:
         """Sleeps for `seconds`. Returns True if a hint cut it short."""
-        with move_on_after(seconds) as scope:
-            await self._hinted.wait()
-            await sleep_until(self._wake_at)
-        return not scope.cancelled_caught
+        loop = asyncio.get_running_loop()
+        until, self._sleeping = loop.time() + seconds, loop.create_future()
+        hinted = self.hinted and self._wake_at < until
+        timer = loop.call_at(self._wake_at if hinted else until, _end, self._sleeping, hinted)
+        try:
+            return await self._sleeping
+        finally:
+            self._sleeping = None
+            timer.cancel()
 
 
 @define(eq=False)
@@ -109,6 +109,11 @@ class Wakes:
             first.wake(wake_at)
         self._awaited[analysis_id] = awaited = _Awaited(hints)
         return awaited
+
+
+def _end(sleeping: asyncio.Future[bool], hinted: bool) -> None:
+    if not sleeping.done():
+        sleeping.set_result(hinted)
 
 
 def _now() -> float:

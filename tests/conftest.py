@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import AsyncGenerator, Generator
 from datetime import UTC, datetime
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from ochy_async.core import SessionCore
 from ochy_async.emulator import Emulator, EmulatorSettings, Fault, FaultSource, InProcessTransport, Service, in_process
 from ochy_async.errors import OchyError
 from ochy_async.events import Event
+from ochy_async.journal.postgres.journal import PostgresJournal
 from ochy_async.webhooks.remote_bus import RemoteBus
 from tests.support import canary
 from tests.support.canary import API_KEY, HOOK_TOKEN
@@ -60,6 +63,7 @@ def _no_secret_escapes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Gener
     monkeypatch.setenv("OCHY_WEBHOOK_TOKEN", HOOK_TOKEN)
     monkeypatch.delenv("OCHY_BASE_URL", raising=False)
     monkeypatch.delenv("OCHY_PROXY", raising=False)
+    monkeypatch.delenv("OCHY_JOURNAL", raising=False)
     monkeypatch.setenv("OCHY_STATE_DIR", str(tmp_path / "state"))  # so that no test touches the home folder
     monkeypatch.setenv("OCHY_PREFLIGHT", "off")  # most clips of the tests are not videos
     errors: list[OchyError] = []
@@ -67,6 +71,7 @@ def _no_secret_escapes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Gener
     holders: list[None] = []
     make, emit = OchyError.__init__, SessionCore.emit
 
+    @wraps(make)
     def remember_error(self: OchyError, *args: Any, **kwargs: Any) -> None:
         make(self, *args, **kwargs)
         errors.append(self)
@@ -78,13 +83,14 @@ def _no_secret_escapes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Gener
     def remember_holders_of(kind: Any) -> None:
         construct = kind.__init__
 
+        @wraps(construct)
         def remember_holder(self: Any, *args: Any, **kwargs: Any) -> None:
             holders.append(None)
             construct(self, *args, **kwargs)
 
         monkeypatch.setattr(kind, "__init__", remember_holder)
 
-    for kind in (OchySession, Webhooks, RemoteBus):
+    for kind in (OchySession, Webhooks, RemoteBus, PostgresJournal):
         remember_holders_of(kind)
     monkeypatch.setattr(OchyError, "__init__", remember_error)
     monkeypatch.setattr(SessionCore, "emit", remember_event)
@@ -105,6 +111,12 @@ def _no_secret_escapes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Gener
     if holders:  # searching every living object takes a while, and otherwise none holds a secret
         found += canary.leaks_in_objects()
     assert not found, f"a secret escaped into {found}"
+
+
+def pytest_collection_finish() -> None:
+    """Leaves what was made before the first test out of every search of living objects, which most of it would be."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

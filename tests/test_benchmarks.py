@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
+import time
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from benchmarks import resume
 from benchmarks.comparison import OURS, Figure, Goal, Table, alternate, compare
-from benchmarks.report import as_json, as_markdown
+from benchmarks.formatting import as_json, as_markdown
+from benchmarks.machine import peak_memory
+from ochy_async.journal.sqlite.repair import verify
+from tests.support.servers import Server, postgres_server
+
+__all__ = ["postgres_server"]
 
 
 def table(ours: float) -> Table:
@@ -29,6 +39,30 @@ def test_contenders_alternate() -> None:
     took = alternate({who: lambda who=who: measure(who) for who in "ab"}, rounds=1)  # type: ignore[misc]
     assert order == ["a", "b"] * 5
     assert took == {"a": [1, 3, 5, 7, 9], "b": [2, 4, 6, 8, 10]}
+
+
+@pytest.mark.parametrize("child", [False, True])
+def test_processor_time_is_told_apart_from_waiting(*, child: bool) -> None:
+    """A round that computes has processor time, also if a child computes; one that waits has hardly any."""
+
+    def compute() -> float:
+        if child:
+            subprocess.run([sys.executable, "-c", "sum(range(3_000_000))"], check=True)
+        return float(sum(range(3_000_000)))
+
+    took = alternate({"waits": lambda: time.sleep(0.05) or 0.0, "computes": compute}, 5)  # type: ignore[func-returns-value]
+    waits, computes = Figure.of(took["waits"]).cpu, Figure.of(took["computes"]).cpu
+    assert waits is not None
+    assert computes is not None
+    assert computes > 3 * waits
+
+
+def test_the_table_has_a_column_for_processor_time() -> None:
+    """Seconds of a round beside the wall time, and their ratio; empty where they were not measured."""
+    figures = {"other": Figure(1.0, 1.0, 1.0, 0.2), OURS: Figure(2.0, 2.0, 2.0, 0.3), "bound": Figure.of([1.0])}
+    lines = as_markdown([Table("reading", "ms", figures, "other")], {}).splitlines()
+    assert "| reading | ochy_async | 2 ms | 2 to 2 | 2 | 0.3 s | 1.5 |" in lines
+    assert "| reading | bound | 1 ms | 1 to 1 | 1 |  |  |" in lines
 
 
 def test_contenders_must_do_the_same_work() -> None:
@@ -57,7 +91,7 @@ def test_the_json_has_the_same_facts() -> None:
     """The JSON has the machine, the figures and the goals."""
     output = json.loads(as_json([table(2.0)], {"Python": "CPython"}))
     assert output["machine"] == {"Python": "CPython"}
-    assert output["benchmarks"][0]["figures"][OURS] == {"median": 2.0, "low": 2.0, "high": 2.0}
+    assert output["benchmarks"][0]["figures"][OURS] == {"median": 2.0, "low": 2.0, "high": 2.0, "cpu": None}
     assert output["goals"] == [
         {"benchmark": "reading", "what": f"{OURS} / other", "value": 2.0, "limit": 1.5, "unit": "×", "met": False}
     ]
@@ -73,3 +107,53 @@ def test_an_unknown_benchmark_is_refused() -> None:
     asked = subprocess.run([sys.executable, "-m", "benchmarks", "nonsense"], capture_output=True, text=True)
     assert asked.returncode == 2
     assert "uploads, polls, waiting" in asked.stderr
+
+
+def growth_benchmark() -> ModuleType:
+    """The benchmark of growth, which asks both kinds of journals. Skips the test without asyncpg."""
+    pytest.importorskip("asyncpg", reason="needs the extra postgres: asyncpg is not installed")
+    from benchmarks import growth
+
+    return growth
+
+
+def test_a_filled_file_is_a_journal(tmp_path: Path) -> None:
+    """It opens, and answers what it was filled with: the seals and the totals are those of its rows."""
+    path = tmp_path / "clips.journal"
+    growth = growth_benchmark()
+    growth.fill_file(path, 600)
+    assert verify(path).rows
+    assert growth.ask(str(path), "", 600).keys() == set(growth.QUESTIONS)
+
+
+def test_a_filled_schema_is_a_journal(postgres_server: Server) -> None:
+    """The same in Postgres."""
+    growth = growth_benchmark()
+    asyncio.run(growth.fill_schema(postgres_server.url, "growth", 600))
+    assert growth.ask(postgres_server.url, "growth", 600).keys() == set(growth.QUESTIONS)
+
+
+def test_lookups_are_measured_in_an_account_of_any_size(tmp_path: Path) -> None:
+    """Each start stays uncertain after lookups that got answers; otherwise the benchmark fails."""
+    path = tmp_path / "clips.journal"
+    growth_benchmark().fill_file(path, 600)
+    from benchmarks import lookups
+
+    figures = lookups.look_up(1_000, path, 600, seconds=1.0)
+    assert figures.keys() == set(lookups.QUESTIONS)
+    assert figures["lists"] >= 1
+
+
+def test_a_resume_is_compared_with_one_that_reads_all_files() -> None:
+    """All three have the results of all clips, and buy nothing; otherwise the benchmark fails."""
+    (measured,) = resume.benchmarks(5, files=3)
+    assert measured.figures.keys() == {OURS, resume.REHASH, resume.LISTING}
+
+
+def test_the_memory_of_a_program_is_not_that_of_the_one_that_started_it() -> None:
+    """However much this process holds; else no export could need too much."""
+    held = bytearray(400_000_000)
+    held[:] = b"x" * len(held)
+    words = [sys.executable, "-c", "from benchmarks.machine import peak_memory; print(peak_memory())"]
+    assert float(subprocess.run(words, capture_output=True, text=True, check=True).stdout) < 100  # noqa: S603 - ours
+    assert peak_memory() > 400

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import mmap
 import os
 import re
 import time
@@ -17,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ochy_async import Clip, clips
-from ochy_async.clips import CHUNK, ClipSource, prepare, safe_name
+from ochy_async.clips import CHUNK, ClipSource, digest, prepare, safe_name, verified
 from ochy_async.errors import ClipUnusable
 from ochy_async.preflight.facts import ClipFacts
 from ochy_async.preflight.rules import blocking, findings_for, raise_if_blocked
@@ -174,6 +175,19 @@ async def test_a_cached_file_is_read_without_a_thread(tmp_path: Path, monkeypatc
     assert path.read_bytes() == BIG
     monkeypatch.setattr(clips, "read_blocking", never)
     assert await content(await prepare(path)) == BIG
+
+
+async def test_a_change_that_no_time_shows_is_found(tmp_path: Path) -> None:
+    """A write through a mapping whose page is written already keeps size, times and inode, and the clip is not sent."""
+    path = file_of(tmp_path)
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as mapping:
+        mapping[0] ^= 1
+        clip = await prepare(path)
+        hashed = await digest(clip)
+        mapping[0] ^= 1
+        sent, refused = await sent_part(verified(clip, hashed))
+    assert refused is not None
+    assert len(sent) < clip.size
 
 
 async def test_bytes_are_copied() -> None:

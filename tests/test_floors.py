@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from importlib.util import resolve_name
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 
@@ -41,7 +42,8 @@ SHARED = {"cli.display": {"cli.outcomes", "cli.quoting"}, "emulator.biomechanics
 IMPURE = set("aiohttp anyio asyncio os pathlib random socket sqlite3 tempfile threading time".split())  # noqa: SIM905
 PURE = (
     *("errors", "protocol", "policy", "gait", "events", "emulator.service", "emulator.faults"),
-    *("journal.contract", "journal.transitions", "journal.sqlite.rows", "journal.sqlite.mounts"),
+    *("journal.contract", "journal.encoding", "journal.transitions", "journal.sqlite.rows", "journal.sqlite.mounts"),
+    *("journal.postgres.address", "journal.postgres.errors", "journal.postgres.schema"),
     *("batch.output.measures", "batch.unit_parsing", "webhooks.messages"),
 )
 FILES = {
@@ -114,8 +116,13 @@ def test_the_tables_of_the_design_name_every_module_and_no_other() -> None:
 
 EXTRAS = {
     "cli": ("cli", "click"),
+    "dask": ("dask", "distributed"),
+    "engines.dask": ("dask", "distributed"),
+    "engines.pgqueuer": ("queue", "pgqueuer"),
     "protocol.arrow_stream": ("arrow", "nanoarrow"),
     "report": ("report", "htpy"),
+    "report.figure_files": ("plot", "matplotlib"),
+    "report.paper_figure": ("plot", "matplotlib"),
     "telemetry": ("otel", "opentelemetry.trace"),
 }
 """The modules and packages that need an extra, with the extra and what it installs."""
@@ -160,9 +167,10 @@ def test_every_class_in_the_documentation_exists() -> None:
 
 
 def test_every_path_in_the_documentation_exists() -> None:
-    """`tests/support/kills.py` in a page is a file, relative to the project or to the package."""
+    """`tests/support/kills.py` in a page is a file, relative to the project or to the package; a run makes others."""
     named = {(page, path) for page, text in PAGES.items() for path in re.findall(r"`([\w./-]+/[\w./-]+\.\w+)`", text)}
-    gone = [(page, path) for page, path in named if not ((ROOT / path).exists() or (PACKAGE / path).exists())]
+    ours = {(page, path) for page, path in named if not path.startswith(("clips/", "results/"))}
+    gone = [(page, path) for page, path in ours if not ((ROOT / path).exists() or (PACKAGE / path).exists())]
     assert named
     assert not gone, f"edit the pages that name them: {gone}"
 
@@ -267,10 +275,36 @@ def test_no_broad_exception_is_swallowed() -> None:
 def test_nothing_outlives_its_block() -> None:
     """No task is created without a task group that waits for it.
 
-    The emulator's server and the relay to a bus create one in a task group of asyncio, which may be left by another
-    task than the one that entered it.
+    The emulator's server, the relay to a bus and the journal in Postgres create one in a task group of asyncio, which
+    may be left by another task than the one that entered it. The engines wait for a task of their own: its error must
+    not cancel whoever opened it, and must not come in a group.
     """
     used = {(module, node.attr) for module, node in NODES if isinstance(node, ast.Attribute)}
     used |= {(module, node.id) for module, node in NODES if isinstance(node, ast.Name)}
     users = {module for module, name in used if name in ("create_task", "ensure_future")}
-    assert users <= {"emulator.server", "webhooks.relay"}
+    in_groups = {"emulator.server", "webhooks.relay", "journal.postgres.connections"}
+    assert users <= in_groups | {"engines.feeder", "engines.pgqueuer"}
+
+
+MAKERS = {"durable_files", "cli.commands.demo", "emulator.video_rendering"}
+"""The module that makes files and folders; the demo, whose temporary folder is private and whose clips are drawn; and
+what encodes a video into memory."""
+
+
+def test_no_other_module_makes_files_or_folders() -> None:
+    """So none leaves health data to the umask. A journal opens its file by hand, with its mode."""
+    found = {f"{module}, line {node.lineno}": module for module, node in NODES if makes_files(node)}
+    others = sorted(place for place, module in found.items() if module not in MAKERS)
+    assert found
+    assert not others, f"use ochy_async.durable_files in {others}"
+
+
+def makes_files(node: ast.AST) -> TypeGuard[ast.Call]:
+    """Whether a node of a syntax tree is a call that makes a file or a folder whose mode is left to the umask."""
+    if not isinstance(node, ast.Call):
+        return False
+    name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+    if name == "open":
+        texts = [each.value for each in node.args if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+        return any(set(text) & set("wax+") and set(text) <= set("wax+bt") for text in texts)
+    return name in {"mkdir", "makedirs", "write_text", "write_bytes", "copyfile", "copy2", "touch"}

@@ -11,7 +11,7 @@ from attrs import fields, has
 
 import ochy_async
 from ochy_async import BackView, Concurrency, Limits, OchySession, Polling, Retry, SideView, SideViewResults
-from ochy_async.batch.settings import DEFAULTS, BatchSettings
+from ochy_async.batch.arguments import DEFAULTS, BatchSettings
 from ochy_async.field_docs import documented
 from tests.test_public import METHODS, PUBLIC, run
 

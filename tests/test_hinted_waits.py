@@ -336,7 +336,7 @@ def test_an_announced_end_that_polls_show_later_is_learned_as_it_was() -> None:
         async with direct_session(TWENTY, polling=Polling(rest=15)) as ochy:
             for n in range(9):
                 await waited(ochy, END, clip=CLIP + bytes([n]))
-            known = ochy._scheduler.durations.first_decile()  # pyright: ignore[reportPrivateUsage]
+            known = ochy._scheduler.durations.soonest()  # pyright: ignore[reportPrivateUsage]
         assert known == pytest.approx(20, abs=0.3)
 
     in_virtual_time(scenario())

@@ -28,7 +28,8 @@ from ochy_async.observing import (
     WaitOperation,
     track,
 )
-from ochy_async.protocol.analysis import list_call, results_call
+from ochy_async.protocol.analysis import results_call
+from ochy_async.protocol.analysis_list import list_call
 from ochy_async.protocol.call import custom_call
 from ochy_async.protocol.routes import RESULTS, START
 from ochy_async.protocol.subjects import get_subject_call

@@ -11,16 +11,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from anyio.from_thread import start_blocking_portal
 
 import ochy_async
-from ochy_async import OchySession
+from ochy_async import OchySession, errors, events, observing
 from ochy_async.emulator import Emulator
 from tests.conftest import CLIP, world
 from tests.support.accelerated_time import run_accelerated
+from tests.support.public_api import MODULES as MODULES_OF_API
+from tests.support.public_api import listed_api, module_api
 
 ROOT = Path(ochy_async.__file__).parent
 INIT = ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8"))
@@ -45,8 +46,18 @@ METHODS = [name for name in vars(OchySession) if not name.startswith("_")]
 def test_the_public_names_are_few_and_sorted() -> None:
     """`__all__` has each name once, in alphabetical order, and `dir` shows the same names."""
     assert ochy_async.__all__ == sorted(set(ochy_async.__all__))
-    assert len(ochy_async.__all__) <= 64
+    assert len(ochy_async.__all__) <= 65
     assert dir(ochy_async) == ochy_async.__all__
+
+
+@pytest.mark.parametrize("module", MODULES_OF_API)
+def test_names_and_signatures_change_only_on_purpose(module: str) -> None:
+    """If this fails on purpose: say it in the changelog, and run `python -m tests.support.public_api`."""
+    try:
+        found = list(module_api(module))
+    except ModuleNotFoundError as error:
+        pytest.skip(str(error))
+    assert found == listed_api()[module]
 
 
 @pytest.mark.parametrize("name", ochy_async.__all__)
@@ -101,6 +112,18 @@ def test_importing_loads_no_heavy_library() -> None:
     assert run(f"import sys, ochy_async; print(sorted({heavy} & sys.modules.keys()))") == "[]"
 
 
+def test_a_session_loads_nothing_that_few_programs_use() -> None:
+    """A session is made without what serves batches, downloads and landmarks; each is loaded when it is asked for."""
+    rare = "{'batch.engine', 'batch.output', 'journal', 'protocol.landmarks', 'webhooks'}"
+    program = f"""import sys, ochy_async
+loaded = lambda: {{name for name in {rare} if 'ochy_async.' + name in sys.modules}}
+session = ochy_async.OchySession('a' * 40)
+before = loaded()
+session.batch()
+print(sorted(before), sorted(loaded()))"""
+    assert run(program) == "[] ['batch.engine', 'batch.output', 'journal']"
+
+
 def test_a_star_import_imports_every_public_name() -> None:
     """Names that are loaded on first use are part of a star import."""
     found = run("from ochy_async import *; print(len(set(__import__('ochy_async').__all__) - set(globals())))")
@@ -138,9 +161,17 @@ def test_the_package_is_typed() -> None:
 
 # --- the README ---------------------------------------------------------------------------------------------
 
-README = ROOT.parent / "README.md"
-TEXT = README.read_text(encoding="utf-8") if README.exists() else ""
-BLOCKS = re.findall(r"^```python\n(.*?)^```", TEXT, flags=re.MULTILINE | re.DOTALL)
+PYTHON = re.compile(r"^```python\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
+
+
+def page(name: str) -> str:
+    """The text of a page; an installed package has none."""
+    path = ROOT.parent / name
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+TEXT = page("README.md")
+BLOCKS = PYTHON.findall(TEXT)
 
 
 @pytest.fixture
@@ -159,19 +190,16 @@ def readme_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
             yield emulator
 
 
+def test_the_first_command_installs_what_the_demo_needs() -> None:
+    """The command line, and the pages that the demo ends with."""
+    (command,) = re.findall(r"<!-- first command -->\n```sh\n(.*)\n```", TEXT)
+    assert re.findall(r"'\.\[(.*?)\]'", command) == ["cli,report"]
+    assert command.endswith("/ochy demo")
+
+
 def test_the_readme_has_examples() -> None:
     """The README contains Python examples."""
     assert BLOCKS
-
-
-@pytest.mark.parametrize("block", BLOCKS, ids=[f"block{n}" for n in range(1, len(BLOCKS) + 1)])
-def test_every_example_of_the_readme_runs(block: str, readme_environment: Emulator) -> None:
-    """Each example runs on its own; a test function in an example is run as a test."""
-    names: dict[str, Any] = {"__name__": "__main__"}
-    exec(compile(block, "README.md", "exec"), names)  # noqa: S102 - the example is meant to run
-    for name, test in names.items():
-        if name.startswith("test_"):
-            run_accelerated(test(**dict.fromkeys(inspect.signature(test).parameters, readme_environment)))
 
 
 def test_the_first_example_pays_once(readme_environment: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
@@ -184,51 +212,33 @@ def test_the_first_example_pays_once(readme_environment: Emulator, capsys: pytes
 def test_the_batch_example_pays_each_clip_once(
     readme_environment: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The batch example spends one credit for each clip, and running it again spends nothing."""
-    (example,) = [block for block in BLOCKS if "ochy.batch" in block]
+    """The first example of batches spends one credit for each clip, and running it again spends nothing."""
+    example, *_ = [block for block in PYTHON.findall(page("docs/how-to/batches.md")) if "ochy.batch" in block]
     for _ in range(2):
-        exec(compile(example, "README.md", "exec"), {"__name__": "__main__"})  # noqa: S102
+        exec(compile(example, "batches.md", "exec"), {"__name__": "__main__"})  # noqa: S102
         assert capsys.readouterr().out.count(".mp4") == 2
     assert len(readme_environment.service.ledger) == 2
 
 
-PROSE = re.sub(r"^```.*?^```", "", TEXT, flags=re.MULTILINE | re.DOTALL)
+PAGES = ("README.md", "docs/how-to/batches.md", "docs/how-to/services.md", "docs/reference/errors.md")
+PROSE = "".join(re.sub(r"^```.*?^```", "", page(each), flags=re.MULTILINE | re.DOTALL) for each in PAGES)
+HOMES = (ochy_async, errors, events, observing)
 QUOTED = sorted(set(re.findall(r"`([^`\n]+)`", PROSE)))
 CLASSES = [each for each in QUOTED if re.fullmatch(r"(?:[A-Z][a-z]+){2,}|Clip\b.*|Event", each)]
-CALLS = [each for each in QUOTED if re.match(r"(?:await )?ochy\.\w+", each)]
+CALLS = [each for each in QUOTED if re.match(r"(?:await )?ochy\.\w+\(", each)]
 
 
 @pytest.mark.parametrize("quoted", CLASSES)
-def test_every_class_that_the_readme_names_can_be_imported(quoted: str) -> None:
-    """It comes from `ochy_async`, or from a module that the README names."""
+def test_every_class_that_a_page_names_can_be_imported(quoted: str) -> None:
+    """It comes from `ochy_async`, or from a module of errors, events or operations."""
     name, *members = re.sub(r"\(.*", "", quoted).split(".")
-    homes = [ochy_async, *(importlib.import_module(home) for home in set(re.findall(r"`(ochy_async\.\w+)`", PROSE)))]
-    (found, *_) = [getattr(home, name) for home in homes if hasattr(home, name)] or [None]
-    assert found is not None, f"the README names {name}, which neither `ochy_async` nor a module that it names has"
+    (found, *_) = [getattr(home, name) for home in HOMES if hasattr(home, name)] or [None]
+    assert found is not None, f"a page names {name}, which no module of `HOMES` has"
     assert all(hasattr(found, member) for member in members)
 
 
-def test_most_classes_of_the_readme_are_public_names() -> None:
-    """Only the errors of the journal and the events come from another module."""
-    elsewhere = {each for each in CLASSES if not hasattr(ochy_async, re.split(r"[.(]", each)[0])}
-    assert elsewhere <= {"JournalBusy", "JournalFull", "JournalUnusable", "StartUncertain"}
-    assert len(CLASSES) > 20
-
-
 @pytest.mark.parametrize("quoted", CALLS)
-def test_every_call_that_the_readme_names_exists(quoted: str) -> None:
-    """`ochy.…` in the README is a method or a property of the session."""
+def test_every_call_that_a_page_names_exists(quoted: str) -> None:
+    """`ochy.…` on a page is a method or a property of the session."""
     name = re.sub(r"^(?:await )?ochy\.|\(.*", "", quoted)
     assert hasattr(OchySession, name)
-
-
-COMMENTED = [block for block in BLOCKS if re.search(r"^# ", block, flags=re.MULTILINE)]
-
-
-@pytest.mark.parametrize("block", COMMENTED, ids=[f"block{n}" for n in range(1, len(COMMENTED) + 1)])
-def test_an_example_prints_what_its_comments_say(
-    block: str, readme_environment: Emulator, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The comments at the end of an example are its output."""
-    exec(compile(block, "README.md", "exec"), {"__name__": "__main__"})  # noqa: S102
-    assert capsys.readouterr().out.splitlines() == re.findall(r"^# (.*)$", block, flags=re.MULTILINE)

@@ -1,4 +1,4 @@
-"""docs/services.md: its code runs; the sessions of tenants share connections, are bounded, and stay while in use."""
+"""docs/how-to/services.md: its code runs; sessions of tenants share connections, are bounded, and stay while in use."""
 
 # The number of the server's connections is not public.
 # pyright: reportPrivateUsage=false
@@ -19,12 +19,12 @@ import pytest
 from ochy_async import Limits, OchySession, SideView
 from ochy_async.emulator import Delay, Emulator, EmulatorSettings, FaultPlan, FaultRule
 from ochy_async.errors import InvalidSettings
-from tests.conftest import CLIP, QUICK, real_session
+from tests.conftest import CLIP
 from tests.support.canary import API_KEY
 
 pytestmark = pytest.mark.anyio
 
-PAGE = (Path(__file__).parents[1] / "docs" / "services.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs/how-to/services.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
 TENANTS = {f"clinic-{number}": f"{API_KEY}{number}" for number in range(6)}
 
@@ -33,7 +33,7 @@ def names_of(word: str) -> dict[str, Any]:
     """What the one block of the page defines that contains a word."""
     (block,) = [block for block in BLOCKS if word in block]
     names: dict[str, Any] = {"__name__": "services"}
-    exec(compile(block, "docs/services.md", "exec"), names)  # noqa: S102 - the example is meant to run
+    exec(compile(block, "docs/how-to/services.md", "exec"), names)  # noqa: S102 - the example is meant to run
     return names
 
 
@@ -46,31 +46,14 @@ async def emulator(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Emulator]:
         yield running
 
 
-async def test_a_session_is_opened_and_closed_by_hooks(emulator: Emulator) -> None:
-    """The first example."""
-    names = names_of("async def startup")
-    await names["startup"]()
-    assert await names["ochy"].ping() > 0
-    await names["shutdown"]()
+async def test_a_session_is_open_while_the_program_runs(emulator: Emulator) -> None:
+    """The first example: a health check works inside the lifespan, and not after it."""
+    pytest.importorskip("fastapi", reason="fastapi is not installed")
+    names = names_of("async def lifespan")
+    async with names["lifespan"](names["app"]):
+        assert (await names["ready"]())["seconds"] > 0
     with pytest.raises(InvalidSettings):
-        await names["ochy"].ping()
-
-
-async def test_settings_for_one_call(emulator: Emulator) -> None:
-    """The second example."""
-    names = names_of("state_of")
-    async with real_session(emulator) as ochy:
-        job = (await ochy.start(CLIP, SideView())).to_json()
-        assert await names["state_of"](ochy, job) in ("pending", "analyzing")
-        assert 0 <= await names["collect"](ochy.with_options(polling=QUICK), job) <= 1
-
-
-async def test_a_report_of_the_answers_of_a_call(emulator: Emulator) -> None:
-    """The third example."""
-    names = names_of("ResponseLog")
-    async with real_session(emulator) as ochy:
-        text = await names["report"](ochy, "no-such-analysis")
-    assert text.startswith("NotFound: [(404, {'content-type': 'application/json")
+        await names["ready"]()
 
 
 async def test_each_tenant_gets_its_results(emulator: Emulator) -> None:

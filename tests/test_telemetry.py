@@ -56,12 +56,12 @@ from tests.support.canary import API_KEY
 from tests.support.exports import RUNNER
 
 NAME = f"{RUNNER}.mp4"
-PAGE = (Path(__file__).parents[1] / "docs" / "telemetry.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs/how-to/telemetry.md").read_text(encoding="utf-8")
 POLL = "GET /analysis/{analysis_id}/results"
 
 
 def undocumented(names: Iterable[str]) -> list[str]:
-    """The names of attributes and metrics that docs/telemetry.md does not list."""
+    """The names of attributes and metrics that docs/how-to/telemetry.md does not list."""
     listed = (re.sub(r"(?<=ochy.batch.clips.)\w+", "{outcome}", each) for each in names)
     return [name for name in listed if f"`{name}`" not in PAGE]
 

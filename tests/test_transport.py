@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
+import platform
 import socket
 import ssl
+import subprocess
 import sys
 import tracemalloc
 import zlib
@@ -49,7 +52,7 @@ from ochy_async.errors import (
 from ochy_async.protocol.answer import SignedUrl
 from ochy_async.protocol.compression import PIECE
 from ochy_async.protocol.converter import structure
-from ochy_async.protocol.drift import DriftLog, recording
+from ochy_async.protocol.drift import DriftLog
 from ochy_async.protocol.subjects import Subject
 from ochy_async.protocol.wire import Upload
 from ochy_async.transport import MAX_JOINED_CHUNKS, SCAN_BYTES, ApiKey, RoundRobin, VideoPart
@@ -391,7 +394,7 @@ def test_printers_that_go_by_fields_show_no_secret() -> None:
     """rich prints attrs classes by their fields: neither the key, nor a link, nor health data is among them."""
     pretty = pytest.importorskip("rich.pretty", reason="needs the extra cli: rich is not installed")
     body = {"id": "s", "email": "ada@example.com", "weight": 61.25, "extra": {"deep": 61.25}}
-    with recording(DriftLog("Subject")):
+    with DriftLog("Subject"):
         results = structure(body, Subject)
     shown = [pretty.pretty_repr(each) for each in (ApiKey(API_KEY), SignedUrl("https://s/?signature=x"), results)]
     shown += [pretty.pretty_repr(each) for each in (results.raw, SideView(height=1.83), OchySession())]
@@ -906,6 +909,25 @@ async def test_one_byte_more_than_the_cap_is_too_much() -> None:
 
 
 @pytest.mark.anyio
+async def test_lists_have_a_cap_of_their_own() -> None:
+    """An account may have far more analyses than any other answer may have bytes; a larger list is an error."""
+    content = json.dumps([f"analysis-{number}" for number in range(1_000)]).encode()
+
+    async def answer(stream: Peer) -> None:
+        await stream.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(content), content))
+
+    async with raw_server(answer) as url:
+        for list_bytes in (len(content), len(content) - 1):
+            limits = Limits(answer_bytes=1_000, list_bytes=list_bytes)
+            async with OchySession(api_key=API_KEY, base_url=url, limits=limits) as ochy:
+                if list_bytes == len(content):
+                    assert len(await ochy.list_analyses()) == len(await ochy.list_subject_analyses("s1")) == 1_000
+                else:
+                    with pytest.raises(UnreadableAnswer, match="larger than"):
+                        await ochy.list_analyses()
+
+
+@pytest.mark.anyio
 async def test_an_early_redirect_that_is_lost_starts_nothing() -> None:
     """A 300 is no success, and the upload was not complete: the start certainly did not happen, and is sent again."""
     posts = 0
@@ -922,3 +944,33 @@ async def test_an_early_redirect_that_is_lost_starts_nothing() -> None:
         with pytest.raises(ConnectionFailed) as caught, anyio.fail_after(5):
             await ochy.start(CLIP * 2_500, SideView())
     assert (caught.value.phase, posts) == (Phase.INCOMPLETE, 2)
+
+
+PAGE_FAULTS = """
+import asyncio, resource
+from ochy_async.http_client import ClientPool
+
+def faults() -> int:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        [bytearray(256 * 1024) for _ in range(8)]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+async def main() -> None:
+    pool = ClientPool({})
+    before = faults()
+    await (await pool.client(upload=True)).close()
+    faults()
+    print(before, faults())
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="describes the allocator of glibc")
+def test_the_memory_of_chunks_is_reused() -> None:
+    """Once there is a client for uploads, chunks are written to pages that the process has already."""
+    done = subprocess.run([sys.executable, "-c", PAGE_FAULTS], capture_output=True, text=True, check=True, timeout=60)  # noqa: S603
+    without, with_uploads = map(int, done.stdout.split())
+    assert without > 5_000
+    assert with_uploads < without / 20

@@ -43,7 +43,7 @@ from ochy_async import (
 from ochy_async.emulator import InProcessTransport
 from ochy_async.errors import ClipUnusable, ConnectionFailed, InvalidRequest, Phase, Problem, UncertainStart
 from ochy_async.events import Event, ResponseLog, ResponseReceived
-from ochy_async.protocol.analysis import AnalysisList, ListedAnalysis
+from ochy_async.protocol.analysis_list import AnalysisList, ListedAnalysis
 from ochy_async.protocol.answer import SignedUrl
 from ochy_async.protocol.back_view import LegAssessment, Legs
 from ochy_async.protocol.exercises import Exercise

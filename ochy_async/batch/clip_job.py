@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from attrs import define
+from anyio import CancelScope
+from attrs import define, field
 
 from ..clips import Clip
 from ..errors import OchyError
 from ..journal.contract import Entry, StoredResults
-from ..policy.clip_states import NEXT_STEP, State, Step
+from ..policy.clip_states import NEXT_STEP, UNSENT, State, Step
 from ..protocol.analysis import AnalysisState, Started
 from .context import BatchContext
 from .outcomes import Failed, Refused, Uncertain, Unfinished
@@ -41,12 +42,21 @@ class ClipJob:
     """What the last poll of the analysis showed, if this run polled it."""
     bought: bool = False
     """Whether this run spent the credit."""
+    scope: CancelScope = field(factory=CancelScope)
+    """The block in which it is processed: see `BatchContext.interruptible`."""
     uncertain_reported: bool = False
     """Whether a `StartUncertain` event was emitted for its uncertain start."""
 
     def next_step(self) -> Step:
         """What has to be done next."""
         return NEXT_STEP[self.entry.state if self.entry is not None else None]
+
+    def is_left_unsent(self) -> bool:
+        """Whether a process intended the start and ended before it had sent the complete clip: it did not happen.
+
+        After a failover nobody knows that.
+        """
+        return self.entry is not None and self.entry.state in UNSENT and not self.context.journal.failover
 
     def is_retried(self) -> bool:
         """Whether the server refused the clip in an earlier run and it is sent again."""
@@ -84,6 +94,11 @@ class ClipJob:
     async def record(self, state: State, results: StoredResults | None = None, **facts: Any) -> None:
         """Stores the new state of the clip in the journal; see `Recorder.record`."""
         self.entry = await self.context.recorder.record(self.known, state, results, **facts)
+
+    async def release_copy(self) -> None:
+        """Deletes the copy of remote content. If the content is needed again, it is copied again."""
+        if self.clip.remote is not None:
+            await self.clip.remote.release()
 
     def release_subject(self) -> None:
         """Makes the tagging subject of the start available again, if it has one."""

@@ -8,25 +8,34 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from math import inf
+from typing import Any, Final
 
-from anyio import CapacityLimiter, Event, current_time, move_on_after
+from anyio import CancelScope, CapacityLimiter, Event, Lock, current_time, move_on_after
 from attrs import define, field
 
 from ..core import SessionCore
 from ..errors import OchyError
-from ..journal.contract import Journal
+from ..journal.contract import Entry, Journal
+from ..policy.clip_states import UNRESOLVED
 from ..policy.concurrency import InFlightLimit, UploadLimit
 from ..policy.credit_guard import CreditGuard, StopReason
 from ..protocol.analysis import AnalysisState, Status
 from ..protocol.request import AnalysisRequest
 from ..waiting import PollScheduler
+from .account_lists import AccountLists
 from .recorder import Recorder
 from .report import Report
 from .settings import Settings
 from .tagging import SubjectPool
+from .workers import Workers
 
 __all__ = ["BatchContext"]
+
+AFTER_FAILOVER: Final = (
+    "Nothing is started: another server of the journal's database has taken over, and not all starts that it may have "
+    "forgotten could be looked up yet. No credit was spent. Run again in a minute, with a connection to Ochy."
+)
 
 
 @define(eq=False)
@@ -39,6 +48,8 @@ class BatchContext:
     recorder: Recorder
     subject_pool: SubjectPool
     journal: Journal = field(init=False)
+    workers: Workers = field(init=False)
+    account: AccountLists = field(init=False)
     guard: CreditGuard = field(init=False)
     uploads: CapacityLimiter = field(init=False)
     in_flight: CapacityLimiter = field(init=False)
@@ -50,14 +61,26 @@ class BatchContext:
     """Uncertain starts by the key of their clip, and whether this batch sent them."""
     held_back: set[str] = field(factory=set, init=False)
     """Keys of the clips that were not started because a limit on credits was reached."""
+    orphans_opened: float = field(default=-inf, init=False)
+    """When the starts that dead workers left unsent were opened last, on the clock of the event loop."""
+    orphans_lock: Lock = field(factory=Lock, init=False)
+    failover_lock: Lock = field(factory=Lock, init=False)
+    """Held while the starts that a failover may have hidden are looked up."""
     stopping: Event = field(factory=Event, init=False)
     """Set once the user wants the batch to stop. This ends waits for credits and for further lookups."""
+    handing_over: bool = field(default=False, init=False)
+    """Whether clips under way are left to other workers or the next run."""
+    _interruptible: set[CancelScope] = field(factory=set, init=False)
     _upload_limit: UploadLimit = field(init=False)
     _in_flight_limit: InFlightLimit = field(init=False)
     _clip_limiters: list[CapacityLimiter] = field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.journal, self.guard = self.recorder.journal, self.recorder.guard
+        self.workers = self.subject_pool.workers
+        self.account = AccountLists(self.core, self.journal)
+        if self.journal.ceilings.polls_per_second is not None:
+            self.scheduler = self.scheduler.sharing(self.workers.reserve_poll)
         concurrency = self.settings.concurrency
         self._upload_limit = UploadLimit.of(concurrency.uploads)
         self._in_flight_limit = InFlightLimit(concurrency.in_flight)
@@ -78,9 +101,39 @@ class BatchContext:
         self.guard.stop(StopReason(reason))
         self.stopping.set()
 
+    def hand_over(self, reason: str) -> None:
+        """Also ends every clip under way, except a start whose last chunk may have left: its answer is awaited."""
+        self.handing_over = True
+        self.stop(reason)
+        for scope in tuple(self._interruptible):
+            scope.cancel()
+
+    @contextmanager
+    def interruptible(self) -> Generator[CancelScope]:
+        """A block that `hand_over` ends, between `expose` and `protect`. It begins exposed."""
+        with CancelScope() as scope:
+            self.expose(scope)
+            try:
+                yield scope
+            finally:
+                self.protect(scope)
+
+    def protect(self, scope: CancelScope) -> None:
+        """Lets the block go on although the batch hands over."""
+        self._interruptible.discard(scope)
+
+    def expose(self, scope: CancelScope) -> None:
+        """Ends the block if the batch hands over, now or later."""
+        self._interruptible.add(scope)
+        if self.handing_over:
+            scope.cancel()
+
     def admit(self) -> float | StopReason:
         """Reserves a credit for a start and returns 0; else the seconds to wait, or why nothing is started."""
-        return self.guard.admit(current_time())
+        if self.journal.failover:
+            return self.guard.stopped or StopReason(AFTER_FAILOVER)
+        paused = self.workers.paused_until - current_time()
+        return self.guard.admit(current_time()) if paused <= 0 or self.guard.stopped is not None else paused
 
     def server_refused(self, error: OchyError) -> bool:
         """Pauses or stops new starts if the error concerns the account or its key. Returns whether it does."""
@@ -114,9 +167,20 @@ class BatchContext:
         self.recorder.charged += 1
         return sent_by_this_batch
 
+    def resolved_elsewhere(self, entry: Entry) -> bool:
+        """Counts an uncertain start that another worker or a person has resolved. Returns whether this batch has bought
+        its analysis."""
+        if entry.key not in self.uncertain or entry.state in UNRESOLVED:
+            return False
+        if entry.analysis_id is not None:
+            return self.start_found(entry.key)
+        del self.uncertain[entry.key]
+        return False
+
     def first_poll(self, state: AnalysisState[Any]) -> None:
         """Adjusts the number of clips in flight to what the first poll of an analysis showed."""
-        self._in_flight_limit.first_poll(queued=state.status == Status.PENDING)
+        uploads_wait = self.uploads.statistics().tasks_waiting > 0
+        self._in_flight_limit.first_poll(queued=state.status == Status.PENDING, uploads_wait=uploads_wait)
         self.in_flight.total_tokens = self._in_flight_limit.slots
         for limiter in self._clip_limiters:
             limiter.total_tokens = self._clip_slots

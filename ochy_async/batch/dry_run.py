@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from attrs import define, field, frozen
 
 from ..errors import Problem
-from ..policy.clip_states import State
+from ..policy.clip_states import UNSENT, State
 from ..protocol.request import AnalysisRequest
 from .clip_job import ClipJob
 from .outcomes import ClipReference, Refused, Unfinished
@@ -31,7 +31,8 @@ Word = Literal["to_buy", "done", "paid", "uncertain", "failed", "refused", "dupl
 _WORDS: Final[dict[State | None, Word]] = {
     None: "to_buy",
     State.OPEN: "to_buy",
-    State.INTENDED: "uncertain",
+    State.INTENDED: "to_buy" if State.INTENDED in UNSENT else "uncertain",
+    State.SENDING: "uncertain",
     State.UNCERTAIN: "uncertain",
     State.STARTED: "paid",
     State.ANALYZED: "done",
@@ -92,9 +93,14 @@ async def dry_run(
 
 async def _planned(pipeline: Pipeline, item: Item, seen: dict[str, str], openable: frozenset[str]) -> Planned:
     """What would be done with a clip. `seen` has the labels of the earlier clips by key."""
-    job = await pipeline.identify(item)
-    if isinstance(job, Refused | Unfinished):
-        return _refused(item, job)
+    async with pipeline.identified(item) as job:
+        if isinstance(job, Refused | Unfinished):
+            return _refused(item, job)
+        return await _planned_job(pipeline, job, seen, openable)
+
+
+async def _planned_job(pipeline: Pipeline, job: ClipJob, seen: dict[str, str], openable: frozenset[str]) -> Planned:
+    item = job.item
     if job.key in seen:
         return Planned(**item.facts, key=job.key, word="duplicate", duplicate_of=seen[job.key])
     seen[job.key] = item.label

@@ -7,7 +7,7 @@ Leaving a batch early loses nothing that is paid for.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, aclosing, suppress
 from functools import partial
 from types import TracebackType
@@ -28,6 +28,7 @@ from ..protocol.request import AnalysisRequest
 from ..waiting import PollScheduler
 from .context import BatchContext
 from .dry_run import PlanCounter, Planned, dry_run
+from .failover import look_up_after_failover
 from .outcomes import Analyzed, Outcome
 from .ownership import account_of, origins_of
 from .pipeline import Pipeline
@@ -39,9 +40,12 @@ from .settings import Settings
 from .sources import BatchItem, Clips, Item, items
 from .subject_resolver import SubjectResolver
 from .tagging import SubjectPool
+from .tending import Tending
+from .workers import Workers
 
 __all__ = ["Batch"]
 
+AnyItem = TypeVar("AnyItem", bound=Item)
 R = TypeVar("R", bound=Answer, covariant=True)
 C = TypeVar("C", bound=Answer, covariant=True)
 
@@ -69,13 +73,18 @@ class Batch(Generic[R, C]):
         return f"<Batch, {state}: {counts}>"
 
     async def __aenter__(self) -> Self:
-        """Opens the journal for this process alone, and checks it and the output folder before anything is bought."""
+        """Opens the journal, and checks it and the output folder before anything is bought. A journal that is not
+        shared is opened for this process alone."""
         if self._pipeline is not None:
             raise InvalidSettings("A batch can be entered only once. Make another one with `ochy.batch(…)`.")
         self._core.check_open()
         async with AsyncExitStack() as stack:
             self._pipeline = await self._open(stack)
             self._tasks = await anyio.create_task_group().__aenter__()
+            workers = self._pipeline.context.workers
+            if workers.journal.shared:
+                await workers.beat()
+                self._tasks.start_soon(workers.keep_alive)
             self._stack = stack.pop_all()
         return self
 
@@ -99,7 +108,7 @@ class Batch(Generic[R, C]):
         recorder = Recorder(journal, settings.guard, core.clock)
         await recorder.open()
         stack.push_async_callback(recorder.close)
-        subject_pool = SubjectPool(core, journal)
+        subject_pool = SubjectPool(core, Workers(journal))
         await subject_pool.open()
         return Pipeline(BatchContext(core, self._scheduler, settings, recorder, subject_pool), account, origins)
 
@@ -111,40 +120,73 @@ class Batch(Generic[R, C]):
         raises the same error once all clips that were read are finished. Raises `OutputError` if the tables cannot be
         written.
         """
-        pipeline, tasks = self._ready()
+        pipeline = self._open_pipeline
         tracked = self._core.track(BatchOperation)
         tracked.ends_as(self._ended)
         with tracked.ending():
-            async with aclosing(self._run(clips, pipeline, tasks, tracked)) as outcomes:
+            async with aclosing(self._run(clips, pipeline, tracked)) as outcomes:
                 async for outcome in outcomes:
                     yield outcome
 
-    async def _run(
-        self, clips: Clips, pipeline: Pipeline, tasks: TaskGroup, tracked: Tracked
-    ) -> AsyncGenerator[Outcome[R, C]]:
+    async def tend(self) -> AsyncGenerator[Outcome[Any, Any]]:
+        """Finishes what killed workers or earlier runs have left in the journal. Starts and buys nothing.
+
+        It needs no clip. Analyses that are paid for are waited for and their results stored; starts that may have been
+        charged are looked up; starts that were not sent completely give their credit back. Clips that a live worker of
+        a shared journal is processing are left alone. A killed worker counts as alive for half a minute.
+
+        Yields the outcome of each analysis and of each uncertain start. Its `clip` is the name in the journal, and of
+        its `request` only the view and the subject are known. Rows are added to the tables. Raises `JournalError` if
+        the journal cannot be read, and `OutputError` if the tables cannot be written.
+        """
+        tending = Tending(self._open_pipeline)
+        tracked = self._core.track(BatchOperation)
+        tracked.ends_as(self._ended)
+        with tracked.ending():
+            async with self._settings.output.tables() as tables:
+                await look_up_after_failover(tending.pipeline.context)
+                feeder = _Feeder(tending.pipeline.context, tending.outcome)
+                async with aclosing(self._fed(feeder, tending.items(), tracked)) as outcomes:
+                    async for outcome in outcomes:
+                        await tables.add(OutcomeRecord.of_entry(outcome).to_json)
+                        yield outcome
+                await tables.finish(complete=False)
+            await tending.close()
+
+    async def _run(self, clips: Clips, pipeline: Pipeline, tracked: Tracked) -> AsyncGenerator[Outcome[R, C]]:
         journal = pipeline.context.journal
+        await look_up_after_failover(pipeline.context)
         async with self._settings.output.tables() as tables:
             opened = set(await pending_reopens(journal))
-            send, receive = anyio.create_memory_object_stream[Outcome[Any, Any]](0)
-            feeder, shown = _Feeder(pipeline, send), set[str]()
-            with tracked.active():  # the feeder's task, and those of all clips, belong to it
-                tasks.start_soon(feeder.run, clips, self._request)
-            try:
-                async with receive:
-                    async for outcome in receive:
-                        self._count(outcome)
-                        shown.update({outcome.key or ""} & opened)
-                        await tables.add(OutcomeRecord.of(outcome).to_json)
-                        yield cast("Outcome[R, C]", outcome)
-            finally:
-                feeder.scope.cancel()
-            if feeder.error is not None:
-                raise feeder.error
+            shown = set[str]()
+            feeder = _Feeder(pipeline.context, pipeline.outcome)
+            async with aclosing(self._fed(feeder, items(clips, self._request), tracked)) as outcomes:
+                async for outcome in outcomes:
+                    shown.update({outcome.key or ""} & opened)
+                    await tables.add(OutcomeRecord.of(outcome).to_json)
+                    yield cast("Outcome[R, C]", outcome)
             if feeder.complete:
                 await tables.finish()
         if shown:
             with suppress(JournalError):  # then the next `reopen` opens nothing, once
                 await settle_reopens(journal, shown)
+
+    async def _fed(
+        self, feeder: _Feeder[AnyItem], source: AsyncGenerator[AnyItem], tracked: Tracked
+    ) -> AsyncGenerator[Outcome[Any, Any]]:
+        """The outcomes of a feeder, which runs while they are read. Raises what reading its source raised."""
+        send, receive = anyio.create_memory_object_stream[Outcome[Any, Any]](0)
+        with tracked.active():  # the feeder's task, and those of all clips, belong to it
+            self._ready()[1].start_soon(feeder.run, source, send)
+        try:
+            async with receive:
+                async for outcome in receive:
+                    self._count(outcome)
+                    yield outcome
+        finally:
+            feeder.scope.cancel()
+        if feeder.error is not None:
+            raise feeder.error
 
     async def resolve_subjects(
         self, items: Iterable[BatchItem], *, create: bool = False, ask: bool = True
@@ -196,9 +238,18 @@ class Batch(Generic[R, C]):
             async for each in found:
                 yield each
 
-    def stop(self, reason: str = "The batch was asked to stop.") -> None:
-        """Takes and starts no new clip; clips under way are finished."""
-        self._open_pipeline.context.stop(reason)
+    def stop(self, reason: str = "The batch was asked to stop.", *, hand_over: bool = False) -> None:
+        """Takes and starts no new clip; clips under way are finished.
+
+        With `hand_over`, they are not: another worker of a shared journal, or the next run, goes on with them. Uploads
+        are cut short and cost nothing; analyses that are paid for are in the journal. Only the answer to a start whose
+        last bytes have left is awaited. Each of these clips gets the outcome `Unfinished`.
+        """
+        context = self._open_pipeline.context
+        if hand_over:
+            context.hand_over(reason)
+        else:
+            context.stop(reason)
 
     @property
     def report(self) -> Report:
@@ -226,11 +277,12 @@ class Batch(Generic[R, C]):
 
 
 @define(eq=False)
-class _Feeder:
+class _Feeder(Generic[AnyItem]):
     """Takes clips from the input while there is capacity, and sends their outcomes on."""
 
-    pipeline: Pipeline
-    outcomes: MemoryObjectSendStream[Outcome[Any, Any]]
+    context: BatchContext
+    process: Callable[[AnyItem], Awaitable[Outcome[Any, Any] | None]]
+    """Returns the outcome of a clip, if there is one to tell."""
     scope: CancelScope = field(factory=CancelScope, init=False)
     error: Exception | None = field(default=None, init=False)
     """What reading the input raised, or an unexpected error while processing a clip."""
@@ -239,19 +291,19 @@ class _Feeder:
     @property
     def complete(self) -> bool:
         """Whether the input was read completely and the batch was not stopped before all clips were processed."""
-        return self._exhausted and not self.pipeline.context.stopping.is_set()
+        return self._exhausted and not self.context.stopping.is_set()
 
-    async def run(self, clips: Clips, request: AnalysisRequest[Any, Any] | None) -> None:
-        with self.pipeline.context.clip_limiter() as limiter, self.scope:
-            async with self.outcomes, anyio.create_task_group() as jobs, aclosing(items(clips, request)) as source:
+    async def run(self, source: AsyncGenerator[AnyItem], outcomes: MemoryObjectSendStream[Outcome[Any, Any]]) -> None:
+        with self.context.clip_limiter() as limiter, self.scope:
+            async with outcomes, anyio.create_task_group() as jobs, aclosing(source):
                 await limiter.acquire_on_behalf_of(slot := object())
                 while (item := await self._next(source)) is not None:
-                    jobs.start_soon(self._process, item, limiter, slot)
+                    jobs.start_soon(self._process, item, outcomes, limiter, slot)
                     await limiter.acquire_on_behalf_of(slot := object())
 
-    async def _next(self, source: AsyncGenerator[Item]) -> Item | None:
+    async def _next(self, source: AsyncGenerator[AnyItem]) -> AnyItem | None:
         """The next clip; None at the end of the input, or once the batch is stopped."""
-        if self.pipeline.context.stopping.is_set():
+        if self.context.stopping.is_set():
             return None
         try:
             item = await anext(source, None)
@@ -261,13 +313,17 @@ class _Feeder:
         self._exhausted = item is None
         return item
 
-    async def _process(self, item: Item, limiter: CapacityLimiter, slot: object) -> None:
+    async def _process(
+        self, item: AnyItem, outcomes: MemoryObjectSendStream[Outcome[Any, Any]], limiter: CapacityLimiter, slot: object
+    ) -> None:
         try:
-            with self.pipeline.context.core.track(ClipOperation, item.request.view) as tracked:
+            with self.context.core.track(ClipOperation, item.request.view) as tracked:
                 with cancelled_elsewhere(partial(_cancelled, item)):
-                    outcome = await self.pipeline.outcome(item)
-                tracked.end(_end_of_clip, outcome)
-            await self.outcomes.send(outcome)
+                    outcome = await self.process(item)
+                if outcome is not None:
+                    tracked.end(_end_of_clip, outcome)
+            if outcome is not None:
+                await outcomes.send(outcome)
         except Exception as error:  # noqa: BLE001 - unexpected; `Batch.run` raises it, not in an exception group
             self.error = self.error or error
             self.scope.cancel()

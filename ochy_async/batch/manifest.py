@@ -6,31 +6,28 @@ is sent.
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import re
 import stat
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from ..errors import InvalidRequest, Problem
 from ..protocol.request import AnalysisRequest
 from ..protocol.views import BY_WORD, VIEW_WORDS, AnalysisView
 from . import unit_parsing
+from .csv_table import CsvLine, csv_lines, csv_text
 from .sources import BatchItem
 
 __all__ = ["COLUMNS", "known_column", "read_manifest"]
 
 MAX_BYTES: Final = 50_000_000
-DELIMITERS: Final = (",", ";", "\t")
-"""The delimiters that spreadsheets use, depending on their language. The header decides which one."""
 BOOLEANS: Final = {**dict.fromkeys(("true", "yes", "y", "1"), True), **dict.fromkeys(("false", "no", "n", "0"), False)}
 
 
@@ -80,7 +77,7 @@ def read_manifest(
     """
     manifest, problems = Path(path), list[Problem]()
     reader = _ManifestReader(manifest, defaults, frozenset(extra_columns), problems)
-    rows = tuple(reader.rows(_text(manifest, problems)))
+    rows = tuple(reader.rows(csv_text(manifest, "manifest", MAX_BYTES, problems)))
     if not rows and not problems:
         problems.append(Problem("manifest", "names no clip: there is no row below the header"))
     if problems:
@@ -101,34 +98,6 @@ def known_column(heading: str) -> str | None:
     return synonym or next(iter(similar), None)
 
 
-def _text(manifest: Path, problems: list[Problem]) -> str:
-    """Returns the content. If it cannot be read, adds a problem and returns an empty text."""
-    try:
-        with manifest.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            problems.append(Problem("manifest", f"is larger than {MAX_BYTES:,} bytes. Check that it is a CSV file"))
-        elif content.startswith((b"\xff\xfe", b"\xfe\xff")):
-            problems.append(Problem("manifest", "is UTF-16. Save it as CSV in UTF-8"))
-        elif not content.strip(b"\xef\xbb\xbf \r\n\t"):
-            problems.append(Problem("manifest", "is empty. Its first line must name the columns"))
-        else:
-            return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        problems.append(Problem(f"line {line}", "is not UTF-8. Save the manifest as CSV in UTF-8"))
-    except (OSError, ValueError) as error:
-        problems.append(Problem("manifest", f"cannot be read: {getattr(error, 'strerror', None) or error}"))
-    return ""
-
-
-@frozen
-class _CsvLine:
-    number: int
-    """The number of its first line in the file, from 1."""
-    cells: Sequence[str]
-
-
 @define(eq=False)
 class _ManifestReader:
     manifest: Path
@@ -140,7 +109,7 @@ class _ManifestReader:
 
     def rows(self, text: str) -> Iterator[BatchItem]:
         """Yields the valid rows and adds a problem for each other row."""
-        lines = self._lines(text)
+        lines = csv_lines(text, self.problems)
         header = next(lines, None)
         if header is None or not self._header_is_valid(header):
             return
@@ -149,24 +118,7 @@ class _ManifestReader:
             if row is not None:
                 yield row
 
-    def _lines(self, text: str) -> Iterator[_CsvLine]:
-        """Yields the lines that are not empty."""
-        first = next((line for line in text.splitlines() if line.strip()), "")
-        reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=max(DELIMITERS, key=first.count))
-        while True:
-            number = reader.line_num + 1
-            try:
-                cells = [cell.strip() for cell in next(reader)]
-            except StopIteration:
-                return
-            except csv.Error as error:
-                why = f"its quotes are invalid ({error}). The lines after it were not read"
-                self.problems.append(Problem(f"line {number}", why))
-                return
-            if any(cells):
-                yield _CsvLine(number, cells)
-
-    def _header_is_valid(self, header: _CsvLine) -> bool:
+    def _header_is_valid(self, header: CsvLine) -> bool:
         """Sets `columns` and returns whether they can be used. Adds every problem of the header."""
         names = [cell if cell in self.extra else _canonical_column(cell) for cell in header.cells]
         where = f"line {header.number}"
@@ -189,7 +141,7 @@ class _ManifestReader:
             own = f"if it is a column of your own, name it with --extra-column {name!r} (extra_columns=…)"
             yield Problem(where, f"the column {name!r} looks like {known!r}: rename it, or {own}")
 
-    def _row(self, line: _CsvLine) -> BatchItem | None:
+    def _row(self, line: CsvLine) -> BatchItem | None:
         where, before = f"line {line.number}", len(self.problems)
         if len(line.cells) != len(self.columns):
             counts = f"has {len(line.cells)} cells where the header names {len(self.columns)}"

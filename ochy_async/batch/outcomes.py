@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from ..errors import OchyError, Problem, StartAttempt
 from ..field_docs import documented
-from ..protocol.analysis import ListedAnalysis
+from ..protocol.analysis_list import ListedAnalysis
 from ..protocol.answer import Answer
 from ..protocol.request import AnalysisRequest
 from ..protocol.text_summary import Summarized, display_text
@@ -130,7 +130,7 @@ class Uncertain(_WithReason):
     start: StartAttempt
     """The name that was sent, the time window of the start (UTC), and its subject."""
     size: int
-    """The size of the clip in bytes."""
+    """The size of the clip in bytes; 0 if it is not known, because `Batch.tend` reads no clip."""
     cause: str
     """What happened to the start, as text for people."""
     reached: bool
@@ -149,3 +149,4 @@ class Unfinished(_WithReason):
 
 
 Outcome = Analyzed[R, C] | Refused | Failed | Uncertain | Unfinished
+"""What became of one clip."""

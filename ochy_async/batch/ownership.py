@@ -16,6 +16,8 @@ __all__ = ["account_of", "origins_of"]
 
 ACCOUNT: Final = "account:"
 ORIGIN: Final = "origin:"
+FIRST: Final = "first "
+"""The prefix of the note by which several workers agree on the first name of a kind."""
 
 
 async def account_of(journal: Journal, digest: str, *, same: bool) -> str:
@@ -26,6 +28,7 @@ async def account_of(journal: Journal, digest: str, *, same: bool) -> str:
     """
     if not digest:
         raise InvalidSettings("The transport's `account` is empty; return a stable identifier of the account.")
+    await _begin(journal, ACCOUNT, digest)
     if await _is_new(journal, ACCOUNT + digest) and not same:
         raise JournalUnusable(
             "The journal belongs to another API key, so its clips could be bought twice. Nothing was sent. If the key "
@@ -42,6 +45,8 @@ async def origins_of(journal: Journal, origin: str, spelling: str, *, same: bool
     the journal knows other base URLs only, unless `same` says that they lead to the same server.
     """
     server = normalized(origin)
+    older = not await journal.notes(ORIGIN) and bool((await journal.totals()).entries)
+    await _begin(journal, ORIGIN, server)
     if await _is_new(journal, ORIGIN + server) and not same:
         known = ", ".join(sorted(name.removeprefix(ORIGIN) for name in await journal.notes(ORIGIN)))
         raise JournalUnusable(
@@ -49,12 +54,19 @@ async def origins_of(journal: Journal, origin: str, spelling: str, *, same: bool
             "Nothing was sent. If both lead to the same server, pass same_origin=True (--same-origin); "
             "otherwise use another journal."
         )
-    older = not await journal.notes(ORIGIN) and bool((await journal.totals()).entries)
     first = await _first(journal, ORIGIN, server)
     if older and spelling != server:
         await journal.set_note(ORIGIN + spelling, first)
     known_as = {name.removeprefix(ORIGIN) for name in await journal.notes(ORIGIN)}
     return first, *sorted(known_as - {first})
+
+
+async def _begin(journal: Journal, kind: str, name: str) -> None:
+    """Gives a new journal its first name of a kind. Of several workers that open it at once, one decides."""
+    if journal.shared and not await journal.notes(kind):
+        await journal.swap_note(FIRST + kind, None, name)
+        first = (await journal.notes(FIRST + kind))[FIRST + kind]
+        await journal.set_note(kind + first, first)
 
 
 async def _is_new(journal: Journal, name: str) -> bool:

@@ -7,15 +7,15 @@ for.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Final
 
 from anyio import CapacityLimiter, Lock
 from attrs import define, field
 
-from ..clips import Clip, digest, prepare
-from ..errors import ClipUnusable, OchyError
+from ..clips import Clip, FileVersion, digest, prepare
+from ..errors import ClipUnusable, JournalConflict, JournalError, OchyError, SourceError
 from ..journal.contract import StoredResults
 from ..policy.clip_states import State, Step
 from ..policy.identity import identity
@@ -26,23 +26,31 @@ from ..protocol.wire import Response
 from ..starting import preparation_deadline
 from .clip_job import ClipJob, NotAnalyzed
 from .context import BatchContext
+from .orphans import LEFT_UNSENT
 from .outcomes import Analyzed, Failed, Outcome, Refused, Unfinished
 from .output.collector import CollectedArtifacts, PaidAnalysis
 from .output.plan import OutputPlan
 from .reconcile import reconcile_start
+from .recorder import MAX_CONFLICTS
 from .sources import Item
 from .submit import start
 from .watch import results_to_store, watch
 
-__all__ = ["STAGES", "Pipeline"]
+__all__ = ["HANDED_OVER", "STAGES", "Pipeline", "Stages"]
 
-STAGES: Final[Mapping[Step, Callable[[ClipJob], Awaitable[NotAnalyzed | None]]]] = {
+Stages = Mapping[Step, Callable[[ClipJob], Awaitable[NotAnalyzed | None]]]
+STAGES: Final[Stages] = {
     Step.START: start,
     Step.RECONCILE: reconcile_start,
     Step.WATCH: watch,
 }
 """The function for each step that `policy.clip_states.NEXT_STEP` names. It records what it did in the journal, so that
 the next step follows from the entry; it returns an outcome only if the clip goes no further in this run."""
+
+HANDED_OVER: Final = (
+    "The batch has handed the clip over: another worker of the journal or the next run goes on with it."
+)
+CLAIMED: Final = "Another worker of the journal is processing this clip. Run again to get its outcome."
 
 _OUTCOMES: Final[Mapping[State, type[Refused | Failed]]] = {State.REFUSED: Refused, State.FAILED: Failed}
 """The outcomes of clips that are finished without results."""
@@ -76,64 +84,169 @@ class Pipeline:
 
     async def outcome(self, item: Item) -> Outcome[Any, Any]:
         """Processes a clip and returns its outcome."""
-        job = await self.identify(item)
-        if isinstance(job, Refused | Unfinished):
-            return job
-        async with self._key_lock(job.key):
-            try:
-                job.entry = await self.context.recorder.find(job.key)
-            except OchyError as error:
-                return job.outcome(Unfinished, str(error), error)
-            outcome = await self._run_stages(job)
-            # Still under the lock: two clips of one identity must not collect and write the same files.
-            return outcome if outcome is not None else await self._collect(job)
+        async with self.identified(item) as job:
+            if isinstance(job, Refused | Unfinished):
+                return job
+            if job.key in self._key_locks:
+                await job.release_copy()  # the clip that goes first may wait for its space
+            async with self._key_lock(job.key):
+                with self.context.interruptible() as job.scope:
+                    return await self._process(job)
+                return job.outcome(Unfinished, HANDED_OVER)
 
-    async def _run_stages(self, job: ClipJob) -> NotAnalyzed | None:
-        """Runs one stage after the other until the journal entry asks for none. Returns None if there are results."""
+    async def _process(self, job: ClipJob) -> Outcome[Any, Any]:
+        """Processes an identified clip, anew whenever another worker or a person has changed its entry meanwhile."""
+        conflict: JournalConflict | None = None
+        for _ in range(MAX_CONFLICTS):
+            try:
+                return await self._process_in_turn(job)
+            except JournalConflict as error:
+                conflict, job.state = error, None
+        return job.outcome(Unfinished, str(conflict), conflict)
+
+    async def _process_in_turn(self, job: ClipJob) -> Outcome[Any, Any]:
+        """Processes the clip once no other worker does. Then its outcome may be what the other has bought."""
+        workers, waited = self.context.workers, False
+        try:
+            while True:
+                await self.find_entry(job, waited=waited)
+                if self.context.journal.shared and not self._is_finished(job):
+                    async with workers.claimed(job.key) as claimed:
+                        if claimed:
+                            await self.find_entry(job, waited=waited)
+                            return await self._outcome(job)
+                    if self.context.stopping.is_set():
+                        return job.outcome(Unfinished, CLAIMED)
+                    await workers.wait_for(job.key)
+                    waited = True
+                else:
+                    return await self._outcome(job)
+        except JournalConflict:
+            raise
+        except JournalError as error:
+            self.context.recorder.journal_failed(error)
+            return job.outcome(Unfinished, str(error), error)
+
+    async def find_entry(self, job: ClipJob, *, waited: bool = False) -> None:
+        """Reads the entry, and counts what another worker has done to it."""
+        job.entry = entry = await self.context.recorder.find(job.key)
+        if entry is None:
+            return
+        if waited and entry.state is State.REFUSED:
+            self.context.refused.add(job.key)
+        job.bought = self.context.resolved_elsewhere(entry) or job.bought
+
+    def _is_finished(self, job: ClipJob) -> bool:
+        return job.next_step() is Step.NOTHING and not job.is_retried()
+
+    async def _outcome(self, job: ClipJob) -> Outcome[Any, Any]:
+        refused = await self._prepare_start(job)
+        # Still in turn: two clips of one identity must not collect and write the same files.
+        return refused if refused is not None else await self.finish(job, STAGES)
+
+    async def _prepare_start(self, job: ClipJob) -> Refused | Unfinished | None:
+        """Checks a clip that is about to be started, and opens its entry. Returns why it is not started, if so."""
         refused = await self.preflight_before_start(job)
         if refused is not None:
             return refused
+        if job.is_left_unsent():
+            await job.record(State.OPEN, reason=LEFT_UNSENT, credits=job.known.credits - 1)
+            job.release_subject()
+            if self.context.journal.shared:  # else `Recorder.open` has not counted its credit
+                self.context.guard.spent_earlier -= 1
         if job.is_retried():
             await job.record(State.OPEN, reason="The clip is sent again.")
-        if job.next_step() in STAGES:
+        return None
+
+    async def finish(self, job: ClipJob, stages: Stages) -> Outcome[Any, Any]:
+        """Runs one of these stages after the other until the journal entry asks for none, and collects the results."""
+        if job.next_step() in stages:
             async with self.context.in_flight:
-                while (stage := STAGES.get(job.next_step())) is not None:
+                while (stage := stages.get(job.next_step())) is not None:
                     outcome = await stage(job)
                     if outcome is not None:
                         return outcome
         kind = _OUTCOMES.get(job.known.state)
-        return job.outcome(kind, job.known.reason) if kind is not None else None
+        return job.outcome(kind, job.known.reason) if kind is not None else await self._collect(job)
 
-    async def preflight_before_start(self, job: ClipJob) -> Refused | None:
+    async def preflight_before_start(self, job: ClipJob) -> Refused | Unfinished | None:
         """Runs the preflight if the clip is about to be started. Clips that are paid for are collected without it."""
         return await self.preflight(job) if job.next_step() is Step.START or job.is_retried() else None
 
-    async def preflight(self, job: ClipJob) -> Refused | None:
+    async def preflight(self, job: ClipJob) -> Refused | Unfinished | None:
         """Checks whether the clip fits its request. Returns a refusal if it does not, whether it is paid for or not."""
-        async with self._checks:
-            try:
+        try:
+            if job.clip.remote is not None:
+                await job.clip.remote.fetch()
+            async with self._checks:
                 await self._checker.check(job.clip, job.item.request, job.item.label)
-            except ClipUnusable as error:
-                return job.outcome(Refused, str(error), error, problems=error.problems)
+        except ClipUnusable as error:
+            return job.outcome(Refused, str(error), error, problems=error.problems)
+        except SourceError as error:
+            return job.outcome(Unfinished, str(error), error)
         return None
 
-    async def identify(self, item: Item) -> ClipJob | Refused | Unfinished:
+    @asynccontextmanager
+    async def identified(self, item: Item) -> AsyncGenerator[ClipJob | Refused | Unfinished]:
+        """Identifies a clip. A copy of remote content exists within the block only."""
+        async with AsyncExitStack() as stack:
+            yield await self._identify(item, stack)
+
+    async def _identify(self, item: Item, stack: AsyncExitStack) -> ClipJob | Refused | Unfinished:
         """Checks the size and type of the clip, hashes it, and finds its key. The job has no journal entry yet."""
-        async with self._checks:
-            try:
+        try:
+            async with self._checks:
                 clip = await self._prepared(item)
                 # A clip is checked once. If its name or size rule it out, that happens here, because hashing would read
                 # all of it for nothing. Otherwise it happens in `preflight_before_start`, once it is known that the
                 # clip is not paid for, because a paid clip is collected, fit or not.
                 if self._checker.exceeds_limits(clip):
                     await self._checker.check(clip, item.request, item.label)
-                content = await digest(clip)
-                key = await self._key(content, item)
-            except ClipUnusable as error:
-                return Refused(**item.facts, reason=str(error), error=error, problems=error.problems)
-            except OchyError as error:
-                return Unfinished(**item.facts, reason=str(error), error=error)
+            if clip.remote is not None:
+                stack.push_async_callback(clip.remote.release)
+            content = await self._content_if_analyzed(clip, item) or await self._digest(clip)
+            key = await self._key(content, item)
+        except ClipUnusable as error:
+            return Refused(**item.facts, reason=str(error), error=error, problems=error.problems)
+        except OchyError as error:
+            return Unfinished(**item.facts, reason=str(error), error=error)
         return ClipJob(self.context, item, clip, content, key)
+
+    async def _content_if_analyzed(self, clip: Clip, item: Item) -> str | None:
+        """The SHA-256 that the journal remembers of an unchanged file, if its clip is analyzed.
+
+        Any other clip is read before it is decided what to do with it.
+        """
+        context, version = self.context, self._version(clip)
+        if version is None or context.settings.rehash:
+            return None
+        content = await context.journal.remembered_digest(version.source)
+        if content is None:
+            return None
+        entry = await context.recorder.find(await self._key(content, item))
+        return content if entry is not None and entry.state is State.ANALYZED else None
+
+    async def _digest(self, clip: Clip) -> str:
+        """The SHA-256 of the content. Remote content is read only if the journal does not remember it."""
+        remote, version, journal = clip.remote, self._version(clip), self.context.journal
+        settled = version is not None and version.is_settled()  # told before it is read
+        if remote is not None:
+            known = await journal.remembered_digest(remote.source)
+            if known is not None:
+                return known
+            await remote.fetch()  # not under `_checks`, for which jobs with a copy wait
+        async with self._checks:
+            content = await digest(clip)
+        if remote is not None:
+            await journal.remember_digest(remote.source, content)
+        elif version is not None and settled:
+            with suppress(JournalError):  # it only saves reading the file again; what is paid for is collected
+                await journal.remember_digest(version.source, content)
+        return content
+
+    def _version(self, clip: Clip) -> FileVersion | None:
+        """The version of a file that the journal may remember. Workers may be on machines with other files."""
+        return None if self.context.journal.shared else clip.version
 
     async def _key(self, content: str, item: Item) -> str:
         """The key under which the journal knows the clip, for any of the base URLs; else the key of the first."""
@@ -159,6 +272,15 @@ class Pipeline:
             key_lock.users -= 1
             if not key_lock.users:
                 del self._key_locks[key]
+
+    @asynccontextmanager
+    async def alone(self, key: str) -> AsyncGenerator[bool]:
+        """Whether nobody else works on the clip of a key within the block, neither in this batch nor in another."""
+        if key in self._key_locks:
+            yield False
+            return
+        async with self._key_lock(key), self.context.workers.claimed(key) as claimed:
+            yield claimed
 
     async def _collect(self, job: ClipJob) -> Outcome[Any, Any]:
         """The outcome with the stored results, and with the files and data that the user wants of them."""
@@ -196,4 +318,5 @@ class Pipeline:
 
 
 async def _store_calculated(job: ClipJob, results: bytes, calculated: bytes) -> None:
-    await job.record(State.ANALYZED, StoredResults(results=results, calculated=calculated))
+    with suppress(JournalConflict):  # opened again meanwhile; what is stored can be fetched again
+        await job.record(State.ANALYZED, StoredResults(results=results, calculated=calculated))

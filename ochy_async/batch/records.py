@@ -1,7 +1,8 @@
 """The record of an outcome: the JSON of `ochy --json` and of `results.jsonl`, from which `results.csv` is made.
 
 Invariant: pure. A record of paid results holds the analysis id, and no record holds a link or an API key.
-docs/results-schema.md describes the format; results.schema.json, beside this module, is the same as a JSON Schema.
+docs/reference/results-schema.md describes the format; results.schema.json, beside this module, is the same as a JSON
+Schema.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from ..errors import OchyError
 from ..protocol.redaction import redact_links
@@ -78,6 +79,11 @@ class OutcomeRecord:
             uncertain=outcome if isinstance(outcome, Uncertain) else None,
             error=None if isinstance(outcome, Analyzed) else outcome.error,
         )
+
+    @classmethod
+    def of_entry(cls, outcome: Outcome[Any, Any]) -> Self:
+        """The record of an outcome of `Batch.tend`: the journal knows neither the request nor the input."""
+        return evolve(cls.of(outcome), request=None, index=None)
 
     def to_json(self) -> dict[str, Any]:
         """The record as JSON values. Every field is present: null or empty if nothing is known."""

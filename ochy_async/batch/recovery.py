@@ -6,7 +6,7 @@ analysis for that of another start.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -18,7 +18,6 @@ from ..policy.clip_states import NEXT_STEP, State, Step
 from ..policy.limits import Limits
 from ..protocol.video_limits import MAX_BYTES
 from .recorder import note_of_release
-from .tagging import PREFIX, RETIRED
 
 __all__ = ["becomes_uncertain", "recovery_change"]
 
@@ -34,19 +33,19 @@ def becomes_uncertain(entry: Entry) -> bool:
 def recovery_change(now: datetime) -> Callable[[Store], None]:
     """The change of a journal that may have lost its latest changes, made at `now` (UTC).
 
-    Open and intended clips become uncertain. Tagging subjects are retired, because a lost start may be linked to them.
-    The lost starts themselves are noted as if they had been released by hand, so that no lookup takes their analyses
-    for those of another start.
+    Clips that are open, intended or being sent become uncertain. Tagging subjects are retired, because a lost start may
+    be linked to them. The lost starts themselves are noted as if they had been released by hand, so that no lookup
+    takes their analyses for those of another start.
     """
 
     def change(store: Store) -> None:
-        entries = list(_all(store))
+        entries = list(store.all_entries())
         latest = max((each.at for each in entries), default=now)
         for entry in entries:
             if becomes_uncertain(entry):
                 _make_uncertain(store, entry, latest, now)
-        for note in store.notes(PREFIX):
-            store.set_note(note, RETIRED)
+        for subject_id in store.tagging_subjects():
+            store.retire_tagging_subject(subject_id)
         store.set_note(*note_of_release(f"repaired:{now.isoformat()}", latest, now, "", None))
 
     return change
@@ -54,16 +53,10 @@ def recovery_change(now: datetime) -> Callable[[Store], None]:
 
 def _make_uncertain(store: Store, entry: Entry, latest: datetime, now: datetime) -> None:
     changes: dict[str, Any] = {"subject_id": None, "reason": _REASON, "at": now}
-    if NEXT_STEP[entry.state] is Step.RECONCILE:
+    over = now  # a clip that is open or intended may have been started at any time since the last known change
+    if entry.state is State.SENDING:
         over = min(now, (entry.earliest or entry.at) + _LONGEST_START)
-    else:  # the clip may have been started at any time since the last known change
+    elif entry.state is State.OPEN:
         intended = evolve(entry, state=State.INTENDED, credits=entry.credits + 1, earliest=latest, **changes)
-        entry, over = store.put(intended, None), now
+        entry = store.put(intended, None)
     store.put(evolve(entry, state=State.UNCERTAIN, latest=over, **changes), None)
-
-
-def _all(store: Store) -> Iterator[Entry]:
-    after = 0
-    while page := store.entries((), after):
-        yield from (entry for _, entry in page)
-        after = page[-1][0]

@@ -20,6 +20,7 @@ from ..journal.contract import Entry, Journal
 from ..policy.clip_states import FINISHED
 from ..protocol.request import AnalysisRequest
 from ..protocol.text_summary import count_of
+from .clip_job import ClipJob
 from .context import BatchContext
 from .outcomes import Refused, Unfinished
 from .pipeline import Pipeline
@@ -70,17 +71,20 @@ async def survey(pipeline: Pipeline, clips: Clips, request: AnalysisRequest[Any,
 
 
 async def _add(result: Survey, pipeline: Pipeline, item: Item, pending: Mapping[str, int]) -> None:
-    job = await pipeline.identify(item)
-    if isinstance(job, Refused | Unfinished) or job.key in result.seen:
-        return
-    result.seen.add(job.key)
+    async with pipeline.identified(item) as job:
+        if not isinstance(job, Refused | Unfinished) and job.key not in result.seen:
+            result.seen.add(job.key)
+            await _add_job(result, pipeline, job, pending)
+
+
+async def _add_job(result: Survey, pipeline: Pipeline, job: ClipJob, pending: Mapping[str, int]) -> None:
     job.entry = entry = await pipeline.context.recorder.find(job.key)
     if entry is None:
         return
     if entry.state not in FINISHED or pending.get(entry.key, entry.version) != entry.version:
-        result.unfinished.append(item.label)
+        result.unfinished.append(job.item.label)
     elif (refused := await pipeline.preflight(job)) is not None:
-        result.unfit.append(f"{item.label}: {refused.reason}")
+        result.unfit.append(f"{job.item.label}: {refused.reason}")
     else:
         result.finished[entry.key] = entry
 

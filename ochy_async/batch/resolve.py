@@ -13,16 +13,17 @@ from attrs import evolve
 
 from ..errors import InvalidRequest, Problem
 from ..journal.contract import Entry, Journal
-from ..policy.clip_states import State
+from ..policy.clip_states import NEXT_STEP, UNRESOLVED, State, Step
 from .recorder import remember_release, reopened
-from .tagging import retire
 
-__all__ = ["RELEASABLE", "UNRESOLVED", "adopt", "release"]
+__all__ = ["RELEASABLE", "adopt", "release"]
 
-UNRESOLVED: Final = frozenset({State.INTENDED, State.UNCERTAIN})
-"""The start may have been charged. `INTENDED` means that too, in a journal that no other process has open."""
 RELEASABLE: Final = UNRESOLVED | {State.FAILED, State.REFUSED}
 """These clips are not sent again unless the user releases them."""
+_HELD: Final = (
+    "wait until that worker has finished with it, or stop the worker. If it was killed, wait half a minute. Use force "
+    "only if you know that it is gone: the answer to its start may still come"
+)
 
 
 async def adopt(journal: Journal, key: str, analysis_id: str) -> Entry:
@@ -38,10 +39,10 @@ async def adopt(journal: Journal, key: str, analysis_id: str) -> Entry:
         raise _refused(
             "adopt", "analysis_id", f"{analysis_id!r} is not an id; give it as the vendor's dashboard shows it"
         )
-    if analysis_id in await journal.analysis_ids():
+    if await journal.known({analysis_id}):
         raise _refused("adopt", "analysis_id", f"{analysis_id} belongs, or once belonged, to a clip of this journal")
     if entry.subject_id is not None:
-        await retire(journal, entry.subject_id)
+        await journal.retire_tagging_subject(entry.subject_id)
     return await journal.put(
         evolve(
             entry,
@@ -54,17 +55,21 @@ async def adopt(journal: Journal, key: str, analysis_id: str) -> Entry:
     )
 
 
-async def release(journal: Journal, key: str) -> Entry:
+async def release(journal: Journal, key: str, *, force: bool = False) -> Entry:
     """Lets an uncertain, failed or refused clip be started again, which may cost a second credit.
 
     The tagging subject of an uncertain start is never used again, because the analysis of that start may still appear
-    under it. Raises `InvalidRequest` if the clip is in another state, and `JournalError`.
+    under it. Raises `InvalidRequest` if the clip is in another state or, without `force`, if a live worker of a shared
+    journal is processing it: the answer to its start may still come. Raises `JournalError`.
     """
     entry = await _entry("release", journal, key, RELEASABLE)
+    holder = None if force else await journal.holder(key)
+    if holder is not None:
+        raise _refused("release", "clip", f"{entry.clip or entry.name!r} is being processed by {holder}; {_HELD}")
     if entry.state in UNRESOLVED:
         await remember_release(journal, entry, datetime.now(UTC))
         if entry.subject_id is not None:
-            await retire(journal, entry.subject_id)
+            await journal.retire_tagging_subject(entry.subject_id)
     return await journal.put(reopened(entry, f"Released by hand; it was {entry.state}.", datetime.now(UTC)))
 
 
@@ -73,7 +78,9 @@ async def _entry(action: str, journal: Journal, key: str, states: frozenset[Stat
     if entry is None:
         raise _refused(action, "key", f"{key!r} is not in this journal")
     if entry.state not in states:
-        raise _refused(action, "clip", f"{entry.clip or entry.name!r} is {entry.state}: there is nothing to {action}")
+        advice = "; the next run starts it" if NEXT_STEP[entry.state] is Step.START else ""
+        name = entry.clip or entry.name
+        raise _refused(action, "clip", f"{name!r} is {entry.state}: there is nothing to {action}{advice}")
     return entry
 
 

@@ -20,7 +20,7 @@ from ..errors import FixRequest, InvalidRequest, Problem
 from ..field_docs import documented
 from ..protocol.request import AnalysisRequest
 
-__all__ = ["BatchItem", "Clips", "Item", "Pair", "items"]
+__all__ = ["BatchItem", "Clips", "Item", "Pair", "items", "label_of"]
 
 
 @documented
@@ -79,9 +79,9 @@ class Item:
 
 
 def label_of(clip: ClipSource) -> str:
-    """Returns the path or the name of a clip; empty if it has none."""
+    """Returns the path, the URL or the name of a clip; empty if it has none."""
     if isinstance(clip, Clip):
-        return clip.name
+        return clip.name if clip.remote is None else clip.remote.label
     if isinstance(clip, bytes | bytearray | memoryview):
         return ""
     name = getattr(clip, "name", None) if hasattr(clip, "read") else clip

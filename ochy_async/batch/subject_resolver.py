@@ -26,7 +26,7 @@ from .sources import BatchItem
 
 __all__ = ["SubjectResolver"]
 
-logger = logging.getLogger("ochy_async")
+logger: logging.Logger = logging.getLogger("ochy_async")
 NOTE: Final = "subject:"
 """The prefix of the notes about resolved names."""
 MISSING: Final = "there is no such subject in the account; it may have been deleted"

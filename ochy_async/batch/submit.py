@@ -1,24 +1,28 @@
 """Starting the analysis of a clip, which spends a credit.
 
-Invariant: the intent is stored before the first byte is sent. A credit is released only if the start certainly did not
-happen (`StartTransaction.fate`); error handling and cleanup never infer that from a step that did not run.
+Invariant: the intent is stored before the first byte is sent, and `SENDING` before the last chunk. A credit is released
+only if the start certainly did not happen (`StartTransaction.fate`); error handling and cleanup never infer that from a
+step that did not run.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from anyio import CancelScope
-from attrs import evolve
+from attrs import evolve, frozen
 
 from ..clips import verified
 from ..errors import (
     ClipRefused,
     FilmAgain,
     FixRequest,
+    JournalConflict,
     JournalError,
     KeyRefused,
+    LimitReached,
     NotFound,
     OchyError,
     RequestRefused,
@@ -26,15 +30,36 @@ from ..errors import (
     UncertainStart,
 )
 from ..policy.clip_states import State
-from ..policy.credit_guard import StopReason
+from ..policy.credit_guard import RETRY_INTERVAL, StopReason
 from ..policy.start_fate import Fate
 from ..protocol.analysis import Started
 from ..starting import StartTransaction
 from .clip_job import ClipJob, NotAnalyzed
+from .orphans import credits_given_back
 from .outcomes import Refused, Unfinished
 from .recorder import remember_release
 
 __all__ = ["start"]
+
+
+_CUT_SHORT: Final = "The journal failed, so the clip was not sent completely and no credit was spent. "
+
+
+@frozen
+class _JournalPermission:
+    """The permission to send the last chunk, which the journal gives: see `starting.SendingPermission`."""
+
+    job: ClipJob
+
+    async def take(self) -> None:
+        if self.job.context.handing_over:
+            raise OchyError("The batch was handed over, so the clip was not sent completely. No credit was spent.")
+        self.job.context.protect(self.job.scope)  # from here on, only its answer tells whether a credit was spent
+        self.job.entry = await self.job.context.recorder.record_sending(self.job.known)
+
+    async def withdraw(self) -> None:
+        self.job.entry = await self.job.context.recorder.record_cut_short(self.job.known)
+        self.job.context.expose(self.job.scope)
 
 
 async def start(job: ClipJob) -> NotAnalyzed | None:
@@ -43,10 +68,12 @@ async def start(job: ClipJob) -> NotAnalyzed | None:
     Returns None if the journal entry decides the next step, also after a wait for credits; otherwise the outcome.
     """
     context = job.context
-    async with context.uploads:
+    async with context.uploads, context.workers.upload_slot():
         admitted = context.admit()
         if isinstance(admitted, StopReason):
             if context.guard.remaining == 0:
+                if await credits_given_back(context):
+                    return None
                 context.held_back.add(job.key)
             return job.outcome(Unfinished, admitted.reason, admitted.error)
         if admitted == 0:
@@ -62,7 +89,9 @@ async def _start_admitted(job: ClipJob) -> NotAnalyzed | None:
         if context.is_tagged(request):
             request = evolve(request, subject_id=await context.subject_pool.acquire())
         clip = verified(job.clip, job.content)
-        transaction = StartTransaction(context.core, clip, request, job.item.label, context.upload_failed)
+        transaction = StartTransaction(
+            context.core, clip, request, job.item.label, context.upload_failed, _JournalPermission(job)
+        )
         job.entry = await context.recorder.record_intent(
             job.entry,
             key=job.key,
@@ -71,6 +100,12 @@ async def _start_admitted(job: ClipJob) -> NotAnalyzed | None:
             view=request.view,
             subject_id=request.subject_id,
         )
+    except JournalConflict:
+        context.guard.release_credit()
+        raise
+    except LimitReached as error:
+        context.guard.limit_reached(error.committed)
+        return None
     except OchyError as error:
         context.guard.release_credit()
         context.server_refused(error)  # creating a tagging subject may be refused for the account, too
@@ -87,7 +122,8 @@ async def _send(job: ClipJob, transaction: StartTransaction[Any, Any]) -> NotAna
     except OchyError as error:
         return await _handle_error(job, transaction, error)
     except BaseException:
-        await _record_fate(job, transaction, "The start was interrupted.")
+        with suppress(JournalConflict):
+            await _record_fate(job, transaction, "The start was interrupted.")
         raise
     return None
 
@@ -99,6 +135,8 @@ async def _record_started(job: ClipJob, started: Started[Any, Any]) -> None:
         job.context.start_accepted(_seconds(job.known.earliest, started.started_at))
     await job.record(State.STARTED, analysis_id=started.analysis_id, started_at=started.started_at)
     job.release_subject()
+    await job.release_copy()
+    job.context.expose(job.scope)
 
 
 def _seconds(begin: datetime | None, end: datetime | None) -> float:
@@ -107,19 +145,22 @@ def _seconds(begin: datetime | None, end: datetime | None) -> float:
 
 async def _handle_error(job: ClipJob, transaction: StartTransaction[Any, Any], error: OchyError) -> NotAnalyzed | None:
     """Decides what the error of a start means for this clip and for the next ones. Returns None if the clip goes on."""
-    context, reason = job.context, error.why if isinstance(error, UncertainStart) else str(error)
+    context, reason = job.context, _reason(transaction, error)
     account_refused = context.server_refused(error)  # before anything else, so that no other start begins meanwhile
     if isinstance(error, ClipRefused):
         context.refused.add(job.key)
     if isinstance(error, ClipRefused | RequestRefused) and not await _remember_refused_upload(job):
-        return job.outcome(Refused, reason, error)  # the entry stays intended, so the next run takes it for uncertain
+        return job.outcome(Refused, reason, error)  # the entry stays as it is: if the clip was sent, it is uncertain
     if isinstance(error, ClipRefused):
         await job.record(State.REFUSED, reason=reason)
         return job.outcome(Refused, reason, error)
     await _record_fate(job, transaction, reason)
+    if isinstance(error, JournalConflict):
+        raise error
     if transaction.fate in (Fate.UNCERTAIN, Fate.ACCEPTED):
         return None
     if account_refused and context.guard.stopped is None:
+        await context.workers.pause(RETRY_INTERVAL)
         return None  # starts are paused; the clip is started again later
     if isinstance(error, NotFound) and context.is_tagged(job.item.request):
         if await context.subject_pool.drop_missing(job.known.subject_id):
@@ -127,6 +168,12 @@ async def _handle_error(job: ClipJob, transaction: StartTransaction[Any, Any], e
     elif isinstance(error, FixRequest | FilmAgain) and not isinstance(error, KeyRefused):
         return job.outcome(Refused, reason, error, problems=error.problems)
     return job.outcome(Unfinished, reason, error)
+
+
+def _reason(transaction: StartTransaction[Any, Any], error: OchyError) -> str:
+    if isinstance(error, JournalError) and transaction.fate is Fate.NOT_HAPPENED:
+        return f"{_CUT_SHORT}{error}"
+    return error.why if isinstance(error, UncertainStart) else str(error)
 
 
 async def _remember_refused_upload(job: ClipJob) -> bool:

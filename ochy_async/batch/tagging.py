@@ -2,7 +2,8 @@
 
 Invariant: a subject tags one start at a time, and none while its start is uncertain. It is stored in the journal before
 it is used. It is never used again once its uncertain start was resolved by hand or its upload was refused, because the
-analysis of that start may still appear under it.
+analysis of that start may still appear under it. A worker of a shared journal uses only subjects that it has claimed,
+and keeps them until it ends.
 """
 
 from __future__ import annotations
@@ -10,28 +11,20 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Final
 
+from anyio import Lock
 from attrs import define, field
 
 from ..core import SessionCore
 from ..errors import JournalError
-from ..journal.contract import Journal
-from ..policy.clip_states import State
+from ..policy.clip_states import UNRESOLVED, UNSENT
 from ..protocol.subjects import create_subject_call
+from .workers import Workers
 
-__all__ = ["PREFIX", "RETIRED", "SubjectPool", "retire"]
+__all__ = ["SubjectPool"]
 
-PREFIX: Final = "lane:"
-"""The prefix of the notes in the journal, one for each tagging subject."""
 NAME: Final = "ochy-async tagging subject"
 """What a tagging subject is called in the vendor's dashboard."""
-RETIRED: Final = "retired"
-"""The note's value for a subject that is never used again."""
-
-
-async def retire(journal: Journal, subject_id: str) -> None:
-    """Stores that a tagging subject is never used again; other subjects are left alone."""
-    if await journal.notes(PREFIX + subject_id):
-        await journal.set_note(PREFIX + subject_id, RETIRED)
+CLAIM: Final = "subject:"
 
 
 @define(eq=False)
@@ -39,21 +32,26 @@ class SubjectPool:
     """The tagging subjects of one journal. They are created as they are needed, and later runs use them again."""
 
     core: SessionCore
-    journal: Journal
+    workers: Workers
     _free: list[str] = field(factory=list, init=False)
+    _unclaimed: list[str] = field(factory=list, init=False)
+    """Subjects that may be free, unless another worker has claimed them."""
+    _claiming: Lock = field(factory=Lock, init=False)
     _all: set[str] = field(factory=set, init=False)
     _retired: set[str] = field(factory=set, init=False)
     _from_earlier_runs: set[str] = field(factory=set, init=False)
     """Subjects of earlier runs; somebody may have deleted them since."""
 
     async def open(self) -> None:
-        """Finds the subjects of earlier runs. Those of uncertain starts are not used."""
-        notes = await self.journal.notes(PREFIX)
-        self._all = {name.removeprefix(PREFIX) for name in notes}
-        self._retired = {name.removeprefix(PREFIX) for name, value in notes.items() if value == RETIRED}
-        uncertain = {entry.subject_id async for entry in self.journal.entries(State.INTENDED, State.UNCERTAIN)}
-        self._free = sorted(self._all - self._retired - uncertain)
-        self._from_earlier_runs = set(self._free)
+        """Finds the subjects of earlier runs. Those of starts that are not resolved are not used."""
+        journal = self.workers.journal
+        subjects = await journal.tagging_subjects()
+        self._all = set(subjects)
+        self._retired = {subject_id for subject_id, usable in subjects.items() if not usable}
+        used = {entry.subject_id async for entry in journal.entries(*UNRESOLVED, *UNSENT)}
+        free = sorted(self._all - self._retired - used)
+        self._from_earlier_runs = set(free)
+        self._free, self._unclaimed = ([], free) if journal.shared else (free, [])
 
     def __contains__(self, subject_id: object) -> bool:
         """Whether a subject tags starts: nothing else is ever linked to it."""
@@ -63,22 +61,49 @@ class SubjectPool:
         """A subject that tags no other start. Creates one if none is free; raises what creating a subject raises."""
         if self._free:
             return self._free.pop()
+        claimed = await self._claim()
+        return claimed if claimed is not None else await self._create()
+
+    async def _claim(self) -> str | None:
+        """Claims a subject that may be free. Another worker may have retired it meanwhile: then it is not used."""
+        async with self._claiming:
+            while self._unclaimed:
+                name = await self.workers.take(*(CLAIM + subject_id for subject_id in self._unclaimed))
+                if name is None:
+                    return None
+                subject_id = name.removeprefix(CLAIM)
+                self._unclaimed.remove(subject_id)
+                if (await self.workers.journal.tagging_subjects()).get(subject_id):
+                    return subject_id
+        return None
+
+    async def _create(self) -> str:
         call = create_subject_call(email=None, name=NAME, height=None, weight=None)
         subject_id = (await self.core.perform(call)).subject_id
-        await self.journal.set_note(PREFIX + subject_id, "")
+        if self.workers.journal.shared:
+            await self.workers.take(CLAIM + subject_id)  # before another worker can know of it
+        await self.workers.journal.add_tagging_subject(subject_id)
         self._all.add(subject_id)
         return subject_id
 
     def release(self, subject_id: str | None) -> None:
         """Makes a subject available again once the fate of its start is known. Ignores other subjects."""
-        if subject_id in self._all - self._retired and subject_id not in self._free:
-            self._free.append(subject_id)
+        if subject_id in self._all - self._retired and subject_id not in self._free + self._unclaimed:
+            is_ours = not self.workers.journal.shared or CLAIM + subject_id in self.workers.held
+            (self._free if is_ours else self._unclaimed).append(subject_id)
 
     async def retire(self, subject_id: str | None) -> None:
         """Makes sure that a subject is never used again: in this run even if the journal fails."""
         if subject_id in self._all:
             self._retired.add(subject_id)
-            await retire(self.journal, subject_id)
+            await self.workers.journal.retire_tagging_subject(subject_id)
+
+    async def retire_all(self) -> None:
+        """Makes sure that no subject is used again that may be linked to a start of which the journal knows nothing."""
+        self._free.clear()
+        self._unclaimed.clear()
+        for subject_id in self._all - self._retired:
+            await self.retire(subject_id)
 
     async def drop_missing(self, subject_id: str | None) -> bool:
         """Drops a subject that does not exist any more. Returns whether trying another one makes sense.

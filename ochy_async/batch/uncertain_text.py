@@ -10,18 +10,25 @@ from datetime import UTC, datetime
 from typing import Final
 
 from ..errors import OchyError, StartAttempt
-from ..protocol.analysis import ListedAnalysis
+from ..protocol.analysis_list import ListedAnalysis
 
-__all__ = ["candidate_text", "lookup_text", "sent_text"]
+__all__ = ["UNTAGGED", "candidate_text", "lookup_text", "sent_text"]
 
 MAX_NAMED: Final = 5
 """Candidates that a sentence names; the others are only counted."""
+UNTAGGED: Final = (
+    "The start had no subject, so a lookup cannot tell it from other starts of the account at that time. With "
+    "tag_starts (--tag-starts) later starts can be told apart."
+)
+"""What is said of candidates that a start without a subject has."""
 
 
 def sent_text(start: StartAttempt, size: int) -> str:
-    """The name and size that were sent, and the time window in which the server may have taken the start."""
+    """The name and size that were sent, and the time window in which the server may have taken the start. The size is 0
+    if it is not known."""
     window = f"between {_moment(start.earliest)} and {_moment(start.latest)} UTC"
-    return f"The clip was sent as {start.clip!r} ({_megabytes(size)}) {window}."
+    bytes_sent = f" ({_megabytes(size)})" if size else ""
+    return f"The clip was sent as {start.clip!r}{bytes_sent} {window}."
 
 
 def candidate_text(candidate: ListedAnalysis) -> str:
@@ -34,11 +41,15 @@ def candidate_text(candidate: ListedAnalysis) -> str:
     return f"{candidate.analysis_id} ({text})" if text else candidate.analysis_id
 
 
-def lookup_text(candidates: Sequence[ListedAnalysis], reached: bool, error: OchyError | None) -> str:
+def lookup_text(
+    start: StartAttempt, candidates: Sequence[ListedAnalysis], reached: bool, error: OchyError | None
+) -> str:
     """What the lookups showed. `error` is why the last of them got no answer."""
     if not reached:
         return f"No lookup got an answer, so nothing is known about the start yet: {error}"
     text = _candidates_text(candidates)
+    if candidates and start.subject_id is None:
+        text = f"{text} {UNTAGGED}"
     return text if error is None else f"{text} The last lookup got no answer: {error}"
 
 

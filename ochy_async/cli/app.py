@@ -5,6 +5,7 @@ Invariant: `ochy --help` loads no network library, no terminal library and no se
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
@@ -14,7 +15,9 @@ import click
 
 from .._version import __version__
 from ..errors import OchyError
+from ..journal.postgres.address import mask_addresses
 from .display.terminal import clean_lines, display_options, log_to_stderr, print_message
+from .display.wrapping import fitted
 from .exit_codes import MEANINGS, ExitCode, exit_code_of
 from .groups import SuggestingGroup
 
@@ -25,8 +28,12 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "analyze": ("analyze", "Analyze clips, folders and manifests. Costs one credit per clip."),
     "check": ("check", "Check clips before they cost a credit. Needs no key and sends nothing."),
     "journal": ("journal", "Show a journal and resolve uncertain starts. Spends nothing."),
+    "enqueue": ("enqueue", "Put clips into a queue for workers on any machine. Spends nothing."),
+    "worker": ("worker", "Work on the clips of the queue until stopped. Costs one credit per clip."),
     "wait": ("wait", "Collect analyses that are already paid for. Spends nothing."),
+    "tend": ("tend", "Finish what killed runs or workers left in a journal. Spends nothing."),
     "report": ("report", "Write pages about results: scores, curves, left and right. Spends nothing."),
+    "plot": ("plot", "Draw joint angles over the gait cycle, for papers. Spends nothing."),
     "export": ("export", "Write the landmarks of a results folder for other tools. Spends nothing."),
     "status": ("status", "Show the current status of analyses, without waiting. Spends nothing."),
     "list": ("list_analyses", "List the analyses of the account. Spends nothing."),
@@ -67,6 +74,7 @@ class OchyCommands(SuggestingGroup):
                 return super().invoke(ctx)
         except OchyError as error:
             print_message(f"ochy: {error}")
+            print_message(f"Help: {error.help} in the documentation.")
             ctx.exit(exit_code_of(error))
         except KeyboardInterrupt:
             ctx.exit(ExitCode.INTERRUPTED)
@@ -74,11 +82,12 @@ class OchyCommands(SuggestingGroup):
 
 @contextmanager
 def _printable_errors() -> Generator[None]:
-    """Replaces control characters in click's errors, which repeat typed words and file names."""
+    """Masks secrets and replaces control characters in click's errors, which repeat typed words and file names."""
     try:
         yield
     except click.ClickException as error:
-        vars(error)["message"] = clean_lines(error.message)
+        written_before = len(f"Error: {error.format_message()}") - len(error.message)
+        vars(error)["message"] = fitted(clean_lines(mask_addresses(error.message)), sys.stderr, used=written_before)
         raise
 
 

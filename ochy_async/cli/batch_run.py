@@ -23,10 +23,10 @@ from ..batch.report import Plan
 from ..batch.sources import BatchItem
 from ..errors import JournalBusy, JournalError
 from ..events import Event, SubjectCreated
-from ..journal.contract import Entry, Journal
+from ..journal.contract import Entry
 from ..journal.memory import MemoryJournal
 from ..journal.sqlite.files import location_warning
-from ..policy.clip_states import State
+from ..policy.clip_states import UNRESOLVED, State
 from ..protocol.text_summary import count_of
 from ..session import OchySession
 from .connection import ConnectionSettings
@@ -36,6 +36,7 @@ from .display.summary import BatchSummary
 from .display.terminal import print_message
 from .display.uncertain import ResolveCommands
 from .exit_codes import ExitCode, most_severe
+from .journal_place import JournalPlace, PostgresAddress, open_journal
 from .notifications import warn_if_nobody_is_notified
 from .outcomes import CommandOutcome
 from .quoting import ShellCommand
@@ -46,6 +47,7 @@ __all__ = ["BatchJob", "plan_batch", "run_batch"]
 FINISHING: Final = (
     "Stopping: no new clip is started, and clips in progress are finished. Press Ctrl-C again to stop immediately."
 )
+HANDING_OVER: Final = "Stopping: clips under way are left to other workers of the journal and to the next run."
 UNCERTAIN_KEPT: Final = "Uncertain starts stay in the journal: run the same command again to look them up."
 NOT_RECORDED: Final = "No journal records it, so nothing remembers it after this run."
 STOPPED: Final = "Stopped. Analyses that are paid for continue on the server."
@@ -64,10 +66,12 @@ class BatchJob:
     """What the user asked for."""
 
     clips: Sequence[BatchItem]
-    journal: Path | None
+    journal: JournalPlace | None
     """None keeps the journal in memory."""
     default_journal: bool = False
     """Whether the journal is the account's one in the user's state folder, which the user did not name."""
+    environment_journal: bool = False
+    """Whether the journal is the one that the environment names."""
     journal_options: tuple[str, ...] = ()
     """Options by which `ochy journal` finds the default journal."""
     settings: Mapping[str, Any]
@@ -82,9 +86,10 @@ class BatchJob:
     @property
     def resolve(self) -> ResolveCommands:
         """Builds the commands that resolve uncertain starts."""
-        path = None if self.journal is None else (str(self.journal),)
-        where = self.journal_options if self.default_journal else path
-        return ResolveCommands(repeat=str(self.command), journal=where, is_path=not self.default_journal)
+        named = not (self.default_journal or self.environment_journal)
+        place = None if self.journal is None else (str(self.journal),)
+        where = place if named else self.journal_options
+        return ResolveCommands(repeat=str(self.command), journal=where, is_path=named)
 
 
 Show = Callable[[CommandOutcome], None]
@@ -96,7 +101,7 @@ def run_batch(job: BatchJob, connection: ConnectionSettings, show: Show) -> Exit
     Raises what a session or a journal raises that cannot be opened.
     """
     reporter = Reporter(connection.simulated, total=len(job.clips), journaled=job.journal is not None)
-    if job.journal is not None and (warning := location_warning(job.journal)):
+    if isinstance(job.journal, Path) and (warning := location_warning(job.journal)):
         print_message(warning)
     memory = MemoryJournal() if job.journal is None else None
     limits = [job.settings.get(name) for name in ("max_credits", "max_credits_per_run")]
@@ -109,7 +114,7 @@ def run_batch(job: BatchJob, connection: ConnectionSettings, show: Show) -> Exit
         max_credits=next((each for each in limits if each is not None), None),
         per_run=limits[0] is None,
     )
-    run = _BatchRun(job, memory or job.journal, reporter, summary, show)
+    run = _BatchRun(job, memory, reporter, summary, show)
     unshown: list[Entry] = []
     try:
         with reporter:
@@ -124,7 +129,8 @@ def run_batch(job: BatchJob, connection: ConnectionSettings, show: Show) -> Exit
 @define(eq=False)
 class _BatchRun:
     job: BatchJob
-    journal: Journal | Path | None
+    memory: MemoryJournal | None
+    """The journal, where none is kept."""
     reporter: Reporter
     summary: BatchSummary
     show: Show
@@ -135,7 +141,9 @@ class _BatchRun:
 
     async def main(self, connection: ConnectionSettings) -> None:
         with CancelScope() as scope:
-            interrupts = Interrupts(lambda: self._finish(scope), lambda: self._stop(scope))
+            interrupts = Interrupts(
+                lambda: self._finish(scope, terminated=interrupts.terminated), lambda: self._stop(scope)
+            )
             with interrupts.listening():
                 await self._run(connection)
             if interrupts.count:
@@ -143,10 +151,13 @@ class _BatchRun:
         if scope.cancelled_caught:
             self.codes.append(ExitCode.INTERRUPTED)
 
-    def _finish(self, scope: CancelScope) -> None:
+    def _finish(self, scope: CancelScope, *, terminated: bool) -> None:
         if self.batch is None:
             print_message(NOTHING_STARTED)
             scope.cancel()
+        elif terminated and isinstance(self.job.journal, PostgresAddress):
+            print_message(HANDING_OVER)
+            self.batch.stop("It was terminated.", hand_over=True)
         else:
             uncertain = self.batch.report.uncertain and self.job.journal is not None
             print_message(f"{FINISHING} {UNCERTAIN_KEPT}" if uncertain else FINISHING)
@@ -180,7 +191,8 @@ class _BatchRun:
         """The batch with its journal open. A default journal that is in use is waited for."""
         deadline, waiting = current_time() + PATIENCE, False
         while True:
-            batch: Batch[Any, Any] = ochy.batch(journal=self.journal, **self.job.settings)
+            journal = self.memory if self.job.journal is None else open_journal(self.job.journal)
+            batch: Batch[Any, Any] = ochy.batch(journal=journal, **self.job.settings)
             try:
                 return await stack.enter_async_context(batch)
             except JournalError as error:
@@ -239,7 +251,7 @@ def _reopened_lines(reopened: Reopened) -> Iterator[str]:
 
 async def _unshown_entries(memory: MemoryJournal, shown: set[str | None]) -> list[Entry]:
     """Entries that are or may be paid for and whose results were not shown: they are lost with this process."""
-    unfinished = (State.STARTED, State.INTENDED, State.UNCERTAIN)
+    unfinished = {State.STARTED, *UNRESOLVED}
     async with memory:
         return [
             each
@@ -251,10 +263,11 @@ async def _unshown_entries(memory: MemoryJournal, shown: set[str | None]) -> lis
 def plan_batch(job: BatchJob, connection: ConnectionSettings, show: Callable[[Planned], None]) -> Plan:
     """What `run_batch` would do and buy; each clip is passed to `show` as it is found.
 
-    Sends nothing, and creates no journal.
+    Sends nothing, and creates no file.
     """
     settings: dict[str, Any] = {**job.settings, "out": None, "keep": ()}
-    existing = job.journal if job.journal is not None and job.journal.exists() else None
+    missing = job.journal is None or (isinstance(job.journal, Path) and not job.journal.exists())
+    existing = None if missing or job.journal is None else open_journal(job.journal)
     counts = PlanCounter()
 
     async def main() -> Plan:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from platformdirs import user_state_path
 
 from ..batch.ownership import ACCOUNT
+from ..durable_files import private_folder
 from ..errors import JournalError, JournalUnusable
 from ..journal.sqlite.journal import SqliteJournal
 
@@ -40,8 +41,7 @@ def state_folder() -> Path:
 def create_folder(journal: Path) -> None:
     """Creates the folder for a journal, accessible to its owner only. Raises `JournalUnusable`."""
     try:
-        journal.parent.parent.mkdir(parents=True, exist_ok=True)
-        journal.parent.mkdir(mode=0o700, exist_ok=True)
+        private_folder(journal.parent)
     except OSError as error:
         reason = error.strerror
     else:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from difflib import get_close_matches
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import click
 
-__all__ = ["SuggestingGroup", "option_group"]
+__all__ = ["CommandDecorator", "SuggestingGroup", "option_group"]
 
 C = TypeVar("C", bound=Callable[..., Any])
 
@@ -19,7 +19,13 @@ MAX_SUMMARY: Final = 200
 """Characters of a command's first sentence in the help of its group."""
 
 
-def option_group(*options: Callable[[Any], Any]) -> Callable[[C], C]:
+class CommandDecorator(Protocol):
+    """A decorator that adds options to a command."""
+
+    def __call__(self, command: C, /) -> C: ...
+
+
+def option_group(*options: Callable[[Any], Any]) -> CommandDecorator:
     """A decorator that adds several options to a command, in this order."""
 
     def add(command: C) -> C:

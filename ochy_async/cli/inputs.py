@@ -1,4 +1,4 @@
-"""Finds the clips that the arguments of `ochy analyze` and `ochy check` name: files, folders, patterns, manifests.
+"""Finds the clips that the arguments of `ochy analyze` and `ochy check` name: files, folders, manifests, URLs.
 
 Invariant: no clip is taken twice, and all problems are reported together before anything is sent. An annotated video
 that a batch saved is never taken as a clip.
@@ -13,12 +13,16 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import anyio
 from attrs import define, field
 
 from ..batch.manifest import read_manifest
-from ..batch.output.folder import ARTIFACT_FILES
-from ..batch.sources import BatchItem
+from ..batch.output.folder import ANNOTATED
+from ..batch.sources import BatchItem, label_of
+from ..clips import Clip, ClipSource
 from ..errors import InvalidRequest
+from ..journal.postgres.address import is_address
+from ..object_store.listing import Objects, is_object_url, objects
 from ..protocol.request import AnalysisRequest
 from ..protocol.video_limits import CONTENT_TYPES, extension
 from .request_options import RequestFlags, usage_error
@@ -26,8 +30,6 @@ from .request_options import RequestFlags, usage_error
 __all__ = ["ANNOTATED", "FoundClips", "find_clips"]
 
 MANIFEST: Final = ".csv"
-ANNOTATED: Final = f".{ARTIFACT_FILES['output_video']}"
-"""How the names of annotated videos end that a batch saves. They may be saved among the clips."""
 
 
 @define(eq=False)
@@ -35,7 +37,7 @@ class FoundClips:
     """The clips that the arguments name."""
 
     clips: list[BatchItem] = field(factory=list)
-    """Each with its request, and with its path as it was typed."""
+    """Each with its request, and with its path as it was typed or as the clip of an object."""
     repeated: int = 0
     """Clips that were named again with the same request, and are taken once."""
     annotated: int = 0
@@ -50,7 +52,7 @@ def find_clips(
     problems: list[str] = []
     found, seen = FoundClips(), set[tuple[Any, ...]]()
     for item in _items(words, flags, recursive, extra_columns, problems):
-        clip = str(item.clip)
+        clip = label_of(item.clip)
         if clip.endswith(ANNOTATED):
             found.annotated += 1
             continue
@@ -72,6 +74,8 @@ def find_clips(
 
 def _canonical(clip: str) -> str:
     """The path of a clip with symbolic links of its folders resolved, since links may form a circle."""
+    if is_object_url(clip):
+        return clip
     folder, name = os.path.split(clip)
     return os.path.join(os.path.realpath(folder), name)  # noqa: PTH118 - the name stays as it was typed
 
@@ -85,14 +89,29 @@ def _items(
             yield from _manifest_items(word, flags, extra_columns, problems)
             continue
         request = request or flags.request()
-        clips = _videos(word, recursive, problems) if Path(word).is_dir() else [word]
-        yield from (BatchItem(clip, request) for clip in clips)
+        yield from (BatchItem(clip, request) for clip in _clips(word, recursive, problems))
+
+
+def _clips(word: str, recursive: bool, problems: list[str]) -> Sequence[ClipSource]:
+    if not is_object_url(word):
+        return _videos(word, recursive, problems) if Path(word).is_dir() else [word]
+    clips = anyio.run(_listed, objects(word))
+    if not clips:
+        problems.append(f"CLIP: there is no {', '.join(CONTENT_TYPES)} under {word}")
+    return clips
+
+
+async def _listed(found: Objects) -> list[Clip]:
+    return [clip async for clip in found]
 
 
 def _expand_patterns(words: Iterable[str], problems: list[str]) -> Iterator[str]:
     """The words, with each pattern replaced by what it matches, for shells that do not do so."""
     for word in words:
-        if not glob.has_magic(word) or os.path.lexists(word):
+        if is_address(word):
+            problems.append("CLIP: an address of a database is not a clip; give it with --journal")
+            continue
+        if is_object_url(word) or not glob.has_magic(word) or os.path.lexists(word):
             yield word
             continue
         found = glob.glob(word, recursive=True)  # noqa: PTH207 - keeps names as they were typed
@@ -109,7 +128,7 @@ def _is_wanted(match: str, pattern: str) -> bool:
 
 
 def _is_manifest(word: str) -> bool:
-    return extension(Path(word).name) == MANIFEST and not Path(word).is_dir()
+    return not is_object_url(word) and extension(Path(word).name) == MANIFEST and not Path(word).is_dir()
 
 
 def _manifest_items(

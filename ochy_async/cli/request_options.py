@@ -16,7 +16,7 @@ from ..batch.unit_parsing import READERS, with_accepted_forms
 from ..errors import InvalidRequest, Problem
 from ..protocol.request import LANGUAGES, AnalysisRequest
 from ..protocol.views import BY_WORD, VIEW_WORDS, AnalysisView
-from .groups import option_group
+from .groups import CommandDecorator, option_group
 
 __all__ = [
     "RequestFlags",
@@ -44,7 +44,7 @@ def measure_option(name: str, metavar: str, text: str) -> Callable[[T], T]:
     return click.option(f"--{name}", callback=_read_measure, metavar=metavar, help=text)
 
 
-view_option = click.option(
+view_option: CommandDecorator = click.option(
     "--view",
     type=click.Choice(VIEW_WORDS),
     help="Whether the camera films the runner from the side or from the back. A manifest may give it for each clip.",
@@ -69,7 +69,7 @@ _add_options = option_group(
         help="Notify the account's webhook, which must be enabled. Default: no.",
     ),
 )
-extra_column_option = click.option(
+extra_column_option: CommandDecorator = click.option(
     "--extra-column",
     metavar="NAME",
     multiple=True,

@@ -30,6 +30,8 @@ class Interrupts:
     on_repeated: Callable[[], None]
     """Called on the loop for each further signal."""
     count: int = field(default=0, init=False)
+    terminated: bool = field(default=False, init=False)
+    """Whether one of them was SIGTERM."""
 
     @contextmanager
     def listening(self) -> Generator[None]:
@@ -39,7 +41,8 @@ class Interrupts:
             return
         loop = asyncio.get_running_loop()
 
-        def handle(_: int, __: FrameType | None) -> None:
+        def handle(number: int, _: FrameType | None) -> None:
+            self.terminated |= number == signal.SIGTERM
             # Not `loop.add_signal_handler`, which Windows does not have. asyncio handles Ctrl-C in the same way.
             loop.call_soon_threadsafe(self._on_signal)
 

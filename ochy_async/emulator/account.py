@@ -29,17 +29,19 @@ class Account:
 
     def __init__(self, settings: EmulatorSettings) -> None:
         self.settings = settings
-        self.keys = dict.fromkeys(sorted(settings.api_keys))
+        self.keys: dict[str, None] = dict.fromkeys(sorted(settings.api_keys))
         """Accepted API keys, oldest first."""
-        self.bought = settings.credits
+        self.bought: int = settings.credits
         """Credits ever bought."""
         self.ledger: list[Charge] = []
         self.analyses: dict[str, Analysis] = {}
         self.subjects: dict[str, dict[str, Any]] = {}
         """Profiles by id, without the soft-deleted ones."""
         self.webhook: dict[str, Any] = {}
-        self.outbox = Outbox(settings.deliveries, lambda: self.webhook, settings.log_limit)
-        self.files = FileStore(digest(settings.seed, "storage"), settings.signed_url_seconds, settings.storage_url)
+        self.outbox: Outbox = Outbox(settings.deliveries, lambda: self.webhook, settings.log_limit)
+        self.files: FileStore = FileStore(
+            digest(settings.seed, "storage"), settings.signed_url_seconds, settings.storage_url
+        )
         self._created_subjects = 0
         self._free_at = [0.0] * settings.concurrent_analyses
 

@@ -26,7 +26,7 @@ class HttpError(Exception):
         self.status = status
         self.detail = detail
         self.code = code
-        self.headers = headers or {}
+        self.headers: Mapping[str, str] = headers or {}
 
     def response(self, *, codes: bool) -> ServiceResponse:
         """The error body; with `codes` false it has no `code`."""

@@ -68,7 +68,7 @@ class InProcessTransport:
         clock: Callable[[], float] = loop_clock,
         latency: float | Callable[[], float] = 0.0,
     ) -> None:
-        self.service = service if isinstance(service, Service) else Service(service)
+        self.service: Service = service if isinstance(service, Service) else Service(service)
         self.faults = faults
         self._api_key = self.service.api_key if api_key is None else api_key
         self._clock = clock

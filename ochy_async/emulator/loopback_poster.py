@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LoopbackPoster"]
 
-logger = logging.getLogger("ochy_async.emulator")
+logger: logging.Logger = logging.getLogger("ochy_async.emulator")
 
 
 class _LoopbackResolver(AbstractResolver):

@@ -76,7 +76,7 @@ class Emulator:
     ) -> None:
         if not 0 < speed <= 1_000_000:
             raise ValueError(f"speed: must be above 0 and at most 1,000,000, not {speed}")
-        self.service = service if isinstance(service, Service) else Service(service)
+        self.service: Service = service if isinstance(service, Service) else Service(service)
         self.faults = faults
         self._host = _loopback(host)
         self._port = port

@@ -44,7 +44,7 @@ class Service:
     """
 
     def __init__(self, settings: EmulatorSettings | None = None) -> None:
-        self.settings = settings or EmulatorSettings()
+        self.settings: EmulatorSettings = settings or EmulatorSettings()
         self._account = Account(self.settings)
         self._log: deque[LoggedRequest] = deque(maxlen=self.settings.log_limit)
         self._counts: Counter[tuple[str, int]] = Counter()

@@ -18,7 +18,7 @@ class VideoHasher:
     """Takes the chunks of a video and makes an `UploadedVideo` of them."""
 
     def __init__(self) -> None:
-        self.size = 0
+        self.size: int = 0
         """Bytes so far."""
         self._hash = hashlib.sha256()
         self._head = b""

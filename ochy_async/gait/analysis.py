@@ -46,7 +46,8 @@ class SideGait:
     touchdowns: Mapping[str, tuple[float, ...]]
     """For `left` and `right`: positions in the recording, in frames from the first, some per cent of a stride early."""
     curves: Mapping[str, Mapping[str, Curve]]
-    """For `left` and `right`: the curves of `hip`, `knee`, `ankle` and `elbow` flexion from touchdown to touchdown."""
+    """For `left` and `right`: the curves of `hip`, `knee`, `ankle` and `elbow` flexion, and of `trunk` lean, from
+    touchdown to touchdown."""
     poses: Mapping[str, tuple[complex, ...]]
     """The mean path of each joint from one touchdown of the left foot to the next: 101 points, forward + up * 1j. The
     middle of the hips is above 0, the lowest point of all at 0j, the highest at 1j. Without a complete stride of the
@@ -88,15 +89,17 @@ def side_gait(landmarks: Landmarks, *, fps: float | None = None) -> SideGait:
     joints, missing = recording.joints, dict[str, str]()
     starts = {side: _touchdowns(joints, side, period) for side in SIDES}
     strides = {side: strides_between(starts[side], period) for side in SIDES}
-    lean = [each for each in trunk_lean(joints) if not math.isnan(each)]
+    lean = trunk_lean(joints)
+    angles: dict[str, AngleOf] = {**SIDE_ANGLES, "trunk": lambda *_: lean or None}
+    known = [each for each in lean if not math.isnan(each)]
     return SideGait(
         recording=recording,
         stride_frames=period,
         cadence=_cadence(recording, period),
         touchdowns=starts,
-        curves={side: _curves(joints, side, SIDE_ANGLES, strides[side], missing) for side in SIDES},
+        curves={side: _curves(joints, side, angles, strides[side], missing) for side in SIDES},
         poses=_poses(joints, strides["left"] or strides["right"]),
-        trunk_lean=fmean(lean) if lean else None,
+        trunk_lean=fmean(known) if known else None,
         missing=missing,
     )
 

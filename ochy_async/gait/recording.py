@@ -23,9 +23,6 @@ __all__ = ["CannotTell", "Recording", "other_paths", "picture_paths", "recording
 
 LOWEST_SCORE: Final = 0.3
 """A point whose score is lower is a gap; the threshold of Sports2D. That scores are 0 to 1 is inferred."""
-LONGEST_GAP: Final = 0.1
-"""Of a stride that is at least `_SHORT_STRIDE` frames long: gaps up to this long are filled."""
-_SHORT_STRIDE: Final = 30
 _SPARSEST: Final = 4  # times as many frame numbers as frames; with more gaps nothing can be drawn between them
 
 

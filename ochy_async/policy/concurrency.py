@@ -37,9 +37,9 @@ class Concurrency:
     """Clips that are read, checked and hashed."""
     uploads: int | None = field(default=None, validator=optional(between(1, 256, integer=True)))
     """Clips that are uploaded. None adapts: more while uploads succeed, fewer after errors."""
-    in_flight: int = field(default=128, validator=between(1, 2_000, integer=True))
+    in_flight: int = field(default=512, validator=between(1, 2_000, integer=True))
     """Clips that are uploaded or analyzed by the server. At first up to 32, more while the server starts analyses
-    without queueing them."""
+    without queueing them and the network could carry more clips."""
     collecting: int = field(default=4, validator=between(1, 64, integer=True))
     """Clips whose files are downloaded."""
 
@@ -56,10 +56,11 @@ class Concurrency:
 
 @define
 class InFlightLimit:
-    """How many clips may be in flight, up to `maximum`: more while the server starts analyses without queueing them.
+    """How many clips may be in flight, up to `maximum`: more while the server starts analyses without queueing them and
+    the network could carry more clips.
 
     A clip that would only wait in the server's queue is not sent: its start is paid for, cannot be undone, and would be
-    polled in vain.
+    polled in vain. A clip that would only wait for its upload is not prepared.
     """
 
     maximum: int
@@ -69,13 +70,13 @@ class InFlightLimit:
     def __attrs_post_init__(self) -> None:
         self.slots = min(INITIAL_IN_FLIGHT, self.maximum)
 
-    def first_poll(self, *, queued: bool) -> None:
+    def first_poll(self, *, queued: bool, uploads_wait: bool = False) -> None:
         """Adjusts the limit to what the first poll of an analysis showed: whether the analysis is still `queued`.
 
-        An analysis that runs shows that the server has capacity for one more. So the limit at most doubles in the time
-        that passes until a first poll.
+        An analysis that runs shows that the server has capacity for one more, unless `uploads_wait` for the network
+        already. So the limit at most doubles in the time that passes until a first poll.
         """
-        wanted = self.slots - 1 if queued else self.slots + 1
+        wanted = self.slots - 1 if queued else self.slots + (not uploads_wait)
         self.slots = min(self.maximum, max(INITIAL_IN_FLIGHT, wanted))
 
 

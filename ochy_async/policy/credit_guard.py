@@ -13,7 +13,7 @@ from attrs import define, field, frozen
 from ..errors import BuyCredits, KeyRefused, OchyError
 from ..protocol.text_summary import count_of
 
-__all__ = ["CreditGuard", "StopReason"]
+__all__ = ["RETRY_INTERVAL", "CreditGuard", "StopReason"]
 
 RETRY_INTERVAL: Final = 60.0
 """Seconds between the starts by which a batch finds out whether credits were bought meanwhile."""
@@ -78,6 +78,11 @@ class CreditGuard:
     def release_credit(self) -> None:
         """Takes back the credit of a start that certainly did not happen."""
         self.spent -= 1
+
+    def limit_reached(self, committed: int) -> None:
+        """Takes back a credit that the journal refused, because all workers together have committed so many."""
+        self.release_credit()
+        self.spent_earlier = max(committed, self.limit or 0) - self.spent
 
     def accepted(self) -> None:
         """Notes an accepted start: the account has credits."""

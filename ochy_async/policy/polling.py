@@ -7,7 +7,8 @@ advises polling every 3 to 5 s, and most analyses take 10 to 30 s (both document
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from attrs import Factory, define, field, frozen
@@ -15,6 +16,7 @@ from attrs.validators import optional
 
 from ..errors import InvalidSettings, NotFound, OchyError, TryLater, UnreadableAnswer
 from ..field_docs import documented
+from .concurrency import COOLDOWN
 from .hints import AnnouncedEnds
 from .progress import DurationHistory, ProgressModel
 from .validators import between
@@ -28,7 +30,8 @@ class Polling:
     """How to wait for an analysis. Raises `InvalidSettings` for invalid values."""
 
     interval: float = field(default=3.0, validator=between(0.01, 300))
-    """Seconds between polls until the session has learned better (the vendor advises 3 to 5)."""
+    """Seconds between polls until the session has learned better (the vendor advises 3 to 5), and from then on the
+    longest time between polls once the analysis may be finished, give or take the jitter."""
     shortest: float = field(default=1.0, validator=between(0.01, 300))
     """The shortest time between polls in seconds, give or take the jitter, however likely an answer is. A shorter
     `interval` lowers it."""
@@ -38,8 +41,9 @@ class Polling:
     """Seconds until a wait raises `WaitTimeout`, unless the call has a timeout of its own."""
     patience: float = field(default=120.0, validator=between(0, 86_400))
     """Seconds for which every poll may fail before the wait raises the error of the last one."""
-    requests_per_second: float = field(default=10.0, validator=between(0.01, 1000))
-    """The maximum rate of polls for all waits of the session together."""
+    requests_per_second: float | None = field(default=None, validator=optional(between(0.01, 1000)))
+    """The maximum rate of polls for all waits of the session together. None adapts: from 10 a second up to one in 3 s
+    for each wait (the vendor advises one in 3 to 5 s for each analysis) while they are answered, fewer after errors."""
     rest: float | None = field(default=None, validator=optional(between(0.01, 3600)))
     """Seconds between polls once webhook deliveries have announced the last three ends of the session in a row, give
     or take the jitter. Fewer polls, but an end that is not announced is noticed up to this much later; normal polling
@@ -50,11 +54,13 @@ class Polling:
             raise InvalidSettings(f"Polling.shortest must be at most Polling.longest, {self.longest:g}")
 
 
-_LATENESS_BY_AGE: Final = 1 / 45  # seconds of lateness that are accepted, per second waited so far
-_LATENESS_BY_INTERVAL: Final = 1 / 6  # and at least, per second of the interval
+_ACCEPTED_LATENESS: Final = 1 / 6  # seconds by which an answer may come late to save a poll, per second of the interval
 _MAX_DELAY_BY_AGE: Final = 0.5  # the longest delay per second waited so far: earlier durations guarantee nothing
 _PREDICTION_SHARE: Final = 0.8  # of the predicted remaining time, until the session has compared such predictions
 _MAX_UNREADABLE: Final = 3  # unreadable answers in a row; one or two may come from a proxy
+_ADVISED_INTERVAL: Final = 3.0  # seconds between two polls of one analysis: the least that the vendor advises
+_LEAST_RATE: Final = 10.0  # polls a second for all waits, however few there are and whatever fails
+_MORE_BY_ANSWER: Final = 0.1  # polls a second, for each answered poll: a tenth more in each second
 _ID_LAG: Final = 30.0  # seconds in which a new id may be unknown to some of the vendor's servers (not documented)
 
 
@@ -82,7 +88,7 @@ class PollSchedule:
         self._durations = durations
         if self.started is None:
             return 0.0
-        expected = durations.first_decile()
+        expected = durations.soonest()
         wanted = self.polling.interval if expected is None else min(expected, 3 * self.polling.longest)
         wanted = max(wanted, self._rest)
         delay = min(wanted, max(0.0, self.started + wanted - now))
@@ -92,10 +98,11 @@ class PollSchedule:
     def after_poll(self, percentage: float | None, now: float, chance: float, *, pending: bool = False) -> float:
         """Seconds until the next poll, after one that showed `percentage`, or that the analysis is `pending`.
 
-        Once the session knows the durations of earlier analyses, it polls when an answer is likely enough, but at the
-        latest after half the time that the analysis took so far. Until then it polls after most of the time that the
-        percentage predicts. While the percentage does not rise, or the analysis is queued, the delay grows. Jitter of
-        up to a tenth keeps waits that began together from polling together; `chance` is from 0 to 1.
+        Once the session knows the durations of earlier analyses, it polls when an answer is likely enough. A pause that
+        is longer than the interval ends when the soonest of them would be finished, and takes at most half the time
+        that the analysis took so far. Until then it polls after most of the time that the percentage predicts. While
+        the percentage does not rise, or the analysis is queued, the delay grows. Jitter of up to a tenth keeps waits
+        that began together from polling together; `chance` is from 0 to 1.
         """
         self._failing_since, self._unreadable = None, 0
         delay = self._queued_delay(now) if pending else self._running_delay(percentage, now)
@@ -129,21 +136,18 @@ class PollSchedule:
     def _shortest(self) -> float:
         return min(self.polling.shortest, self.polling.interval)
 
-    def _accepted_lateness(self, now: float) -> float:
-        """Seconds by which an answer may be noticed late to save a poll: more the longer the analysis takes."""
-        return max(_LATENESS_BY_AGE * self._progress.age(now), _LATENESS_BY_INTERVAL * self.polling.interval)
-
     def _queued_delay(self, now: float) -> float:
         """An analysis that has not begun cannot finish sooner than the fastest ones do."""
         self._progress.add_queued(now)
-        return self._durations.first_decile() or self._delay * 1.25 or self.polling.interval
+        return self._durations.soonest() or self._delay * 1.25 or self.polling.interval
 
     def _running_delay(self, percentage: float | None, now: float) -> float:
         sample = self._progress.add_running(percentage, now)
         remaining = self._progress.remaining(now, self._durations)
         if remaining:
-            longest = max(self.polling.interval, _MAX_DELAY_BY_AGE * self._progress.age(now))
-            return min(longest, poll_delay(remaining, self._accepted_lateness(now)))
+            unfinished = min(remaining[0], _MAX_DELAY_BY_AGE * self._progress.age(now))
+            longest = max(self.polling.interval, unfinished)
+            return min(longest, poll_delay(remaining, _ACCEPTED_LATENESS * self.polling.interval))
         if sample is not None:
             early = _PREDICTION_SHARE * sample.predicted
             return early if sample.predicted - early >= self._shortest else sample.predicted
@@ -182,15 +186,50 @@ def poll_delay(remaining: Sequence[float], lateness: float) -> float:
 
 @define
 class PollRateLimit:
-    """The maximum rate of polls, shared by all waits of a session and of the sessions derived from it."""
+    """The maximum rate of polls, shared by all waits of a session and of the sessions derived from it.
 
+    A rate that adapts grows with each answer up to what the vendor advises for so many waits, and an error halves it.
+    Errors that come together count once.
+    """
+
+    _waits: int = 0
+    _answered_rate: float = _LEAST_RATE
+    _cooldown_until: float = -math.inf
     _next_free: float = 0.0
 
-    def reserve(self, now: float, per_second: float) -> float:
-        """Returns when the caller may poll. For `1 / per_second` seconds after that, nobody else may."""
+    def reserve(self, now: float, per_second: float | None) -> float:
+        """Returns when the caller may poll; None is a rate that adapts. For one divided by the rate nobody else may."""
         at = max(now, self._next_free)
-        self._next_free = at + 1 / per_second
+        self._next_free = at + 1 / (per_second or self.adapted)
         return at
+
+    @property
+    def adapted(self) -> float:
+        """Polls a second, for all waits together, if the user sets no rate."""
+        return min(self._answered_rate, self._advised)
+
+    @property
+    def _advised(self) -> float:
+        return max(_LEAST_RATE, self._waits / _ADVISED_INTERVAL)
+
+    @contextmanager
+    def waiting(self) -> Generator[None]:
+        """A block in which one more analysis is waited for."""
+        self._waits += 1
+        try:
+            yield
+        finally:
+            self._waits -= 1
+
+    def answered(self) -> None:
+        """Raises the rate that adapts, after a poll that was answered."""
+        self._answered_rate = min(self._advised, self._answered_rate + _MORE_BY_ANSWER)
+
+    def failed(self, error: OchyError, now: float) -> None:
+        """Lowers the rate that adapts, after a poll that failed, unless the request caused the error."""
+        if isinstance(error, TryLater) and now >= self._cooldown_until:
+            self._answered_rate = max(_LEAST_RATE, self._answered_rate / 2)
+            self._cooldown_until = now + COOLDOWN
 
     def pause_until(self, until: float) -> None:
         """Allows no poll before `until`, because the server asked for a pause."""

@@ -15,6 +15,7 @@ from attrs import define, field, frozen
 __all__ = ["DurationHistory", "ProgressModel", "Sample"]
 
 _MIN_RECORDS: Final = 5
+_LATEST: Final = 4  # durations that by themselves show that the server became quicker
 _BUCKET_WIDTH: Final = 10  # percentages in the same range of ten share their records
 
 
@@ -36,10 +37,13 @@ class DurationHistory:
         known = self._ratios.get(_bucket(percentage), ())
         return known if len(known) >= _MIN_RECORDS else ()
 
-    def first_decile(self) -> float | None:
-        """Seconds after which one analysis in ten was finished; None while too few are known."""
-        known = sorted(self.ratios(0))
-        return known[len(known) // 10] if known else None
+    def soonest(self) -> float | None:
+        """Seconds after which the next analysis may be finished; None while too few are known.
+
+        One in ten was finished by then, or one of the latest four: the server may have become quicker.
+        """
+        known = self.ratios(0)
+        return min(sorted(known)[len(known) // 10], *list(known)[-_LATEST:]) if known else None
 
 
 def _bucket(percentage: float) -> int:

@@ -6,18 +6,30 @@ while: how soon the vendor's lists show a new analysis is not documented.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
-from datetime import timedelta
-from typing import Final
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import chain
+from operator import itemgetter
+from typing import Any, Final
 
 from attrs import frozen
 
 from ..errors import InvalidRequest, Problem, StartAttempt
 from ..field_docs import documented
-from ..protocol.analysis import AnalysisList, ListedAnalysis, Started
+from ..protocol.analysis import Started
+from ..protocol.analysis_list import ItemFacts, ListedAnalysis
 from ..protocol.views import Calculated, Results
 
-__all__ = ["Reconciliation", "candidates_of", "lookup_delays", "unambiguous_match"]
+__all__ = [
+    "LISTING_PAUSE",
+    "AnalysesByTime",
+    "Reconciliation",
+    "candidates_of",
+    "lookup_delays",
+    "may_matter",
+    "unambiguous_match",
+]
 
 SKEW: Final = timedelta(minutes=15)
 """The largest assumed difference between the server's clock and ours."""
@@ -48,7 +60,7 @@ class Reconciliation:
 
 
 def candidates_of(
-    start: StartAttempt, listed: AnalysisList, known: Collection[str], *, own_subject: bool = False
+    start: StartAttempt, listed: Iterable[ListedAnalysis], known: Collection[str], *, own_subject: bool = False
 ) -> Reconciliation:
     """The listed analyses that are not in `known` and that may be the start.
 
@@ -65,8 +77,54 @@ def _linked(start: StartAttempt, each: ListedAnalysis, known: Collection[str]) -
 
 def _possible(start: StartAttempt, each: ListedAnalysis, known: Collection[str]) -> bool:
     created = each.created_at
-    in_time = created is None or start.earliest - SKEW <= created <= start.latest + SKEW
-    return in_time and _linked(start, each, known)
+    earliest, latest = _window(start)
+    return (created is None or earliest <= created <= latest) and _linked(start, each, known)
+
+
+def _window(*starts: StartAttempt) -> tuple[datetime, datetime]:
+    """The times, by the server's clock, between which all these starts happened if they happened."""
+    return min(each.earliest for each in starts) - SKEW, max(each.latest for each in starts) + SKEW
+
+
+def may_matter(starts: Sequence[StartAttempt], known: Collection[str]) -> Callable[[Any], bool]:
+    """Whether an item of a list, before it is read, may be one of the starts: it is not `known` and not of another
+    time."""
+    earliest, latest = _window(*starts)
+
+    def may(item: Any) -> bool:
+        facts = ItemFacts.of(item)
+        in_time = facts.created_at is None or earliest <= facts.created_at <= latest
+        return in_time and facts.analysis_id not in known
+
+    return may
+
+
+@frozen
+class AnalysesByTime:
+    """Listed analyses by the time at which they were made, so that a lookup need not go through all of them."""
+
+    undated: Sequence[ListedAnalysis]
+    times: Sequence[datetime]
+    dated: Sequence[ListedAnalysis]
+    """In the order of `times`."""
+
+    @classmethod
+    def of(cls, listed: Iterable[ListedAnalysis]) -> AnalysesByTime:
+        """Sorts the analyses."""
+        undated, dated = list[ListedAnalysis](), list[tuple[datetime, ListedAnalysis]]()
+        for each in listed:
+            if each.created_at is None:
+                undated.append(each)
+            else:
+                dated.append((each.created_at, each))
+        dated.sort(key=itemgetter(0))
+        return cls(undated, [time for time, _ in dated], [each for _, each in dated])
+
+    def near(self, start: StartAttempt) -> Iterator[ListedAnalysis]:
+        """The analyses that have no time, or one at which the start may have happened."""
+        earliest, latest = _window(start)
+        first, end = bisect_left(self.times, earliest), bisect_right(self.times, latest)
+        return chain(self.undated, self.dated[first:end])
 
 
 def unambiguous_match(
@@ -90,6 +148,8 @@ def unambiguous_match(
 _LISTING_LAG: Final = 60.0
 """Seconds after a start in which the lists may not show it yet."""
 _SHORTEST_DELAY: Final = 3.0
+LISTING_PAUSE: Final = 2.0
+"""Seconds from the end of one list of the account to the next one, for all lookups of a batch together."""
 
 
 def lookup_delays(age: float) -> Iterator[float]:

@@ -1,6 +1,7 @@
 """Whether a start happened: the one request that costs a credit and has no idempotency key.
 
 Invariant: a start is uncertain unless its fate is known. Only a start that certainly did not happen may be sent again.
+That a start which was cut short did not happen is an assumption, and `CUT_SHORT_IS_FREE` is its only switch.
 """
 
 from __future__ import annotations
@@ -13,7 +14,14 @@ from ..protocol.answer import ID_KEYS
 from ..protocol.error_mapping import parse_json
 from ..protocol.wire import Response
 
-__all__ = ["Fate", "fate_of_answer", "fate_without_answer"]
+__all__ = ["CUT_SHORT_IS_FREE", "Fate", "fate_of_answer", "fate_while_sending", "fate_without_answer"]
+
+CUT_SHORT_IS_FREE: Final[bool] = True
+"""Whether a start costs nothing if its last chunk never left, so that the server cannot have read the complete form.
+
+The vendor does not document it. If this is False, a start that was cut short is uncertain and never sent again, and so
+is an intent that a process left behind.
+"""
 
 
 class Fate(enum.Enum):
@@ -34,9 +42,14 @@ REFUSALS: Final = frozenset({400, 401, 402, 403, 404, 413, 429})
 (inferred, not documented)."""
 
 
+def fate_while_sending(*, complete: bool) -> Fate:
+    """The fate of a start whose body is being sent. `complete` says that its last chunk may have left."""
+    return Fate.NOT_HAPPENED if CUT_SHORT_IS_FREE and not complete else Fate.UNCERTAIN
+
+
 def fate_without_answer(phase: Phase) -> Fate:
     """The fate of a start that got no answer."""
-    return Fate.UNCERTAIN if phase is Phase.COMPLETE else Fate.NOT_HAPPENED
+    return Fate.NOT_HAPPENED if phase is Phase.NOT_SENT else fate_while_sending(complete=phase is Phase.COMPLETE)
 
 
 def fate_of_answer(response: Response) -> Fate:
@@ -52,7 +65,7 @@ def fate_of_answer(response: Response) -> Fate:
         return Fate.UNCERTAIN  # an analysis exists, whatever the status says
     if response.status in REFUSALS or (response.status == 422 and "detail" in body):
         return Fate.REFUSED
-    return Fate.UNCERTAIN if response.request_complete else Fate.NOT_HAPPENED
+    return fate_while_sending(complete=response.request_complete)
 
 
 def _is_id(value: object) -> bool:

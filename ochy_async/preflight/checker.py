@@ -24,7 +24,7 @@ from .rules import PreflightLevel, blocking, findings_for, raise_if_blocked
 
 __all__ = ["Checker", "probed_facts"]
 
-logger = logging.getLogger("ochy_async")
+logger: logging.Logger = logging.getLogger("ochy_async")
 SINGLE_USE = "it can be read only once, which is reserved for sending; give Clip.stream a function that reopens it"
 
 

@@ -26,7 +26,7 @@ from .process import ChildDied, Chunks, Decoder, DecoderProcess, DecoderUnusable
 
 __all__ = ["INSTALL", "Prober", "unavailable_here"]
 
-logger = logging.getLogger("ochy_async")
+logger: logging.Logger = logging.getLogger("ochy_async")
 INSTALL: Final = "pip install 'ochy-async[video]'"
 MISSING: Final = f"PyAV is not installed; install it with: {INSTALL}"
 CHILDREN: Final = 2

@@ -12,7 +12,6 @@ import re
 import sys
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from subprocess import DEVNULL
 from typing import Any, Final, Self
@@ -81,6 +80,8 @@ class Decoder:
 
 
 def _installed() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
     with suppress(PackageNotFoundError):
         return f"PyAV {version('av')}"
     return "PyAV"
@@ -291,7 +292,7 @@ class _ErrorPipe:
             os.close(read)
 
 
-_UNPRINTABLE: Final = re.compile(r"[^\n\x20-\x7e\xa0-\U0010ffff]")
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")  # the complement takes milliseconds to compile
 _ADDRESS: Final = re.compile(r"\b[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 
 

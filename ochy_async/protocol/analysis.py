@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import orjson
 from attrs import field, fields, frozen
@@ -18,22 +18,19 @@ from ..field_docs import documented
 from .answer import ID_KEYS, Answer, RawJson, answer_class, json_keys
 from .call import Call, is_state
 from .converter import structure
-from .drift import mismatch, note, read_at
+from .drift import mismatch
 from .request import AnalysisRequest
-from .routes import CALCULATED_DATA, LIST_ANALYSES, LIST_SUBJECT_ANALYSES, RESULTS, START
-from .text_summary import Summarized, count_of, display_text, format_number, format_time, list_summary
+from .routes import CALCULATED_DATA, RESULTS, START
+from .text_summary import Summarized, display_text, format_number, format_time
 from .views import VIEWS, Calculated, Results, recognized_view, view_title
 from .wire import Request, Upload
 
 __all__ = [
-    "AnalysisList",
     "AnalysisState",
-    "ListedAnalysis",
     "Started",
     "Status",
     "analysis_id_of",
     "calculated_call",
-    "list_call",
     "results_call",
     "start_call",
 ]
@@ -181,7 +178,9 @@ class _StateAnswer(Answer):
     status: Status | str
     percentage: float | None = None
 
-    known_keys = frozenset({*ID_KEYS, "thumbnail", "output_video", "biomechanical_analysis", "message"})
+    known_keys: ClassVar[frozenset[str]] = frozenset(
+        {*ID_KEYS, "thumbnail", "output_video", "biomechanical_analysis", "message"}
+    )
 
 
 def analysis_id_of(started: Started[Any, Any] | str) -> str:
@@ -232,87 +231,3 @@ def calculated_call(started: Started[Any, C2] | str) -> Call[C2]:
         repeatable=True,
         analysis_id=analysis_id,
     )
-
-
-# --- listing ------------------------------------------------------------------------------------
-
-
-@answer_class
-class ListedAnalysis(Answer):
-    """One analysis in a list. Source: `subject_id` is documented, everything else is inferred."""
-
-    layout_known = False
-
-    analysis_id: str = field(metadata=json_keys(*ID_KEYS))
-    subject_id: str | None = None
-    """The subject to which it is linked, if any."""
-    view: str | None = field(default=None, metadata=json_keys("analysis_type"))
-    """The vendor's `analysis_type`; the key is a guess."""
-    status: Status | str | None = None
-    created_at: datetime | None = None
-    """UTC; the key is a guess."""
-
-    def _summary(self) -> Iterator[str]:
-        view, status = display_text(view_title(self.view), 16), display_text(self.status, 16)
-        yield f"{display_text(self.analysis_id)}  {view}  {status}  {format_time(self.created_at)}"
-
-
-@documented
-@frozen(repr=False)
-class AnalysisList(Summarized):
-    """A list of analyses in the order of the answer. Whether the vendor pages its lists is not documented."""
-
-    analyses: tuple[ListedAnalysis, ...]
-    raw: Any = field(default=None, repr=False, eq=False)
-    """The untouched JSON, including the wrapper."""
-
-    def __iter__(self) -> Iterator[ListedAnalysis]:
-        return iter(self.analyses)
-
-    def __len__(self) -> int:
-        return len(self.analyses)
-
-    def __repr__(self) -> str:
-        return f"<AnalysisList: {count_of(len(self.analyses), 'analysis', 'analyses')}>"
-
-    def __rich_repr__(self) -> Iterator[str]:
-        yield count_of(len(self.analyses), "analysis", "analyses")
-
-    def _summary(self) -> Iterator[str]:
-        return list_summary("analyses", self.analyses)
-
-    @property
-    def ids(self) -> frozenset[str]:
-        """The ids of all analyses in the list."""
-        return frozenset(each.analysis_id for each in self.analyses)
-
-
-_WRAPPERS: Final = ("analyses", "analysis", "analysis_ids", "videos", "video_ids", "results", "items", "data")
-
-
-def list_call(subject_id: str | None = None) -> Call[AnalysisList]:
-    """All analyses of the account, or those linked to a subject."""
-    route = LIST_ANALYSES if subject_id is None else LIST_SUBJECT_ANALYSES
-    path = route.path() if subject_id is None else route.path(subject_id=subject_id)
-    return Call(Request(route, path), _listing, "AnalysisList", repeatable=True)
-
-
-def _listing(body: Any) -> AnalysisList:
-    items, name = _unwrapped(body)
-    objects = [{"analysis_id": item} if isinstance(item, str) else item for item in items]
-    return AnalysisList(read_at(name, structure, objects, tuple[ListedAnalysis, ...]), raw=body)
-
-
-def _unwrapped(body: Any) -> tuple[list[Any], str]:
-    """The items of a list that came bare, under one of the likely names, or as the only array, with that name."""
-    if isinstance(body, list):
-        return body, "items"
-    if not isinstance(body, dict):
-        raise mismatch("a list", body)
-    arrays = [name for name, value in body.items() if isinstance(value, list)]
-    chosen = next((name for name in _WRAPPERS if name in arrays), arrays[0] if len(arrays) == 1 else None)
-    if chosen is None:
-        raise mismatch("a list", body)
-    for name in body.keys() - {chosen}:
-        note("unknown key", body[name], name)
-    return body[chosen], chosen

@@ -7,9 +7,9 @@ health data nor links; `print` shows a summary.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Final, Self, TypeVar, dataclass_transform
+from typing import Any, ClassVar, Final, Self, TypeVar, cast, dataclass_transform
 
-from attrs import field, frozen
+from attrs import field, fields, frozen
 
 from ..field_docs import documented
 from .json_outline import outline, safe_key
@@ -22,6 +22,13 @@ T = TypeVar("T")
 
 ID_KEYS: Final = ("video_id", "analysis_id", "id")
 """The keys of the id of an analysis: one id with two names (documented), or a plain `id` (inferred)."""
+
+
+SHARED: Final = "_json"
+"""The attribute of an answer that shares its JSON with the answer around it, instead of a copy in `raw`.
+
+It holds the method `copy` of the JSON object and not the object, whose `repr` would show signed links.
+"""
 
 
 class RawJson(dict[str, Any]):
@@ -62,8 +69,15 @@ class SignedUrl:
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
 def answer_class(cls: type[T]) -> type[T]:
-    """Makes a frozen attrs class with keyword fields and no `repr` of its own, which would show values."""
-    return documented(frozen(kw_only=True, repr=False, slots=False)(cls))
+    """Makes a frozen attrs class with keyword fields and no `repr` of its own, which would show values.
+
+    The class itself has the None of optional fields, so an instance need not store it.
+    """
+    made = documented(frozen(kw_only=True, repr=False, slots=False)(cls))
+    for each in fields(cast("Any", made)):
+        if each.default is None:
+            setattr(made, each.name, None)
+    return made
 
 
 @answer_class
@@ -80,7 +94,7 @@ class Answer(Summarized):
     """False if the vendor does not document the keys; then no key counts as drift."""
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: _pickled(each) for name, each in vars(self).items()}
+        return {each.name: _pickled(getattr(self, each.name)) for each in fields(cast("Any", type(self)))}
 
     def __copy__(self) -> Self:
         return self
@@ -94,6 +108,19 @@ class Answer(Summarized):
     def __rich_repr__(self) -> Iterator[str]:
         # Without this method rich prints the fields of attrs classes instead of their `repr`.
         yield from map(safe_key, self.raw)
+
+
+class _SharedRaw:
+    """`Answer.raw` of an answer that shares its JSON: made when it is used first, because few are ever used."""
+
+    def __get__(self, answer: Answer | None, _: type[Answer]) -> Any:
+        if answer is None:
+            return self
+        raw = vars(answer)["raw"] = RawJson(vars(answer)[SHARED]())
+        return raw
+
+
+Answer.raw = _SharedRaw()  # type: ignore[assignment] # it has no `__set__`, so the value in an instance hides it
 
 
 def _pickled(value: Any) -> Any:

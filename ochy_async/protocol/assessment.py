@@ -5,7 +5,9 @@ Invariant: the vendor's ranges and scores are passed on and never reinterpreted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, ClassVar, Final
 
 from attrs import field, frozen
@@ -14,6 +16,9 @@ from ..field_docs import documented
 from .answer import ID_KEYS, Answer, SignedUrl, answer_class, json_keys
 from .converter import converter
 from .drift import mismatch
+from .json_table import json_columns
+from .table_columns import Column
+from .tabular import Tabular
 from .text_summary import display_text, format_number, format_score
 
 __all__ = ["AnalysisResults", "Assessment", "CalculatedData", "Ranges", "RunningStyle", "Texts"]
@@ -57,25 +62,27 @@ class Ranges:
         yield str(self)
 
 
-def _pair(value: Any) -> tuple[float, float] | None:
-    # Written out because results have a dozen pairs: `min`, `max` and `all` would take a third of the reading time.
-    if type(value) is list and len(value) == 2:
-        one, other = value
-        if (type(one) is int or type(one) is float) and (type(other) is int or type(other) is float):
-            return float(other if other < one else one), float(other if other > one else one)  # noqa: FURB136
-    return None
+@lru_cache(256)
+def _range(one: float, other: float) -> Ranges:
+    """The range between two bounds in any order, made once: results of many runners have the same dozen (inferred)."""
+    low, high = (one, other) if one <= other else (other, one)
+    return Ranges(((low + 0.0, high + 0.0),))  # floats, and no negative zero
+
+
+def _are_bounds(value: Any) -> bool:
+    # Written out, because every range of a result is checked: `all` takes four times as long.
+    return type(value) is list and len(value) == 2 and type(value[0]) in _NUMBERS and type(value[1]) in _NUMBERS
 
 
 def _ranges(value: Any, _: Any) -> Ranges:
-    pair = _pair(value)
-    if pair:
-        return Ranges((pair,))
-    pairs = [_pair(each) for each in value] if isinstance(value, list) else []
-    intervals = tuple(pair for pair in pairs if pair)
-    if not pairs or len(intervals) < len(pairs):
-        raise mismatch("a pair of numbers or a list of pairs", value)
-    return Ranges(intervals)
+    if _are_bounds(value):
+        return _range(*value)
+    if isinstance(value, list) and value and all(map(_are_bounds, value)):
+        return Ranges(tuple(_range(*each).intervals[0] for each in value))
+    raise mismatch("a pair of numbers or a list of pairs", value)
 
+
+_NUMBERS: Final = frozenset({int, float})
 
 converter.register_structure_hook(Ranges, _ranges)
 
@@ -93,7 +100,7 @@ class AnalysisResults(Answer):
     output_video: SignedUrl | None = None
     """The annotated MP4. The link expires after 1 hour; requesting the results again renews it (inferred)."""
 
-    known_keys = frozenset({"status", "percentage"})
+    known_keys: ClassVar[frozenset[str]] = frozenset({"status", "percentage"})
 
     def highlights(self) -> Iterator[str]:
         """Findings beside the scores, as lines of text."""
@@ -101,13 +108,37 @@ class AnalysisResults(Answer):
 
 
 @answer_class
-class CalculatedData(Answer):
-    """The calculated data of an analysis, as far as all views share them."""
+class CalculatedData(Tabular, Answer):
+    """The calculated data of an analysis, as far as all views share them.
+
+    As a table they have one row for each number and text, wherever it stands: `name`, its path of keys such as
+    `metrics.step_length_meter`; `index`, its position in the innermost list; `value` or `text`; and `unit` where it is
+    known. What is missing is null.
+    """
 
     view: ClassVar[str]
     """The vendor's `analysis_type`."""
+    units: ClassVar[Mapping[str, str]] = {}
+    """The units of numbers, by their names in the table."""
+    angles: ClassVar[re.Pattern[str]]
+    """Matches the names, with `_` between keys, of numbers that are degrees unless the name ends with another unit."""
 
-    known_keys = frozenset({*ID_KEYS, "status", "percentage"})
+    known_keys: ClassVar[frozenset[str]] = frozenset({*ID_KEYS, "status", "percentage"})
+
+    @classmethod
+    def is_angle(cls, name: str) -> bool:
+        """Whether a number is in degrees (inferred), by its name with `_` between keys."""
+        return cls.angles.match(name) is not None and not _OTHER_UNIT.search(name)
+
+    def table_columns(self) -> Iterator[Column]:
+        return json_columns({key: self.raw[key] for key in self.raw if key not in self.known_keys}, self._unit)
+
+    def _unit(self, name: str) -> str | None:
+        return self.units.get(name) or ("deg" if self.is_angle(name.replace(".", "_")) else None)
+
+
+_OTHER_UNIT: Final = re.compile(r"(^|_)(ms|s|sec|seconds?|time|percent(age)?|score|frames?|counts?|steps?|ratio)$")
+"""Endings of numbers among angles that have another unit."""
 
 
 @answer_class

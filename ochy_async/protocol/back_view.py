@@ -5,9 +5,10 @@ The shapes are those of the vendor's documented sample. One leg may be missing, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from attrs import frozen
 
@@ -143,6 +144,7 @@ class BackViewCalculated(CalculatedData):
     """The calculated data of a back view. Source: `gait_cycle` documented by name."""
 
     view = "back_view"
+    angles: ClassVar[re.Pattern[str]] = re.compile(r"gait_cycle_(.*_)?(pronation|knee_adduction|pelvic_drop)(_|$)")
 
     gait_cycle: GaitCycle | None = None
     total_score: float | None = None
@@ -182,8 +184,8 @@ class BackView(AnalysisRequest[BackViewResults, BackViewCalculated]):
     """Requests an analysis from behind. The clip is in portrait format, on a treadmill or not."""
 
     view = "back_view"
-    results_type = BackViewResults
-    calculated_type = BackViewCalculated
+    results_type: ClassVar[type[BackViewResults]] = BackViewResults
+    calculated_type: ClassVar[type[BackViewCalculated]] = BackViewCalculated
 
     full_body: bool = True
     """False requests the pronation only."""

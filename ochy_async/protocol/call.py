@@ -15,7 +15,7 @@ from attrs import field, frozen
 
 from ..errors import InvalidRequest, Problem
 from .converter import structure
-from .drift import DriftLog, DriftNote, Mismatch, recording
+from .drift import DriftLog, DriftNote, Mismatch
 from .error_mapping import error_of, parse_json, unreadable_answer
 from .routes import ROUTES, START, Route
 from .wire import Request, Response
@@ -63,7 +63,7 @@ class Call(Generic[T]):
         success = _is_success(response.status, body)
         if why is None and self.accepts(response.status, body):
             success = True
-            with recording(DriftLog(self.name)) as log:
+            with DriftLog(self.name) as log:
                 try:
                     return self.read(body), log.notes()
                 except Mismatch as error:

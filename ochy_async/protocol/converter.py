@@ -26,7 +26,7 @@ from . import fast_path
 from .answer import Answer, RawJson, SignedUrl
 from .drift import Mismatch, mismatch, note, read_at
 
-__all__ = ["converter", "structure"]
+__all__ = ["converter", "read_time", "structure"]
 
 T = TypeVar("T")
 Hook = Callable[[Any, Any], Any]
@@ -63,7 +63,8 @@ def _flag(value: Any, _: Any) -> bool:
     raise mismatch("true or false", value)
 
 
-def _time(value: Any, _: Any) -> datetime:
+def read_time(value: Any, _: Any = None) -> datetime:
+    """A time; one without a zone is UTC. Raises `Mismatch` for anything else."""
     try:
         time = datetime.fromisoformat(value)
     except (TypeError, ValueError):
@@ -234,7 +235,7 @@ _HOOKS: Final[tuple[tuple[type, Hook], ...]] = (
     (float, _number),
     (str, _text),
     (bool, _flag),
-    (datetime, _time),
+    (datetime, read_time),
     (SignedUrl, _link),
 )
 
@@ -256,5 +257,5 @@ converter: Final = _make_converter()
 
 
 def structure(value: object, cls: type[T]) -> T:
-    """`value` as a `cls`; call it inside `drift.recording`. Raises `Mismatch` if a required value is missing."""
+    """`value` as a `cls`; call it inside a `DriftLog`. Raises `Mismatch` if a required value is missing."""
     return converter.structure(value, cls)

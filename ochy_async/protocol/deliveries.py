@@ -28,7 +28,7 @@ from ..field_docs import documented
 from .analysis import Status
 from .answer import RawJson
 from .converter import structure
-from .drift import DriftLog, DriftNote, Mismatch, mismatch, note, read_at, recording
+from .drift import DriftLog, DriftNote, Mismatch, mismatch, note, read_at
 from .redaction import contains_link
 from .text_summary import Summarized, display_text, format_number, format_time
 
@@ -123,7 +123,7 @@ def parse_delivery(body: bytes, headers: Mapping[str, str]) -> Delivery:
         raise _invalid(400, "its body is not a JSON object in UTF-8")
     if _is_deeper_than(MAX_DEPTH, json):
         raise _invalid(400, f"its JSON is nested more than {MAX_DEPTH} levels deep")
-    with recording(DriftLog(Delivery.__name__)) as log:
+    with DriftLog(Delivery.__name__) as log:
         fields = _read_fields(json)
     return Delivery(**fields, raw=RawJson(json), drift=log.notes())
 

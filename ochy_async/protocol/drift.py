@@ -5,16 +5,15 @@ Invariant: a note holds a path and a type, never a value, and the untouched JSON
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any, Final, TypeVar
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+from typing import Any, Final, Self, TypeVar
 
 from attrs import define, field, frozen
 
 from .json_outline import json_type, safe_key
 
-__all__ = ["DriftLog", "DriftNote", "Mismatch", "mismatch", "note", "read_at", "recording"]
+__all__ = ["DriftLog", "DriftNote", "Mismatch", "mismatch", "note", "read_at"]
 
 T = TypeVar("T")
 
@@ -60,32 +59,31 @@ class _Difference:
     path: tuple[str, ...]
 
 
-@define
-class DriftLog:
-    """The differences that were noted while an answer was read."""
-
-    answer: str
-    differences: list[_Difference] = field(factory=list)
-
-    def notes(self) -> frozenset[DriftNote]:
-        """The notes, without duplicates."""
-        return frozenset(DriftNote(self.answer, _dotted(each.path), each.what) for each in self.differences)
-
-
 # A context variable, because cattrs hooks take no extra argument while one converter serves every
 # thread and task. Structuring never awaits, so two logs are never interleaved.
 _current: ContextVar[list[_Difference]] = ContextVar("ochy_drift")
 _MOST_NOTES: Final = 100  # per answer: a hostile answer may have a million unknown keys
 
 
-@contextmanager
-def recording(log: DriftLog) -> Generator[DriftLog]:
-    """Records into `log` every difference that is noted inside the block."""
-    token = _current.set(log.differences)
-    try:
-        yield log
-    finally:
-        _current.reset(token)
+@define
+class DriftLog:
+    """The differences that are noted while an answer is read: those inside its `with` blocks."""
+
+    answer: str
+    differences: list[_Difference] = field(factory=list)
+    _token: Token[list[_Difference]] | None = field(default=None, init=False)
+
+    def __enter__(self) -> Self:
+        self._token = _current.set(self.differences)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._token is not None:
+            _current.reset(self._token)
+
+    def notes(self) -> frozenset[DriftNote]:
+        """The notes, without duplicates."""
+        return frozenset([DriftNote(self.answer, _dotted(each.path), each.what) for each in self.differences])
 
 
 def read_at(key: str, read: Callable[..., T], *args: Any) -> T:

@@ -2,7 +2,7 @@
 
 They read a documented answer several times faster than the full converter, because they test only exact JSON types
 and write no drift notes. At the first value that needs more they raise `Unexpected`, and the full converter reads the
-answer again from the beginning; without them, reading results would take most of the time of a poll.
+answer again from the beginning. The reader of a class is a function that is generated when it is used first.
 
 Invariant: a fast reader returns exactly what the full converter would return without a drift note.
 """
@@ -10,10 +10,10 @@ Invariant: a fast reader returns exactly what the full converter would return wi
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from .answer import Answer, RawJson
+from .answer import SHARED, Answer
 from .drift import Mismatch
 
 __all__ = [
@@ -98,57 +98,57 @@ class FieldReader(NamedTuple):
     optional: bool
 
 
-def _ignore(_: Any, __: Any) -> None:
-    pass
-
-
-def _reject(_: Any, __: Any) -> None:
-    raise Unexpected
-
-
-# Keys without a field are read into `raw`, which is overwritten last.
-_EXPECTED_KEY: Final = FieldReader("raw", (), None, _ignore, optional=True)
-_UNKNOWN_KEY: Final = FieldReader("raw", (), None, _reject, optional=False)
-
-
 def answer_reader(cls: type[Answer], fields: Sequence[FieldReader], expected: frozenset[str]) -> Reader:
     """A reader for an object that has all required keys, no unknown key, and each field under one key only.
 
-    It iterates over the keys that came and not over the fields, because most optional fields are usually absent.
+    It is generated, as cattrs generates its hooks: the source holds names and keys of our own classes and nothing that
+    a server sent. It fills the `__dict__` of the answer, which takes half the time of `__init__`, so answer classes
+    have no slots; the class itself has the None of a field that did not come.
     """
-    by_key = dict.fromkeys(expected, _EXPECTED_KEY) | {key: each for each in fields for key in each.keys}
-    without_field = _UNKNOWN_KEY if cls.layout_known else _EXPECTED_KEY
-    defaults = dict.fromkeys(("raw", *(each.name for each in fields if each.optional)))
-    alternatives = [frozenset(each.keys) for each in fields if len(each.keys) > 1]
-    count = len(fields) + 1
-
-    def read(value: Any, _: Any) -> Answer:
-        if type(value) is not dict:
-            raise Unexpected
-        for keys in alternatives:
-            if len(keys & value.keys()) > 1:
-                raise Unexpected
-        values: dict[str, Any] = defaults.copy()
-        for key, found in value.items():
-            name, _, exact, convert, optional = by_key.get(key, without_field)
-            if type(found) is exact:
-                values[name] = found
-            elif found is not None or not optional:
-                values[name] = convert(found, None)
-        if len(values) != count:
-            raise Unexpected
-        values["raw"] = RawJson(value)
-        return _construct(cls, values)
-
+    scope: dict[str, Any] = {
+        "cls": cls,
+        "new": object.__new__,
+        "Unexpected": Unexpected,
+        "expected": expected.issuperset,
+        "only": _only,
+    }
+    source = [
+        "def read(value, _):",
+        "  if type(value) is not dict: raise Unexpected",
+        "  get = value.get",
+        "  answer = new(cls)",
+        "  fields = answer.__dict__",
+        f"  fields[{SHARED!r}] = value.copy",
+    ]
+    for number, each in enumerate(fields):
+        scope |= {f"read_{number}": each.read, f"exact_{number}": each.exact, f"keys_{number}": each.keys}
+        source += _statements(number, each)
+    if cls.layout_known:  # fewer fields than keys: a key is unknown, has no field, or is null
+        source.append("  if len(fields) <= len(value) and not expected(value): raise Unexpected")
+    source.append("  return answer")
+    exec("\n".join(source), scope)  # noqa: S102 - our own source
+    read: Reader = scope["read"]
     return read
 
 
-_new: Final = object.__new__
-_set: Final = object.__setattr__
+def _statements(number: int, each: FieldReader) -> Iterator[str]:
+    """Store one field: the value itself if it has the exact type, else what its reader makes of it."""
+    yield f"  found = get({each.keys[0]!r})" if len(each.keys) == 1 else f"  found = only(value, keys_{number})"
+    converted, store = f"read_{number}(found, None)", f"fields[{each.name!r}] ="
+    chosen = f"found if type(found) is exact_{number} else {converted}" if each.exact else converted
+    condition = "if found is not None: " * each.optional
+    if each.read is read_texts and each.optional:  # without a call, since a result has twenty lists of texts
+        yield "  if type(found) is list:"
+        yield "    for text in found:"
+        yield "      if type(text) is not str: raise Unexpected"
+        yield f"    {store} tuple(found)"
+        condition = f"el{condition}"
+    yield f"  {condition}{store} {chosen}"
 
 
-def _construct(cls: type[Answer], values: dict[str, Any]) -> Answer:
-    """`cls(**values)` in a fifth of the time. It needs a `__dict__`, so answer classes have no slots."""
-    answer = _new(cls)
-    _set(answer, "__dict__", values)
-    return answer
+def _only(value: dict[str, Any], keys: Sequence[str]) -> Any:
+    """The value under the only one of the keys that is there, or None."""
+    found = [value[key] for key in keys if key in value]
+    if len(found) > 1:
+        raise Unexpected
+    return found[0] if found else None

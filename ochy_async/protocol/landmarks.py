@@ -15,7 +15,7 @@ import re
 import sys
 from array import array
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from attrs import Factory, define, field, frozen
 
@@ -23,18 +23,19 @@ from ..field_docs import documented
 from .answer import Answer, RawJson, answer_class, json_keys
 from .call import Call
 from .converter import structure
-from .drift import DriftLog, DriftNote, Mismatch, note, read_at, recording
-from .error_mapping import parse_json, unreadable_answer
+from .drift import Mismatch, note, read_at
 from .frame_blocks import FrameBlock, FrameTemplate
+from .json_cursor import JsonCursor
 from .json_outline import safe_key
 from .routes import RAW_DATA
+from .sliced_reader import SlicedReader, sliced_call
 from .table_columns import UNKNOWN_UNIT, Column, category_names, distinct_names
 from .tabular import Tabular
 from .text_summary import Summarized, display_text, printable
 from .text_summary import format_number as written
-from .wire import Request, Response
+from .wire import Request
 
-__all__ = ["LandmarkGrid", "Landmarks", "LandmarksReader", "VideoInformation", "landmarks_call", "landmarks_of"]
+__all__ = ["LandmarkGrid", "Landmarks", "VideoInformation", "landmarks_call", "landmarks_of"]
 
 MOST_FRAMES: Final = 100_000
 MOST_NAMES: Final = 1_000
@@ -182,59 +183,12 @@ def _repeated(values: array[Any], times: int) -> array[Any]:
     return found
 
 
-# --- reading a JSON text one member at a time -----------------------------------------------------
-
-
 def _gap(_: str) -> float:
     """Reads NaN and Infinity, which are not JSON but a likely spelling of a gap."""
     return math.nan
 
 
 _DECODER: Final = json.JSONDecoder(parse_constant=_gap)
-_SPACE: Final = re.compile(r"[ \t\r\n]*")
-
-
-@define
-class _Cursor:
-    """A position in a JSON text. Every method raises `ValueError` if the text is not JSON."""
-
-    text: str
-    position: int = 0
-
-    def peek(self) -> str:
-        """The next character after spaces; an empty text at the end."""
-        self.position = cast("re.Match[str]", _SPACE.match(self.text, self.position)).end()
-        return self.text[self.position : self.position + 1]
-
-    def expect(self, character: str) -> None:
-        """Moves past this character."""
-        if self.peek() != character:
-            raise ValueError(f"expected {character!r} at character {self.position}")
-        self.position += 1
-
-    def value(self) -> Any:
-        """Decodes the next value and moves past it."""
-        self.peek()
-        try:
-            found, self.position = _DECODER.raw_decode(self.text, self.position)
-        except RecursionError:
-            raise ValueError("nested too deeply") from None
-        return found
-
-    def members(self) -> Iterator[str]:
-        """The keys of the object at this position. The caller reads each value before it requests the next key."""
-        self.expect("{")
-        if self.peek() != "}":
-            while True:
-                name = self.value()
-                if not isinstance(name, str):
-                    raise ValueError("the key of an object must be a text")
-                self.expect(":")
-                yield name
-                if self.peek() != ",":
-                    break
-                self.position += 1
-        self.expect("}")
 
 
 # --- columns ------------------------------------------------------------------------------------
@@ -393,7 +347,7 @@ def _coordinates(point: Any) -> Iterator[tuple[str, float]]:
 
 def _read(body: bytes) -> Generator[None, None, Landmarks]:
     """Reads raw data, one slice for each `yield`. Raises `ValueError` if it is not JSON, `Mismatch` without frames."""
-    cursor, columns, rest, found = _Cursor(body.decode()), _ColumnBuilder(), RawJson(), False
+    cursor, columns, rest, found = JsonCursor(body.decode(), _DECODER), _ColumnBuilder(), RawJson(), False
     yield
     for name in cursor.members():
         if name == "frames":
@@ -405,15 +359,14 @@ def _read(body: bytes) -> Generator[None, None, Landmarks]:
             rest[name] = cursor.value()
     if not found:
         raise Mismatch("an object keyed by frame number", "missing or something else", ("frames",))
-    if cursor.peek():
-        raise ValueError("more text after the end")
+    cursor.end()
     grids: dict[str, LandmarkGrid] = {}
     for coordinate in columns.coordinates:
         grids[coordinate] = yield from columns.grid(coordinate)
     return Landmarks(tuple(sorted(columns.numbers)), tuple(columns.names), grids, _video(rest), rest, body)
 
 
-def _frames(cursor: _Cursor, columns: _ColumnBuilder, body: bytes) -> Generator[None, None, None]:
+def _frames(cursor: JsonCursor, columns: _ColumnBuilder, body: bytes) -> Generator[None, None, None]:
     template, wait = None, 0
     for done, number in enumerate(cursor.members()):
         cursor.peek()
@@ -433,7 +386,7 @@ def _frames(cursor: _Cursor, columns: _ColumnBuilder, body: bytes) -> Generator[
 
 
 def _blocks(
-    cursor: _Cursor, columns: _ColumnBuilder, body: bytes, template: FrameTemplate | None
+    cursor: JsonCursor, columns: _ColumnBuilder, body: bytes, template: FrameTemplate | None
 ) -> Generator[None, None, None]:
     """Reads all blocks that match the template, one in each slice."""
     block = template and template.block(body, cursor.position)
@@ -455,7 +408,7 @@ def _video(rest: RawJson) -> VideoInformation:
 
 
 def landmarks_of(body: bytes) -> Landmarks:
-    """The columns of complete raw data, without pauses. Call it inside `drift.recording`.
+    """The columns of complete raw data, without pauses. Call it inside a `DriftLog`.
 
     Raises `ValueError` if it is not JSON, and `Mismatch` without frames.
     """
@@ -468,57 +421,7 @@ def landmarks_of(body: bytes) -> Landmarks:
             return found
 
 
-@define(eq=False)
-class LandmarksReader:
-    """Reads raw data into columns: call `advance` until it returns True, then `result`."""
-
-    _response: Response = field(repr=False)
-    _analysis_id: str
-    _log: DriftLog = field(factory=lambda: DriftLog("Landmarks"))
-    _slices: Generator[None, None, Landmarks] = field(init=False, repr=False)
-    _landmarks: Landmarks | None = field(init=False, default=None)
-
-    def __attrs_post_init__(self) -> None:
-        self._slices = _read(self._response.body)
-
-    def advance(self) -> bool:
-        """Reads one slice, a fraction of a millisecond of work. Returns True once everything is read.
-
-        Raises `UnreadableAnswer`.
-        """
-        why = None
-        try:
-            with recording(self._log):
-                next(self._slices)
-        except StopIteration as end:
-            self._landmarks = end.value
-        except ValueError:
-            why = "it is not JSON"
-        except Mismatch as error:
-            why = str(error)
-        if why is not None:  # outside the handlers, because errors of the decoder hold the complete text
-            raise unreadable_answer(RAW_DATA, self._response, why, self._analysis_id)
-        return self._landmarks is not None
-
-    @property
-    def notes(self) -> frozenset[DriftNote]:
-        """The drift noted so far."""
-        return self._log.notes()
-
-    def result(self) -> Landmarks:
-        """The columns. Raises `RuntimeError` before everything is read."""
-        if self._landmarks is None:
-            raise RuntimeError("call `advance` until it returns True, then `result`")
-        return self._landmarks
-
-
-def landmarks_call(analysis_id: str) -> Call[LandmarksReader]:
-    """The raw data; the path is inferred. The caller advances the `LandmarksReader` that the call returns."""
-    return Call(
-        Request(RAW_DATA, RAW_DATA.path(analysis_id=analysis_id)),
-        lambda response: LandmarksReader(response, analysis_id),
-        "Landmarks",
-        repeatable=True,
-        analysis_id=analysis_id,
-        json=lambda response: response if 200 <= response.status < 300 else parse_json(response),
-    )
+def landmarks_call(analysis_id: str) -> Call[SlicedReader[Landmarks]]:
+    """The raw data, whose columns are read in slices of a fraction of a millisecond; the path is inferred."""
+    request = Request(RAW_DATA, RAW_DATA.path(analysis_id=analysis_id))
+    return sliced_call(request, _read, "Landmarks", analysis_id)

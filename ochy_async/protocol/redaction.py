@@ -7,7 +7,6 @@ no part of them can be a signature.
 
 from __future__ import annotations
 
-import html
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -114,6 +113,8 @@ def _is_plain(text: str) -> bool:
 
 def _decoded(text: str) -> Iterator[str]:
     """The text itself, and then the text with one more layer of escapes decoded, until nothing changes."""
+    import html  # loads a table of two thousand names
+
     for _ in range(MAX_ESCAPES + 1):
         yield text
         plainer = unicodedata.normalize("NFKC", html.unescape(unquote(_ESCAPED.sub(_character, text))))

@@ -17,6 +17,7 @@ from attrs import field, frozen
 from ..errors import InvalidRequest, Problem
 from ..field_docs import documented
 from .answer import Answer
+from .assessment import CalculatedData
 from .text_summary import minutes_seconds
 
 __all__ = ["LANGUAGES", "AnalysisRequest"]
@@ -55,7 +56,7 @@ class AnalysisRequest(Generic[R, C]):
     view: ClassVar[str]
     """The vendor's `analysis_type`."""
     results_type: ClassVar[type[Answer]]
-    calculated_type: ClassVar[type[Answer]]
+    calculated_type: ClassVar[type[CalculatedData]]
 
     height: float = field(default=1.7, repr=False)
     """The runner's height in meters."""

@@ -6,11 +6,13 @@ The shapes are those of the vendor's documented sample; everything else is optio
 from __future__ import annotations
 
 import enum
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from itertools import islice
-from typing import Any, Final, cast
+from types import MappingProxyType
+from typing import Any, ClassVar, Final, cast
 
 from attrs import field, fields, frozen
 
@@ -151,6 +153,10 @@ class SideViewResults(AnalysisResults):
 _FROM_HEAD_TO_FOOT: Final = ("head", "trunk", "arm", "forward_cycle", "back_cycle", "foot")
 
 
+_SLOWEST: Final = 1000 / 86400
+"""m/s. The time per kilometer of the smallest numbers that JSON can hold is more than a `timedelta` can."""
+
+
 @answer_class
 class Metrics(Answer):
     """The gait metrics of a side view. Source: keys and units are documented; each may be missing.
@@ -176,8 +182,8 @@ class Metrics(Answer):
 
     @property
     def pace(self) -> timedelta | None:
-        """Time per kilometer, derived from `speed`; None without a speed."""
-        return timedelta(seconds=1000 / self.speed) if self.speed and self.speed > 0 else None
+        """Time per kilometer, derived from `speed`; None without a speed, or if a kilometer takes longer than a day."""
+        return timedelta(seconds=1000 / self.speed) if self.speed and self.speed > _SLOWEST else None
 
     @property
     def duty_factor(self) -> float | None:
@@ -240,6 +246,18 @@ class SideViewCalculated(CalculatedData):
     """The calculated data of a side view. Source: the keys are documented; each may be missing."""
 
     view = "side_view"
+    units: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {
+            "metrics.speed_meter_per_second": "m/s",
+            "metrics.step_length_meter": "m",
+            "metrics.pace_min_per_km": "M.SSs/km",
+            "metrics.step_frequency_steps_per_min": "steps/min",
+            "metrics.ground_contact_time_ms": "ms",
+            "metrics.time_of_flight_ms": "ms",
+            "overstride.mean_angle": "deg",
+        }
+    )
+    angles: ClassVar[re.Pattern[str]] = re.compile(r"joint_angles_")
 
     metrics: Metrics | None = None
     overstride: Overstride | None = None
@@ -328,5 +346,5 @@ class SideView(AnalysisRequest[SideViewResults, SideViewCalculated]):
     """Requests an analysis from the side. The clip is in landscape format overground, in portrait on a treadmill."""
 
     view = "side_view"
-    results_type = SideViewResults
-    calculated_type = SideViewCalculated
+    results_type: ClassVar[type[SideViewResults]] = SideViewResults
+    calculated_type: ClassVar[type[SideViewCalculated]] = SideViewCalculated

@@ -5,12 +5,13 @@ Invariant: pure, and plain values: no column depends on a data frame library.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Literal
 
 from attrs import field, frozen
 
-__all__ = ["UNKNOWN_UNIT", "Column", "category_names", "distinct_names", "well_formed"]
+__all__ = ["UNKNOWN_UNIT", "Column", "Kind", "as_number", "category_names", "distinct_names", "well_formed"]
 
 UNKNOWN_UNIT: Final = "not documented"
 """The unit of numbers whose unit the vendor does not document."""
@@ -50,6 +51,16 @@ def distinct_names(
 def well_formed(text: str) -> str:
     """The text with half surrogate pairs, which have no UTF-8 form, escaped."""
     return text.encode(errors="backslashreplace").decode()
+
+
+def as_number(value: Any) -> float:
+    """A JSON value as a float; NaN if it is no number, or one that no float can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan
 
 
 def category_names(names: Iterable[str]) -> tuple[str, ...]:

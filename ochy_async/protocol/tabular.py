@@ -7,17 +7,17 @@ missing one is a `ModuleNotFoundError` with the command that installs it.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
+from ..extras import install_hint
 from .table_columns import Column
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
-__all__ = ["Tabular", "install_hint"]
+__all__ = ["Tabular"]
 
 
 class Tabular:
@@ -51,7 +51,7 @@ class Tabular:
     def to_pandas(self) -> pd.DataFrame:
         """The table as a `pandas.DataFrame`, with the units in `attrs["units"]`. Install pandas yourself.
 
-        Missing numbers are NaN. Categories are a `Categorical`.
+        Missing numbers are NaN, other missing values `pandas.NA`. Categories are a `Categorical`.
         """
         with install_hint("pandas"):
             import pandas as pd
@@ -65,22 +65,6 @@ class Tabular:
         return self.to_pandas()
 
 
-@contextmanager
-def install_hint(package: str) -> Generator[None]:
-    """Turns the error of a missing library into one that names the command: for an extra of ours, or for a package."""
-    command = f"'ochy-async[{package}]'" if package in _EXTRAS else package
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        missing = error.name
-    else:
-        return
-    raise ModuleNotFoundError(f"This needs {missing}, which is not installed. Install it with: pip install {command}")
-
-
-_EXTRAS: Final = frozenset({"arrow", "c3d", "parquet"})
-
-
 def _pandas_values(pd: Any, column: Column) -> Any:
     match column.kind:
         case "category":
@@ -90,5 +74,7 @@ def _pandas_values(pd: Any, column: Column) -> Any:
             return pd.array(column.values, dtype="int64" if complete else "Int64")
         case "boolean":
             return pd.array(column.values, dtype="boolean")
+        case "text":
+            return pd.array(column.values, dtype="string")
         case _:
             return column.values

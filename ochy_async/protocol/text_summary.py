@@ -29,6 +29,7 @@ __all__ = [
     "minutes_seconds",
     "printable",
     "summary_text",
+    "text_width",
 ]
 
 NOTHING: Final = "–"
@@ -89,6 +90,11 @@ def _cut(line: str) -> str:
         if left < (place < len(line) - 1):  # one column is reserved for the ellipsis, unless this is the last letter
             return f"{line[:place]}…"
     return line
+
+
+def text_width(text: str) -> int:
+    """The columns that a text takes on a terminal."""
+    return len(text) if text.isascii() else sum(map(_columns, text))
 
 
 def _columns(letter: str) -> int:

@@ -12,6 +12,7 @@ from attrs import fields, frozen
 
 from . import back_view, side_view
 from .answer import Answer
+from .assessment import CalculatedData
 from .request import AnalysisRequest
 
 __all__ = [
@@ -51,8 +52,6 @@ class AnalysisView:
     `results` or `calculated` on."""
     measured_paths: Callable[[Any], frozenset[str]]
     """Given the calculated data or None, the JSON paths whose numbers are in `measures`."""
-    angle_columns: str
-    """Matches the columns, named after JSON paths, that hold degrees."""
 
     @property
     def name(self) -> str:
@@ -65,7 +64,7 @@ class AnalysisView:
         return self.request.results_type
 
     @property
-    def calculated(self) -> type[Answer]:
+    def calculated(self) -> type[CalculatedData]:
         """The class of its calculated data."""
         return self.request.calculated_type
 
@@ -91,7 +90,6 @@ _TABLE: Final = (
         portrait_on_treadmill=True,
         measures=side_view.MEASURES,
         measured_paths=side_view.measured_paths,
-        angle_columns=r"joint_angles_",
     ),
     AnalysisView(
         request=back_view.BackView,
@@ -102,7 +100,6 @@ _TABLE: Final = (
         calculated_keys=frozenset({"gait_cycle"}),
         measures=back_view.MEASURES,
         measured_paths=back_view.measured_paths,
-        angle_columns=r"gait_cycle_(.*_)?(pronation|knee_adduction|pelvic_drop)(_|$)",
     ),
 )
 VIEWS: Final = {view.name: view for view in _TABLE}

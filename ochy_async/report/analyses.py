@@ -1,4 +1,4 @@
-"""One analysis as a report needs it, read from an outcome of a batch or from a line of `results.jsonl`.
+"""One analysis as a report needs it, read from an outcome of a batch, from results, or from a line of `results.jsonl`.
 
 Invariant: a value that is missing or odd is None or empty; nothing here raises on one.
 """
@@ -8,20 +8,34 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import PurePath
 from typing import Any, Final
 
 from attrs import field, frozen
 
-from ..batch.outcomes import Outcome
+from ..batch.outcomes import Analyzed, ClipReference, Outcome
 from ..batch.output.folder import ARTIFACT_FILES, file_stem, safe_id
 from ..batch.output.measures import measures_of
-from ..protocol.assessment import Assessment, Texts
+from ..errors import InvalidSettings
+from ..protocol.assessment import AnalysisResults, Assessment, Texts
 from ..protocol.text_summary import NOTHING, display_text
 from ..protocol.views import Calculated, Results, view_title
 from ..result_loaders import SavedRecord
 
-__all__ = ["METRICS", "Metric", "Part", "ReportedAnalysis", "of_outcome", "of_record", "plain", "rounded"]
+__all__ = [
+    "METRICS",
+    "Metric",
+    "Part",
+    "ReportedAnalysis",
+    "hundred",
+    "hundred_text",
+    "of_record",
+    "of_results",
+    "of_source",
+    "plain",
+    "rounded",
+]
 
 LONGEST_TEXT: Final = 600
 """Characters of a text that are shown."""
@@ -60,9 +74,13 @@ class Part:
 
     @property
     def title(self) -> str:
-        """The vendor's title in the language of the request, with the side; else the name."""
-        title, _, side = (self.texts.title, *self.name.partition(", ")[1:])
-        return f"{plain(title)}{f', {side}' if side else ''}" if title else self.name.capitalize()
+        """The vendor's title in the language of the request, else the name; without the side."""
+        return plain(self.texts.title) if self.texts.title else self.name.partition(", ")[0].capitalize()
+
+    @property
+    def side(self) -> str:
+        """`left` or `right` for a leg, else empty."""
+        return self.name.partition(", ")[2]
 
     @property
     def texts(self) -> Texts:
@@ -135,14 +153,57 @@ class ReportedAnalysis:
         """All numbers by the names that the table of results uses."""
         return measures_of(self.results, self.calculated)
 
+    @property
+    def pace(self) -> timedelta | None:
+        """Time per kilometer, from the speed."""
+        return getattr(getattr(self.calculated, "metrics", None), "pace", None)
+
+    @property
+    def duty_factor(self) -> float | None:
+        """The length of a stance as a share of a stride; None if the vendor's number is none."""
+        share = finite(self.measures.get("duty_factor"))
+        return share if share is not None and 0 < share < 1 else None
+
     def file(self, artifact: str) -> str | None:
         """The name of a file that was written for it, such as its `raw_data`, without its folder."""
         names = (PurePath(path.replace("\\", "/")).name for path in self.files)
         return next((name for name in names if name.endswith(f".{ARTIFACT_FILES[artifact]}")), None)
 
 
-def of_outcome(outcome: Outcome[Any, Any]) -> ReportedAnalysis:
-    """What a report shows of an outcome of a batch."""
+def of_source(source: Outcome[Any, Any] | Results) -> ReportedAnalysis:
+    """What a report shows of an outcome of a batch, or of results. Raises `InvalidSettings` for anything else."""
+    if isinstance(source, ClipReference):
+        return _of_outcome(source)
+    return of_results(source)
+
+
+def of_results(
+    results: Results, *, calculated: Calculated | None = None, subject: str | None = None, language: str = "en"
+) -> ReportedAnalysis:
+    """What a report shows of results that were awaited. Raises `InvalidSettings` for anything else, and for calculated
+    data of another view."""
+    if isinstance(results, AnalysisResults):
+        if calculated is not None and calculated.view != results.view:
+            raise InvalidSettings(
+                f"The results are of a {view_title(results.view)}, the calculated data of a "
+                f"{view_title(calculated.view)}. Give both of the same analysis."
+            )
+        return ReportedAnalysis(
+            clip=None,
+            view=results.view,
+            outcome=Analyzed.word,
+            analysis_id=results.analysis_id,
+            subject=subject,
+            language=_language(language),
+            results=results,
+            calculated=calculated,
+        )
+    raise InvalidSettings(
+        f"A report is made of outcomes of a batch or of results, not of {type(results).__name__}. Nothing was written."
+    )
+
+
+def _of_outcome(outcome: Outcome[Any, Any]) -> ReportedAnalysis:
     return ReportedAnalysis(
         clip=outcome.label,
         view=outcome.request.view,
@@ -185,6 +246,16 @@ def finite(value: object) -> float | None:
     """The number, or None for anything that is no finite number."""
     known = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return float(value) if known and isinstance(value, int | float) else None
+
+
+def hundred(score: float) -> int:
+    """A score from 0 to 1 as a whole number of 100, rounded as the command line rounds it to two digits."""
+    return round(100 * round(score, 2))
+
+
+def hundred_text(score: float | None) -> str:
+    """A score from 0 to 1 as text of 100; a dash for none."""
+    return NOTHING if score is None else f"{hundred(score)}"
 
 
 def rounded(value: object, digits: int = 0) -> str:

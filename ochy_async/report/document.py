@@ -7,8 +7,9 @@ inside the page; everything else is forbidden.
 from __future__ import annotations
 
 import base64
+import enum
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
@@ -17,7 +18,15 @@ import htpy as h
 import orjson
 from markupsafe import Markup
 
-__all__ = ["document", "section"]
+__all__ = ["Source", "document", "section", "table"]
+
+
+class Source(enum.Enum):
+    """Whose the numbers of a section are, as it is said beside its heading."""
+
+    OCHY = "From Ochy."
+    LANDMARKS = "Read off the landmarks by this program, not measured by Ochy."
+
 
 DISCLAIMER: Final = (
     "For coaching. No medical device, no diagnosis. Scores, ranges, texts and the numbers that are marked so come from "
@@ -25,8 +34,8 @@ DISCLAIMER: Final = (
 )
 
 
-def document(title: str, body: Iterable[h.Node], *, data: Any = None) -> str:
-    """A complete page. `data` is what the page's program draws with, as JSON values."""
+def document(title: str, body: Iterable[h.Node], *, notice: str = "", data: Any = None) -> str:
+    """A complete page. `notice` stands above everything. `data` is what its program draws with, as JSON values."""
     style, program = _resource("report.css"), _resource("report.js")
     page = h.html(lang="en")[
         h.head[
@@ -41,7 +50,7 @@ def document(title: str, body: Iterable[h.Node], *, data: Any = None) -> str:
             h.style[style],
         ],
         h.body[
-            h.main[body],
+            h.main[notice and h.p(".notice")[notice], body],
             h.footer[h.p[DISCLAIMER]],
             data is not None and h.script(type="application/json", id="data")[_json(data)],
             h.script[program],
@@ -50,9 +59,18 @@ def document(title: str, body: Iterable[h.Node], *, data: Any = None) -> str:
     return str(page)
 
 
-def section(title: str, note: h.Node, content: h.Node, css: str = "") -> h.Renderable:
-    """A part of a page with its heading, and a note that says where its numbers come from."""
-    return h.section(class_=f"card {css}".strip())[h.h2[title], note and h.p(".note")[note], content]
+def section(title: str, source: Source | None, note: str, content: h.Node) -> h.Renderable:
+    """A part of a page with its heading, and beside it whose its numbers are; None if it has none."""
+    whose = source and h.p(class_=f"source {source.name.lower()}")[source.value]
+    return h.section(".card")[h.div(".title")[h.h2[title], whose], note and h.p(".note")[note], content]
+
+
+def table(heads: Iterable[str], rows: Iterable[h.Node], *, css: str, texts: Collection[str]) -> h.Renderable:
+    """A table that scrolls where it is wider than the page. All columns but `texts` hold numbers."""
+    cells = [h.th(scope="col", class_=None if head in texts else "n")[head] for head in heads]
+    return h.div(".scroll", tabindex="0", role="group", aria_label="Table")[
+        h.table(class_=css)[h.thead[h.tr[cells]], h.tbody[rows]]
+    ]
 
 
 @cache

@@ -13,13 +13,25 @@ from typing import Final
 
 from attrs import frozen
 
-from ..gait.analysis import BackGait, SideGait, back_gait, side_gait
+from ..gait.analysis import BackGait, back_gait, side_gait
+from ..gait.angles import BACK_ANGLES, SIDE_ANGLES
 from ..gait.curves import Curve
 from ..gait.joints import SIDES
 from ..gait.strides import strides_between
 from ..protocol.landmarks import Landmarks
 
-__all__ = ["LIMBS", "RunnerMotion", "motion_of"]
+__all__ = ["ANGLE_TITLES", "LIMBS", "RunnerMotion", "motion_of"]
+
+ANGLE_TITLES: Final = {
+    "hip": "Hip flexion",
+    "knee": "Knee flexion",
+    "ankle": "Ankle dorsiflexion",
+    "elbow": "Elbow flexion",
+    "trunk": "Trunk lean",
+    "pelvic_drop": "Pelvic drop",
+    "knee_adduction": "Knee adduction",
+}
+"""What an angle is called above its curve, by its name in a gait."""
 
 LIMBS: Final = (
     *(
@@ -58,9 +70,8 @@ class RunnerMotion:
     fps: float | None
     strides: int
     """The most strides of which a curve is made."""
-    cadence: float | None
-    trunk_lean: float | None
     missing: Mapping[str, str]
+    """Why a curve is missing, by its side and name."""
 
 
 def motion_of(landmarks: Landmarks, view: str | None) -> RunnerMotion:
@@ -71,7 +82,7 @@ def motion_of(landmarks: Landmarks, view: str | None) -> RunnerMotion:
     leader = "left" if strides_between(events["left"], gait.stride_frames) else "right"
     curves = {
         angle: {side: gait.curves[side][angle] for side in SIDES if angle in gait.curves[side]}
-        for angle in (("pelvic_drop", "knee_adduction") if back else ("hip", "knee", "ankle", "elbow"))
+        for angle in (BACK_ANGLES if back else SIDE_ANGLES)
     }
     recording = gait.recording
     return RunnerMotion(
@@ -84,9 +95,7 @@ def motion_of(landmarks: Landmarks, view: str | None) -> RunnerMotion:
         seconds=None if recording.fps is None else gait.stride_frames / recording.fps,
         fps=recording.fps,
         strides=max((curve.strides for sides in curves.values() for curve in sides.values()), default=0),
-        cadence=gait.cadence,
-        trunk_lean=gait.trunk_lean if isinstance(gait, SideGait) else None,
-        missing=gait.missing,
+        missing={name: reason for name, reason in gait.missing.items() if name.partition(" ")[2] in curves},
     )
 
 

@@ -12,49 +12,50 @@ from urllib.parse import quote
 
 import htpy as h
 
-from ..protocol.text_summary import count_of
-from .analyses import rounded
-from .charts import gauge, histogram, sparkline
-from .document import document, section
+from ..protocol.text_summary import NOTHING, count_of
+from .analyses import hundred, hundred_text, plain, rounded
+from .charts import bar, gauge, histogram, sparkline
+from .document import Source, document, section, table
 from .statistics import AnalysisRow, FolderStatistics, Progress
 
 __all__ = ["overview_page"]
 
-OCHY: Final = "From Ochy."
 _METRICS: Final = (
     ("Cadence", "cadence_steps_per_min", 0),
     ("Contact ms", "ground_contact_time_ms", 0),
     ("Step m", "step_length_m", 2),
     ("Overstride °", "overstride_angle_deg", 1),
 )
-_MOST_CARDS: Final = 60
+_FIRST_CARDS: Final = 12
+"""Runners whose progress is shown at once; the others are one click away."""
 
 
-def overview_page(statistics: FolderStatistics, name: str) -> str:
-    """The page as HTML. `name` is what is reported on, such as the name of the folder."""
+def overview_page(statistics: FolderStatistics, name: str, notice: str = "") -> str:
+    """The page as HTML. `name` is what is reported on, such as the name of the folder; `notice` stands above it."""
     rows = statistics.rows
     title = count_of(len(rows), "analysis", "analyses")
-    return document(f"{title}: running form report", _sections(statistics, name, title))
+    return document(f"{title}: running form report", _sections(statistics, name, title), notice=notice)
 
 
 def _sections(statistics: FolderStatistics, name: str, title: str) -> Iterator[h.Node]:
     rows, scores = statistics.rows, statistics.scores
     yield h.header(".card.head")[
         h.div(".who")[
-            h.p(".kicker")["Running form report"],
+            h.p(".kicker")["Running form"],
             h.h1[title],
             h.ul(".chips")[[h.li(dir="auto")[chip] for chip in _chips(rows, name)]],
+            h.p(".note")[f"{Source.OCHY.value} Counts, medians and shares are computed from Ochy's scores."],
         ],
-        gauge(median(scores) if scores else None, "median total score"),
+        gauge(median(scores) if scores else None, "median total score" if len(scores) > 1 else "total score"),
     ]
-    weakest = f"Which part most often has the lowest score of its analysis. {OCHY}"
-    yield h.div(".two")[
-        section("Total scores", f"How many analyses have which score. {OCHY}", histogram(scores)),
-        section("Weakest parts", weakest, _weak(statistics)),
-    ]
+    if len(scores) > 1:
+        yield h.div(".two")[
+            section("Total scores", Source.OCHY, "How many analyses have which score.", histogram(scores)),
+            section("Weakest parts", Source.OCHY, "How often each is the lowest of its analysis.", _weak(statistics)),
+        ]
     progress = statistics.progress()
     yield _progress(progress) if progress else None
-    yield section("All analyses", f"{OCHY} Select a heading to sort by it.", [_search(len(rows)), _table(rows)])
+    yield section("All analyses", Source.OCHY, "", [_search(len(rows)) if len(rows) > 1 else None, _table(rows)])
 
 
 def _chips(rows: Sequence[AnalysisRow], name: str) -> Iterator[str]:
@@ -63,10 +64,10 @@ def _chips(rows: Sequence[AnalysisRow], name: str) -> Iterator[str]:
     if runners:
         yield count_of(len(runners), "runner")
     for view in sorted({row.view for row in rows}):
-        yield f"{sum(row.view == view for row in rows)} {view.lower()}"
+        yield f"{sum(row.view == view for row in rows):,} {view.lower()}"
     bad = sum(row.outcome != "analyzed" for row in rows)
     if bad:
-        yield f"{bad} without results"
+        yield f"{bad:,} without results"
 
 
 def _weak(statistics: FolderStatistics) -> h.Node:
@@ -74,46 +75,35 @@ def _weak(statistics: FolderStatistics) -> h.Node:
     total = sum(count for _, count in parts)
     if not total:
         return h.p["No analysis has scores of parts."]
-    return h.table(".weak")[
-        h.thead[h.tr[h.th(scope="col")["Part"], h.th(".n", scope="col")["Analyses"], h.th(scope="col")["Share"]]],
-        h.tbody[
-            [
-                h.tr[
-                    h.th(scope="row")[name.capitalize()],
-                    h.td(".n")[f"{count:,}"],
-                    h.td[
-                        h.svg({"viewBox": "0 0 100 6", "class": "bar", "aria-hidden": "true"})[
-                            h.rect(".track", width="100", height="6", rx="3"),
-                            h.rect(".value", width=f"{100 * count / total:.1f}", height="6", rx="3"),
-                        ]
-                    ],
-                ]
-                for name, count in parts
-            ]
-        ],
+    rows = [
+        h.tr[h.th(scope="row")[name.capitalize()], h.td(".n")[f"{count:,}"], h.td[bar(count / total)]]
+        for name, count in parts
     ]
+    return table(("Part", "Analyses", "Share"), rows, css="weak", texts=("Part", "Share"))
 
 
 def _progress(progress: Sequence[Progress]) -> h.Node:
-    more = len(progress) - _MOST_CARDS
     scores = [score for each in progress for score in each.scores]
-    note = f"Total scores of each runner in the order of the folder, the first and the latest. {OCHY}"
-    return section(
-        "Progress",
-        f"{note} {count_of(more, 'more runner')} not shown." if more > 0 else note,
-        h.ul(".progress")[[_progress_card(each, min(scores), max(scores)) for each in progress[:_MOST_CARDS]]],
-    )
+    cards = [_progress_card(each, min(scores), max(scores)) for each in progress]
+    first, others = cards[:_FIRST_CARDS], cards[_FIRST_CARDS:]
+    more = h.details[h.summary[f"{len(others):,} more"], h.ul(".progress")[others]] if others else None
+    note = "Total scores of each runner in the order of the folder, the first and the latest."
+    return section("Progress", Source.OCHY, note, [h.ul(".progress")[first], more])
 
 
 def _progress_card(progress: Progress, low: float, high: float) -> h.Node:
-    first, last = 100 * progress.scores[0], 100 * progress.scores[-1]
+    first, last = hundred(progress.scores[0]), hundred(progress.scores[-1])
     return h.li[
         h.div[
             h.b(dir="auto")[progress.name],
-            h.span(".note")[f"{progress.view}: {first:.0f} → {last:.0f} ({round(last) - round(first):+d})"],
+            h.span(".note")[f"{progress.view}: {first} → {last} ({_signed(last - first)})"],
         ],
         sparkline(progress.scores, low, high),
     ]
+
+
+def _signed(number: int) -> str:
+    return f"{number:+d}".replace("-", "\N{MINUS SIGN}") if number else "±0"
 
 
 # --- the table --------------------------------------------------------------------------------------
@@ -123,19 +113,18 @@ def _search(count: int) -> h.Node:
     return h.p(".search")[
         h.label(for_="find")["Find "],
         h.input("#find", type="search", placeholder="runner, view, strike …", autocomplete="off"),
-        h.output("#shown", for_="find", role="status")[f"{count:,} shown"],
+        h.output("#shown", for_="find", role="status")[f"{count:,} of {count:,} shown"],
+        h.span["Select a heading to sort by it."],
     ]
 
 
 def _table(rows: Sequence[AnalysisRow]) -> h.Node:
-    with_reason = any(row.outcome != "analyzed" for row in rows)
     heads = ["Runner", "View", "Score", *(title for title, _, _ in _METRICS), "Strike", "Lowest part"]
-    heads += ["Outcome"] if with_reason else []
     numbers = {"Score", *(title for title, _, _ in _METRICS)}
     return h.div(".scroll", tabindex="0", role="group", aria_label="All analyses")[
         h.table("#analyses")[
             h.thead[h.tr[[_head(head, "n" if head in numbers else None) for head in heads]]],
-            h.tbody[[_row(row, with_reason=with_reason) for row in rows]],
+            h.tbody[map(_row, rows)],
         ]
     ]
 
@@ -144,14 +133,17 @@ def _head(title: str, css: str | None) -> h.Node:
     return h.th(scope="col", class_=css, aria_sort="none")[h.button(type="button")[title]]
 
 
-def _row(row: AnalysisRow, *, with_reason: bool) -> h.Node:
-    name = h.bdi[row.name]
+def _row(row: AnalysisRow) -> h.Node:
+    name, clip = h.bdi[row.name], plain(row.analysis[0])
     return h.tr[
-        h.th(scope="row")[h.a(href=quote(row.page))[name] if row.page else name],
+        h.th(scope="row")[
+            h.a(href=quote(row.page))[name] if row.page else name,
+            clip not in (row.name, NOTHING) and h.small[h.bdi[clip]],
+            row.outcome != "analyzed" and h.small(".reason")[row.outcome, row.reason and f": {row.reason}"],
+        ],
         h.td[row.view],
-        h.td(".n")[rounded(None if row.score is None else 100 * row.score)],
+        h.td(".n")[hundred_text(row.score)],
         [h.td(".n")[rounded(row.metrics.get(metric), digits)] for _, metric, digits in _METRICS],
-        h.td[row.strike or "–"],
-        h.td[row.lowest_part.capitalize() or "–"],
-        with_reason and h.td(".reason")[row.outcome, row.reason and f": {row.reason}"],
+        h.td[row.strike or NOTHING],
+        h.td[row.lowest_part.capitalize() or NOTHING],
     ]

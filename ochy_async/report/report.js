@@ -78,7 +78,8 @@ if (table) {
   const find = document.getElementById("find");
   const shown = document.getElementById("shown");
   const plain = text => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
-  const texts = rows.map(row => plain(row.textContent));
+  const parts = row => [...row.querySelectorAll("bdi, small, td")].map(each => each.textContent);
+  const texts = rows.map(row => plain(parts(row).join("\n")));
   const order = new Intl.Collator(undefined, { numeric: true });
 
   heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
@@ -97,13 +98,14 @@ if (table) {
     });
     body.append(...keyed.map(([row]) => row));
   }));
-  find.addEventListener("input", () => {
-    const words = plain(find.value).split(/\s+/).filter(Boolean);
+  if (find) find.addEventListener("input", () => {
+    const phrase = plain(find.value).trim().replace(/\s+/g, " ");
+    const words = texts.some(text => text.includes(phrase)) ? [phrase] : phrase.split(" ");
     let count = 0;
     rows.forEach((row, place) => {
       row.hidden = !words.every(word => texts[place].includes(word));
       count += !row.hidden;
     });
-    shown.value = `${count.toLocaleString("en")} shown`;
+    shown.value = `${count.toLocaleString("en")} of ${rows.length.toLocaleString("en")} shown`;
   });
 }

@@ -27,7 +27,8 @@ class AnalysisRow:
     name: str
     page: str | None
     """The name of its page; None if it has none."""
-    clip: str
+    analysis: tuple[str | None, str | None]
+    """The clip and the id, by which the analysis is found again."""
     view: str
     outcome: str
     score: float | None
@@ -125,7 +126,7 @@ def _row(analysis: ReportedAnalysis, used: Counter[str]) -> AnalysisRow:
     return AnalysisRow(
         name=analysis.name,
         page=_unused_name(analysis.page_name, used) if analysis.has_page else None,
-        clip=plain(analysis.clip),
+        analysis=(analysis.clip, analysis.analysis_id),
         view=analysis.view_title,
         outcome=plain(analysis.outcome),
         score=analysis.score,

@@ -1,4 +1,4 @@
-"""Writes the pages of a report.
+"""Reads what a report is about, and has its pages written.
 
 Invariant: memory holds the small rows of all analyses and everything of one; only the user may read the files.
 """
@@ -9,102 +9,155 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from attrs import evolve
+
 from ..batch.outcomes import Outcome
 from ..batch.output.folder import output_errors
-from ..durable_files import write_file
-from ..errors import InvalidSettings, OchyError
+from ..errors import InvalidSettings, OchyError, OutputError
 from ..gait.recording import CannotTell
-from ..result_loaders import load_landmarks, load_records
-from .analyses import ReportedAnalysis, of_outcome, of_record
+from ..protocol.landmarks import Landmarks
+from ..protocol.views import Results
+from ..result_loaders import load_landmarks
+from .analyses import ReportedAnalysis, of_source, plain
 from .motion import RunnerMotion, motion_of
 from .overview_page import overview_page
+from .pages_folder import OVERVIEW, PagesFolder
+from .reference import NO_REFERENCE, read_reference
+from .results_folder import analyses_in, stored_file
 from .runner_page import RunnerPage, runner_page
-from .statistics import Quartiles, folder_statistics
+from .statistics import AnalysisRow, Quartiles, folder_statistics
 
-__all__ = ["write_pages"]
+__all__ = ["single_page", "write_pages"]
 
-TABLE: Final = "results.jsonl"
-OVERVIEW: Final = "index.html"
 LARGEST_PICTURE: Final = 256 * 1024
 """Bytes; a larger thumbnail is left out."""
+NO_LANDMARKS: Final = "There are no landmarks of this analysis, so no curves can be drawn."
 HOW_TO_GET: Final = (
-    "There are no landmarks of this analysis, so no curves can be drawn. To fetch them, run the same command again "
-    "with --out and --keep raw-data; that costs no credit."
+    "To fetch them, run the same command again with --out and --keep raw-data, or the same batch with out and "
+    'keep=["raw_data"]; that costs no credit.'
 )
 
 
-def write_pages(results: Path | None, outcomes: Sequence[Outcome[Any, Any]], folder: Path | None) -> Path:
-    """Reports on an output folder or, if that is None, on outcomes. See `ochy_async.report.write_report`."""
+def write_pages(
+    results: Path | None,
+    sources: Sequence[Outcome[Any, Any] | Results],
+    folder: Path | None,
+    reference: Path | None,
+    notice: str,
+) -> Path:
+    """Reports on an output folder or, if that is None, on outcomes or results. See `ochy_async.report.write_report`."""
     target = folder or (None if results is None else results / "report")
     if target is None:
-        raise InvalidSettings("Outcomes say no folder for their report. Give one: write_report(outcomes, folder).")
-    if results is not None and not (results / TABLE).is_file():
         raise InvalidSettings(
-            f"{str(results)!r} holds no {TABLE}, so there is nothing to report. Nothing was written. Give the folder "
-            "that a run with --out has filled."
+            "Outcomes and results say no folder for their report. Give one: write_report(outcomes, folder)."
         )
-    statistics = folder_statistics(_analyses(results, outcomes))
-    with output_errors(target):
-        target.mkdir(parents=True, exist_ok=True)
+    bands = NO_REFERENCE if reference is None else read_reference(reference)
+    statistics = folder_statistics(_analyses(results, sources))
+    pages = PagesFolder(target)
+    names = [OVERVIEW, *(row.page for row in statistics.rows if row.page is not None)]
+    pages.open(names)
     by_view = statistics.by_view()
-    for row, analysis in zip(statistics.rows, _analyses(results, outcomes), strict=False):
+    for row, analysis in _again(statistics.rows, _analyses(results, sources)):
         if row.page is not None:
-            _write(target / row.page, runner_page(_page(results, analysis, *by_view[row.view])))
+            page = _page(results, analysis, *by_view[row.view])
+            pages.write(row.page, runner_page(evolve(page, reference=bands, overview=OVERVIEW, notice=notice)))
     name = "these outcomes" if results is None else results.resolve().name
-    _write(target / OVERVIEW, overview_page(statistics, name))
+    pages.write(OVERVIEW, overview_page(statistics, plain(name), notice))
+    pages.remove_others(names)
     return target / OVERVIEW
 
 
-def _analyses(results: Path | None, outcomes: Iterable[Outcome[Any, Any]]) -> Iterator[ReportedAnalysis]:
+def single_page(
+    analysis: ReportedAnalysis,
+    landmarks: Landmarks | None,
+    thumbnail: bytes | None,
+    reference: Path | None,
+    notice: str,
+) -> str:
+    """The page of an analysis that is in no folder. See `ochy_async.report.report_page`."""
+    bands = NO_REFERENCE if reference is None else read_reference(reference)
+    motion, reason = (None, NO_LANDMARKS) if landmarks is None else _motion(landmarks, analysis.view)
+    return runner_page(
+        RunnerPage(
+            analysis=analysis,
+            motion=motion,
+            no_motion=reason,
+            thumbnail=_picture(thumbnail or b""),
+            reference=bands,
+            notice=notice,
+        )
+    )
+
+
+def _analyses(results: Path | None, sources: Iterable[Outcome[Any, Any] | Results]) -> Iterator[ReportedAnalysis]:
     """All analyses, one at a time."""
-    return map(of_outcome, outcomes) if results is None else map(of_record, load_records(results / TABLE))
+    return map(of_source, sources) if results is None else analyses_in(results)
+
+
+def _again(
+    rows: Iterable[AnalysisRow], analyses: Iterator[ReportedAnalysis]
+) -> Iterator[tuple[AnalysisRow, ReportedAnalysis]]:
+    """Each row with its analysis, which is read once more. A batch that ends meanwhile may have replaced the table."""
+    for row in rows:
+        analysis = next(analyses, None)
+        if analysis is None or (analysis.clip, analysis.analysis_id) != row.analysis:
+            raise OutputError(
+                "The results have changed while the report was written, so its pages would be mixed up. No overview "
+                "was written. Write the report again when the batch has ended."
+            )
+        yield row, analysis
 
 
 def _page(
-    results: Path | None, analysis: ReportedAnalysis, quartiles: Mapping[str, Quartiles], scores: Sequence[float]
+    results: Path | None,
+    analysis: ReportedAnalysis,
+    quartiles: Mapping[str, Quartiles],
+    scores: Sequence[float],
 ) -> RunnerPage:
-    motion, reason = _motion(_path(results, analysis, "raw_data"), analysis.view)
+    motion, reason = _stored_motion(_path(results, analysis, "raw_data"), analysis.view)
     return RunnerPage(
         analysis=analysis,
         motion=motion,
         no_motion=reason,
-        thumbnail=_picture(_path(results, analysis, "thumbnail")),
+        thumbnail=_stored_picture(_path(results, analysis, "thumbnail")),
         quartiles=quartiles,
         view_scores=scores,
     )
 
 
 def _path(results: Path | None, analysis: ReportedAnalysis, artifact: str) -> Path | None:
-    """Where a file of an analysis is. A folder may have been moved since, so only the file's name counts in it."""
-    if results is None:
-        path = next((path for path in map(Path, analysis.files) if path.name == analysis.file(artifact)), None)
-    else:
-        name = analysis.file(artifact)
-        path = None if name is None else results / name
+    """Where a file of an analysis is: in the folder, or where the outcome says."""
+    if results is not None:
+        return stored_file(results, analysis, artifact)
+    path = next((path for path in map(Path, analysis.files) if path.name == analysis.file(artifact)), None)
     return path if path is not None and path.is_file() else None
 
 
-def _motion(path: Path | None, view: str | None) -> tuple[RunnerMotion | None, str]:
+def _stored_motion(path: Path | None, view: str | None) -> tuple[RunnerMotion | None, str]:
     """The motion, or the reason why there is none."""
     if path is None:
-        return None, HOW_TO_GET
+        return None, f"{NO_LANDMARKS} {HOW_TO_GET}"
     try:
-        return motion_of(load_landmarks(path), view), ""
-    except CannotTell as error:
-        return None, f"The landmarks show no strides: {error}"
+        landmarks = load_landmarks(path)
     except OchyError:
         return None, f"The landmarks in {path.name} cannot be read."
+    return _motion(landmarks, view)
 
 
-def _picture(path: Path | None) -> bytes | None:
-    """A thumbnail, if it is a JPEG of a size that fits into a page."""
+def _motion(landmarks: Landmarks, view: str | None) -> tuple[RunnerMotion | None, str]:
+    try:
+        return motion_of(landmarks, view), ""
+    except CannotTell as error:
+        return None, f"The landmarks show no strides: {error}"
+
+
+def _stored_picture(path: Path | None) -> bytes | None:
     if path is None:
         return None
     with output_errors(path), path.open("rb") as file:
-        picture = file.read(LARGEST_PICTURE + 1)
-    return picture if picture.startswith(b"\xff\xd8\xff") and len(picture) <= LARGEST_PICTURE else None
+        return _picture(file.read(LARGEST_PICTURE + 1))
 
 
-def _write(path: Path, page: str) -> None:
-    with output_errors(path):
-        write_file(path, page.encode(), mode=0o600)
+def _picture(content: bytes) -> bytes | None:
+    """A thumbnail, if it is a JPEG of a size that fits into a page."""
+    return content if content.startswith(b"\xff\xd8\xff") and len(content) <= LARGEST_PICTURE else None

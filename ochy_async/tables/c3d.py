@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from ..durable_files import private_file, write_all
+from ..extras import install_hint
 from ..protocol.landmarks import Landmarks
-from ..protocol.tabular import install_hint
 from .exported import Exported
 from .markers import Markers, marker_labels, markers_of
 from .per_recording import Writer, write_each

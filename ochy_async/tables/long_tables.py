@@ -1,6 +1,6 @@
 """All recordings of a folder in one file, with one row for each landmark of each frame: Parquet or CSV.
 
-Invariant: one recording is in memory at a time, and a file is complete or absent.
+Invariant: one or two recordings are in memory at a time, and a file is complete or absent.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from ..batch.output.columns import BOM, csv_line
+from ..batch.output.columns import BOM, csv_cell, csv_line, csv_lines
 from ..batch.output.folder import output_errors
 from ..durable_files import private_file, write_all
+from ..extras import install_hint
 from ..protocol.landmarks import Landmarks
 from ..protocol.table_columns import UNKNOWN_UNIT, Column, category_names
-from ..protocol.tabular import Tabular, install_hint
+from ..protocol.tabular import Tabular
 from ..protocol.text_summary import count_of
 from .exported import Exported
 from .recordings import RecordingFile
@@ -48,8 +49,8 @@ class RecordingTable(Tabular):
             values = array("d", [math.nan]) * rows if grid is None else grid.values
             yield Column(name, "number", values, UNKNOWN_UNIT)
 
-    def rows(self) -> Iterator[tuple[Any, ...]]:
-        """The rows, with None for what is missing."""
+    def csv_rows(self) -> Iterator[tuple[Any, ...]]:
+        """The rows as cells of CSV, with None for what is missing."""
         return zip(*map(_cells, self.table_columns()), strict=True)
 
 
@@ -60,7 +61,8 @@ def _constant(name: str, value: str | None, rows: int) -> Column:
 
 def _cells(column: Column) -> Iterator[Any]:
     if column.kind == "category":
-        return (column.categories[code] if code >= 0 else None for code in column.values)
+        names = (*map(csv_cell, column.categories), None)  # a missing name has the code -1
+        return (names[code] for code in column.values)
     return (None if value != value else value for value in column.values)  # NaN alone differs from itself
 
 
@@ -89,7 +91,7 @@ def write_long_csv(recordings: Sequence[RecordingFile], path: Path) -> Exported:
     with output_errors(path), private_file(path) as file:
         write_all(file, (BOM + csv_line(each.name for each in _EMPTY.table_columns())).encode())
         for table in _tables(recordings, exported):
-            write_all(file, "".join(map(csv_line, table.rows())).encode())
+            write_all(file, csv_lines(table.csv_rows()).encode())
     return exported
 
 

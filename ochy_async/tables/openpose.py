@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import os
 from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import chain
@@ -16,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from ..durable_files import private_file, sync_folder, write_all
+from ..durable_files import open_private, private_folder, sync_folder, write_all
 from ..gait.joints import SIDES, joint_names
 from ..gait.points import is_gap
 from ..gait.recording import picture_paths
@@ -60,10 +61,12 @@ def _prepare(recording: RecordingFile, landmarks: Landmarks) -> tuple[Writer, It
 def _write(keypoints: Sequence[Sequence[Keypoint]], stem: str, path: Path) -> None:
     with TemporaryDirectory(prefix=".openpose-", dir=path.parent) as parent:
         draft = Path(parent, "new")
-        draft.mkdir(mode=0o700)
+        private_folder(draft)
         for number, person in enumerate(zip(*keypoints, strict=True)):
-            with private_file(draft / f"{stem}_{number:012d}{_ENDING}") as file:
+            with open_private(draft / f"{stem}_{number:012d}{_ENDING}", "xb") as file:
                 write_all(file, json.dumps(_content(person)).encode())
+                os.fsync(file.fileno())
+        sync_folder(draft)  # once, and not for each of hundreds of names
         _replace(path, draft)
 
 

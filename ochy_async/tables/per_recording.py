@@ -1,7 +1,7 @@
 """One file or folder for each recording, named after its raw data.
 
-Invariant: one recording is in memory at a time. A file is complete or absent, and one that cannot be made costs no
-other recording its place.
+Invariant: one or two recordings are in memory at a time. A file is complete or absent, and one that cannot be made
+costs no other recording its place.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from ..batch.output.folder import output_errors
-from ..durable_files import private_file, write_all
+from ..durable_files import private_file, private_folder, write_all
 from ..gait.recording import CannotTell, Recording, recording_of
 from ..protocol.landmarks import Landmarks
 from ..protocol.text_summary import count_of
@@ -31,7 +31,7 @@ def write_each(recordings: Sequence[RecordingFile], folder: Path, ending: str, p
     """Writes each recording to its own path in a folder, which is created. Raises `OutputError`. Blocks."""
     exported, notes = Exported(), Counter[str]()
     with output_errors(folder):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(folder)
     for recording, landmarks in exported.loaded(recordings):
         try:
             write, of_this = prepare(recording, landmarks)

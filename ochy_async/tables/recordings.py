@@ -13,6 +13,7 @@ from typing import Any, Final
 from attrs import evolve, fields, frozen
 
 from ..batch.output.folder import ARTIFACT_FILES, safe_id
+from ..batch.output.tables import JSONL
 from ..errors import OutputError
 from ..field_docs import documented
 from ..protocol.landmarks import Landmarks
@@ -68,7 +69,7 @@ def recordings_in(folder: str | os.PathLike[str]) -> list[RecordingFile]:
     except (OSError, ValueError) as error:  # a NUL in a path is a ValueError
         why = getattr(error, "strerror", None) or "the path is not valid"
     else:
-        known = dict(_known(path)) if (path / "results.jsonl").is_file() else {}
+        known = dict(_known(path)) if (path / JSONL).is_file() else {}
         return [_recording(path / name, known) for name in names if not name.startswith(".")]
     raise OutputError(f"{str(path)!r} cannot be read: {why}. Name a folder that a run wrote with --out.")
 
@@ -82,7 +83,7 @@ def _recording(path: Path, known: dict[str, RecordingFile]) -> RecordingFile:
 
 def _known(folder: Path) -> Iterator[tuple[str, RecordingFile]]:
     """What `results.jsonl` knows about each analysis, by the part of a file's name that stands for it."""
-    for record in load_records(folder / "results.jsonl"):
+    for record in load_records(folder / JSONL):
         if record.analysis_id is not None:
             yield (
                 safe_id(record.analysis_id),

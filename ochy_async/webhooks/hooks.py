@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Webhooks"]
 
 T = TypeVar("T")
-logger = logging.getLogger("ochy_async")
+logger: logging.Logger = logging.getLogger("ochy_async")
 _MAX_DRIFT_NOTES: Final = 1000
 
 
@@ -66,9 +66,9 @@ class Webhooks:
         tokens = HookTokens(token if token is not None else os.environ.get("OCHY_WEBHOOK_TOKEN", ""))
         del token  # so that no frame in a traceback holds it
         tokens.check()
-        self.wakes = Wakes()
+        self.wakes: Wakes = Wakes()
         """Wakes the waits of the sessions that use this object."""
-        self.log_filter = TokenMask(tokens)
+        self.log_filter: TokenMask = TokenMask(tokens)
         """A filter for your own loggers and handlers that masks the token. Server logs are masked without it."""
         self._tokens = tokens
         self._on_delivery = on_delivery
@@ -78,7 +78,7 @@ class Webhooks:
         self._drift: set[DriftNote] = set()
         self._refused: set[int] = set()
         self._entered: list[AbstractAsyncContextManager[None]] = []
-        self.asgi = AsgiApp(self._door, self._act, self.listening)
+        self.asgi: AsgiApp = AsgiApp(self._door, self._act, self.listening)
         """The ASGI application: `app.mount("/hooks/ochy", hooks.asgi)`."""
 
     def __repr__(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from .remote_bus import RemoteBus
 
@@ -33,7 +33,7 @@ class PostgresBus(RemoteBus):
     server = "Postgres"
     library = "asyncpg"
     extra = "postgres"
-    schemes = ("postgresql", "postgres")
+    schemes: ClassVar[tuple[str, ...]] = ("postgresql", "postgres")
 
     async def _exchange(self, receive: Callable[[str], None], ready: Callable[[], None]) -> None:
         import asyncpg

@@ -6,7 +6,7 @@ Invariant: the connections end with `listen`, and the server is never waited for
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from anyio import create_task_group, move_on_after
 from anyio.lowlevel import checkpoint
@@ -29,7 +29,7 @@ class RedisBus(RemoteBus):
     server = "Redis"
     library = "redis"
     extra = "redis"
-    schemes = ("redis", "rediss", "unix")
+    schemes: ClassVar[tuple[str, ...]] = ("redis", "rediss", "unix")
 
     async def _exchange(self, receive: Callable[[str], None], ready: Callable[[], None]) -> None:
         client = self._client()

@@ -26,7 +26,7 @@ from .messages import Hint, read_hint
 __all__ = ["BusRelay"]
 
 PUBLISH_SECONDS: Final = 2.0
-logger = logging.getLogger("ochy_async")
+logger: logging.Logger = logging.getLogger("ochy_async")
 
 
 @define(eq=False, repr=False)

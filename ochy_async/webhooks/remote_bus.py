@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import Any, ClassVar, Final
 
 from ..errors import InvalidSettings
+from ..extras import missing_library
 from ..http_client import drop_frames, split_url
 from .bus import BusError
 from .publish_queue import PublishQueue
@@ -86,10 +87,7 @@ class RemoteBus(ABC):
         """Raises `InvalidSettings`, without the text of the address, if the bus can never work."""
         name = type(self).__name__
         if not self._installed():
-            raise InvalidSettings(
-                f"{name} needs {self.library}, which is not installed. Install it with: "
-                f"pip install 'ochy-async[{self.extra}]'"
-            )
+            raise InvalidSettings(missing_library(name, self.library, self.extra))
         if why := self._problem():
             raise InvalidSettings(f"The address of the {name} {why}.")
         if not isinstance(self._channel, str) or not _CHANNEL.fullmatch(self._channel):

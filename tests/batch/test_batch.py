@@ -15,12 +15,12 @@ import pytest
 from anyio import CapacityLimiter, current_time
 
 from ochy_async import BackView, Clip, SideView
+from ochy_async.batch.arguments import BatchSettings
 from ochy_async.batch.dry_run import Planned
 from ochy_async.batch.engine import Batch
 from ochy_async.batch.outcomes import Analyzed, Failed, Outcome, Refused, Uncertain, Unfinished
 from ochy_async.batch.report import Plan, Report
 from ochy_async.batch.resolve import release
-from ochy_async.batch.settings import BatchSettings
 from ochy_async.emulator import (
     Delay,
     DisconnectAfter,
@@ -637,6 +637,7 @@ def test_without_tagging_two_uncertain_starts_are_not_told_apart() -> None:
     outcomes = in_virtual_time(batched(direct_session(service, faults), clips(2)))
     assert words(outcomes) == ["uncertain", "uncertain"]
     assert [len(o.candidates) for o in outcomes if isinstance(o, Uncertain)] == [1, 1]
+    assert all("--tag-starts" in o.reason for o in outcomes if isinstance(o, Uncertain))
 
 
 def test_an_uncertain_outcome_holds_all_that_is_known() -> None:
@@ -866,11 +867,11 @@ class FullAfter(MemoryJournal):
         super().__init__()
         self.left = puts
 
-    async def put(self, entry: Entry, results: StoredResults | None = None) -> Entry:
+    async def put(self, entry: Entry, results: StoredResults | None = None, *, most: int | None = None) -> Entry:
         self.left -= 1
         if self.left < 0:
             raise JournalFull("The disk is full.")
-        return await super().put(entry, results)
+        return await super().put(entry, results, most=most)
 
 
 @pytest.mark.parametrize("puts", range(7))

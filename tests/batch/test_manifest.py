@@ -161,7 +161,8 @@ def test_problems_do_not_quote_cells(folder: Path) -> None:
     with pytest.raises(InvalidRequest) as caught:
         read(folder, "file,view,height,weight,pace\na.mp4,side,181,72 kilos,4:31:7\n")
     assert len(caught.value.problems) == 3
-    assert not [each for each in ("181", "72", "4:31") if each in str(caught.value)]
+    told = str(caught.value).replace(str(folder), "")  # the folder's own name may hold such digits
+    assert not [each for each in ("181", "72", "4:31") if each in told]
 
 
 def test_an_unreadable_manifest_is_a_problem_too(folder: Path) -> None:

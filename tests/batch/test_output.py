@@ -650,12 +650,12 @@ async def printed(batch: Batch[Any, Any], words: list[str], count: int = 3) -> N
 FULL = """
 import asyncio, json, os, resource, sys
 from anyio import to_thread
-from ochy_async import OchySession, Polling, SideView
+from ochy_async import Batch, OchySession, Polling, SideView
 from ochy_async.emulator import sample_clip
 from ochy_async.errors import OutputError
 
 async def main(url, out, most, user):
-    await to_thread.run_sync(int)  # later imports may not be readable for that user
+    await to_thread.run_sync(int)  # later imports, also that of `Batch`, may not be readable for that user
     if user:
         os.setuid(user)
     resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))

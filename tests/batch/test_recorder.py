@@ -6,16 +6,19 @@ from functools import partial
 
 import anyio
 import pytest
+from attrs import evolve
 
+from ochy_async import SideView
 from ochy_async.batch.outcomes import Unfinished
+from ochy_async.batch.recorder import reopened
 from ochy_async.emulator import Service
 from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.errors import JournalDamaged, JournalError
 from ochy_async.journal.contract import Entry, StoredResults
-from ochy_async.journal.memory import MemoryJournal
+from ochy_async.journal.memory import MemoryJournal, MemoryStore
 from ochy_async.policy.clip_states import State
 from tests.conftest import direct_session, world
-from tests.support.batches import FullFor, Unreadable, batched, clips, named, states
+from tests.support.batches import FullFor, Unreadable, batched, clip, clips, named, states
 
 # --- results that cannot be read again ------------------------------------------------------------
 
@@ -40,11 +43,11 @@ class SlowToStore(MemoryJournal):
         super().__init__()
         self.state, self.storing = state, anyio.Event()
 
-    async def put(self, entry: Entry, results: StoredResults | None = None) -> Entry:
+    async def put(self, entry: Entry, results: StoredResults | None = None, *, most: int | None = None) -> Entry:
         if entry.state is self.state:
             self.storing.set()
             await anyio.sleep(1)
-        return await super().put(entry, results)
+        return await super().put(entry, results, most=most)
 
 
 @pytest.mark.parametrize("state", [State.STARTED, State.ANALYZED])
@@ -79,8 +82,8 @@ class StoresAndFails(MemoryJournal):
 
     failed = False
 
-    async def put(self, entry: Entry, results: StoredResults | None = None) -> Entry:
-        stored = await super().put(entry, results)
+    async def put(self, entry: Entry, results: StoredResults | None = None, *, most: int | None = None) -> Entry:
+        stored = await super().put(entry, results, most=most)
         if entry.state is State.STARTED and not self.failed:
             self.failed = True
             raise JournalError("The change may be stored or not.")
@@ -97,7 +100,55 @@ def test_a_paid_id_that_was_stored_after_all_is_not_stored_twice() -> None:
         async with journal:
             return [each.state for each in await journal.history(str(outcome.key))]
 
-    assert in_virtual_time(history()) == [State.INTENDED, State.STARTED, State.ANALYZED]
+    assert in_virtual_time(history()) == [State.INTENDED, State.SENDING, State.STARTED, State.ANALYZED]
+
+
+class ReleasedMeanwhile(MemoryJournal):
+    """A journal that does not store the first paid id, and whose entry is released by hand meanwhile."""
+
+    def __init__(self, another: str | None) -> None:
+        super().__init__(MemoryStore())
+        self.another, self.failed = another, False
+        """The analysis for which another worker has paid then."""
+
+    async def put(self, entry: Entry, results: StoredResults | None = None, *, most: int | None = None) -> Entry:
+        if entry.state is not State.STARTED or self.failed:
+            return await super().put(entry, results, most=most)
+        self.failed = True
+        doubtful = await super().put(evolve(entry, state=State.UNCERTAIN, analysis_id=None))
+        found = await super().put(reopened(doubtful, "released by hand", entry.at))
+        if self.another is not None:
+            found = await super().put(evolve(found, state=State.INTENDED, credits=found.credits + 1, token=None))
+            found = await super().put(evolve(found, state=State.SENDING, token="of another worker"))
+            await super().put(evolve(found, state=State.STARTED, analysis_id=self.another))
+        raise JournalError("The disk is full.")
+
+
+@pytest.mark.parametrize("bought_again", [False, True])
+def test_no_credit_is_lost_when_a_paid_id_is_stored_on_top_of_a_released_entry(bought_again: bool) -> None:
+    """What has changed meanwhile counts; an analysis that another worker has started stays the clip's."""
+    service = Service(world())
+
+    async def story() -> tuple[str, int, State, str | None]:
+        journal = ReleasedMeanwhile(await started_elsewhere(service) if bought_again else None)
+        (outcome,) = await batched(direct_session(service), clips(1), journal=journal)
+        async with journal:
+            entry = await journal.get(str(outcome.key))
+            assert entry is not None
+            assert all([await journal.known({charge.analysis_id or ""}) for charge in service.ledger])
+        assert entry.analysis_id == journal.another or not bought_again
+        return outcome.word, entry.credits, entry.state, outcome.analysis_id
+
+    word, credits_spent, state, analysis_id = in_virtual_time(story())
+    assert (word, state) == ("analyzed", State.ANALYZED)
+    assert credits_spent >= len(service.ledger) == 1 + bought_again
+    assert analysis_id == service.ledger[0].analysis_id
+
+
+async def started_elsewhere(service: Service) -> str:
+    """The analysis that another worker has started."""
+    async with direct_session(service) as ochy:
+        return (await ochy.start(clip(0), SideView())).analysis_id
 
 
 class SlowToNote(MemoryJournal):

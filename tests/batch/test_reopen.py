@@ -38,12 +38,14 @@ def test_finished_clips_are_bought_again() -> None:
     reopened, outcomes = in_virtual_time(again(direct_session(service), clips(2), journal=journal))
     assert (reopened.clips, words(outcomes), charges(service)) == (2, ["analyzed"] * 2, [2, 2])
 
+    charged = {str(charge.analysis_id) for charge in service.ledger}
+
     async def remembered() -> tuple[frozenset[str], list[str]]:
         async with journal:
-            return await journal.analysis_ids(), [each.reason for each in await journal.history(str(outcomes[0].key))]
+            return await journal.known(charged), [each.reason for each in await journal.history(str(outcomes[0].key))]
 
     known, reasons = in_virtual_time(remembered())
-    assert known == {charge.analysis_id for charge in service.ledger}
+    assert known == charged
     assert [reason for reason in reasons if "The user wants it analyzed again" in reason]
 
 

@@ -10,10 +10,9 @@ import pytest
 from attrs import evolve
 
 from ochy_async.batch.resolve import RELEASABLE, adopt, release
-from ochy_async.batch.tagging import PREFIX, RETIRED
 from ochy_async.errors import InvalidRequest
 from ochy_async.journal.contract import Entry, Journal
-from ochy_async.journal.memory import MemoryJournal
+from ochy_async.journal.memory import MemoryJournal, MemoryStore
 from ochy_async.journal.sqlite.journal import SqliteJournal
 from ochy_async.policy.clip_states import State
 
@@ -23,7 +22,8 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 WAYS: dict[State, tuple[State, ...]] = {
     State.OPEN: (State.OPEN,),
     State.INTENDED: (),
-    State.UNCERTAIN: (State.UNCERTAIN,),
+    State.SENDING: (State.SENDING,),
+    State.UNCERTAIN: (State.SENDING, State.UNCERTAIN),
     State.REFUSED: (State.REFUSED,),
     State.STARTED: (State.STARTED,),
     State.ANALYZED: (State.STARTED, State.ANALYZED),
@@ -48,7 +48,7 @@ async def stored_in(journal: Journal, state: State, key: str = "k1", **facts: An
     return entry
 
 
-@pytest.mark.parametrize("state", [State.INTENDED, State.UNCERTAIN])
+@pytest.mark.parametrize("state", [State.SENDING, State.UNCERTAIN])
 async def test_an_uncertain_start_is_adopted(journal: Journal, state: State) -> None:
     """It is paid for from then on, with the id that the user gave; its credit stays counted."""
     latest = NOW + timedelta(seconds=9)
@@ -61,7 +61,7 @@ async def test_an_uncertain_start_is_adopted(journal: Journal, state: State) -> 
         assert (await journal.history("k1"))[-1].reason == "Adopted by hand."
 
 
-@pytest.mark.parametrize("state", sorted(set(State) - {State.INTENDED, State.UNCERTAIN}))
+@pytest.mark.parametrize("state", sorted(set(State) - {State.SENDING, State.UNCERTAIN}))
 async def test_only_uncertain_starts_are_adopted(journal: Journal, state: State) -> None:
     """Known ids are not overwritten by hand."""
     async with journal:
@@ -100,8 +100,9 @@ async def test_a_paid_clip_is_not_released(journal: Journal, state: State) -> No
     """Clips that are started, analyzed or open stay as they are."""
     async with journal:
         before = await stored_in(journal, state)
-        with pytest.raises(InvalidRequest, match="nothing to release"):
+        with pytest.raises(InvalidRequest, match="nothing to release") as caught:
             await release(journal, "k1")
+        assert ("the next run starts it" in str(caught.value)) is (state in (State.OPEN, State.INTENDED))
         assert await journal.get("k1") == before
 
 
@@ -109,11 +110,11 @@ async def test_a_paid_clip_is_not_released(journal: Journal, state: State) -> No
 async def test_the_subject_of_a_released_uncertain_start_is_retired(journal: Journal, state: State) -> None:
     """Its analysis may still appear under it; that of other clips stays available."""
     async with journal:
-        await journal.set_note(f"{PREFIX}subject-1", "")
+        await journal.add_tagging_subject("subject-1")
         await stored_in(journal, state, subject_id="subject-1")
         await release(journal, "k1")
-        uncertain = state in (State.INTENDED, State.UNCERTAIN)
-        assert (await journal.notes(PREFIX))[f"{PREFIX}subject-1"] == (RETIRED if uncertain else "")
+        uncertain = state in (State.SENDING, State.UNCERTAIN)
+        assert (await journal.tagging_subjects())["subject-1"] is not uncertain
 
 
 async def test_a_subject_of_the_users_own_is_no_tagging_subject(journal: Journal) -> None:
@@ -121,7 +122,7 @@ async def test_a_subject_of_the_users_own_is_no_tagging_subject(journal: Journal
     async with journal:
         await stored_in(journal, State.UNCERTAIN, subject_id="runner-7")
         await release(journal, "k1")
-        assert not await journal.notes(PREFIX)
+        assert not await journal.tagging_subjects()
 
 
 async def test_an_unknown_key_is_refused(journal: Journal) -> None:
@@ -135,7 +136,33 @@ async def test_an_unknown_key_is_refused(journal: Journal) -> None:
 async def test_the_subject_of_an_adopted_start_is_retired(journal: Journal) -> None:
     """No lookup could resolve the start, so an unknown analysis may be linked to it, or appear later."""
     async with journal:
-        await journal.set_note(f"{PREFIX}subject-1", "")
+        await journal.add_tagging_subject("subject-1")
         await stored_in(journal, State.UNCERTAIN, subject_id="subject-1")
         await adopt(journal, "k1", "the-id")
-        assert await journal.notes(PREFIX) == {f"{PREFIX}subject-1": RETIRED}
+        assert await journal.tagging_subjects() == {"subject-1": False}
+
+
+@pytest.mark.parametrize("state", [State.SENDING, State.UNCERTAIN, State.REFUSED])
+async def test_a_clip_that_a_live_worker_holds_is_released_by_force_only(state: State) -> None:
+    """The error says who holds it and what to do. Nothing is changed before."""
+    store = MemoryStore()
+    async with MemoryJournal(store) as worker, MemoryJournal(store) as journal:
+        await worker.beat()
+        before = await stored_in(worker, state)
+        assert await worker.take("k1") == "k1"
+        with pytest.raises(InvalidRequest, match=f"processed by {await journal.holder('k1')}; wait until") as error:
+            await release(journal, "k1")
+        assert "nothing was changed" in str(error.value)
+        assert (await journal.get("k1"), dict(await journal.notes("released:"))) == (before, {})
+        assert (await release(journal, "k1", force=True)).state is State.OPEN
+
+
+async def test_a_clip_whose_worker_has_gone_is_released() -> None:
+    """The claim ends with the worker."""
+    store = MemoryStore()
+    async with MemoryJournal(store) as journal:
+        async with MemoryJournal(store) as worker:
+            await worker.beat()
+            await stored_in(worker, State.UNCERTAIN)
+            await worker.take("k1")
+        assert (await release(journal, "k1")).state is State.OPEN

@@ -436,7 +436,7 @@ def test_running_a_finished_batch_again_writes_the_same_tables(out: Path) -> Non
 # --- the schema -----------------------------------------------------------------------------------
 
 FORM = json.loads((files("ochy_async.batch") / "results.schema.json").read_text(encoding="utf-8"))
-DOCS = Path(__file__).parents[2] / "docs" / "results-schema.md"
+DOCS = Path(__file__).parents[2] / "docs/reference/results-schema.md"
 
 
 def test_records_match_the_shipped_schema(out: Path) -> None:

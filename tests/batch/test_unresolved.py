@@ -144,7 +144,7 @@ def test_a_refusal_that_cannot_be_stored_stays_uncertain() -> None:
     settings: dict[str, Any] = {"journal": journal, "tag_starts": True}
     (refused,) = in_virtual_time(batched(direct_session(service), [named("long.mp4", 0)], **settings))
     assert refused.word == "refused"
-    assert in_virtual_time(states(journal)) == {State.INTENDED: 1}
+    assert in_virtual_time(states(journal)) == {State.SENDING: 1}
 
 
 def test_the_tagging_subject_of_a_refused_request_is_not_used_again() -> None:
@@ -182,7 +182,7 @@ def test_the_start_of_a_dead_process_was_over_at_its_deadline() -> None:
 
     async def story() -> Any:
         await batched(direct_session(service, faults), clips(1), journal=journal)
-        assert await states(journal) == {State.INTENDED: 1}
+        assert await states(journal) == {State.SENDING: 1}
         journal.times = 0
         await anyio.sleep(3 * 3600)
         started_elsewhere(service)

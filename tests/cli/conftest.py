@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import world
+from tests.support.servers import postgres_server
 
 if TYPE_CHECKING:
     from tests.support.cli_harness import CliHarness
+
+__all__ = ["postgres_server"]
 
 # The fixtures import the harness themselves, because that skips a test where the extra `cli` is not installed.
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shlex
 import signal
 import sys
-import time
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,8 +30,10 @@ from ochy_async.journal.contract import Entry
 from ochy_async.journal.sqlite.journal import SqliteJournal
 from ochy_async.policy.clip_states import State
 from ochy_async.policy.identity import identity
+from ochy_async.protocol.text_summary import count_of
 from ochy_async.transport import ApiKey
 from tests.conftest import CLIP, world
+from tests.journal.test_journal import stored_in_state
 from tests.support.canary import API_KEY
 from tests.support.cli_harness import (
     FAST_POLLING,
@@ -336,6 +338,17 @@ def test_the_same_command_again_sends_nothing(harness: CliHarness, tmp_path: Pat
     assert (tmp_path / "new" / "out" / "clips.journal").exists()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes of files")
+def test_all_that_a_run_writes_is_for_its_user_only(harness: CliHarness, tmp_path: Path) -> None:
+    """Journal, tables, files, and the folders that `--out` named into being."""
+    out = tmp_path / "new" / "out"
+    assert harness.analyze(*harness.clips("a.mp4"), *SIDE, "--out", str(out)).exit_code == 0
+    found = {path: path.stat().st_mode & 0o777 for path in (out.parent, out, *out.iterdir())}
+    assert {found.pop(out.parent), found.pop(out)} == {0o700}
+    assert len(found) == 5
+    assert set(found.values()) == {0o600}
+
+
 def test_a_run_without_a_journal_warns(harness: CliHarness) -> None:
     """Several clips without a journal cannot be resumed; a single clip needs no warning."""
     clips = harness.clips("a.mp4", "b.mp4")
@@ -536,13 +549,19 @@ def test_a_killed_run_is_resumed(
     slow_harness.emulator.faults = None
     with analyzing(slow_harness, output, *command) as child:
         wait_until(lambda: stderr_of(output).count("paid for") == 4)
-        time.sleep(0.5)  # the id of the last one is reported just before it is recorded
+        reported = re.findall(r"paid for, analysis (\S+)", stderr_of(output))
+        wait_until(lambda: all(recorded(journal, each) for each in reported))  # each is reported just before
         child.kill()
         child.wait(10)
     slow_harness.skipped[0] = 100_000
     result = slow_harness.analyze(*command)
     assert (result.exit_code, sorted(names(result))) == (0, sorted(BIG)), result.output
     assert len({each.sha256 for each in slow_harness.service.ledger}) == len(slow_harness.ids) == 5
+
+
+def recorded(journal: Path, analysis_id: str) -> bool:
+    """Whether a journal that another process has open holds an id: it lets nobody else read it but as plain bytes."""
+    return any(analysis_id.encode() in path.read_bytes() for path in journal.parent.glob(f"{journal.name}*"))
 
 
 # --- uncertain starts ------------------------------------------------------------------------------
@@ -639,6 +658,25 @@ def test_an_uncertain_start_is_released_after_confirmation(harness: CliHarness, 
 # --- ochy journal show ----------------------------------------------------------------------------
 
 
+async def left(journal: Path, state: State) -> None:
+    """Makes a journal with one clip in a state."""
+    async with SqliteJournal(journal) as opened:
+        await stored_in_state(opened, state, clip="a.mp4", credits=1)
+
+
+@pytest.mark.parametrize(("state", "credits_"), [(State.INTENDED, 0), (State.SENDING, 1)])
+def test_a_clip_that_was_left_unsent_costs_nothing(
+    harness: CliHarness, journal: Path, state: State, credits_: int
+) -> None:
+    """`show` counts no credit for it, and there is nothing to release. One whose end may have left is uncertain."""
+    anyio.run(left, journal, state)
+    (entry,) = json_lines(harness.ochy("journal", "show", str(journal), "--json"))
+    assert (entry["state"], entry["credits"]) == (state, credits_)
+    assert count_of(credits_, "credit") in harness.ochy("journal", "show", str(journal)).stdout
+    released = harness.ochy("journal", "release", str(journal), "--all-uncertain", "--yes")
+    assert ("Nothing to release" in released.stderr) is (credits_ == 0)
+
+
 def test_a_journal_is_shown_without_results(harness: CliHarness, journal: Path) -> None:
     """States, ids, times, credits and reasons; with `--history` every change; no result and no link."""
     clips = harness.clips("a.mp4", "b.mp4")
@@ -650,7 +688,7 @@ def test_a_journal_is_shown_without_results(harness: CliHarness, journal: Path) 
     assert "total_score" not in shown.stdout
     changes = harness.ochy("journal", "show", str(journal), clips[0], "--history", "--json")
     (record,) = json_lines(changes)
-    assert [each["state"] for each in record["history"]] == ["intended", "started", "analyzed"]
+    assert [each["state"] for each in record["history"]] == ["intended", "sending", "started", "analyzed"]
     table = harness.ochy("journal", "show", str(journal), clips[0], "--history")
     assert "intended" in table.stdout
     assert clips[1] not in table.stdout

@@ -155,6 +155,12 @@ def test_a_refused_creation_is_certain(harness: CliHarness) -> None:
     assert "may have been created" not in result.stderr
 
 
+def test_an_error_that_ends_a_command_names_its_help(harness: CliHarness) -> None:
+    """The last line names the section of the documentation, below what happened."""
+    result = harness.ochy("subjects", "list", OCHY_API_KEY="4f1d-wrong-key")
+    assert result.stderr.splitlines()[-1] == "Help: reference/errors.html#keyrefused in the documentation."
+
+
 def test_an_unanswered_deletion_is_reported(harness: CliHarness) -> None:
     """It is not repeated either: the second request would not find the subject."""
     subject = created(harness)

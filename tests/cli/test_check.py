@@ -53,6 +53,16 @@ def test_a_folder_is_checked_clip_by_clip(folder: Path) -> None:
     assert f"fix it with: ffmpeg -ss 0 -i '{folder}/3 long.webm' -t 10 -c copy" in result.stdout
 
 
+def test_each_kind_of_finding_names_its_help_once(folder: Path) -> None:
+    """The lines come last, however many clips have the finding; clips that fit have none."""
+    (folder / "5 upright.mov").write_bytes((folder / "2 upright.mov").read_bytes())
+    lines = run_cli("check", str(folder), *SIDE).stdout.splitlines()
+    pages = [f"reference/findings.html#{code}" for code in ("orientation", "too_long", "unreadable")]
+    assert [line.strip() for line in lines[-3:]] == [f"Help: {page} in the documentation." for page in pages]
+    assert "Help:" not in "\n".join(lines[:-3])
+    assert "Help:" not in run_cli("check", str(folder / "1 across.mp4"), *SIDE).stdout
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,9 @@ from tests.support.cli_harness import (
     run_cli,
     wait_until,
 )
+
+IMPORTABLE = {"PYTHONPATH": os.pathsep.join(str(Path(each).absolute()) for each in sys.path)}
+"""The environment of a program that runs in another folder, and needs nothing but the package."""
 
 # --- analyze --------------------------------------------------------------------------------------
 
@@ -445,24 +449,95 @@ def test_the_emulator_does_not_take_a_closed_stdout_for_a_used_port() -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
     try:
-        ended = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, text=True, timeout=20, check=False)  # noqa: S603
+        ended = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, text=True, timeout=60, check=False)  # noqa: S603
     finally:
         os.close(write_end)
     assert (ended.returncode, ended.stderr) == (1, "")
 
 
-def test_the_demo_kills_a_batch_and_pays_once(output: Path) -> None:
-    """No key, no terminal, no network: a kill with uncertain starts, and one simulated credit for each clip."""
-    begun = time.monotonic()
-    with cli_process("demo", folder=output, env={}) as child:
-        code = child.wait(20)
+def test_the_demo_kills_a_batch_pays_once_and_ends_with_a_report(output: Path) -> None:
+    """No key, no terminal, no network: a kill with an uncertain start, one simulated credit for each clip, pages."""
+    with cli_process("demo", folder=output, env=IMPORTABLE, cwd=output) as child:
+        code = child.wait(60)
     text = (output / "stdout").read_text()
-    assert (code, time.monotonic() - begun < 20) == (0, True), (output / "stderr").read_text()
-    assert (text.count("\n  started "), text.count("\n  intended ")) == (4, 2)
+    assert code == 0, (output / "stderr").read_text()
+    assert (text.count("\n  started "), text.count("\n  sending ")) == (5, 1)
     for name in ("morning-run.mp4", "club-400m.mov", "belt-behind.webm", "belt-tempo.mp4", "trail-climb.avi"):
         assert len(re.findall(rf"\n  {name} +(side|back) view  0", text)) == 1
         assert len(re.findall(rf"\n  {name} +[0-9a-f]{{12}}  1\n", text)) == 1
-    assert "10 credits spent on 10 clips" in text
+    assert "12 credits spent on 12 clips" in text
     assert "requests sent for this table: 0" in text
     assert text.startswith("Simulated results")
-    assert text.rstrip().endswith("no credit is spent.")
+    assert text.count("no credit is spent.") == 2
+    last = text.splitlines()[-1]
+    if find_spec("htpy") is None:
+        assert last.endswith("pip install 'ochy-async[report]'")
+        return
+    assert last == str(output / "ochy-demo" / "index.html")
+    overview = Path(last).read_text(encoding="utf-8")
+    pages = [path.read_text(encoding="utf-8") for path in Path(last).parent.glob("*.html") if path.name != "index.html"]
+    assert [len(pages), "Progress" in overview, overview.count("Mia") > 3] == [12, True, True]
+    assert sum("Knee flexion" in page for page in pages) == 9
+    assert sum("middle half" in page for page in pages) == 9
+    assert all("Simulated results" in page for page in (overview, *pages))
+    assert {path.name for path in output.iterdir()} == {"stdout", "stderr", "ochy-demo"}
+
+
+def test_the_demo_works_without_the_extra_of_reports(output: Path) -> None:
+    """It says in one sentence how to get one, and writes nothing."""
+    program = "import sys; sys.modules['htpy'] = None; from ochy_async.cli import main; main()"
+    command = [sys.executable, "-c", program, "demo"]
+    done = subprocess.run(command, cwd=output, env=IMPORTABLE, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == (
+        "The demo can end with a report of these results as pages. A report needs htpy, which is not installed. "
+        "Install it with: pip install 'ochy-async[report]'"
+    )
+    assert not list(output.iterdir())
+
+
+def test_the_demo_leaves_its_clips_where_it_is_told_to(output: Path) -> None:
+    """A newcomer without a video can try the other commands. No file that is there is replaced."""
+    pytest.importorskip("av", reason="needs the extra video: PyAV is not installed")
+    (output / "clips").mkdir()
+    (output / "clips" / "mia-may.webm").write_text("my own film")
+    with cli_process("demo", "--clips", "clips", folder=output, env=IMPORTABLE, cwd=output) as child:
+        assert child.wait(60) == 0, (output / "stderr").read_text()
+    assert f"manifest: {Path('clips') / 'runners.csv'}\n" in (output / "stdout").read_text()
+    assert (output / "clips" / "mia-may.webm").read_text() == "my own film"
+    checked = run_cli("check", str(output / "clips" / "runners.csv"))
+    assert "11 of 12 clips fit" in checked.stdout
+
+
+def test_a_folder_for_the_demos_clips_that_cannot_be_written_is_said(output: Path) -> None:
+    """Before anything starts."""
+    pytest.importorskip("av", reason="needs the extra video: PyAV is not installed")
+    (output / "taken").write_text("a file")
+    with cli_process("demo", "--clips", "taken/clips", folder=output, env=IMPORTABLE, cwd=output) as child:
+        assert child.wait(60) == 2
+    assert "--clips: 'taken/clips' cannot be written: Not a directory" in (output / "stderr").read_text()
+    assert not (output / "ochy-demo").exists()
+
+
+def test_the_demo_leaves_no_clips_that_are_no_videos(output: Path) -> None:
+    """Without PyAV its clips only resemble videos."""
+    program = "import sys; sys.modules['av'] = None; import importlib.util as u; find = u.find_spec; "
+    program += "u.find_spec = lambda name: None if name == 'av' else find(name); "
+    program += "from ochy_async.cli import main; main()"
+    command = [sys.executable, "-c", program, "demo", "--clips", "clips"]
+    done = subprocess.run(command, cwd=output, env=IMPORTABLE, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    assert done.returncode == 2
+    assert "--clips: Rendering videos needs PyAV" in done.stderr
+    assert not list(output.iterdir())
+
+
+def test_a_report_of_the_demo_that_fails_is_said(output: Path) -> None:
+    """The demo has worked; exit code 1 says that the report is missing, and an option helps."""
+    pytest.importorskip("htpy", reason="needs the extra report: htpy is not installed")
+    (output / "taken").write_text("a file")
+    with cli_process("demo", "--out", "taken/out", folder=output, env=IMPORTABLE, cwd=output) as child:
+        assert child.wait(60) == 1
+    assert "12 credits for 12 clips" in (output / "stdout").read_text()
+    (line,) = [each for each in (output / "stderr").read_text().splitlines() if each.startswith("ochy: ")]
+    assert line.startswith("ochy: the report of the demo was not written: 'taken/out' cannot be written:")
+    assert line.endswith("The option --out names another folder.")

@@ -30,6 +30,19 @@ def test_out_names_another_folder(tmp_path: Path) -> None:
     assert not (folder / "report").exists()
 
 
+def test_a_reference_is_shown_or_refused(tmp_path: Path) -> None:
+    """A file that cannot be used is wrong usage; the message names the line."""
+    folder, file = write_records(tmp_path / "results", record(0)), tmp_path / "reference.csv"
+    file.write_text("metric,low,high,unit,source\nCadence,160,180,Hz,Lab\n", encoding="utf-8")
+    refused = run_cli("report", str(folder), "--reference", str(file))
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "line 2, unit: must be 'steps/min'" in refused.stderr
+    file.write_text(file.read_text(encoding="utf-8").replace("Hz", "steps/min"), encoding="utf-8")
+    assert run_cli("report", str(folder), "--reference", str(file)).exit_code == 0
+    (page,) = (folder / "report").glob("run-*.html")
+    assert "Your reference: 160 to 180" in page.read_text(encoding="utf-8")
+
+
 def test_a_folder_without_results_is_wrong_usage(tmp_path: Path) -> None:
     """The message says what to give instead."""
     result = run_cli("report", str(tmp_path))

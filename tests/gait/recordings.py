@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ochy_async.emulator.biomechanics.camera import film_runner
 from ochy_async.emulator.biomechanics.runner import Runner, runner_of
-from ochy_async.protocol.drift import DriftLog, recording
+from ochy_async.protocol.drift import DriftLog
 from ochy_async.protocol.landmarks import Landmarks, landmarks_of
 
 SIZES: Final = {"side_view": (1920, 1080), "back_view": (1080, 1920)}
@@ -51,5 +51,5 @@ def landmarks(frames: Mapping[str, Any], view: str = "side_view", **video: Any) 
     width, height = SIZES[view]
     information = {"fps": 60, "width": width, "height": height, **video}
     body = json.dumps({"video_input_information": information, "frames": frames}).encode()
-    with recording(DriftLog("Landmarks")):
+    with DriftLog("Landmarks"):
         return landmarks_of(body)

@@ -94,7 +94,7 @@ def test_a_skeleton_without_feet_has_no_ankle_angle() -> None:
     """COCO has no heels and toes: the other curves are the same, and the reason is given."""
     names = {"nose": "nose"} | {f"{side}_{part}": f"{side}_{part}" for side in ("left", "right") for part in BODY}
     gait = side_gait(landmarks(renamed(FRAMES, names)))
-    assert set(gait.curves["left"]) == {"hip", "knee", "elbow"}
+    assert set(gait.curves["left"]) == {"hip", "knee", "elbow", "trunk"}
     assert gait.missing == {
         f"{side} ankle": "The landmarks lack a joint that the angle needs." for side in ("left", "right")
     }

@@ -50,6 +50,7 @@ def test_angles_are_those_of_the_runner(seed: int) -> None:
         assert curves["knee"].lowest == pytest.approx(180 - inner["knee"]["max"], abs=3)
         assert curves["elbow"].peak == pytest.approx(180 - inner["elbow"]["min"], abs=3)
         assert curves["hip"].peak == pytest.approx(180 - inner["hip"]["min"], abs=3)
+        assert fmean(curves["trunk"].mean) == pytest.approx(who.trunk_lean, abs=0.5)
     assert gait.trunk_lean == pytest.approx(who.trunk_lean, abs=0.5)
 
 

@@ -34,6 +34,7 @@ from ochy_async.journal.contract import Entry, StoredResults
 from ochy_async.journal.sqlite import connection, files, mounts, store
 from ochy_async.journal.sqlite.errors import from_os_error, from_sqlite_error
 from ochy_async.journal.sqlite.journal import SqliteJournal
+from ochy_async.journal.sqlite.repair import inspect
 from ochy_async.policy.clip_states import State
 from tests.journal.test_journal import listed, new, stored_in_state
 
@@ -67,7 +68,7 @@ async def contents(journal: SqliteJournal) -> list[object]:
     """Everything that a journal returns."""
     entries = await listed(journal)
     about = [(await journal.get(e.key), await journal.history(e.key), await journal.results(e.key)) for e in entries]
-    return [entries, about, await journal.totals(), await journal.analysis_ids(), await journal.notes("")]
+    return [entries, about, await journal.totals(), await journal.notes("")]
 
 
 async def read(path: Path) -> list[object]:
@@ -494,14 +495,14 @@ async def test_a_row_is_checked_whenever_it_is_read(path: Path) -> None:
         connection.execute("UPDATE history SET version = 9 WHERE key = '03' AND version = 2")
         connection.execute("UPDATE results SET results = x'00'")
         connection.execute("UPDATE notes SET value = 'another'")
+        connection.execute("UPDATE analyses SET key = 'x' WHERE analysis_id = 'id-3'")
         entry = await journal.get("04")
         assert entry is not None
         for ask in (
             lambda: journal.get("02"),
             lambda: listed(journal),
-            lambda: journal.totals(),
             lambda: journal.history("03"),
-            lambda: journal.analysis_ids(),
+            lambda: journal.known(["id-3"]),
             lambda: journal.results("04"),
             lambda: journal.notes("acc"),
             lambda: journal.put(new("02")),
@@ -587,22 +588,25 @@ async def test_a_journal_of_schema_1_is_read_by_every_later_version(path: Path) 
     """With other checksums, seals or names of fields, all journals would be refused, and what they know is paid for."""
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(VERSION_1)
-    async with SqliteJournal(path) as journal:
-        at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-        entry = Entry(
-            key="a",
-            state=State.INTENDED,
-            version=1,
-            credits=1,
-            clip="lauf-ü.mp4",
-            name="u.mp4",
-            view="side_view",
-            at=at,
-        )
-        assert await journal.get("a") == entry
-        assert [line.state for line in await journal.history("a")] == [State.INTENDED]
-        assert await journal.results("a") == StoredResults(results=b"{}")
-        assert await journal.notes("account:") == {"account:d": "d"}
+    entry = Entry(
+        key="a",
+        state=State.INTENDED,
+        version=1,
+        credits=1,
+        clip="lauf-ü.mp4",
+        name="u.mp4",
+        view="side_view",
+        at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+    )
+    assert inspect(path).entries == (entry,)
+    for _ in range(2):  # when it is upgraded, and again
+        async with SqliteJournal(path) as journal:
+            found = await journal.get("a")
+            assert found is not None
+            assert found == evolve(entry, state=State.SENDING, version=2, reason=found.reason)
+            assert [line.state for line in await journal.history("a")] == [State.INTENDED, State.SENDING]
+            assert await journal.results("a") == StoredResults(results=b"{}")
+            assert await journal.notes("account:") == {"account:d": "d"}
 
 
 # --- full disks -----------------------------------------------------------------------------------

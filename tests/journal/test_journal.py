@@ -6,32 +6,34 @@ import asyncio
 import os
 import random
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
-from anyio import CancelScope, create_task_group
+from anyio import CancelScope, Event, create_task_group, wait_all_tasks_blocked
 from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ochy_async.errors import JournalBusy, JournalConflict, JournalUnusable
-from ochy_async.journal.contract import Entry, HistoryEntry, Journal, JournalTotals, StoredResults
-from ochy_async.journal.memory import MemoryJournal
+from ochy_async.errors import JournalBusy, JournalConflict, JournalUnusable, LimitReached
+from ochy_async.journal.contract import LEASE, Ceilings, Entry, HistoryEntry, Journal, JournalTotals, StoredResults
+from ochy_async.journal.memory import MemoryJournal, MemoryStore
 from ochy_async.journal.sqlite.journal import SqliteJournal
 from ochy_async.journal.sqlite.store import PAGE
 from ochy_async.policy.clip_states import TRANSITIONS, State
+from tests.support.postgres_journals import PostgresPlace
 
 pytestmark = pytest.mark.anyio
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 WAY: dict[State, tuple[State, ...]] = {
     State.INTENDED: (State.INTENDED,),
+    State.SENDING: (State.INTENDED, State.SENDING),
     State.OPEN: (State.INTENDED, State.OPEN),
-    State.UNCERTAIN: (State.INTENDED, State.UNCERTAIN),
+    State.UNCERTAIN: (State.INTENDED, State.SENDING, State.UNCERTAIN),
     State.REFUSED: (State.INTENDED, State.REFUSED),
     State.STARTED: (State.INTENDED, State.STARTED),
     State.ANALYZED: (State.INTENDED, State.STARTED, State.ANALYZED),
@@ -40,10 +42,60 @@ WAY: dict[State, tuple[State, ...]] = {
 """How an entry gets into each state."""
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Journal:
     """Each kind of journal, not yet open."""
-    return MemoryJournal() if request.param == "memory" else SqliteJournal(tmp_path / "clips.journal")
+    kinds: dict[str, Callable[[], Journal]] = {
+        "memory": MemoryJournal,
+        "sqlite": lambda: SqliteJournal(tmp_path / "clips.journal"),
+        "postgres": lambda: postgres_place(request).worker(),
+    }
+    return kinds[request.param]()
+
+
+class Shared(Protocol):
+    """A place that several workers share, and the clock by which their leases end."""
+
+    def worker(self) -> Journal:
+        """One more journal on the place, not yet open."""
+        ...
+
+    async def later(self, seconds: float) -> None:
+        """Lets time pass, in which no worker beats."""
+        ...
+
+
+class SharedMemory:
+    """Several workers on one store in memory."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.store = MemoryStore(clock=lambda: self.now, ceilings=Ceilings(uploads=3))
+
+    def worker(self) -> Journal:
+        return MemoryJournal(self.store)
+
+    async def later(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def shared(request: pytest.FixtureRequest) -> Shared:
+    """Each kind of journal that several workers may have open."""
+    return SharedMemory() if request.param == "memory" else postgres_place(request)
+
+
+def postgres_place(request: pytest.FixtureRequest) -> PostgresPlace:
+    """A new schema. Skips the test, with the reason, where no Postgres can be run."""
+    pytest.importorskip("asyncpg", reason="needs the extra postgres: asyncpg is missing")
+    return PostgresPlace(request.getfixturevalue("postgres_server"))
+
+
+@pytest.fixture
+async def two(shared: Shared) -> AsyncGenerator[tuple[Journal, Journal]]:
+    """Two open workers of one place."""
+    async with shared.worker() as one, shared.worker() as other:
+        yield one, other
 
 
 def new(key: str = "a", **facts: Any) -> Entry:
@@ -75,9 +127,14 @@ async def test_a_new_journal_is_empty(journal: Journal) -> None:
         assert await journal.results("a") is None
         assert await journal.history("a") == ()
         assert await listed(journal) == []
-        assert await journal.totals() == JournalTotals(entries={}, credits=0)
-        assert await journal.analysis_ids() == frozenset()
+        assert await journal.totals() == JournalTotals(entries={}, credits=0, committed=0, analyses=0)
+        assert await journal.known(["x"]) == frozenset()
         assert await journal.notes("") == {}
+        assert await journal.tagging_subjects() == {}
+        assert await journal.remembered_digest("a") is None
+        assert await journal.holder("a") is None
+        assert await journal.beat() == 0.0
+        assert not journal.failover
 
 
 async def test_an_entry_is_returned_unchanged(journal: Journal) -> None:
@@ -91,6 +148,7 @@ async def test_an_entry_is_returned_unchanged(journal: Journal) -> None:
         earliest=NOW - timedelta(seconds=5),
         latest=NOW.astimezone(timezone(timedelta(hours=5, minutes=30))),
         analysis_id="analysis-1",
+        token="random",
         started_at=NOW + timedelta(microseconds=1),
         reason='line\nbreak, \x00 and "quotes" \' \\',
     )
@@ -125,6 +183,12 @@ async def test_put_all_is_one_step(journal: Journal) -> None:
         with pytest.raises(JournalConflict):
             await journal.put_all([open_again[0], evolve(open_again[1], version=7)])
         assert [await journal.get(each.key) for each in stored] == stored
+        same_analysis = [evolve(each, state=State.STARTED, analysis_id="x") for each in stored]
+        with pytest.raises(JournalConflict):
+            await journal.put_all(same_analysis)
+        assert [await journal.get(each.key) for each in stored] == stored
+        assert [len(await journal.history(each.key)) for each in stored] == [1, 1]
+        assert await journal.known("x") == frozenset()
         await journal.put_all(open_again)
         assert [(await journal.history(each.key))[-1].reason for each in stored] == ["again", "again"]
         assert (await journal.totals()).entries == {State.OPEN: 2}
@@ -168,8 +232,23 @@ async def test_the_totals_count_states_and_credits(journal: Journal) -> None:
         for key, state in enumerate([State.STARTED, State.STARTED, State.FAILED, State.OPEN]):
             await stored_in_state(journal, state, str(key), credits=int(state is not State.OPEN))
         assert await journal.totals() == JournalTotals(
-            entries={State.STARTED: 2, State.FAILED: 1, State.OPEN: 1}, credits=3
+            entries={State.STARTED: 2, State.FAILED: 1, State.OPEN: 1}, credits=3, committed=3, analyses=0
         )
+        entry = await journal.get("3")
+        assert entry is not None
+        await journal.put(evolve(entry, state=State.INTENDED, credits=1))
+        assert await journal.totals() == JournalTotals(
+            entries={State.STARTED: 2, State.FAILED: 1, State.INTENDED: 1},
+            credits=4,
+            committed=3 + journal.shared,  # another worker may have intended it
+            analyses=0,
+        )
+        await journal.take("3")
+        assert (await journal.totals()).committed == 4
+        await journal.leave("3")
+        assert (await journal.totals()).committed == 3 + journal.shared
+        await journal.put(new("4", credits=0))
+        assert (await journal.totals()).committed == 3 + journal.shared  # it never had a credit to give back
 
 
 async def test_no_analysis_id_is_forgotten(journal: Journal) -> None:
@@ -179,7 +258,103 @@ async def test_no_analysis_id_is_forgotten(journal: Journal) -> None:
         entry = await journal.put(evolve(entry, state=State.OPEN, analysis_id=None))
         entry = await journal.put(evolve(entry, state=State.INTENDED))
         await journal.put(evolve(entry, state=State.STARTED, analysis_id="new"))
-        assert await journal.analysis_ids() == {"old", "new"}
+        assert await journal.known(["old", "new", "none", "old"]) == {"old", "new"}
+        assert (await journal.totals()).analyses == 2
+
+
+async def test_an_analysis_belongs_to_one_entry(journal: Journal) -> None:
+    """Another entry cannot get it, even after the first was started again; the first may get it once more."""
+    async with journal:
+        first = await stored_in_state(journal, State.FAILED, analysis_id="x")
+        first = await journal.put(evolve(first, state=State.OPEN, analysis_id=None))
+        other = await stored_in_state(journal, State.UNCERTAIN, "b")
+        with pytest.raises(JournalConflict, match="belongs, or once belonged, to another clip") as refused:
+            await journal.put(evolve(other, state=State.STARTED, analysis_id="x"))
+        assert refused.value.analysis_id == "x"
+        assert await journal.get("b") == other
+        first = await journal.put(evolve(first, state=State.INTENDED))
+        await journal.put(evolve(first, state=State.STARTED, analysis_id="x"))
+        assert (await journal.totals()).analyses == 1
+
+
+async def test_a_late_analysis_is_added(journal: Journal) -> None:
+    """Its credit counts and its id is known; the state stays. The same id again changes nothing."""
+    async with journal:
+        before = await stored_in_state(journal, State.ANALYZED, analysis_id="x", credits=1)
+        after = await journal.add_analysis("a", "late", "a second start")
+        assert after == evolve(before, version=before.version + 1, credits=2)
+        assert await journal.add_analysis("a", "late", "again") == after
+        assert await journal.add_analysis("a", "x", "again") == after
+    async with journal:
+        assert await journal.get("a") == after
+        assert (await journal.history("a"))[-1] == HistoryEntry(
+            version=after.version, state=State.ANALYZED, at=NOW, analysis_id="late", reason="a second start"
+        )
+        assert await journal.known(["x", "late"]) == {"x", "late"}
+        assert await journal.totals() == JournalTotals(entries={State.ANALYZED: 1}, credits=2, committed=2, analyses=2)
+        await stored_in_state(journal, State.OPEN, "b")
+        with pytest.raises(JournalConflict, match="another clip"):
+            await journal.add_analysis("b", "late", "")
+
+
+async def test_a_late_analysis_is_added_whatever_its_entry_shares(journal: Journal) -> None:
+    """A paid id is never lost: a subject that tags another start too does not keep it out."""
+    async with journal:
+        for key in ("a", "b"):
+            await stored_in_state(journal, State.UNCERTAIN, key, subject_id="tag")
+        await journal.add_tagging_subject("tag")
+        after = await journal.add_analysis("a", "late", "")
+        other = await journal.add_analysis("b", "later", "")
+        assert (after.credits, other.credits) == (1, 1)
+        assert await journal.known(["late", "later"]) == {"late", "later"}
+
+
+async def test_a_note_is_swapped_once(journal: Journal) -> None:
+    """Only the caller that knows its present value replaces it; None stands for no note."""
+    async with journal:
+        assert not await journal.swap_note("a", "", "1")
+        assert await journal.swap_note("a", None, "1")
+        assert not await journal.swap_note("a", None, "2")
+        assert await journal.swap_note("a", "1", "2")
+    async with journal:
+        assert await journal.notes("a") == {"a": "2"}
+
+
+async def test_tagging_subjects_are_remembered(journal: Journal) -> None:
+    """A retired one stays known; retiring another subject does nothing."""
+    async with journal:
+        await journal.add_tagging_subject("s1")
+        await journal.add_tagging_subject("s2")
+        await journal.retire_tagging_subject("s1")
+        await journal.retire_tagging_subject("the user's")
+    async with journal:
+        assert await journal.tagging_subjects() == {"s1": False, "s2": True}
+
+
+@pytest.mark.parametrize("state", [State.INTENDED, State.SENDING, State.UNCERTAIN])
+async def test_a_tagging_subject_has_one_start_that_is_not_resolved(journal: Journal, state: State) -> None:
+    """A second start with it is a conflict until the first is resolved. Subjects of the user have any number."""
+    async with journal:
+        await journal.add_tagging_subject("tag")
+        first = await stored_in_state(journal, state, subject_id="tag")
+        with pytest.raises(JournalConflict, match="tagging subject"):
+            await journal.put(new("b", subject_id="tag"))
+        assert await journal.get("b") is None
+        await stored_in_state(journal, state, "c", subject_id="the user's")
+        await stored_in_state(journal, state, "d", subject_id="the user's")
+        await journal.put(evolve(first, state=State.STARTED))
+        await journal.put(new("b", subject_id="tag"))
+
+
+async def test_digests_are_remembered_by_source(journal: Journal) -> None:
+    """A later digest replaces the former."""
+    async with journal:
+        for source, digest in [("s3://a/1", "aa"), ("s3://a/2", "bb"), ("s3://a/1", "cc")]:
+            await journal.remember_digest(source, digest)
+    async with journal:
+        assert await journal.remembered_digest("s3://a/1") == "cc"
+        assert await journal.remembered_digest("s3://a/2") == "bb"
+        assert await journal.remembered_digest("s3://a") is None
 
 
 async def test_notes_are_found_by_their_prefix(journal: Journal) -> None:
@@ -301,6 +476,27 @@ async def test_a_conflict_does_not_affect_other_changes(journal: Journal) -> Non
         assert len(await listed(journal, State.UNCERTAIN)) == 5
 
 
+async def test_the_limit_counts_intents_that_are_held(journal: Journal) -> None:
+    """The intent beyond the limit is refused and says what is committed. A credit is free once its intent is opened,
+    and in a journal of one worker also once nobody holds it."""
+    async with journal:
+        await stored_in_state(journal, State.UNCERTAIN, "uncertain", credits=1)
+        await stored_in_state(journal, State.FAILED, "failed", credits=1)
+        await journal.take("a")
+        entry = await journal.put(new(credits=1), most=3)
+        with pytest.raises(LimitReached, match="limit of 3 credits") as reached:
+            await journal.put(new("b", credits=1), most=3)
+        assert reached.value.committed == 3
+        assert await journal.get("b") is None
+        await journal.put(evolve(entry, state=State.SENDING), most=3)  # its own credit is not counted twice
+        await journal.put(evolve(entry, state=State.INTENDED, version=2), most=3)
+        await journal.leave("a")
+        if journal.shared:
+            await journal.put(evolve(entry, state=State.OPEN, version=3, credits=0))
+        await journal.take("b")
+        await journal.put(new("b", credits=1), most=3)
+
+
 ASKED: list[Callable[[Journal], Awaitable[object]]] = [
     lambda journal: journal.get("a"),
     lambda journal: journal.put(new()),
@@ -308,7 +504,22 @@ ASKED: list[Callable[[Journal], Awaitable[object]]] = [
     lambda journal: journal.results("a"),
     lambda journal: journal.history("a"),
     lambda journal: journal.totals(),
-    lambda journal: journal.analysis_ids(),
+    lambda journal: journal.known([]),
+    lambda journal: journal.add_analysis("a", "x", ""),
+    lambda journal: journal.swap_note("a", None, "b"),
+    lambda journal: journal.tagging_subjects(),
+    lambda journal: journal.add_tagging_subject("a"),
+    lambda journal: journal.retire_tagging_subject("a"),
+    lambda journal: journal.remembered_digest("a"),
+    lambda journal: journal.remember_digest("a", "b"),
+    lambda journal: journal.take("a"),
+    lambda journal: journal.leave("a"),
+    lambda journal: journal.holder("a"),
+    lambda journal: journal.changed("a", 0),
+    lambda journal: journal.beat(),
+    lambda journal: journal.pause(1),
+    lambda journal: journal.reserve("a", 1, 1),
+    lambda journal: journal.end_failover(),
     lambda journal: journal.notes(""),
     lambda journal: journal.set_note("a", "b"),
     lambda journal: listed(journal),
@@ -336,6 +547,195 @@ async def test_a_journal_is_open_once(journal: Journal) -> None:
         assert await journal.get("a") is not None
 
 
+# --- claims, pauses and rates -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("iterations", range(6))
+async def test_a_journal_whose_opening_was_cancelled_can_be_opened(journal: Journal, iterations: int) -> None:
+    """Whenever the task was cancelled."""
+    opening = asyncio.create_task(journal.__aenter__())
+    for _ in range(iterations):
+        await asyncio.sleep(0)
+    opening.cancel()
+    (result,) = await asyncio.gather(opening, return_exceptions=True)
+    if result is journal:
+        await journal.__aexit__(None, None, None)
+    async with journal:
+        assert await journal.get("a") is None
+
+
+async def test_of_two_that_open_a_journal_at_once_one_does(journal: Journal) -> None:
+    """The other is refused, and takes nothing from the first."""
+    found = await asyncio.gather(journal.__aenter__(), journal.__aenter__(), return_exceptions=True)
+    assert sorted(type(each).__name__ for each in found) == sorted([type(journal).__name__, "JournalBusy"])
+    await journal.put(new())
+    await journal.__aexit__(None, None, None)
+
+
+async def test_a_claim_lasts_until_it_is_left(journal: Journal) -> None:
+    """Its worker may take it again; closing the journal ends it."""
+    async with journal:
+        assert await journal.take() is None
+        assert await journal.take("a", "b") == "a"
+        assert await journal.take("a") == "a"
+        assert await journal.holder("a")
+        assert await journal.holder("b") is None
+        await journal.leave("a")
+        await journal.leave("b")
+        assert await journal.holder("a") is None
+        await journal.take("c")
+    async with journal:
+        assert await journal.holder("c") is None
+
+
+async def test_who_waits_for_a_claim_is_woken_when_it_ends(journal: Journal) -> None:
+    """At once if nobody has it."""
+    woken = Event()
+
+    async def wait() -> None:
+        await journal.changed("a", 3600)
+        woken.set()
+
+    async with journal, create_task_group() as group:
+        await journal.changed("a", 3600)
+        await journal.take("a")
+        await journal.changed("a", 0)
+        group.start_soon(wait)
+        await wait_all_tasks_blocked()
+        assert not woken.is_set()
+        await journal.leave("a")
+        await woken.wait()
+
+
+async def test_a_pause_is_seen_by_the_next_beat(journal: Journal) -> None:
+    """Until it is over or ended."""
+    async with journal:
+        await journal.pause(3600)
+        assert 3500 < await journal.beat() <= 3600
+        await journal.pause(0)
+        assert await journal.beat() == 0.0
+
+
+async def test_a_rate_is_reserved_moment_by_moment(journal: Journal) -> None:
+    """Each caller gets the moments after those of the one before; rates do not share moments."""
+    async with journal:
+        assert await journal.reserve("polls", 5, 0.001) == 0.0
+        assert 4900 < await journal.reserve("polls", 1, 0.001) <= 5000
+        assert 5900 < await journal.reserve("polls", 1, 0.001) <= 6000
+        assert await journal.reserve("other", 1, 0.001) == 0.0
+
+
+# --- several workers --------------------------------------------------------------------------------
+
+
+async def test_a_shared_journal_says_so(shared: Shared) -> None:
+    """And has the ceilings of its place."""
+    assert shared.worker().shared
+    assert shared.worker().ceilings == Ceilings(uploads=3)
+
+
+async def test_a_journal_of_one_worker_says_so(tmp_path: Path) -> None:
+    """And has no ceilings."""
+    for journal in (MemoryJournal(), SqliteJournal(tmp_path / "clips.journal")):
+        assert not journal.shared
+        assert journal.ceilings == Ceilings()
+
+
+async def test_of_two_workers_one_holds_a_name(two: tuple[Journal, Journal]) -> None:
+    """The other sees who has it, takes the next free one, and cannot end the claim."""
+    one, other = two
+    assert await one.take("a") == "a"
+    assert await other.take("a") is None
+    assert await other.take("a", "b") == "b"
+    assert await other.holder("a") == await one.holder("a") != await one.holder("b")
+    await other.leave("a")
+    assert await other.take("a") is None
+    await one.leave("a")
+    assert await other.take("a") == "a"
+
+
+async def test_the_claims_of_a_worker_that_stops_beating_end(shared: Shared, two: tuple[Journal, Journal]) -> None:
+    """Its names are free after the lease; by then it cannot leave what another worker has taken."""
+    one, other = two
+    await one.take("a")
+    await shared.later(LEASE - 1)
+    await other.beat()
+    assert await other.take("a") is None
+    await shared.later(2)
+    await other.changed("a", 3600)  # does not wait
+    assert await other.holder("a") is None
+    assert await other.take("a") == "a"
+    await one.beat()
+    await one.leave("a")
+    assert await one.take("a") is None
+
+
+async def test_a_worker_that_beats_keeps_its_claims(shared: Shared, two: tuple[Journal, Journal]) -> None:
+    """For any number of leases."""
+    one, other = two
+    await one.take("a")
+    for _ in range(3):
+        await shared.later(LEASE - 1)
+        await one.beat()
+    await other.beat()
+    assert await other.take("a") is None
+
+
+async def test_a_worker_that_closes_leaves_everything(shared: Shared) -> None:
+    """Who waits for one of its names is woken."""
+    async with shared.worker() as other, create_task_group() as group:
+        async with shared.worker() as one:
+            await one.take("a")
+            group.start_soon(other.changed, "a", 3600)
+            await wait_all_tasks_blocked()
+        assert await other.take("a") == "a"
+
+
+async def test_workers_share_entries_and_compare_versions(two: tuple[Journal, Journal]) -> None:
+    """A worker that was away fails its compare-and-set."""
+    one, other = two
+    entry = await one.put(new())
+    assert await other.get("a") == entry
+    await other.put(evolve(entry, state=State.OPEN))
+    with pytest.raises(JournalConflict, match="changed by somebody else"):
+        await one.put(evolve(entry, state=State.SENDING))
+
+
+async def test_an_intent_counts_until_it_is_opened(shared: Shared, two: tuple[Journal, Journal]) -> None:
+    """All workers share the limit. A worker whose lease has ended may only be paused: so its credit is free only once
+    its intent was opened, after which it cannot send what it intended."""
+    one, other = two
+    await one.take("a")
+    intended = await one.put(new(credits=1), most=1)
+    await other.take("b")
+    with pytest.raises(LimitReached):
+        await other.put(new("b", credits=1), most=1)
+    assert (await other.totals()).committed == 1
+    await shared.later(LEASE + 1)
+    await other.beat()
+    with pytest.raises(LimitReached):
+        await other.put(new("b", credits=1), most=1)
+    await other.put(evolve(intended, state=State.OPEN, credits=0))
+    assert (await other.totals()).committed == 0
+    await other.put(new("b", credits=1), most=1)
+    with pytest.raises(JournalConflict):
+        await one.put(evolve(intended, state=State.SENDING))
+
+
+async def test_workers_share_a_pause_and_rates(shared: Shared, two: tuple[Journal, Journal]) -> None:
+    """Each sees what the other asked for."""
+    one, other = two
+    await one.pause(20)
+    await shared.later(5)
+    assert await other.beat() == pytest.approx(15, abs=1)
+    await other.pause(0)
+    assert await one.beat() == 0.0
+    assert await one.reserve("polls", 10, 2.0) == pytest.approx(0, abs=1)
+    assert await other.reserve("polls", 10, 2.0) == pytest.approx(5, abs=1)
+    await shared.later(20)
+    assert await one.reserve("polls", 1, 2.0) == 0.0
+
+
 # --- cancellation ---------------------------------------------------------------------------------
 
 
@@ -346,6 +746,10 @@ async def test_a_change_in_a_cancelled_scope_is_not_made(journal: Journal) -> No
             partial(journal.put, new()),
             partial(journal.put_all, [new()]),
             partial(journal.set_note, "a", "b"),
+            partial(journal.swap_note, "a", None, "b"),
+            partial(journal.add_tagging_subject, "a"),
+            partial(journal.remember_digest, "a", "b"),
+            partial(journal.take, "a"),
         ):
             with CancelScope() as scope:
                 scope.cancel()
@@ -353,6 +757,9 @@ async def test_a_change_in_a_cancelled_scope_is_not_made(journal: Journal) -> No
             assert scope.cancelled_caught
         assert await journal.get("a") is None
         assert not await journal.notes("")
+        assert not await journal.tagging_subjects()
+        assert await journal.remembered_digest("a") is None
+        assert await journal.holder("a") is None
 
 
 async def test_changes_that_have_begun_are_completed(journal: Journal) -> None:
@@ -384,6 +791,9 @@ async def test_a_cancelled_task_leaves_no_half_change(journal: Journal, iteratio
             for change in changes[:3]:
                 change.cancel()
             await asyncio.gather(*changes, return_exceptions=True)
+        seen = [await journal.get(str(key)) for key in range(5)]  # what a change has become is known from now on
+        await asyncio.sleep(0.05)
+        assert [await journal.get(str(key)) for key in range(5)] == seen
         for key in ("3", "4", "other"):
             assert await journal.get(key) is not None
         for key in map(str, range(5)):
@@ -410,7 +820,7 @@ async def result_of(journal: Journal, work: Callable[[Journal], Awaitable[object
     """What a journal returns, or the error that it raises."""
     try:
         return await work(journal)
-    except JournalConflict as refused:
+    except (JournalConflict, LimitReached) as refused:
         return str(refused)
 
 
@@ -418,12 +828,15 @@ async def everything(journal: Journal) -> list[object]:
     """Everything that a journal returns."""
     entries = await listed(journal)
     about = [(await journal.history(entry.key), await journal.results(entry.key)) for entry in entries]
-    return [entries, about, await journal.totals(), await journal.analysis_ids(), await journal.notes("")]
+    notes = [await journal.notes("note/"), await journal.tagging_subjects(), await journal.remembered_digest("a")]
+    return [entries, about, await journal.totals(), await journal.known("xyz"), notes]
 
 
 def step(chance: random.Random) -> Callable[[Journal], Awaitable[object]]:
     """A random call of a journal, which may be one that is refused."""
-    key, version, analysis_id = chance.choice("abcd"), chance.randrange(6), chance.choice([None, "x", "y"])
+    key, version, analysis_id = chance.choice("abcd"), chance.randrange(6), chance.choice([None, "x", "y", "z"])
+    before = chance.choice([None, "1", "2"])
+    subject_id, most = chance.choice([None, "s", "t"]), chance.choice([None, 5, 9])
     sane, any_state, place = chance.random() < 0.8, chance.choice(list(State)), chance.random()
     results = chance.choice(
         [None, StoredResults(results=bytes(chance.randrange(40)), calculated=chance.choice([None, b"", b"c"]))]
@@ -435,13 +848,22 @@ def step(chance: random.Random) -> Callable[[Journal], Awaitable[object]]:
         state = moves[int(place * len(moves))] if sane else any_state
         known = 0 if stored is None else stored.version
         entry = new(key, state=state, version=known if sane else version, analysis_id=analysis_id, credits=version)
-        return await journal.put(entry, results)
+        return await journal.put(evolve(entry, subject_id=subject_id), results, most=most)
 
-    async def note(journal: Journal) -> object:
-        await journal.set_note(key * version, str(any_state))
-        return None
+    async def add(journal: Journal) -> object:
+        return await journal.get(key) and await journal.add_analysis(key, analysis_id or "x", str(any_state))
 
-    return note if chance.random() < 0.15 else put
+    others: list[Callable[[Journal], Awaitable[object]]] = [
+        add,
+        lambda journal: journal.set_note(f"note/{key * version}", str(any_state)),
+        lambda journal: journal.swap_note(f"note/{key}", before, str(version)),
+        lambda journal: journal.add_tagging_subject(subject_id or "s"),
+        lambda journal: journal.retire_tagging_subject(subject_id or "s"),
+        lambda journal: journal.remember_digest(key, str(version)),
+        lambda journal: journal.take(key, "b"),
+        lambda journal: journal.leave(key),
+    ]
+    return put if sane or chance.random() < 0.3 else chance.choice(others)
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

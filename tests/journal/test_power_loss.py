@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import random
+import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from ochy_async import SideView
 from ochy_async.batch.outcomes import Analyzed
@@ -19,10 +23,10 @@ from ochy_async.journal.contract import Entry, StoredResults
 from ochy_async.journal.sqlite import store
 from ochy_async.journal.sqlite.errors import SQLITE_ERRORS
 from ochy_async.journal.sqlite.journal import SqliteJournal
-from ochy_async.policy.clip_states import NEXT_STEP, Step
-from ochy_async.protocol.routes import START
-from ochy_async.protocol.wire import Request, Response
+from ochy_async.policy.clip_states import NEXT_STEP, State, Step
+from ochy_async.protocol.wire import Request, Response, Upload
 from tests.conftest import QUICK, direct_session, world
+from tests.journal.test_files import VERSION_1
 from tests.support.power_loss import Delete, Disk, DiskLog, DiskState, Files, Mark, RecordedConnection, Sync, Write
 
 pytestmark = pytest.mark.anyio
@@ -34,7 +38,7 @@ NAME = "clips.journal"
 
 
 class Sent(str):
-    """The name of a clip whose start may have been charged from here on."""
+    """The name of a clip whose last chunk leaves here, so that its start may be charged from here on."""
 
 
 class ConfirmingJournal(SqliteJournal):
@@ -44,8 +48,8 @@ class ConfirmingJournal(SqliteJournal):
         super().__init__(path)
         self.record = record
 
-    async def put(self, entry: Entry, results: StoredResults | None = None) -> Entry:
-        stored = await super().put(entry, results)
+    async def put(self, entry: Entry, results: StoredResults | None = None, *, most: int | None = None) -> Entry:
+        stored = await super().put(entry, results, most=most)
         self.record.mark((stored, results))
         return stored
 
@@ -66,10 +70,18 @@ async def recorded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Files
     send = transport.send
 
     async def watched(request: Request) -> Response:
-        if request.route == START and request.upload is not None:
-            record.mark(Sent(request.upload.filename))
+        if request.upload is not None:
+            request = evolve(request, upload=evolve(request.upload, chunks=partial(marked, request.upload)))
         answer: Response = await send(request)
         return answer
+
+    async def marked(upload: Upload) -> AsyncGenerator[bytes]:
+        sent = 0
+        async for chunk in upload.chunks():
+            sent += len(chunk)
+            if sent == upload.size:
+                record.mark(Sent(upload.filename))
+            yield chunk
 
     transport.send = watched
     async with ochy, ochy.batch(SideView(), journal=ConfirmingJournal(path, record)) as batch:
@@ -137,6 +149,29 @@ def disk() -> Iterator[Path]:
     memory = Path("/dev/shm")  # noqa: S108 - a folder of our own in it
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         yield Path(folder)
+
+
+async def test_the_power_may_fail_while_a_journal_is_upgraded(
+    disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an older version intended is a doubt, whatever the disk has stored of the upgrade to this version."""
+    path, record = tmp_path / NAME, DiskLog()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(VERSION_1)
+    before = {NAME: path.read_bytes()}
+    recording = Disk(record)
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "Connection", RecordedConnection)
+        store.open_store(path).close()
+    recording.unregister()
+    found = set[State]()
+    for _, files in moments(before, record, random.Random(1)):
+        restore(disk, files)
+        opened = store.open_store(disk / NAME)
+        found |= {entry.state for _, entry in opened.entries((), 0)}
+        opened.connection.close()
+    assert found == {State.SENDING}
+    assert any(isinstance(each, Write) and each.file == NAME for each in record.events)
 
 
 async def test_the_power_may_fail_at_any_moment(disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

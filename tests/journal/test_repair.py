@@ -1,4 +1,4 @@
-"""`ochy journal repair`: what can be verified in a journal, and the repair of one without its log."""
+"""`ochy journal check` and `repair`: what can be verified in a journal, and the repair of one without its log."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ from click.testing import CliRunner, Result
 
 from ochy_async.batch.recorder import released_starts
 from ochy_async.batch.recovery import recovery_change
-from ochy_async.batch.tagging import PREFIX, RETIRED
 from ochy_async.cli.app import ochy
 from ochy_async.errors import JournalBusy, JournalDamaged, JournalUnusable
 from ochy_async.journal.sqlite import store
@@ -73,26 +72,28 @@ async def test_a_journal_without_its_log_can_be_repaired(path: Path) -> None:
 async def test_an_uncertain_start_of_a_repair_may_be_anything_that_was_lost(path: Path) -> None:
     """No subject proves it, its credit counts, and lost starts compete: one list is not enough to adopt an analysis."""
     async with SqliteJournal(path) as journal:
-        await stored_in_state(journal, State.INTENDED, "a", subject_id="lane", credits=1)
+        await stored_in_state(journal, State.SENDING, "a", subject_id="lane", credits=1)
+        await stored_in_state(journal, State.INTENDED, "c", subject_id="lane", credits=1, earliest=NOW)
         await stored_in_state(journal, State.OPEN, "b", subject_id="lane", credits=0, at=NOW + timedelta(minutes=1))
-        await journal.set_note(f"{PREFIX}lane", "")
+        await journal.add_tagging_subject("lane")
     without_log(path)
     repair(path, recovery_change(LATER))
     async with SqliteJournal(path) as journal:
-        intended, free = await journal.get("a"), await journal.get("b")
-        assert intended is not None
+        sending, free, intended = await journal.get("a"), await journal.get("b"), await journal.get("c")
+        assert sending is not None
         assert free is not None
-        assert [(each.state, each.subject_id, each.credits) for each in (intended, free)] == [
-            (State.UNCERTAIN, None, 1),
-            (State.UNCERTAIN, None, 1),
-        ]
+        assert intended is not None
+        assert [(each.state, each.subject_id, each.credits) for each in (sending, free, intended)] == [
+            (State.UNCERTAIN, None, 1)
+        ] * 3
         assert (free.earliest, free.latest) == (NOW + timedelta(minutes=1), LATER)
-        assert intended.latest is not None
-        assert intended.latest < LATER
+        assert (intended.earliest, intended.latest) == (NOW, LATER)
+        assert sending.latest is not None
+        assert sending.latest < LATER
         assert [(start.earliest, start.latest) for start in await released_starts(journal)] == [
             (NOW + timedelta(minutes=1), LATER)
         ]
-        assert await journal.notes(PREFIX) == {f"{PREFIX}lane": RETIRED}
+        assert await journal.tagging_subjects() == {"lane": False}
 
 
 async def test_a_copy_is_made_first(path: Path) -> None:
@@ -117,6 +118,32 @@ async def test_an_inspection_changes_nothing(path: Path) -> None:
         before = content(path.parent)
         assert inspect(path).verified
         assert content(path.parent) == before
+
+
+async def test_a_check_verifies_and_changes_nothing(path: Path) -> None:
+    """It says how much is intact; otherwise it ends with the error and what to do next."""
+    await written(path)
+    before = content(path.parent)
+    done = run_command("check", str(path))
+    assert done.exit_code == 0
+    assert "is intact: 16 clips, " in done.stderr
+    assert content(path.parent) == before
+    assert run_command("check", str(path), "another").exit_code == 2
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM history WHERE key = '03'")
+    done = run_command("check", str(path))
+    assert done.exit_code == 1
+    assert "rows of history are missing" in done.stderr
+    assert "ochy journal repair" in done.stderr
+
+
+async def test_a_check_of_a_journal_without_its_log_fails(path: Path) -> None:
+    """The latest changes may be missing."""
+    await written(path)
+    without_log(path)
+    done = run_command("check", str(path))
+    assert done.exit_code == 1
+    assert "-wal with the latest changes is gone" in done.stderr
 
 
 async def test_a_journal_after_a_crash_needs_no_repair(path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from anyio import current_time
 
-from ochy_async import SideView
+from ochy_async import Clip, SideView
 from ochy_async.emulator import Service
 from ochy_async.emulator.messages import ServiceRequest
 from ochy_async.emulator.virtual_time import in_virtual_time
@@ -83,7 +83,7 @@ def test_a_fixed_upload_limit_does_not_adapt() -> None:
 @pytest.mark.parametrize(("seconds", "least", "most"), [(10.0, 5, 16), (40.0, 3, 3)])
 def test_parallel_uploads_increase_only_while_uploads_are_fast(seconds: float, least: int, most: int) -> None:
     """With little bandwidth, more uploads at once only make each take longer, up to its deadline."""
-    SlowClip.most = 0
+    SlowClip.under_way = SlowClip.most = 0
 
     async def story() -> list[str]:
         async with direct_session(world(concurrent_analyses=100)) as ochy, ochy.batch(SideView()) as batch:
@@ -139,6 +139,16 @@ def test_first_polls_adjust_the_in_flight_limit(maximum: int, polls: str, slots:
     assert limit.slots == slots
 
 
+def test_uploads_that_wait_keep_the_in_flight_limit() -> None:
+    """An analysis that runs raises it only if the network could carry one more clip; a queued one always lowers it."""
+    limit = InFlightLimit(512)
+    limit.first_poll(queued=False)
+    limit.first_poll(queued=False, uploads_wait=True)
+    assert limit.slots == INITIAL_IN_FLIGHT + 1
+    limit.first_poll(queued=True, uploads_wait=True)
+    assert limit.slots == INITIAL_IN_FLIGHT
+
+
 def test_an_idle_server_gets_more_clips() -> None:
     """If a hundred are analyzed at once, more than the first few dozen are sent, and the batch ends sooner."""
     narrow, wide = (Crowded(world(concurrent_analyses=100, analysis_seconds=(30.0, 30.0))) for _ in range(2))
@@ -152,6 +162,34 @@ def test_a_busy_server_gets_no_long_queue() -> None:
     service = Crowded(world(concurrent_analyses=4, analysis_seconds=(30.0, 30.0)))
     in_virtual_time(duration(service, 80))
     assert service.most <= INITIAL_IN_FLIGHT + 4
+
+
+def test_an_idle_server_and_a_fast_network_get_hundreds_of_clips() -> None:
+    """By default a batch reaches several hundred in flight, and polls often enough to notice their ends."""
+    service = Crowded(world(concurrent_analyses=1000, analysis_seconds=(30.0, 30.0)))
+    assert in_virtual_time(duration(service, 700)) < 150
+    assert 256 < service.most <= Concurrency().in_flight
+
+
+def test_a_slow_network_gets_few_clips() -> None:
+    """While clips wait for their uploads, only the first few dozen and a few more are read, however idle the server."""
+    SlowClip.most = read = 0
+
+    async def counted() -> AsyncIterator[Clip]:
+        nonlocal read
+        for number in range(200):
+            read += 1
+            yield SlowClip(number, 10.0).clip
+
+    async def story() -> int:
+        concurrency, idle = Concurrency(uploads=2), world(concurrent_analyses=1000)
+        async with direct_session(idle) as ochy, ochy.batch(SideView(), concurrency=concurrency) as batch:
+            outcomes = batch.run(counted())
+            for _ in range(50):
+                await anext(outcomes)
+            return read
+
+    assert in_virtual_time(story()) <= 50 + INITIAL_IN_FLIGHT + Concurrency().extra_slots + 2
 
 
 def test_in_flight_is_a_limit_for_an_idle_server_too() -> None:

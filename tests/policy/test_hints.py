@@ -215,7 +215,7 @@ def test_an_announced_end_is_learned_as_the_end() -> None:
         schedule.first_delay(NOW, known)
         schedule.hinted()
         schedule.finished(NOW + 20, succeeded=True)
-    assert known.first_decile() == pytest.approx(20)
+    assert known.soonest() == pytest.approx(20)
 
 
 @pytest.mark.parametrize("rest", [0.01, 3600])

@@ -6,6 +6,7 @@ All but the last two tests are pure: time and randomness are passed in.
 from __future__ import annotations
 
 import random
+from contextlib import ExitStack
 from itertools import pairwise
 
 import anyio
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ochy_async import Polling, SideView, Status, UncertainStart
-from ochy_async.emulator import ResponseShapes, Service
+from ochy_async.emulator import Fault, Respond, ResponseShapes, Service
 from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.errors import (
     BuyCredits,
@@ -55,6 +56,14 @@ def test_the_first_poll_learns_from_earlier_analyses() -> None:
     assert schedule.first_delay(1000, durations(12, 14, 16, 18, 20)) == 12
     assert schedule.first_delay(1005, durations(12, 14, 16, 18, 20)) == 7
     assert schedule.first_delay(1000, durations(*[400] * 9)) == 30
+
+
+def test_the_first_poll_notices_that_the_server_became_quicker() -> None:
+    """A single one of the latest four durations is enough; sixty older ones do not delay it."""
+    schedule = PollSchedule(Polling(), started=1000)
+    assert schedule.first_delay(1000, durations(*[25] * 60, 6)) == 6
+    assert schedule.first_delay(1000, durations(*[25] * 60, 6, 25, 25, 25)) == 6
+    assert schedule.first_delay(1000, durations(*[25] * 60, 6, 25, 25, 25, 25)) == 25
 
 
 percentages = st.none() | st.floats(-50, 200) | st.sampled_from([0.0, 45.0, 99.9, 100.0])
@@ -158,12 +167,25 @@ def test_an_analysis_that_outlasts_all_others_is_polled_at_the_interval() -> Non
     assert schedule_with(durations(*[20] * 9)).after_poll(None, 1021, 0.5) == pytest.approx(3)
 
 
-@pytest.mark.parametrize(("interval", "started", "delay"), [(3, 1000, 5), (3, 920, 20), (30, 910, 50)])
-def test_the_accepted_lateness_grows_with_interval_and_age(interval: float, started: float, delay: float) -> None:
-    """To save a poll, an answer may come late by a sixth of the interval or a 45th of the age."""
-    known = durations(*[1010.1 - started] + [2000] * 9)  # one in ten finishes at once, the others much later
-    schedule = schedule_with(known, started, Polling(interval=interval, longest=600))
+@pytest.mark.parametrize(("interval", "delay"), [(3, 1.5), (30, 15)])
+def test_the_accepted_lateness_is_a_share_of_the_interval(interval: float, delay: float) -> None:
+    """To save a poll, an answer may come late by a sixth of the interval: after `delay` one in three is finished."""
+    known = durations(*(10 + delay * after for after in (0.4, 0.9, 1.4, 9, 9, 9)))
+    schedule = schedule_with(known, 1000, Polling(interval=interval, longest=600))
     assert schedule.after_poll(None, 1010, 0.5) == pytest.approx(delay)
+
+
+@pytest.mark.parametrize("started", [1000, 920])
+def test_an_end_that_is_possible_is_noticed_at_most_an_interval_late(started: float) -> None:
+    """However long an analysis takes: one in ten finishes at once, the others much later."""
+    known = durations(*[1010.1 - started] + [2000] * 9)
+    assert schedule_with(known, started).after_poll(None, 1010, 0.5) == pytest.approx(3)
+
+
+def test_a_long_pause_ends_at_the_soonest_end() -> None:
+    """Before any analysis of the history was finished, no poll is needed, and none comes after that."""
+    assert schedule_with(durations(*range(60, 180, 2))).after_poll(None, 1030, 0.5) == pytest.approx(15)
+    assert schedule_with(durations(*range(60, 180, 2))).after_poll(None, 1045, 0.5) == pytest.approx(15)
 
 
 # --- predictions ----------------------------------------------------------------------------------
@@ -226,7 +248,7 @@ def test_two_polls_show_the_speed_of_an_analysis_of_unknown_age() -> None:
 
 
 def test_a_queued_analysis_is_given_the_time_of_the_fastest() -> None:
-    """A pending analysis cannot finish sooner than one in ten does."""
+    """A pending analysis cannot finish sooner than the fastest ones do."""
     assert schedule_with(durations(*range(12, 22))).after_poll(0, 1005, 0.5, pending=True) == pytest.approx(13)
 
 
@@ -394,6 +416,53 @@ def test_a_requested_pause_applies_to_all_waits() -> None:
     assert limit.reserve(2000, 10) == 2000
 
 
+def waited_by(limit: PollRateLimit, waits: int) -> ExitStack:
+    """So many waits, whose polls were answered for a while."""
+    stack = ExitStack()
+    for _ in range(waits):
+        stack.enter_context(limit.waiting())
+    for _ in range(10 * waits):
+        limit.answered()
+    return stack
+
+
+def test_the_rate_follows_the_number_of_waits() -> None:
+    """One poll in three seconds for each analysis, and at least ten a second for all."""
+    limit = PollRateLimit()
+    with waited_by(limit, 20):
+        assert limit.adapted == 10
+    with waited_by(limit, 300):
+        assert limit.adapted == pytest.approx(100)
+        assert [limit.reserve(1000, None) for _ in range(3)] == pytest.approx([1000, 1000.01, 1000.02])
+    assert limit.adapted == 10
+
+
+def test_a_rate_that_is_set_is_kept_whatever_was_answered() -> None:
+    """Fewer polls a second than it could be, or more."""
+    limit = PollRateLimit()
+    with waited_by(limit, 300):
+        assert [limit.reserve(1000, 5) for _ in range(3)] == pytest.approx([1000, 1000.2, 1000.4])
+        assert [limit.reserve(2000, 500) for _ in range(3)] == pytest.approx([2000, 2000.002, 2000.004])
+
+
+def test_answers_raise_the_rate_and_errors_lower_it() -> None:
+    """Errors that come together count once, a refusal does not count, and ten polls a second are always left."""
+    limit = PollRateLimit()
+    with waited_by(limit, 300):
+        for _ in range(5):
+            limit.failed(RateLimited(), 1000)
+        limit.failed(KeyRefused(), 1100)
+        assert limit.adapted == pytest.approx(50)
+        limit.failed(ServerError(), 1100)
+        assert limit.adapted == pytest.approx(25)
+        for _ in range(10):
+            limit.answered()
+        assert limit.adapted == pytest.approx(26)
+        for n in range(10):
+            limit.failed(ConnectionFailed(), 2000 + 10 * n)
+        assert limit.adapted == 10
+
+
 def test_a_shortest_delay_beyond_the_longest_is_refused() -> None:
     """Two bounds that exclude each other are invalid together."""
     with pytest.raises(InvalidSettings, match="shortest"):
@@ -401,6 +470,61 @@ def test_a_shortest_delay_beyond_the_longest_is_refused() -> None:
 
 
 # --- in a session ---------------------------------------------------------------------------------
+
+
+class Overloaded(Recorded):
+    """Answers at most so many polls a second, and notes when they came."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+        self.times: list[float] = []
+        self.refused = 0
+
+    def fault_for(self, route: str, count: int) -> Fault | None:
+        if route == str(RESULTS):
+            self.times.append(anyio.current_time())
+            if sum(at > self.times[-1] - 1 for at in self.times) > self._most:
+                self.refused += 1
+                return Respond(429)
+        return super().fault_for(route, count)
+
+
+def polled_by(server: Overloaded, **polling: float) -> Overloaded:
+    """Two rounds of three hundred waits at the same time."""
+
+    async def story() -> None:
+        service = Service(world(concurrent_analyses=1000))
+        async with direct_session(service, server, polling=Polling(**polling)) as ochy:
+            for lap in range(2):
+                async with anyio.create_task_group() as tasks:
+                    for n in range(300):
+                        tasks.start_soon(ochy.analyze, CLIP + bytes([lap, n % 256, n // 256]), SideView())
+
+    in_virtual_time(story())
+    return server
+
+
+def busiest(server: Overloaded) -> int:
+    """The most polls within one second."""
+    return max(sum(at <= other < at + 1 for other in server.times) for at in server.times)
+
+
+def test_many_waits_are_polled_more_often_than_a_few() -> None:
+    """Three hundred waits poll more than ten times a second together, and at most a hundred times."""
+    assert 20 < busiest(polled_by(Overloaded(1000))) <= 101
+
+
+def test_a_rate_that_is_set_is_kept() -> None:
+    """However many analyses are waited for."""
+    assert busiest(polled_by(Overloaded(1000), requests_per_second=20)) <= 21
+
+
+def test_a_server_that_refuses_polls_gets_fewer() -> None:
+    """A server that answers twenty a second refuses few of them, because each refusal lowers the rate."""
+    adapted = polled_by(Overloaded(20))
+    assert 0 < adapted.refused < len(adapted.times) / 4
+    assert polled_by(Overloaded(20), requests_per_second=100).refused > len(adapted.times)
 
 
 def test_a_session_learns_from_its_waits() -> None:

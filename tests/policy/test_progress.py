@@ -20,9 +20,9 @@ from tests.support.policy import Percentage, absent, durations, schedule_with, s
 def test_only_the_latest_durations_count() -> None:
     """The vendor may be faster tomorrow."""
     history = durations(*[100] * 64, *[10] * 64)
-    assert history.first_decile() == 10
-    assert durations(*range(10, 20)).first_decile() == 11
-    assert durations(1, 2, 3, 4).first_decile() is None
+    assert history.soonest() == 10
+    assert durations(*range(10, 20)).soonest() == 11
+    assert durations(1, 2, 3, 4).soonest() is None
 
 
 def test_late_polls_do_not_make_later_polls_later() -> None:
@@ -31,7 +31,7 @@ def test_late_polls_do_not_make_later_polls_later() -> None:
     chance = random.Random(1)
     came = [waited(known, chance.uniform(10, 30), absent, chance.random()) for _ in range(400)]
     assert sum(late for late, _ in came[-200:]) / 200 <= 1.5
-    assert (known.first_decile() or 99) <= 12.5
+    assert (known.soonest() or 99) <= 12.5
 
 
 def test_a_prediction_between_two_polls_counts_as_the_end() -> None:
@@ -41,7 +41,7 @@ def test_a_prediction_between_two_polls_counts_as_the_end() -> None:
         schedule = schedule_with(known)
         schedule.after_poll(50, 1010, 0.5)
         schedule.finished(1025, succeeded=True)
-    assert known.first_decile() == pytest.approx(20)
+    assert known.soonest() == pytest.approx(20)
 
 
 def test_an_old_analysis_adds_no_duration() -> None:
@@ -51,7 +51,7 @@ def test_an_old_analysis_adds_no_duration() -> None:
         schedule = PollSchedule(Polling(), 1000)
         assert schedule.first_delay(4600, known) == 0
         schedule.finished(4600, succeeded=True)
-    assert known.first_decile() is None
+    assert known.soonest() is None
 
 
 def test_an_analysis_of_unknown_age_adds_only_its_percentages() -> None:
@@ -63,7 +63,7 @@ def test_an_analysis_of_unknown_age_adds_only_its_percentages() -> None:
         schedule.after_poll(40, 1010, 0.5)
         schedule.after_poll(80, 1030, 0.5)
         schedule.finished(1045, succeeded=True)
-    assert known.first_decile() is None
+    assert known.soonest() is None
     assert list(known.ratios(40)) == pytest.approx([1] * 5)
 
 
@@ -74,7 +74,7 @@ def test_an_analysis_without_age_or_percentage_adds_nothing() -> None:
         schedule = schedule_with(known, None)
         schedule.after_poll(None, 1000, 0.5)
         schedule.finished(1003, succeeded=True)
-    assert known.first_decile() is None
+    assert known.soonest() is None
 
 
 @pytest.mark.parametrize("factor", [3, 1 / 3])
@@ -87,8 +87,8 @@ def test_a_change_of_the_servers_speed_is_learned(factor: float, shown: Percenta
     for _ in range(40):
         waited(known, chance.uniform(10, 30) * factor, shown, chance.random())
     came = [waited(known, chance.uniform(10, 30) * factor, shown, chance.random()) for _ in range(40)]
-    assert sum(late for late, _ in came) / 40 <= 1.5 * max(1.0, 0.8 * factor)
-    assert sum(polls for _, polls in came) / 40 <= 9
+    assert sum(late for late, _ in came) / 40 <= 1.5
+    assert sum(polls for _, polls in came) / 40 <= max(5.0, 5 * factor)
 
 
 def test_the_history_is_bounded() -> None:
@@ -113,7 +113,7 @@ def test_time_in_the_queue_is_not_added_to_the_durations() -> None:
         schedule.after_poll(0, 1490, 0.5, pending=True)
         schedule.after_poll(None, 1500, 0.5)
         schedule.finished(1510, succeeded=True)
-    assert known.first_decile() == pytest.approx(10)
+    assert known.soonest() == pytest.approx(10)
 
 
 def test_an_analysis_that_ran_between_two_polls_counts_as_fast() -> None:
@@ -123,7 +123,7 @@ def test_an_analysis_that_ran_between_two_polls_counts_as_fast() -> None:
         schedule = schedule_with(known, 1000)
         schedule.after_poll(0, 1490, 0.5, pending=True)
         schedule.finished(1500, succeeded=True)
-    assert known.first_decile() == pytest.approx(5)
+    assert known.soonest() == pytest.approx(5)
 
 
 def test_an_analysis_that_returns_to_the_queue_starts_over() -> None:
@@ -142,4 +142,4 @@ def test_an_analysis_that_returns_to_the_queue_starts_over() -> None:
         schedule.after_poll(50, 1010, 0.5)  # predicts 1020
         schedule.after_poll(0, 1015, 0.5, pending=True)
         schedule.finished(1030, succeeded=True)
-    assert known.first_decile() == pytest.approx(7.5)
+    assert known.soonest() == pytest.approx(7.5)

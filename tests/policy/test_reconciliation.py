@@ -9,12 +9,13 @@ import pytest
 from attrs import evolve
 
 from ochy_async.errors import InvalidRequest, StartAttempt
-from ochy_async.policy.reconciliation import candidates_of, lookup_delays, unambiguous_match
-from ochy_async.protocol.analysis import AnalysisList, ListedAnalysis
+from ochy_async.policy.reconciliation import AnalysesByTime, candidates_of, lookup_delays, may_matter, unambiguous_match
+from ochy_async.protocol.analysis_list import AnalysisList, ListedAnalysis
 
 # --- candidates -----------------------------------------------------------------------------------
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
 START = StartAttempt("a.mp4", "back_view", earliest=NOON, latest=NOON + timedelta(minutes=2), subject_id="s1")
 
 
@@ -63,6 +64,29 @@ def test_a_candidate_is_adopted_by_its_id() -> None:
     assert (adopted.analysis_id, adopted.view, adopted.clip, adopted.subject_id) == ("a1", "back_view", "a.mp4", "s1")
     with pytest.raises(InvalidRequest, match="not among the candidates"):
         found.adopt("a2")
+
+
+@pytest.mark.parametrize("minutes", [-16, -15, 0, 17, 18, None])
+@pytest.mark.parametrize("known", [(), ("a1",)])
+def test_no_candidate_is_dropped_before_it_is_read(minutes: int | None, known: tuple[str, ...]) -> None:
+    """An item matters exactly if the analysis that is read from it is a candidate of a start that waits."""
+    moment = None if minutes is None else NOON + timedelta(minutes=minutes)
+    item = {"video_id": "a1", "created_at": moment and moment.isoformat()}
+    read = ListedAnalysis(analysis_id="a1", created_at=moment)
+    assert may_matter([START], known)(item) is bool(candidates(read, known=known))
+    assert [each.analysis_id for each in AnalysesByTime.of([read]).near(START)] == candidates(read)
+    early, late = (evolve(START, earliest=NOON + days, latest=NOON + days) for days in (-DAY, DAY))
+    assert may_matter([early, START, late], known)(item) is not bool(known)
+
+
+def test_analyses_are_found_by_their_time() -> None:
+    """Those without a time come first; the others are in the order of their times."""
+    times = [5, None, 1, 60, -60, 3]
+    read = [
+        ListedAnalysis(analysis_id=str(place), created_at=None if at is None else NOON + timedelta(minutes=at))
+        for place, at in enumerate(times)
+    ]
+    assert [each.analysis_id for each in AnalysesByTime.of(read).near(START)] == ["1", "2", "5", "0"]
 
 
 # --- unambiguous matches --------------------------------------------------------------------------

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ochy_async.errors import Phase, UnreadableAnswer
-from ochy_async.policy.start_fate import Fate, fate_of_answer, fate_without_answer
+from ochy_async.policy import start_fate
+from ochy_async.policy.start_fate import Fate, fate_of_answer, fate_while_sending, fate_without_answer
 from ochy_async.protocol.analysis import start_call
 from ochy_async.protocol.wire import Response, Upload
 
@@ -26,6 +27,15 @@ from ochy_async.protocol.wire import Response, Upload
 def test_a_start_without_an_answer_is_uncertain_once_it_was_complete(phase: Phase, fate: Fate) -> None:
     """A start that was not sent or cut short did not happen; after the last byte it is uncertain."""
     assert fate_without_answer(phase) is fate
+
+
+def test_without_the_assumption_a_start_that_was_cut_short_is_uncertain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One switch: without an answer, and with one that proves nothing. Without a connection nothing was sent at all."""
+    monkeypatch.setattr(start_fate, "CUT_SHORT_IS_FREE", False)
+    assert fate_without_answer(Phase.INCOMPLETE) is Fate.UNCERTAIN
+    assert fate_of_answer(Response(503, {}, b"", request_complete=False)) is Fate.UNCERTAIN
+    assert fate_while_sending(complete=False) is Fate.UNCERTAIN
+    assert fate_without_answer(Phase.NOT_SENT) is Fate.NOT_HAPPENED
 
 
 ID: dict[str, Any] = {"message": "Analysis started", "video_id": "a1"}

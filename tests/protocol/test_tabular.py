@@ -9,25 +9,20 @@ from typing import Any
 import pytest
 
 from ochy_async import Landmarks
-from ochy_async.protocol.drift import DriftLog, recording
+from ochy_async.protocol.drift import DriftLog
 from ochy_async.protocol.landmarks import MOST_NAMES, landmarks_of
 from ochy_async.protocol.table_columns import category_names, distinct_names
+from tests.support.documentation import documented_columns
+from tests.support.table_readers import NEEDS_DEV, library
 
-NEEDS_DEV = "needs {}, which tests of the extra arrow read tables with"
 HALF = "\ud800"
 """Half a surrogate pair: valid in JSON, and without a form in UTF-8."""
-
-
-def library(name: str) -> Any:
-    """A library that reads Arrow streams; the test is skipped without it, or without nanoarrow."""
-    pytest.importorskip("nanoarrow", reason="needs the extra arrow: nanoarrow is not installed")
-    return pytest.importorskip(name, reason=NEEDS_DEV.format(name))
 
 
 def read(frames: Any, fps: float | None = 30) -> Landmarks:
     """Landmarks of some frames, by frame number."""
     body = {"frames": frames, "video_input_information": {"fps": fps}}
-    with recording(DriftLog("test")):
+    with DriftLog("test"):
         return landmarks_of(json.dumps(body).encode())
 
 
@@ -192,3 +187,8 @@ def test_distinct_names_end() -> None:
     """A name that repeats gets the prefix as often as it takes."""
     assert distinct_names(["a", "A", "_a"], (), "_") == ("a", "_A", "__a")
     assert category_names(["a", "A", "a"]) == ("a", "A", "_a")
+
+
+def test_the_page_lists_the_columns() -> None:
+    """docs/reference/tables.md has a line for each that every recording has, and for the usual coordinates."""
+    assert documented_columns("Landmarks") == [each.name for each in read(WALK).table_columns()]

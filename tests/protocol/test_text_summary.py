@@ -12,14 +12,14 @@ import pytest
 
 from ochy_async import AnalysisState, Analyzed, Landmarks, Refused, SideView, SideViewResults, Started
 from ochy_async.batch.report import Report
-from ochy_async.protocol.analysis import AnalysisList, ListedAnalysis
+from ochy_async.protocol.analysis_list import AnalysisList, ListedAnalysis
 from ochy_async.protocol.answer import Answer
 from ochy_async.protocol.assessment import Ranges
 from ochy_async.protocol.back_view import BackViewCalculated, BackViewResults, Legs
 from ochy_async.protocol.converter import structure
-from ochy_async.protocol.drift import DriftLog, recording
+from ochy_async.protocol.drift import DriftLog
 from ochy_async.protocol.exercises import Exercise
-from ochy_async.protocol.landmarks import LandmarksReader
+from ochy_async.protocol.landmarks import landmarks_call
 from ochy_async.protocol.side_view import Metrics, SideViewCalculated
 from ochy_async.protocol.subjects import CreatedSubject, Message, Subject, SubjectList
 from ochy_async.protocol.text_summary import summary_text
@@ -31,7 +31,7 @@ RED = "\x1b[31m\r\x07\u202e"
 
 def read(cls: Any, body: dict[str, Any]) -> Any:
     """An answer as the session returns it."""
-    with recording(DriftLog("test")):
+    with DriftLog("test"):
         return structure(body, cls)
 
 
@@ -54,7 +54,7 @@ def raw_data(text: str = "nose", landmarks: int = 2) -> Landmarks:
     point = '{"x": 1.5, "y": 2.5}'
     names = ", ".join(f'"{text}{n}": {point}' for n in range(landmarks))
     body = f'{{"video_input_information": {{"fps": 60}}, "frames": {{"0": {{{names}}}, "1": {{{names}}}}}}}'
-    raw = LandmarksReader(Response(200, {}, body.encode()), "a1")
+    raw = landmarks_call("a1").read(Response(200, {}, body.encode()))
     while not raw.advance():
         pass
     return raw.result()

@@ -45,6 +45,13 @@ def test_a_harmless_text_is_not_reported(text: str) -> None:
     assert not canary.leaks(text)
 
 
+@pytest.mark.parametrize("secret", SECRETS)
+def test_no_hash_is_taken_for_a_secret(secret: str) -> None:
+    """Journals hold hashes and random ids by the thousand, in which six given digits do turn up."""
+    assert not re.fullmatch("[0-9a-f-]*", secret)
+    assert len(secret) > 6
+
+
 def in_text() -> None:
     raise RuntimeError(f"GET https://h/?apiKey={API_KEY}")
 

@@ -60,9 +60,11 @@ class SlowClip:
             return
         SlowClip.under_way += 1
         SlowClip.most = max(SlowClip.most, SlowClip.under_way)
-        await sleep(self._seconds)
-        yield self._content
-        SlowClip.under_way -= 1
+        try:
+            await sleep(self._seconds)
+            yield self._content
+        finally:
+            SlowClip.under_way -= 1
 
 
 def on_start(fault: Fault, times: int = 1, occurrence: int | None = None) -> Recorded:
@@ -109,11 +111,11 @@ class FullFor(MemoryJournal):
         super().__init__()
         self.state, self.times = state, times
 
-    async def put(self, entry: Entry, results: StoredResults | None = None) -> Entry:
+    async def put(self, entry: Entry, results: StoredResults | None = None, *, most: int | None = None) -> Entry:
         if entry.state is self.state and self.times > 0:
             self.times -= 1
             raise JournalFull("The disk is full.")
-        return await super().put(entry, results)
+        return await super().put(entry, results, most=most)
 
 
 class FullForReleases(MemoryJournal):

@@ -14,7 +14,8 @@ from pathlib import Path
 from types import FrameType
 
 API_KEY = "canary-key-4f1d9c/7e+2"
-"""Holds characters that are encoded in a URL, so both forms must be searched for."""
+"""Holds characters that are encoded in a URL, so both forms must be searched for. No part that is searched for can
+stand in a hash or an id by chance: each has letters that are no hexadecimal digits."""
 
 PROXY_PASSWORD = "canary-proxy-8b2e/5"
 """Of the user `runner` of a proxy."""
@@ -26,7 +27,7 @@ DSN_PASSWORD = "canary-dsn-5c3a/9"
 """Of the servers that the tests start for a bus."""
 
 SECRETS = (
-    *(API_KEY, "canary-key-4f1d9c%2F7e%2B2", "4f1d9c", "signature="),
+    *(API_KEY, "canary-key-4f1d9c%2F7e%2B2", "key-4f1d9c", "signature="),
     *("canary-proxy-8b2e", "cnVubmVyOmNhbmFyeS1wcm94eS04YjJl"),
     *("canary-hook-Zk3v9", "Qe7_Lx2"),
     "canary-dsn-5c3a",

@@ -60,7 +60,7 @@ class ServiceProcess:
 
 
 @contextmanager
-def serving(example: str, ochy_url: str, folder: Path) -> Generator[ServiceProcess]:
+def serving(example: str, ochy_url: str, folder: Path, **environment: str) -> Generator[ServiceProcess]:
     """Runs a service over the jobs in a folder, against the emulator at `ochy_url`. It is killed at the end.
 
     Its output is a file in the folder, which is searched for secrets.
@@ -72,6 +72,7 @@ def serving(example: str, ochy_url: str, folder: Path) -> Generator[ServiceProce
         "OCHY_WEBHOOK_TOKEN": HOOK_TOKEN,
         "JOBS_FOLDER": str(folder / "jobs"),
         "PORT": str(port),
+        **environment,
         "PYTHONPATH": os.pathsep.join(str(Path(each).absolute()) for each in sys.path),
     }
     with log.open("wb") as output:

@@ -7,7 +7,7 @@ emulator through the proxy of `chaos`.
 
 `python -m tests.support.kills --kills 2000` runs campaigns until there were so many kills, and
 `python -m tests.support.kills --campaigns 30` prints a table of campaigns with chaos. The test suite does both with
-fewer.
+fewer. With `--slow-uploads` most of the time of a start is its upload, as with real clips on a real connection.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
 from itertools import count, islice
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any, Final
 
+from anyio import sleep
 from anyio.from_thread import start_blocking_portal
-from attrs import define, field, fields
+from attrs import define, field, fields, frozen
 
-from ochy_async import Concurrency, Limits, OchySession, Retry, SideView
+from ochy_async import Clip, Concurrency, Limits, OchySession, Retry, SideView
 from ochy_async.emulator import (
     Delay,
     DisconnectAfter,
@@ -50,6 +51,8 @@ from ochy_async.emulator import (
     Throttle,
     sample_clip,
 )
+from ochy_async.journal.sqlite.store import open_store
+from ochy_async.policy.clip_states import State
 from ochy_async.protocol.routes import START
 from tests.support.accelerated_time import ACCELERATION, run_accelerated
 from tests.support.chaos import ChaosProxy, chaos_proxy
@@ -76,15 +79,25 @@ FAULTS: Final[tuple[Fault, ...]] = (
 LATE: Final = (Delay(0.2, after=True), Delay(0.4, after=True))
 """Starts that are charged some time before the response: moments at which a kill could cost a credit."""
 RATE: Final = 0.15
+PIECES: Final = 10
+"""In which a clip is sent slowly."""
+PIECE_SECONDS: Final = 0.8
+"""In accelerated time: together 0.4 s for a clip. Slow pieces, not a slow server, because the kernel takes megabytes
+at once for a connection on this machine."""
 MOST_RUNS: Final = 200
 """A campaign that needs more runs has failed."""
 PAUSES: Final = {False: 1.5, True: 0.6}
 """Seconds between two interruptions at most, without and with chaos."""
+OPENED: Final = 0.5
+"""The share of batches that are not interrupted before they have opened the journal. On a busy machine most would die
+before that, so that a campaign would not end."""
 KILLED: Final = 0.4
 """The share of interruptions that are kills, where the others are stops."""
 STOPS: Final = (*[0.02, 0.05, 0.1, 0.2, 0.4] * 2, 2.5)
 """Seconds; the last one exceeds `Limits.stall` in accelerated time."""
 REFUSED_WITHIN: Final = 20.0
+ORPHANED: Final = "The process ended while the start was being sent."
+"""The reason that `batch.reconcile` records."""
 UNDISTURBED: Final = 120.0
 """Seconds that the last batch of a campaign has."""
 
@@ -108,6 +121,11 @@ class CampaignRecord:
     analyzed: int = 0
     failed: int = 0
     uncertain: int = 0
+    """Outcomes."""
+    doubts: int = 0
+    """Starts that a run had to look up because they may have been charged."""
+    orphans: int = 0
+    """Those of them that a process left behind which was killed."""
     starts: int = 0
     """Of the batch."""
     seconds: float = 0.0
@@ -129,9 +147,9 @@ COLUMNS: Final = tuple(each.name for each in fields(CampaignRecord) if each.name
 class CampaignFaults:
     """Faults on every route, and late responses to many starts."""
 
-    def __init__(self, seed: int) -> None:
-        self._late = RandomFaults(seed, 0.4, LATE, str(START))
-        self._other = RandomFaults(seed, RATE, FAULTS)
+    def __init__(self, seed: int, late: tuple[Fault, ...] = LATE) -> None:
+        self._late = RandomFaults(seed, 0.4, late, str(START))
+        self._other = RandomFaults(-1 - seed, RATE, FAULTS)  # with the same seed, every such fault of a start is late
 
     def fault_for(self, route: str, count: int) -> Fault | None:
         return self._late.fault_for(route, count) or self._other.fault_for(route, count)
@@ -140,36 +158,59 @@ class CampaignFaults:
 # --- the child ----------------------------------------------------------------------------------
 
 
-def child(url: str, folder: str, run: str) -> None:
+def child(url: str, folder: str, run: str, slow_uploads: bool) -> None:
     """Runs one batch over the folder. Its outcomes are written only when it finishes."""
     with Path(f"{run}.log").open("wb") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     logging.basicConfig(level=logging.DEBUG)
-    run_accelerated(_batch(url, Path(folder), Path(run)))
+    source = slow_clip if slow_uploads else Path
+    run_accelerated(_batch(url, Path(folder), Path(run), source))
 
 
-def _clock() -> datetime:
+def accelerated_now() -> datetime:
     """The time of day, accelerated like the event loop."""
     return datetime.fromtimestamp(EPOCH + (time.time() - EPOCH) * ACCELERATION, UTC)
 
 
-async def _batch(url: str, folder: Path, run: Path) -> None:
+def slow_clip(path: Path, piece_seconds: float = PIECE_SECONDS) -> Clip:
+    """A clip that is hashed at once and sent in pieces."""
+    content, openings = path.read_bytes(), count()
+
+    async def pieces() -> AsyncGenerator[bytes]:
+        hashed, length = next(openings) > 0, -(-len(content) // PIECES)
+        for start in range(0, len(content), length):
+            await sleep(piece_seconds if hashed else 0)
+            yield content[start : start + length]
+
+    return Clip.stream(pieces, name=path.name, size=len(content))
+
+
+async def _batch(url: str, folder: Path, run: Path, source: Callable[[Path], Path | Clip]) -> None:
     retry, limits = Retry(budget=1000), Limits(stall=40, call=120)
     paths = sorted(folder.glob("*.mp4"))  # noqa: ASYNC240 - a dozen small files
     concurrency = Concurrency(uploads=3, in_flight=6)
     async with (
-        OchySession(KEY, base_url=url, retry=retry, limits=limits, clock=_clock, preflight="off") as ochy,
+        OchySession(KEY, base_url=url, retry=retry, limits=limits, clock=accelerated_now, preflight="off") as ochy,
         ochy.batch(SideView(), journal=folder / "clips.journal", tag_starts=True, concurrency=concurrency) as batch,
     ):
         run.with_suffix(".open").touch()
-        outcomes = [outcome async for outcome in batch.run(paths)]
+        outcomes = [outcome async for outcome in batch.run(map(source, paths))]
         run.with_suffix(".open").unlink()
     lines = [f"{Path(each.label).name} {each.word} {each.analysis_id}" for each in outcomes]
     run.with_suffix(".outcomes").write_text("\n".join(lines))
 
 
 # --- the campaign -------------------------------------------------------------------------------
+
+
+@frozen
+class Conditions:
+    """What all campaigns of a command have in common."""
+
+    clips: int = CLIPS
+    chaos: bool = False
+    slow_uploads: bool = False
 
 
 @define
@@ -182,6 +223,7 @@ class Campaign:
     emulator: Emulator
     proxy: ChaosProxy | None
     chance: random.Random
+    conditions: Conditions
     outcomes: Path = Path()
     """The outcomes of the latest run that finished."""
 
@@ -211,7 +253,9 @@ class Campaign:
     def _start(self) -> tuple[ForkServerProcess, Path]:
         run = self.folder / f"run-{self.record.starts}-{self.record.beside}"
         url = self.emulator.url if self.proxy is None else self.proxy.url
-        process = self.processes.Process(target=child, args=(url, str(self.folder), str(run)))
+        process = self.processes.Process(
+            target=child, args=(url, str(self.folder), str(run), self.conditions.slow_uploads)
+        )
         process.start()
         return process, run
 
@@ -219,12 +263,15 @@ class Campaign:
         """Starts the batch and interrupts it until it has exited; returns whether nothing is left to do."""
         self.record.starts += 1
         process, run = self._start()
+        opens, opened = self.chance.random() < OPENED, run.with_suffix(".open")
+        while opens and process.is_alive() and not opened.exists():
+            process.join(0.02)
         while process.is_alive():
             process.join(UNDISTURBED if undisturbed else self.chance.uniform(0.0, PAUSES[self.proxy is not None]))
             if process.is_alive():
                 self._interrupt(process, run)
         if process.exitcode not in (0, -signal.SIGKILL):
-            self._report(f"a batch ended with an error, {_last_line(run)}")
+            self._report(f"a batch ended with an error, {last_line(run)}")
         process.close()
         self._check()
         self.outcomes = run.with_suffix(".outcomes")
@@ -256,8 +303,8 @@ class Campaign:
         self.record.beside += 1
         process, run = self._start()
         process.join(REFUSED_WITHIN)
-        if process.is_alive() or "JournalBusy" not in _last_line(run):
-            self._report(f"a second batch was not refused beside a stopped one, {_last_line(run)}")
+        if process.is_alive() or "JournalBusy" not in last_line(run):
+            self._report(f"a second batch was not refused beside a stopped one, {last_line(run)}")
         process.kill()
         process.join()
         process.close()
@@ -291,6 +338,8 @@ class Campaign:
         outcomes = [line.split() for line in self.outcomes.read_text().splitlines()] if self.outcomes.exists() else []
         words = Counter(word for _, word, _ in outcomes)
         record.analyzed, record.failed, record.uncertain = words["analyzed"], words["failed"], words["uncertain"]
+        reasons = _reasons_of_doubts(self.folder / "clips.journal")
+        record.doubts, record.orphans = len(reasons), sum(each.startswith(ORPHANED) for each in reasons)
         ids = {analysis_id for _, word, analysis_id in outcomes if word == "analyzed"}
         paid = {charge.analysis_id for charge in self.emulator.service.ledger}
         if not outcomes:
@@ -301,7 +350,16 @@ class Campaign:
             self._report(f"ended as {dict(words)}")
 
 
-def _last_line(run: Path) -> str:
+def _reasons_of_doubts(path: Path) -> list[str]:
+    """Why starts became uncertain, by the history in a journal that no process has open."""
+    store = open_store(path)
+    with closing(store.connection):
+        histories = [store.history(entry.key) for _, entry in store.entries((), 0)]
+        store.close()
+    return [each.reason for history in histories for each in history if each.state is State.UNCERTAIN]
+
+
+def last_line(run: Path) -> str:
     log = run.with_suffix(".log")
     lines = log.read_text().splitlines() if log.exists() else []
     return lines[-1] if lines else "no output"
@@ -314,24 +372,28 @@ def _has_secret(content: bytes) -> bool:
 
 def _holders(folder: Path) -> set[str]:
     """The ids of the processes that have a file in the folder open, where the system has /proc."""
-    held: set[str] = set()
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
-        with suppress(OSError):
-            if link.readlink().is_relative_to(folder):
-                held.add(link.parts[2])
-    return held
+    processes = Path("/proc").glob("[0-9]*")
+    return {each.name for each in processes if any(file.is_relative_to(folder) for file in _open_files(each))}
 
 
-def campaigns(first_seed: int = 0, *, clips: int = CLIPS, chaos: bool = False) -> Iterator[CampaignRecord]:
+def _open_files(process: Path) -> Iterator[Path]:
+    """The files of a process, which may end meanwhile."""
+    with suppress(OSError):
+        for link in (process / "fd").iterdir():
+            with suppress(OSError):
+                yield link.readlink()
+
+
+def campaigns(first_seed: int = 0, conditions: Conditions = Conditions()) -> Iterator[CampaignRecord]:
     """Campaign after campaign, without end."""
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["kills"])
     for seed in count(first_seed):
-        yield _campaign(CampaignRecord(seed, clips, clips - TWICE), processes, chaos=chaos)
+        yield _campaign(CampaignRecord(seed, conditions.clips, conditions.clips - TWICE), processes, conditions)
 
 
-def _campaign(record: CampaignRecord, processes: ForkServerContext, *, chaos: bool) -> CampaignRecord:
-    seed = record.seed
+def _campaign(record: CampaignRecord, processes: ForkServerContext, conditions: Conditions) -> CampaignRecord:
+    seed, chaos = record.seed, conditions.chaos
     settings = EmulatorSettings(
         api_keys={KEY}, seed=seed, concurrent_analyses=1 if chaos else 4, queue_seconds=0.5, listing_lag=5.0
     )
@@ -344,16 +406,16 @@ def _campaign(record: CampaignRecord, processes: ForkServerContext, *, chaos: bo
         if chaos:
             port = int(emulator.url.rpartition(":")[2])
             proxy = stack.enter_context(portal.wrap_async_context_manager(chaos_proxy(port, seed)))
-        Campaign(record, processes, Path(folder), emulator, proxy, random.Random(seed)).run()
+        Campaign(record, processes, Path(folder), emulator, proxy, random.Random(seed), conditions).run()
     return record
 
 
-def run_campaigns(number: int, first_seed: int = 0, *, clips: int = CLIPS, chaos: bool = False) -> CampaignRecord:
+def run_campaigns(number: int, first_seed: int = 0, conditions: Conditions = Conditions()) -> CampaignRecord:
     """Campaigns until there were so many kills, and with chaos so many stops, all together."""
     found = CampaignRecord(first_seed, 0, 0)
-    for record in campaigns(first_seed, clips=clips, chaos=chaos):
+    for record in campaigns(first_seed, conditions):
         found = found.plus(record)
-        if found.wrong or (found.kills >= number and (found.stops >= number or not chaos)):
+        if found.wrong or (found.kills >= number and (found.stops >= number or not conditions.chaos)):
             break
     return found
 
@@ -363,10 +425,10 @@ def _print_line(seed: int | str, record: CampaignRecord) -> None:
     print(f"{seed:>4}", *values, "; ".join(record.wrong) or "-", flush=True)
 
 
-def _print_table(number: int, first_seed: int, *, once: bool) -> CampaignRecord:
+def _print_table(number: int, first_seed: int, conditions: Conditions, *, once: bool) -> CampaignRecord:
     print("seed", *COLUMNS, "wrong")
     total = CampaignRecord(first_seed, 0, 0)
-    for record in islice(campaigns(first_seed, chaos=True), number):
+    for record in islice(campaigns(first_seed, conditions), number):
         _print_line(record.seed, record)
         total = total.plus(record)
         if once and total.wrong:
@@ -376,11 +438,12 @@ def _print_table(number: int, first_seed: int, *, once: bool) -> CampaignRecord:
     return total
 
 
-def _print_kills(kills: int, first_seed: int) -> CampaignRecord:
-    found = run_campaigns(kills, first_seed)
+def _print_kills(kills: int, first_seed: int, conditions: Conditions) -> CampaignRecord:
+    found = run_campaigns(kills, first_seed, conditions)
     print(
         f"{found.kills} kills in {found.clips // CLIPS} campaigns, {found.seconds:.0f} s: {found.charges} credits "
-        f"for {found.distinct} distinct clips, {found.uncertain} outcomes left uncertain"
+        f"for {found.distinct} distinct clips, at most {found.most} for one; {found.doubts} doubts, {found.orphans} of "
+        f"them left by killed processes; {found.uncertain} outcomes left uncertain"
     )
     return found
 
@@ -391,11 +454,13 @@ if __name__ == "__main__":
     parser.add_argument("--campaigns", type=int, help="So many, with chaos, as a table.")
     parser.add_argument("--once", action="store_true", help="Ends with the first of them that goes wrong.")
     parser.add_argument("--seed", type=int, default=0, help="Of the first campaign.")
+    parser.add_argument("--slow-uploads", action="store_true", help="Sends clips in slow pieces.")
     given = parser.parse_args()
+    conditions = Conditions(chaos=given.campaigns is not None, slow_uploads=given.slow_uploads)
     if given.campaigns is None:
-        found = _print_kills(given.kills, given.seed)
+        found = _print_kills(given.kills, given.seed, conditions)
     else:
-        found = _print_table(given.campaigns, given.seed, once=given.once)
+        found = _print_table(given.campaigns, given.seed, conditions, once=given.once)
     print(
         "\n".join(found.wrong)
         or "No clip was charged twice, no paid result was lost: what is uncertain was not charged."

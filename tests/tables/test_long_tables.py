@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import gc
 import json
+import weakref
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
-from ochy_async import OutputError
-from ochy_async.tables import recordings_in, write_long_csv, write_parquet
+from ochy_async import Landmarks, OutputError
+from ochy_async.tables import Exported, RecordingFile, recordings_in, write_long_csv, write_parquet, write_trc
 from tests.support.report_folders import record, write_records
 
 COLUMNS = ["analysis", "subject", "frame", "time", "landmark", "x", "y", "z", "score"]
@@ -124,6 +127,39 @@ def test_a_folder_without_tables_can_be_exported(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "r", {"0": {"hip": HIP}}, subject="Ada")
     (folder / "results.jsonl").unlink()
     assert [row[:2] for row in csv_of(folder)[1:]] == [["analysis-0", ""]]
+
+
+class CountedRecording(RecordingFile):
+    """A recording that counts how many landmarks are in memory when it is loaded."""
+
+    loaded: ClassVar[list[weakref.ref[Landmarks]]] = []
+    alive: ClassVar[list[int]] = []
+
+    def load(self) -> Landmarks:
+        gc.collect()
+        self.alive.append(sum(each() is not None for each in self.loaded))
+        landmarks = super().load()
+        self.loaded.append(weakref.ref(landmarks))
+        return landmarks
+
+
+@pytest.mark.parametrize("write", [write_parquet, write_long_csv, write_trc])
+def test_two_recordings_are_in_memory_at_most(
+    tmp_path: Path, write: Callable[[Sequence[RecordingFile], Path], Exported], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the last one is still there when the next one is loaded."""
+    if write is write_parquet:
+        pytest.importorskip("nanoarrow", reason="needs the extra parquet: nanoarrow is not installed")
+        pytest.importorskip("pyarrow", reason="needs the extra parquet: pyarrow is not installed")
+    monkeypatch.setattr(CountedRecording, "loaded", [])
+    monkeypatch.setattr(CountedRecording, "alive", [])
+    folder = folder_of(tmp_path / "r", *[{"0": {"hip": HIP}}] * 8)
+    recordings = [CountedRecording(path=each.path, analysis_id=each.analysis_id) for each in recordings_in(folder)]
+    write(recordings, tmp_path / "written")
+    assert len(CountedRecording.alive) == 8
+    assert max(CountedRecording.alive) <= 1
+    gc.collect()
+    assert not [each for each in CountedRecording.loaded if each() is not None]
 
 
 def test_a_failed_export_leaves_nothing(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The examples of docs/webhooks.md serve a webhook."""
+"""The examples of docs/how-to/webhooks.md serve a webhook."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aiohttp import web
 import ochy_async
 from tests.support.hook_servers import JSON, MOUNT, aiohttp_app, ask, uvicorn_app
 
-PAGE = Path(ochy_async.__file__).parents[1] / "docs" / "webhooks.md"
+PAGE = Path(ochy_async.__file__).parents[1] / "docs/how-to/webhooks.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 BLOCKS = [textwrap.dedent(each) for each in re.findall(r"^ *```python\n(.*?)^ *```", TEXT, re.MULTILINE | re.DOTALL)]
 SERVERS = [each for each in BLOCKS if "app = " in each]

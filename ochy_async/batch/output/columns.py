@@ -17,7 +17,7 @@ from attrs import field, frozen
 from ...protocol.table_columns import distinct_names
 from .measures import MEASURE_NAMES
 
-__all__ = ["BOM", "COLUMNS", "REQUEST_COLUMNS", "CsvColumns", "csv_line"]
+__all__ = ["BOM", "COLUMNS", "FIELDS", "REQUEST_COLUMNS", "CsvColumns", "csv_cell", "csv_line", "csv_lines"]
 
 BOM: Final = "\ufeff"
 """Begins a CSV file: Excel then reads it as UTF-8."""
@@ -28,7 +28,7 @@ _FIRST: Final = ("index", "file", "view", "outcome", "analysis_id", *REQUEST_COL
 _LAST: Final = ("reason",)
 COLUMNS: Final = (*_FIRST, *MEASURE_NAMES, *_LAST)
 """The columns of every table, in order. Other numbers come before `reason`, the input's own columns last."""
-_FIELDS: Final = {"file": "clip"}
+FIELDS: Final = {"file": "clip"}
 """Columns that have another name than their field in a record."""
 
 Cell = str | float | int | None
@@ -42,11 +42,12 @@ class CsvColumns:
     """Measures outside `MEASURE_NAMES`, sorted by name."""
     extra: tuple[str, ...] = ()
     """The input's own columns, in its order."""
-    _header: tuple[str, ...] = field(init=False)
+    names: tuple[str, ...] = field(init=False)
+    """All columns in order; those of the input stand last."""
 
     def __attrs_post_init__(self) -> None:
         ours = (*_FIRST, *MEASURE_NAMES, *self.other_measures, *_LAST)
-        object.__setattr__(self, "_header", (*ours, *distinct_names(self.extra, ours, "input_")))
+        object.__setattr__(self, "names", (*ours, *distinct_names(self.extra, ours, "input_")))
 
     @classmethod
     def of(cls, records: Iterable[Mapping[str, Any]]) -> CsvColumns:
@@ -59,29 +60,37 @@ class CsvColumns:
 
     def header(self) -> str:
         """The header line, after the byte order mark."""
-        return BOM + csv_line(self._header)
+        return BOM + csv_line(self.names)
 
     def line(self, record: Mapping[str, Any]) -> str:
         """The line for a record."""
+        return csv_line(self.values(record))
+
+    def values(self, record: Mapping[str, Any]) -> tuple[Any, ...]:
+        """The values of a record, one for each of `names`; None for what is missing."""
         measures, extra = record["measures"], record["extra"]
-        return csv_line(
-            (
-                *(record[_FIELDS.get(name, name)] for name in _FIRST),
-                *(measures.get(name) for name in (*MEASURE_NAMES, *self.other_measures)),
-                *(record[name] for name in _LAST),
-                *(extra.get(name) for name in self.extra),
-            )
+        return (
+            *(record[FIELDS.get(name, name)] for name in _FIRST),
+            *(measures.get(name) for name in (*MEASURE_NAMES, *self.other_measures)),
+            *(record[name] for name in _LAST),
+            *(extra.get(name) for name in self.extra),
         )
 
 
 def csv_line(cells: Iterable[Any]) -> str:
     """One line of CSV, in which no cell has a line break or is a formula."""
+    return csv_lines([map(csv_cell, cells)])
+
+
+def csv_lines(rows: Iterable[Iterable[Cell]]) -> str:
+    """A line of CSV for each row. Its texts come from `csv_cell`."""
     out = io.StringIO()
-    csv.writer(out).writerow(map(_cell, cells))
+    csv.writer(out).writerows(rows)
     return out.getvalue()
 
 
-def _cell(value: Any) -> Cell:
+def csv_cell(value: Any) -> Cell:
+    """The value as a cell that has no line break and is no formula."""
     if isinstance(value, bool):
         return str(value).lower()
     return _safe_text(value) if isinstance(value, str) else value

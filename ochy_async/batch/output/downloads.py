@@ -17,7 +17,7 @@ from anyio import CancelScope, current_time, to_thread
 from attrs import define, field
 
 from ...core import SessionCore
-from ...durable_files import publish, write_all
+from ...durable_files import open_private, publish, write_all
 from ...errors import (
     ConnectionFailed,
     DeadlinePassed,
@@ -143,7 +143,7 @@ class _PartialFile:
 
     def _open_exclusively(self) -> None:
         while self._file is None:
-            file = self.path.open("ab", buffering=0)
+            file = open_private(self.path, "ab")
             if not _try_lock(file):
                 file.close()
                 raise OutputError(f"{str(self.target)!r} is being written by another download. Wait until it ends.")

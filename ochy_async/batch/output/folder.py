@@ -18,11 +18,21 @@ from typing import Final
 
 from attrs import frozen
 
-from ...durable_files import write_file
+from ...durable_files import private_folder, write_file
 from ...errors import OutputError
 from ...protocol.video_limits import CONTENT_TYPES, extension
 
-__all__ = ["ARTIFACT_FILES", "RESULTS_FILE", "OutputFolder", "file_stem", "output_errors", "safe_id", "write_output"]
+__all__ = [
+    "ANNOTATED",
+    "ARTIFACT_FILES",
+    "RESULTS_FILE",
+    "OutputFolder",
+    "file_stem",
+    "is_own_clip",
+    "output_errors",
+    "safe_id",
+    "write_output",
+]
 
 ARTIFACT_FILES: Final[Mapping[str, str]] = {
     "calculated": "calculated.json",
@@ -32,6 +42,8 @@ ARTIFACT_FILES: Final[Mapping[str, str]] = {
 }
 """The artifacts that can be asked for, and the end of the name of their file."""
 RESULTS_FILE: Final = "results.json"
+ANNOTATED: Final = f".{ARTIFACT_FILES['output_video']}"
+"""How the names of annotated videos end. They may be saved among the clips."""
 _FILE_NAMES: Final = frozenset({RESULTS_FILE, *ARTIFACT_FILES.values()})
 _PROBE: Final = b"Written to find out whether there is space.\n" * 100
 
@@ -46,7 +58,7 @@ class OutputFolder:
         """Creates the folder if needed and verifies that it can be written. Raises `OutputError`."""
         probe = self.path / ".probe"
         with output_errors(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
+            private_folder(self.path)
         write_output(probe, _PROBE)
         with output_errors(self.path):
             probe.unlink(missing_ok=True)
@@ -88,6 +100,11 @@ def safe_id(analysis_id: str) -> str:
     if _SAFE_ID.fullmatch(analysis_id) and not _RESERVED.fullmatch(analysis_id):
         return analysis_id
     return "id-" + hashlib.sha256(analysis_id.encode(errors="surrogatepass")).hexdigest()[:32]
+
+
+def is_own_clip(name: str) -> bool:
+    """Whether a name is that of a video that is neither hidden nor an annotated one."""
+    return extension(name) in CONTENT_TYPES and not name.startswith(".") and not name.endswith(ANNOTATED)
 
 
 def file_stem(clip: str) -> str:

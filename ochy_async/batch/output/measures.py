@@ -61,11 +61,7 @@ def _plain(value: float | str | timedelta) -> Measure:
 # --- numbers without a fixed name ---------------------------------------------------------------------
 
 _COMMON_PATHS: Final = frozenset({*ID_KEYS, "percentage", "total_score", "status"})
-_ANGLES: Final = re.compile("|".join(view.angle_columns for view in VIEWS.values()))
-_OTHER_UNIT: Final = re.compile(
-    r"(^|_)(ms|s|sec|seconds?|time|percent(age)?|score|frames?|counts?|steps?|ratio|deg(rees?)?)$"
-)
-"""Endings of numbers among angles that have another unit, or name degrees already."""
+_NAMES_DEGREES: Final = re.compile(r"(^|_)deg(rees?)?$")
 _REDUNDANT: Final = ("joint_angles_", "gait_cycle_", "metrics_", "analysis_content_")
 """Beginnings that are removed from the names."""
 
@@ -103,5 +99,6 @@ def _name(path: tuple[str, ...]) -> str:
     """The name of a column for a path: lower case, plain, with the unit if it is known to be degrees."""
     plain = "_".join(re.sub(r"[^a-z0-9]+", "_", redact_links(part).lower()).strip("_") for part in path)
     prefix = next((each for each in _REDUNDANT if plain.startswith(each)), "")
-    unit = "_deg" if _ANGLES.match(plain) and not _OTHER_UNIT.search(plain) else ""
+    is_angle = any(view.calculated.is_angle(plain) for view in VIEWS.values())
+    unit = "_deg" if is_angle and not _NAMES_DEGREES.search(plain) else ""
     return plain.removeprefix(prefix)[:MAX_NAME] + unit

@@ -53,7 +53,7 @@ class ResultsFolder:
         return await self._plan.collect(self._core, PaidAnalysis(started=started, results=results))
 
     async def add(self, record: Mapping[str, Any]) -> None:
-        """Adds a record (see docs/results-schema.md) to the tables. `finish` reports an error of the tables."""
+        """Adds a record to the tables; docs/reference/results-schema.md describes it. `finish` reports their errors."""
         await self._opened.add(lambda: record)
 
     async def finish(self) -> None:

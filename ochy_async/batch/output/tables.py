@@ -22,14 +22,14 @@ import orjson
 from anyio import CancelScope, to_thread
 from attrs import define, field
 
-from ...durable_files import draft_path, publish, write_all
+from ...durable_files import draft_path, open_private, publish, write_all
 from ...errors import OutputError
 from .columns import CsvColumns
 from .folder import output_errors
 
-__all__ = ["SCHEMA", "Tables", "json_line", "open_tables"]
+__all__ = ["JSONL", "SCHEMA", "Tables", "json_line", "open_tables"]
 
-logger = logging.getLogger("ochy_async")
+logger: logging.Logger = logging.getLogger("ochy_async")
 
 SCHEMA: Final = 1
 """The version of a record. It increases when a field is removed or changes its meaning, not when one is added."""
@@ -169,7 +169,7 @@ class Tables:
     def _draft(self, name: str, files: ExitStack) -> FileIO:
         path = draft_path(self._path(name))
         files.callback(path.unlink, missing_ok=True)
-        return files.enter_context(path.open("w+b", buffering=0))
+        return files.enter_context(open_private(path, "x+b"))
 
     def _earlier(self, files: ExitStack) -> FileIO | None:
         """The records of an earlier run."""
@@ -234,15 +234,16 @@ class _RunIndex:
     names: set[int] = field(factory=set)
     """Hashes of clip names and of analysis ids."""
     partial: dict[str, _RecordPosition] = field(factory=dict)
-    """Records that name no clip, by the id of their analysis."""
+    """Records that belong to no clip of an input, by the id of their analysis."""
     completed: set[_RecordPosition] = field(factory=set)
     """Partial records whose clip an earlier record names."""
 
     def add(self, position: _RecordPosition, record: Record) -> None:
         """Adds a record of this run."""
         self.positions.append(position)
-        if record["clip"] is None:
+        if record["index"] is None and record["analysis_id"]:
             self.partial[record["analysis_id"]] = position
+        if record["clip"] is None:
             return
         self.names.update(hash(each) for each in (record["clip"], record["analysis_id"]) if each)
         if record["key"]:
@@ -264,7 +265,8 @@ def _completed(earlier: Record, partial: Record) -> bytes:
     """The line of a partial record, with what the earlier record says about the clip."""
     empty = [name for name, value in partial.items() if value in (None, [], {})]
     about_clip = {name: earlier[name] for name in empty if earlier.get(name)}
-    record = {**partial, **about_clip, "index": earlier["index"], "error": partial["error"]}
+    same = {"clip": earlier["clip"] or partial["clip"], "index": earlier["index"]}
+    record = {**partial, **about_clip, **same, "error": partial["error"]}
     return f"{json_line(record)}\n".encode()
 
 

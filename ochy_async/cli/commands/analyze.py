@@ -16,38 +16,29 @@ import click
 from attrs import evolve
 
 from ...batch.dry_run import Planned
-from ...policy.concurrency import Concurrency
-from ...preflight.rules import PREFLIGHT_LEVELS
+from ...durable_files import private_folder
 from ...protocol.text_summary import count_of
 from ..batch_run import BatchJob, plan_batch, run_batch
-from ..connection import SIMULATED, ConnectionSettings, connection_options
+from ..buying_options import buying_options, buying_settings
+from ..connection import SIMULATED, SIMULATED_PAGE, ConnectionSettings, connection_options
 from ..default_journal import create_folder, find_state_journal
 from ..display.plan import print_plan, print_planned
 from ..display.results import print_outcome
 from ..display.terminal import print_info, print_message
 from ..exit_codes import ExitCode
-from ..groups import option_group
+from ..final_report import write_final_report
+from ..groups import CommandDecorator, option_group
 from ..inputs import ANNOTATED, FoundClips, find_clips
-from ..output_options import keep_problems, kept_artifacts, output_options
-from ..quoting import ShellCommand
+from ..journal_place import ENVIRONMENT, JournalPlace, JournalType, environment_journal
+from ..output_options import kept_artifacts, output_options, output_problems
+from ..repeatable import RepeatableCommand, typed_command
 from ..request_options import RequestFlags, extra_column_option, request_options, usage_error
 
 __all__ = ["command"]
 
 JOURNAL: Final = "clips.journal"
 """The journal's name in the folder of `--out`."""
-_BATCH_SETTINGS: Final = [
-    "timeout",
-    "tag_starts",
-    "retry_refused",
-    "same_origin",
-    "preflight",
-    "wait_for_credits",
-    "out",
-]
-"""Options that are passed to the batch under the same name."""
-
-batch_options = option_group(
+batch_options: CommandDecorator = option_group(
     click.option(
         "--subjects",
         type=click.Choice(("ids", "create")),
@@ -58,11 +49,18 @@ batch_options = option_group(
     click.option("--recursive", is_flag=True, help="Also search the subfolders of folders."),
     click.option(
         "--journal",
-        type=click.Path(dir_okay=False, path_type=Path),
-        help="File that records what is paid for and stores the results. Default: clips.journal in the --out folder, "
-        "or else the account's journal in your state folder, which `ochy journal` shows.",
+        type=JournalType(dir_okay=False, path_type=Path),
+        help="File, or postgresql:// address of a database, that records what is paid for and stores the results. "
+        f"Default: {ENVIRONMENT}, or else clips.journal in the --out folder, or else the account's journal in your "
+        "state folder, which `ochy journal` shows. Other processes can read an address that is typed: set "
+        f"{ENVIRONMENT} instead.",
     ),
     click.option("--no-journal", is_flag=True, help="Record nothing. The same command then buys the same clips again."),
+    click.option(
+        "--rehash",
+        is_flag=True,
+        help="Read the files of all clips. Default: those of analyzed clips only if size, times or inode changed.",
+    ),
     click.option("--again", is_flag=True, help="Analyze finished clips again, for one more credit each."),
     click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for result files and tables."),
     click.option(
@@ -71,72 +69,19 @@ batch_options = option_group(
         metavar="N",
         help="Spend at most this many credits: with --journal or --out in all runs together, otherwise in this run.",
     ),
-    click.option(
-        "--preflight",
-        type=click.Choice(PREFLIGHT_LEVELS),
-        default="errors",
-        show_default=True,
-        envvar="OCHY_PREFLIGHT",
-        show_envvar=True,
-        help="Which findings of `ochy check` stop a clip before it is bought.",
-    ),
     click.option("--dry-run", is_flag=True, help="Show what would be bought. Sends and spends nothing."),
     click.option(
         "--list", "listed", is_flag=True, help="With --dry-run: show what would happen to each clip, and why."
     ),
-    click.option(
-        "--tag-starts",
-        is_flag=True,
-        help="Link each start to a subject made for this purpose, so that an uncertain start can be looked up exactly.",
-    ),
-    click.option(
-        "--uploads",
-        type=click.IntRange(1, 256),
-        metavar="N",
-        help="Concurrent uploads. Default: adapts to the network.",
-    ),
-    click.option(
-        "--in-flight",
-        type=click.IntRange(1, 2_000),
-        default=128,
-        show_default=True,
-        metavar="N",
-        help="Maximum number of clips being uploaded or analyzed. More than 32 are used only while the server is idle.",
-    ),
-    click.option("--retry-refused", is_flag=True, help="Send clips again that the server refused in an earlier run."),
-    click.option(
-        "--same-account/--other-account",
-        default=None,
-        help="Say whether a new API key belongs to the account of the existing journal.",
-    ),
-    click.option(
-        "--same-origin", is_flag=True, help="Say that a new base URL leads to the server of the existing journal."
-    ),
-    click.option(
-        "--wait-for-credits",
-        type=click.FloatRange(0, 604_800),
-        default=0.0,
-        metavar="SECONDS",
-        help="When the account runs out of credits, wait this long for new ones. Default: stop at once.",
-    ),
 )
 
 
-class _RepeatableCommand(click.Command):
-    """Stores the typed words, so that the command can be printed for repetition."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        options = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
-        with_value = frozenset(name for each in options if not (each.is_flag or each.count) for name in each.opts)
-        ctx.meta[__name__] = ShellCommand(("ochy", "analyze"), tuple(args), with_value)
-        return super().parse_args(ctx, args)
-
-
-@click.command("analyze", cls=_RepeatableCommand)
+@click.command("analyze", cls=RepeatableCommand)
 @click.argument("clips", metavar="CLIP...", nargs=-1, required=True)
 @request_options
 @extra_column_option
 @batch_options
+@buying_options
 @output_options
 @connection_options
 @click.option(
@@ -152,9 +97,9 @@ def command(
 ) -> None:
     """Analyze each CLIP (MP4, MOV, AVI or WEBM, at most 30 MB and 10 s). Costs one credit per clip.
 
-    A CLIP is a video, a folder of videos, a quoted pattern such as 'clips/*.mp4', or a manifest: a CSV file with the
-    column file, and optionally view, height, weight, pace, treadmill, language, full_body and subject. Other columns
-    are copied to the results.
+    A CLIP is a video, a folder of videos, a quoted pattern such as 'clips/*.mp4', a URL in an object store such as
+    s3://bucket/clips/, or a manifest: a CSV file with the column file, and optionally view, height, weight, pace,
+    treadmill, language, full_body and subject. Other columns are copied to the results.
 
     The same content with the same request is bought once, however often you name it or run the command: a journal
     records what is paid for. It also stores the results, which are health data. --again buys clips anew.
@@ -174,6 +119,8 @@ def command(
     else:
         _prepare(job, simulated, options)
         code = run_batch(job, connection, partial(print_outcome, as_json=as_json, of=len(job.clips)))
+        if options["report"]:
+            code = write_final_report(options["out"], code, notice=SIMULATED_PAGE if simulated else "")
     click.get_current_context().exit(code)
 
 
@@ -190,7 +137,7 @@ def _check_options(simulated: bool, options: Mapping[str, Any]) -> None:
         problems.append("--again: needs a journal; without one every clip is analyzed again anyway")
     if options["listed"] and not options["dry_run"]:
         problems.append("--list: needs --dry-run; a run shows each clip anyway")
-    problems += keep_problems(options)
+    problems += output_problems(options)
     if problems:
         raise usage_error(problems)
 
@@ -207,21 +154,23 @@ def _job(found: FoundClips, simulated: bool, options: Mapping[str, Any]) -> Batc
     out: Path | None = options["out"]
     in_folder = out / JOURNAL if out is not None and not (simulated or options["no_journal"]) else None
     settings: dict[str, Any] = {
-        "concurrency": Concurrency(uploads=options["uploads"], in_flight=options["in_flight"]),
+        **buying_settings(options),
         "keep": kept_artifacts(options),
-        **{name: options[name] for name in _BATCH_SETTINGS},
+        "out": options["out"],
         "max_credits": options["max_credits"],
-        "same_account": options["same_account"] is True,
+        "rehash": options["rehash"],
     }
-    command: ShellCommand = click.get_current_context().meta[__name__]
+    named: JournalPlace | None = options["journal"]
+    usual = None if named is not None or simulated or options["no_journal"] else environment_journal()
     return BatchJob(
         clips=found.clips,
-        journal=options["journal"] or in_folder,
+        journal=named or usual or in_folder,
+        environment_journal=usual is not None,
         settings=settings,
         create_subjects=options["subjects"] == "create",
         again=options["again"],
         # Without --again, the repeated command finishes clips that were reopened; with it, it would buy them once more.
-        command=command.without("--again"),
+        command=typed_command().without("--again"),
     )
 
 
@@ -243,11 +192,11 @@ def _with_default_journal(job: BatchJob, connection: ConnectionSettings, options
 
 def _prepare(job: BatchJob, simulated: bool, options: Mapping[str, Any]) -> None:
     """Creates the folders, and warns about a run without a journal."""
-    if job.default_journal and job.journal is not None:
+    if job.default_journal and isinstance(job.journal, Path):
         create_folder(job.journal)
     if options["out"] is not None:
         try:
-            options["out"].mkdir(parents=True, exist_ok=True)
+            private_folder(options["out"])
         except OSError as error:
             raise usage_error([f"--out: {str(options['out'])!r} cannot be created: {error.strerror}"]) from None
     if job.journal is None and len(job.clips) > 1 and not simulated:

@@ -15,8 +15,8 @@ import click
 from anyio import CapacityLimiter
 from attrs import asdict, frozen
 
-from ...batch.sources import BatchItem
-from ...clips import prepare
+from ...batch.sources import BatchItem, label_of
+from ...clips import Clip, prepare
 from ...errors import ClipUnusable, Finding
 from ...preflight.checker import probed_facts
 from ...preflight.facts import ClipFacts
@@ -77,8 +77,8 @@ def command(
 ) -> None:
     """Check each CLIP before it costs a credit. Sends and spends nothing, and needs no key.
 
-    A CLIP is what `ochy analyze` takes: a video, a folder, a quoted pattern, or a manifest. Length, picture size and
-    frame rate are checked only if the extra `video` is installed.
+    A CLIP is what `ochy analyze` takes: a video, a folder, a quoted pattern, a URL, or a manifest. Length,
+    picture size and frame rate are checked only if the extra `video` is installed.
 
     Exit code 0: all clips fit; 1: some do not fit or, with --strict, may not fit.
     """
@@ -112,15 +112,16 @@ async def _check_all(clips: Sequence[BatchItem]) -> list[CheckedClip]:
 
 
 async def _check(item: BatchItem, prober: Prober) -> CheckedClip:
-    clip, request = str(item.clip), item.request
+    clip, request = label_of(item.clip), item.request
     if request is None:
         raise LookupError("an item of the command line has a request")
     try:
-        facts = await probed_facts(await prepare(clip), prober)
+        facts = await probed_facts(await prepare(item.clip), prober)
     except ClipUnusable as error:
         findings = tuple(each for each in error.problems if isinstance(each, Finding))
         return CheckedClip(clip=clip, request=request, facts=None, findings=findings)
-    return CheckedClip(clip=clip, request=request, facts=facts, findings=findings_for(facts, request, path=clip))
+    path = None if isinstance(item.clip, Clip) else clip
+    return CheckedClip(clip=clip, request=request, facts=facts, findings=findings_for(facts, request, path=path))
 
 
 # --- output -------------------------------------------------------------------------------------
@@ -133,7 +134,7 @@ def _table(checked: Sequence[CheckedClip]) -> TextTable:
         f"{good} of {count_of(len(checked), 'clip')} fit; nothing was sent or spent",
         COLUMNS,
         tuple(map(_row, checked)),
-        (*(note for each in checked for note in _notes(each, reasons)), *_not_probed(checked)),
+        (*(note for each in checked for note in _notes(each, reasons)), *_not_probed(checked), *_help(checked)),
     )
 
 
@@ -168,6 +169,12 @@ def _not_probed(checked: Sequence[CheckedClip]) -> Iterator[str]:
     for reason, count in counts.items():
         if count > 1:
             yield f"{count} clips could not be read, all for the same reason: {reason}"
+
+
+def _help(checked: Sequence[CheckedClip]) -> Iterator[str]:
+    """Where the documentation explains the findings: once for each kind, in the order of the notes."""
+    for place in dict.fromkeys(finding.help for each in checked for finding in each.findings):
+        yield f"Help: {place} in the documentation."
 
 
 def _json_line(checked: CheckedClip) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import platform
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final, Literal, TypeVar
@@ -28,6 +29,7 @@ from ...session import BASE_URL, OchySession
 from ...transport import ApiKey, BaseUrl
 from ..connection import SET_KEY, ConnectionSettings, connection_options
 from ..display.terminal import print_info
+from ..display.wrapping import fitted
 from ..exit_codes import ExitCode
 
 __all__ = ["command"]
@@ -77,11 +79,10 @@ def command(as_json: bool, connection: ConnectionSettings) -> None:
 
 
 def _print(check: Check) -> None:
-    click.echo(f"{check.state:8} {check.check}: {printable(check.found)}")
-    for line in check.details.splitlines():
-        click.echo(f"{'':8} | {printable(line)}")
-    if check.advice:
-        click.echo(f"{'':8} -> {printable(check.advice)}")
+    lines = [f"{check.state:8} {check.check}: {printable(check.found)}"]
+    lines += [f"{'':8} | {printable(line)}" for line in check.details.splitlines()]
+    lines += [f"{'':8} -> {printable(check.advice)}"] if check.advice else []
+    click.echo(fitted("\n".join(lines), sys.stdout))
 
 
 def _failed(checks: Iterable[Check]) -> list[str]:

@@ -13,6 +13,7 @@ import click
 from attrs import evolve
 
 from ...batch.output.folder import output_errors
+from ...durable_files import private_folder
 from ...errors import InvalidSettings, OutputError
 from ...protocol.request import HEIGHT_METERS, quantity_problems
 from ...protocol.text_summary import count_of, printable
@@ -27,6 +28,7 @@ from ...tables import (
     write_parquet,
     write_trc,
 )
+from ..display.long_tasks import announce
 from ..display.terminal import print_message
 from ..exit_codes import ExitCode
 from ..quoting import command_line
@@ -107,7 +109,8 @@ def command(results: Path, formats: tuple[str, ...], out: Path | None, fps: floa
     ]
     folder = out or results
     with output_errors(folder):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(folder)
+    announce(results, "Writing the files")
     exports = [_export(FORMATS[name], recordings, folder) for name in dict.fromkeys(formats)]
     failed = any(each.failures for each in exports)
     click.get_current_context().exit(ExitCode.SOME_FAILED if failed else ExitCode.OK)

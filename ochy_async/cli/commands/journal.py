@@ -1,4 +1,4 @@
-"""`ochy journal`: shows what a journal records, and takes the user's decision on uncertain starts.
+"""`ochy journal`: shows and verifies what a journal records, and takes the user's decision on uncertain starts.
 
 Invariant: no results, no key, no network. A command that may cost a second credit says so and asks for confirmation.
 """
@@ -15,10 +15,10 @@ import anyio
 import click
 from attrs import frozen
 
-from ...batch.resolve import RELEASABLE, UNRESOLVED, adopt, release
+from ...batch.resolve import RELEASABLE, adopt, release
 from ...journal.contract import Entry, HistoryEntry, Journal
-from ...journal.sqlite.journal import SqliteJournal
-from ...policy.clip_states import State
+from ...journal.sqlite.repair import verify
+from ...policy.clip_states import UNRESOLVED, State
 from ...protocol.text_summary import count_of, printable
 from ...protocol.video_limits import CONTENT_TYPES, extension
 from ..connection import ConnectionSettings, connection_options
@@ -28,11 +28,13 @@ from ..display.tables import print_table
 from ..display.terminal import confirm, print_message
 from ..display.uncertain import KEY_DIGITS
 from ..groups import SuggestingGroup
+from ..journal_place import JournalPlace, PostgresAddress, WordType, environment_journal, open_journal
 from ..request_options import usage_error
 from .journal_repair import command as repair_command
 
 __all__ = ["command"]
 
+Words = tuple[str | PostgresAddress, ...]
 T = TypeVar("T")
 
 MIN_KEY_DIGITS: Final = 4
@@ -48,8 +50,9 @@ _MAY_COST: Final = (
 def command(context: click.Context) -> None:
     """Show what a journal records, and resolve uncertain starts. Sends nothing. Without a command, runs `show`.
 
-    JOURNAL is a journal's file: the one given with --journal PATH, or clips.journal in the --out folder. By default it
-    is a journal in your state folder: that of the API key and base URL or, without a key, the only one in that folder.
+    JOURNAL is a journal's file: the one given with --journal PATH, or clips.journal in the --out folder; or the address
+    of a journal in a database. By default it is the one that OCHY_JOURNAL names, or else a journal in your state
+    folder: that of the API key and base URL or, without a key, the only one in that folder.
     A journal also stores the results of clips, which are health data. Deleting the file deletes them, and the record of
     what was paid for.
 
@@ -61,29 +64,46 @@ def command(context: click.Context) -> None:
 
 
 @command.command("show")
-@click.argument("words", metavar="[JOURNAL] [CLIP...]", nargs=-1)
+@click.argument("words", metavar="[JOURNAL] [CLIP...]", nargs=-1, type=WordType())
 @connection_options
 @click.option("--history", is_flag=True, help="Show every change of each clip, oldest first.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")
-def show(words: tuple[str, ...], history: bool, as_json: bool, connection: ConnectionSettings) -> None:
+def show(words: Words, history: bool, as_json: bool, connection: ConnectionSettings) -> None:
     """Show the clips of a journal: their states, ids and credits, never results."""
-    path, clips = _split_words(words, connection)
-    found = _with_journal(path, partial(_find_all, clips=clips, history=history))
+    place, clips = _split_words(words, connection)
+    found = _with_journal(place, partial(_find_all, clips=clips, history=history))
     if as_json:
         for each in found:
             click.echo(json.dumps(each.record(history)))
     else:
-        print_table(journal_table(f"The journal {path}", [each.entry for each in found]))
+        print_table(journal_table(f"The journal {place}", [each.entry for each in found]))
         for each in found if history else ():
             print_table(history_table(each.entry, each.history))
 
 
-@command.command("adopt")
-@click.argument("words", metavar="[JOURNAL] CLIP ID", nargs=-1, required=True)
+@command.command("check")
+@click.argument("words", metavar="[JOURNAL]", nargs=-1, type=WordType())
 @connection_options
-def adopt_command(words: tuple[str, ...], connection: ConnectionSettings) -> None:
+def check_command(words: Words, connection: ConnectionSettings) -> None:
+    """Verify every row of a journal. A run verifies only the rows that it uses, if a journal is large."""
+    place, rest = _split_words(words, connection)
+    if rest:
+        raise click.UsageError("Give only a JOURNAL.")
+    if not isinstance(place, Path):
+        raise usage_error(["JOURNAL: Postgres verifies a journal itself; look at the log of the server"])
+    summary = verify(place)
+    clips, rows = count_of(sum(summary.states.values()), "clip"), count_of(summary.rows, "row")
+    print_message(
+        f"The journal {str(place)!r} is intact: {clips}, {rows}, each with its checksum, and none is missing."
+    )
+
+
+@command.command("adopt")
+@click.argument("words", metavar="[JOURNAL] CLIP ID", nargs=-1, type=WordType(), required=True)
+@connection_options
+def adopt_command(words: Words, connection: ConnectionSettings) -> None:
     """Resolve the uncertain start of a CLIP: it became the analysis ID. The next run collects it. Spends nothing."""
-    path, rest = _split_words(words, connection)
+    place, rest = _split_words(words, connection)
     if len(rest) != 2:
         raise click.UsageError("Give a CLIP and the ID of its analysis, after the JOURNAL if you name one.")
     clip, analysis_id = rest
@@ -91,26 +111,30 @@ def adopt_command(words: tuple[str, ...], connection: ConnectionSettings) -> Non
     async def settle(journal: Journal) -> Entry:
         return await adopt(journal, (await _find_one(journal, clip, UNRESOLVED)).key, analysis_id)
 
-    entry = _with_journal(path, settle)
+    entry = _with_journal(place, settle)
     print_message(f"{printable(entry.clip)}: adopted as {analysis_id}. Run the batch again to collect it.")
 
 
 @command.command("release")
-@click.argument("words", metavar="[JOURNAL] [CLIP...]", nargs=-1)
+@click.argument("words", metavar="[JOURNAL] [CLIP...]", nargs=-1, type=WordType())
 @connection_options
 @click.option("--all-uncertain", is_flag=True, help="Release all clips with an uncertain start.")
+@click.option("--force", is_flag=True, help="Also release clips that another worker of the journal is processing.")
 @click.option("--yes", is_flag=True, help="Release without confirmation.")
-def release_command(words: tuple[str, ...], all_uncertain: bool, yes: bool, connection: ConnectionSettings) -> None:
-    """Allow each CLIP (uncertain, failed or refused) to be bought again. May cost a second credit for each."""
-    path, clips = _split_words(words, connection)
+def release_command(words: Words, all_uncertain: bool, force: bool, yes: bool, connection: ConnectionSettings) -> None:
+    """Allow each CLIP (uncertain, failed or refused) to be bought again. May cost a second credit for each.
+
+    A clip that a live worker of a shared journal is processing is refused: the answer to its start may still come.
+    """
+    place, clips = _split_words(words, connection)
     if bool(clips) == all_uncertain:
         raise click.UsageError("Name the clips, or give --all-uncertain.")
-    entries = _with_journal(path, partial(_find_releasable, clips=clips))
+    entries = _with_journal(place, partial(_find_releasable, clips=clips))
     if not entries:
         print_message("Nothing to release: no start is uncertain.")
         return
     _confirm(entries, yes)
-    for entry in _with_journal(path, partial(_release, entries=entries)):
+    for entry in _with_journal(place, partial(_release, entries=entries, force=force)):
         print_message(f"{printable(entry.clip)}: released. The next run buys it.")
 
 
@@ -124,11 +148,11 @@ def _confirm(entries: Sequence[Entry], yes: bool) -> None:
     confirm(f"Release {count_of(len(entries), 'clip')}?", yes=yes)
 
 
-def _with_journal(path: Path, action: Callable[[Journal], Awaitable[T]]) -> T:
+def _with_journal(place: JournalPlace, action: Callable[[Journal], Awaitable[T]]) -> T:
     """The result of an action on the open journal. Raises `JournalError`, such as `JournalBusy` during a run."""
 
     async def main() -> T:
-        async with SqliteJournal(path) as journal:
+        async with open_journal(place) as journal:
             return await action(journal)
 
     return anyio.run(main)
@@ -137,14 +161,19 @@ def _with_journal(path: Path, action: Callable[[Journal], Awaitable[T]]) -> T:
 # --- the journal ----------------------------------------------------------------------------------
 
 
-def _split_words(words: tuple[str, ...], connection: ConnectionSettings) -> tuple[Path, tuple[str, ...]]:
+def _split_words(words: Words, connection: ConnectionSettings) -> tuple[JournalPlace, tuple[str, ...]]:
     """The journal, which is the first word or the default one, and the other words."""
-    if words and _is_journal(words[0]):
-        return Path(words[0]), words[1:]
+    texts = tuple(str(each) for each in words)
+    if words and isinstance(words[0], PostgresAddress):
+        return words[0], texts[1:]
+    if texts and _is_journal(texts[0]):
+        return Path(texts[0]), texts[1:]
+    if (usual := environment_journal()) is not None:
+        return usual, texts
     default = _default_journal(connection)
     if default is not None and default.is_file():
-        return default, words
-    missing = f"{words[0]!r} does not exist, and " if words else ""
+        return default, texts
+    missing = f"{texts[0]!r} does not exist, and " if texts else ""
     raise usage_error([f"JOURNAL: {missing}no journal of the account was found; {_advice()}"])
 
 
@@ -183,7 +212,7 @@ class _EntryWithHistory:
             "analysis_id": entry.analysis_id,
             "view": entry.view,
             "subject_id": entry.subject_id,
-            "credits": entry.credits,
+            "credits": entry.committed,
             "at": entry.at.isoformat(),
             "started_at": entry.started_at and entry.started_at.isoformat(),
             "reason": entry.reason,
@@ -211,8 +240,8 @@ async def _find_releasable(journal: Journal, clips: Sequence[str]) -> list[Entry
     return [each async for each in journal.entries(*UNRESOLVED)]
 
 
-async def _release(journal: Journal, entries: Iterable[Entry]) -> list[Entry]:
-    return [await release(journal, each.key) for each in entries]
+async def _release(journal: Journal, entries: Iterable[Entry], *, force: bool) -> list[Entry]:
+    return [await release(journal, each.key, force=force) for each in entries]
 
 
 async def _find_one(journal: Journal, clip: str, states: frozenset[State]) -> Entry:

@@ -18,6 +18,7 @@ from ...journal.sqlite.repair import Inspection, inspect, repair
 from ...protocol.text_summary import NOTHING
 from ..display.tables import TextTable, print_table, utc_time
 from ..display.terminal import confirm, print_message
+from ..journal_place import JournalFile
 from ..quoting import command_line
 
 __all__ = ["command"]
@@ -29,7 +30,7 @@ _MAY_BE_MISSING: Final = (
 
 
 @click.command("repair")
-@click.argument("path", metavar="JOURNAL", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("path", metavar="JOURNAL", type=JournalFile(exists=True, dir_okay=False, path_type=Path))
 @click.option("--yes", is_flag=True, help="Repair without confirmation.")
 def command(path: Path, yes: bool) -> None:
     """Show what a damaged journal proves, and repair it if all of its contents are proven.

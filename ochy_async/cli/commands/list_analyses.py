@@ -10,7 +10,7 @@ from typing import Final
 
 import click
 
-from ...protocol.analysis import AnalysisList, ListedAnalysis
+from ...protocol.analysis_list import AnalysisList, ListedAnalysis
 from ...protocol.text_summary import NOTHING, count_of, display_text
 from ..api_call import call_api, call_options
 from ..connection import ConnectionSettings

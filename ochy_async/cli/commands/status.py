@@ -20,6 +20,7 @@ from ..display.json_lines import print_records
 from ..display.tables import TextTable, print_table, without_empty_columns
 from ..display.terminal import print_message
 from ..exit_codes import ExitCode, exit_code_of, most_severe
+from ..journal_place import IdType
 
 __all__ = ["command"]
 
@@ -27,7 +28,7 @@ _COLUMNS: Final = ("analysis", "status", "percent")
 
 
 @click.command("status")
-@click.argument("analysis_ids", metavar="ID...", nargs=-1, required=True)
+@click.argument("analysis_ids", metavar="ID...", nargs=-1, type=IdType(), required=True)
 @call_options
 def command(analysis_ids: tuple[str, ...], as_json: bool, connection: ConnectionSettings) -> None:
     """Show the current status of each analysis, without waiting. Spends nothing.

@@ -18,6 +18,7 @@ from ..display.json_lines import answer_record, print_records
 from ..display.tables import TextTable, print_table, utc_time
 from ..display.terminal import confirm, print_info
 from ..groups import SuggestingGroup, option_group
+from ..journal_place import IdType
 from ..request_options import measure_option
 
 __all__ = ["command"]
@@ -29,7 +30,7 @@ _MAYBE_CREATED: Final = (
 )
 _MAYBE_DELETED: Final = "The subject may have been deleted all the same. `ochy subjects list` shows whether it exists."
 
-_ID: Final = click.argument("subject_id", metavar="ID")
+_ID: Final = click.argument("subject_id", metavar="ID", type=IdType())
 _profile_options = option_group(
     click.option("--name", help="The runner's name."),
     click.option("--email", help="The runner's email address."),

@@ -29,8 +29,10 @@ from ..display.results import print_outcome
 from ..display.summary import counts_text, print_drift, print_wait_commands
 from ..display.terminal import print_info, print_message
 from ..exit_codes import ExitCode, most_severe
+from ..final_report import write_final_report
+from ..journal_place import IdType
 from ..outcomes import CommandOutcome, outcome_of_error
-from ..output_options import keep_problems, kept_artifacts, output_options
+from ..output_options import kept_artifacts, output_options, output_problems
 from ..request_options import usage_error
 
 __all__ = ["command"]
@@ -40,7 +42,7 @@ CONCURRENT: Final = 20
 
 
 @click.command("wait")
-@click.argument("analysis_ids", metavar="ID...", nargs=-1, required=True)
+@click.argument("analysis_ids", metavar="ID...", nargs=-1, type=IdType(), required=True)
 @click.option(
     "--view", type=click.Choice(VIEW_WORDS), help="The view that was requested. Default: recognized from the results."
 )
@@ -59,7 +61,7 @@ def command(
 
     With --out, result files are saved and rows are added to the tables in that folder, as `ochy analyze` does.
     """
-    if problems := list(keep_problems(options)):
+    if problems := list(output_problems(options)):
         raise usage_error(problems)
     analyses = [_started(each, view) for each in dict.fromkeys(analysis_ids)]
     collector = _Collector(
@@ -70,7 +72,8 @@ def command(
         keep=kept_artifacts(options),
         reporter=Reporter(total=len(analyses) if len(analyses) > 1 else None),
     )
-    click.get_current_context().exit(collector.run(evolve(connection, interval=interval)))
+    code = collector.run(evolve(connection, interval=interval))
+    click.get_current_context().exit(write_final_report(options["out"], code) if options["report"] else code)
 
 
 def _started(analysis_id: str, view: str | None) -> Started[Any, Any] | str:

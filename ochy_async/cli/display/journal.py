@@ -19,7 +19,7 @@ __all__ = ["history_table", "journal_table", "ledger_table"]
 
 def journal_table(title: str, entries: Sequence[Entry]) -> TextTable:
     """The entries, one in a row."""
-    credits_ = count_of(sum(each.credits for each in entries), "credit")
+    credits_ = count_of(sum(each.committed for each in entries), "credit")
     note = f"{count_of(len(entries), 'clip')}, {credits_} spent or uncertain"
     columns = ("state", "clip", "analysis", "changed", "credits", "key", "reason")
     return TextTable(title, columns, tuple(map(_row, entries)), (note,))
@@ -31,7 +31,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
         entry.clip or entry.name,
         entry.analysis_id or NOTHING,
         utc_time(entry.at),
-        str(entry.credits),
+        str(entry.committed),
         entry.key[:KEY_DIGITS],
         entry.reason or NOTHING,
     )

@@ -177,6 +177,6 @@ def _outcome_line(outcome: CommandOutcome, *, with_score: bool) -> str:
     word = click.style(outcome.word, fg=COLORS.get(outcome.word)) if _wants_colors() else outcome.word
     total = f", score {format_score(outcome.results.total_score)}" if with_score and outcome.results is not None else ""
     start = outcome.uncertain  # its cause was printed when it happened, and all of it is printed in the summary
-    reason = outcome.reason if start is None else lookup_text(start.candidates, start.reached, start.error)
+    reason = outcome.reason if start is None else lookup_text(start.start, start.candidates, start.reached, start.error)
     reason = reason or str(outcome.error or "")
     return f"{printable(outcome.label)}: {word}{total}{': ' if reason else ''}{clean_lines(reason)}"

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from ...protocol.text_summary import NOTHING, printable
 from .terminal import display_paused
+from .wrapping import wrapped
 
 __all__ = ["TextTable", "print_table", "render_table", "utc_time", "without_empty_columns"]
 
@@ -72,7 +73,7 @@ def render_table(table: TextTable) -> Iterator[str]:
         for row in rows[1:] if widths is None else ():
             console.print(Text("\n  ".join(_record_lines(table.columns, row, console.width - 4))), soft_wrap=True)
         for note in table.notes:
-            console.print(Text(printable(note)), soft_wrap=True)
+            console.print(Text("\n".join(wrapped(printable(note), console.width))), soft_wrap=True)
     yield drawn.get()
 
 

@@ -18,6 +18,7 @@ from attrs import evolve, frozen
 
 from ...log_level import LEVELS, LOG_VARIABLE
 from ...protocol.text_summary import printable
+from .wrapping import fitted
 
 __all__ = [
     "ACTIVE_DISPLAYS",
@@ -129,9 +130,9 @@ def display_paused() -> Generator[None]:
 
 
 def write_stderr(text: str) -> None:
-    """Writes lines to stderr unchanged; click removes colors where stderr is not a terminal."""
+    """Writes lines to stderr: wrapped on a terminal, elsewhere without colors, which click removes."""
     with display_paused():
-        click.echo(text, err=True)
+        click.echo(fitted(text, sys.stderr), err=True)
 
 
 def print_message(text: str) -> None:

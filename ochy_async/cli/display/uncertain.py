@@ -10,7 +10,7 @@ from typing import Final
 
 from attrs import frozen
 
-from ...batch.uncertain_text import candidate_text, lookup_text, sent_text
+from ...batch.uncertain_text import UNTAGGED, candidate_text, lookup_text, sent_text
 from ...protocol.text_summary import printable
 from ..outcomes import CommandOutcome
 from ..quoting import command_line
@@ -83,8 +83,13 @@ def uncertain_lines(outcome: CommandOutcome, commands: ResolveCommands) -> Itera
     if start is not None:
         yield f"  {start.cause}"
         yield f"  {sent_text(start.start, start.size)}"
-        yield f"  {'It may have become:' if start.candidates else lookup_text((), start.reached, start.error)}"
-        yield from (f"    {candidate_text(each)}" for each in start.candidates)
+        if not start.candidates:
+            yield f"  {lookup_text(start.start, (), start.reached, start.error)}"
+        else:
+            yield "  It may have become:"
+            yield from (f"    {candidate_text(each)}" for each in start.candidates)
+            if start.start.subject_id is None:
+                yield f"  {UNTAGGED}"
     for effect, command in commands.for_outcome(outcome):
         yield f"  - {effect}:"
         yield f"      {command}"

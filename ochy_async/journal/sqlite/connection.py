@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -44,7 +44,7 @@ class Connection(sqlite3.Connection):
         uri = f"{path.absolute().as_uri()}?mode=rw"
         super().__init__(uri, uri=True, isolation_level=None, timeout=0, check_same_thread=False)
         # A flipped byte in a text must reach its checksum instead of failing while it is decoded.
-        self.text_factory = lambda text: text.decode("utf-8", "replace")
+        self.text_factory: Callable[[bytes], str] = lambda text: text.decode("utf-8", "replace")
         self._log = sibling(path, "-wal")
         self._keep_log(True)
         _CONNECTIONS.add(self)

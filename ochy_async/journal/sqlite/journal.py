@@ -10,7 +10,7 @@ import asyncio
 import os
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
@@ -18,13 +18,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-from anyio import CancelScope, CapacityLimiter, Lock, to_thread
-from anyio.lowlevel import checkpoint_if_cancelled
+from anyio import CancelScope, CapacityLimiter, Event, Lock, current_time, move_on_after, to_thread
+from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from ...cancellation import run_to_completion
 from ...errors import JournalBusy, JournalError
 from ...policy.clip_states import State
-from ..contract import Entry, HistoryEntry, JournalTotals, StoredResults
+from ..contract import Ceilings, Entry, HistoryEntry, JournalTotals, StoredResults
 from .errors import SQLITE_ERRORS, from_sqlite_error, unusable_error
 from .store import Store, open_store
 
@@ -106,9 +106,25 @@ class SqliteJournal:
         """Identifies the `async with` block in which the journal is used; None outside of one."""
         self._process = os.getpid()
         """The process that entered the block: a forked child must not use SQLite."""
+        self._claims: dict[str, Event] = {}
+        """The names that this worker, the only one, holds; each event is set when its claim ends."""
+        self._paused_until = 0.0
+        self._reserved: dict[str, float] = {}
 
     def __repr__(self) -> str:
         return f"<SqliteJournal in {str(self._path)!r}>"
+
+    @property
+    def shared(self) -> bool:
+        return False
+
+    @property
+    def ceilings(self) -> Ceilings:
+        return Ceilings()
+
+    @property
+    def failover(self) -> bool:
+        return False
 
     async def __aenter__(self) -> Self:
         if self._block is not None:
@@ -117,6 +133,7 @@ class SqliteJournal:
         self._block, self._process = object(), os.getpid()
         self._commit_lock = Lock()
         self._limiter = CapacityLimiter(1)
+        self._paused_until, self._reserved = 0.0, {}
         try:
             await self._in_thread(partial(self._open, self._block))
         except BaseException:
@@ -129,14 +146,19 @@ class SqliteJournal:
     ) -> None:
         await self._close()
 
+    # --- entries ------------------------------------------------------------------------------------
+
     async def get(self, key: str) -> Entry | None:
         return await self._read(lambda store: store.get(key))
 
-    async def put(self, entry: Entry, results: StoredResults | None = None) -> Entry:
-        return await self._write(lambda store: store.put(entry, results))
+    async def put(self, entry: Entry, results: StoredResults | None = None, *, most: int | None = None) -> Entry:
+        return await self._write(lambda store: store.put(entry, results, most=most, held=self._claims))
 
     async def put_all(self, entries: Sequence[Entry]) -> None:
         await self._write(lambda store: store.put_all(entries))
+
+    async def add_analysis(self, key: str, analysis_id: str, reason: str) -> Entry:
+        return await self._write(lambda store: store.add_analysis(key, analysis_id, reason))
 
     async def results(self, key: str) -> StoredResults | None:
         return await self._read(lambda store: store.results(key))
@@ -152,16 +174,82 @@ class SqliteJournal:
         return await self._read(lambda store: store.history(key))
 
     async def totals(self) -> JournalTotals:
-        return await self._read(Store.totals)
+        return await self._read(lambda store: store.totals(self._claims))
 
-    async def analysis_ids(self) -> frozenset[str]:
-        return await self._read(Store.analysis_ids)
+    async def known(self, analysis_ids: Collection[str]) -> frozenset[str]:
+        return await self._read(lambda store: store.known(analysis_ids))
+
+    # --- notes, tagging subjects, digests -------------------------------------------------------------
 
     async def notes(self, prefix: str) -> Mapping[str, str]:
         return await self._read(lambda store: store.notes(prefix))
 
     async def set_note(self, name: str, value: str) -> None:
         await self._write(lambda store: store.set_note(name, value))
+
+    async def swap_note(self, name: str, before: str | None, value: str) -> bool:
+        return await self._write(lambda store: store.swap_note(name, before, value))
+
+    async def tagging_subjects(self) -> Mapping[str, bool]:
+        return await self._read(Store.tagging_subjects)
+
+    async def add_tagging_subject(self, subject_id: str) -> None:
+        await self._write(lambda store: store.add_tagging_subject(subject_id))
+
+    async def retire_tagging_subject(self, subject_id: str) -> None:
+        await self._write(lambda store: store.retire_tagging_subject(subject_id))
+
+    async def remembered_digest(self, source: str) -> str | None:
+        return await self._read(lambda store: store.remembered_digest(source))
+
+    async def remember_digest(self, source: str, digest: str) -> None:
+        await self._write(lambda store: store.remember_digest(source, digest))
+
+    # --- workers: this one is the only one, so claims, the pause and rates live in this object --------
+
+    async def take(self, *names: str) -> str | None:
+        await self._checkpoint()
+        for name in names[:1]:  # no other worker holds any of them
+            self._claims.setdefault(name, Event())
+        return names[0] if names else None
+
+    async def leave(self, name: str) -> None:
+        await self._checkpoint()
+        if (ended := self._claims.pop(name, None)) is not None:
+            ended.set()
+
+    async def holder(self, name: str) -> str | None:
+        await self._checkpoint()
+        return "this process" if name in self._claims else None
+
+    async def changed(self, name: str, seconds: float) -> None:
+        await self._checkpoint()
+        if (ended := self._claims.get(name)) is not None:
+            with move_on_after(seconds):
+                await ended.wait()
+
+    async def beat(self) -> float:
+        await self._checkpoint()
+        return max(0.0, self._paused_until - current_time())
+
+    async def pause(self, seconds: float) -> None:
+        await self._checkpoint()
+        self._paused_until = current_time() + seconds
+
+    async def reserve(self, name: str, count: int, per_second: float) -> float:
+        await self._checkpoint()
+        now = current_time()
+        first = max(now, self._reserved.get(name, now))
+        self._reserved[name] = first + count / per_second
+        return first - now
+
+    async def end_failover(self) -> None:
+        await self._checkpoint()
+
+    async def _checkpoint(self) -> None:
+        """Lets other tasks run before a call that needs no thread."""
+        self._require_open()
+        await checkpoint()
 
     # --- on the event loop --------------------------------------------------------------------------
 
@@ -192,6 +280,8 @@ class SqliteJournal:
         return _raise_error(await to_thread.run_sync(self._exclusively, work, limiter=self._limiter))
 
     async def _close(self) -> None:
+        for name in list(self._claims):
+            self._claims.pop(name).set()
         if self._process == os.getpid():  # otherwise the parent closes it
             _raise_error(await finish_in_thread(partial(self._exclusively, self._close_store)))
 

@@ -21,10 +21,10 @@ from ..contract import Entry
 from . import rows
 from .errors import SQLITE_ERRORS, from_sqlite_error
 from .files import find_existing
-from .rows import ENTRIES, HISTORY, SEALED, Row, Seal, Table
+from .rows import ENTRIES, HISTORY, Row, Seal, Summary, Table
 from .store import Store, lock_store
 
-__all__ = ["Inspection", "TableInspection", "inspect", "repair"]
+__all__ = ["Inspection", "TableInspection", "inspect", "repair", "verify"]
 
 T = TypeVar("T")
 
@@ -72,6 +72,19 @@ class Inspection:
         return max((each.at for each in self.entries), default=None)
 
 
+def verify(path: Path) -> Summary:
+    """Verifies every row of a journal without changing it, and returns their summary.
+
+    Raises `JournalDamaged` unless everything is there and is what was written.
+    """
+
+    def work(store: Store, _: Path) -> Summary:
+        store.verify_log()
+        return store.verify_all()
+
+    return _with_store(path, work)
+
+
 def inspect(path: Path) -> Inspection:
     """Reads a journal without changing it. Raises `JournalError` if it cannot be read, or is not a journal."""
     return _with_store(path, lambda store, _: _inspection(store))
@@ -85,10 +98,9 @@ def repair(path: Path, change: Callable[[Store], Any]) -> Path:
     """
 
     def work(store: Store, real: Path) -> Path:
-        store.log_is_missing()  # raises if the database itself is corrupt
-        store.verify_rows()
+        store.verify_all()
         backup = _back_up(store, real)
-        (result,) = store.commit([change])
+        (result,) = store.commit([lambda store: store.upgrade(change)])
         if isinstance(result, Exception):
             raise result
         return backup
@@ -130,10 +142,10 @@ def _free_name(real: Path) -> Path:
 
 
 def _inspection(store: Store) -> Inspection:
-    seals, entries, ids = _readable_seals(store), list[Entry](), list[str]()
+    summary, entries, ids = _readable_summary(store), list[Entry](), list[str]()
 
     def of_table(table: Table) -> TableInspection:
-        seal, found, verified, written = Seal(), 0, 0, seals.get(table.name)
+        seal, found, verified, written = Seal(), 0, 0, summary and summary.seal(table)
         for row in _readable_rows(store, table):
             found += 1
             if table.matches(row):
@@ -148,7 +160,7 @@ def _inspection(store: Store) -> Inspection:
             complete=found == verified and seal == written,
         )
 
-    tables = tuple(of_table(table) for table in SEALED)
+    tables = tuple(of_table(table) for table in store.sealed())
     return Inspection(
         log_present=_log_present(store), tables=tables, entries=tuple(entries), analysis_ids=tuple(dict.fromkeys(ids))
     )
@@ -169,15 +181,16 @@ def _readable_rows(store: Store, table: Table) -> list[Row]:
     return found
 
 
-def _readable_seals(store: Store) -> dict[str, Seal]:
+def _readable_summary(store: Store) -> Summary | None:
     try:
-        return store.seals()
+        return store.recorded_summary()
     except (JournalDamaged, *SQLITE_ERRORS):
-        return {}
+        return None
 
 
 def _log_present(store: Store) -> bool | None:
     try:
+        store.verify_pages()
         return not store.log_is_missing()
     except (JournalDamaged, *SQLITE_ERRORS):
         return None

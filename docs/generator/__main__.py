@@ -1,0 +1,33 @@
+"""Builds the site into `.site/html`: `python -m docs.generator`, with the extra `docs`.
+
+Exits with 1 if the builder warns, a link leads nowhere, anything is loaded from elsewhere or a public name is not
+explained.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from . import check, pages
+from .listings import LISTINGS
+
+SITE = pages.ROOT / ".site"
+
+
+def main() -> None:
+    """Gathers the pages, builds the site and checks it."""
+    pages.gather(pages.emptied(SITE / "pages"), LISTINGS)
+    config = shutil.copy(Path(__file__).with_name("zensical.toml"), SITE)
+    built = [sys.executable, "-m", "zensical", "build", "--strict", "--clean", "--config-file", str(config)]
+    if code := subprocess.run(built, check=False).returncode:
+        sys.exit(code)
+    html = SITE / "html"
+    if problems := [*check.problems_of(html), *check.unexplained(html, pages.ROOT)]:
+        sys.exit("\n".join(problems))
+
+
+if __name__ == "__main__":
+    main()

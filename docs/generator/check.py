@@ -1,0 +1,97 @@
+"""Checks a built site: links lead somewhere, nothing is loaded from elsewhere, and public names are explained."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+__all__ = ["problems_of", "unexplained"]
+
+_LOADED: Final = {"script": "src", "img": "src", "source": "src", "iframe": "src", "video": "src", "link": "href"}
+"""What a browser loads of its own accord."""
+_CSS_LOAD: Final = re.compile(r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s]+)""")
+
+
+class _Page(HTMLParser):
+    """The anchors, links and loads of one page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.anchors: set[str] = set()
+        self.links: list[str] = []
+        self.loads: list[str] = []
+        self._in_style = False
+        self.feed(text)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_style &= tag != "style"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {name: value or "" for name, value in attrs}
+        self._in_style = tag == "style"
+        self.anchors |= {values.get("id", ""), values.get("name", "")}
+        if tag == "a" and "href" in values:
+            self.links.append(values["href"])
+        if values.get("rel") not in ("canonical", "prev", "next") and (address := values.get(_LOADED.get(tag, ""))):
+            self.loads.append(address)
+            self.links.append(address)
+        self.loads += _CSS_LOAD.findall(values.get("style", ""))
+
+    def handle_data(self, data: str) -> None:
+        if self._in_style:
+            self.loads += _CSS_LOAD.findall(data)
+
+
+def problems_of(site: Path) -> Iterator[str]:
+    """A sentence for each link that leads nowhere and for each thing that is loaded from elsewhere."""
+    pages = {path: _Page(path.read_text(encoding="utf-8")) for path in sorted(site.rglob("*.html"))}
+    for path, page in pages.items():
+        name = path.relative_to(site).as_posix()
+        yield from (f"{name} loads {each}" for each in page.loads if _elsewhere(each))
+        lost = (each for each in page.links if not _leads(each, path, site, pages))
+        yield from (f"{name} links to {each}, which does not exist" for each in lost)
+    for path in sorted(site.rglob("*.css")):
+        for each in _CSS_LOAD.findall(path.read_text(encoding="utf-8")):
+            yield f"{path.relative_to(site).as_posix()} loads {each}"
+
+
+def unexplained(site: Path, root: Path) -> Iterator[str]:
+    """A sentence for each public name that the page of its module does not explain, as it does with a docstring."""
+    for path in sorted((site / "reference" / "api").glob("*.html")):
+        anchors = _Page(path.read_text(encoding="utf-8")).anchors
+        for name in _public_names(root / path.stem.replace(".", "/")):
+            own = f"{path.stem}.{name}"
+            # A function whose module has the same name is shown as part of that module.
+            if anchors.isdisjoint((own, f"{own}.{name}")) and name != "__version__":
+                yield f"{own} has no docstring"
+
+
+def _public_names(module: Path) -> Iterator[str]:
+    """What `__all__` of a module lists. The module is not imported, because some need extras."""
+    source = module / "__init__.py" if module.is_dir() else module.with_suffix(".py")
+    for node in ast.parse(source.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            yield from ast.literal_eval(node.value)
+
+
+def _elsewhere(address: str) -> bool:
+    return bool(urlsplit(address).netloc)
+
+
+def _leads(link: str, path: Path, site: Path, pages: dict[Path, _Page]) -> bool:
+    """Whether a link leads to a file of the site, and to an anchor in it; links to elsewhere are not followed."""
+    parts = urlsplit(link)
+    if parts.scheme or parts.netloc:
+        return True
+    base = site if parts.path.startswith("/") else path.parent
+    target = (base / unquote(parts.path).lstrip("/")).resolve() if parts.path else path
+    if target.is_dir():
+        target /= "index.html"
+    if not target.is_file():
+        return False
+    return not parts.fragment or target not in pages or unquote(parts.fragment) in pages[target].anchors

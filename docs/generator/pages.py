@@ -1,0 +1,74 @@
+"""The pages of the site: Markdown of the repository, with links that lead to the same place on the site.
+
+Invariant: the pages can be read in the repository as they are; only the site's copies are changed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+__all__ = ["ROOT", "UnknownLink", "emptied", "gather", "page_of", "site_pages"]
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+OUTSIDE: Final = {"README.md": "index.md", "CHANGELOG.md": "changelog.md", "benchmarks/README.md": "benchmarks.md"}
+"""Pages that are not in `docs`, and their names on the site."""
+FILES: Final = "files"
+"""The folder of the site for other files of the repository that pages link to."""
+_FENCE: Final = re.compile(r"(^ *(?:```|~~~).*?^ *(?:```|~~~) *$)", re.MULTILINE | re.DOTALL)
+_LINK: Final = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)\s#]+)(?=[)#\s])")
+_MARKER: Final = re.compile(r"^<!-- generated: (.+) -->$", re.MULTILINE)
+
+
+class UnknownLink(Exception):
+    """A page links to a file that the repository does not have."""
+
+
+def site_pages() -> dict[str, str]:
+    """The pages by their paths in the repository, with their paths on the site."""
+    in_docs = sorted((ROOT / "docs").rglob("*.md"))
+    return OUTSIDE | {each.relative_to(ROOT).as_posix(): each.relative_to(ROOT / "docs").as_posix() for each in in_docs}
+
+
+def gather(folder: Path, listings: Mapping[str, Callable[[], str]]) -> None:
+    """Writes the pages of the site, and the files that they link to, into an empty folder."""
+    pages = site_pages()
+    for source, page in pages.items():
+        text, files = page_of(source, (ROOT / source).read_text(encoding="utf-8"), pages)
+        filled = _MARKER.sub(lambda marker: listings[marker[1]](), text)
+        _written(folder / page, filled.encode())
+        for file in files:
+            _written(folder / FILES / file, (ROOT / file).read_bytes())
+
+
+def page_of(source: str, text: str, pages: Mapping[str, str]) -> tuple[str, list[str]]:
+    """The text of a page for the site, and the other files that it links to. Raises `UnknownLink`."""
+    files: list[str] = []
+
+    def moved(link: re.Match[str]) -> str:
+        target = os.path.normpath(PurePosixPath(source).parent / link[1]).replace(os.sep, "/")
+        if target not in pages:
+            if not (ROOT / target).is_file():
+                raise UnknownLink(f"{source} links to {link[1]}, which does not exist")
+            files.append(target)
+        place = pages.get(target, f"{FILES}/{target}")
+        return os.path.relpath(place, PurePosixPath(pages[source]).parent).replace(os.sep, "/")
+
+    parts = _FENCE.split(text)
+    return "".join(part if _FENCE.match(part) else _LINK.sub(moved, part) for part in parts), files
+
+
+def _written(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def emptied(folder: Path) -> Path:
+    """The folder, made anew."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder

@@ -1,0 +1,83 @@
+"""What a batch does before it buys anything from a journal that another database server has taken over.
+
+Invariant: that server may have lost the latest changes, so a start that was only intended may have been sent. While
+`Journal.failover` is true, no start is admitted and no intent is opened. It ends once each of these starts was looked
+up.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from anyio import current_time
+from attrs import evolve
+
+from ..errors import JournalConflict
+from ..journal.contract import LEASE, Entry
+from ..policy.clip_states import UNRESOLVED, UNSENT, State
+from ..protocol.video_limits import MAX_BYTES
+from .context import BatchContext
+from .reconcile import look_up_once
+from .recorder import note_of_release
+from .workers import LONGEST_WAIT
+
+__all__ = ["look_up_after_failover"]
+
+_DOUBTFUL: Final = UNRESOLVED | UNSENT
+_REASON: Final = (
+    "Another server of the journal's database has taken over, which may have lost the latest changes. "
+    "So what happened to the start is not known."
+)
+
+
+async def look_up_after_failover(context: BatchContext) -> None:
+    """Looks up every start whose fate may be lost, and ends the failover once each lookup got an answer.
+
+    Waits half a minute at most for the claims of other workers and for a server that cannot be reached. Then the
+    failover goes on, and the next call tries again. Raises `JournalError`.
+    """
+    async with context.failover_lock:
+        if not context.journal.failover:
+            return
+        doubtful = [entry async for entry in context.journal.entries(*_DOUBTFUL)]
+        await _distrust_lists(context, doubtful)
+        keys = {entry.key for entry in doubtful}
+        ends = current_time() + LEASE + LONGEST_WAIT
+        while keys := {key for key in keys if not await _is_looked_up(context, key)}:
+            if current_time() >= ends or context.stopping.is_set():
+                return
+            await context.wait_or_stop(LONGEST_WAIT)
+        await context.journal.end_failover()
+
+
+async def _distrust_lists(context: BatchContext, doubtful: list[Entry]) -> None:
+    """Stores that starts of which nothing is known may be in the vendor's lists: no lookup takes one for another.
+
+    They were made after the last change that is known, and may be linked to any tagging subject.
+    """
+    now = context.now()
+    earliest = min((entry.earliest or entry.at for entry in doubtful), default=now)
+    await context.journal.set_note(*note_of_release(f"failover:{now.isoformat()}", min(earliest, now), now, "", None))
+    await context.subject_pool.retire_all()
+
+
+async def _is_looked_up(context: BatchContext, key: str) -> bool:
+    """Looks a start up once, unless it is resolved by now. Returns False if that must be tried again."""
+    async with context.workers.claimed(key) as claimed:
+        entry = await context.journal.get(key) if claimed else None
+        if entry is None:
+            return False
+        try:
+            if entry.state in _DOUBTFUL - {State.UNCERTAIN}:
+                entry = await context.journal.put(_uncertain(context, entry))
+            return entry.state is not State.UNCERTAIN or await look_up_once(context, entry)
+        except JournalConflict:
+            return False
+
+
+def _uncertain(context: BatchContext, entry: Entry) -> Entry:
+    """The start was over at its deadline at the latest, which is that of the largest clip."""
+    now = context.now()
+    over = (entry.earliest or entry.at) + timedelta(seconds=context.core.limits.transfer(MAX_BYTES))
+    return evolve(entry, state=State.UNCERTAIN, latest=min(now, over), reason=_REASON, at=now)

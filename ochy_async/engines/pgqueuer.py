@@ -1,0 +1,155 @@
+"""Jobs on PgQueuer, in the database of the journal: nothing else has to run (extra `queue`).
+
+Invariant: a job leaves the queue only once its clip has an outcome. One whose worker is killed comes back when its
+heartbeat is stale, and the journal knows what was paid for. No error holds the address of the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from itertools import islice
+from typing import Any, Final
+
+from anyio import move_on_after
+from attrs import define, field
+
+from ..errors import JournalUnusable, OchyError
+from ..extras import install_hint
+from ..http_client import drop_frames
+from ..journal.contract import LEASE
+from ..journal.postgres.address import address_place
+from ..journal.postgres.errors import journal_error
+from .feeder import JobFeeder
+from .jobs import Job
+
+with install_hint("queue"):
+    import asyncpg
+    from pgqueuer import AsyncpgDriver, Queries, QueueManager, RetryRequested
+    from pgqueuer import Job as QueuedJob
+    from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment, QueryQueueBuilder, QuerySchedulerBuilder
+    from pgqueuer.domain.settings import DBSettings
+
+__all__ = ["JobQueue", "QueueWorker"]
+
+ENTRYPOINT: Final = "ochy_analyze"
+INSTALLING: Final = "SELECT pg_advisory_xact_lock(hashtext('ochy_queue'))"
+"""Two commands at once make the tables only once."""
+PAGE: Final = 1000
+"""Jobs that are stored at a time."""
+POLL: Final = timedelta(seconds=5)
+"""Between two looks for jobs whose worker was killed; new jobs are announced."""
+RETRY: Final = timedelta(seconds=60)
+ATTEMPTS: Final = 10
+"""After so many a job is parked as failed: `pgq failed` lists it."""
+
+
+@define(eq=False)
+class JobQueue:
+    """The queue in a database: PgQueuer's tables, in a schema of their own."""
+
+    _address: str = field(repr=False)
+    schema: str = "ochy_queue"
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncGenerator[Queries]:
+        """A connection to the queue, whose tables are made if they are missing. Raises `JournalError`s."""
+        connection = None
+        try:
+            connection = await asyncpg.connect(self._address, timeout=10)
+            names = DBSettings(db_schema=self.schema)
+            builders = QueryBuilderEnvironment(names), QueryQueueBuilder(names), QuerySchedulerBuilder(names)
+            queries = Queries(AsyncpgDriver(connection), *builders)
+            async with connection.transaction():
+                await connection.execute(INSTALLING)
+                if not await queries.has_table(queries.qbe.settings.queue_table):
+                    await queries.install()
+            yield queries
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            drop_frames(error)
+            raise journal_error(error, address_place(self._address)) from None
+        except RuntimeError as error:  # PgQueuer's, about tables of another version
+            raise JournalUnusable(str(error)) from None
+        finally:
+            if connection is not None:
+                connection.terminate()
+
+    async def add(self, jobs: Sequence[Job]) -> int:
+        """Stores jobs, except those that are in the queue already, and returns how many it has stored."""
+        added, rest = 0, iter(jobs)
+        async with self.connected() as queries:
+            while page := list(islice(rest, PAGE)):
+                ids = await queries.enqueue(
+                    [ENTRYPOINT] * len(page),
+                    [job.to_bytes() for job in page],
+                    [0] * len(page),
+                    dedupe_key=[f"{ENTRYPOINT}:{job.digest}" for job in page],
+                    on_conflict="skip",
+                )
+                added += sum(each is not None for each in ids)
+        return added
+
+
+@define(eq=False)
+class QueueWorker:
+    """Works on the jobs of a queue."""
+
+    queue: JobQueue
+    feeder: JobFeeder
+    at_once: int = 32
+    """Jobs that this worker has at a time; at least 2."""
+    heartbeat: float = LEASE
+    """Seconds after which a job of a worker that is gone comes back."""
+    _stopping: asyncio.Event = field(factory=asyncio.Event, init=False)
+
+    async def run(self, *, drain: bool = False) -> None:
+        """Works until it is stopped, the batch starts no clips any more or, with `drain`, no job is left anywhere."""
+        async with self.queue.connected() as queries:
+            manager = QueueManager(queries)
+            manager.entrypoint(ENTRYPOINT, on_failure="hold")(self._carry_out)
+            watch = asyncio.create_task(self._watch(manager, drain))
+            try:
+                await manager.run(
+                    dequeue_timeout=POLL,
+                    batch_size=min(10, self.at_once // 2),
+                    max_concurrent_tasks=self.at_once,
+                    heartbeat_timeout=timedelta(seconds=self.heartbeat),
+                )
+            finally:
+                watch.cancel()
+                await asyncio.wait({watch})
+            if not watch.cancelled():
+                watch.result()
+
+    def stop(self, reason: str = "The worker was asked to stop.", *, hand_over: bool = False) -> None:
+        """Takes no new job. What is under way is finished; with `hand_over` it goes back to the queue like the rest."""
+        self.feeder.stop(reason, hand_over=hand_over)
+        self._stopping.set()
+
+    async def _carry_out(self, job: QueuedJob) -> None:
+        result = await self.feeder.run(Job.from_bytes(job.payload))
+        if self.feeder.refuses or self.feeder.ended.is_set():
+            self.stop(self.feeder.refuses)
+        if result.is_final:
+            return
+        if self._stopping.is_set():
+            raise RetryRequested(reason=result.reason)
+        if job.attempts < ATTEMPTS:
+            raise RetryRequested(RETRY, result.reason)
+        raise OchyError(result.reason)
+
+    async def _watch(self, manager: QueueManager, drain: bool) -> None:
+        """Ends the manager when it should stop: PgQueuer's own draining does not wait for jobs of killed workers."""
+        try:
+            while not self._stopping.is_set() and not (drain and await _is_empty(manager)):
+                with move_on_after(1):
+                    await self._stopping.wait()
+        finally:
+            manager.shutdown.set()
+
+
+async def _is_empty(manager: QueueManager) -> bool:
+    found: Any = await manager.queries.queue_size()
+    return not any(each.entrypoint == ENTRYPOINT and each.status in ("queued", "picked") for each in found)

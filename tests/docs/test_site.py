@@ -1,0 +1,95 @@
+"""The site's pages keep their links, and what is wrong with a built site is found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pages = pytest.importorskip("docs.generator.pages", reason="an installed package has no docs")
+check = pytest.importorskip("docs.generator.check")
+listings = pytest.importorskip("docs.generator.listings", reason="needs the extra cli")
+
+NAMES = {"README.md": "index.md", "docs/money.md": "money.md", "docs/reference/errors.md": "reference/errors.md"}
+
+
+@pytest.mark.parametrize(
+    ("source", "link", "on_the_site"),
+    [
+        ("README.md", "docs/money.md#doubts", "money.md#doubts"),
+        ("docs/money.md", "reference/errors.md", "reference/errors.md"),
+        ("docs/reference/errors.md", "../money.md", "../money.md"),
+        ("docs/reference/errors.md", "../../README.md", "../index.md"),
+        ("README.md", "ochy_async/errors.py", "files/ochy_async/errors.py"),
+        ("docs/reference/errors.md", "../../LICENSE", "../files/LICENSE"),
+        ("README.md", "https://www.ochy.io", "https://www.ochy.io"),
+        ("README.md", "#limits", "#limits"),
+    ],
+)
+def test_a_link_leads_to_the_same_place_on_the_site(source: str, link: str, on_the_site: str) -> None:
+    """Pages lead to pages; other files of the repository are put into a folder of the site."""
+    text, files = pages.page_of(source, f"See [this\none]({link}).", NAMES)
+    assert text == f"See [this\none]({on_the_site})."
+    assert all(f"files/{each}" in on_the_site for each in files)
+
+
+def test_a_block_of_code_stays_as_it_is() -> None:
+    """Brackets in code are no links."""
+    text = "```python\nrows[0](no_file)\n```\n"
+    assert pages.page_of("README.md", text, NAMES) == (text, [])
+
+
+def test_a_link_to_a_missing_file_is_refused() -> None:
+    """The error names the page and the link."""
+    with pytest.raises(pages.UnknownLink, match=r"README\.md links to docs/none\.md"):
+        pages.page_of("README.md", "[x](docs/none.md)", NAMES)
+
+
+def test_all_pages_can_be_gathered(tmp_path: Path) -> None:
+    """No link of a page leads nowhere, every listing is known, and every page is in the navigation."""
+    pages.gather(tmp_path, listings.LISTINGS)
+    found = {each.relative_to(tmp_path).as_posix() for each in tmp_path.rglob("*.md")}
+    config = (pages.ROOT / "docs" / "generator" / "zensical.toml").read_text(encoding="utf-8")
+    assert {each for each in found if f'"{each}"' not in config} == set()
+
+
+@pytest.mark.parametrize(
+    ("html", "problem"),
+    [
+        ('<script src="https://cdn.example/x.js"></script>', "page.html loads https://cdn.example/x.js"),
+        ('<script src="//cdn.example/x.js"></script>', "page.html loads //cdn.example/x.js"),
+        ('<link rel="stylesheet" href="https://fonts.example/x">', "page.html loads https://fonts.example/x"),
+        ('<img src="http://pictures.example/x.png">', "page.html loads http://pictures.example/x.png"),
+        ('<p style="background: url(https://x.example/y)">', "page.html loads https://x.example/y"),
+        ("<style>@import 'https://x.example/y';</style>", "page.html loads https://x.example/y"),
+        ('<a href="none.html">', "page.html links to none.html, which does not exist"),
+        ('<a href="#none">', "page.html links to #none, which does not exist"),
+        ('<img src="none.png">', "page.html links to none.png, which does not exist"),
+    ],
+)
+def test_what_is_wrong_with_a_page_is_found(tmp_path: Path, html: str, problem: str) -> None:
+    """Links that lead nowhere, and whatever a browser would load from elsewhere."""
+    (tmp_path / "page.html").write_text(html, encoding="utf-8")
+    assert list(check.problems_of(tmp_path)) == [problem]
+
+
+def test_what_is_wrong_with_a_style_sheet_is_found(tmp_path: Path) -> None:
+    """Fonts and pictures of style sheets are loaded too."""
+    (tmp_path / "style.css").write_text('a { background: url("https://x.example/y.woff2") }', encoding="utf-8")
+    assert list(check.problems_of(tmp_path)) == ["style.css loads https://x.example/y.woff2"]
+
+
+def test_a_page_in_order_has_no_problem(tmp_path: Path) -> None:
+    """Links to elsewhere are for the reader to follow."""
+    page = '<h1 id="top"></h1><a href="https://www.ochy.io"></a><a href="#top"></a><a href="page.html#top"></a>'
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    assert list(check.problems_of(tmp_path)) == []
+
+
+def test_a_public_name_without_explanation_is_found(tmp_path: Path) -> None:
+    """The page of a module has an anchor for each name of its `__all__` that has a docstring."""
+    (tmp_path / "reference" / "api").mkdir(parents=True)
+    (tmp_path / "reference" / "api" / "pack.part.html").write_text('<h2 id="pack.part.told"></h2>', encoding="utf-8")
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "pack" / "part.py").write_text('__all__ = ["told", "untold"]\n', encoding="utf-8")
+    assert list(check.unexplained(tmp_path, tmp_path)) == ["pack.part.untold has no docstring"]

@@ -1,0 +1,165 @@
+"""A feeder gives every job a result: the outcome of its clip, or `unfinished` if the batch did not finish it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from anyio import Event, fail_after
+
+from ochy_async import OchySession, PostgresJournal, SideView
+from ochy_async.batch.outcomes import Outcome
+from ochy_async.emulator import Emulator
+from ochy_async.engines import Job, JobFeeder
+from ochy_async.errors import InvalidSettings, JournalUnusable
+from ochy_async.events import AnalysisStarted
+from ochy_async.journal.memory import MemoryJournal
+from ochy_async.policy.concurrency import Concurrency
+from tests.conftest import CLIP, real_session, world
+
+pytestmark = pytest.mark.anyio
+Shown = list[Outcome[Any, Any]]
+
+
+def jobs(folder: Path, count: int) -> list[Job]:
+    """Jobs for clips of different content."""
+    for number in range(count):
+        (folder / f"{number}.mp4").write_bytes(CLIP + bytes([number]))
+    return [Job(str(folder / f"{number}.mp4"), SideView(), {"number": str(number)}) for number in range(count)]
+
+
+async def test_each_job_gets_the_outcome_of_its_own_clip(ochy: OchySession, tmp_path: Path) -> None:
+    """In whatever order they end. `on_outcome` gets the results and the job's own texts."""
+    shown: Shown = []
+    async with JobFeeder(ochy.batch(journal=MemoryJournal()), on_outcome=shown.append) as feeder:
+        given = jobs(tmp_path, 5)
+        results = await asyncio.gather(*map(feeder.run, given))
+        again = await feeder.run(given[0])
+    assert [each.clip for each in results] == [each.clip for each in given]
+    assert {each.outcome for each in results} == {"analyzed"}
+    assert len({each.analysis_id for each in results}) == 5
+    assert (again.analysis_id, again.bought, results[0].bought) == (results[0].analysis_id, False, True)
+    assert sorted(each.extra["number"] for each in shown) == ["0", "0", "1", "2", "3", "4"]
+
+
+async def test_a_stopped_feeder_finishes_what_is_under_way_and_takes_nothing_more(
+    ochy: OchySession, tmp_path: Path
+) -> None:
+    """Jobs that the batch has not taken, and later ones, are unfinished."""
+    one = Concurrency(uploads=1, in_flight=1)
+    async with JobFeeder(ochy.batch(journal=MemoryJournal(), concurrency=one)) as feeder:
+        given = jobs(tmp_path, 40)
+        running = [asyncio.create_task(feeder.run(job)) for job in given]
+        await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        feeder.stop()
+        with fail_after(60):
+            results = await asyncio.gather(*running)
+            await feeder.ended.wait()
+        late = await feeder.run(given[0])
+    assert {each.outcome for each in results} == {"analyzed", "unfinished"}
+    assert (late.outcome, late.is_final) == ("unfinished", False)
+
+
+async def test_a_cancelled_feeder_leaves_no_job_waiting(tmp_path: Path) -> None:
+    """What was paid for is in the journal: another batch collects it."""
+    settings = world(analysis_seconds=(1000, 1000), queue_seconds=0)
+    started = Event()
+
+    def listen(event: object) -> None:
+        if isinstance(event, AnalysisStarted):
+            started.set()
+
+    async with Emulator(settings) as emulator, real_session(emulator, on_event=listen) as ochy:
+        feeder = await JobFeeder(ochy.batch(journal=MemoryJournal())).open()
+        running = asyncio.create_task(feeder.run(jobs(tmp_path, 1)[0]))
+        with fail_after(60):
+            await started.wait()
+            feeder.cancel()
+            assert (await running).outcome == "unfinished"
+            await feeder.aclose()
+
+
+async def test_a_caller_that_is_cancelled_leaves_its_clip_in_the_batch(
+    emulator: Emulator, ochy: OchySession, tmp_path: Path
+) -> None:
+    """An engine may give a job up; the clip is finished and in the journal."""
+    async with JobFeeder(ochy.batch(journal=MemoryJournal())) as feeder:
+        (job,) = jobs(tmp_path, 1)
+        running = asyncio.create_task(feeder.run(job))
+        await asyncio.sleep(0.01)
+        running.cancel()
+        with fail_after(60):
+            again = await feeder.run(job)
+    assert (again.outcome, len(emulator.service.ledger)) == ("analyzed", 1)
+
+
+async def test_a_limit_on_credits_is_told(ochy: OchySession, tmp_path: Path) -> None:
+    """The worker of an engine should then stop, or it would bring the same jobs back again and again."""
+    async with JobFeeder(ochy.batch(journal=MemoryJournal(), max_credits=1)) as feeder:
+        first, second = jobs(tmp_path, 2)
+        assert (await feeder.run(first)).outcome == "analyzed"
+        assert feeder.refuses == ""
+        assert (await feeder.run(second)).outcome == "unfinished"
+        assert "limit of 1 credit" in feeder.refuses
+
+
+async def test_a_batch_that_cannot_be_entered_raises_its_error(ochy: OchySession) -> None:
+    """As entering the batch itself does. A feeder is opened once."""
+    pytest.importorskip("asyncpg", reason="needs the extra postgres: asyncpg is not installed")
+    journal = PostgresJournal("postgresql://nobody@127.0.0.1:1/nowhere")
+    with pytest.raises(Exception, match="Check that the server runs"):
+        await JobFeeder(ochy.batch(journal=journal)).open()
+    async with JobFeeder(ochy.batch(journal=MemoryJournal())) as feeder:
+        with pytest.raises(InvalidSettings, match="only once"):
+            await feeder.open()
+
+
+async def test_an_object_that_is_gone_is_unfinished(ochy: OchySession, tmp_path: Path) -> None:
+    """It may come back. A URL that can never be read is an error."""
+    pytest.importorskip("obstore", reason="needs the extra objects: obstore is not installed")
+    async with JobFeeder(ochy.batch(journal=MemoryJournal())) as feeder:
+        gone = await feeder.run(Job(f"file://{tmp_path}/gone.mp4", SideView()))
+        assert gone.outcome == "unfinished"
+        assert "cannot be listed" in gone.reason
+        with pytest.raises(InvalidSettings, match="names no video"):
+            await feeder.run(Job(f"file://{tmp_path}", SideView()))
+
+
+async def test_what_ends_the_batch_ends_the_feeder(ochy: OchySession, tmp_path: Path) -> None:
+    """The job is unfinished, and closing the feeder raises the error."""
+
+    def fail(_: object) -> None:
+        raise JournalUnusable("the disk is gone")
+
+    feeder = await JobFeeder(ochy.batch(journal=MemoryJournal()), on_outcome=fail).open()
+    with fail_after(60):
+        assert (await feeder.run(jobs(tmp_path, 1)[0])).outcome == "unfinished"
+        await feeder.ended.wait()
+    with pytest.raises(JournalUnusable, match="the disk is gone"):
+        await feeder.aclose()
+
+
+async def test_a_feeder_hands_over_without_waiting_for_an_analysis(tmp_path: Path) -> None:
+    """The job is unfinished, so that its engine gives it to another worker, and nothing is charged again for it."""
+    settings = world(analysis_seconds=(1000, 1000), queue_seconds=0)
+    started = Event()
+
+    def listen(event: object) -> None:
+        if isinstance(event, AnalysisStarted):
+            started.set()
+
+    async with (
+        Emulator(settings) as emulator,
+        real_session(emulator, on_event=listen) as ochy,
+        JobFeeder(ochy.batch(journal=MemoryJournal())) as feeder,
+    ):
+        running = asyncio.create_task(feeder.run(jobs(tmp_path, 1)[0]))
+        with fail_after(60):
+            await started.wait()
+            feeder.stop()
+            feeder.stop(hand_over=True)
+            result = await running
+            await feeder.ended.wait()
+    assert (result.outcome, result.is_final, len(emulator.service.ledger)) == ("unfinished", False, 1)

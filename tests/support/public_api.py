@@ -1,0 +1,136 @@
+"""Lists the public API: a section for each module, with one line for each public name and its signature.
+
+`python -m tests.support.public_api` writes the list anew, with all extras installed. A name or signature that changes
+is a change for whoever upgrades, so it belongs into the changelog, too.
+"""
+
+from __future__ import annotations
+
+import enum
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+LIST: Final = Path(__file__).parents[1] / "public_api.txt"
+MODULES: Final = (
+    "ochy_async",
+    "ochy_async.batch.outcomes",
+    "ochy_async.dask",
+    "ochy_async.emulator",
+    "ochy_async.engines",
+    "ochy_async.event_log",
+    "ochy_async.events",
+    "ochy_async.gait",
+    "ochy_async.object_store",
+    "ochy_async.report",
+    "ochy_async.tables",
+    "ochy_async.telemetry",
+)
+"""The modules that the documentation imports from."""
+
+
+def listed_api() -> dict[str, list[str]]:
+    """The list as it is stored: the lines of each module."""
+    sections = LIST.read_text(encoding="utf-8").removeprefix("# ").split("\n\n# ")
+    return {lines[0]: lines[1:] for lines in map(str.splitlines, sections)}
+
+
+def module_api(name: str) -> Iterator[str]:
+    """The lines of a module."""
+    module = importlib.import_module(name)
+    for public in sorted(module.__all__):
+        yield from _lines(public, getattr(module, public))
+
+
+def _lines(name: str, value: Any) -> Iterator[str]:
+    if inspect.isclass(value):
+        yield f"{name}{_bases(value)}"
+        yield from _members(name, value)
+    elif inspect.isroutine(value):
+        yield f"{name}{_signature(value)}"
+    else:
+        yield f"{name}: {type(value).__name__}"
+
+
+def _bases(kind: type) -> str:
+    names = [base.__name__ for base in kind.__bases__ if base is not object and base.__name__[0] != "_"]
+    return f"({', '.join(names)})" if names else ""
+
+
+def _members(name: str, kind: type) -> Iterator[str]:
+    """What a class has of its own, or from a base class that is private."""
+    if issubclass(kind, enum.Enum):
+        yield from (f"{name}.{member.name} = {member.value!r}" for member in kind)
+        return
+    own = attrs.fields_dict(kind) if attrs.has(kind) else {}
+    for field in own.values():
+        if not field.name.startswith("_"):
+            yield f"{name}.{field.name}: {_text(field.type)}"
+    for member, value in sorted(_public(kind).items()):
+        if member in own:
+            continue
+        if isinstance(value, property):
+            yield f"{name}.{member} -> {_text(inspect.get_annotations(value.fget or member.__class__).get('return'))}"
+        elif inspect.isroutine(value):
+            yield f"{name}.{member}{_signature(getattr(kind, member))}"
+        elif not inspect.isdatadescriptor(value):
+            yield f"{name}.{member}: {type(value).__name__}"
+
+
+def _public(kind: type) -> dict[str, Any]:
+    """The public members, and `__init__` where it is written by hand."""
+    found: dict[str, Any] = {}
+    for base in reversed(kind.__mro__):
+        if base.__module__.startswith("ochy_async"):
+            found.update(vars(base))
+    by_hand = not attrs.has(kind)
+    return {name: each for name, each in found.items() if name[0] != "_" or (by_hand and name == "__init__")}
+
+
+def _signature(call: Callable[..., Any]) -> str:
+    signature = inspect.signature(call)
+    written = ", ".join(map(_parameter, _starred(signature)))
+    returned = "" if signature.return_annotation is signature.empty else f" -> {_text(signature.return_annotation)}"
+    return f"({written}){returned}{' async' if inspect.iscoroutinefunction(call) else ''}"
+
+
+def _starred(signature: inspect.Signature) -> Iterator[inspect.Parameter | None]:
+    """The parameters, with None before the first one that takes a keyword only."""
+    star = True
+    for each in signature.parameters.values():
+        if star and each.kind is each.KEYWORD_ONLY:
+            yield None
+        star = star and each.kind not in (each.KEYWORD_ONLY, each.VAR_POSITIONAL)
+        yield each
+
+
+def _parameter(parameter: inspect.Parameter | None) -> str:
+    if parameter is None:
+        return "*"
+    stars = (
+        "*" if parameter.kind is parameter.VAR_POSITIONAL else "**" if parameter.kind is parameter.VAR_KEYWORD else ""
+    )
+    default = "" if parameter.default is parameter.empty else "=…"
+    typed = "" if parameter.annotation is parameter.empty else f": {_text(parameter.annotation)}"
+    return f"{stars}{parameter.name}{typed}{default}"
+
+
+def _text(annotation: Any) -> str:
+    """An annotation as it is written, or without its module."""
+    text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", repr(annotation))
+    return re.sub(r"\s+", " ", text)
+
+
+def main() -> None:
+    """Writes the list."""
+    sections = ("\n".join((f"# {module}", *module_api(module))) for module in MODULES)
+    LIST.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
