@@ -23,7 +23,7 @@ from typing import Final
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from docs.terminal_pictures import Row, record, svg_of
-from ochy_async.emulator.video_rendering import render_video
+from ochy_async.emulator import render_video
 
 FOLDER: Final = Path(__file__).parent / "images"
 RUNNER: Final = "mia-january"

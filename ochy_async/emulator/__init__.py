@@ -1,8 +1,9 @@
 """An emulator of the Ochy Partner API, for tests: the vendor has no sandbox, and every real start costs a credit.
 
 `Emulator` serves it on a port of this machine, `InProcessTransport` connects it to a session without a socket, and the
-fixture `ochy_emulator` is available in every pytest run. `BEHAVIORS` lists which behaviors are documented by the vendor
-and which are assumed.
+fixture `ochy_emulator` is available in every pytest run. `in_virtual_time` runs a test in virtual time, and
+`render_video` makes clips of any size and length. `BEHAVIORS` lists which behaviors are documented by the vendor and
+which are assumed.
 
 It delivers to a webhook of this machine: `Emulator.set_webhook` stores it, `EmulatorSettings.deliveries` says how
 deliveries look and what goes wrong with them, and `InProcessTransport.delivering` hands them to a function.
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
     from .server import Emulator
     from .service import Service
     from .settings import EmulatorSettings
+    from .video_rendering import render_video
+    from .virtual_time import in_virtual_time
 
 __all__ = [
     "BEHAVIORS",
@@ -90,6 +93,8 @@ __all__ = [
     "TruncateBody",
     "UploadedVideo",
     "gzip_bomb",
+    "in_virtual_time",
+    "render_video",
     "sample_clip",
 ]
 
@@ -111,6 +116,8 @@ _MODULES = {
     "server": ("Emulator",),
     "service": ("Service",),
     "settings": ("EmulatorSettings",),
+    "video_rendering": ("render_video",),
+    "virtual_time": ("in_virtual_time",),
 }
 """The names of each module; all others are in `faults`."""
 

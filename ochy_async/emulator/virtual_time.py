@@ -43,6 +43,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
 
 def in_virtual_time(main: Coroutine[Any, Any, T]) -> T:
-    """`asyncio.run` on a `VirtualTimeLoop`."""
+    """`asyncio.run` on an event loop that never sleeps: when nothing is ready, it jumps to the next timer.
+
+    Connect sessions with `InProcessTransport`. What comes from outside the loop takes real time and may lose against a
+    timer: sockets, threads and other processes, and so also the preflight of clips. Raises what `main` raises.
+    """
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         return runner.run(main)

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support import page_blocks
 from tests.support.page_blocks import ROOT, RUN, PageRun, blocks_of, missing_extra, page_folder, pages, run_page
+from tests.support.public_api import MODULES
 
 DATA = {"csv", "floors", "json", "text", "toml"}
 """Languages of blocks that nothing runs."""
@@ -72,6 +73,17 @@ def overlooked(page: str, text: str) -> set[int]:
     markdown = pytest.importorskip("markdown_it", reason="needs the extra dev: markdown-it-py is not installed")
     found = {each.map[0] + 1 for each in markdown.MarkdownIt().parse(text) if each.type in ("fence", "code_block")}
     return found ^ {block.line for block in blocks_of(page, text)}
+
+
+def test_pages_import_from_public_modules() -> None:
+    """So that names and signatures which users copy change only on purpose."""
+    of_pages = {
+        found
+        for page in PAGES
+        for found in re.findall(r"^ *(?:from|import) (ochy_async\S*)", text_of(page), re.MULTILINE)
+    }
+    assert "ochy_async.emulator" in of_pages
+    assert of_pages <= set(MODULES)
 
 
 def test_what_is_run_elsewhere_is_run() -> None:
