@@ -18,7 +18,7 @@ from attrs import define, evolve, field, frozen
 
 from .errors import DeadlinePassed, InvalidSettings, OchyError, RateLimited, ServerError
 from .events import DriftDetected, Event, Listener, ResponseReceived, Retried
-from .observing import AttemptOperation, Observer, Operation, PollCause, Tracked, guarded, track
+from .observing import AttemptOperation, Observer, Operation, PollCause
 from .policy.limits import Limits
 from .policy.retry import Retry, RetryBudget, may_repeat, retry_after
 from .protocol.call import Call
@@ -28,6 +28,7 @@ from .protocol.routes import Route
 from .protocol.sliced_reader import SlicedReader
 from .protocol.wire import Request, Response
 from .storage import Storage
+from .tracking import Tracked, guarded, track
 from .transport import Transport
 
 __all__ = ["SessionCore", "SessionState", "deadline_passed"]

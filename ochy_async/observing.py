@@ -1,22 +1,19 @@
 """What an observer sees of a session: every event, and operations with their beginnings and ends.
 
-Invariant: an operation and its end hold no secret, no name of a clip and nothing of a runner. An observer gets no
-exception, and none of its own errors reaches the session.
+Invariant: an operation and its end hold no secret, no name of a clip, nothing of a runner, and no exception.
 """
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Callable, Generator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import lru_cache, partial
+from collections.abc import Mapping
+from functools import lru_cache
 from types import TracebackType
-from typing import Any, Final, Literal, ParamSpec, Self, TypeVar
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from anyio import get_cancelled_exc_class
-from attrs import define, field, frozen
+from attrs import field, frozen
 
 from .errors import ConnectionFailed, Phase
 from .events import Event
@@ -34,19 +31,11 @@ __all__ = [
     "Operation",
     "PollCause",
     "StartOperation",
-    "Tracked",
     "WaitOperation",
-    "error_name",
-    "guarded",
-    "plain_id",
-    "track",
 ]
 
-P = ParamSpec("P")
-T = TypeVar("T")
-logger: logging.Logger = logging.getLogger("ochy_async")
 REDACTED: Final = "REDACTED"
-_PLAIN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PARAMETER: Final = re.compile(r"\{\w+\}")
 
 PollCause = Literal["first", "scheduled", "woken", "repeated"]
@@ -75,7 +64,7 @@ class AttemptOperation:
         """The attempt that sends the request of `call` to the server at `origin`."""
         request = call.request
         known = request.route in ROUTES
-        analysis_id = plain_id(call.analysis_id)
+        analysis_id = _plain_id(call.analysis_id)
         path = request.route.template.replace("{analysis_id}", analysis_id or REDACTED) if known else f"/{REDACTED}"
         query = "".join(f"{name}={REDACTED}&" for name, _ in request.query) if known else ""
         return cls(
@@ -109,7 +98,7 @@ class WaitOperation:
     @classmethod
     def of(cls, started: Started[Any, Any] | str) -> WaitOperation:
         """The wait for what `OchySession.start` returned, or for an id."""
-        return cls(plain_id(analysis_id_of(started)), None if isinstance(started, str) else started.view)
+        return cls(_plain_id(analysis_id_of(started)), None if isinstance(started, str) else started.view)
 
 
 @frozen
@@ -129,19 +118,29 @@ class BatchOperation:
 Operation = AttemptOperation | StartOperation | WaitOperation | ClipOperation | BatchOperation
 
 
+def _error_name(error: type[BaseException] | str | None) -> str | None:
+    """The full name of a class of errors; a word as it is."""
+    return f"{error.__module__}.{error.__qualname__}" if isinstance(error, type) else error
+
+
+def _plain_id(analysis_id: str | None) -> str | None:
+    """An id that looks like one. A caller may pass any text as an id, even a link with a signature."""
+    return analysis_id if analysis_id is not None and _ID.fullmatch(analysis_id) else None
+
+
 @frozen(kw_only=True)
 class Ended:
     """How an operation ended."""
 
     outcome: str
     """A word that the class of the operation lists."""
-    error: str | None = None
+    error: str | None = field(default=None, converter=_error_name)
     """The full name of the class of the error with which it ended, or `cancelled`; None if it ended with none."""
     status: int | None = None
     """The HTTP status of an attempt, if an answer came."""
     phase: Phase | None = None
     """How far a request got whose connection failed."""
-    analysis_id: str | None = None
+    analysis_id: str | None = field(default=None, converter=_plain_id)
     """The analysis that a start or a clip has, if it has one."""
     seconds: float | None = None
     """How long the finished analysis took since its start was accepted; None if that was not seen."""
@@ -159,18 +158,9 @@ class Ended:
         elif isinstance(error, get_cancelled_exc_class()):
             found = {"outcome": "cancelled", "error": "cancelled"}
         else:
-            found["error"] = error_name(type(error))
+            found["error"] = type(error)
             found["phase"] = error.phase if isinstance(error, ConnectionFailed) else None
         return cls(**found | facts)
-
-
-def error_name(kind: type[BaseException]) -> str:
-    """The full name of the class of an error."""
-    return f"{kind.__module__}.{kind.__qualname__}"
-
-
-Ending = Callable[[BaseException | None], Ended]
-"""How an operation ended that raised an error, or none."""
 
 
 class Observation:
@@ -203,128 +193,6 @@ class Observer:
     def operation(self, operation: Operation) -> Observation:  # noqa: ARG002 - for subclasses
         """Called when an operation begins. Operations that it causes begin while the returned value is entered."""
         return Observation()
-
-
-class Tracked:
-    """An operation under way, as the library sees it. This base class is for a session without an observer.
-
-    As a context manager it is active for the whole block, and ends with it.
-    """
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-    def active(self) -> AbstractContextManager[None]:
-        """What happens in the block belongs to the operation."""
-        return _NOTHING
-
-    def ending(self) -> AbstractContextManager[None]:
-        """The operation ends with the block at the latest. A generator must not be active when it yields."""
-        return _NOTHING
-
-    def answered(self, status: int) -> None:
-        """An attempt got an answer with this status."""
-
-    def ends_as(self, ending: Ending) -> None:
-        """Describes the end where `end` is not called."""
-
-    def end(self, make: Callable[P, Ended], *args: P.args, **facts: P.kwargs) -> None:
-        """Ends the operation as `make(*args, **facts)` says. Every call but the first does nothing."""
-
-
-_NOTHING: Final = nullcontext()
-_UNTRACKED: Final = Tracked()
-
-
-@define(eq=False)
-class _Observed(Tracked):
-    """Reports to an observation, and keeps its errors from the session."""
-
-    _observation: Observation
-    _what: str
-    """What to log if the observer fails."""
-    _ending: Ending = Ended.of
-    _entered: bool = False
-    _ended: bool = False
-
-    def __enter__(self) -> Self:
-        self._enter()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._exit()
-        self.end(self._ending, error)
-
-    @contextmanager
-    def active(self) -> Generator[None]:
-        self._enter()
-        try:
-            yield
-        finally:
-            self._exit()
-
-    @contextmanager
-    def ending(self) -> Generator[None]:
-        try:
-            yield
-        except BaseException as error:
-            self.end(self._ending, error)
-            raise
-        self.end(self._ending, None)
-
-    def answered(self, status: int) -> None:
-        self._ending = partial(Ended.of, outcome="answered", status=status)
-
-    def ends_as(self, ending: Ending) -> None:
-        self._ending = ending
-
-    def end(self, make: Callable[P, Ended], *args: P.args, **facts: P.kwargs) -> None:
-        if not self._ended:
-            self._ended = True
-            with guarded(self._what):
-                self._observation.end(make(*args, **facts))
-
-    def _enter(self) -> None:
-        with guarded(self._what):
-            self._observation.__enter__()
-            self._entered = True
-
-    def _exit(self) -> None:
-        if self._entered:
-            self._entered = False
-            with guarded(self._what):
-                self._observation.__exit__(None, None, None)
-
-
-def track(observer: Observer | None, make: Callable[P, Operation], *args: P.args, **facts: P.kwargs) -> Tracked:
-    """Begins the operation `make(*args, **facts)`. Without an observer nothing is made."""
-    if observer is None:
-        return _UNTRACKED
-    what = f"the observer failed on {make.__qualname__.partition('.')[0]}"
-    with guarded(what):
-        return _Observed(observer.operation(make(*args, **facts)), what)
-    return _UNTRACKED
-
-
-@contextmanager
-def guarded(what: str) -> Generator[None]:
-    """Runs foreign code that only looks on. Its errors are logged and not raised: they must not lose a paid
-    analysis."""
-    try:
-        yield
-    except (Exception, get_cancelled_exc_class()):
-        logger.exception("%s", what)
-
-
-def plain_id(analysis_id: str | None) -> str | None:
-    """An id that looks like one. A caller may pass any text as an id, even a link with a signature."""
-    return analysis_id if analysis_id is not None and _PLAIN_ID.fullmatch(analysis_id) else None
 
 
 @lru_cache(maxsize=8)

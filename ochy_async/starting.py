@@ -20,7 +20,7 @@ from .clips import Clip
 from .core import SessionCore, deadline_passed
 from .errors import ConnectionFailed, OchyError, Phase, StartAttempt, UncertainStart
 from .events import AnalysisStarted, BytesSent, StartUncertain
-from .observing import Ended, StartOperation, plain_id
+from .observing import Ended, StartOperation
 from .policy.retry import may_repeat
 from .policy.start_fate import Fate, fate_of_answer, fate_while_sending, fate_without_answer
 from .protocol.analysis import StartAnswer, Started, start_call
@@ -195,7 +195,7 @@ class StartTransaction(Generic[R, C]):
         return Ended.of(
             error,
             outcome=self.fate.value.replace(" ", "_"),
-            analysis_id=None if self.started is None else plain_id(self.started.analysis_id),
+            analysis_id=None if self.started is None else self.started.analysis_id,
             spent=int(self.fate is Fate.ACCEPTED),
         )
 

@@ -18,7 +18,7 @@ from attrs import define, evolve, field
 from .core import SessionCore
 from .errors import AnalysisFailed, OchyError, WaitTimeout
 from .events import AnalysisProgress
-from .observing import Ended, PollCause, WaitOperation, error_name
+from .observing import Ended, PollCause, WaitOperation
 from .policy.hints import AnnouncedEnds
 from .policy.polling import Polling, PollRateLimit, PollSchedule
 from .policy.progress import DurationHistory
@@ -80,7 +80,7 @@ class PollScheduler:
                     with CancelScope(deadline=until) as scope, watched.active():
                         state = await anext(states, None)
                     if scope.cancelled_caught:
-                        watched.end(Ended, outcome="timeout", error=error_name(WaitTimeout))
+                        watched.end(Ended, outcome="timeout", error=WaitTimeout)
                         raise wait_timeout(started, seconds)
                     if state is None:
                         return
@@ -178,7 +178,7 @@ class PollScheduler:
 
 
 def _end_of_wait(state: AnalysisState[Any], seconds: float | None) -> Ended:
-    error = error_name(AnalysisFailed) if state.status == Status.FAILED else None
+    error = AnalysisFailed if state.status == Status.FAILED else None
     return Ended(outcome=str(state.status), error=error, seconds=seconds)
 
 

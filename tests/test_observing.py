@@ -26,13 +26,13 @@ from ochy_async.observing import (
     Operation,
     StartOperation,
     WaitOperation,
-    track,
 )
 from ochy_async.protocol.analysis import results_call
 from ochy_async.protocol.analysis_list import list_call
 from ochy_async.protocol.call import custom_call
 from ochy_async.protocol.routes import RESULTS, START
 from ochy_async.protocol.subjects import get_subject_call
+from ochy_async.tracking import track
 from tests.conftest import CLIP, Recorded, direct_session, world
 
 _current: ContextVar[Seen | None] = ContextVar("seen", default=None)

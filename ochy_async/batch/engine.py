@@ -22,9 +22,10 @@ from attrs import define, evolve, field
 from ..cancellation import cancelled_elsewhere
 from ..core import SessionCore
 from ..errors import InvalidSettings, JournalError, OchyError
-from ..observing import BatchOperation, ClipOperation, Ended, Tracked, error_name, plain_id
+from ..observing import BatchOperation, ClipOperation, Ended
 from ..protocol.answer import Answer
 from ..protocol.request import AnalysisRequest
+from ..tracking import Tracked
 from ..waiting import PollScheduler
 from .context import BatchContext
 from .dry_run import PlanCounter, Planned, dry_run
@@ -333,12 +334,13 @@ class _Feeder(Generic[AnyItem]):
 
 def _end_of_clip(outcome: Outcome[Any, Any]) -> Ended:
     """An outcome without results is an error, also where no exception of this run is its reason."""
-    error = None if isinstance(outcome, Analyzed) else outcome.error
-    failed = outcome.word if error is None and not isinstance(outcome, Analyzed) else None
+    error: type[OchyError] | str | None = None
+    if not isinstance(outcome, Analyzed):
+        error = outcome.word if outcome.error is None else type(outcome.error)
     return Ended(
         outcome=outcome.word,
-        error=failed if error is None else error_name(type(error)),
-        analysis_id=plain_id(outcome.analysis_id),
+        error=error,
+        analysis_id=outcome.analysis_id,
         spent=int(outcome.bought),
     )
 

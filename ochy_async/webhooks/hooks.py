@@ -13,10 +13,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from ..events import DeliveryReceived, DriftDetected, Event, Listener
-from ..observing import guarded
 from ..policy.delivery_limit import DeliveryRateLimit
 from ..protocol.deliveries import Delivery
 from ..protocol.drift import DriftNote
+from ..tracking import guarded
 from ..wakes import Wakes
 from .access_logs import TokenMask, masked_server_logs
 from .asgi import AsgiApp

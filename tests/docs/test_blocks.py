@@ -11,7 +11,7 @@ import pytest
 
 from tests.support import page_blocks
 from tests.support.page_blocks import ROOT, RUN, PageRun, blocks_of, missing_extra, page_folder, pages, run_page
-from tests.support.public_api import MODULES
+from tests.support.public_api import MODULES, listed_api
 
 DATA = {"csv", "floors", "json", "text", "toml"}
 """Languages of blocks that nothing runs."""
@@ -75,15 +75,22 @@ def overlooked(page: str, text: str) -> set[int]:
     return found ^ {block.line for block in blocks_of(page, text)}
 
 
-def test_pages_import_from_public_modules() -> None:
-    """So that names and signatures which users copy change only on purpose."""
-    of_pages = {
-        found
-        for page in PAGES
-        for found in re.findall(r"^ *(?:from|import) (ochy_async\S*)", text_of(page), re.MULTILINE)
+NAMED = sorted(
+    {
+        name
+        for page in pages()
+        for name in re.findall(r"(?:^ *from |^ *import |`)(ochy_async\.[\w.]+)", text_of(page), re.MULTILINE)
     }
-    assert "ochy_async.emulator" in of_pages
-    assert of_pages <= set(MODULES)
+)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_pages_name_public_modules(name: str) -> None:
+    """So that names and signatures which users copy change only on purpose."""
+    module = name if name in MODULES else name.rpartition(".")[0]
+    assert module in MODULES, f"{module} is not in the list of public modules"
+    if module != name:
+        assert name.removeprefix(f"{module}.") in {re.split(r"\W", line)[0] for line in listed_api()[module]}
 
 
 def test_what_is_run_elsewhere_is_run() -> None:

@@ -1056,13 +1056,13 @@ OTHER_FAULTS: dict[str, tuple[str, str, Edit]] = {
     "an error of an observer reaches the session": (
         "test_observing.py",
         "broken_observer",
-        ("observing.py", "    except (Exception, get_cancelled_exc_class()):", "    except ZeroDivisionError:"),
+        ("tracking.py", "    except (Exception, get_cancelled_exc_class()):", "    except ZeroDivisionError:"),
     ),
     "an observer can swallow an error": (
         "test_observing.py",
         "cannot_swallow",
         (
-            "observing.py",
+            "tracking.py",
             "    ) -> None:\n        self._exit()\n        self.end(self._ending, error)",
             "    ) -> Any:\n        return self._observation.__exit__(kind, error, trace)",
         ),
@@ -1327,7 +1327,7 @@ TELEMETRY_FAULTS: dict[str, tuple[str, list[Edit]]] = {
         "ends_of_waits",
         [
             (
-                "observing.py",
+                "tracking.py",
                 "            yield\n        finally:\n            self._exit()",
                 "            yield\n        finally:\n            pass",
             )

@@ -20,6 +20,7 @@ LIST: Final = Path(__file__).parents[1] / "public_api.txt"
 MODULES: Final = (
     "ochy_async",
     "ochy_async.batch.outcomes",
+    "ochy_async.batch.resolve",
     "ochy_async.dask",
     "ochy_async.emulator",
     "ochy_async.engines",
@@ -27,10 +28,13 @@ MODULES: Final = (
     "ochy_async.event_log",
     "ochy_async.events",
     "ochy_async.gait",
+    "ochy_async.journal.contract",
     "ochy_async.object_store",
+    "ochy_async.observing",
     "ochy_async.report",
     "ochy_async.tables",
     "ochy_async.telemetry",
+    "ochy_async.webhooks.bus",
 )
 """The modules that users import from: the documentation imports from no other."""
 
