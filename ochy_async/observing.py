@@ -48,6 +48,7 @@ class AttemptOperation:
     """A request is sent to the API, once. Ends as `answered` (whatever the answer says), `error` or `cancelled`."""
 
     method: str
+    """The HTTP method, such as `GET`."""
     route: str | None
     """The template of the path; None for a path that the library does not know (`OchySession.request`)."""
     url: str
@@ -56,6 +57,7 @@ class AttemptOperation:
     number: int = 1
     """The first attempt of a call is 1."""
     analysis_id: str | None = None
+    """The analysis that the request is about, if its id looks like one."""
     cause: PollCause | None = None
     """Why an analysis is polled by a wait; None for any other request."""
 
@@ -92,6 +94,7 @@ class WaitOperation:
     `left` if the caller stopped watching."""
 
     analysis_id: str | None
+    """None if what the caller passed does not look like an id."""
     view: str | None
     """None if only the id is known."""
 
@@ -107,6 +110,7 @@ class ClipOperation:
     else as `error` or `cancelled`."""
 
     view: str
+    """`side_view` or `back_view`."""
 
 
 @frozen
@@ -116,6 +120,7 @@ class BatchOperation:
 
 
 Operation = AttemptOperation | StartOperation | WaitOperation | ClipOperation | BatchOperation
+"""What an observer is told of."""
 
 
 def _error_name(error: type[BaseException] | str | None) -> str | None:

@@ -27,6 +27,7 @@ def main() -> None:
     html = SITE / "html"
     if problems := [*check.problems_of(html), *check.unexplained(html, pages.ROOT)]:
         sys.exit("\n".join(problems))
+    print(f"Open {html / 'index.html'}. Its search needs a server: python -m http.server -d {html}")
 
 
 if __name__ == "__main__":
