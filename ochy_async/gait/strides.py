@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from operator import mul
 from statistics import fmean
 from typing import Final
 
@@ -49,11 +50,9 @@ def stride_period(path: Path) -> float | None:
 
 def _autocorrelation(points: Sequence[complex], lags: int) -> list[float]:
     energy = fmean(abs(point) ** 2 for point in points) or 1.0
-    count = len(points)
+    xs, ys = [point.real for point in points], [point.imag for point in points]
     return [
-        sum((one * other.conjugate()).real for one, other in zip(points, points[lag:], strict=False))
-        / (count - lag)
-        / energy
+        (sum(map(mul, xs, xs[lag:])) + sum(map(mul, ys, ys[lag:]))) / (len(points) - lag) / energy
         for lag in range(lags)
     ]
 

@@ -13,6 +13,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Collection
+from os import SEEK_END
 from pathlib import Path
 from typing import Final
 
@@ -25,9 +26,8 @@ from ..errors import OutputError
 __all__ = ["OVERVIEW", "PagesFolder"]
 
 OVERVIEW: Final = "index.html"
-LARGEST_PAGE: Final = 4 * 1024 * 1024
-"""Bytes. No page is as large, so a larger file is not read."""
 _SEAL: Final = re.compile(rb"<!-- ochy-async report [0-9a-f]{64} -->\n\Z")
+_SEAL_BYTES: Final = len("<!-- ochy-async report  -->\n") + 64
 
 
 @frozen
@@ -72,11 +72,14 @@ class PagesFolder:
         """Whether the file is a page that a report has written there under this name, and that nobody has changed."""
         path = self.path / name
         with output_errors(path):
-            if path.is_symlink() or not path.is_file() or path.stat().st_size > LARGEST_PAGE:
+            if path.is_symlink() or not path.is_file() or path.stat().st_size < _SEAL_BYTES:
                 return False
-            content = path.read_bytes()
-        seal = _SEAL.search(content)
-        return seal is not None and seal[0] == _seal(name, content[: seal.start()])
+            with path.open("rb") as file:
+                file.seek(-_SEAL_BYTES, SEEK_END)
+                if _SEAL.fullmatch(seal := file.read()) is None:  # whatever its size, it is not read whole
+                    return False
+                file.seek(0)
+                return seal == _seal(name, file.read()[:-_SEAL_BYTES])
 
 
 def _seal(name: str, content: bytes) -> bytes:

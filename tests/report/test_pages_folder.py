@@ -14,6 +14,7 @@ pytest.importorskip("htpy", reason="needs the extra report: htpy is not installe
 from ochy_async.durable_files import write_file
 from ochy_async.errors import OutputError
 from ochy_async.report import write_report
+from ochy_async.report.pages_folder import PagesFolder
 from ochy_async.report.statistics import folder_statistics
 from tests.support.report_folders import record, write_records
 
@@ -32,6 +33,16 @@ def test_pages_of_analyses_that_are_gone_are_removed(tmp_path: Path) -> None:
     report_on(tmp_path, 0, 1, 2)
     pages = report_on(tmp_path, 1)
     assert names_in(pages) == ["index.html", "run-1.analysis-1.html"]
+
+
+def test_an_overview_of_many_analyses_is_replaced(tmp_path: Path) -> None:
+    """However large a page is, the next report knows it."""
+    folder = PagesFolder(tmp_path)
+    folder.write("index.html", "<p>a row of the table</p>" * 200_000)
+    folder.open(["index.html"])
+    (tmp_path / "index.html").write_text("<p>of the user</p>" * 300_000)
+    with pytest.raises(OutputError, match="index"):
+        folder.open(["index.html"])
 
 
 def test_files_of_the_user_stay(tmp_path: Path) -> None:
