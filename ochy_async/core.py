@@ -126,9 +126,13 @@ class SessionCore:
         raise deadline_passed(call.request.route, self.allowed(), attempt, call.analysis_id, meaning)
 
     async def perform_in_slices(self, call: Call[SlicedReader[T]]) -> T:
-        """Performs a call whose answer may be long, and reads it without blocking other tasks. Raises as `perform`."""
-        reading = await self.perform(call)
-        with self.deadline(call.request.route, call.analysis_id):
+        """Performs a call whose answer may be long, and reads it without blocking other tasks.
+
+        Both together may take as long as a call of `perform`, and raise what it raises.
+        """
+        core = self if self.timeout is not None else self.within(self.limits.call)
+        reading = await core.perform(call)
+        with core.deadline(call.request.route, call.analysis_id):
             while not reading.advance():
                 await checkpoint()
         self.record_drift(reading.notes)

@@ -31,7 +31,7 @@ from .log_level import configure_log
 from .observing import Observer
 from .policy.limits import Limits
 from .policy.polling import Polling
-from .policy.reconciliation import Reconciliation, candidates_of
+from .policy.reconciliation import Reconciliation, candidates_of, may_matter
 from .policy.retry import Retry
 from .preflight.checker import Checker
 from .preflight.prober import Prober
@@ -428,8 +428,10 @@ class OchySession:
         if start is None:
             problem = Problem("uncertain", "has no `start`: pass the error that was raised, or a `StartAttempt`")
             raise InvalidRequest.of("reconcile", (problem,))
-        listed = await self._within(timeout).perform_in_slices(list_call(start.subject_id))
-        return candidates_of(start, listed, self._core.state.started_ids.union(known))
+        known = self._core.state.started_ids.union(known)
+        listing = list_call(start.subject_id, keep=may_matter([start], known))
+        listed = await self._within(timeout).perform_in_slices(listing)
+        return candidates_of(start, listed, known)
 
     @overload
     def batch(self, request: AnalysisRequest[R, C], **settings: Unpack[BatchSettings]) -> Batch[R, C]: ...

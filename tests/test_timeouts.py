@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import anyio
 import pytest
 
 from ochy_async import Clip, Limits, OchySession, Retry, SideView
+from ochy_async.core import SessionCore
 from ochy_async.emulator import (
     Delay,
     Emulator,
@@ -27,6 +29,8 @@ from ochy_async.emulator import (
 from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.errors import DeadlinePassed, InvalidRequest, OchyError, RateLimited, StartAttempt, UncertainStart
 from ochy_async.events import AnalysisStarted, Event, StartUncertain
+from ochy_async.protocol.sliced_reader import sliced_call
+from ochy_async.protocol.webhooks import get_webhook_call
 from tests.conftest import CLIP, Recorded, direct_session, loop_clock, real_session, world
 from tests.robustness.test_cancellation import open_files
 
@@ -117,6 +121,25 @@ def test_a_timeout_may_be_longer_than_the_limit() -> None:
             assert not (await ochy.get_webhook(timeout=math.inf)).stored
 
     in_virtual_time(scenario())
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("timeout", [None, 0.6])
+async def test_reading_a_long_answer_is_part_of_its_call(timeout: float | None) -> None:
+    """The answer may not take as long as the call is allowed, and as long again to be read."""
+
+    def slow(_: bytes) -> Generator[None, None, None]:
+        for _slice in range(20):
+            time.sleep(0.02)
+            yield
+
+    transport = InProcessTransport(Service(world()), FaultPlan([FaultRule("GET /webhook", Delay(0.4))]))
+    limits = Limits(call=0.6 if timeout is None else 60)
+    core = SessionCore(transport, Retry(attempts=1), limits, loop_clock, lambda: 0.5)
+    core.state.open = True
+    core = core if timeout is None else core.within(timeout)
+    with pytest.raises(DeadlinePassed, match=r"within 0.6 s"):
+        await core.perform_in_slices(sliced_call(get_webhook_call().request, slow, "None"))
 
 
 def test_a_timeout_covers_all_attempts() -> None:

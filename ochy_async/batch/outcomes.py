@@ -136,7 +136,7 @@ class Uncertain(_WithReason):
     reached: bool
     """Whether any lookup of this run got an answer. If not, nothing is known about the start, and `error` says why."""
     candidates: tuple[ListedAnalysis, ...] = ()
-    """Analyses that the start may have become."""
+    """Analyses that the start may have become: at most 100."""
 
 
 @documented

@@ -16,7 +16,7 @@ from ..errors import JournalConflict, JournalError, OchyError, StartAttempt
 from ..events import ReconciliationAttempted, StartUncertain
 from ..journal.contract import Entry
 from ..policy.clip_states import State
-from ..policy.reconciliation import candidates_of, lookup_delays, unambiguous_match
+from ..policy.reconciliation import MOST_CANDIDATES, candidates_of, lookup_delays, unambiguous_match
 from ..protocol.analysis_list import ListedAnalysis, list_call
 from ..protocol.video_limits import MAX_BYTES
 from .clip_job import ClipJob, NotAnalyzed
@@ -125,14 +125,14 @@ async def _look_up_subject(context: BatchContext, entry: Entry) -> _Lookup:
     """Looks a tagged start up: nothing else is ever linked to its subject."""
     listed = await context.core.perform_in_slices(list_call(entry.subject_id))
     known = await context.journal.known(listed.ids) | context.core.state.started_ids
-    found = candidates_of(attempt_of(entry, context.now()), listed, known, own_subject=True)
+    found = candidates_of(attempt_of(entry, context.now()), listed, known, own_subject=True, most=MOST_CANDIDATES)
     return _Lookup(unambiguous_match(found, known, (), own_subject=True), found.candidates)
 
 
 async def _look_up_account(context: BatchContext, entry: Entry) -> _Lookup:
     start, known = attempt_of(entry, context.now()), context.core.state.started_ids
     account = await context.account.view(start)
-    found = candidates_of(start, account.near(start), known)
+    found = candidates_of(start, account.near(start), known, most=MOST_CANDIDATES)
     others = account.other_starts(entry.key)
     return _Lookup(unambiguous_match(found, known, others, own_subject=False), found.candidates)
 

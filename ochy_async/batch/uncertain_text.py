@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from ..errors import OchyError, StartAttempt
+from ..policy.reconciliation import MOST_CANDIDATES
 from ..protocol.analysis_list import ListedAnalysis
 
 __all__ = ["UNTAGGED", "candidate_text", "lookup_text", "sent_text"]
@@ -59,8 +60,9 @@ def _candidates_text(candidates: Sequence[ListedAnalysis]) -> str:
     if len(candidates) == 1:
         return f"The start may have become the analysis {candidate_text(candidates[0])}, but that is not certain."
     names = "; ".join(candidate_text(each) for each in candidates[:MAX_NAMED])
-    more = f"; and {len(candidates) - MAX_NAMED} more" if len(candidates) > MAX_NAMED else ""
-    return f"The start may have become one of {len(candidates)} analyses: {names}{more}."
+    count, more = len(candidates), "; and more" if len(candidates) > MAX_NAMED else ""
+    of = f"{count} or more" if count >= MOST_CANDIDATES else count
+    return f"The start may have become one of {of} analyses: {names}{more}."
 
 
 def _moment(moment: datetime) -> str:

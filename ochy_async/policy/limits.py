@@ -34,7 +34,8 @@ class Limits:
     raw_data_bytes: int = field(default=64_000_000, validator=between(1_000, 1e9, integer=True))
     """The largest answer to a raw data request that is read, after decompression."""
     list_bytes: int = field(default=128_000_000, validator=between(1_000, 1e9, integer=True))
-    """The largest list of analyses that is read, after decompression. An analysis takes about 150 to 300 bytes."""
+    """The largest list of analyses that is read, after decompression. An analysis takes about 150 to 300 bytes. The
+    list must arrive and be read within `call`, or the timeout of its call."""
     media_bytes: int = field(default=200_000_000, validator=between(1_000, 1e12, integer=True))
     """The largest thumbnail or annotated video that is downloaded."""
 

@@ -151,7 +151,7 @@ class PollSchedule:
         if sample is not None:
             early = _PREDICTION_SHARE * sample.predicted
             return early if sample.predicted - early >= self._shortest else sample.predicted
-        if percentage is None or not 0 < percentage < 100:
+        if percentage is None or not 0 < percentage < 100 or self._durations.ratios(0):
             return self.polling.interval
         return self._delay * 1.25 or self.polling.interval
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from itertools import chain
+from itertools import chain, islice
 from operator import itemgetter
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from ..protocol.views import Calculated, Results
 
 __all__ = [
     "LISTING_PAUSE",
+    "MOST_CANDIDATES",
     "AnalysesByTime",
     "Reconciliation",
     "candidates_of",
@@ -60,25 +61,29 @@ class Reconciliation:
 
 
 def candidates_of(
-    start: StartAttempt, listed: Iterable[ListedAnalysis], known: Collection[str], *, own_subject: bool = False
+    start: StartAttempt,
+    listed: Iterable[ListedAnalysis],
+    known: Collection[str],
+    *,
+    own_subject: bool = False,
+    most: int | None = None,
 ) -> Reconciliation:
-    """The listed analyses that are not in `known` and that may be the start.
+    """The listed analyses that are not in `known` and that may be the start: all, or the first `most` of them.
 
     `own_subject` says that nothing else is ever linked to the start's subject. Then times are ignored, because the
     server's clock may be hours off.
     """
-    possible = _linked if own_subject else _possible
-    return Reconciliation(start, tuple(each for each in listed if possible(start, each, known)))
+    window = None if own_subject else _window(start)
+    found = (each for each in listed if _possible(start, each, known, window))
+    return Reconciliation(start, tuple(islice(found, most)))
 
 
-def _linked(start: StartAttempt, each: ListedAnalysis, known: Collection[str]) -> bool:
-    return each.analysis_id not in known and each.subject_id in (None, start.subject_id)
-
-
-def _possible(start: StartAttempt, each: ListedAnalysis, known: Collection[str]) -> bool:
+def _possible(
+    start: StartAttempt, each: ListedAnalysis, known: Collection[str], window: tuple[datetime, datetime] | None
+) -> bool:
     created = each.created_at
-    earliest, latest = _window(start)
-    return (created is None or earliest <= created <= latest) and _linked(start, each, known)
+    in_time = window is None or created is None or window[0] <= created <= window[1]
+    return in_time and each.analysis_id not in known and each.subject_id in (None, start.subject_id)
 
 
 def _window(*starts: StartAttempt) -> tuple[datetime, datetime]:
@@ -142,12 +147,14 @@ def unambiguous_match(
     if own_subject:
         return only
     fits = only.created_at is not None and only.view in (None, found.start.view)
-    return only if fits and not any(_possible(other, only, known) for other in other_starts) else None
+    return only if fits and not any(_possible(other, only, known, _window(other)) for other in other_starts) else None
 
 
 _LISTING_LAG: Final = 60.0
 """Seconds after a start in which the lists may not show it yet."""
 _SHORTEST_DELAY: Final = 3.0
+MOST_CANDIDATES: Final = 100
+"""Of a start in a batch. More say no more, and where the account lists no times, every analysis is one."""
 LISTING_PAUSE: Final = 2.0
 """Seconds from the end of one list of the account to the next one, for all lookups of a batch together."""
 

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +22,19 @@ from tests.support.cli_harness import CliRunner, click
 from rich.cells import cell_len
 from rich.console import Console
 
-from ochy_async import __version__, errors
+from ochy_async import SideView, Uncertain, __version__, errors
+from ochy_async.batch.uncertain_text import lookup_text
 from ochy_async.cli.app import COMMANDS, ochy
 from ochy_async.cli.display.progress import ProgressDisplay, cell_width, shorten
 from ochy_async.cli.display.reporter import Reporter
 from ochy_async.cli.display.tables import TextTable, render_table
+from ochy_async.cli.display.uncertain import ResolveCommands, uncertain_lines
 from ochy_async.cli.exit_codes import MEANINGS, ExitCode, exit_code_of, most_severe
 from ochy_async.cli.outcomes import OUTCOMES, CommandOutcome, outcome_of_error
 from ochy_async.cli.quoting import ShellCommand, command_line
+from ochy_async.errors import StartAttempt
 from ochy_async.events import ReconciliationAttempted
+from ochy_async.protocol.analysis_list import ListedAnalysis
 from ochy_async.protocol.side_view import SideViewCalculated
 from ochy_async.protocol.text_summary import format_number, format_pace, printable
 
@@ -466,3 +470,37 @@ def test_no_name_reaches_the_terminal_as_a_command(
     assert result.exit_code != 0
     assert result.output
     assert RED not in result.output
+
+
+# --- uncertain starts -------------------------------------------------------------------------------
+
+
+def uncertain(candidates: int) -> Uncertain:
+    """A start that may have become so many analyses of an account that lists no times."""
+    listed = tuple(ListedAnalysis(analysis_id=f"a{number}") for number in range(candidates))
+    start = StartAttempt("run.mp4", "side_view", datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
+    reason = lookup_text(start, listed, reached=True, error=None)
+    return Uncertain(
+        index=0,
+        label="run.mp4",
+        clip=Path("run.mp4"),
+        request=SideView(),
+        key="k" * 64,
+        start=start,
+        size=1,
+        cause="Lost.",
+        reached=True,
+        candidates=listed,
+        reason=reason,
+    )
+
+
+@pytest.mark.parametrize(("candidates", "said"), [(7, "one of 7 analyses"), (100, "one of 100 or more analyses")])
+def test_many_candidates_of_an_uncertain_start_are_not_all_printed(candidates: int, said: str) -> None:
+    """Five are named, with a command each; the others are counted."""
+    outcome = uncertain(candidates)
+    assert said in outcome.reason
+    lines = list(uncertain_lines(CommandOutcome.of(outcome), ResolveCommands(repeat="ochy analyze", journal=("j",))))
+    assert sum(line.strip().startswith("a") and line.strip()[1:].isdigit() for line in lines) == 5
+    assert f"    and {candidates - 5} more" in lines
+    assert len([line for line in lines if " adopt " in line]) == 5

@@ -167,6 +167,13 @@ def test_an_analysis_that_outlasts_all_others_is_polled_at_the_interval() -> Non
     assert schedule_with(durations(*[20] * 9)).after_poll(None, 1021, 0.5) == pytest.approx(3)
 
 
+def test_an_analysis_that_stands_still_is_polled_at_the_interval() -> None:
+    """Also at a percentage at which no earlier one stood, so that nothing is known of what follows."""
+    schedule = schedule_with(durations(*[20] * 9))
+    delays = [schedule.after_poll(50, 1000 + age, 0.5) for age in range(21, 60, 3)]
+    assert delays[1:] == pytest.approx([3] * len(delays[1:]))
+
+
 @pytest.mark.parametrize(("interval", "delay"), [(3, 1.5), (30, 15)])
 def test_the_accepted_lateness_is_a_share_of_the_interval(interval: float, delay: float) -> None:
     """To save a poll, an answer may come late by a sixth of the interval: after `delay` one in three is finished."""

@@ -9,7 +9,14 @@ import pytest
 from attrs import evolve
 
 from ochy_async.errors import InvalidRequest, StartAttempt
-from ochy_async.policy.reconciliation import AnalysesByTime, candidates_of, lookup_delays, may_matter, unambiguous_match
+from ochy_async.policy.reconciliation import (
+    MOST_CANDIDATES,
+    AnalysesByTime,
+    candidates_of,
+    lookup_delays,
+    may_matter,
+    unambiguous_match,
+)
 from ochy_async.protocol.analysis_list import AnalysisList, ListedAnalysis
 
 # --- candidates -----------------------------------------------------------------------------------
@@ -31,6 +38,14 @@ def test_every_possible_analysis_is_a_candidate() -> None:
         ListedAnalysis(analysis_id="same", subject_id="s1", created_at=NOON + timedelta(minutes=1)),
         ListedAnalysis(analysis_id="no subject", created_at=NOON),
     ) == ["bare", "same", "no subject"]
+
+
+def test_a_batch_looks_at_the_first_candidates_only() -> None:
+    """Where the account lists no times, every analysis is one; two say already that nothing is certain."""
+    listed = (ListedAnalysis(analysis_id=f"a{number}") for number in range(200_000))
+    found = candidates_of(START, listed, ("a0",), most=MOST_CANDIDATES).candidates
+    assert [each.analysis_id for each in found] == [f"a{number}" for number in range(1, MOST_CANDIDATES + 1)]
+    assert next(listed).analysis_id == f"a{MOST_CANDIDATES + 1}"
 
 
 def test_an_impossible_analysis_is_no_candidate() -> None:

@@ -25,7 +25,7 @@ Edit = tuple[str, str, str]
 NO_COMPARE: Edit = ("journal/transitions.py", "if entry.version != version:", "if False:")
 NO_RIVALS: Edit = (
     "policy/reconciliation.py",
-    "if fits and not any(_possible(other, only, known) for other in other_starts)",
+    "if fits and not any(_possible(other, only, known, _window(other)) for other in other_starts)",
     "if fits",
 )
 PERMISSION_IGNORED: Edit = (
@@ -183,7 +183,7 @@ SIMULATION_FAULTS: dict[str, list[Edit]] = {
         ("batch/submit.py", "await context.subject_pool.retire(", "context.subject_pool.release("),
     ],
     "a clock offset hides analyses of a tagging subject": [
-        ("policy/reconciliation.py", "possible = _linked if own_subject else _possible", "possible = _possible"),
+        ("policy/reconciliation.py", "window = None if own_subject else _window(start)", "window = _window(start)"),
     ],
     "the request is not part of the identity": [
         ("policy/identity.py", "[_VERSION, content, fields, account, origin]", "[_VERSION, content, account, origin]"),

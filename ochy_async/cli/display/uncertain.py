@@ -87,7 +87,9 @@ def uncertain_lines(outcome: CommandOutcome, commands: ResolveCommands) -> Itera
             yield f"  {lookup_text(start.start, (), start.reached, start.error)}"
         else:
             yield "  It may have become:"
-            yield from (f"    {candidate_text(each)}" for each in start.candidates)
+            yield from (f"    {candidate_text(each)}" for each in start.candidates[:MAX_CANDIDATES])
+            if len(start.candidates) > MAX_CANDIDATES:
+                yield f"    and {len(start.candidates) - MAX_CANDIDATES} more"
             if start.start.subject_id is None:
                 yield f"  {UNTAGGED}"
     for effect, command in commands.for_outcome(outcome):
