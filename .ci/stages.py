@@ -20,6 +20,7 @@ import time
 import tomllib
 import zipfile
 from collections.abc import Iterator
+from email import message_from_string
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -272,6 +273,7 @@ def packed(python: str) -> Path:
     (wheel,), (source,) = out.glob("*.whl"), out.glob("*.tar.gz")
     with zipfile.ZipFile(wheel) as one, tarfile.open(source) as other:
         in_wheel = {*one.namelist()}
+        check_metadata(one, min(each for each in in_wheel if each.endswith(".dist-info/METADATA")))
         both = in_wheel & {each.partition("/")[2] for each in other.getnames()}
     if missing := {*PACKED, "ochy_async/py.typed"} - both:
         sys.exit(f"not packed: {', '.join(sorted(missing))}")
@@ -282,6 +284,24 @@ def packed(python: str) -> Path:
     call(tool("check-wheel-contents", checkers), str(wheel))
     print(f"{wheel.name}: {len(in_wheel)} files, {wheel.stat().st_size / 1000:.0f} kB")
     return wheel
+
+
+def check_metadata(wheel: zipfile.ZipFile, name: str) -> None:
+    """The wheel says what `pyproject.toml` and `_version.py` say, and holds the licence."""
+    found = message_from_string(wheel.read(name).decode())
+    version = re.findall(r'"(.+)"', (ROOT / "ochy_async" / "_version.py").read_text(encoding="utf-8"))[-1]
+    wanted = {
+        "Name": PROJECT["name"],
+        "Version": version,
+        "Requires-Python": PROJECT["requires-python"],
+        "License-Expression": PROJECT["license"],
+        "License-File": PROJECT["license-files"][0],
+    }
+    if wrong := [f"{key}: {found[key]}, not {value}" for key, value in wanted.items() if found[key] != value]:
+        sys.exit(f"{name} has {'; '.join(wrong)}")
+    licence = name.replace("METADATA", f"licenses/{PROJECT['license-files'][0]}")
+    if wheel.read(licence) != (ROOT / PROJECT["license-files"][0]).read_bytes():
+        sys.exit(f"{licence} is not the licence of the project")
 
 
 def demonstrate(venv: Path) -> None:
