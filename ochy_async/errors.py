@@ -199,7 +199,11 @@ class OchyError(Exception):
 
 
 class FixRequest(OchyError):
-    """The request cannot be served as it is; repeating it unchanged cannot help."""
+    """The request cannot be served as it is; repeating it unchanged cannot help.
+
+    A start that raises it was not charged. If `analysis_id` is set, the error is about an analysis that is paid for, such
+    as a `KeyRefused` that ended a wait: wait for that id again, and do not start the clip again.
+    """
 
 
 class InvalidRequest(FixRequest, ValueError):
@@ -264,7 +268,11 @@ class WaitTimeout(WaitLonger, TimeoutError):
 
 
 class TryLater(OchyError):
-    """The request is fine; the network or the server failed."""
+    """The request is fine; the network or the server failed.
+
+    If `analysis_id` is set, the analysis is paid for: polls of it failed for `Polling.patience`. Wait for that id again,
+    and do not start the clip again.
+    """
 
 
 class ConnectionFailed(TryLater):
