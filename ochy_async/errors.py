@@ -201,8 +201,9 @@ class OchyError(Exception):
 class FixRequest(OchyError):
     """The request cannot be served as it is; repeating it unchanged cannot help.
 
-    A start that raises it was not charged. If `analysis_id` is set, the error is about an analysis that is paid for, such
-    as a `KeyRefused` that ended a wait: wait for that id again, and do not start the clip again.
+    A start that raises it was not charged. If `analysis_id` is set, the error is about that analysis, such as a
+    `KeyRefused` that ended a wait. An analysis that was started is paid for: wait for its id again, and do not start the
+    clip again.
     """
 
 
@@ -270,8 +271,8 @@ class WaitTimeout(WaitLonger, TimeoutError):
 class TryLater(OchyError):
     """The request is fine; the network or the server failed.
 
-    If `analysis_id` is set, the analysis is paid for: polls of it failed for `Polling.patience`. Wait for that id again,
-    and do not start the clip again.
+    If `analysis_id` is set, the analysis is paid for: a wait raises this once its polls have failed for
+    `Polling.patience`. Wait for that id again, and do not start the clip again.
     """
 
 

@@ -67,7 +67,8 @@ batch_options: CommandDecorator = option_group(
         "--max-credits",
         type=click.IntRange(0),
         metavar="N",
-        help="Spend at most this many credits: with --journal or --out in all runs together, otherwise in this run.",
+        help=f"Spend at most this many credits: with --journal, {ENVIRONMENT} or --out in all runs of that journal "
+        "together, otherwise in this run.",
     ),
     click.option("--dry-run", is_flag=True, help="Show what would be bought. Sends and spends nothing."),
     click.option(
