@@ -202,8 +202,8 @@ class FixRequest(OchyError):
     """The request cannot be served as it is; repeating it unchanged cannot help.
 
     A start that raises it was not charged. If `analysis_id` is set, the error is about that analysis, such as a
-    `KeyRefused` that ended a wait. An analysis that was started is paid for: wait for its id again, and do not start the
-    clip again.
+    `KeyRefused` that ended a wait. An analysis that was started is paid for: wait for its id again, and do not start
+    the clip again.
     """
 
 

@@ -72,7 +72,8 @@ def command(as_json: bool, connection: ConnectionSettings, **options: Any) -> No
     running worker is processing is left alone; a killed worker counts as running for half a minute.
 
     With --out, result files are saved and rows are added to the tables in that folder, as `ochy wait` does. Without
-    it, `ochy analyze` with the clips and the journal shows and saves the stored results later, and buys nothing.
+    it, `ochy analyze` with the clips and the journal shows and saves the stored results later; with --max-credits 0 it
+    buys nothing.
     """
     if problems := list(output_problems(options)):
         raise usage_error(problems)

@@ -69,7 +69,7 @@ def command(
 
     Start as many workers as you like, on any machines. The journal knows what is paid for, so a clip whose worker was
     killed is finished by another one and not bought again. The results are in the journal: `ochy analyze` with the same
-    clips and journal shows and saves them, and buys nothing.
+    clips and journal shows and saves them, and with --max-credits 0 buys nothing.
 
     A worker runs until it is stopped, until nothing can be bought any more or, with --drain, until no clip is left.
     SIGTERM or Ctrl-C stops it, and its clips go to other workers; a second one ends it at once.
