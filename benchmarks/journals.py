@@ -169,7 +169,7 @@ def benchmarks(rounds: int) -> Iterator[Table]:
             took = alternate({**contenders, SQLITE: partial(_stored_in_file, at_once)}, rounds)
             figures = {name: Figure.of(values) for name, values in took.items()}
             notes = tuple(
-                f"{name}: {1000 / each.median:,.0f} puts/s, {1000 / each.median / CHANGES:,.0f} whole lives/s"
+                f"{name}: {1000 / each.median:,.0f} changes/s, {1000 / each.median / CHANGES:,.0f} clips/s"
                 for name, each in figures.items()
             )
             notes = (*notes, _bytes(server.url)) if at_once == AT_ONCE else notes
