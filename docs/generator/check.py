@@ -14,6 +14,8 @@ __all__ = ["problems_of", "unexplained"]
 
 _LOADED: Final = {"script": "src", "img": "src", "source": "src", "iframe": "src", "video": "src", "link": "href"}
 """What a browser loads of its own accord."""
+_MERMAID: Final = "https://unpkg.com/mermaid"
+"""What the theme's script loads where a page has a diagram of this kind."""
 _CSS_LOAD: Final = re.compile(r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s]+)""")
 
 
@@ -34,6 +36,8 @@ class _Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = {name: value or "" for name, value in attrs}
         self._in_style = tag == "style"
+        if "mermaid" in values.get("class", "").split():
+            self.loads.append(_MERMAID)
         self.anchors |= {values.get("id", ""), values.get("name", "")}
         if tag == "a" and "href" in values:
             self.links.append(values["href"])

@@ -61,6 +61,7 @@ def test_all_pages_can_be_gathered(tmp_path: Path) -> None:
         ('<link rel="stylesheet" href="https://fonts.example/x">', "page.html loads https://fonts.example/x"),
         ('<img src="http://pictures.example/x.png">', "page.html loads http://pictures.example/x.png"),
         ('<p style="background: url(https://x.example/y)">', "page.html loads https://x.example/y"),
+        ('<pre class="mermaid"></pre>', "page.html loads https://unpkg.com/mermaid"),
         ("<style>@import 'https://x.example/y';</style>", "page.html loads https://x.example/y"),
         ('<a href="none.html">', "page.html links to none.html, which does not exist"),
         ('<a href="#none">', "page.html links to #none, which does not exist"),
