@@ -117,6 +117,7 @@ class Pipeline:
                             return await self._outcome(job)
                     if self.context.stopping.is_set():
                         return job.outcome(Unfinished, CLAIMED)
+                    await job.release_copy()  # clips that this worker can process may wait for its space
                     await workers.wait_for(job.key)
                     waited = True
                 else:

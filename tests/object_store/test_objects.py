@@ -19,6 +19,7 @@ from ochy_async import Analyzed, Clip, Event, Refused, SideView, Unfinished
 from ochy_async.emulator import Service, sample_clip
 from ochy_async.errors import InvalidSettings, SourceError
 from ochy_async.events import BytesSent
+from ochy_async.journal.contract import LEASE
 from ochy_async.journal.memory import MemoryJournal, MemoryStore
 from ochy_async.object_store import Objects, listing, objects
 from ochy_async.object_store.listing import ObjectClips
@@ -93,6 +94,47 @@ async def test_copies_of_a_clip_do_not_wait_for_each_other_for_ever(server: Obje
         outcomes = await run([new, known], at, store)
     assert words(outcomes) == ["analyzed"] * 2
     assert charges(at) == [1]
+    assert used(found) == 0
+
+
+async def key_of(clip: Clip, at: Service) -> str:
+    """The identity of a clip, by a journal that nobody else uses."""
+    async with direct_session(at) as ochy, ochy.batch(SideView(), journal=MemoryJournal()) as batch:
+        (planned,) = [each async for each in batch.dry_run([clip])]
+    assert planned.key is not None
+    return planned.key
+
+
+async def test_a_clip_that_waits_for_another_worker_holds_no_copy(server: ObjectServer, bucket: str) -> None:
+    """Its space is that of the next clip. It is copied again once this worker is the one that has to send it."""
+    keys, at, store = fill(server, bucket, 2), service(), MemoryStore()
+    found = server.objects(f"s3://{bucket}", spool_bytes=SIZE)
+    held, free = await listed(found)
+    key = await key_of(held, at)
+    before = server.reads(bucket)[keys[0]]
+    outcomes: list[Any] = []
+    first = anyio.Event()
+
+    async def work() -> None:
+        async with (
+            direct_session(at, polling=QUICK) as ochy,
+            ochy.batch(SideView(), journal=MemoryJournal(store)) as batch,
+        ):
+            async for outcome in batch.run([held, free]):
+                outcomes.append(outcome)
+                first.set()
+
+    async with MemoryJournal(store) as other, anyio.create_task_group() as tasks:
+        await other.beat()
+        assert await other.take(key) == key
+        tasks.start_soon(work)
+        with fail_after(LEASE / 2):  # then the claim still holds
+            await first.wait()
+        assert [each.label for each in outcomes] == [f"s3://{bucket}/{keys[1]}"]
+        await other.leave(key)
+    assert words(outcomes) == ["analyzed"] * 2
+    assert server.reads(bucket) == {keys[0]: before + 2, keys[1]: 1}
+    assert charges(at) == [1] * 2
     assert used(found) == 0
 
 
