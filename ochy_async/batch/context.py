@@ -61,6 +61,8 @@ class BatchContext:
     """Uncertain starts by the key of their clip, and whether this batch sent them."""
     held_back: set[str] = field(factory=set, init=False)
     """Keys of the clips that were not started because a limit on credits was reached."""
+    limit_reached: str = field(default="", init=False)
+    """Which limit on credits holds clips back; empty while clips are started."""
     orphans_opened: float = field(default=-inf, init=False)
     """When the starts that dead workers left unsent were opened last, on the clock of the event loop."""
     orphans_lock: Lock = field(factory=Lock, init=False)
@@ -134,6 +136,16 @@ class BatchContext:
             return self.guard.stopped or StopReason(AFTER_FAILOVER)
         paused = self.workers.paused_until - current_time()
         return self.guard.admit(current_time()) if paused <= 0 or self.guard.stopped is not None else paused
+
+    def hold_back(self, key: str, limit: str) -> None:
+        """Notes that a limit on credits keeps a clip from being started."""
+        self.held_back.add(key)
+        self.limit_reached = limit
+
+    def go_ahead(self, key: str) -> None:
+        """Notes that a clip may be started: if a limit was reached before, credits were given back."""
+        self.held_back.discard(key)
+        self.limit_reached = ""
 
     def server_refused(self, error: OchyError) -> bool:
         """Pauses or stops new starts if the error concerns the account or its key. Returns whether it does."""
@@ -209,5 +221,6 @@ class BatchContext:
             committed=self.guard.committed,
             charged=self.recorder.charged,
             held_back=len(self.held_back),
+            limit_reached=self.limit_reached,
             stopped=self.guard.stopped.reason if self.guard.stopped is not None else "",
         )

@@ -36,6 +36,9 @@ class Report:
     uploads."""
     held_back: int = 0
     """Clips that were not started because a limit on credits was reached."""
+    limit_reached: str = ""
+    """Which limit on credits keeps clips from being started now; empty while clips are started, also after credits were
+    given back."""
     stopped: str = ""
     """Why no new clip was started any more; empty if nothing stopped the batch."""
 

@@ -74,9 +74,10 @@ async def start(job: ClipJob) -> NotAnalyzed | None:
             if context.guard.remaining == 0:
                 if await credits_given_back(context):
                     return None
-                context.held_back.add(job.key)
+                context.hold_back(job.key, admitted.reason)
             return job.outcome(Unfinished, admitted.reason, admitted.error)
         if admitted == 0:
+            context.go_ahead(job.key)
             return await _start_admitted(job)
     await context.wait_or_stop(admitted)
     return None

@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 from attrs import define, field
 
 from ..batch.engine import Batch
-from ..batch.outcomes import Analyzed, Outcome
+from ..batch.outcomes import Outcome
 from ..batch.sources import BatchItem
 from ..errors import InvalidSettings, SourceError
 from ..object_store.listing import ObjectClips, is_object_url
@@ -136,8 +136,7 @@ class JobFeeder:
 
     def _tell(self, outcome: Outcome[Any, Any]) -> None:
         report = self.batch.report
-        if not isinstance(outcome, Analyzed) and (report.stopped or report.held_back):
-            self.refuses = self.refuses or report.stopped or outcome.reason
+        self.refuses = report.stopped or report.limit_reached
         self.on_outcome(outcome)
         _settle(self._waiting.pop(outcome.index), outcome)
 

@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from anyio import Event, fail_after
 
-from ochy_async import OchySession, PostgresJournal, SideView
+from ochy_async import OchySession, PostgresJournal, Retry, SideView
 from ochy_async.batch.outcomes import Outcome
-from ochy_async.emulator import Emulator
+from ochy_async.emulator import Emulator, FaultPlan, FaultRule, Respond
 from ochy_async.engines import Job, JobFeeder
 from ochy_async.errors import InvalidSettings, JournalUnusable
 from ochy_async.events import AnalysisStarted
 from ochy_async.journal.memory import MemoryJournal
 from ochy_async.policy.concurrency import Concurrency
+from ochy_async.protocol.routes import START
 from tests.conftest import CLIP, real_session, world
 
 pytestmark = pytest.mark.anyio
@@ -100,6 +101,32 @@ async def test_a_limit_on_credits_is_told(ochy: OchySession, tmp_path: Path) -> 
     async with JobFeeder(ochy.batch(journal=MemoryJournal(), max_credits=1)) as feeder:
         first, second = jobs(tmp_path, 2)
         assert (await feeder.run(first)).outcome == "analyzed"
+        assert feeder.refuses == ""
+        assert (await feeder.run(second)).outcome == "unfinished"
+        assert "limit of 1 credit" in feeder.refuses
+
+
+async def test_a_limit_is_told_only_until_a_clip_is_started_again(tmp_path: Path) -> None:
+    """A start that did not happen gives its credit back. What ends differently afterwards has nothing to do with it."""
+    busy = FaultRule(str(START), Respond(429, headers={"retry-after": "1"}), times=2)
+    twice, both = Retry(attempts=2, first_delay=0.01), Concurrency(uploads=2)
+    async with (
+        Emulator(world(), FaultPlan([busy]), speed=50) as emulator,
+        real_session(emulator, retry=twice) as ochy,
+        JobFeeder(ochy.batch(journal=MemoryJournal(), max_credits=1, concurrency=both)) as feeder,
+    ):
+        first, second, third = jobs(tmp_path, 3)
+        (tmp_path / "empty.mp4").write_bytes(b"")
+        waiting = asyncio.create_task(feeder.run(first))
+        with fail_after(60):
+            while not feeder.batch.report.committed:  # noqa: ASYNC110 - another task changes it
+                await asyncio.sleep(0.01)
+        assert (await feeder.run(second)).outcome == "unfinished"
+        assert "limit of 1 credit" in feeder.refuses
+        assert (await waiting).outcome == "unfinished"
+        assert (await feeder.run(third)).outcome == "analyzed"
+        assert feeder.refuses == ""
+        assert (await feeder.run(Job(str(tmp_path / "empty.mp4"), SideView()))).outcome == "refused"
         assert feeder.refuses == ""
         assert (await feeder.run(second)).outcome == "unfinished"
         assert "limit of 1 credit" in feeder.refuses
