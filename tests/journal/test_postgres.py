@@ -28,10 +28,12 @@ from ochy_async.journal.postgres.journal import PostgresJournal
 from ochy_async.policy.clip_states import FINISHED, TRANSITIONS, UNRESOLVED, State
 from tests.journal.test_journal import everything, new, result_of, step, stored_in_state
 from tests.support import canary
+from tests.support.accelerated_time import ACCELERATION, run_accelerated
 from tests.support.canary import DSN_PASSWORD
 from tests.support.postgres_journals import PostgresPlace
 from tests.support.servers import PostgresServer, Server, running
 from tests.support.silencing_proxy import SilencingProxy, silencing_proxy
+from tests.support.worker_process import AcceleratedJournal
 
 pytest.importorskip("asyncpg", reason="needs the extra postgres: asyncpg is missing")
 pytestmark = pytest.mark.anyio
@@ -282,6 +284,23 @@ async def test_a_killed_server_is_waited_for(own_server: Server) -> None:
             group.start_soon(journal.put, evolve(entry, state=State.SENDING))
             await anyio.to_thread.run_sync(own_server.start)
         assert [each.state for each in await journal.history("a")] == [State.INTENDED, State.SENDING]
+
+
+def test_the_journal_of_a_campaign_waits_for_a_crashed_server_too(own_server: Server) -> None:
+    """Its deadlines are seconds of the clock of the server, although its event loop is faster."""
+    away = 2.0
+
+    async def change_meanwhile() -> list[State]:
+        async with AcceleratedJournal(own_server.url, schema=PostgresPlace(own_server).schema) as journal:
+            entry = await journal.put(new())
+            await anyio.to_thread.run_sync(own_server.kill)
+            async with anyio.create_task_group() as group:
+                group.start_soon(journal.put, evolve(entry, state=State.SENDING))
+                await anyio.sleep(away * ACCELERATION)
+                await anyio.to_thread.run_sync(own_server.start)
+            return [each.state for each in await journal.history("a")]
+
+    assert run_accelerated(change_meanwhile()) == [State.INTENDED, State.SENDING]
 
 
 async def test_a_server_that_stays_away_is_an_error(own_server: Server) -> None:

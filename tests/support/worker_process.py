@@ -37,7 +37,7 @@ POLLS_PER_SECOND: Final = 0.5
 class AcceleratedJournal(PostgresJournal):
     """A journal whose caller's seconds are shorter than those of the server."""
 
-    connection_limits: ClassVar[ConnectionLimits] = ConnectionLimits(
+    _connection_limits: ClassVar[ConnectionLimits] = ConnectionLimits(
         connect=10.0 * ACCELERATION, reply=20.0 * ACCELERATION, reconnect=30.0 * ACCELERATION
     )
 

@@ -12,7 +12,7 @@ import platform
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from hashlib import md5, sha256
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 from uuid import uuid4
 
 from anyio import move_on_after
@@ -35,7 +35,7 @@ from ..transitions import (
 )
 from . import schema as sql
 from .address import address_place, address_problem
-from .connections import Connections, Work
+from .connections import ConnectionLimits, Connections, Work
 from .errors import error_code, unusable_error
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ class PostgresJournal(Journal):
     not forward notifications: name the server itself. The ceilings are those of all workers together; give each worker
     the same. Needs the extra `postgres`. Entering raises `JournalError` and its subclasses, before a credit is spent.
     """
+
+    _connection_limits: ClassVar[ConnectionLimits] = ConnectionLimits()
 
     def __init__(
         self,
@@ -101,7 +103,7 @@ class PostgresJournal(Journal):
                 f"This journal in Postgres ({self._place}) is already open. Make another one for a batch."
             )
         self._worker = uuid4().hex
-        self._connections = Connections(self._address, self._place, self._channel)
+        self._connections = Connections(self._address, self._place, self._channel, self._connection_limits)
         try:
             self._failover = await self._connections.open(self._open)
         except BaseException:
