@@ -10,10 +10,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 import ochy_async
+from tests.support.servers import PostgresServer
 
 PACKAGE = Path(ochy_async.__file__).parent
 TESTS = Path(__file__).parents[1]
@@ -633,6 +635,70 @@ def test_a_fault_of_several_workers_is_found_by_their_tests(which: str, edit: Ed
     """The named tests of workers that share a journal fail."""
     planted(tmp_path, [edit])
     assert_tests_fail(tmp_path, str(TESTS / "batch/test_workers.py"), "-k", which)
+
+
+CONTRACT: Final = "journal/test_journal.py"
+POSTGRES: Final = "journal/test_postgres.py"
+SCHEMA: Final = "journal/postgres/schema.py"
+POSTGRES_FAULTS: dict[str, tuple[str, str, Edit]] = {
+    "a change is stored whatever version it starts from": (
+        CONTRACT,
+        "another_version_is_a_conflict and postgres",
+        (SCHEMA, "IF coalesce(stored.version, 0) <> versions[i]\n            OR coalesce", "IF coalesce"),
+    ),
+    "a change whose confirmation was lost is a conflict": (
+        POSTGRES,
+        "confirmation_is_lost",
+        (SCHEMA, "IF EXISTS (SELECT FROM {schema}.history h", "IF false AND EXISTS (SELECT FROM {schema}.history h"),
+    ),
+    "an equal change of another worker counts as one that was sent before": (
+        POSTGRES,
+        "not_taken_for_a_lost_one",
+        (SCHEMA, " AND h.change = new_change) THEN", ") THEN"),
+    ),
+    "the limit of all workers is not compared": (
+        CONTRACT,
+        "limit_counts_intents and postgres",
+        (SCHEMA, "IF total > most THEN", "IF false THEN"),
+    ),
+    "two starts that meet have the same tagging subject": (
+        POSTGRES,
+        "meet_on_the_server and subject",
+        (SCHEMA, "CREATE UNIQUE INDEX entries_tag", "CREATE INDEX entries_tag"),
+    ),
+    "two clips have the same analysis": (
+        CONTRACT,
+        "belongs_to_one_entry and postgres",
+        (SCHEMA, " AND a.key <> keys[i]) THEN", " AND false) THEN"),
+    ),
+    "a claim outlives its worker": (
+        CONTRACT,
+        "stops_beating_end and postgres",
+        (SCHEMA, "WHERE c.name = claimed AND w.until > clock_timestamp()\n$$", "WHERE c.name = claimed\n$$"),
+    ),
+    "a worker that opens ends a claim that was taken meanwhile": (
+        POSTGRES,
+        "taken_while_another_worker_opens",
+        (
+            SCHEMA,
+            "DELETE FROM {schema}.claims c WHERE NOT EXISTS\n"
+            "    (SELECT FROM {schema}.workers w WHERE w.name = c.worker AND w.until > clock_timestamp())",
+            "DELETE FROM {schema}.claims WHERE name IN (SELECT c.name FROM {schema}.claims c WHERE NOT EXISTS\n"
+            "    (SELECT FROM {schema}.workers w WHERE w.name = c.worker AND w.until > clock_timestamp()))",
+        ),
+    ),
+}
+"""Faults of the SQL, and the tests that find them on a real server."""
+
+
+@pytest.mark.parametrize(("suite", "which", "edit"), POSTGRES_FAULTS.values(), ids=POSTGRES_FAULTS)
+def test_a_fault_of_the_journal_in_postgres_is_found(suite: str, which: str, edit: Edit, tmp_path: Path) -> None:
+    """The named tests fail."""
+    pytest.importorskip("asyncpg", reason="needs the extra postgres: asyncpg is not installed")
+    if reason := PostgresServer.missing():
+        pytest.skip(reason)
+    planted(tmp_path, [edit])
+    assert_tests_fail(tmp_path, str(TESTS / suite), "-k", which)
 
 
 def test_a_journal_without_compare_and_set_is_found_by_the_contract_tests(tmp_path: Path) -> None:
