@@ -71,6 +71,8 @@ class Plan:
     """Whether the server breaks connections and answers wrongly."""
     urls: tuple[str, ...] = ()
     """The clips as URLs of objects, instead of files."""
+    copies: int = 0
+    """Clips that have the content of another one, under another name."""
     environment: Mapping[str, str] = field(factory=dict)
     """For the workers."""
 
@@ -79,7 +81,9 @@ class Plan:
 class CampaignResult:
     """What a campaign led to."""
 
+    tasks: int = 0
     distinct: int = 0
+    """Contents of the clips."""
     charges: int = 0
     most: int = 0
     """Charges for one clip."""
@@ -264,12 +268,14 @@ def run_campaign(plan: Plan) -> CampaignResult:
         stack.enter_context(portal.wrap_async_context_manager(emulator))
         address = database(stack.enter_context(running(PostgresServer)))
         for number in range(0 if plan.urls else plan.tasks):
-            (folder / f"{number:04}.mp4").write_bytes(sample_clip(1000 * plan.seed + number, size=40_000))
+            content = sample_clip(1000 * plan.seed + number % (plan.tasks - plan.copies), size=40_000)
+            (folder / f"{number:04}.mp4").write_bytes(content)
         clips = plan.urls or sorted(map(str, folder.glob("*.mp4")))
         campaign = _Campaign(plan, folder, address, emulator, clips)
         began = time.monotonic()
         campaign.run()
-        result = CampaignResult(distinct=len(clips), kills=campaign.kills, seconds=time.monotonic() - began)
+        result = CampaignResult(tasks=len(clips), kills=campaign.kills, seconds=time.monotonic() - began)
+        result.distinct = result.tasks - plan.copies
         _judge(campaign, result)
     return result
 
@@ -280,7 +286,7 @@ def _judge(campaign: _Campaign, result: CampaignResult) -> None:
     charges = Counter(charge.sha256 for charge in ledger)
     result.charges, result.most = charges.total(), max(charges.values(), default=0)
     if campaign.plan.engine == "dask":
-        result.left = result.distinct - len((campaign.folder / "client.out").read_text().splitlines())
+        result.left = result.tasks - len((campaign.folder / "client.out").read_text().splitlines())
     else:
         result.left = campaign.queued()
     if campaign.plan.alone:
@@ -290,8 +296,10 @@ def _judge(campaign: _Campaign, result: CampaignResult) -> None:
     known = {each.analysis_id for each in entries if each.state is State.ANALYZED}
     paid = {charge.analysis_id for charge in ledger}
     uncertain = result.states[State.UNCERTAIN]
+    least = result.distinct - uncertain  # a start that is uncertain was charged or not
     checks = {
         f"{result.most} credits for one clip": result.most > 1,
+        f"{result.charges} credits with {uncertain} uncertain starts": not least <= result.charges <= result.distinct,
         f"{len(known - paid)} results that were not paid": known - paid,
         f"{len(paid - known)} paid results lost": len(paid - known) > uncertain,
         f"the clips are {dict(result.states)}": len(known) + uncertain != result.distinct,
@@ -342,7 +350,7 @@ def _print_table(given: argparse.Namespace) -> None:
                 engine=engine, tasks=given.tasks, kills=given.kills, seed=given.seed, alone=alone, faults=given.faults
             )
             result = run_campaign(plan)
-            facts = (engine, "no" if alone else "yes", result.distinct, result.kills, result.charges, result.most)
+            facts = (engine, "no" if alone else "yes", result.tasks, result.kills, result.charges, result.most)
             print("|", *(f"{each} |" for each in (*facts, result.left, f"{result.seconds:.0f}")), flush=True)
             for each in result.wrong:
                 print(each, file=sys.stderr)
