@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
-from ..journal.contract import Journal
+from ..journal.contract import Ceilings, Journal
 from ..journal.postgres.address import MASKED, address_problem, is_address, mask_addresses
 from ..journal.postgres.journal import ENVIRONMENT, PostgresJournal
 from ..journal.sqlite.journal import SqliteJournal
@@ -38,13 +38,19 @@ class PostgresAddress:
     """The address of a journal in Postgres. As text it names host, port and database only."""
 
     _text: str = field(repr=False)
+    _ceilings: Ceilings = field(factory=Ceilings, kw_only=True)
 
     def __str__(self) -> str:
         return mask_addresses(self._text)
 
     def journal(self) -> PostgresJournal:
         """The journal, not yet open."""
-        return PostgresJournal(self._text)
+        ceilings = self._ceilings
+        return PostgresJournal(self._text, polls_per_second=ceilings.polls_per_second, uploads=ceilings.uploads)
+
+    def with_ceilings(self, ceilings: Ceilings) -> PostgresAddress:
+        """The same address, whose journal has these ceilings."""
+        return evolve(self, ceilings=ceilings)
 
     def given_to(self, make: Callable[[str], T]) -> T:
         """What `make` makes of the address itself."""

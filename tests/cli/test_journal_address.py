@@ -7,12 +7,15 @@ from pathlib import Path
 import anyio
 import pytest
 
+from ochy_async.cli.ceiling_options import with_ceilings
+from ochy_async.cli.journal_place import PostgresAddress
+from ochy_async.journal.contract import Ceilings
 from ochy_async.journal.postgres.journal import PostgresJournal
 from ochy_async.policy.clip_states import State
 from tests.journal.test_journal import stored_in_state
 from tests.support.canary import DSN_PASSWORD, leaks
-from tests.support.cli_harness import CliHarness, json_lines, run_cli
-from tests.support.postgres_journals import database
+from tests.support.cli_harness import FAST_POLLING, CliHarness, json_lines, run_cli
+from tests.support.postgres_journals import database, query
 from tests.support.servers import Server
 
 SIDE = ("--view", "side")
@@ -113,3 +116,60 @@ def test_the_environment_gives_way_to_options(harness: CliHarness, tmp_path: Pat
     assert harness.analyze(clip, *SIDE, OCHY_JOURNAL=str(tmp_path / "named.journal")).exit_code == 0
     assert harness.starts == 2
     assert harness.analyze(clip, *SIDE, OCHY_JOURNAL="postgresql://a b").exit_code == 2
+
+
+# --- ceilings of all workers together -------------------------------------------------------------
+
+
+def reserved(address: str) -> list[str]:
+    """The rates that workers of the journal have shared."""
+    return [row[0] for row in anyio.run(query, address, "SELECT name FROM ochy.rates")]
+
+
+def test_workers_on_the_command_line_share_their_ceilings(harness: CliHarness, address: str) -> None:
+    """Each command that polls reserves its polls in the journal. Without the options none does."""
+    first, second = harness.clips("a.mp4", "b.mp4")
+    words = (*SIDE, "--journal", address)
+    assert harness.analyze(first, *words).exit_code == 0
+    assert reserved(address) == []
+    assert harness.analyze(second, *words, "--polls-per-second", "50", "--shared-uploads", "2").exit_code == 0
+    assert reserved(address) == ["polls"]
+    place = with_ceilings(PostgresAddress(address), {"polls_per_second": 50.0, "shared_uploads": 2})
+    assert place.journal().ceilings == Ceilings(polls_per_second=50, uploads=2)
+
+
+def test_tending_shares_the_ceiling_of_polls(slow_harness: CliHarness, address: str) -> None:
+    """It uploads nothing."""
+    (clip,) = slow_harness.clips("a.mp4")
+    env = {"OCHY_JOURNAL": address}
+    assert slow_harness.analyze(clip, *SIDE, "--timeout", "0.3", **env).exit_code == 1
+    slow_harness.skipped[0] = 100_000
+    assert slow_harness.ochy("tend", *FAST_POLLING, "--polls-per-second", "50", **env).exit_code == 0
+    assert reserved(address) == ["polls"]
+
+
+@pytest.mark.parametrize("option", ["--polls-per-second", "--shared-uploads"])
+@pytest.mark.parametrize(
+    "journal", [("--journal", "some.journal"), ("--no-journal",), ("--out", "results"), ()], ids=" ".join
+)
+def test_a_ceiling_of_a_journal_that_is_not_shared_is_refused(
+    harness: CliHarness, tmp_path: Path, option: str, journal: tuple[str, ...]
+) -> None:
+    """Nothing would keep it. The error says what is needed, and nothing is sent or made."""
+    (clip,) = harness.clips("a.mp4")
+    where = [str(tmp_path / "new" / word) if not word.startswith("-") else word for word in journal]
+    result = harness.analyze(clip, *SIDE, *where, option, "3")
+    assert result.exit_code == 2
+    shown = " ".join(result.stderr.split())
+    assert "Nothing was sent or charged." in shown
+    assert f"{option}: needs a journal that workers share: the address of a database in Postgres" in shown
+    assert ("which only one process has open" in shown) is (journal[:1] in (("--journal",), ("--out",)))
+    assert harness.starts == 0
+    assert not (tmp_path / "new").exists()
+
+
+def test_tending_a_file_with_a_ceiling_is_refused(harness: CliHarness, tmp_path: Path) -> None:
+    """As analyzing is."""
+    result = harness.ochy("tend", "--journal", str(tmp_path / "some.journal"), "--polls-per-second", "3")
+    assert result.exit_code == 2
+    assert "--polls-per-second: needs a journal that workers share" in " ".join(result.stderr.split())

@@ -61,7 +61,9 @@ def test_what_cannot_be_bought_goes_back_to_the_queue(harness: CliHarness, addre
     assert limited.exit_code == 1
     assert "Nothing more can be bought: The limit of 1 credit is reached." in limited.stderr
     assert (harness.starts, queued(address)) == (1, ["queued", "queued"])
-    assert len(drain(harness, address, "--max-credits", "3")) == 2
+    shared = ("--polls-per-second", "100", "--shared-uploads", "2")
+    assert len(drain(harness, address, "--max-credits", "3", *shared)) == 2
+    assert anyio.run(query, address, "SELECT count(*) FROM ochy.rates")[0][0] == 1
     assert harness.starts == 3
 
 

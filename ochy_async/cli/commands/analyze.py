@@ -20,6 +20,7 @@ from ...durable_files import private_folder
 from ...protocol.text_summary import count_of
 from ..batch_run import BatchJob, plan_batch, run_batch
 from ..buying_options import buying_options, buying_settings
+from ..ceiling_options import ceiling_options, with_ceilings
 from ..connection import SIMULATED, SIMULATED_PAGE, ConnectionSettings, connection_options
 from ..default_journal import create_folder, find_state_journal
 from ..display.plan import print_plan, print_planned
@@ -83,6 +84,7 @@ batch_options: CommandDecorator = option_group(
 @extra_column_option
 @batch_options
 @buying_options
+@ceiling_options
 @output_options
 @connection_options
 @click.option(
@@ -165,7 +167,7 @@ def _job(found: FoundClips, simulated: bool, options: Mapping[str, Any]) -> Batc
     usual = None if named is not None or simulated or options["no_journal"] else environment_journal()
     return BatchJob(
         clips=found.clips,
-        journal=named or usual or in_folder,
+        journal=with_ceilings(named or usual or in_folder, options),
         environment_journal=usual is not None,
         settings=settings,
         create_subjects=options["subjects"] == "create",

@@ -21,6 +21,7 @@ from ...batch.outcomes import Outcome, Uncertain, Unfinished
 from ...journal.contract import Journal
 from ...policy.clip_states import State
 from ...protocol.text_summary import count_of
+from ..ceiling_options import polls_option, with_ceilings
 from ..connection import ConnectionSettings, connection_options
 from ..default_journal import find_state_journal
 from ..display.reporter import Reporter
@@ -62,6 +63,7 @@ tend_options: CommandDecorator = option_group(
 
 @click.command("tend", cls=RepeatableCommand)
 @tend_options
+@polls_option
 @output_options
 @connection_options
 def command(as_json: bool, connection: ConnectionSettings, **options: Any) -> None:
@@ -77,7 +79,8 @@ def command(as_json: bool, connection: ConnectionSettings, **options: Any) -> No
     """
     if problems := list(output_problems(options)):
         raise usage_error(problems)
-    place, named = _journal(connection, options)
+    found, named = _journal(connection, options)
+    place = with_ceilings(found, options)
     if isinstance(place, Path) and not place.is_file():
         raise usage_error([f"--journal: {str(place)!r} does not exist; `ochy analyze` creates a journal"])
     tending = _TendRun(place, options, as_json=as_json, summary=_summary(place if named else None, options))

@@ -20,6 +20,7 @@ from ...batch.outcomes import Outcome
 from ...batch.report import credits_text
 from ...engines.feeder import JobFeeder
 from ..buying_options import buying_options, buying_settings
+from ..ceiling_options import ceiling_options, with_ceilings
 from ..connection import ConnectionSettings, connection_options
 from ..display.reporter import Reporter
 from ..display.summary import counts_text
@@ -60,6 +61,7 @@ worker_options: CommandDecorator = option_group(
 @click.command("worker")
 @worker_options
 @buying_options
+@ceiling_options
 @waiting_options
 @connection_options
 def command(
@@ -74,7 +76,7 @@ def command(
     A worker runs until it is stopped, until nothing can be bought any more or, with --drain, until no clip is left.
     SIGTERM or Ctrl-C stops it, and its clips go to other workers; a second one ends it at once.
     """
-    place, queue = journal_of_queue(journal), queue_at(journal)
+    place, queue = with_ceilings(journal_of_queue(journal), options), queue_at(journal)
     settings = {
         **buying_settings(options),
         "max_credits": options["max_credits"],
