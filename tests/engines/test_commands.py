@@ -15,7 +15,8 @@ from tests.conftest import CLIP
 from tests.support.canary import DSN_PASSWORD, leaks
 from tests.support.cli_harness import FAST_POLLING, START, CliHarness, cli_process, json_lines, run_cli, wait_until
 from tests.support.object_servers import ObjectServer
-from tests.support.postgres_journals import query
+from tests.support.postgres_journals import database, query
+from tests.support.servers import PostgresServer, running
 
 pytest.importorskip("pgqueuer", reason="needs the extra queue: pgqueuer is not installed")
 
@@ -101,6 +102,27 @@ def test_a_worker_that_is_stopped_leaves_its_clips_to_others(
         assert worker.wait(60) in (130, -signal.SIGTERM if signals == 2 else 130)
     assert set(queued(address)) == {"queued"}
     finished = drain(harness, address)
+    assert {outcome for _, outcome in finished} <= {"analyzed", "uncertain"}
+    assert len({*harness.ids}) == len(harness.ids) <= 12
+
+
+def test_a_database_that_is_restarted_ends_the_worker_and_the_next_one_goes_on(
+    harness: CliHarness, output: Path
+) -> None:
+    """PgQueuer does not connect again, so a supervisor has to start the worker again. Nothing is bought twice."""
+    clips = harness.clips(*(f"{number}.mp4" for number in range(12)))
+    with running(PostgresServer) as server:
+        address = database(server)
+        harness.ochy("enqueue", *clips, *SIDE, OCHY_JOURNAL=address)
+        env = harness.environment(OCHY_JOURNAL=address)
+        with cli_process("worker", "--in-flight", "2", *FAST_POLLING, folder=output, env=env) as worker:
+            wait_until(lambda: harness.starts, 60)
+            server.kill()
+            server.start()
+            assert worker.wait(60) == 1
+        assert "Check that the server runs and can be reached" in " ".join((output / "stderr").read_text().split())
+        anyio.run(query, address, "UPDATE ochy_queue.pgqueuer SET heartbeat = heartbeat - interval '1 minute'")
+        finished = drain(harness, address)
     assert {outcome for _, outcome in finished} <= {"analyzed", "uncertain"}
     assert len({*harness.ids}) == len(harness.ids) <= 12
 
