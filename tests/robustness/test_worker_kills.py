@@ -21,7 +21,9 @@ from tests.support.servers import PostgresServer, Server, running
 pytest.importorskip("asyncpg", reason="needs the extra postgres: asyncpg is not installed")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the tests find processes in /proc, which Linux has")
 
-CLIPS = 60
+CLIPS = 24
+SEED = 1
+"""An odd one, so that connections to the emulator break, too."""
 KILLS = 5
 OBJECTS = 16
 
@@ -34,15 +36,19 @@ def server() -> Generator[Server]:
 
 
 def test_no_clip_is_charged_twice_whatever_happens_to_four_workers_and_their_database(server: Server) -> None:
-    """All paid results come home, the budget is the sum of the entries, and limits and ceilings are kept."""
+    """All paid results come home, the budget is the sum of the entries, and limits and ceilings are kept.
+
+    Connections to the emulator are slow, break and are refused meanwhile.
+    """
     from tests.support.worker_kills import campaign
 
-    found = campaign(CLIPS, 0, server)
+    found = campaign(CLIPS, SEED, server, ceilings=True)
     assert not found.wrong
     assert found.kills >= KILLS
     assert found.stops >= KILLS
     assert found.crashes
-    assert found.charges > found.distinct * 0.7  # the faults leave some in doubt that were never charged
+    assert found.cuts
+    assert found.charges > found.distinct * 0.4  # the faults leave many in doubt that were never charged
 
 
 SENT_AGAIN: Edit = ("policy/clip_states.py", "State.SENDING: Step.RECONCILE", "State.SENDING: Step.START")
@@ -51,7 +57,7 @@ SENT_AGAIN: Edit = ("policy/clip_states.py", "State.SENDING: Step.RECONCILE", "S
 def test_the_campaign_finds_that_what_a_killed_worker_was_sending_is_sent_again(tmp_path: Path) -> None:
     """With that fault planted, the ledger shows a clip that was charged twice."""
     planted(tmp_path, [SENT_AGAIN])
-    words = ("--clips", str(CLIPS), "--seed", "0", "--campaigns", "3", "--once")
+    words = ("--clips", "60", "--seed", "0", "--campaigns", "3", "--once")
     found = run(tmp_path, "-m", "tests.support.worker_kills", *words)
     assert found.returncode == 1, found.stdout + found.stderr[-2000:]
     assert "2 credits for one clip" in found.stdout, found.stdout + found.stderr[-2000:]
