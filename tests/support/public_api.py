@@ -73,9 +73,11 @@ def _members(name: str, kind: type) -> Iterator[str]:
         yield from (f"{name}.{member.name} = {member.value!r}" for member in kind)
         return
     own = attrs.fields_dict(kind) if attrs.has(kind) else {}
+    # As written: `attrs.resolve_types`, which some test may have called, changes the types of the fields.
+    written = {key: each for base in reversed(kind.__mro__) for key, each in inspect.get_annotations(base).items()}
     for field in own.values():
         if not field.name.startswith("_"):
-            yield f"{name}.{field.name}: {_text(field.type)}"
+            yield f"{name}.{field.name}: {_text(written.get(field.name, field.type))}"
     for member, value in sorted(_public(kind).items()):
         if member in own:
             continue
