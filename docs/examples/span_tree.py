@@ -1,7 +1,12 @@
-"""Prints spans: `python span_tree.py analysis` or `batch` prints a tree, `span` the attributes of one span.
+"""Prints the spans of an analysis or of a batch as a tree, or the attributes of one span.
 
-Needs the packages `ochy-async[otel]` and `opentelemetry-sdk`. The emulator takes the place of Ochy, in virtual time: no
-credit is spent, and the results are simulated.
+    pip install 'ochy-async[otel]' opentelemetry-sdk
+    python span_tree.py analysis
+    python span_tree.py batch
+    python span_tree.py span
+
+The emulator takes the place of Ochy, in virtual time: no OCHY_API_KEY is needed, no credit is spent, and the results
+are simulated.
 """
 
 import json
