@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import sys
 import time
 import urllib.request
@@ -22,6 +21,7 @@ from ochy_async.emulator import DisconnectAfter, FaultPlan, FaultRule, Throttle
 from tests.conftest import CLIP, world
 from tests.support.canary import HOOK_TOKEN
 from tests.support.cli_harness import FAST_POLLING, START, CliHarness, cli_harness
+from tests.support.ports import free_port
 
 if sys.platform == "win32":
     pytest.skip("needs the pseudo-terminals of POSIX", allow_module_level=True)
@@ -400,8 +400,7 @@ def test_drawing_is_limited(harness: CliHarness, said: Path) -> None:
 @pytest.mark.parametrize(("columns", "rows"), [(120, 1), (80, 2), (40, 3)])
 def test_the_id_of_a_delivery_is_never_folded(columns: int, rows: int, said: Path) -> None:
     """Where it does not fit, it is on a row of its own; Ctrl-C ends with the summary on a fresh row."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     analysis_id = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
     body = json.dumps({"event": "analysis.completed", "video_id": analysis_id, "status": "success", "sequence": 9})
     env = {**os.environ, "TERM": "xterm-256color", "OCHY_WEBHOOK_TOKEN": HOOK_TOKEN}

@@ -25,6 +25,7 @@ from ochy_async.cli.commands.webhook_listen import MAX_DRIFT, MAX_REFUSALS
 from ochy_async.cli.webhook_url import WebhookUrl
 from tests.support.canary import HOOK_TOKEN, leaks
 from tests.support.cli_harness import Result, cli_process, json_lines, run_cli, wait_until
+from tests.support.ports import free_port
 
 ID = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 STARTED = {"event": "analysis.started", "video_id": ID, "status": "analyzing", "percentage": 0, "sequence": 1}
@@ -80,12 +81,6 @@ class Receiver:
         with socket.create_connection(("127.0.0.1", self.port), 10) as connection:
             connection.sendall(data)
             return connection.recv(12)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def listen(send: Send, *options: str, tls: ssl.SSLContext | None = None, **env: str | None) -> tuple[Result, Any]:

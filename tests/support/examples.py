@@ -17,6 +17,7 @@ from typing import Any, Final
 from attrs import define
 
 from tests.support.canary import HOOK_TOKEN
+from tests.support.ports import free_port
 
 EXAMPLES: Final = Path(__file__).parents[2] / "docs" / "examples"
 SECONDS: Final = 30.0
@@ -65,7 +66,7 @@ def serving(example: str, ochy_url: str, folder: Path, **environment: str) -> Ge
 
     Its output is a file in the folder, which is searched for secrets.
     """
-    port, log = _free_port(), folder / f"{time.monotonic_ns()}.log"
+    port, log = free_port(), folder / f"{time.monotonic_ns()}.log"
     env = {
         **os.environ,
         "OCHY_BASE_URL": ochy_url,
@@ -85,12 +86,6 @@ def serving(example: str, ochy_url: str, folder: Path, **environment: str) -> Ge
     finally:
         process.kill()
         process.wait(SECONDS)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _accepts(port: int) -> bool:

@@ -10,7 +10,6 @@ Invariant: a server and its folder end with the tests, even if those are killed 
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import signal
 import socket
@@ -30,11 +29,9 @@ import pytest
 
 from tests.support import server_guard
 from tests.support.canary import DSN_PASSWORD
+from tests.support.ports import free_port
 
 START_SECONDS = 60
-PORTS = range(20_000, 32_000)
-"""Below those that Linux and macOS give to clients, so that nobody takes the port of a server that is down."""
-
 ANOTHER_USER = (
     *("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"),
     *("--inh-caps=+dac_override,+dac_read_search", "--ambient-caps=+dac_override,+dac_read_search"),
@@ -53,7 +50,7 @@ class Server(ABC):
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix=f"ochy-{self.name}-"))
-        self.port = _free_port()
+        self.port = free_port()
         self._guard: subprocess.Popen[str] | None = None
         self._pid = 0
 
@@ -245,15 +242,6 @@ def _can_change_user() -> bool:
 
 def _unprivileged() -> tuple[str, ...]:
     return ANOTHER_USER if os.geteuid() == 0 else ()
-
-
-def _free_port() -> int:
-    """A port that nobody uses."""
-    for port in random.sample(PORTS, 100):
-        with suppress(OSError), socket.socket() as free:
-            free.bind(("127.0.0.1", port))
-            return port
-    raise RuntimeError(f"no free port in {PORTS}")
 
 
 def _is_alive(pid: int) -> bool:
