@@ -202,7 +202,9 @@ def test_a_service_that_is_killed_during_an_upload_does_not_buy_blindly(ochy: Em
     ochy.faults = FaultPlan([FaultRule(str(START), Throttle(20_000, direction="upload"))])
     with serving("fastapi_service", ochy.url, tmp_path) as service:
         job_id = upload(service, clip(1) + b"\0" * 2_000_000).json()["id"]
-        until(service, job_id, "uploading")
+        # Before its last chunk leaves, the start surely did not happen, and the next process would send it again.
+        wait_until(lambda: any(b"sending" in each.read_bytes() for each in tmp_path.glob("jobs/jobs.journal*")))
+        assert state_of(service, job_id)["status"] == "uploading"
         service.kill()
     with serving("fastapi_service", ochy.url, tmp_path) as service:
         assert until(service, job_id, "uncertain", *FINAL)["status"] == "uncertain"
