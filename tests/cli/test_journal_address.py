@@ -7,6 +7,9 @@ from pathlib import Path
 import anyio
 import pytest
 
+from tests.support.cli_harness import FAST_POLLING, CliHarness, json_lines, run_cli
+
+# isort: split
 from ochy_async.cli.ceiling_options import with_ceilings
 from ochy_async.cli.journal_place import PostgresAddress
 from ochy_async.journal.contract import Ceilings
@@ -14,7 +17,6 @@ from ochy_async.journal.postgres.journal import PostgresJournal
 from ochy_async.policy.clip_states import State
 from tests.journal.test_journal import stored_in_state
 from tests.support.canary import DSN_PASSWORD, leaks
-from tests.support.cli_harness import FAST_POLLING, CliHarness, json_lines, run_cli
 from tests.support.postgres_journals import database, query
 from tests.support.servers import Server
 
