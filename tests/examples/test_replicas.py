@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -21,7 +20,7 @@ from ochy_async.policy.clip_states import State
 from ochy_async.protocol.routes import START
 from tests.conftest import world
 from tests.support.batches import clip
-from tests.support.examples import ServiceProcess, serving, wait_until
+from tests.support.examples import Clock, ServiceProcess, serving, wait_until
 from tests.support.postgres_journals import database
 from tests.support.servers import Server, postgres_server
 
@@ -33,20 +32,6 @@ __all__ = ["postgres_server"]
 CLIPS = 6
 SECONDS = 180.0
 """A lease ends after half a minute, and the machine may be slow."""
-
-
-class Clock:
-    """The emulator's clock, which can jump: to the end of an analysis that takes minutes."""
-
-    skipped = 0.0
-
-    def __call__(self) -> float:
-        return time.time() + self.skipped
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

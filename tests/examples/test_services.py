@@ -16,7 +16,7 @@ from ochy_async.protocol.routes import LIST_ANALYSES, LIST_SUBJECT_ANALYSES, STA
 from tests.conftest import world
 from tests.support.batches import clip
 from tests.support.canary import HOOK_TOKEN
-from tests.support.examples import ServiceProcess, serving, wait_until
+from tests.support.examples import Clock, ServiceProcess, serving, wait_until
 
 httpx = pytest.importorskip("httpx", reason="needs the extra dev: httpx is not installed")
 pytest.importorskip("fastapi", reason="needs the extra dev: fastapi is not installed")
@@ -28,20 +28,6 @@ RUNNER = {"view": "side", "height": "1.8765", "weight": "68"}
 FINAL = ("analyzed", "failed", "refused")
 UNANSWERED = Delay(30, after=True)
 """The server takes the start, and does not answer."""
-
-
-class Clock:
-    """The emulator's clock, which can jump: to the end of an analysis that takes minutes."""
-
-    skipped = 0.0
-
-    def __call__(self) -> float:
-        return time.time() + self.skipped
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture
