@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 
 import anyio
 from attrs import define, field
@@ -24,14 +24,15 @@ class SilencingProxy:
     """So many of the next answers close their connection instead of being forwarded."""
 
     async def forward(self, reader: StreamReader, writer: StreamWriter, number: int, counted: bool) -> None:
-        """Forwards one direction until it ends."""
-        while data := await reader.read(65_536):
-            if counted and self.cuts:
-                self.cuts -= 1
-                return
-            if number not in self.silent:
-                writer.write(data)
-                self.heard[number] += len(data) * counted
+        """Forwards one direction until it ends. A client that ends with unread bytes resets its connection."""
+        with suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                if counted and self.cuts:
+                    self.cuts -= 1
+                    return
+                if number not in self.silent:
+                    writer.write(data)
+                    self.heard[number] += len(data) * counted
 
 
 @asynccontextmanager
