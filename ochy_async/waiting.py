@@ -12,7 +12,7 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
-from anyio import CancelScope, current_time, sleep
+from anyio import CancelScope, Lock, current_time, sleep
 from attrs import define, evolve, field
 
 from .core import SessionCore
@@ -33,10 +33,18 @@ R = TypeVar("R", bound=Answer)
 logger: logging.Logger = logging.getLogger("ochy_async")
 _SHORTEST_SLEEP: Final = 0.002
 """Seconds. A shorter wait for the rate limit is left out: later polls make up for it."""
+_MOST_STATUSES: Final = 100
+"""Unknown statuses of which each is warned of once: a status may hold a number that counts down."""
+_CATCH_UP: Final = 0.1
+"""Seconds by which polls that come late, because the event loop was busy, may come closer together afterwards."""
 
 
 def _given_or_new(wakes: Wakes | None) -> Wakes:
     return wakes or Wakes()
+
+
+def _new_line() -> Lock:
+    return Lock(fast_acquire=True)  # whoever is alone in line needs no turn of the event loop
 
 
 @define(eq=False)
@@ -52,6 +60,10 @@ class PollScheduler:
     rate_limit: PollRateLimit = field(factory=PollRateLimit)
     reserve_elsewhere: Callable[[], Awaitable[float]] | None = None
     """Reserves the next poll of a rate that other processes share. Returns the seconds until its turn."""
+    line: Lock = field(factory=_new_line)
+    """The polls that are due, in the order in which they wait for the rate limit."""
+    line_elsewhere: Lock = field(factory=_new_line)
+    """Those of them that also keep to the rate that other processes share."""
     _unknown_statuses: set[str] = field(factory=set)
 
     def with_options(self, core: SessionCore, polling: Polling | None) -> PollScheduler:
@@ -60,7 +72,7 @@ class PollScheduler:
 
     def sharing(self, reserve: Callable[[], Awaitable[float]]) -> PollScheduler:
         """A scheduler whose polls also keep to a rate that other processes share."""
-        return evolve(self, reserve_elsewhere=reserve)
+        return evolve(self, reserve_elsewhere=reserve, line_elsewhere=_new_line())
 
     async def watch(self, started: Started[R, Answer] | str, seconds: float) -> AsyncGenerator[AnalysisState[R]]:
         """Polls an analysis until it is finished, and yields every state that a poll returns.
@@ -99,7 +111,7 @@ class PollScheduler:
         delay = schedule.first_delay(current_time(), self.durations)
         with self.rate_limit.waiting(), self.wakes.listening(analysis_id_of(started)) as waker:
             while True:
-                if await self._wait_for_slot(delay, waker):
+                if await self._wait_for_turn(delay, waker):
                     schedule.hinted()
                     cause = "woken"
                 try:
@@ -140,27 +152,48 @@ class PollScheduler:
         """Seconds until the poll after one that failed. Raises `error` if there is no further poll."""
         now = current_time()
         self.rate_limit.failed(error, now)
+        retry_after = getattr(error, "retry_after", None)
+        if retry_after is not None:
+            self.rate_limit.pause_until(now + retry_after)
         delay = schedule.after_error(error, now, self.core.chance())
         if delay is None:
             raise error
         logger.info("%s: a poll failed (%s); the wait continues", error.route, type(error).__name__)
-        retry_after = getattr(error, "retry_after", None)
-        if retry_after is not None:
-            self.rate_limit.pause_until(now + retry_after)
         return delay
 
-    async def _wait_for_slot(self, delay: float, waker: Waker) -> bool:
+    async def _wait_for_turn(self, delay: float, waker: Waker) -> bool:
         """Sleeps for `delay` seconds or until a hint comes, and longer if a rate limit requires it.
 
         Returns whether a hint came.
         """
         await waker.sleep(delay)
-        now = current_time()
-        if (ahead := self.rate_limit.reserve(now, self.polling.requests_per_second) - now) > _SHORTEST_SLEEP:
-            await sleep(ahead)
-        if self.reserve_elsewhere is not None and (ahead := await self.reserve_elsewhere()) > 0:
-            await sleep(ahead)  # reserved last: polls that the server made wait must not come at once afterwards
+        if self.reserve_elsewhere is None:
+            await self._take_turn()
+        else:
+            async with self.line_elsewhere:
+                await self._take_shared_turn(self.reserve_elsewhere)
         return waker.take_hint()
+
+    async def _take_turn(self) -> None:
+        """Waits in line until the rate limit allows a poll.
+
+        Only the first in line has a time. So a wait that leaves the line takes none with it, and all of them keep to a
+        rate that has changed and to a pause that the server has asked for meanwhile.
+        """
+        came = current_time()
+        async with self.line:
+            while (ahead := self.rate_limit.ahead(current_time())) > _SHORTEST_SLEEP:  # noqa: ASYNC110 - a time, no event
+                await sleep(ahead)
+            self.rate_limit.reserve(max(came, current_time() - _CATCH_UP), self.polling.requests_per_second)
+
+    async def _take_shared_turn(self, reserve: Callable[[], Awaitable[float]]) -> None:
+        """As `_take_turn`, and reserves the poll elsewhere last: polls that a pause made wait must not come at once."""
+        while True:
+            await self._take_turn()
+            if (ahead := await reserve()) > 0:
+                await sleep(ahead)
+            if not self.rate_limit.paused(current_time()):
+                return
 
     def _started_at(self, started: Started[R, Answer] | str) -> float | None:
         """When the analysis was started, on the clock of the event loop; None if that is not known."""
@@ -172,8 +205,9 @@ class PollScheduler:
     def _report(self, state: AnalysisState[R]) -> None:
         if self.core.heard:
             self.core.emit(AnalysisProgress(state.analysis_id, str(state.status), state.percentage))
-        if not isinstance(state.status, Status) and state.status not in self._unknown_statuses:
-            self._unknown_statuses.add(state.status)
+        known = isinstance(state.status, Status) or len(self._unknown_statuses) >= _MOST_STATUSES
+        if not known and (status := state.status[:100]) not in self._unknown_statuses:
+            self._unknown_statuses.add(status)
             logger.warning("an analysis has a status that this version does not know; the wait continues")
 
 

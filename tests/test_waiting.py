@@ -6,7 +6,6 @@ All tests but the last run in virtual time, where ten minutes take milliseconds 
 from __future__ import annotations
 
 from contextlib import aclosing
-from itertools import pairwise
 
 import anyio
 import pytest
@@ -230,6 +229,28 @@ def test_an_unknown_status_continues_the_wait_and_warns_once(caplog: pytest.LogC
     assert len(warned) == 1
 
 
+class Counting(Recorded):
+    """Answers each poll with a status of its own."""
+
+    def fault_for(self, route: str, count: int) -> Fault | None:
+        super().fault_for(route, count)
+        return ReplaceBody(b'{"status": "%d clips before yours"}' % count) if route == str(RESULTS) else None
+
+
+def test_statuses_without_end_warn_a_hundred_times(caplog: pytest.LogCaptureFixture) -> None:
+    """A status with a counter in it neither fills the log nor the memory."""
+
+    async def scenario() -> None:
+        async with direct_session(faults=Counting()) as ochy:
+            started = await ochy.start(CLIP, SideView())
+            with pytest.raises(WaitTimeout):
+                await ochy.wait(started, timeout=3_000)
+
+    in_virtual_time(scenario())
+    warned = [record for record in caplog.records if "does not know" in record.getMessage()]
+    assert len(warned) == 100
+
+
 def test_a_hanging_poll_ends_with_the_deadline() -> None:
     """A poll that gets no answer cannot outlast the wait."""
 
@@ -241,51 +262,104 @@ def test_a_hanging_poll_ends_with_the_deadline() -> None:
     in_virtual_time(scenario())
 
 
+class Clocked(Recorded):
+    """Faults that also record when each poll is sent."""
+
+    def __init__(self, faults: FaultPlan | None = None) -> None:
+        super().__init__(faults)
+        self.times: list[float] = []
+
+    def fault_for(self, route: str, count: int) -> Fault | None:
+        if route == str(RESULTS):
+            self.times.append(anyio.current_time())
+        return super().fault_for(route, count)
+
+
+async def finished_analyses(ochy: OchySession, count: int) -> list[str]:
+    """The ids of so many analyses that have ended."""
+    ids = [(await ochy.start(CLIP + n.to_bytes(2), SideView())).analysis_id for n in range(count)]
+    await anyio.sleep(600)
+    return ids
+
+
 def test_all_waits_share_one_rate_limit() -> None:
     """Fifty concurrent waits make no more requests per second than the session allows."""
 
     async def scenario() -> None:
-        times: list[float] = []
-
-        class Clocked(Recorded):
-            def fault_for(self, route: str, count: int) -> Fault | None:
-                if route == str(RESULTS):
-                    times.append(anyio.current_time())
-                return super().fault_for(route, count)
-
-        service = Service(world(concurrent_analyses=100))
+        service, polls = Service(world(concurrent_analyses=100)), Clocked()
         polling = Polling(requests_per_second=5)
-        async with direct_session(service, Clocked(), polling=polling) as ochy, anyio.create_task_group() as tasks:
+        async with direct_session(service, polls, polling=polling) as ochy, anyio.create_task_group() as tasks:
             for n in range(50):
                 tasks.start_soon(ochy.analyze, CLIP + bytes([n]), SideView())
-        times.sort()
         assert len(service.ledger) == 50
-        assert min(later - earlier for earlier, later in zip(times, times[5:], strict=False)) >= 0.99
+        assert min(later - earlier for earlier, later in zip(polls.times, polls.times[5:], strict=False)) >= 0.99
 
     in_virtual_time(scenario())
 
 
 def test_one_retry_after_slows_all_waits() -> None:
-    """When the server asks one wait for a pause, no other wait polls during it."""
+    """When the server asks one wait for a pause, no other wait polls during it, due or not."""
 
     async def scenario() -> None:
-        times: list[float] = []
+        polls = Clocked(FaultPlan([FaultRule(str(RESULTS), RetryAfter("20"))]))
+        async with direct_session(world(credits=100, concurrent_analyses=100), polls) as ochy:
+            ids = await finished_analyses(ochy, 50)
+            async with anyio.create_task_group() as tasks:
+                for analysis_id in ids:
+                    tasks.start_soon(ochy.wait, analysis_id)
+        asked, resumed = polls.times[:2]
+        assert resumed - asked >= 19
 
-        class Clocked(Recorded):
-            def fault_for(self, route: str, count: int) -> Fault | None:
-                if route == str(RESULTS):
-                    times.append(anyio.current_time())
-                return super().fault_for(route, count)
+    in_virtual_time(scenario())
 
-        faults = Clocked(FaultPlan([FaultRule(str(RESULTS), RetryAfter("20"), 5)]))
-        async with direct_session(faults=faults) as ochy, anyio.create_task_group() as tasks:
-            for n in range(4):
-                tasks.start_soon(ochy.analyze, CLIP + bytes([n]), SideView())
-        gap = max(later - earlier for earlier, later in pairwise(times))
-        assert gap >= 19
-        # Polls that already had a slot when the server asked for the pause may still be sent.
-        asked = times[4]
-        assert len([at for at in times if asked + 1 < at < asked + 19]) == 0
+
+def test_a_pause_that_is_longer_than_the_patience_holds_for_the_other_waits() -> None:
+    """The wait that was asked for it ends with the error; the others poll after the pause."""
+
+    async def scenario() -> None:
+        polls = Clocked(FaultPlan([FaultRule(str(RESULTS), RetryAfter("300"))]))
+        async with direct_session(faults=polls) as ochy:
+            one, other = await finished_analyses(ochy, 2)
+            with pytest.raises(TryLater):
+                await ochy.wait(one)
+            await ochy.wait(other)
+        asked, resumed = polls.times
+        assert resumed - asked >= 299
+
+    in_virtual_time(scenario())
+
+
+def test_waits_that_are_left_take_no_turn_with_them() -> None:
+    """However many waits were cancelled or timed out while they stood in line, the next one polls at once."""
+
+    async def scenario() -> None:
+        polls = Clocked()
+        async with direct_session(faults=polls) as ochy:
+            (analysis_id,) = await finished_analyses(ochy, 1)
+            for _ in range(5):
+                with anyio.move_on_after(1):
+                    async with anyio.create_task_group() as tasks:
+                        for _ in range(100):
+                            tasks.start_soon(ochy.wait, analysis_id)
+            began = anyio.current_time()
+            await ochy.wait(analysis_id)
+        assert polls.times[-1] - began <= 0.2
+        assert len(polls.times) > 40  # ten a second all the time
+
+    in_virtual_time(scenario())
+
+
+def test_waits_that_begin_together_become_faster_while_they_are_answered() -> None:
+    """At the rate with which 900 waits begin, their first polls alone would take 90 s."""
+
+    async def scenario() -> None:
+        async with direct_session(world(credits=1_000, concurrent_analyses=1_000)) as ochy:
+            ids = await finished_analyses(ochy, 900)
+            began = anyio.current_time()
+            async with anyio.create_task_group() as tasks:
+                for analysis_id in ids:
+                    tasks.start_soon(ochy.wait, analysis_id)
+            assert anyio.current_time() - began < 45
 
     in_virtual_time(scenario())
 

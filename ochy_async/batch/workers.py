@@ -35,6 +35,7 @@ class Workers:
     """What this worker has claimed."""
     paused_until: float = field(default=0.0, init=False)
     """Until when no worker starts anything, on the clock of the event loop."""
+    _polls_freely_until: float = field(default=0.0, init=False)
     _beats: bool = field(default=True, init=False)
     _uploads: CapacityLimiter = field(init=False)
 
@@ -93,13 +94,17 @@ class Workers:
     async def reserve_poll(self) -> float:
         """Reserves the next poll that all workers together may make. Returns the seconds until then.
 
-        A journal that fails delays no poll: what is paid for is collected all the same.
+        A journal that fails delays no poll, and is not asked for a while, because the polls stand in line while it is
+        asked: what is paid for is collected all the same.
         """
         per_second = self.journal.ceilings.polls_per_second
-        if per_second is not None:
-            with suppress(JournalError):
-                return await self.journal.reserve("polls", 1, per_second)
-        return 0.0
+        if per_second is None or current_time() < self._polls_freely_until:
+            return 0.0
+        try:
+            return await self.journal.reserve("polls", 1, per_second)
+        except JournalError:
+            self._polls_freely_until = current_time() + BEAT
+            return 0.0
 
     async def pause(self, seconds: float) -> None:
         """Asks the other workers to start nothing for a while. If the journal fails, each finds out for itself why."""

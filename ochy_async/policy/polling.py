@@ -196,10 +196,19 @@ class PollRateLimit:
     _answered_rate: float = _LEAST_RATE
     _cooldown_until: float = -math.inf
     _next_free: float = 0.0
+    _paused_until: float = 0.0
+
+    def ahead(self, now: float) -> float:
+        """Seconds until somebody may poll; not positive if somebody may now."""
+        return max(self._next_free, self._paused_until) - now
+
+    def paused(self, now: float) -> bool:
+        """Whether the server has asked for a pause that is not over."""
+        return now < self._paused_until
 
     def reserve(self, now: float, per_second: float | None) -> float:
         """Returns when the caller may poll; None is a rate that adapts. For one divided by the rate nobody else may."""
-        at = max(now, self._next_free)
+        at = now + max(0.0, self.ahead(now))
         self._next_free = at + 1 / (per_second or self.adapted)
         return at
 
@@ -233,4 +242,4 @@ class PollRateLimit:
 
     def pause_until(self, until: float) -> None:
         """Allows no poll before `until`, because the server asked for a pause."""
-        self._next_free = max(self._next_free, until)
+        self._paused_until = max(self._paused_until, until)

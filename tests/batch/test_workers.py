@@ -404,6 +404,33 @@ def test_a_journal_that_fails_delays_no_poll() -> None:
     assert words(in_virtual_time(run_of(Service(world()), ForgetsPolls(store), clips(3)))) == ["analyzed"] * 3
 
 
+class HangsAtPolls(MemoryJournal):
+    """A journal whose database does not answer, where polls are reserved."""
+
+    asked = 0
+
+    async def reserve(self, name: str, count: int, per_second: float) -> float:
+        type(self).asked += 1
+        await anyio.sleep(5)
+        raise JournalError(f"{name}: {count} of {per_second}")
+
+
+def test_polls_do_not_wait_for_a_journal_again_and_again() -> None:
+    """Polls reserve their turn one after the other, so a database that does not answer is left alone for a while."""
+    store = MemoryStore(ceilings=Ceilings(polls_per_second=0.001))
+    took: list[float] = []
+
+    async def scenario() -> Outcomes:
+        began = anyio.current_time()
+        found = await run_of(Service(world(concurrent_analyses=30)), HangsAtPolls(store), clips(30))
+        took.append(anyio.current_time() - began)
+        return found
+
+    assert words(in_virtual_time(scenario())) == ["analyzed"] * 30
+    assert took[0] < 120
+    assert HangsAtPolls.asked <= 10
+
+
 # --- tagging subjects -----------------------------------------------------------------------------
 
 

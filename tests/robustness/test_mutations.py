@@ -581,7 +581,7 @@ SHARED_JOURNAL_FAULTS: dict[str, tuple[str, Edit]] = {
     ),
     "each worker polls as if it were alone": (
         "ceiling_of_polls",
-        ("waiting.py", "(ahead := await self.reserve_elsewhere()) > 0", "await self.reserve_elsewhere() > 1000"),
+        ("waiting.py", "(ahead := await reserve()) > 0", "await reserve() > 1000"),
     ),
     "an intent is not looked up after a failover": (
         "intent_is_looked_up_after",
@@ -1199,7 +1199,26 @@ OTHER_FAULTS: dict[str, tuple[str, str, Edit]] = {
     "woken polls ignore the rate limit": (
         "test_hinted_waits.py",
         "rate_limit or pause_that_the_server",
-        ("waiting.py", "- now) > _SHORTEST_SLEEP:", "- now) > _SHORTEST_SLEEP and not waker.hinted:"),
+        (
+            "waiting.py",
+            "            await self._take_turn()\n        else:",
+            "            await (sleep(0) if waker.hinted else self._take_turn())\n        else:",
+        ),
+    ),
+    "a pause does not hold for polls that stand in line": (
+        "test_waiting.py",
+        "one_retry_after",
+        ("waiting.py", "            while (ahead :=", "            if (ahead :="),
+    ),
+    "a pause does not hold if its wait ends with it": (
+        "test_waiting.py",
+        "longer_than_the_patience",
+        ("waiting.py", "self.rate_limit.pause_until(now + retry_after)", "pass"),
+    ),
+    "each poll asks a journal that does not answer": (
+        "batch/test_workers.py",
+        "again_and_again",
+        ("batch/workers.py", "current_time() < self._polls_freely_until", "False"),
     ),
     "polls that the server refuses do not lower their rate": (
         "policy/test_polling.py",
