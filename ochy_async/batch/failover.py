@@ -10,8 +10,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from anyio import current_time
-from attrs import evolve
+from anyio import CancelScope, CapacityLimiter, create_task_group, current_time
+from attrs import define, evolve, field
 
 from ..errors import JournalConflict
 from ..journal.contract import LEASE, Entry
@@ -34,21 +34,67 @@ _REASON: Final = (
 async def look_up_after_failover(context: BatchContext) -> None:
     """Looks up every start whose fate may be lost, and ends the failover once each lookup got an answer.
 
-    Waits half a minute at most for the claims of other workers and for a server that cannot be reached. Then the
-    failover goes on, and the next call tries again. Raises `JournalError`.
+    As many starts are looked up at the same time as a run processes clips. Gives up half a minute after the last answer
+    at most, if other workers keep their claims or the server cannot be reached. Then the failover goes on, and the next
+    call tries again. Raises `JournalError`.
     """
     async with context.failover_lock:
         if not context.journal.failover:
             return
         doubtful = [entry async for entry in context.journal.entries(*_DOUBTFUL)]
         await _distrust_lists(context, doubtful)
-        keys = {entry.key for entry in doubtful}
-        ends = current_time() + LEASE + LONGEST_WAIT
-        while keys := {key for key in keys if not await _is_looked_up(context, key)}:
-            if current_time() >= ends or context.stopping.is_set():
+        lookups = _Lookups(context, {entry.key for entry in doubtful})
+        await lookups.run()
+        while lookups.keys:
+            if lookups.over:
                 return
             await context.wait_or_stop(LONGEST_WAIT)
+            await lookups.run()
         await context.journal.end_failover()
+
+
+@define(eq=False)
+class _Lookups:
+    """The lookups that must get an answer before the failover ends."""
+
+    context: BatchContext
+    keys: set[str]
+    """Keys of the entries whose lookups got no answer so far."""
+    _ends: float = field(init=False)
+    """When to give up, on the clock of the event loop."""
+
+    def __attrs_post_init__(self) -> None:
+        self._answered()
+
+    @property
+    def over(self) -> bool:
+        """Whether to give up."""
+        return current_time() >= self._ends or self.context.stopping.is_set()
+
+    async def run(self) -> None:
+        """Looks up all starts whose lookups got no answer so far, once each. Raises `JournalError`."""
+        errors = list[Exception]()
+        with self.context.clip_limiter() as limiter:
+            async with create_task_group() as group:
+                for key in tuple(self.keys):
+                    group.start_soon(self._look_up, key, limiter, errors, group.cancel_scope)
+        if errors:  # raised here, because a task group would raise an exception group
+            raise errors[0]
+
+    async def _look_up(self, key: str, limiter: CapacityLimiter, errors: list[Exception], scope: CancelScope) -> None:
+        async with limiter:
+            if self.over:
+                return
+            try:
+                if await _is_looked_up(self.context, key):
+                    self.keys.discard(key)
+                    self._answered()
+            except Exception as error:  # noqa: BLE001 - `run` raises it
+                errors.append(error)
+                scope.cancel()
+
+    def _answered(self) -> None:
+        self._ends = current_time() + LEASE + LONGEST_WAIT
 
 
 async def _distrust_lists(context: BatchContext, doubtful: list[Entry]) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from contextlib import suppress
 from itertools import pairwise
@@ -18,12 +19,14 @@ from ochy_async import SideView
 from ochy_async.batch import resolve
 from ochy_async.emulator import DisconnectAfter, FaultRule, Respond, Service
 from ochy_async.emulator.virtual_time import in_virtual_time
-from ochy_async.errors import JournalConflict, JournalError, JournalUnusable
+from ochy_async.errors import JournalBusy, JournalConflict, JournalError, JournalUnusable
 from ochy_async.journal.contract import BEAT, LEASE, Ceilings, Entry, Journal, StoredResults
 from ochy_async.journal.memory import MemoryJournal, MemoryStore
 from ochy_async.policy.clip_states import State
+from ochy_async.policy.concurrency import INITIAL_IN_FLIGHT, Concurrency
+from ochy_async.policy.reconciliation import LISTING_PAUSE
 from ochy_async.protocol.routes import LIST_ANALYSES, RESULTS, START
-from tests.conftest import Recorded, direct_session, real_session, world
+from tests.conftest import Recorded, direct_session, loop_clock, real_session, world
 from tests.support.batches import Outcomes, SlowClip, charges, clip, clips, requests_with, words
 from tests.support.postgres_journals import PostgresPlace
 
@@ -548,6 +551,83 @@ def test_an_intent_of_another_worker_is_not_opened_after_a_failover() -> None:
 
     assert words(in_virtual_time(story())) == ["unfinished"]
     assert (states_of(store), charges(service)) == (Counter({State.INTENDED: 1}), [1])
+    assert store.failover
+
+
+async def doubts(store: MemoryStore, count: int) -> None:
+    """Uncertain starts in a journal that another server has taken over."""
+    async with MemoryJournal(store) as journal:
+        for number in range(count):
+            facts: dict[str, Any] = {"at": loop_clock(), "earliest": loop_clock(), "clip": "a", "name": "a.mp4"}
+            facts |= {"key": f"{number:064x}", "view": "side_view", "credits": 1}
+            entry = await journal.put(Entry(state=State.INTENDED, **facts))
+            entry = await journal.put(evolve(entry, state=State.SENDING, token="t" * 32))
+            await journal.put(evolve(entry, state=State.UNCERTAIN, latest=loop_clock()))
+    store.failover = True
+
+
+def test_lookups_after_a_failover_share_lists() -> None:
+    """As many lookups share a list as clips are processed at the same time."""
+    service, store, faults = Service(world()), MemoryStore(), requests_with()
+    slots = Concurrency().extra_slots + INITIAL_IN_FLIGHT
+
+    async def story() -> Outcomes:
+        await doubts(store, 10 * slots)
+        return await run_of(service, MemoryJournal(store), [clip(0)], faults=faults)
+
+    assert words(in_virtual_time(story())) == ["analyzed"]
+    assert not store.failover
+    assert faults.routes.index(str(START)) == faults.routes.count(str(LIST_ANALYSES)) == 10
+
+
+def test_lookups_after_a_failover_end_with_the_batch() -> None:
+    """Those that run get their list, and no other begins."""
+    service, store, faults = Service(world()), MemoryStore(), requests_with()
+
+    async def story() -> Outcomes:
+        await doubts(store, 500)
+        async with (
+            direct_session(service, faults) as ochy,
+            ochy.batch(SideView(), journal=MemoryJournal(store)) as batch,
+        ):
+            asyncio.get_running_loop().call_later(1.5 * LISTING_PAUSE, batch.stop)
+            return [each async for each in batch.run(clips(1))]
+
+    assert words(in_virtual_time(story())) == []
+    assert store.failover
+    assert faults.routes == [str(LIST_ANALYSES)] * 3
+
+
+def test_lookups_after_a_failover_give_up_if_the_server_cannot_be_reached() -> None:
+    """However many there are: half a minute after the last answer, no other begins."""
+    service, store = Service(world()), MemoryStore()
+    faults = requests_with(FaultRule(str(LIST_ANALYSES), DisconnectAfter(), occurrence=2, times=10_000))
+
+    async def story() -> float:
+        await doubts(store, 200)
+        began = anyio.current_time()
+        assert words(await run_of(service, MemoryJournal(store), [clip(0)], faults=faults)) == ["unfinished"]
+        return anyio.current_time() - began
+
+    assert in_virtual_time(story()) < 3 * LEASE
+    assert store.failover
+    assert str(START) not in faults.routes
+
+
+def test_a_journal_that_fails_ends_the_lookups_after_a_failover() -> None:
+    """Its error is raised as it is, whichever lookup met it."""
+    service, store = Service(world()), MemoryStore()
+
+    class Failing(MemoryJournal):
+        async def get(self, key: str) -> Entry | None:
+            raise JournalBusy(f"no answer about {key}")
+
+    async def story() -> Outcomes:
+        await doubts(store, 50)
+        return await run_of(service, Failing(store), [clip(0)])
+
+    with pytest.raises(JournalBusy, match="no answer about 0"):
+        in_virtual_time(story())
     assert store.failover
 
 
