@@ -8,6 +8,7 @@ analysis is known by then, or both.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from math import inf
 from typing import Final
 
@@ -18,7 +19,7 @@ from ..core import SessionCore
 from ..errors import OchyError, StartAttempt
 from ..journal.contract import Journal
 from ..policy.clip_states import UNRESOLVED
-from ..policy.reconciliation import LISTING_PAUSE, AnalysesByTime, may_matter
+from ..policy.reconciliation import LISTING_PAUSE, AnalysesByTime, first_rival, may_matter
 from ..protocol.analysis_list import AnalysisList, ListedAnalysis, list_call
 from .recorder import attempt_of, released_starts
 
@@ -36,14 +37,15 @@ class AccountView:
     unresolved: Mapping[str, StartAttempt]
     """By the keys of their entries. Before `SENDING` no start was charged when the list was read."""
     released: Sequence[StartAttempt]
+    """Without most of those that were over before any start that waited."""
 
     def near(self, start: StartAttempt) -> Iterator[ListedAnalysis]:
         """The analyses that were made at the time of a start, or at an unknown time."""
         return self.analyses.near(start)
 
-    def other_starts(self, key: str) -> list[StartAttempt]:
+    def other_starts(self, key: str) -> Iterator[StartAttempt]:
         """The starts that may have been charged, without that of an entry."""
-        return [*(start for other, start in self.unresolved.items() if other != key), *self.released]
+        return chain((start for other, start in self.unresolved.items() if other != key), self.released)
 
 
 @define(eq=False)
@@ -93,11 +95,11 @@ class AccountLists:
         self._read = number
 
     async def _view(self) -> AccountView:
-        keep = may_matter(self._waiting, self._known)
+        keep, since = may_matter(self._waiting, self._known), first_rival(self._waiting)
         listed = await self.core.perform_in_slices(list_call(keep=keep))
         # The order matters, see the invariant.
         unresolved = {each.key: attempt_of(each, self.core.clock()) async for each in self.journal.entries(*UNRESOLVED)}
-        released = await released_starts(self.journal)
+        released = await released_starts(self.journal, since)
         await self._ask(listed)
         unknown = (each for each in listed if each.analysis_id not in self._known)
         return AccountView(AnalysesByTime.of(unknown), unresolved, released)

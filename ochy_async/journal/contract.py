@@ -201,8 +201,11 @@ class Journal(Protocol):
 
     # --- notes, tagging subjects, digests -------------------------------------------------------------
 
-    async def notes(self, prefix: str) -> Mapping[str, str]:
-        """Returns the notes whose names begin with `prefix`. A note is a small text about the journal itself."""
+    async def notes(self, prefix: str, since: str = "") -> Mapping[str, str]:
+        """Returns the notes whose names begin with `prefix`, in their order, without those before the name `since`.
+
+        A note is a small text about the journal itself.
+        """
         ...
 
     async def set_note(self, name: str, value: str) -> None:

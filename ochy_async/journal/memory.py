@@ -225,9 +225,10 @@ class MemoryJournal:
 
     # --- notes, tagging subjects, digests -------------------------------------------------------------
 
-    async def notes(self, prefix: str) -> Mapping[str, str]:
+    async def notes(self, prefix: str, since: str = "") -> Mapping[str, str]:
         await self._checkpoint()
-        return {name: value for name, value in sorted(self._store.notes.items()) if name.startswith(prefix)}
+        notes = self._store.notes
+        return {name: notes[name] for name in sorted(notes) if name.startswith(prefix) and name >= since}
 
     async def set_note(self, name: str, value: str) -> None:
         await self._begin()

@@ -27,6 +27,7 @@ __all__ = [
     "AnalysesByTime",
     "Reconciliation",
     "candidates_of",
+    "first_rival",
     "lookup_delays",
     "may_matter",
     "unambiguous_match",
@@ -89,6 +90,11 @@ def _possible(
 def _window(*starts: StartAttempt) -> tuple[datetime, datetime]:
     """The times, by the server's clock, between which all these starts happened if they happened."""
     return min(each.earliest for each in starts) - SKEW, max(each.latest for each in starts) + SKEW
+
+
+def first_rival(starts: Iterable[StartAttempt]) -> datetime:
+    """A start that was over before this time cannot have become an analysis that one of `starts` may have become."""
+    return min(each.earliest for each in starts) - 2 * SKEW
 
 
 def may_matter(starts: Sequence[StartAttempt], known: Collection[str]) -> Callable[[Any], bool]:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 from attrs import evolve
 
 from ochy_async import SideView
 from ochy_async.batch.account_lists import AccountLists, AccountView
+from ochy_async.batch.recorder import NOTES_AT_ONCE, note_of_release, released_starts
 from ochy_async.core import SessionCore
 from ochy_async.emulator import Delay, FaultRule, InProcessTransport, Respond, Service
 from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.errors import OchyError, StartAttempt
+from ochy_async.journal.contract import Journal
 from ochy_async.journal.memory import MemoryJournal
 from ochy_async.policy.limits import Limits
-from ochy_async.policy.reconciliation import LISTING_PAUSE
+from ochy_async.policy.reconciliation import LISTING_PAUSE, SKEW
 from ochy_async.policy.retry import Retry
 from ochy_async.protocol.routes import LIST_ANALYSES
 from tests.conftest import Recorded, direct_session, loop_clock, world
@@ -28,7 +32,7 @@ DAY = 86_400.0
 START = StartAttempt("a.mp4", "side_view", NOW, NOW + timedelta(minutes=1))
 
 
-def lists_of(faults: Recorded, service: Service | None = None) -> AccountLists:
+def lists_of(faults: Recorded, service: Service | None = None, journal: Journal | None = None) -> AccountLists:
     """The shared lists of an account without analyses."""
     core = SessionCore(
         InProcessTransport(service or Service(world()), faults),
@@ -38,7 +42,7 @@ def lists_of(faults: Recorded, service: Service | None = None) -> AccountLists:
         lambda: 0.5,
     )
     core.state.open = True
-    return AccountLists(core, MemoryJournal())
+    return AccountLists(core, journal or MemoryJournal())
 
 
 def story(faults: Recorded, *begin: float) -> list[AccountView | OchyError]:
@@ -145,6 +149,72 @@ def test_another_lookup_lists_if_the_one_that_lists_is_cancelled(seconds: float)
     in_virtual_time(run())
     assert len(views) == 1
     assert faults.routes.count(str(LIST_ANALYSES)) == 2
+
+
+class CountsNotes(MemoryJournal):
+    """Counts the notes that are read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read = 0
+
+    async def notes(self, prefix: str, since: str = "") -> Mapping[str, str]:
+        found = await super().notes(prefix, since)
+        self.read += len(found)
+        return found
+
+
+def test_a_list_reads_only_the_released_starts_that_may_explain_it() -> None:
+    """Those that were over long before cannot, and there may be thousands of them. A note without a time in its name,
+    as earlier versions have written it, is always read."""
+    journal = CountsNotes()
+    limit = START.earliest - 2 * SKEW
+
+    async def run() -> AccountView:
+        lists = lists_of(requests_with(), journal=journal)
+        async with journal:
+            for number in range(1_000):
+                over = limit - timedelta(seconds=1 + number)
+                await journal.set_note(*note_of_release(f"a{number}:3", over, over, "side_view", None))
+            await journal.set_note(*note_of_release("b:3", limit, limit, "side_view", None))
+            await journal.set_note(*note_of_release("c:3", NOW - timedelta(days=9), NOW, "", None))
+            _, value = note_of_release("d:3", NOW, NOW, "back_view", None)
+            await journal.set_note(f"released:{'d' * 64}:3", value)
+            return await lists.view(START)
+
+    view = in_virtual_time(run())
+    assert [(each.latest, each.view) for each in view.released] == [
+        (NOW, "back_view"),
+        (limit, "side_view"),
+        (NOW, ""),
+    ]
+    assert journal.read == 3
+
+
+def test_released_starts_are_read_in_slices() -> None:
+    """Thousands of uploads that were refused within an hour do not block the loop."""
+    count = 10 * NOTES_AT_ONCE
+
+    async def run() -> tuple[list[StartAttempt], int]:
+        turns, reading, found = 0, True, list[StartAttempt]()
+        async with MemoryJournal() as journal, anyio.create_task_group() as group:
+
+            async def count_turns() -> None:
+                nonlocal turns
+                while reading:
+                    turns += 1
+                    await checkpoint()
+
+            for number in range(count):
+                await journal.set_note(*note_of_release(f"{number}:3", NOW, NOW, "side_view", None))
+            group.start_soon(count_turns)
+            found = await released_starts(journal, NOW)
+            reading = False
+        return found, turns
+
+    found, turns = in_virtual_time(run())
+    assert len(found) == count
+    assert turns >= count / NOTES_AT_ONCE
 
 
 def _after(seconds: float, act: Any) -> Any:

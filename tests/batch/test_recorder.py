@@ -159,7 +159,7 @@ class SlowToNote(MemoryJournal):
         self.noting = anyio.Event()
 
     async def set_note(self, name: str, value: str) -> None:
-        if name.startswith("released:"):
+        if name.startswith("released"):
             self.noting.set()
             await anyio.sleep(1)
         await super().set_note(name, value)
@@ -181,6 +181,6 @@ def test_a_refused_upload_is_stored_even_if_the_batch_is_cancelled() -> None:
             tasks.cancel_scope.cancel()
         found = await states(journal)
         async with journal:
-            return found, len(await journal.notes("released:"))
+            return found, len(await journal.notes("released"))
 
     assert in_virtual_time(story()) == ({State.REFUSED: 1}, 1)

@@ -153,7 +153,7 @@ async def test_a_clip_that_a_live_worker_holds_is_released_by_force_only(state: 
         with pytest.raises(InvalidRequest, match=f"processed by {await journal.holder('k1')}; wait until") as error:
             await release(journal, "k1")
         assert "nothing was changed" in str(error.value)
-        assert (await journal.get("k1"), dict(await journal.notes("released:"))) == (before, {})
+        assert (await journal.get("k1"), dict(await journal.notes("released"))) == (before, {})
         assert (await release(journal, "k1", force=True)).state is State.OPEN
 
 

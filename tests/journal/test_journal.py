@@ -366,6 +366,9 @@ async def test_notes_are_found_by_their_prefix(journal: Journal) -> None:
         assert await journal.notes("tag/") == {"tag/1": "a", "tag/2": "e", "tag/\U0001f3c3": "f"}
         assert await journal.notes("t_") == {"t_g/1": "d"}
         assert len(await journal.notes("")) == 5
+        assert list(await journal.notes("t", "tag/2")) == ["tag/2", "tag/\U0001f3c3", "tag0"]
+        assert await journal.notes("tag/", "tag0") == {}
+        assert list(await journal.notes("tag", "a")) == ["tag/1", "tag/2", "tag/\U0001f3c3", "tag0"]
 
 
 async def test_entries_are_listed_oldest_first_in_pages(journal: Journal) -> None:

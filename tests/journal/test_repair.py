@@ -90,7 +90,7 @@ async def test_an_uncertain_start_of_a_repair_may_be_anything_that_was_lost(path
         assert (intended.earliest, intended.latest) == (NOW, LATER)
         assert sending.latest is not None
         assert sending.latest < LATER
-        assert [(start.earliest, start.latest) for start in await released_starts(journal)] == [
+        assert [(start.earliest, start.latest) for start in await released_starts(journal, NOW)] == [
             (NOW + timedelta(minutes=1), LATER)
         ]
         assert await journal.tagging_subjects() == {"lane": False}

@@ -122,6 +122,6 @@ class FullForReleases(MemoryJournal):
     """A journal whose disk is full for the note about a start that is not looked up any more."""
 
     async def set_note(self, name: str, value: str) -> None:
-        if name.startswith("released:"):
+        if name.startswith("released"):
             raise JournalFull("The disk is full.")
         await super().set_note(name, value)

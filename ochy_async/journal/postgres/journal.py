@@ -228,8 +228,8 @@ class PostgresJournal(Journal):
 
     # --- notes, tagging subjects, digests -------------------------------------------------------------
 
-    async def notes(self, prefix: str) -> Mapping[str, str]:
-        rows = await self._read(sql.NOTES, to_ascii(prefix))
+    async def notes(self, prefix: str, since: str = "") -> Mapping[str, str]:
+        rows = await self._read(sql.NOTES, to_ascii(prefix), to_ascii(since))
         return {from_ascii(row["name"]): from_ascii(row["value"]) for row in rows}
 
     async def set_note(self, name: str, value: str) -> None:

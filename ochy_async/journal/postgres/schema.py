@@ -224,7 +224,9 @@ FROM {schema}.budget b
 """The argument is every state that is not finished. One of the counts is that of the analyses."""
 KNOWN: Final = "SELECT analysis_id FROM {schema}.analyses WHERE analysis_id = ANY ($1)"
 
-NOTES: Final = "SELECT name, value FROM {schema}.notes WHERE starts_with(name, $1) ORDER BY name"
+NOTES: Final = """
+SELECT name, value FROM {schema}.notes WHERE starts_with(name, $1) AND name COLLATE "C" >= $2 ORDER BY name COLLATE "C"
+"""
 SET_NOTE: Final = """
 INSERT INTO {schema}.notes VALUES ($1, $2, $3) ON CONFLICT (name) DO UPDATE SET value = $2, change = $3
 """

@@ -181,8 +181,8 @@ class SqliteJournal:
 
     # --- notes, tagging subjects, digests -------------------------------------------------------------
 
-    async def notes(self, prefix: str) -> Mapping[str, str]:
-        return await self._read(lambda store: store.notes(prefix))
+    async def notes(self, prefix: str, since: str = "") -> Mapping[str, str]:
+        return await self._read(lambda store: store.notes(prefix, since))
 
     async def set_note(self, name: str, value: str) -> None:
         await self._write(lambda store: store.set_note(name, value))

@@ -464,11 +464,12 @@ class Store:
         """See `Journal.known`."""
         return frozenset(each for each in analysis_ids if self._owner(each) is not None)
 
-    def notes(self, prefix: str) -> Mapping[str, str]:
+    def notes(self, prefix: str, since: str = "") -> Mapping[str, str]:
         """See `Journal.notes`."""
         start = rows.to_ascii(prefix)
+        first = max(start, rows.to_ascii(since))
         # All text is ASCII, so every name with this prefix sorts before the prefix followed by a higher character.
-        page = self._read_rows(NOTES, "WHERE name >= ? AND name < ? ORDER BY name", (start, f"{start}\x80"))
+        page = self._read_rows(NOTES, "WHERE name >= ? AND name < ? ORDER BY name", (first, f"{start}\x80"))
         return dict(rows.note_of(row.values) for row in page)
 
     def tagging_subjects(self) -> Mapping[str, bool]:

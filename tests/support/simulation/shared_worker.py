@@ -109,8 +109,8 @@ class WorkerJournal(MemoryJournal):
     async def known(self, analysis_ids: Collection[str]) -> frozenset[str]:
         return await self._read("known", partial(super().known, analysis_ids))
 
-    async def notes(self, prefix: str) -> Mapping[str, str]:
-        return await self._read("notes", partial(super().notes, prefix))
+    async def notes(self, prefix: str, since: str = "") -> Mapping[str, str]:
+        return await self._read("notes", partial(super().notes, prefix, since))
 
     async def set_note(self, name: str, value: str) -> None:
         await self._change("set_note", partial(super().set_note, name, value))
