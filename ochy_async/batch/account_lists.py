@@ -13,13 +13,14 @@ from math import inf
 from typing import Final
 
 from anyio import Lock, current_time, sleep
+from anyio.lowlevel import checkpoint
 from attrs import define, field, frozen
 
 from ..core import SessionCore
 from ..errors import OchyError, StartAttempt
 from ..journal.contract import Journal
 from ..policy.clip_states import UNRESOLVED
-from ..policy.reconciliation import LISTING_PAUSE, AnalysesByTime, first_rival, may_matter
+from ..policy.reconciliation import LISTING_PAUSE, MOST_CANDIDATES, AnalysesByTime, first_rival, may_matter
 from ..protocol.analysis_list import AnalysisList, ListedAnalysis, list_call
 from .recorder import attempt_of, released_starts
 
@@ -38,6 +39,8 @@ class AccountView:
     """By the keys of their entries. Before `SENDING` no start was charged when the list was read."""
     released: Sequence[StartAttempt]
     """Without most of those that were over before any start that waited."""
+    complete: bool
+    """Whether `analyses` has all of them. Those of an unknown time may be too many to ask the journal about."""
 
     def near(self, start: StartAttempt) -> Iterator[ListedAnalysis]:
         """The analyses that were made at the time of a start, or at an unknown time."""
@@ -100,12 +103,27 @@ class AccountLists:
         # The order matters, see the invariant.
         unresolved = {each.key: attempt_of(each, self.core.clock()) async for each in self.journal.entries(*UNRESOLVED)}
         released = await released_starts(self.journal, since)
-        await self._ask(listed)
-        unknown = (each for each in listed if each.analysis_id not in self._known)
-        return AccountView(AnalysesByTime.of(unknown), unresolved, released)
+        unknown, undated = await self._unknown(listed)
+        return AccountView(AnalysesByTime.of(unknown), unresolved, released, complete=undated < MOST_CANDIDATES)
 
-    async def _ask(self, listed: AnalysisList) -> None:
-        """Learns which analyses the journal knows."""
-        ids = list(listed.ids)
-        for first in range(0, len(ids), IDS_AT_ONCE):
-            self._known |= await self.journal.known(ids[first : first + IDS_AT_ONCE])
+    async def _unknown(self, listed: AnalysisList) -> tuple[list[ListedAnalysis], int]:
+        """The analyses that the journal does not know, and how many of them may be any start.
+
+        After `MOST_CANDIDATES` of those, the journal is not asked about others without a time.
+        """
+        unknown, undated = list[ListedAnalysis](), 0
+        for first in range(0, len(listed), IDS_AT_ONCE):
+            part: Sequence[ListedAnalysis] = listed.analyses[first : first + IDS_AT_ONCE]
+            if undated >= MOST_CANDIDATES:
+                part = [each for each in part if each.created_at is not None]
+            if part:
+                self._known |= await self.journal.known([each.analysis_id for each in part])
+            await checkpoint()
+            new = [each for each in part if each.analysis_id not in self._known]
+            undated += sum(map(self._may_be_any, new))
+            unknown += new
+        return unknown, undated
+
+    def _may_be_any(self, each: ListedAnalysis) -> bool:
+        started = each.analysis_id in self.core.state.started_ids
+        return each.created_at is None and each.subject_id is None and not started

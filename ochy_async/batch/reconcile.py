@@ -134,7 +134,8 @@ async def _look_up_account(context: BatchContext, entry: Entry) -> _Lookup:
     account = await context.account.view(start)
     found = candidates_of(start, account.near(start), known, most=MOST_CANDIDATES)
     others = account.other_starts(entry.key)
-    return _Lookup(unambiguous_match(found, known, others, own_subject=False), found.candidates)
+    match = unambiguous_match(found, known, others, own_subject=False) if account.complete else None
+    return _Lookup(match, found.candidates)
 
 
 async def _adopt(context: BatchContext, entry: Entry, found: ListedAnalysis) -> Entry:

@@ -87,9 +87,9 @@ def _possible(
     return in_time and each.analysis_id not in known and each.subject_id in (None, start.subject_id)
 
 
-def _window(*starts: StartAttempt) -> tuple[datetime, datetime]:
-    """The times, by the server's clock, between which all these starts happened if they happened."""
-    return min(each.earliest for each in starts) - SKEW, max(each.latest for each in starts) + SKEW
+def _window(start: StartAttempt) -> tuple[datetime, datetime]:
+    """The times, by the server's clock, between which the start happened if it happened."""
+    return start.earliest - SKEW, start.latest + SKEW
 
 
 def first_rival(starts: Iterable[StartAttempt]) -> datetime:
@@ -100,12 +100,21 @@ def first_rival(starts: Iterable[StartAttempt]) -> datetime:
 def may_matter(starts: Sequence[StartAttempt], known: Collection[str]) -> Callable[[Any], bool]:
     """Whether an item of a list, before it is read, may be one of the starts: it is not `known` and not of another
     time."""
-    earliest, latest = _window(*starts)
+    firsts, lasts = list[datetime](), list[datetime]()  # of the times in which any of the starts may have happened
+    for first, last in sorted(map(_window, starts)):
+        if lasts and first <= lasts[-1]:
+            lasts[-1] = max(lasts[-1], last)
+        else:
+            firsts.append(first)
+            lasts.append(last)
 
     def may(item: Any) -> bool:
         facts = ItemFacts.of(item)
-        in_time = facts.created_at is None or earliest <= facts.created_at <= latest
-        return in_time and facts.analysis_id not in known
+        if facts.created_at is not None:
+            place = bisect_right(firsts, facts.created_at)
+            if not place or facts.created_at > lasts[place - 1]:
+                return False
+        return facts.analysis_id not in known
 
     return may
 

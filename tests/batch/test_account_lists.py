@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,20 +12,30 @@ from anyio.lowlevel import checkpoint
 from attrs import evolve
 
 from ochy_async import SideView
+from ochy_async.batch import account_lists
 from ochy_async.batch.account_lists import AccountLists, AccountView
 from ochy_async.batch.recorder import NOTES_AT_ONCE, note_of_release, released_starts
 from ochy_async.core import SessionCore
-from ochy_async.emulator import Delay, FaultRule, InProcessTransport, Respond, Service
+from ochy_async.emulator import (
+    Delay,
+    DisconnectAfter,
+    FaultRule,
+    InProcessTransport,
+    Respond,
+    ResponseShapes,
+    Service,
+)
 from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.errors import OchyError, StartAttempt
 from ochy_async.journal.contract import Journal
 from ochy_async.journal.memory import MemoryJournal
 from ochy_async.policy.limits import Limits
-from ochy_async.policy.reconciliation import LISTING_PAUSE, SKEW
+from ochy_async.policy.reconciliation import LISTING_PAUSE, MOST_CANDIDATES, SKEW
 from ochy_async.policy.retry import Retry
 from ochy_async.protocol.routes import LIST_ANALYSES
+from ochy_async.protocol.routes import START as START_ROUTE
 from tests.conftest import Recorded, direct_session, loop_clock, world
-from tests.support.batches import clip, requests_with
+from tests.support.batches import batched, clip, requests_with, words
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = 86_400.0
@@ -189,6 +199,49 @@ def test_a_list_reads_only_the_released_starts_that_may_explain_it() -> None:
         (NOW, ""),
     ]
     assert journal.read == 3
+
+
+class CountsQuestions(MemoryJournal):
+    """Counts the analyses that the journal is asked about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    async def known(self, analysis_ids: Collection[str]) -> frozenset[str]:
+        self.asked += len(analysis_ids)
+        return await super().known(analysis_ids)
+
+
+def test_the_journal_is_not_asked_about_each_analysis_without_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any of them may be any start. A hundred show that no start can be matched; more say nothing."""
+    monkeypatch.setattr(account_lists, "IDS_AT_ONCE", 10)
+    service, journal = Service(world(shapes=ResponseShapes(items="strings"))), CountsQuestions()
+
+    async def run() -> list[AccountView]:
+        async with direct_session(service) as ochy:
+            for number in range(3 * MOST_CANDIDATES):
+                await ochy.start(clip(number), SideView())
+        lists = lists_of(requests_with(), service, journal)
+        async with journal:
+            return [await lists.view(START) for _ in range(2)]
+
+    for view in in_virtual_time(run()):
+        assert len(list(view.near(START))) == MOST_CANDIDATES
+        assert not view.complete
+    assert journal.asked == 2 * MOST_CANDIDATES
+
+
+def test_no_analysis_is_adopted_from_a_list_that_was_not_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of the analyses that were left out may explain the start as well."""
+    monkeypatch.setattr(account_lists, "MOST_CANDIDATES", 0)
+    service = Service(world(credits=5))
+
+    async def run() -> list[str]:
+        lost = requests_with(FaultRule(str(START_ROUTE), DisconnectAfter()))
+        return words(await batched(direct_session(service, lost), [clip(0)]))
+
+    assert in_virtual_time(run()) == ["uncertain"]
 
 
 def test_released_starts_are_read_in_slices() -> None:

@@ -91,7 +91,15 @@ def test_no_candidate_is_dropped_before_it_is_read(minutes: int | None, known: t
     assert may_matter([START], known)(item) is bool(candidates(read, known=known))
     assert [each.analysis_id for each in AnalysesByTime.of([read]).near(START)] == candidates(read)
     early, late = (evolve(START, earliest=NOON + days, latest=NOON + days) for days in (-DAY, DAY))
-    assert may_matter([early, START, late], known)(item) is not bool(known)
+    assert may_matter([late, START, early], known)(item) is may_matter([START], known)(item)
+
+
+@pytest.mark.parametrize("days", [0.0, 0.25, 0.5, 1.0])
+def test_items_between_the_times_of_two_starts_do_not_matter(days: float) -> None:
+    """A doubt of yesterday beside one of today does not make all the analyses of the night matter."""
+    starts = [START, evolve(START, earliest=NOON + DAY, latest=NOON + DAY), evolve(START, latest=NOON + DAY / 4)]
+    item = {"video_id": "a1", "created_at": (NOON + days * DAY).isoformat()}
+    assert may_matter(starts, ())(item) is (days != 0.5)
 
 
 def test_analyses_are_found_by_their_time() -> None:

@@ -308,6 +308,10 @@ BATCH_FAULTS: dict[str, tuple[list[Edit], tuple[str, ...]]] = {
         [("batch/account_lists.py", "may_matter(self._waiting, ", "may_matter(self._waiting[:1], ")],
         ACCOUNT_TESTS,
     ),
+    "an analysis is adopted although others were left out": (
+        [("batch/reconcile.py", " if account.complete else None", "")],
+        ACCOUNT_TESTS,
+    ),
     "a released start just before those that wait is forgotten": (
         [("policy/reconciliation.py", "- 2 * SKEW", "- SKEW")],
         ACCOUNT_TESTS,
