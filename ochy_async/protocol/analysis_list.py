@@ -18,7 +18,7 @@ from .answer import ID_KEYS, Answer, answer_class, json_keys
 from .call import Call
 from .converter import read_time, structure
 from .drift import Mismatch, mismatch, note, read_at
-from .json_cursor import JsonCursor
+from .json_pieces import ITEMS_PER_SLICE, JsonPieces
 from .routes import LIST_ANALYSES, LIST_SUBJECT_ANALYSES
 from .sliced_reader import SlicedReader, sliced_call
 from .text_summary import Summarized, count_of, display_text, format_time, list_summary
@@ -26,9 +26,6 @@ from .views import view_title
 from .wire import Request
 
 __all__ = ["AnalysisList", "ItemFacts", "ListedAnalysis", "list_call"]
-
-ITEMS_PER_SLICE: Final = 200
-"""About half a millisecond of work."""
 
 
 @answer_class
@@ -117,10 +114,9 @@ def list_call(
 
 
 def _listing(body: bytes, keep: Callable[[Any], bool] | None) -> Generator[None, None, AnalysisList]:
-    cursor = JsonCursor(body.decode())
-    yield
-    raw = yield from _body(cursor, keep)
-    cursor.end()
+    pieces = JsonPieces(body)
+    raw = yield from _body(pieces, keep)
+    pieces.end()
     items, name = _unwrapped(raw)
     analyses = list[ListedAnalysis]()
     for first in range(0, len(items), ITEMS_PER_SLICE):
@@ -131,28 +127,13 @@ def _listing(body: bytes, keep: Callable[[Any], bool] | None) -> Generator[None,
     return AnalysisList(tuple(analyses), raw=raw)
 
 
-def _body(cursor: JsonCursor, keep: Callable[[Any], bool] | None) -> Generator[None, None, Any]:
-    """The JSON. The arrays and the members at its top are read in slices, whatever is inside a member at once."""
-    if cursor.peek() == "[":
-        return (yield from _array(cursor, keep))
-    if cursor.peek() != "{":
-        return cursor.value()
-    members: dict[str, Any] = {}
-    for number, name in enumerate(cursor.members()):
-        if number % ITEMS_PER_SLICE == 0:
-            yield
-        members[name] = (yield from _array(cursor, keep)) if cursor.peek() == "[" else cursor.value()
-    return members
-
-
-def _array(cursor: JsonCursor, keep: Callable[[Any], bool] | None) -> Generator[None, None, list[Any]]:
-    kept = list[Any]()
-    for number, item in enumerate(cursor.elements()):
-        if keep is None or keep(item):
-            kept.append(item)
-        if number % ITEMS_PER_SLICE == 0:
-            yield
-    return kept
+def _body(pieces: JsonPieces, keep: Callable[[Any], bool] | None) -> Generator[None, None, Any]:
+    """The JSON. `keep` selects the elements of the array that it is, or of the arrays that are its members."""
+    if pieces.peek() == "[":
+        return (yield from pieces.array(keep))
+    if pieces.peek() == "{":
+        return (yield from pieces.object(keep))
+    return (yield from pieces.value())
 
 
 def _unwrapped(body: Any) -> tuple[list[Any], str]:

@@ -1,4 +1,4 @@
-"""Reads a JSON text one member or element at a time, so that no long text has to be decoded at once.
+"""Reads a JSON text one member at a time, so that no long text has to be decoded at once.
 
 The decoder of the standard library can decode one value out of a larger text; orjson would hold the interpreter for the
 complete text.
@@ -66,17 +66,6 @@ class JsonCursor:
                     break
                 self.position += 1
         self.expect("}")
-
-    def elements(self) -> Iterator[Any]:
-        """Decodes the elements of the array at this position one by one."""
-        self.expect("[")
-        if self.peek() != "]":
-            while True:
-                yield self.value()
-                if self.peek() != ",":
-                    break
-                self.position += 1
-        self.expect("]")
 
     def end(self) -> None:
         """Makes sure that nothing follows."""
