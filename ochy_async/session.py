@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar, Unpack, ca
 
 import aiohttp
 from anyio import current_time
+from anyio.lowlevel import checkpoint
 
 from . import starting
 from .batch.arguments import BatchSettings, with_settings_in_signature
@@ -44,7 +45,7 @@ from .protocol.analysis import (
     calculated_call,
     results_call,
 )
-from .protocol.analysis_list import AnalysisList, list_call
+from .protocol.analysis_list import AnalysisList, ListedAnalysis, list_call
 from .protocol.answer import Answer, RawJson
 from .protocol.call import custom_call
 from .protocol.drift import DriftNote
@@ -84,6 +85,8 @@ T = TypeVar("T")
 
 BASE_URL: Final = "https://partner-api.ochy-prod.com"
 """Documented."""
+COMPARED_AT_ONCE: Final = 2_000
+"""Listed analyses that are compared with a start without a checkpoint: less than a millisecond of work."""
 
 
 class OchySession:
@@ -431,7 +434,11 @@ class OchySession:
         known = self._core.state.started_ids.union(known)
         listing = list_call(start.subject_id, keep=may_matter([start], known))
         listed = await self._within(timeout).perform_in_slices(listing)
-        return candidates_of(start, listed, known)
+        found = list[ListedAnalysis]()
+        for first in range(0, len(listed), COMPARED_AT_ONCE):
+            found += candidates_of(start, listed.analyses[first : first + COMPARED_AT_ONCE], known).candidates
+            await checkpoint()
+        return Reconciliation(start, tuple(found))
 
     @overload
     def batch(self, request: AnalysisRequest[R, C], **settings: Unpack[BatchSettings]) -> Batch[R, C]: ...

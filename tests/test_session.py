@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
+from collections.abc import Collection, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import anyio
@@ -12,7 +15,7 @@ import anyio.to_thread
 import pytest
 from anyio.lowlevel import checkpoint
 
-from ochy_async import BackView, Limits, OchySession, SideView, Started, Status
+from ochy_async import BackView, Limits, OchySession, SideView, Started, Status, session
 from ochy_async.emulator import (
     Delay,
     DisconnectBefore,
@@ -23,6 +26,7 @@ from ochy_async.emulator import (
     Respond,
     ResponseShapes,
     RetryAfter,
+    Service,
 )
 from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.errors import (
@@ -36,9 +40,13 @@ from ochy_async.errors import (
     RateLimited,
     RequestRefused,
     ServerError,
+    StartAttempt,
     UnreadableAnswer,
 )
+from ochy_async.policy.reconciliation import Reconciliation, candidates_of
 from ochy_async.policy.retry import Retry
+from ochy_async.protocol.analysis_list import ListedAnalysis
+from ochy_async.protocol.routes import LIST_ANALYSES
 from tests.conftest import CLIP, Recorded, direct_session, real_session, world
 from tests.support.canary import HOOK_TOKEN, leaks_in_error
 
@@ -442,3 +450,23 @@ async def test_reading_raw_data_does_not_block_other_tasks() -> None:
             assert len(landmarks.frame_numbers) == 2_400
     ((before, done),) = spans
     assert sum(before < moment < done for moment in moments) > 30
+
+
+def test_the_candidates_of_a_start_are_found_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a large account whose list has no times, each analysis may be one. None is lost."""
+    compared = list[int]()
+
+    def counted(start: StartAttempt, listed: Sequence[ListedAnalysis], known: Collection[str]) -> Reconciliation:
+        compared.append(len(listed))
+        return candidates_of(start, listed, known)
+
+    async def scenario() -> int:
+        ids = json.dumps([f"a{number}" for number in range(3 * session.COMPARED_AT_ONCE + 1)]).encode()
+        faults = FaultPlan([FaultRule(str(LIST_ANALYSES), Respond(200, ids))])
+        start = StartAttempt("a.mp4", "side_view", datetime.now(UTC), datetime.now(UTC))
+        async with direct_session(Service(world()), faults) as ochy:
+            return len((await ochy.reconcile(start, known=["a0"])).candidates)
+
+    monkeypatch.setattr(session, "candidates_of", counted)
+    assert in_virtual_time(scenario()) == 3 * session.COMPARED_AT_ONCE
+    assert compared == [session.COMPARED_AT_ONCE] * 3
