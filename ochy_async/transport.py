@@ -55,6 +55,10 @@ MIN_KEY_LENGTH: Final = 8
 """A shorter text could not be searched for, and so not be kept out of logs."""
 SCAN_BYTES: Final = 256 * 1024
 """Bytes of an answer that are searched for the key without a checkpoint: about a millisecond of work."""
+ERROR_BYTES: Final = 64 * 1024
+"""The most that is read of an answer that is no success. A longer one is no JSON then, and only its status counts."""
+KEYS_AT_ONCE: Final = 500
+"""Occurrences of the key in an answer that are replaced without a checkpoint: about a millisecond of work."""
 MAX_JOINED_CHUNKS: Final = 500
 """Small chunks of an answer that are read without a checkpoint: about a millisecond of work."""
 SMALL_CHUNK: Final = 256
@@ -128,8 +132,24 @@ class ApiKey:
             if start:
                 await checkpoint()
             if self._pattern.search(body, start, start + SCAN_BYTES + overlap):
-                return self._pattern.sub(b"[key]", body)
+                return await self._without_key(body, overlap)
         return body
+
+    async def _without_key(self, body: bytes, overlap: int) -> bytes:
+        redacted, copied = BytesIO(), 0
+        while copied < len(body):
+            end = copied + SCAN_BYTES
+            for number, found in enumerate(self._pattern.finditer(body, copied, end + overlap)):
+                if found.start() >= end:
+                    break
+                if number % KEYS_AT_ONCE == KEYS_AT_ONCE - 1:
+                    await checkpoint()
+                redacted.write(body[copied : found.start()] + b"[key]")
+                copied = found.end()
+            redacted.write(body[copied:end])
+            copied = max(copied, end)
+            await checkpoint()
+        return redacted.getvalue()
 
     def redact_header(self, value: str) -> str:
         """Returns the value of a header with the key replaced by `[key]`."""
@@ -320,9 +340,12 @@ class _Attempt:
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
         """The decompressed body. Raises `AnswerTooLarge` as soon as it is too large, and `CorruptContent`.
 
-        There is a checkpoint between two pieces, so that no answer can block the event loop.
+        There is a checkpoint between two pieces, so that no answer can block the event loop. Of an error, only the
+        first `ERROR_BYTES` are read: it is parsed at once.
         """
-        if (response.content_length or 0) > self.max_bytes:
+        failed = not 200 <= response.status < 300
+        max_bytes = ERROR_BYTES if failed else self.max_bytes
+        if not failed and (response.content_length or 0) > max_bytes:
             raise AnswerTooLarge
         decoder = decoder_for(response.headers.get("Content-Encoding", ""))
         body = BytesIO()  # returns its bytes without a copy, which would block the loop for megabytes
@@ -332,7 +355,9 @@ class _Attempt:
                 if not first:
                     await checkpoint()
                 first = False
-                if body.tell() + body.write(piece) > self.max_bytes:
+                if body.tell() + body.write(piece) > max_bytes:
+                    if failed:
+                        return body.getvalue()[:max_bytes]
                     raise AnswerTooLarge
         decoder.finish()
         return body.getvalue()

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tracemalloc
 import zlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from itertools import pairwise
@@ -46,6 +46,7 @@ from ochy_async.errors import (
     KeyRefused,
     OchyError,
     Phase,
+    ServerError,
     UncertainStart,
     UnreadableAnswer,
 )
@@ -55,7 +56,7 @@ from ochy_async.protocol.converter import structure
 from ochy_async.protocol.drift import DriftLog
 from ochy_async.protocol.subjects import Subject
 from ochy_async.protocol.wire import Upload
-from ochy_async.transport import MAX_JOINED_CHUNKS, SCAN_BYTES, ApiKey, RoundRobin, VideoPart
+from ochy_async.transport import ERROR_BYTES, KEYS_AT_ONCE, MAX_JOINED_CHUNKS, SCAN_BYTES, ApiKey, RoundRobin, VideoPart
 from tests.conftest import CLIP, Recorded, real_session, world
 from tests.support import canary
 from tests.support.canary import API_KEY
@@ -367,6 +368,29 @@ async def test_the_key_is_found_across_the_edge_of_a_slice(spelt: str) -> None:
     """Wherever the key is in a long answer, nothing of it remains."""
     for before in range(SCAN_BYTES - len(spelt), SCAN_BYTES + 1):
         assert await ApiKey(API_KEY).redact(b"." * before + spelt.encode() + b".") == b"." * before + b"[key]."
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("between", [0, 1, 20, 21, 300, 1_000_000])
+async def test_an_answer_that_echoes_the_key_is_redacted_in_slices(between: int) -> None:
+    """However often it does, and wherever: other tasks run meanwhile, and nothing else changes."""
+    count = 8_000_000 // (between + len(API_KEY))
+    steps, answer = 0, (b"." * between + API_KEY.encode()) * count
+
+    class Redacting:
+        def __await__(self) -> Generator[Any, Any, bytes]:
+            nonlocal steps
+            turns = ApiKey(API_KEY).redact(answer).__await__()
+            while True:
+                try:
+                    yield next(turns)
+                except StopIteration as end:
+                    redacted: bytes = end.value
+                    return redacted
+                steps += 1
+
+    assert await Redacting() == (b"." * between + b"[key]") * count
+    assert steps >= max(8_000_000 // SCAN_BYTES - 1, count // KEYS_AT_ONCE - 1)
 
 
 FAULTS = [
@@ -906,6 +930,32 @@ async def test_one_byte_more_than_the_cap_is_too_much() -> None:
         async with once(url, answer_bytes=1_000) as ochy:
             with pytest.raises(UnreadableAnswer, match="larger than"):
                 await ochy.get_webhook()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("declared", [True, False])
+@pytest.mark.parametrize(("padding", "detail"), [(0, "try later"), (2 * ERROR_BYTES, None), (200_000_000, None)])
+async def test_of_a_long_error_only_the_status_counts(declared: bool, padding: int, detail: str | None) -> None:
+    """It is parsed at once, so little of it is read, however much a list may have."""
+    content, block = b'{"detail": "try later"}', b" " * 65_536
+
+    async def answer(stream: Peer) -> None:
+        chunks = [block] * (padding // len(block)) + [content]
+        head = b"HTTP/1.1 503 Unavailable\r\n"
+        if declared:
+            await stream.send(head + b"Content-Length: %d\r\n\r\n" % sum(map(len, chunks)))
+            for chunk in chunks:
+                await stream.send(chunk)
+        else:
+            await stream.send(head + b"Transfer-Encoding: chunked\r\n\r\n")
+            for chunk in [*chunks, b""]:
+                await stream.send(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+
+    async with raw_server(answer) as url, once(url) as ochy:
+        for call in (ochy.list_analyses, ochy.get_webhook):
+            with pytest.raises(ServerError) as caught:
+                await call()
+            assert (caught.value.status, caught.value.detail) == (503, detail)
 
 
 @pytest.mark.anyio
