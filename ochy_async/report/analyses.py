@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import PurePath
@@ -19,7 +20,8 @@ from ..batch.output.folder import ARTIFACT_FILES, file_stem, safe_id
 from ..batch.output.measures import measures_of
 from ..errors import InvalidSettings
 from ..protocol.assessment import AnalysisResults, Assessment, Texts
-from ..protocol.text_summary import NOTHING, display_text
+from ..protocol.redaction import redact_links
+from ..protocol.text_summary import NOTHING
 from ..protocol.views import Calculated, Results, view_title
 from ..result_loaders import SavedRecord
 
@@ -39,6 +41,9 @@ __all__ = [
 
 LONGEST_TEXT: Final = 600
 """Characters of a text that are shown."""
+_LEFT_OUT: Final = "\N{SOFT HYPHEN}\N{ZERO WIDTH SPACE}"
+_BIDI_CONTROLS: Final = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""They change the direction of what follows, beyond their own text."""
 _LANGUAGE: Final = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})?")
 
 
@@ -238,8 +243,26 @@ def of_record(record: SavedRecord) -> ReportedAnalysis:
 
 
 def plain(text: object) -> str:
-    """A text of anyone's as one line without links and control characters; a dash for nothing."""
-    return display_text(text, LONGEST_TEXT)
+    """A text of anyone's as one line without links and control characters; a dash for nothing.
+
+    All spaces and line ends become plain spaces. What joins or parts letters stays, and hyphens that show only at the
+    end of a line are left out, because a terminal's rules, by which `display_text` replaces them all, are not a page's.
+    """
+    if text is None or text == "":
+        return NOTHING
+    known = str(text)
+    redacted: str = redact_links(known if known.isprintable() else "".join(map(_shown_letter, known)))
+    return redacted if len(redacted) <= LONGEST_TEXT else f"{redacted[: LONGEST_TEXT - 1]}…"
+
+
+def _shown_letter(letter: str) -> str:
+    """A letter as pages show it: empty, a space, itself, or a mark in place of what a page would obey."""
+    if letter in _LEFT_OUT:
+        return ""
+    category = unicodedata.category(letter)
+    if category.startswith("Z") or letter in "\t\r\n":
+        return " "
+    return "\N{REPLACEMENT CHARACTER}" if category in ("Cc", "Cs", "Co") or letter in _BIDI_CONTROLS else letter
 
 
 def finite(value: object) -> float | None:

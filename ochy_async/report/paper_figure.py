@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import textwrap
+import unicodedata
 from collections.abc import Generator, Iterator, Sequence, Set
 from contextlib import contextmanager
 from math import ceil
@@ -83,6 +84,8 @@ _SHADE: Final = "#e9e9e9"
 _GRAY: Final = "#555555"
 _SEVERAL: Final[tuple[Any, ...]] = ("-", (0, (4, 1.6)), (0, (4, 1.2, 1, 1.2)), (0, (1, 1.2)))
 """The styles of recordings that are compared, in turn."""
+_VARIANTS: Final = frozenset(map(chr, range(0xFE00, 0xFE10)))
+"""They choose a form of the letter before them."""
 _MOST_NAMED: Final = 8
 """Recordings that the legend names; of more it names the first and the last."""
 
@@ -243,7 +246,11 @@ def _cut_to_width(figure: Figure, text: Text) -> None:
 
 
 def _in_known_fonts(text: str) -> tuple[list[str], str]:
-    """The fonts with the letters of a text, and the text with a mark for each letter that no installed font has."""
+    """The fonts with the letters of a text, and the text with a mark for each letter that no installed font has.
+
+    Letters without a shape, which join others, are left out: matplotlib draws each letter by itself.
+    """
+    text = "".join(letter for letter in text if unicodedata.category(letter) != "Cf" and letter not in _VARIANTS)
     families, missing = [_FONT], {letter for letter in text if not letter.isspace()}
     missing -= _letters(font_manager.findfont(_FONT), missing)
     for entry in _other_fonts() if missing else ():

@@ -274,6 +274,12 @@ def test_a_title_is_only_a_text(title: str, kind: str, caplog: pytest.LogCapture
     assert caplog.records == []
 
 
+def test_a_title_shows_no_mark_for_what_has_no_shape() -> None:
+    """Spaces of every kind are spaces, and joiners of letters are left out, for matplotlib draws each by itself."""
+    drawn = figure(SIDE, ["knee"], title="Zo\u00eb\u00a0M\u00fcller\nA\u200d\ufe0f\u00adB")
+    assert drawn.legends[0].get_title().get_text() == "Zo\u00eb M\u00fcller AB"
+
+
 def test_letters_that_no_font_has_are_marked() -> None:
     """The title says that something was there."""
     assert (

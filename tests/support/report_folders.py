@@ -13,9 +13,9 @@ from typing import Any, Final
 from ochy_async.emulator.assessments import back_view_results, side_view_results
 from ochy_async.emulator.calculated_data import back_view_calculated, side_view_calculated
 from ochy_async.emulator.mosaic_jpeg import mosaic_jpeg
-from tests.support.simulated_runners import landmark_frames, make_runner
+from tests.support.simulated_runners import landmark_frames, make_runner, scored
 
-__all__ = ["HOSTILE", "record", "report_folder", "text_of", "write_records"]
+__all__ = ["HOSTILE", "record", "report_folder", "scored_parts", "text_of", "write_records"]
 
 HOSTILE: Final = "</script><script>alert(1)</script> \"x\" & 'y' ../../etc \N{RIGHT-TO-LEFT OVERRIDE}"
 """A runner's name that must stay a text."""
@@ -53,6 +53,12 @@ def _answers(number: int, view: str) -> tuple[dict[str, Any], dict[str, Any]]:
         back_view_results(runner, language="en", full_body=True),
         back_view_calculated(runner, full_body=True),
     )
+
+
+def scored_parts(line: dict[str, Any]) -> list[dict[str, Any]]:
+    """The assessed parts in a record, each leg of a back view included. They may be changed."""
+    found: list[dict[str, Any]] = scored(line["results"]["biomechanical_analysis"])
+    return found
 
 
 def write_records(folder: Path, *records: dict[str, Any]) -> Path:
