@@ -58,7 +58,7 @@ _GROUP: Final = Kind(
 _COMPARED: Final = Kind("stride", "Line: mean of the strides of a recording.", "mean of Ochy's duty factors")
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Line:
     """One line of a panel."""
 
@@ -156,7 +156,7 @@ def _content(kind: Kind, panels: tuple[Panel, ...], back: bool, stances: Sequenc
 # --- several recordings -----------------------------------------------------------------------------
 
 
-@define
+@define(repr=False)
 class RunnerMeans:
     """The mean curves of the recordings of one runner in one view: all that is kept of them."""
 

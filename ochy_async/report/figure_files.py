@@ -49,8 +49,8 @@ class WrittenFigures:
     """The figures that were written, and what they do not show."""
 
     folder: Path
-    files: list[Path] = field(factory=list)
-    failures: list[str] = field(factory=list)
+    files: list[Path] = field(factory=list, repr=False)
+    failures: list[str] = field(factory=list, repr=False)
     """Analyses that are left out, each with the reason."""
     notes: list[str] = field(factory=list)
     """What else the figures do not show."""
@@ -61,7 +61,7 @@ class RunnerKey:
     """What tells a runner apart."""
 
     view: str
-    key: str
+    key: str = field(repr=False)
     name: str = field(eq=False, repr=False)
 
 

@@ -49,7 +49,7 @@ _STANCE_REACH: Final = 0.2
 """Of a stride, before and after the middle of a stance: what the curves of a back view show."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class RunnerMotion:
     """What a page shows of a runner's motion."""
 

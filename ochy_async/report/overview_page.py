@@ -134,7 +134,7 @@ def _head(title: str, css: str | None) -> h.Node:
 
 
 def _row(row: AnalysisRow) -> h.Node:
-    name, clip = h.bdi[row.name], plain(row.analysis[0])
+    name, clip = h.bdi[row.name], plain(row.clip)
     return h.tr[
         h.th(scope="row")[
             h.a(href=quote(row.page))[name] if row.page else name,

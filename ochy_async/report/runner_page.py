@@ -32,7 +32,7 @@ __all__ = ["RunnerPage", "runner_page"]
 _MOST_STEPS: Final = 60
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class RunnerPage:
     """All that a page shows."""
 

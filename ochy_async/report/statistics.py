@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import quantiles
 from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from .analyses import METRICS, ReportedAnalysis, finite, plain
 
@@ -24,21 +24,21 @@ FEWEST: Final = 5
 class AnalysisRow:
     """One row of the overview."""
 
-    name: str
-    page: str | None
+    name: str = field(repr=False)
+    page: str | None = field(repr=False)
     """The name of its page; None if it has none."""
-    analysis: tuple[str | None, str | None]
-    """The clip and the id, by which the analysis is found again."""
+    clip: str | None = field(repr=False)
+    analysis_id: str | None
     view: str
     outcome: str
-    score: float | None
-    metrics: Mapping[str, float]
-    strike: str
-    lowest_part: str
+    score: float | None = field(repr=False)
+    metrics: Mapping[str, float] = field(repr=False)
+    strike: str = field(repr=False)
+    lowest_part: str = field(repr=False)
     """The part with the lowest score, in English; empty if there is none."""
-    runner: str
+    runner: str = field(repr=False)
     """What tells runners apart."""
-    reason: str
+    reason: str = field(repr=False)
 
 
 @frozen
@@ -64,9 +64,9 @@ class Quartiles:
 class Progress:
     """The scores of one runner in one view, in the order of the folder."""
 
-    name: str
+    name: str = field(repr=False)
     view: str
-    scores: tuple[float, ...]
+    scores: tuple[float, ...] = field(repr=False)
 
 
 @frozen
@@ -126,7 +126,8 @@ def _row(analysis: ReportedAnalysis, used: Counter[str]) -> AnalysisRow:
     return AnalysisRow(
         name=analysis.name,
         page=_unused_name(analysis.page_name, used) if analysis.has_page else None,
-        analysis=(analysis.clip, analysis.analysis_id),
+        clip=analysis.clip,
+        analysis_id=analysis.analysis_id,
         view=analysis.view_title,
         outcome=plain(analysis.outcome),
         score=analysis.score,

@@ -100,7 +100,7 @@ def _again(
     """Each row with its analysis, which is read once more. A batch that ends meanwhile may have replaced the table."""
     for row in rows:
         analysis = next(analyses, None)
-        if analysis is None or (analysis.clip, analysis.analysis_id) != row.analysis:
+        if analysis is None or (analysis.clip, analysis.analysis_id) != (row.clip, row.analysis_id):
             raise OutputError(
                 "The results have changed while the report was written, so its pages would be mixed up. No overview "
                 "was written. Write the report again when the batch has ended."

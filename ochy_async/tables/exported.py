@@ -21,10 +21,10 @@ __all__ = ["Exported"]
 class Exported:
     """The files that an export wrote, and its notes."""
 
-    files: list[Path] = field(factory=list)
+    files: list[Path] = field(factory=list, repr=False)
     recordings: int = 0
     """How many recordings are in the files."""
-    failures: list[str] = field(factory=list)
+    failures: list[str] = field(factory=list, repr=False)
     """Recordings that are left out, each with the reason."""
     notes: list[str] = field(factory=list)
     """What the files do not hold of the other recordings."""

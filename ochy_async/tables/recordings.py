@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import evolve, fields, frozen
+from attrs import evolve, field, fields, frozen
 
 from ..batch.output.folder import ARTIFACT_FILES, safe_id
 from ..batch.output.tables import JSONL
@@ -30,16 +30,16 @@ _ENDING: Final = f".{ARTIFACT_FILES['raw_data']}"
 class RecordingFile:
     """A saved file of raw data."""
 
-    path: Path
+    path: Path = field(repr=False)
     analysis_id: str
     """From `results.jsonl`, or else the part of the file's name that stands for it."""
-    clip: str | None = None
+    clip: str | None = field(default=None, repr=False)
     """The clip as the input named it. None, like the fields below, if `results.jsonl` does not say it."""
     view: str | None = None
     """`side_view` or `back_view`."""
-    subject: str | None = None
+    subject: str | None = field(default=None, repr=False)
     """The runner as the input names them, or else the vendor's id of the subject."""
-    height: float | None = None
+    height: float | None = field(default=None, repr=False)
     """The height in the request, in meters. None for 1.7, which a request has that states none."""
     fps: float | None = None
     """Frames per second that replace those of the raw data. None if the raw data is right."""

@@ -1521,8 +1521,8 @@ REPORT_FAULTS: dict[str, tuple[str, str, Edit]] = {
         "becomes_markup",
         (
             "report/analyses.py",
-            "    return display_text(text,",
-            "    return __import__('markupsafe').Markup(str(text) or",
+            "    known = str(text)\n",
+            "    return __import__('markupsafe').Markup(text)\n",
         ),
     ),
     "the name of a clip in the table is markup": (
@@ -1679,7 +1679,7 @@ REPORT_FAULTS: dict[str, tuple[str, str, Edit]] = {
     "runners are mixed up when the table changes": (
         PAGES_FOLDER,
         "mixes_up",
-        ("report/writer.py", "(analysis.clip, analysis.analysis_id) != row.analysis", "False"),
+        ("report/writer.py", "(analysis.clip, analysis.analysis_id) != (row.clip, row.analysis_id)", "False"),
     ),
 }
 """Faults of reports: the file of the tests that find it, a part of their names, the fault."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from attrs import evolve
 
 from ochy_async import Landmarks, OutputError
 from ochy_async.tables import Exported, RecordingFile, recordings_in, write_long_csv, write_parquet, write_trc
@@ -171,3 +172,14 @@ def test_a_failed_export_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"landmarks\.csv"):
         write_long_csv(recordings_in(folder), target)
     assert sorted(folder.iterdir()) == before
+
+
+def test_a_recording_tells_nothing_when_it_is_printed(tmp_path: Path) -> None:
+    """Logs and asserts use `repr`, which names no runner, no clip and no height."""
+    recording = evolve(
+        recordings_in(folder_of(tmp_path, {"0": {}}))[0], clip="mia-secret.mp4", subject="Mia Secret", height=1.6312
+    )
+    shown = repr(recording) + repr(Exported(files=[Path("mia-secret.trc")], failures=["mia-secret.mp4: why"]))
+    assert "ecret" not in shown
+    assert "1.63" not in shown
+    assert recording.path.name not in shown
