@@ -89,9 +89,9 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return _add_options(with_flags)
 
 
-def usage_error(problems: Iterable[str]) -> click.UsageError:
-    """An error that lists all problems."""
-    return click.UsageError("Nothing was sent or charged.\n" + "\n".join(f"  {each}" for each in problems))
+def usage_error(problems: Iterable[str], nothing: str = "Nothing was sent or charged.") -> click.UsageError:
+    """An error that lists all problems, after the assurance that nothing has happened."""
+    return click.UsageError(f"{nothing}\n" + "\n".join(f"  {each}" for each in problems))
 
 
 @frozen

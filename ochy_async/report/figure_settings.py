@@ -43,8 +43,8 @@ RESOLUTIONS: Final = (72, 2400)
 
 
 def checked_angles(what: Iterable[str]) -> tuple[str, ...]:
-    """The words without repetitions; `all` stands for every one."""
-    words = (what,) if isinstance(what, str) else tuple(what)
+    """The words in lower case without repetitions; `all` stands for every one."""
+    words = tuple(str(word).lower() for word in ((what,) if isinstance(what, str) else what))
     wrong = [word for word in words if word not in (*ANGLES, "all")]
     if wrong or not words:
         named = ", ".join(map(repr, wrong)) or "nothing"

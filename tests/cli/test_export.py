@@ -67,3 +67,12 @@ def test_a_missing_library_is_named_with_its_command(tmp_path: Path, monkeypatch
     result = run_cli("export", str(report_folder(tmp_path / "results")), "--parquet")
     assert result.exit_code == 2
     assert "pip install 'ochy-async[parquet]'" in result.stderr
+
+
+@pytest.mark.parametrize("wrong", [["--height", "168"], ["--fps", "nan"], []])
+def test_a_refused_export_says_what_it_did_not_do(tmp_path: Path, wrong: list[str]) -> None:
+    """It writes files and could neither send nor buy anything."""
+    result = run_cli("export", str(tmp_path), *(["--trc", *wrong] if wrong else []))
+    assert result.exit_code == 2
+    assert "Nothing was written." in result.stderr
+    assert "charged" not in result.stderr

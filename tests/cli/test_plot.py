@@ -153,6 +153,12 @@ def test_a_hostile_name_leads_nowhere(finished: Path, tmp_path: Path) -> None:
     assert made.parent == folder / "figures"
 
 
+def test_angles_may_be_written_in_capitals(finished: Path, tmp_path: Path) -> None:
+    """As the panels write them."""
+    result = run_cli("plot", str(two(finished, tmp_path / "results")), "--what", "Knee, HIP", "--format", "svg")
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -37,6 +37,7 @@ from ..request_options import as_flag_problem, measure_option, usage_error
 __all__ = ["command"]
 
 MOST_FPS: Final = 10_000
+NOTHING: Final = "Nothing was written."
 
 Export = Callable[[Sequence[RecordingFile], Path], Exported]
 """Writes recordings to a path: a file where the format has one for all recordings, else a folder."""
@@ -99,9 +100,9 @@ def command(results: Path, formats: tuple[str, ...], out: Path | None, fps: floa
       ochy export results --trc --mot --height 1.82
     """
     if not formats:
-        raise usage_error([f"Choose a format: {', '.join(f'--{name}' for name in FORMATS)}"])
+        raise usage_error([f"Choose a format: {', '.join(f'--{name}' for name in FORMATS)}"], NOTHING)
     if fps is not None and not 0 < fps <= MOST_FPS:
-        raise usage_error([f"--fps: must be a number above 0, at most {MOST_FPS:,}"])
+        raise usage_error([f"--fps: must be a number above 0, at most {MOST_FPS:,}"], NOTHING)
     stated = _checked(height)
     recordings = [
         evolve(recording, fps=fps, height=recording.height if stated is None else stated)
@@ -121,7 +122,7 @@ def _checked(height: Any) -> float | None:
     if height is None:
         return None
     if problems := list(quantity_problems("height", height, HEIGHT_METERS, "meters", 100, "centimeters")):
-        raise usage_error(map(as_flag_problem, problems))
+        raise usage_error(map(as_flag_problem, problems), NOTHING)
     return float(height)
 
 
