@@ -9,7 +9,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import PurePath
 from typing import Any, Final
 
@@ -94,8 +94,8 @@ class Part:
 
     @property
     def score(self) -> float | None:
-        """0 to 1."""
-        return finite(self.assessment.score_number)
+        """0 to 1; None for anything else."""
+        return _possible_score(self.assessment.score_number)
 
 
 @frozen(kw_only=True)
@@ -112,6 +112,8 @@ class ReportedAnalysis:
     """The language of the vendor's texts."""
     results: Results | None = field(default=None, repr=False)
     calculated: Calculated | None = field(default=None, repr=False)
+    date: datetime | None = field(default=None, repr=False)
+    """When it was filmed, as the input's column `date` says it; UTC."""
     files: tuple[str, ...] = ()
     """The files that were written for it."""
     reason: str = field(default="", repr=False)
@@ -119,8 +121,17 @@ class ReportedAnalysis:
     @property
     def name(self) -> str:
         """The runner's name if it is known, else the clip's name or the id."""
-        clip = None if self.clip is None else PurePath(self.clip.replace("\\", "/")).name
-        return plain(self.subject or clip or self.analysis_id or "clip")
+        return plain(self.subject or self.clip_name or self.analysis_id or "clip")
+
+    @property
+    def clip_name(self) -> str:
+        """The clip's name without its folder; empty if there is none."""
+        return "" if self.clip is None else PurePath(self.clip.replace("\\", "/")).name
+
+    @property
+    def in_english(self) -> bool:
+        """Whether the vendor's texts are English, as this program's own are."""
+        return self.language.partition("-")[0] == "en"
 
     @property
     def has_page(self) -> bool:
@@ -139,8 +150,8 @@ class ReportedAnalysis:
 
     @property
     def score(self) -> float | None:
-        """The total score, 0 to 1."""
-        return finite(getattr(self.results or self.calculated, "total_score", None))
+        """The total score, 0 to 1; None for anything else."""
+        return _possible_score(getattr(self.results or self.calculated, "total_score", None))
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -157,6 +168,13 @@ class ReportedAnalysis:
     def measures(self) -> Mapping[str, Any]:
         """All numbers by the names that the table of results uses."""
         return measures_of(self.results, self.calculated)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The known numbers of `METRICS`, by their names in the table of results."""
+        numbers = {metric.name: finite(self.measures.get(metric.name)) for metric in METRICS}
+        numbers["duty_factor"] = self.duty_factor
+        return {name: value for name, value in numbers.items() if value is not None}
 
     @property
     def pace(self) -> timedelta | None:
@@ -217,6 +235,7 @@ def _of_outcome(outcome: Outcome[Any, Any]) -> ReportedAnalysis:
         subject=outcome.subject or outcome.request.subject_id,
         subject_id=outcome.request.subject_id,
         language=_language(outcome.request.language),
+        date=_date(outcome.extra),
         results=getattr(outcome, "results", None),
         calculated=getattr(outcome, "calculated", None),
         files=tuple(map(str, getattr(outcome, "files", ()))),
@@ -235,6 +254,7 @@ def of_record(record: SavedRecord) -> ReportedAnalysis:
         subject=_text(raw.get("subject")),
         subject_id=_text(raw.get("subject_id")),
         language=_language(raw.get("language")),
+        date=_date(raw.get("extra")),
         results=record.results,
         calculated=record.calculated,
         files=tuple(_texts(raw.get("files"))),
@@ -271,6 +291,12 @@ def finite(value: object) -> float | None:
     return float(value) if known and isinstance(value, int | float) else None
 
 
+def _possible_score(value: object) -> float | None:
+    """A score, which is from 0 to 1; None for any other number, whose scale nobody knows."""
+    score = finite(value)
+    return score if score is not None and 0 <= score <= 1 else None
+
+
 def hundred(score: float) -> int:
     """A score from 0 to 1 as a whole number of 100, rounded as the command line rounds it to two digits."""
     return round(100 * round(score, 2))
@@ -295,6 +321,17 @@ def _text(value: object) -> str | None:
 
 def _texts(value: object) -> Iterator[str]:
     yield from (each for each in value if isinstance(each, str)) if isinstance(value, list) else ()
+
+
+def _date(extra: object) -> datetime | None:
+    """The date in the input's own columns, if it is written as ISO 8601 says. Without a zone it counts as UTC."""
+    cells = extra.items() if isinstance(extra, Mapping) else ()
+    texts = [value for name, value in cells if isinstance(value, str) and str(name).strip().casefold() == "date"]
+    try:
+        date = datetime.fromisoformat(texts[0].strip()) if texts else None
+        return date and (date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC))
+    except (ValueError, OverflowError):
+        return None
 
 
 def _language(value: object) -> str:

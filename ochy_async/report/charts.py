@@ -1,6 +1,6 @@
 """The drawings of scores: a gauge, a bar, scores in their order, and how many there are of each.
 
-Invariant: pure. A drawing of what is missing is empty, and scores beyond 0 and 1 end at the edge.
+Invariant: pure. A drawing of what is missing is empty.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import htpy as h
 
-from .analyses import hundred_text
+from .analyses import hundred, hundred_text
 from .svg import svg, within
 
 __all__ = ["bar", "gauge", "histogram", "sparkline"]
@@ -52,10 +52,10 @@ def sparkline(scores: Sequence[float], low: float, high: float) -> h.Renderable:
 
 
 def histogram(scores: Sequence[float]) -> h.Renderable:
-    """How many scores are in each ten of 100."""
+    """How many scores, as they are shown, are in each ten of 100."""
     counts = [0] * 10
     for score in scores:
-        counts[min(9, int(10 * within(score)))] += 1
+        counts[min(9, hundred(score) // 10)] += 1
     most = max(counts) or 1
     told = ", ".join(f"{count} from {10 * ten} to {10 * ten + 10}" for ten, count in enumerate(counts) if count)
     return svg(box=(0, 0, 440, 150), css="histogram", label=f"Total scores: {told or 'none'}")[

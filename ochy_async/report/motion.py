@@ -68,8 +68,8 @@ class RunnerMotion:
     seconds: float | None
     """Of a stride; None without a frame rate."""
     fps: float | None
-    strides: int
-    """The most strides of which a curve is made."""
+    strides: Mapping[str, tuple[int, int]]
+    """For each side that has curves, the fewest and the most strides of which one is made."""
     missing: Mapping[str, str]
     """Why a curve is missing, by its side and name."""
 
@@ -94,9 +94,13 @@ def motion_of(landmarks: Landmarks, view: str | None) -> RunnerMotion:
         near=None if back else ("left" if recording.mirrored else "right"),
         seconds=None if recording.fps is None else gait.stride_frames / recording.fps,
         fps=recording.fps,
-        strides=max((curve.strides for sides in curves.values() for curve in sides.values()), default=0),
+        strides={side: (min(counts), max(counts)) for side in SIDES if (counts := _counts(curves, side))},
         missing={name: reason for name, reason in gait.missing.items() if name.partition(" ")[2] in curves},
     )
+
+
+def _counts(curves: Mapping[str, Mapping[str, Curve]], side: str) -> list[int]:
+    return [sides[side].strides for sides in curves.values() if side in sides]
 
 
 def _span(

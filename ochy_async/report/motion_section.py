@@ -5,6 +5,7 @@ Invariant: pure. The program of the page gets the numbers that were drawn, so th
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import htpy as h
@@ -37,9 +38,21 @@ def _note(motion: RunnerMotion) -> str:
         if motion.back
         else "from a touchdown of the foot (0 %) to its next one (100 %)"
     )
-    rate = "" if motion.fps is None else f" at {motion.fps:g} frames/s"
-    strides = count_of(motion.strides, "stride")
-    return f"Means of {strides}{rate}; the band is one standard deviation. The curves run {window}."
+    rate = "; frame rate unknown" if motion.fps is None else f" at {motion.fps:g} frames/s"
+    several = max((most for _, most in motion.strides.values()), default=0) > 1
+    band = "; the band is one standard deviation" if several else ""
+    return f"{'Means' if several else 'Curves'} of {_strides(motion)}{rate}{band}. The curves run {window}."
+
+
+def _strides(motion: RunnerMotion) -> str:
+    """How many strides are in the curves, by side if the sides differ."""
+    counts = {
+        side: f"{'' if fewest == most else f'{fewest:,} to '}{count_of(most, 'stride')}"
+        for side, (fewest, most) in motion.strides.items()
+    }
+    if len(set(counts.values())) == 1:
+        return next(iter(counts.values()))
+    return " and ".join(f"{count} ({side})" for side, count in counts.items())
 
 
 def _legend(stance: float | None) -> h.Node:
@@ -59,7 +72,8 @@ def _player(motion: RunnerMotion) -> h.Node:
         figure(motion, "figure", f"The runner's mean stride, from a {moment} to the next"),
         h.div(".controls")[
             h.button("#play", type="button")["Play"],
-            h.label["Speed ", h.select("#speed")[[_speed(value, name) for value, name in _SPEEDS]]],
+            motion.seconds is not None
+            and h.label["Speed ", h.select("#speed")[[_speed(value, name) for value, name in _SPEEDS]]],
             h.input("#position", type="range", min="0", max="100", value="0", aria_label="Position in the stride"),
             h.output("#percent", for_="position", aria_live="off")["0 %"],
         ],
@@ -80,8 +94,20 @@ def _charts(motion: RunnerMotion, stance: float | None) -> h.Node:
             ]
             for angle, sides in motion.curves.items()
         ],
-        [h.p(".note")[f"{plain(name.replace('_', ' '))}: {reason}"] for name, reason in motion.missing.items()],
+        [h.p(".note")[f"{angles}: {reason}"] for reason, angles in _missing(motion.missing)],
     ]
+
+
+def _missing(missing: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Each reason, with the angles that are missing for it: `Ankle (both sides), left elbow`."""
+    for reason in dict.fromkeys(missing.values()):
+        sides: dict[str, list[str]] = {}
+        for name in (name for name, why in missing.items() if why == reason):
+            side, _, angle = name.partition(" ")
+            sides.setdefault(angle.replace("_", " "), []).append(side)
+        named = [f"{angle} (both sides)" if len(of) > 1 else f"{of[0]} {angle}" for angle, of in sides.items()]
+        text = plain(", ".join(named))
+        yield reason, text[:1].upper() + text[1:]
 
 
 def program_data(motion: RunnerMotion) -> dict[str, Any]:

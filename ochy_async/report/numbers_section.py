@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import htpy as h
 
-from .analyses import METRICS, Metric, finite, plain, rounded
+from .analyses import METRICS, Metric, ReportedAnalysis, plain, rounded
 from .document import Source, section
 from .reference import Band, Reference
 from .scales import number_scale
@@ -21,14 +20,15 @@ from .statistics import Quartiles
 __all__ = ["numbers_section"]
 
 
-def numbers_section(measures: Mapping[str, Any], quartiles: Mapping[str, Quartiles], reference: Reference) -> h.Node:
+def numbers_section(analysis: ReportedAnalysis, quartiles: Mapping[str, Quartiles], reference: Reference) -> h.Node:
     """A tile for each metric that is known. None if none is."""
-    known = [(metric, value) for metric in METRICS if (value := finite(measures.get(metric.name))) is not None]
+    numbers = analysis.metrics
+    known = [(metric, numbers[metric.name]) for metric in METRICS if metric.name in numbers]
     if not known:
         return None
-    speed = finite(measures.get("speed_m_per_s"))
+    speed = numbers.get("speed_m_per_s")
     bands = {metric.name: band for metric, _ in known if (band := reference.band(metric.name, speed))}
-    verdicts = {"overstride_angle_deg": _verdict(measures.get("overstride_score"))}
+    verdicts = {"overstride_angle_deg": _verdict(analysis.measures.get("overstride_score"))}
     tiles = [
         _tile(metric, value, verdicts.get(metric.name, ""), quartiles.get(metric.name), bands.get(metric.name))
         for metric, value in known

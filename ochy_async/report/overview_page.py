@@ -32,8 +32,7 @@ _FIRST_CARDS: Final = 12
 
 def overview_page(statistics: FolderStatistics, name: str, notice: str = "") -> str:
     """The page as HTML. `name` is what is reported on, such as the name of the folder; `notice` stands above it."""
-    rows = statistics.rows
-    title = count_of(len(rows), "analysis", "analyses")
+    title = count_of(len(statistics.analyses), "analysis", "analyses")
     return document(f"{title}: running form report", _sections(statistics, name, title), notice=notice)
 
 
@@ -43,7 +42,7 @@ def _sections(statistics: FolderStatistics, name: str, title: str) -> Iterator[h
         h.div(".who")[
             h.p(".kicker")["Running form"],
             h.h1[title],
-            h.ul(".chips")[[h.li(dir="auto")[chip] for chip in _chips(rows, name)]],
+            h.ul(".chips")[[h.li(dir="auto")[chip] for chip in _chips(statistics, name)]],
             h.p(".note")[f"{Source.OCHY.value} Counts, medians and shares are computed from Ochy's scores."],
         ],
         gauge(median(scores) if scores else None, "median total score" if len(scores) > 1 else "total score"),
@@ -55,17 +54,20 @@ def _sections(statistics: FolderStatistics, name: str, title: str) -> Iterator[h
         ]
     progress = statistics.progress()
     yield _progress(progress) if progress else None
-    yield section("All analyses", Source.OCHY, "", [_search(len(rows)) if len(rows) > 1 else None, _table(rows)])
+    yield section("All analyses", Source.OCHY, "", [_search(len(rows)) if len(rows) > 1 else None, _table(statistics)])
 
 
-def _chips(rows: Sequence[AnalysisRow], name: str) -> Iterator[str]:
+def _chips(statistics: FolderStatistics, name: str) -> Iterator[str]:
+    rows, analyses = statistics.rows, statistics.analyses
     yield name
+    if len(rows) > len(analyses):
+        yield count_of(len(rows), "clip")
     runners = {row.runner for row in rows} - {""}
     if runners:
         yield count_of(len(runners), "runner")
-    for view in sorted({row.view for row in rows}):
-        yield f"{sum(row.view == view for row in rows):,} {view.lower()}"
-    bad = sum(row.outcome != "analyzed" for row in rows)
+    for view in sorted({row.view for row in analyses}):
+        yield f"{sum(row.view == view for row in analyses):,} {view.lower()}"
+    bad = sum(row.page is None for row in rows)
     if bad:
         yield f"{bad:,} without results"
 
@@ -76,7 +78,7 @@ def _weak(statistics: FolderStatistics) -> h.Node:
     if not total:
         return h.p["No analysis has scores of parts."]
     rows = [
-        h.tr[h.th(scope="row")[name.capitalize()], h.td(".n")[f"{count:,}"], h.td[bar(count / total)]]
+        h.tr[h.th(scope="row")[statistics.part_title(name)], h.td(".n")[f"{count:,}"], h.td[bar(count / total)]]
         for name, count in parts
     ]
     return table(("Part", "Analyses", "Share"), rows, css="weak", texts=("Part", "Share"))
@@ -87,16 +89,26 @@ def _progress(progress: Sequence[Progress]) -> h.Node:
     cards = [_progress_card(each, min(scores), max(scores)) for each in progress]
     first, others = cards[:_FIRST_CARDS], cards[_FIRST_CARDS:]
     more = h.details[h.summary[f"{len(others):,} more"], h.ul(".progress")[others]] if others else None
-    note = "Total scores of each runner in the order of the folder, the first and the latest."
-    return section("Progress", Source.OCHY, note, [h.ul(".progress")[first], more])
+    dated = [each for each in progress if each.dates is not None]
+    dates = "by date, the first and the last."
+    folder = "in the order of the folder, the first and the last in the folder."
+    order = (
+        dates
+        if len(dated) == len(progress)
+        else f"{dates[:-1]} where the input has one, else {folder}"
+        if dated
+        else folder
+    )
+    return section("Progress", Source.OCHY, f"Total scores of each runner {order}", [h.ul(".progress")[first], more])
 
 
 def _progress_card(progress: Progress, low: float, high: float) -> h.Node:
     first, last = hundred(progress.scores[0]), hundred(progress.scores[-1])
+    dates = "" if progress.dates is None else ", {:%Y-%m-%d} to {:%Y-%m-%d}".format(*progress.dates)
     return h.li[
         h.div[
             h.b(dir="auto")[progress.name],
-            h.span(".note")[f"{progress.view}: {first} → {last} ({_signed(last - first)})"],
+            h.span(".note")[f"{progress.view}: {first} → {last} ({_signed(last - first)}){dates}"],
         ],
         sparkline(progress.scores, low, high),
     ]
@@ -118,13 +130,14 @@ def _search(count: int) -> h.Node:
     ]
 
 
-def _table(rows: Sequence[AnalysisRow]) -> h.Node:
+def _table(statistics: FolderStatistics) -> h.Node:
+    titles = {name: statistics.part_title(name) for name in {row.lowest_part for row in statistics.rows}}
     heads = ["Runner", "View", "Score", *(title for title, _, _ in _METRICS), "Strike", "Lowest part"]
     numbers = {"Score", *(title for title, _, _ in _METRICS)}
     return h.div(".scroll", tabindex="0", role="group", aria_label="All analyses")[
         h.table("#analyses")[
             h.thead[h.tr[[_head(head, "n" if head in numbers else None) for head in heads]]],
-            h.tbody[map(_row, rows)],
+            h.tbody[(_row(row, titles[row.lowest_part]) for row in statistics.rows)],
         ]
     ]
 
@@ -133,7 +146,7 @@ def _head(title: str, css: str | None) -> h.Node:
     return h.th(scope="col", class_=css, aria_sort="none")[h.button(type="button")[title]]
 
 
-def _row(row: AnalysisRow) -> h.Node:
+def _row(row: AnalysisRow, lowest_part: str) -> h.Node:
     name, clip = h.bdi[row.name], plain(row.clip)
     return h.tr[
         h.th(scope="row")[
@@ -145,5 +158,5 @@ def _row(row: AnalysisRow) -> h.Node:
         h.td(".n")[hundred_text(row.score)],
         [h.td(".n")[rounded(row.metrics.get(metric), digits)] for _, metric, digits in _METRICS],
         h.td[row.strike or NOTHING],
-        h.td[row.lowest_part.capitalize() or NOTHING],
+        h.td[lowest_part or NOTHING],
     ]

@@ -13,7 +13,7 @@ if (source && player) {
   const limbs = [...player.querySelectorAll("[data-joints]")];
   const dots = [...document.querySelectorAll("[data-dot]")];
   const [left, right] = data.area;
-  const shown = 0.7; /* seconds of a stride whose length is not known */
+  const shown = 3; /* seconds for a stride whose length is not known: no speed of the runner's */
   let share = 0, playing = false, before = 0;
 
   const between = (values, at, width, offset) => {
@@ -47,7 +47,8 @@ if (source && player) {
   };
   const step = now => {
     if (!playing) return; /* the time of a frame may lie before the click that began to play */
-    share = (share + Math.max(0, now - before) / 1000 / (data.seconds || shown) * Number(speed.value)) % 1;
+    const seconds = speed ? data.seconds / Number(speed.value) : shown;
+    share = (share + Math.max(0, now - before) / 1000 / seconds) % 1;
     before = now;
     slider.value = Math.round(100 * share);
     draw();

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
 
 import htpy as h
 from attrs import frozen
 
-from ..gait.joints import SIDES
 from ..protocol.assessment import RunningStyle
-from ..protocol.side_view import SideViewCalculated, SideViewResults
-from ..protocol.text_summary import count_of, format_pace
+from ..protocol.side_view import SideViewResults
+from ..protocol.text_summary import format_pace
 from ..protocol.views import view_title
-from .analyses import Part, ReportedAnalysis, finite, hundred_text, plain
+from .analyses import Part, ReportedAnalysis, finite, hundred, hundred_text, plain
 from .charts import bar, gauge
 from .document import Source, document, section, table
+from .landing_section import landings_section
 from .motion import RunnerMotion
 from .motion_section import motion_section, program_data
 from .numbers_section import numbers_section
@@ -28,8 +27,6 @@ from .sides_section import left_and_right_section, ranges_section
 from .statistics import Quartiles
 
 __all__ = ["RunnerPage", "runner_page"]
-
-_MOST_STEPS: Final = 60
 
 
 @frozen(kw_only=True, repr=False)
@@ -42,6 +39,8 @@ class RunnerPage:
     """Why there is no motion, and how to get it."""
     thumbnail: bytes | None = None
     """A JPEG."""
+    no_thumbnail: str = ""
+    """Why a thumbnail that is there is not shown."""
     quartiles: Mapping[str, Quartiles] = {}
     """Of the folder's analyses of this view, by the name of the metric."""
     view_scores: Sequence[float] = ()
@@ -56,7 +55,7 @@ class RunnerPage:
 
 def runner_page(page: RunnerPage) -> str:
     """The page as HTML."""
-    title = f"{page.analysis.name}, {page.analysis.view_title.lower()}"
+    title = ", ".join((*_names(page.analysis), page.analysis.view_title.lower()))
     data = None if page.motion is None else program_data(page.motion)
     return document(title, _sections(page), notice=page.notice, data=data)
 
@@ -69,25 +68,33 @@ def _sections(page: RunnerPage) -> Iterator[h.Node]:
         yield section("Motion", None, page.no_motion, None)
     else:
         yield motion_section(motion, analysis.duty_factor)
-    yield numbers_section(analysis.measures, page.quartiles, page.reference)
+    yield numbers_section(analysis, page.quartiles, page.reference)
     yield ranges_section(analysis)
     if motion is not None:
         yield left_and_right_section(motion)
     yield _all_parts(analysis)
-    yield _landings(analysis)
+    yield landings_section(analysis)
 
 
 # --- header -----------------------------------------------------------------------------------------
 
 
+def _names(analysis: ReportedAnalysis) -> list[str]:
+    """The heading of the page and, where that is the runner's name, the clip."""
+    names = [analysis.name, *([plain(analysis.clip_name)] if analysis.clip_name else [])]
+    return list(dict.fromkeys(names))
+
+
 def _header(page: RunnerPage) -> h.Node:
     analysis, style = page.analysis, _style(page.analysis)
+    heading, *clip = _names(analysis)
     facts = [h.div[h.dt[name], h.dd(lang=language)[value]] for name, value, language in _facts(analysis)]
     return h.header(".card.head")[
         page.thumbnail and h.img(src=_data_uri(page.thumbnail), alt="A picture from the video", class_="thumbnail"),
         h.div(".who")[
             h.p(".kicker")["Running form · ", analysis.view_title],
-            h.h1(dir="auto")[analysis.name],
+            h.h1(dir="auto")[heading],
+            [h.p(".clip", dir="auto")[name] for name in clip],
             facts and h.dl(".facts")[facts],
             style is not None and style.summary and h.p(lang=analysis.language, dir="auto")[plain(style.summary)],
             h.p(".note")[" ".join((Source.OCHY.value, *_notes(page)))],
@@ -115,15 +122,22 @@ def _style(analysis: ReportedAnalysis) -> RunningStyle | None:
 
 
 def _notes(page: RunnerPage) -> Iterator[str]:
-    """What this program computed of Ochy's numbers in the header."""
+    """What this program computed of Ochy's numbers in the header, and what it left out."""
     if page.analysis.pace is not None:
         yield "The pace is computed from Ochy's speed."
     score, others = page.analysis.score, len(page.view_scores) - 1
     if score is not None and others > 0:
-        lower = sum(other < score for other in page.view_scores)
-        view = view_title(page.analysis.view)
-        compared = count_of(others, f"{view} analysis", f"{view} analyses")
-        yield f"Higher than {lower or 'none'} of the other {compared} in this folder."
+        lower = sum(hundred(other) < hundred(score) for other in page.view_scores)
+        yield f"{_place(lower, others, view_title(page.analysis.view))} in this folder."
+    if page.no_thumbnail:
+        yield page.no_thumbnail
+
+
+def _place(lower: int, others: int, view: str) -> str:
+    if others == 1:
+        return f"{'Higher' if lower else 'Not higher'} than the other {view} analysis"
+    count = "none" if lower == 0 else "all" if lower == others else f"{lower:,}"
+    return f"Higher than {count} of the other {others:,} {view} analyses"
 
 
 def _data_uri(picture: bytes) -> str:
@@ -181,29 +195,3 @@ def _part_row(part: Part, language: str, ranges: Sequence[str]) -> h.Node:
         h.td(lang=language, dir="auto")[plain(part.texts.position)],
         [h.td(".n")[plain(getattr(part.assessment, f"range_{name.lower()}", None))] for name in ranges],
     ]
-
-
-# --- landing ----------------------------------------------------------------------------------------
-
-
-def _landings(analysis: ReportedAnalysis) -> h.Node:
-    if not isinstance(analysis.calculated, SideViewCalculated):
-        return None
-    steps = list(_steps(analysis.calculated.foot_landing))[:_MOST_STEPS]
-    counts = ", ".join(f"{count} {name}" for name, count in analysis.calculated.landings.items() if count)
-    if not steps and not counts:
-        return None
-    content = h.ol(".steps")[[h.li(class_=side)[f"{side} ", h.b[landing]] for side, landing in steps]]
-    return section("Landing, step by step", Source.OCHY, f"{counts}." if counts else "", steps and content)
-
-
-def _steps(landing: object) -> Iterator[tuple[str, str]]:
-    """The side and the landing of each step, as far as a list of steps names them."""
-    for step in landing if isinstance(landing, list) else ():
-        if isinstance(step, str):
-            yield "", plain(step)
-        elif isinstance(step, dict):
-            side = next((side for side in SIDES if str(step.get("side", "")).lower() == side), "")
-            words = (value for name, value in step.items() if name not in ("side", "step") and isinstance(value, str))
-            if word := next(words, None):
-                yield side, plain(word)

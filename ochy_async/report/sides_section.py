@@ -15,7 +15,7 @@ from ..gait.curves import Curve
 from ..gait.joints import SIDES
 from ..protocol.assessment import Ranges
 from ..protocol.back_view import BackViewResults, LegAssessment, Legs
-from .analyses import ReportedAnalysis, finite, rounded
+from .analyses import ReportedAnalysis, finite, plain, rounded
 from .document import Source, section, table
 from .motion import RunnerMotion
 from .scales import pair_scale, range_scale
@@ -28,14 +28,14 @@ _SHAPES: Final = "Circle: left. Square: right."
 def ranges_section(analysis: ReportedAnalysis) -> h.Node:
     """The vendor's means of the stance of a back view on the vendor's ranges. None if there are none."""
     parts = analysis.results.parts if isinstance(analysis.results, BackViewResults) else {}
-    rows = [row for name, legs in parts.items() for row in _range_rows(name, legs, analysis.measures)]
+    rows = [row for name, legs in parts.items() for row in _range_rows(name, legs, analysis)]
     note = f"Means of the stance on Ochy's own ranges, in degrees (the unit is inferred). {_SHAPES}"
     return section("Pronation, knee and pelvis", Source.OCHY, note, _pair_table(rows)) if rows else None
 
 
-def _range_rows(part: str, legs: Legs, measures: Mapping[str, Any]) -> Iterator[h.Node]:
+def _range_rows(part: str, legs: Legs, analysis: ReportedAnalysis) -> Iterator[h.Node]:
     """A row for both legs, or one for each if their ranges differ."""
-    title = part.replace("_", " ").capitalize()
+    title, measures = _title(part, legs, analysis), analysis.measures
     ranges = {side: _ranges_of(leg) for side, leg in legs.sides.items()}
     known = {side: value for side in ranges if (value := _stance_mean(measures, part, side)) is not None}
     groups = {title: known} if len({*map(str, ranges.values())}) == 1 else {}
@@ -43,6 +43,12 @@ def _range_rows(part: str, legs: Legs, measures: Mapping[str, Any]) -> Iterator[
         drawn = next((ranges[side] for side in values), {})
         if drawn:
             yield _pair_row(name, values, range_scale(drawn, values))
+
+
+def _title(part: str, legs: Legs, analysis: ReportedAnalysis) -> str:
+    """The title as the table of all parts has it if that is English, else the part's name."""
+    titles = (leg.texts.title for leg in legs.sides.values() if analysis.in_english and leg.texts and leg.texts.title)
+    return next(map(plain, titles), part.replace("_", " ").capitalize())
 
 
 def _ranges_of(leg: LegAssessment) -> dict[str, Ranges]:
@@ -98,7 +104,7 @@ def _pair_table(rows: Iterable[h.Node]) -> h.Renderable:
 
 
 def _pair_row(title: str, values: Mapping[str, float], scale: h.Node) -> h.Node:
-    difference = abs(values["left"] - values["right"]) if len(values) > 1 else None
+    difference = abs(round(values["left"], 1) - round(values["right"], 1)) if len(values) > 1 else None  # as shown
     return h.tr[
         h.th(scope="row")[title],
         h.td[scale],

@@ -31,6 +31,8 @@ __all__ = ["single_page", "write_pages"]
 
 LARGEST_PICTURE: Final = 256 * 1024
 """Bytes; a larger thumbnail is left out."""
+TOO_LARGE: Final = "The thumbnail is left out, because it is larger than 256 KiB."
+NO_JPEG: Final = "The thumbnail is left out, because it is no JPEG."
 NO_LANDMARKS: Final = "There are no landmarks of this analysis, so no curves can be drawn."
 HOW_TO_GET: Final = (
     "To fetch them, run the same command again with --out and --keep raw-data, or the same batch with out and "
@@ -77,12 +79,14 @@ def single_page(
     """The page of an analysis that is in no folder. See `ochy_async.report.report_page`."""
     bands = NO_REFERENCE if reference is None else read_reference(reference)
     motion, reason = (None, NO_LANDMARKS) if landmarks is None else _motion(landmarks, analysis.view)
+    picture, no_picture = _picture(thumbnail)
     return runner_page(
         RunnerPage(
             analysis=analysis,
             motion=motion,
             no_motion=reason,
-            thumbnail=_picture(thumbnail or b""),
+            thumbnail=picture,
+            no_thumbnail=no_picture,
             reference=bands,
             notice=notice,
         )
@@ -115,11 +119,13 @@ def _page(
     scores: Sequence[float],
 ) -> RunnerPage:
     motion, reason = _stored_motion(_path(results, analysis, "raw_data"), analysis.view)
+    picture, no_picture = _stored_picture(_path(results, analysis, "thumbnail"))
     return RunnerPage(
         analysis=analysis,
         motion=motion,
         no_motion=reason,
-        thumbnail=_stored_picture(_path(results, analysis, "thumbnail")),
+        thumbnail=picture,
+        no_thumbnail=no_picture,
         quartiles=quartiles,
         view_scores=scores,
     )
@@ -151,13 +157,17 @@ def _motion(landmarks: Landmarks, view: str | None) -> tuple[RunnerMotion | None
         return None, f"The landmarks show no strides: {error}"
 
 
-def _stored_picture(path: Path | None) -> bytes | None:
+def _stored_picture(path: Path | None) -> tuple[bytes | None, str]:
     if path is None:
-        return None
+        return None, ""
     with output_errors(path), path.open("rb") as file:
         return _picture(file.read(LARGEST_PICTURE + 1))
 
 
-def _picture(content: bytes) -> bytes | None:
-    """A thumbnail, if it is a JPEG of a size that fits into a page."""
-    return content if content.startswith(b"\xff\xd8\xff") and len(content) <= LARGEST_PICTURE else None
+def _picture(content: bytes | None) -> tuple[bytes | None, str]:
+    """A thumbnail, if it is a JPEG of a size that fits into a page, else the reason why it is left out."""
+    if content and len(content) > LARGEST_PICTURE:
+        return None, TOO_LARGE
+    if content and not content.startswith(b"\xff\xd8\xff"):
+        return None, NO_JPEG
+    return content or None, ""

@@ -161,6 +161,26 @@ def test_quartiles_need_five_analyses(tmp_path: Path) -> None:
     assert "middle half" in many[1]
 
 
+def test_an_analysis_that_identical_clips_share_counts_once(tmp_path: Path) -> None:
+    """In quartiles, scores, weak parts and progress. The table has a row for each clip."""
+    lines = [record(number, subject="Mia") for number in range(4)]
+    lines += [{**record(0, subject="Mia"), "index": 4 + copy, "clip": f"copy-{copy}.mp4"} for copy in range(3)]
+    for line, score in zip(lines, (0.6, 0.794, 0.7, 0.5, 0.6, 0.6, 0.6), strict=True):
+        content(line)["total_score"] = score
+    lines.append(record(7, outcome="failed", results=None, calculated=None))
+    overview, *pages = reported(tmp_path, *lines)
+    text = text_of(overview)
+    assert "4 analyses" in text
+    assert "8 clips" in text
+    assert "1 without results" in text
+    assert "4 side view" in text
+    assert "60 → 50" in text
+    assert overview.count("<tr>") - overview.count("<thead>") >= 8
+    page = next(page for page in pages if "run-1.mp4" in page)
+    assert "middle half" not in page
+    assert "Higher than all of the other 3 side view analyses" in text_of(page)
+
+
 def test_without_landmarks_the_page_says_how_to_get_them(tmp_path: Path) -> None:
     """It names the option, and shows everything else."""
     page = text_of(reported(tmp_path, record(0))[1])

@@ -252,7 +252,7 @@ def pages_with(folder: Path, text: str) -> Iterator[str]:
     """All pages of a folder in which every text is the same."""
     lines = [record(number, view) for number, view in ((0, "side_view"), (1, "side_view"), (6, "back_view"))]
     for line in lines:
-        line.update(subject=text, clip=text, reason=text)
+        line.update(subject=text, clip=f"{text} clip", reason=text)
         line.update(results=with_texts(line["results"], text), calculated=with_texts(line["calculated"], text))
     lines.append(record(9, outcome="refused", results=None, calculated=None, clip=text, subject=text, reason=text))
     overview = write_report(write_records(folder, *lines))

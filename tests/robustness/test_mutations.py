@@ -1514,7 +1514,7 @@ REPORT_FAULTS: dict[str, tuple[str, str, Edit]] = {
     "a name is markup": (
         TRUTH,
         "becomes_markup",
-        ("report/runner_page.py", "[analysis.name],", "[__import__('markupsafe').Markup(analysis.name)],"),
+        ("report/runner_page.py", "[heading],", "[__import__('markupsafe').Markup(heading)],"),
     ),
     "a text of the vendor is markup": (
         TRUTH,
