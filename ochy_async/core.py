@@ -83,6 +83,11 @@ class SessionCore:
     timeout: CallTimeout | None = None
     """For a core that performs a single call: the time that the caller allows it."""
 
+    @property
+    def simulated(self) -> bool:
+        """Whether the emulator answers, so that results are simulated. A transport of another kind need not say it."""
+        return getattr(self.transport, "simulated", False)
+
     def with_options(self, retry: Retry | None, limits: Limits | None, listener: Listener | None) -> SessionCore:
         """A core with other settings, on the same connections and with the same state. None keeps a setting."""
         return evolve(

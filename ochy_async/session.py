@@ -247,6 +247,11 @@ class OchySession:
         return f"<OchySession, {'open' if self._core.state.open else 'closed'}: {self._core.transport!r}>"
 
     @property
+    def simulated(self) -> bool:
+        """Whether results are simulated: the key is the one that the emulator has unless it is told another."""
+        return self._core.simulated
+
+    @property
     def drift(self) -> tuple[DriftNote, ...]:
         """How answers differed from the vendor's documentation so far: paths and types, no content."""
         return tuple(sorted(self._core.state.drift))

@@ -61,6 +61,8 @@ KEYS_AT_ONCE: Final = 500
 """Occurrences of the key in an answer that are replaced without a checkpoint: about a millisecond of work."""
 MAX_JOINED_CHUNKS: Final = 500
 """Small chunks of an answer that are read without a checkpoint: about a millisecond of work."""
+EMULATOR_KEY: Final = "emulator-key"
+"""The key that the emulator accepts unless it is told another one."""
 SMALL_CHUNK: Final = 256
 """Bytes. A larger chunk is never joined with others."""
 READ_AT_ONCE: Final = 4096
@@ -117,6 +119,11 @@ class ApiKey:
     def query(self) -> str:
         """The query parameter that carries the key."""
         return f"apiKey={quote(self._key, safe='')}"
+
+    @property
+    def simulated(self) -> bool:
+        """Whether it is the emulator's key, which no account of the vendor's has."""
+        return self._key == EMULATOR_KEY
 
     def digest(self) -> str:
         """A digest that identifies the key without revealing it: 32 hex digits. Keys are too long to be guessed."""
@@ -429,6 +436,11 @@ class HttpTransport:
     def given_origin(self) -> str:
         """The base URL as it was given: journals of older versions identify their clips by it."""
         return self._base_url.given
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the emulator answers, by its key."""
+        return self._key.simulated
 
     @property
     def account(self) -> str:

@@ -183,7 +183,7 @@ class Batch(Generic[R, C]):
             async with receive:
                 async for outcome in receive:
                     self._count(outcome)
-                    yield outcome
+                    yield evolve(outcome, simulated=True) if self._core.simulated else outcome
         finally:
             feeder.scope.cancel()
         if feeder.error is not None:

@@ -63,6 +63,8 @@ class _OutcomeBase(ClipReference, Summarized):
 
     bought: bool = False
     """Whether this run certainly spent a credit on it. False if it was paid for before, or by an identical clip."""
+    simulated: bool = False
+    """Whether the emulator answered: then nothing of it is a result of the vendor's."""
 
     def _summary(self) -> Iterator[str]:
         yield f"{display_text(self.label)}: {self.word}"

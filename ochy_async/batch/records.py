@@ -41,6 +41,8 @@ class OutcomeRecord:
     """The clip's key in the journal."""
     bought: bool = False
     """Whether this run spent a credit on it."""
+    simulated: bool = False
+    """Whether the emulator answered."""
     request: AnalysisRequest[Any, Any] | None = field(default=None, repr=False)
     """None if only the analysis id was given."""
     subject: str | None = field(default=None, repr=False)
@@ -68,6 +70,7 @@ class OutcomeRecord:
             analysis_id=outcome.analysis_id,
             key=outcome.key,
             bought=outcome.bought,
+            simulated=outcome.simulated,
             request=outcome.request,
             subject=outcome.subject,
             extra=outcome.extra,
@@ -96,6 +99,7 @@ class OutcomeRecord:
             "analysis_id": self.analysis_id,
             "key": self.key,
             "bought": self.bought,
+            "simulated": self.simulated,
             **_request_values(self.request, self.subject),
             "language": None if self.request is None else self.request.language,
             "extra": dict(self.extra),

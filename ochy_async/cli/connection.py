@@ -25,7 +25,7 @@ from ..session import BASE_URL, OchySession
 from ..transport import ApiKey, BaseUrl
 from .groups import option_group
 
-__all__ = ["SET_KEY", "SIMULATED", "SIMULATED_PAGE", "ConnectionSettings", "connection_options"]
+__all__ = ["SET_KEY", "SIMULATED", "ConnectionSettings", "connection_options"]
 
 KEY: Final = "OCHY_API_KEY"
 KEY_FILE: Final = "OCHY_API_KEY_FILE"
@@ -36,10 +36,6 @@ SIMULATED: Final = (
     "Simulated results from the built-in emulator. Do not base health or training\n"
     "decisions on them. No key is used and no credit is spent."
 )
-SIMULATED_PAGE: Final = (
-    "Simulated results from the emulator of ochy-async. Do not base health or training decisions on them."
-)
-"""What stands on top of each page that shows such results."""
 EMULATOR_SPEED: Final = 15.0
 EMULATOR_POLLING: Final = Polling(interval=0.2, shortest=0.1, longest=0.5)
 """Faster than the vendor advises, since the emulator is not the vendor's server."""

@@ -20,10 +20,8 @@ from .quoting import command_line
 __all__ = ["write_final_report"]
 
 
-def write_final_report(results: Path, code: ExitCode, *, notice: str = "") -> ExitCode:
+def write_final_report(results: Path, code: ExitCode) -> ExitCode:
     """Writes the report of an output folder after a command with this exit code, and prints its path.
-
-    `notice` stands on top of each page.
 
     Returns the exit code, which says if the report failed. A command that was stopped writes none.
     """
@@ -33,7 +31,7 @@ def write_final_report(results: Path, code: ExitCode, *, notice: str = "") -> Ex
         return code
     announce(results, "Writing the report")
     try:
-        overview = write_report(results, notice=notice)
+        overview = write_report(results)
     except KeyboardInterrupt:
         _print_failure(results, "The report is not complete, because the command was stopped.")
         return ExitCode.INTERRUPTED

@@ -54,8 +54,8 @@ def write_report(
     report in the folder are replaced, or removed if their analysis is gone; files that no report has written stay.
 
     `reference` is a CSV file of your own with the ranges of metrics in some source, which pages then show beside the
-    numbers; docs/how-to/report.md describes it. `notice` stands on top of each page, for example that results are
-    simulated.
+    numbers; docs/how-to/report.md describes it. `notice` stands on top of each page, for example whose report it is.
+    That results are simulated stands there anyway, if a record or an outcome says so.
 
     Raises `InvalidSettings` if the extra is missing, the reference cannot be used or there is nothing to report,
     `OutputError` if files cannot be read or written or a page would replace a file of yours, and `UnreadableAnswer` for

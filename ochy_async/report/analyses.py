@@ -108,6 +108,8 @@ class ReportedAnalysis:
     analysis_id: str | None
     subject: str | None = field(default=None, repr=False)
     subject_id: str | None = field(default=None, repr=False)
+    simulated: bool = False
+    """Whether the emulator answered."""
     language: str = "en"
     """The language of the vendor's texts."""
     results: Results | None = field(default=None, repr=False)
@@ -234,6 +236,7 @@ def _of_outcome(outcome: Outcome[Any, Any]) -> ReportedAnalysis:
         analysis_id=outcome.analysis_id,
         subject=outcome.subject or outcome.request.subject_id,
         subject_id=outcome.request.subject_id,
+        simulated=outcome.simulated,
         language=_language(outcome.request.language),
         date=_date(outcome.extra),
         results=getattr(outcome, "results", None),
@@ -253,6 +256,7 @@ def of_record(record: SavedRecord) -> ReportedAnalysis:
         analysis_id=_text(record.analysis_id),
         subject=_text(raw.get("subject")),
         subject_id=_text(raw.get("subject_id")),
+        simulated=raw.get("simulated") is True,
         language=_language(raw.get("language")),
         date=_date(raw.get("extra")),
         results=record.results,

@@ -18,7 +18,7 @@ import htpy as h
 import orjson
 from markupsafe import Markup
 
-__all__ = ["Source", "document", "section", "table"]
+__all__ = ["SIMULATED", "SOME_SIMULATED", "Source", "document", "section", "table"]
 
 
 class Source(enum.Enum):
@@ -34,8 +34,17 @@ DISCLAIMER: Final = (
 )
 
 
-def document(title: str, body: Iterable[h.Node], *, notice: str = "", data: Any = None) -> str:
-    """A complete page. `notice` stands above everything. `data` is what its program draws with, as JSON values."""
+SIMULATED: Final = (
+    "Simulated results from the emulator of ochy-async. Do not base health or training decisions on them."
+)
+SOME_SIMULATED: Final = (
+    "Some of these results are simulated, from the emulator of ochy-async. Do not base health or training decisions on "
+    "them."
+)
+
+
+def document(title: str, body: Iterable[h.Node], *, notices: Iterable[str] = (), data: Any = None) -> str:
+    """A complete page. `notices` stand above everything. `data` is what its program draws with, as JSON values."""
     style, program = _resource("report.css"), _resource("report.js")
     page = h.html(lang="en")[
         h.head[
@@ -50,7 +59,7 @@ def document(title: str, body: Iterable[h.Node], *, notice: str = "", data: Any 
             h.style[style],
         ],
         h.body[
-            h.main[notice and h.p(".notice")[notice], body],
+            h.main[[h.p(".notice")[notice] for notice in dict.fromkeys(notices) if notice], body],
             h.footer[h.p[DISCLAIMER]],
             data is not None and h.script(type="application/json", id="data")[_json(data)],
             h.script[program],

@@ -105,7 +105,7 @@ class FigureContent:
     """Why angles that were asked for are not shown."""
 
 
-def single_content(gait: Gait, what: Sequence[str], stance: float | None) -> FigureContent:
+def single_content(gait: Gait, what: Sequence[str], stance: float | None, *, simulated: bool = False) -> FigureContent:
     """The mean curves of one recording. Raises `CannotTell` if it shows none of the angles."""
     back = isinstance(gait, BackGait)
     names = _names(back, what)
@@ -115,7 +115,8 @@ def single_content(gait: Gait, what: Sequence[str], stance: float | None) -> Fig
     if not panels:
         raise CannotTell(" ".join(dict.fromkeys(reasons.values())))
     missing = tuple(f"without {ANGLE_TITLES[name].lower()}: {reason}" for name, reason in reasons.items())
-    return evolve(_content(_ONE, panels, back, [] if stance is None else [stance]), missing=missing)
+    stances = [] if stance is None else [stance]
+    return evolve(_content(_ONE, panels, back, stances, simulated=simulated), missing=missing)
 
 
 def _names(back: bool, what: Sequence[str]) -> list[str]:
@@ -139,17 +140,21 @@ def _filled(panels: Iterable[Panel]) -> tuple[Panel, ...]:
     return tuple(panel for panel in panels if panel.lines)
 
 
-def _content(kind: Kind, panels: tuple[Panel, ...], back: bool, stances: Sequence[float]) -> FigureContent:
+def _content(
+    kind: Kind, panels: tuple[Panel, ...], back: bool, stances: Sequence[float], *, simulated: bool
+) -> FigureContent:
     cycle = "middle of the stance" if back else "touchdown of the same foot"
     stance = None if back or not stances else fmean(stances)  # a back view is drawn around the middle of the stance
     shaded = "" if stance is None else f"Stance: {kind.stance}. "
+    source = "Simulated by the emulator of ochy-async. " if simulated else ""
+    angles = "Angles: read off the landmarks by ochy-async, not measured by Ochy."
     return FigureContent(
         panels=panels,
         percent=(-20, 20) if back else (0, 100),
         axis="From mid-stance (% of gait cycle)" if back else "Gait cycle (%)",
         stance=stance,
         noun=kind.noun,
-        note=f"0 %: {cycle}. {kind.lines} {shaded}Angles: read off the landmarks by ochy-async, not measured by Ochy.",
+        note=f"{source}0 %: {cycle}. {kind.lines} {shaded}{angles}",
     )
 
 
@@ -164,9 +169,12 @@ class RunnerMeans:
     recordings: list[Mapping[tuple[str, str], array[float]]] = field(factory=list)
     """The mean of each recording, by angle and side."""
     stances: list[float] = field(factory=list)
+    simulated: bool = False
+    """Whether any of the recordings is the emulator's."""
 
-    def add(self, gait: Gait, stance: float | None) -> None:
+    def add(self, gait: Gait, stance: float | None, *, simulated: bool = False) -> None:
         """Keeps the curves of a recording, which is of this view."""
+        self.simulated |= simulated
         self.recordings.append(
             {(name, side): array("d", curve.mean) for side in SIDES for name, curve in gait.curves[side].items()}
         )
@@ -188,7 +196,8 @@ def group_content(runners: Sequence[RunnerMeans], what: Sequence[str]) -> Figure
     panels = _filled(Panel(name, ANGLE_TITLES[name], tuple(_group_means(runners, name))) for name in _names(back, what))
     if not panels:
         raise CannotTell(f"A mean of runners needs {_FEWEST} who show the same angle; here {_are(runners, 'runner')}.")
-    return _content(_GROUP, panels, back, [fmean(runner.stances) for runner in runners if runner.stances])
+    stances = [fmean(runner.stances) for runner in runners if runner.stances]
+    return _content(_GROUP, panels, back, stances, simulated=any(runner.simulated for runner in runners))
 
 
 def _are_back_views(runners: Sequence[RunnerMeans]) -> bool:
@@ -217,7 +226,8 @@ def comparison_content(runner: RunnerMeans, what: Sequence[str]) -> FigureConten
         raise CannotTell(
             f"A comparison needs {_FEWEST} recordings of a runner; here {_are(runner.recordings, 'recording')}."
         )
-    return evolve(_content(_COMPARED, panels, runner.back, runner.stances), compared=count)
+    content = _content(_COMPARED, panels, runner.back, runner.stances, simulated=runner.simulated)
+    return evolve(content, compared=count)
 
 
 def _compared(runner: RunnerMeans, name: str, side: str) -> Panel:

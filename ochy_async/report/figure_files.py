@@ -88,7 +88,7 @@ class _Writer:
         missing = Counter[str]()
         for analysis, path, gait in self._recordings(analyses):
             try:
-                content = single_content(gait, self.settings.what, analysis.duty_factor)
+                content = single_content(gait, self.settings.what, analysis.duty_factor, simulated=analysis.simulated)
             except CannotTell as reason:
                 self._leave_out(analysis, str(reason))
                 continue
@@ -103,7 +103,8 @@ class _Writer:
             key = analysis.subject_id or analysis.subject
             nameless += key is None
             runner = RunnerKey(str(analysis.view), key or path.name, analysis.name)
-            runners.setdefault(runner, RunnerMeans(isinstance(gait, BackGait))).add(gait, analysis.duty_factor)
+            means = runners.setdefault(runner, RunnerMeans(isinstance(gait, BackGait)))
+            means.add(gait, analysis.duty_factor, simulated=analysis.simulated)
         if nameless:
             whose = f"{count_of(nameless, 'analysis', 'analyses')} without a runner's name"
             self.written.notes.append(f"{whose}: each counts as a runner of its own")

@@ -15,7 +15,7 @@ import htpy as h
 from ..protocol.text_summary import NOTHING, count_of
 from .analyses import hundred, hundred_text, plain, rounded
 from .charts import bar, gauge, histogram, sparkline
-from .document import Source, document, section, table
+from .document import SIMULATED, SOME_SIMULATED, Source, document, section, table
 from .statistics import AnalysisRow, FolderStatistics, Progress
 
 __all__ = ["overview_page"]
@@ -33,7 +33,9 @@ _FIRST_CARDS: Final = 12
 def overview_page(statistics: FolderStatistics, name: str, notice: str = "") -> str:
     """The page as HTML. `name` is what is reported on, such as the name of the folder; `notice` stands above it."""
     title = count_of(len(statistics.analyses), "analysis", "analyses")
-    return document(f"{title}: running form report", _sections(statistics, name, title), notice=notice)
+    simulated = {row.simulated for row in statistics.rows}
+    said = "" if True not in simulated else SOME_SIMULATED if False in simulated else SIMULATED
+    return document(f"{title}: running form report", _sections(statistics, name, title), notices=(notice, said))
 
 
 def _sections(statistics: FolderStatistics, name: str, title: str) -> Iterator[h.Node]:

@@ -17,7 +17,7 @@ from ..protocol.text_summary import format_pace
 from ..protocol.views import view_title
 from .analyses import Part, ReportedAnalysis, finite, hundred, hundred_text, plain
 from .charts import bar, gauge
-from .document import Source, document, section, table
+from .document import SIMULATED, Source, document, section, table
 from .landing_section import landings_section
 from .motion import RunnerMotion
 from .motion_section import motion_section, program_data
@@ -57,7 +57,8 @@ def runner_page(page: RunnerPage) -> str:
     """The page as HTML."""
     title = ", ".join((*_names(page.analysis), page.analysis.view_title.lower()))
     data = None if page.motion is None else program_data(page.motion)
-    return document(title, _sections(page), notice=page.notice, data=data)
+    notices = (page.notice, SIMULATED if page.analysis.simulated else "")
+    return document(title, _sections(page), notices=notices, data=data)
 
 
 def _sections(page: RunnerPage) -> Iterator[h.Node]:

@@ -43,6 +43,7 @@ class AnalysisRow:
     """What tells runners apart."""
     reason: str = field(repr=False)
     date: datetime | None = field(default=None, repr=False)
+    simulated: bool = False
 
 
 @frozen
@@ -163,6 +164,7 @@ def _row(analysis: ReportedAnalysis, used: Counter[str]) -> AnalysisRow:
         runner=analysis.subject_id or analysis.subject or "",
         reason=plain(analysis.reason) if analysis.reason else "",
         date=analysis.date,
+        simulated=analysis.simulated,
     )
 
 

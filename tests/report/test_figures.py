@@ -21,6 +21,7 @@ import pytest
 pytest.importorskip("matplotlib", reason="needs the extra plot: matplotlib is not installed")
 
 import matplotlib as mpl
+from attrs import evolve
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -29,6 +30,7 @@ from ochy_async.errors import InvalidSettings
 from ochy_async.gait import BackGait, CannotTell, SideGait, back_gait, side_gait
 from ochy_async.gait.curves import Curve
 from ochy_async.report import comparison_figure, figure, group_figure, write_figures
+from ochy_async.report.figure_content import RunnerMeans, comparison_content, group_content, single_content
 from tests.gait.recordings import filmed, landmarks, renamed, runner
 from tests.support.report_folders import HOSTILE, record, report_folder, write_records
 
@@ -272,6 +274,26 @@ def test_a_title_is_only_a_text(title: str, kind: str, caplog: pytest.LogCapture
     assert not text.get_parse_math()
     assert text.get_text().isprintable()
     assert caplog.records == []
+
+
+def test_figures_of_simulated_results_say_so() -> None:
+    """In the small print, whichever kind of figure it is."""
+    single = single_content(SIDE, ["knee"], None, simulated=True)
+    means = RunnerMeans(back=False)
+    means.add(SIDE, None)
+    assert "Simulated" not in comparison_or_group_notes(means)
+    means.add(SIDE, None, simulated=True)
+    for note in (single.note, comparison_or_group_notes(means)):
+        assert "Simulated by the emulator" in note
+    assert "Simulated" not in single_content(SIDE, ["knee"], None).note
+
+
+def comparison_or_group_notes(means: RunnerMeans) -> str:
+    """The small print of the figures that show several recordings."""
+    compared = comparison_content(evolve(means, recordings=means.recordings * 2), ["knee"]).note
+    group = group_content([means, means], ["knee"]).note
+    assert ("Simulated" in compared) == ("Simulated" in group)
+    return compared
 
 
 def test_a_title_shows_no_mark_for_what_has_no_shape() -> None:

@@ -18,10 +18,13 @@ pytest.importorskip("htpy", reason="needs the extra report: htpy is not installe
 from ochy_async import BackView, OchySession, SideView
 from ochy_async.batch.outcomes import Analyzed
 from ochy_async.emulator import Emulator
+from ochy_async.emulator.settings import DEFAULT_KEY, EmulatorSettings
 from ochy_async.errors import InvalidSettings
 from ochy_async.report import report_page, write_report
+from ochy_async.result_loaders import load_records
 from tests.conftest import CLIP, QUICK, real_session, world
 from tests.support.accelerated_time import run_accelerated
+from tests.support.report_folders import record, write_records
 
 pytestmark = pytest.mark.anyio
 
@@ -181,3 +184,37 @@ async def test_a_page_of_two_views_is_refused(emulator: Emulator) -> None:
         report_page(results, calculated=calculated)
     with pytest.raises(InvalidSettings, match=r"not of str\."):
         report_page(cast("Any", "results"))
+
+
+def test_simulated_results_say_so_on_their_pages_only(tmp_path: Path) -> None:
+    """A folder may hold results of both kinds; the overview then says that some are simulated."""
+    lines = [record(0, simulated=True), record(1, simulated=False), record(2)]
+    overview = write_report(write_records(tmp_path, *lines))
+    pages = [(overview.parent / f"run-{number}.analysis-{number}.html").read_text("utf-8") for number in range(3)]
+    assert ["Simulated results" in page for page in pages] == [True, False, False]
+    assert "Some of these results are simulated" in overview.read_text("utf-8")
+    both = write_report(write_records(tmp_path, *lines[:1]), notice="For the club.").read_text("utf-8")
+    assert re.findall(r'<p class="notice">([^<.]*)', both) == [
+        "For the club",
+        "Simulated results from the emulator of ochy-async",
+    ]
+
+
+def test_the_emulator_is_known_by_its_key() -> None:
+    """The session, outcomes and records say so, and nothing else has this key."""
+    assert OchySession(DEFAULT_KEY).simulated
+    assert not OchySession("another-key").simulated
+
+
+async def test_a_run_against_the_emulator_is_recorded_as_simulated(tmp_path: Path) -> None:
+    """In the outcome and in `results.jsonl`, from where its pages know it."""
+    async with (
+        Emulator(EmulatorSettings(queue_seconds=0.02, analysis_seconds=(0.05, 0.1))) as emulator,
+        OchySession(emulator.api_key, base_url=emulator.url, polling=QUICK, preflight="off") as ochy,
+        ochy.batch(SideView(), out=tmp_path / "out") as batch,
+    ):
+        (outcome,) = [outcome async for outcome in batch.run([CLIP])]
+    assert outcome.simulated
+    (saved,) = load_records(tmp_path / "out" / "results.jsonl")
+    assert saved.raw["simulated"] is True
+    assert "Simulated results" in write_report([outcome], tmp_path / "pages").read_text("utf-8")

@@ -21,7 +21,7 @@ from ...protocol.text_summary import count_of
 from ..batch_run import BatchJob, plan_batch, run_batch
 from ..buying_options import buying_options, buying_settings
 from ..ceiling_options import ceiling_options, with_ceilings
-from ..connection import SIMULATED, SIMULATED_PAGE, ConnectionSettings, connection_options
+from ..connection import SIMULATED, ConnectionSettings, connection_options
 from ..default_journal import create_folder, find_state_journal
 from ..display.plan import print_plan, print_planned
 from ..display.results import print_outcome
@@ -123,7 +123,7 @@ def command(
         _prepare(job, simulated, options)
         code = run_batch(job, connection, partial(print_outcome, as_json=as_json, of=len(job.clips)))
         if options["report"]:
-            code = write_final_report(options["out"], code, notice=SIMULATED_PAGE if simulated else "")
+            code = write_final_report(options["out"], code)
     click.get_current_context().exit(code)
 
 

@@ -39,7 +39,7 @@ from ...protocol.text_summary import NOTHING, format_score, printable
 from ...protocol.views import Results, view_title
 from ...report import missing_extra, write_report
 from ...session import OchySession
-from ..connection import KEY, KEY_FILE, SIMULATED, SIMULATED_PAGE
+from ..connection import KEY, KEY_FILE, SIMULATED
 from ..display.journal import journal_table, ledger_table
 from ..display.tables import TextTable, print_table
 from ..display.terminal import print_message, verbosity
@@ -138,7 +138,7 @@ def _report(results: Path, out: Path) -> ExitCode:
         click.echo(fitted(f"\nThe demo can end with a report of these results as pages. {missing}", sys.stdout))
         return ExitCode.OK
     try:
-        overview = write_report(results, out, notice=SIMULATED_PAGE)
+        overview = write_report(results, out)
     except OchyError as error:
         print_message(f"ochy: the report of the demo was not written: {error} The option --out names another folder.")
         return ExitCode.SOME_FAILED

@@ -139,13 +139,14 @@ class _Collector:
         try:
             results = await ochy.wait(started, timeout=self.timeout)
         except OchyError as error:
-            return _outcome(started, outcome_of_error(error), error=error)
+            return _outcome(started, outcome_of_error(error), error=error, simulated=ochy.simulated)
         collected = await folder.save(started, results)
         return _outcome(
             started,
             Analyzed.word,
             results=results,
             view=results.view,
+            simulated=ochy.simulated,
             calculated=collected.calculated,
             files=tuple(map(str, collected.files)),
             missing=tuple(collected.missing),
