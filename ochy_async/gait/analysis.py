@@ -123,9 +123,7 @@ def back_gait(landmarks: Landmarks, *, fps: float | None = None) -> BackGait:
 def _prepared(landmarks: Landmarks, view: str, fps: float | None) -> tuple[Recording, float]:
     """The joints without noise, and the frames of a stride."""
     recording = recording_of(landmarks, view, fps)
-    period = stride_period(_legs_apart(recording.joints))
-    if period is None:
-        raise CannotTell("No motion of the legs repeats often enough, so no strides can be told apart.")
+    period = _stride_period(recording.joints)
     joints = {
         joint: smoothed(filled(path, int(_LONGEST_GAP * period)), _HARMONICS / period)
         for joint, path in recording.joints.items()
@@ -133,12 +131,27 @@ def _prepared(landmarks: Landmarks, view: str, fps: float | None) -> tuple[Recor
     return evolve(recording, joints=joints), period
 
 
-def _legs_apart(joints: Joints) -> Path:
-    """The way from one foot to the other: it repeats once in a stride, whatever the camera does."""
-    for part in ("ankle", "knee"):
-        if {f"left_{part}", f"right_{part}"} <= joints.keys():
-            return [right - left for left, right in zip(joints[f"left_{part}"], joints[f"right_{part}"], strict=True)]
-    raise CannotTell("Two ankles or knees are needed, and the landmarks have none, so no strides can be told apart.")
+def _stride_period(joints: Joints) -> float:
+    """The frames of a stride, from the way between both ankles, or both knees where the ankles do not show it.
+
+    That way repeats once in a stride, whatever the camera does.
+    """
+    paths = [path for part in ("ankle", "knee") if (path := _across(joints, part)) is not None]
+    if not paths:
+        raise CannotTell(
+            "Two ankles or knees are needed, and the landmarks have none, so no strides can be told apart."
+        )
+    for path in paths:
+        period = stride_period(path)
+        if period is not None:
+            return period
+    raise CannotTell("No motion of the legs repeats often enough, so no strides can be told apart.")
+
+
+def _across(joints: Joints, part: str) -> Path | None:
+    """The way from the left to the right joint."""
+    left, right = joints.get(f"left_{part}"), joints.get(f"right_{part}")
+    return None if left is None or right is None else [there - here for here, there in zip(left, right, strict=True)]
 
 
 def _touchdowns(joints: Joints, side: str, period: float) -> tuple[float, ...]:

@@ -10,17 +10,20 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 from operator import mul
-from statistics import fmean
 from typing import Final
 
-from .points import Path, is_gap
+from .points import Path, filled, is_gap
 
 __all__ = ["midstances", "stride_period", "strides_between", "touchdowns"]
 
 _SHORTEST: Final = 8
 """Frames of a stride; with fewer no curve can be drawn."""
-_CLEAR: Final = 0.3
-"""The least correlation of two strides that counts as a repetition."""
+_CLEAR: Final = 0.7
+"""The least correlation of two strides that counts as a repetition: noise alone hardly reaches it."""
+_LONGEST_GAP: Final = 3
+"""Frames; longer gaps are not filled before strides are known."""
+_LEAST_OVERLAP: Final = 1 / 3
+"""Of the frames that are seen: a shift that lays fewer of them over each other tells nothing."""
 
 
 def stride_period(path: Path) -> float | None:
@@ -28,12 +31,9 @@ def stride_period(path: Path) -> float | None:
 
     The period is the first clear peak of the autocorrelation, refined with the last peak that is a multiple of it.
     """
-    points = [point for point in path if not is_gap(point)]
-    if len(points) < 2 * _SHORTEST or len(points) < 0.8 * len(path):
+    if sum(not is_gap(point) for point in path) < 2 * _SHORTEST:
         return None
-    middle = sum(points) / len(points)
-    centered = [0j if is_gap(point) else point - middle for point in path]
-    correlation = _autocorrelation(centered, len(path) * 2 // 3)
+    correlation = _autocorrelation(filled(path, _LONGEST_GAP))
     first = _first_peak(correlation)
     if first is None:
         return None
@@ -48,13 +48,23 @@ def stride_period(path: Path) -> float | None:
     return period
 
 
-def _autocorrelation(points: Sequence[complex], lags: int) -> list[float]:
-    energy = fmean(abs(point) ** 2 for point in points) or 1.0
-    xs, ys = [point.real for point in points], [point.imag for point in points]
-    return [
-        (sum(map(mul, xs, xs[lag:])) + sum(map(mul, ys, ys[lag:]))) / (len(points) - lag) / energy
-        for lag in range(lags)
-    ]
+def _autocorrelation(path: Path) -> list[float]:
+    """The correlation of a path with itself, shifted by 0, 1, 2, … frames, as long as enough of it overlaps.
+
+    It compares only frames that are both seen, so neither gaps nor the ends of the recording move its peaks.
+    """
+    seen = [0.0 if is_gap(point) else 1.0 for point in path]
+    middle = sum(point for point in path if not is_gap(point)) / sum(seen)
+    centered = [0j if is_gap(point) else point - middle for point in path]
+    xs, ys = [point.real for point in centered], [point.imag for point in centered]
+    energies = [x * x + y * y for x, y in zip(xs, ys, strict=True)]
+    result = list[float]()
+    for lag in range(len(path)):
+        if sum(map(mul, seen, seen[lag:])) < _LEAST_OVERLAP * sum(seen):
+            break
+        energy = math.sqrt(sum(map(mul, energies, seen[lag:])) * sum(map(mul, seen, energies[lag:])))
+        result.append((sum(map(mul, xs, xs[lag:])) + sum(map(mul, ys, ys[lag:]))) / (energy or 1.0))
+    return result
 
 
 def _first_peak(correlation: Sequence[float]) -> int | None:
@@ -99,12 +109,15 @@ def strides_between(starts: Sequence[float], period: float) -> list[tuple[float,
 
 
 def _peaks(values: Sequence[float], period: float) -> list[float]:
-    """The positions of the peaks that are the highest within half a period to each side."""
+    """The positions of the peaks that are the highest seen within half a period to each side.
+
+    A peak is seen if its neighbors are: the highest value beside a gap may only be on the way to a peak.
+    """
     reach = max(1, int(0.45 * period))
-    last = len(values) - 1
     found = list[float]()
-    for position in range(1, last):
-        around = values[max(0, position - reach) : position + reach + 1]
-        if not any(map(math.isnan, around)) and values[position] == max(around) > min(around):
+    for position in range(1, len(values) - 1):
+        around = [each for each in values[max(0, position - reach) : position + reach + 1] if not is_gap(each)]
+        neighbors = values[position - 1 : position + 2]
+        if not any(map(is_gap, neighbors)) and values[position] == max(around) > min(around):
             found.append(_refined(values, position))
     return found

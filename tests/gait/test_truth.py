@@ -9,21 +9,12 @@ from statistics import fmean
 import pytest
 
 from ochy_async.emulator.biomechanics.measures import side_measures
-from ochy_async.emulator.biomechanics.runner import SIDES, Runner, Side
+from ochy_async.emulator.biomechanics.runner import SIDES
 from ochy_async.gait import back_gait, side_gait
 
-from .recordings import filmed, landmarks, runner
+from .recordings import filmed, landmarks, runner, true_touchdowns
 
 RUNNERS = range(8)
-FPS = 60
-
-
-def true_touchdowns(who: Runner, side: Side, frames: int) -> list[float]:
-    """When a foot touches down, in frames: where the phase of its leg is a whole number."""
-    strides_per_frame = who.cadence / 120 / FPS
-    first = math.ceil(who.start_phase + side.lag)
-    times = [(first + n - side.lag - who.start_phase) / strides_per_frame for n in range(frames)]
-    return [time for time in times if time < frames]
 
 
 @pytest.mark.parametrize("noise", [0.0, 5.0])
