@@ -91,19 +91,23 @@ def _webp(page: Page, last: str) -> bytes:
 # --- terminals --------------------------------------------------------------------------------------
 
 ONE: Final = ("analyze", "clips/morning-run.mp4", "--view", "side", "--height", "1.78", "--emulator")
-BATCH: Final = ("analyze", "clips/runners.csv", "--subjects", "create", "--out", "results")
+BATCH: Final = ("analyze", "clips/runners.csv", "--subjects", "create", "--out", "results", "--report")
+"""As the tutorial has it, against `ochy emulator`."""
 
 
 def _terminals(folder: Path) -> Iterator[tuple[str, bytes]]:
     yield "terminal-check.svg", _svg(record(("check", "new", "--view", "side"), _new_clips(folder), {}))
     yield "terminal-analysis.svg", _svg(record(ONE, folder, {}))
-    under_way = record((*BATCH, "--emulator"), folder, {}, until=lambda text: "\n3 of 12" in text)
-    yield "terminal-batch.svg", _svg(under_way)
+    with emulator() as env:
+        yield "terminal-batch.svg", _svg(record(BATCH, folder, env, until=_half_way))
     shutil.rmtree(folder / "results")
     with emulator() as env:
-        command = (*BATCH, "--report")
-        stopped = record(command, folder, env, until=lambda text: "\n3 of 12" in text, interrupts=2)
-        yield "terminal-resume.svg", _svg([*stopped, (), *record(command, folder, env)])
+        stopped = record(BATCH, folder, env, until=_half_way, interrupts=2)
+        yield "terminal-resume.svg", _svg([*stopped, (), *record(BATCH, folder, env)])
+
+
+def _half_way(text: str) -> bool:
+    return "\n3 of 12" in text
 
 
 def _svg(rows: Sequence[Row]) -> bytes:
