@@ -201,14 +201,18 @@ class OchyError(Exception):
 class FixRequest(OchyError):
     """The request cannot be served as it is; repeating it unchanged cannot help.
 
-    A start that raises it was not charged. If `analysis_id` is set, the error is about that analysis, such as a
+    Nothing is charged for a start that the library refuses. The vendor documents no charge for a start that the server
+    refuses in this way (inferred: none). If `analysis_id` is set, the error is about that analysis, such as a
     `KeyRefused` that ended a wait. An analysis that was started is paid for: wait for its id again, and do not start
     the clip again.
     """
 
 
 class InvalidRequest(FixRequest, ValueError):
-    """The library refused the request before anything was sent: nothing was charged."""
+    """The library refused the request before anything was sent: nothing was charged.
+
+    Correct what `problems` lists, and call again.
+    """
 
     @classmethod
     def of(cls, what: str, problems: tuple[Problem, ...]) -> InvalidRequest:
@@ -218,42 +222,73 @@ class InvalidRequest(FixRequest, ValueError):
 
 
 class InvalidSettings(FixRequest, ValueError):
-    """A setting of the session is wrong (base URL, limits, polling), or the session is not open."""
+    """A setting of the session is wrong (base URL, limits, polling), or the session is not open.
+
+    Nothing was charged. Correct the setting that the text names, or open the session with `async with`.
+    """
 
 
 class KeyRefused(FixRequest):
-    """The API key is missing (401), or wrong, rotated or revoked (403)."""
+    """The API key is missing (401), or wrong, rotated or revoked (403).
+
+    Set `OCHY_API_KEY` to a key that is valid; `ochy doctor` checks it and spends nothing. If the key was rotated, open
+    the journal of a batch with `same_account=True` (`--same-account`).
+    """
 
 
 class NotFound(FixRequest):
-    """No such analysis, or the subject is missing or deleted (404)."""
+    """No such analysis, or the subject is missing or deleted (404).
+
+    Check the id, and whether the key is of the account that the id belongs to. `list_analyses` and `list_subjects` of
+    the session show what the account has.
+    """
 
 
 class RequestRefused(FixRequest):
-    """The server refused the request (a 4xx without a class of its own)."""
+    """The server refused the request (a 4xx without a class of its own).
+
+    `status`, `code` and `detail` are what the server said. Change the request accordingly, and do not repeat it as it
+    is.
+    """
 
 
 class BuyCredits(OchyError):
-    """The account has no credits left (402): the start was refused and not charged."""
+    """The account has no credits left (402): the start was refused and not charged.
+
+    Buy credits from the vendor, and start the clip again. A batch waits for them with `wait_for_credits`
+    (`--wait-for-credits`).
+    """
 
 
 class FilmAgain(OchyError):
-    """The problem is the clip itself."""
+    """The problem is the clip itself.
+
+    Convert the clip, or film the runner again: the class says what went wrong. `ochy check` names what does not fit,
+    and spends nothing.
+    """
 
 
 class ClipUnusable(FilmAgain, ValueError):
-    """The library refused the clip before anything was sent: nothing was charged."""
+    """The library refused the clip before anything was sent: nothing was charged.
+
+    Each of the `problems` says what to do, and some have a command that fixes the clip.
+    """
 
 
 class ClipRefused(FilmAgain):
     """The server refused the upload: too large, too long or of the wrong type.
 
-    Whether the vendor charges for a refused upload is not documented.
+    Whether the vendor charges for a refused upload is not documented. `code` and `detail` are what the server said.
+    Change the clip before you send it again: a batch does not repeat it as it is.
     """
 
 
 class AnalysisFailed(FilmAgain):
-    """The analysis has the status `failed`. The vendor gives no reason; whether it refunds is not documented."""
+    """The analysis has the status `failed`. The vendor gives no reason; whether it refunds is not documented.
+
+    Check the view, the orientation and the length of the clip with `ochy check`, and film the runner again. Another
+    start costs another credit.
+    """
 
 
 class WaitLonger(OchyError):
@@ -261,7 +296,10 @@ class WaitLonger(OchyError):
 
 
 class NotReady(WaitLonger):
-    """Calculated or raw data was requested before the analysis had succeeded."""
+    """Calculated or raw data was requested before the analysis had succeeded.
+
+    Wait for the analysis first, with `OchySession.wait`.
+    """
 
 
 class WaitTimeout(WaitLonger, TimeoutError):
@@ -277,7 +315,11 @@ class TryLater(OchyError):
 
 
 class ConnectionFailed(TryLater):
-    """No usable answer came: the connection was refused, reset or timed out, or DNS or TLS failed."""
+    """No usable answer came: the connection was refused, reset or timed out, or DNS or TLS failed.
+
+    Check the network and the proxy. Then wait for `analysis_id` if it is set, and otherwise call again. A start that
+    raises it was not sent completely; one that may have been charged raises `UncertainStart` instead.
+    """
 
     def __init__(self, message: str = "", *, phase: Phase = Phase.NOT_SENT, **facts: Any) -> None:
         super().__init__(message, **facts)
@@ -286,18 +328,30 @@ class ConnectionFailed(TryLater):
 
 
 class DeadlinePassed(TryLater, TimeoutError):
-    """The call did not finish within its deadline. Whether the server acted on it is not known."""
+    """The call did not finish within its deadline. Whether the server acted on it is not known.
+
+    Call again with a longer `timeout`. A start that raises it was not sent completely; one that may have been charged
+    raises `UncertainStart` instead. If the call was to create a subject, first look whether the subject exists.
+    """
 
 
 class RateLimited(TryLater):
-    """The server asks the client to slow down (429)."""
+    """The server asks the client to slow down (429).
+
+    Pause for `retry_after` seconds, or as long as you think fit if it is None. Then wait for `analysis_id` if it is
+    set, and otherwise call again.
+    """
 
     retry_after: float | None = None
     """The pause in seconds that the server asked for, if any."""
 
 
 class ServerError(TryLater):
-    """The server, or a proxy in front of it, failed (408, 5xx)."""
+    """The server, or a proxy in front of it, failed (408, 5xx).
+
+    Pause for `retry_after` seconds, or as long as you think fit if it is None. Then wait for `analysis_id` if it is
+    set, and otherwise call again. A start that may have been charged raises `UncertainStart` instead.
+    """
 
     retry_after: float | None = None
     """The pause in seconds that the server asked for, if any."""
@@ -316,42 +370,69 @@ class UncertainStart(OchyError):
 
 
 class JournalError(OchyError):
-    """The journal of a batch cannot be read or written. The results of paid analyses are still collected."""
+    """The journal of a batch cannot be read or written. The results of paid analyses are still collected.
+
+    Correct what the text names, and run the batch again with the same journal.
+    """
 
 
 class JournalBusy(JournalError):
-    """Another process, or another batch of this one, has the journal open."""
+    """The journal is open elsewhere: in another process, in another batch, or in workers of an older version.
+
+    Wait until they have ended, or end them, and run again. Only a journal in Postgres can be shared.
+    """
 
 
 class JournalUnusable(JournalError, ValueError):
-    """The file cannot be used as the journal: foreign, newer, read-only, on a network drive, or of another account."""
+    """The file cannot be used as the journal: foreign, newer, read-only, on a network drive, or of another account.
+
+    The text says which, and what to do. Use another journal only for clips that this one has not bought.
+    """
 
 
 class JournalFull(JournalError):
-    """The disk is full, so no further entry can be stored."""
+    """The disk is full, so no further entry can be stored.
+
+    Free some space and run again. Stored entries are intact.
+    """
 
 
 class JournalDamaged(JournalError):
-    """The journal does not contain what was written to it. Nothing is bought until you restore a copy."""
+    """The journal does not contain what was written to it. Nothing is bought until you restore a copy.
+
+    `ochy journal repair` shows what the file still proves, and repairs it where nothing was altered.
+    """
 
 
 class JournalConflict(JournalError):
-    """The entry changed after it was read, or it cannot change to the requested state."""
+    """The entry changed after it was read, or it cannot change to the requested state.
+
+    Run the command or the batch again: it reads the entry anew and decides by what it holds now.
+    """
 
 
 class LimitReached(JournalError):
-    """One more start would commit more credits than all workers of the journal together may. Nothing was stored."""
+    """One more start would commit more credits than all workers of the journal together may. Nothing was stored.
+
+    Raise `max_credits` (`--max-credits`) and run again, or stop here.
+    """
 
     committed: int = 0
     """The credits that are committed already."""
 
 
 class SourceError(OchyError):
-    """An object store cannot be listed, or a clip not be read from it now. The clip was not sent, or not completely."""
+    """An object store cannot be listed, or a clip not be read from it now. The clip was not sent, or not completely.
+
+    Grant read access or check the connection, as the text says, and run again.
+    """
 
 
 class OutputError(OchyError):
-    """A file of the output folder cannot be written or read. The results of paid analyses remain in the journal."""
+    """A file of the output folder cannot be written or read. The results of paid analyses remain in the journal.
+
+    Use another folder, or free some space, and run again: what is paid for is not bought again.
+    """
 
 
 class InvalidDelivery(OchyError):
@@ -362,7 +443,12 @@ class InvalidDelivery(OchyError):
 
 
 class UnreadableAnswer(OchyError):
-    """The answer is not what the API promises: not JSON, too large, or without a required value."""
+    """The answer is not what the API promises: not JSON, too large, or without a required value.
+
+    The API has changed, or something between you and it has answered, such as a proxy. If it was the API, report it
+    with the text of the error, which holds no values. If `analysis_id` is set, that analysis is paid for: do not start
+    the clip again.
+    """
 
     excerpt: str = ""
     """The structure of the answer: keys and types, never values."""

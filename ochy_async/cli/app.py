@@ -74,7 +74,7 @@ class OchyCommands(SuggestingGroup):
                 return super().invoke(ctx)
         except OchyError as error:
             print_message(f"ochy: {error}")
-            print_message(f"Help: {error.help} in the documentation.")
+            print_message(f"Help: {error.help} in the documentation (see the README).")
             ctx.exit(exit_code_of(error))
         except KeyboardInterrupt:
             ctx.exit(ExitCode.INTERRUPTED)

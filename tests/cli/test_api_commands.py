@@ -158,7 +158,10 @@ def test_a_refused_creation_is_certain(harness: CliHarness) -> None:
 def test_an_error_that_ends_a_command_names_its_help(harness: CliHarness) -> None:
     """The last line names the section of the documentation, below what happened."""
     result = harness.ochy("subjects", "list", OCHY_API_KEY="4f1d-wrong-key")
-    assert result.stderr.splitlines()[-1] == "Help: reference/errors.html#keyrefused in the documentation."
+    assert (
+        result.stderr.splitlines()[-1]
+        == "Help: reference/errors.html#keyrefused in the documentation (see the README)."
+    )
 
 
 def test_an_unanswered_deletion_is_reported(harness: CliHarness) -> None:

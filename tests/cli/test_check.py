@@ -58,7 +58,9 @@ def test_each_kind_of_finding_names_its_help_once(folder: Path) -> None:
     (folder / "5 upright.mov").write_bytes((folder / "2 upright.mov").read_bytes())
     lines = run_cli("check", str(folder), *SIDE).stdout.splitlines()
     pages = [f"reference/findings.html#{code}" for code in ("orientation", "too_long", "unreadable")]
-    assert [line.strip() for line in lines[-3:]] == [f"Help: {page} in the documentation." for page in pages]
+    assert [line.strip() for line in lines[-3:]] == [
+        f"Help: {page} in the documentation (see the README)." for page in pages
+    ]
     assert "Help:" not in "\n".join(lines[:-3])
     assert "Help:" not in run_cli("check", str(folder / "1 across.mp4"), *SIDE).stdout
 

@@ -174,7 +174,7 @@ def _not_probed(checked: Sequence[CheckedClip]) -> Iterator[str]:
 def _help(checked: Sequence[CheckedClip]) -> Iterator[str]:
     """Where the documentation explains the findings: once for each kind, in the order of the notes."""
     for place in dict.fromkeys(finding.help for each in checked for finding in each.findings):
-        yield f"Help: {place} in the documentation."
+        yield f"Help: {place} in the documentation (see the README)."
 
 
 def _json_line(checked: CheckedClip) -> str:
