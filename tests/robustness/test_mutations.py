@@ -423,7 +423,7 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
 def test_a_fault_is_found_by_the_simulation(edits: list[Edit], tmp_path: Path) -> None:
     """The simulation fails in some scenario and says why."""
     planted(tmp_path, edits)
-    found = run(tmp_path, "-m", "tests.support.simulation", "--worlds", str(SCENARIOS), "--once")
+    found = run(tmp_path, "-m", "tests.support.simulation", "--scenarios", str(SCENARIOS), "--once")
     assert found.returncode == 1, found.stdout + found.stderr[-2000:]
     assert ": " in found.stdout.splitlines()[-1], found.stderr[-2000:]
 
@@ -485,7 +485,7 @@ WORKER_FAULTS: dict[str, list[Edit]] = {
 def test_a_fault_is_found_by_simulated_workers(edits: list[Edit], tmp_path: Path) -> None:
     """Some world of several workers fails and says why."""
     planted(tmp_path, edits)
-    found = run(tmp_path, "-m", "tests.support.simulation", "--workers", "--worlds", str(SCENARIOS), "--once")
+    found = run(tmp_path, "-m", "tests.support.simulation", "--workers", "--scenarios", str(SCENARIOS), "--once")
     assert found.returncode == 1, found.stdout + found.stderr[-2000:]
     assert ": " in found.stdout.splitlines()[-1], found.stderr[-2000:]
 
@@ -503,7 +503,7 @@ IGNORING_THE_SWITCH: dict[str, Edit] = {
         "(Fate.UNCERTAIN if phase is Phase.COMPLETE else Fate.NOT_HAPPENED)",
     ),
 }
-CHARGED = ("-m", "tests.support.simulation", "--worlds", str(SCENARIOS), "--cut-short-is-charged", "--once")
+CHARGED = ("-m", "tests.support.simulation", "--scenarios", str(SCENARIOS), "--cut-short-is-charged", "--once")
 """Worlds in which a start that is cut short costs a credit, against what the library assumes."""
 
 

@@ -1,4 +1,4 @@
-"""Simulates worlds from the command line: see the package."""
+"""Simulates scenarios from the command line: see the package."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tests.support.simulation import (
 
 def _main() -> int:
     parser = argparse.ArgumentParser(description=package.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("seed", nargs="?", type=int, help="Simulates this world only.")
-    parser.add_argument("--worlds", type=int, default=2_000)
+    parser.add_argument("seed", nargs="?", type=int, help="Simulates this scenario only.")
+    parser.add_argument("--scenarios", type=int, default=2_000)
     parser.add_argument("--from", dest="first", type=int, default=0)
-    parser.add_argument("--once", action="store_true", help="Stops after the first world with a violation.")
+    parser.add_argument("--once", action="store_true", help="Stops after the first scenario with a violation.")
     parser.add_argument("--verbose", action="store_true")
     parser.add_argument("--cut-short-is-charged", action="store_true")
-    parser.add_argument("--workers", action="store_true", help="Simulates worlds of several workers on one journal.")
+    parser.add_argument("--workers", action="store_true", help="Simulates several workers on one journal.")
     options = parser.parse_args()
     if options.workers:
         return _of_workers(options)
@@ -39,7 +39,7 @@ def _main() -> int:
         simulation = simulate(scenario, verbose=options.verbose)
         print("\n".join(simulation.violations) or "no violations")
         return bool(simulation.violations)
-    seeds = range(options.first, options.first + options.worlds)
+    seeds = range(options.first, options.first + options.scenarios)
     return _report(seeds, violations_of(seeds, **changes), once=options.once)
 
 
@@ -50,18 +50,18 @@ def _of_workers(options: argparse.Namespace) -> int:
         judge = simulate_shared(scenario, verbose=options.verbose).judge
         print("\n".join(judge.violations) or "no violations")
         return bool(judge.violations)
-    seeds = range(options.first, options.first + options.worlds)
+    seeds = range(options.first, options.first + options.scenarios)
     return _report(seeds, shared_violations_of(seeds), once=options.once)
 
 
-def _report(seeds: Sequence[int], worlds: Iterator[tuple[int, list[str]]], *, once: bool) -> int:
+def _report(seeds: Sequence[int], violated: Iterator[tuple[int, list[str]]], *, once: bool) -> int:
     began, found = time.monotonic(), 0
-    for seed, violations in worlds:
+    for seed, violations in violated:
         found += 1
         print(f"{seed}: {'; '.join(violations)}")
         if once:
             return 1
-    print(f"{len(seeds)} worlds in {time.monotonic() - began:.0f} s, {found} with violations")
+    print(f"{len(seeds)} scenarios in {time.monotonic() - began:.0f} s, {found} with violations")
     return bool(found)
 
 
