@@ -15,7 +15,13 @@ from typing import Final
 __all__ = ["ROOT", "UnknownLink", "emptied", "gather", "page_of", "site_pages"]
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-OUTSIDE: Final = {"README.md": "index.md", "CHANGELOG.md": "changelog.md", "benchmarks/README.md": "benchmarks.md"}
+OUTSIDE: Final = {
+    "README.md": "index.md",
+    "CHANGELOG.md": "changelog.md",
+    "benchmarks/README.md": "benchmarks.md",
+    ".github/CONTRIBUTING.md": "contributing.md",
+    ".github/SECURITY.md": "security.md",
+}
 """Pages that are not in `docs`, and their names on the site."""
 FILES: Final = "files"
 """The folder of the site for other files of the repository that pages link to."""
