@@ -216,5 +216,6 @@ def benchmarks(rounds: int) -> Iterator[Table]:
     for slots, limit in GOALS.items():
         yield makespan(f"{slots} slots", [Scenario(seed, slots) for seed in seeds], CONTENDERS, limit)
     fast = [Scenario(seed, FAST_LINE_CLIPS, FAST_LINE_CLIPS, FAST_LINE) for seed in seeds]
-    contenders: dict[str, Run] = {"one semaphore of 128": partial(_concurrently, 128), OURS: _library}
+    held = {f"one semaphore of {limit}": partial(_concurrently, limit) for limit in (128, 320)}
+    contenders: dict[str, Run] = {**held, OURS: _library}
     yield makespan(f"{FAST_LINE / MBIT:.0f} Mbit/s, no queue", fast, contenders, FAST_LINE_GOAL)
