@@ -17,25 +17,43 @@ _LOADED: Final = {"script": "src", "img": "src", "source": "src", "iframe": "src
 _MERMAID: Final = "https://unpkg.com/mermaid"
 """What the theme's script loads where a page has a diagram of this kind."""
 _CSS_LOAD: Final = re.compile(r"""(?:url\(|@import)\s*["']?((?:https?:)?//[^"')\s]+)""")
+_HEADINGS: Final = ("h1", "h2", "h3", "h4", "h5", "h6")
+_LOST_ITEM: Final = re.compile(r"\n(?:\d+\.|[-*+]) .*")
+"""The item of a list, within a paragraph."""
 
 
 class _Page(HTMLParser):
-    """The anchors, links and loads of one page."""
+    """The anchors, links and loads of one page, and its lists that came apart."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.anchors: set[str] = set()
         self.links: list[str] = []
         self.loads: list[str] = []
+        self.broken_lists: list[str] = []
         self._in_style = False
+        self._in_paragraph = False
+        self._lists = 0
+        """The numbered lists that are open."""
+        self._section = ""
+        self._listed: str | None = None
+        """The section of the last numbered list."""
         self.feed(text)
 
     def handle_endtag(self, tag: str) -> None:
         self._in_style &= tag != "style"
+        self._in_paragraph &= tag != "p"
+        self._lists -= tag == "ol"
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = {name: value or "" for name, value in attrs}
         self._in_style = tag == "style"
+        if tag == "p":
+            self._in_paragraph = True
+        elif tag == "ol":
+            self._open_list()
+        elif tag in _HEADINGS:
+            self._section = values.get("id", "")
         if "mermaid" in values.get("class", "").split():
             self.loads.append(_MERMAID)
         self.anchors |= {values.get("id", ""), values.get("name", "")}
@@ -49,14 +67,24 @@ class _Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._in_style:
             self.loads += _CSS_LOAD.findall(data)
+        elif self._in_paragraph:
+            items = (each.strip() for each in _LOST_ITEM.findall(data))
+            self.broken_lists += [f"has the item of a list within a paragraph: {each}" for each in items]
+
+    def _open_list(self) -> None:
+        if not self._lists and self._listed == self._section:
+            self.broken_lists.append(f"has two numbered lists in the section #{self._section}; both begin with 1")
+        self._lists += 1
+        self._listed = self._section
 
 
 def problems_of(site: Path) -> Iterator[str]:
-    """A sentence for each link that leads nowhere and for each thing that is loaded from elsewhere."""
+    """A sentence for each link that leads nowhere, each thing loaded from elsewhere, and each list that came apart."""
     pages = {path: _Page(path.read_text(encoding="utf-8")) for path in sorted(site.rglob("*.html"))}
     for path, page in pages.items():
         name = path.relative_to(site).as_posix()
         yield from (f"{name} loads {each}" for each in page.loads if _elsewhere(each))
+        yield from (f"{name} {each}" for each in page.broken_lists)
         lost = (each for each in page.links if not _leads(each, path, site, pages))
         yield from (f"{name} links to {each}, which does not exist" for each in lost)
     for path in sorted(site.rglob("*.css")):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-__all__ = ["ROOT", "UnknownLink", "emptied", "gather", "page_of", "site_pages"]
+__all__ = ["ROOT", "UnknownLink", "emptied", "gather", "nested_by_four", "page_of", "site_pages"]
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 OUTSIDE: Final = {
@@ -27,6 +27,7 @@ FILES: Final = "files"
 """The folder of the site for other files of the repository that pages link to."""
 _FENCE: Final = re.compile(r"(^ *(?:```|~~~).*?^ *(?:```|~~~) *$)", re.MULTILINE | re.DOTALL)
 _LINK: Final = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)\s#]+)(?=[)#\s])")
+_ITEM: Final = re.compile(r" *(?:\d+\.|[-*+]) +")
 _MARKER: Final = re.compile(r"^<!-- generated: (.+) -->$", re.MULTILINE)
 
 
@@ -46,7 +47,7 @@ def gather(folder: Path, listings: Mapping[str, Callable[[], str]]) -> None:
     for source, page in pages.items():
         text, files = page_of(source, (ROOT / source).read_text(encoding="utf-8"), pages)
         filled = _MARKER.sub(lambda marker: listings[marker[1]](), text)
-        _written(folder / page, filled.encode())
+        _written(folder / page, nested_by_four(filled).encode())
         for file in files:
             _written(folder / FILES / file, (ROOT / file).read_bytes())
 
@@ -66,6 +67,35 @@ def page_of(source: str, text: str, pages: Mapping[str, str]) -> tuple[str, list
 
     parts = _FENCE.split(text)
     return "".join(part if _FENCE.match(part) else _LINK.sub(moved, part) for part in parts), files
+
+
+def nested_by_four(text: str) -> str:
+    """A text in which what belongs to the item of a list is indented by four spaces, as the builder needs it.
+
+    GitHub wants it to begin below the text of the item, which is two or three spaces from its marker. The builder also
+    needs an empty line between items that consist of several paragraphs.
+    """
+    lines: list[str] = []
+    items: list[int] = []  # where the text of each open item begins in the source
+    in_code = several = False
+    for line in text.splitlines(keepends=True):
+        content = line.lstrip(" ")
+        if not content.strip():
+            several = bool(items)
+            lines.append(line)
+            continue
+        indent = len(line) - len(content)
+        marker = None if in_code else _ITEM.match(line)
+        if not in_code:
+            if marker and several and lines[-1].strip():
+                lines.append("\n")
+            items = [each for each in items if each <= indent]
+            several &= bool(items or marker)
+        lines.append(" " * (4 * len(items) + indent - (items[-1] if items else 0)) + content)
+        in_code ^= content.startswith(("```", "~~~"))
+        if marker:
+            items.append(marker.end())
+    return "".join(lines)
 
 
 def _written(path: Path, content: bytes) -> None:

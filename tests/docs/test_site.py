@@ -45,6 +45,23 @@ def test_a_link_to_a_missing_file_is_refused() -> None:
         pages.page_of("README.md", "[x](docs/none.md)", NAMES)
 
 
+@pytest.mark.parametrize(
+    ("text", "nested"),
+    [
+        ("1. a\n\n   ```sh\n   b\n\n     c\n   ```\n2. d\n", "1. a\n\n    ```sh\n    b\n\n      c\n    ```\n\n2. d\n"),
+        ("1. a\n   b\n\n   | c |\n\nd\n", "1. a\n    b\n\n    | c |\n\nd\n"),
+        ("- a\n\n  b\n\n  - c\n\n    d\n- e\n", "- a\n\n    b\n\n    - c\n\n        d\n\n- e\n"),
+        ("1. a\n\n   b\n2. c\n\nd\n- e\n- f\n", "1. a\n\n    b\n\n2. c\n\nd\n- e\n- f\n"),
+        ("100. a\n\n     b\n", "100. a\n\n    b\n"),
+        ("```text\n1. a\n   b\n```\n   c\n", "```text\n1. a\n   b\n```\n   c\n"),
+        ("---\n1.5\n  *a*\n", "---\n1.5\n  *a*\n"),
+    ],
+)
+def test_what_belongs_to_an_item_is_indented_as_the_builder_needs_it(text: str, nested: str) -> None:
+    """By four spaces for each list; blocks of code that belong to no item stay as they are."""
+    assert pages.nested_by_four(text) == nested
+
+
 def test_all_pages_can_be_gathered(tmp_path: Path) -> None:
     """No link of a page leads nowhere, every listing is known, and every page is in the navigation."""
     pages.gather(tmp_path, listings.LISTINGS)
@@ -66,6 +83,9 @@ def test_all_pages_can_be_gathered(tmp_path: Path) -> None:
         ('<a href="none.html">', "page.html links to none.html, which does not exist"),
         ('<a href="#none">', "page.html links to #none, which does not exist"),
         ('<img src="none.png">', "page.html links to none.png, which does not exist"),
+        ("<h2 id=a></h2><ol></ol><ol></ol>", "page.html has two numbered lists in the section #a; both begin with 1"),
+        ("<p>a\n2. <b>b</b></p>", "page.html has the item of a list within a paragraph: 2."),
+        ("<p>a\n- b</p>", "page.html has the item of a list within a paragraph: - b"),
     ],
 )
 def test_what_is_wrong_with_a_page_is_found(tmp_path: Path, html: str, problem: str) -> None:
@@ -82,7 +102,10 @@ def test_what_is_wrong_with_a_style_sheet_is_found(tmp_path: Path) -> None:
 
 def test_a_page_in_order_has_no_problem(tmp_path: Path) -> None:
     """Links to elsewhere are for the reader to follow."""
-    page = '<h1 id="top"></h1><a href="https://www.ochy.io"></a><a href="#top"></a><a href="page.html#top"></a>'
+    page = (
+        '<h1 id="top"></h1><a href="https://www.ochy.io"></a><a href="#top"></a><a href="page.html#top"></a>'
+        "<ol><li>a<ol></ol><ol></ol></li></ol><h2 id='b'></h2><ol></ol><p>1. a</p><pre>\n1. b</pre>"
+    )
     (tmp_path / "page.html").write_text(page, encoding="utf-8")
     assert list(check.problems_of(tmp_path)) == []
 
