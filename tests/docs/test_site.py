@@ -111,9 +111,14 @@ def test_a_page_in_order_has_no_problem(tmp_path: Path) -> None:
 
 
 def test_a_public_name_without_explanation_is_found(tmp_path: Path) -> None:
-    """The page of a module has an anchor for each name of its `__all__` that has a docstring."""
+    """The page of a module has an anchor for each of its names, and for each member of its classes."""
     (tmp_path / "reference" / "api").mkdir(parents=True)
-    (tmp_path / "reference" / "api" / "pack.part.html").write_text('<h2 id="pack.part.told"></h2>', encoding="utf-8")
-    (tmp_path / "pack").mkdir()
-    (tmp_path / "pack" / "part.py").write_text('__all__ = ["told", "untold"]\n', encoding="utf-8")
-    assert list(check.unexplained(tmp_path, tmp_path)) == ["pack.part.untold has no docstring"]
+    shown = '<h2 id="pack.part.Told"></h2><h3 id="pack.part.Told.size"></h3>'
+    (tmp_path / "reference" / "api" / "pack.part.html").write_text(shown, encoding="utf-8")
+    listing = (
+        "# pack.part\nTold(Exception)\nTold.__init__(self)\nTold.size: int\nTold.word = 'x'\nuntold(a: int) -> str\n"
+    )
+    assert list(check.unexplained(tmp_path, check.public_names(listing))) == [
+        "pack.part.Told.word is not shown, or has no docstring",
+        "pack.part.untold is not shown, or has no docstring",
+    ]
