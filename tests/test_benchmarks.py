@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 
@@ -16,7 +17,10 @@ from benchmarks import resume
 from benchmarks.comparison import OURS, Figure, Goal, Table, alternate, compare
 from benchmarks.formatting import as_json, as_markdown
 from benchmarks.machine import peak_memory
+from ochy_async.journal.sqlite import rows
+from ochy_async.journal.sqlite.journal import SqliteJournal
 from ochy_async.journal.sqlite.repair import verify
+from ochy_async.journal.sqlite.store import VERIFIED_ROWS
 from tests.support.servers import Server, postgres_server
 
 __all__ = ["postgres_server"]
@@ -157,3 +161,28 @@ def test_the_memory_of_a_program_is_not_that_of_the_one_that_started_it() -> Non
     words = [sys.executable, "-c", "from benchmarks.machine import peak_memory; print(peak_memory())"]
     assert float(subprocess.run(words, capture_output=True, text=True, check=True).stdout) < 100  # noqa: S603 - ours
     assert peak_memory() > 400
+
+
+def test_opening_a_journal_verifies_few_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them in the smallest journal that the benchmark measures, and hardly any in a larger one."""
+    growth, counts = growth_benchmark(), Counter[str]()
+
+    def matches(table: rows.Table, row: rows.Row) -> bool:
+        counts[table.name] += 1
+        return unchanged(table, row)
+
+    unchanged = rows.Table.matches
+    monkeypatch.setattr(rows.Table, "matches", matches)
+    for entries, most in ((growth.SIZES[0], VERIFIED_ROWS), (2 * growth.SIZES[0], 10)):
+        path = tmp_path / f"{entries}.journal"
+        growth.fill_file(path, entries)
+        counts.clear()
+        asyncio.run(opened(path))
+        assert counts.total() <= most
+        assert (counts.total() > 0.9 * VERIFIED_ROWS) is (entries == growth.SIZES[0])
+
+
+async def opened(path: Path) -> None:
+    """Opens and closes a journal."""
+    async with SqliteJournal(path):
+        pass
