@@ -8,6 +8,7 @@ analysis is known by then, or both.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from itertools import chain
 from math import inf
 from typing import Final
@@ -82,7 +83,7 @@ class AccountLists:
         finally:
             self._waiting.remove(start)
         if isinstance(latest, OchyError):
-            raise latest
+            raise copy(latest).with_traceback(latest.__traceback__)  # a traceback grows with each raise
         return latest
 
     async def _list(self) -> None:

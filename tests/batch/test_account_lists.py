@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
+from traceback import walk_tb
 from typing import Any
 
 import anyio
@@ -111,6 +112,8 @@ def test_a_list_without_an_answer_is_shared_too() -> None:
     faults = requests_with(FaultRule(str(LIST_ANALYSES), Respond(503), times=1))
     *failed, last = story(faults, 0.0, 0.0, 0.0, 10.0)
     assert all(isinstance(each, OchyError) for each in failed)
+    assert len({id(each) for each in failed}) == 3  # the tracebacks of one error would grow with each lookup
+    assert len({len(list(walk_tb(each.__traceback__))) for each in failed if isinstance(each, OchyError)}) == 1
     assert isinstance(last, AccountView)
     assert faults.routes.count(str(LIST_ANALYSES)) == 2
 
