@@ -16,11 +16,13 @@ from typing import Final
 from attrs import evolve, frozen
 
 from ..protocol.landmarks import Landmarks
+from ..protocol.text_summary import count_of
 from .angles import BACK_ANGLES, SIDE_ANGLES, AngleOf, Joints, middle, trunk_lean
 from .curves import Curve, curve_of, mean_path
 from .joints import SIDES
 from .points import Path, filled, smoothed
 from .recording import CannotTell, Recording, recording_of
+from .short_repr import ShortRepr
 from .strides import midstances, stride_period, strides_between, touchdowns
 
 __all__ = ["BackGait", "CannotTell", "Curve", "SideGait", "back_gait", "side_gait"]
@@ -33,8 +35,8 @@ _STANCE_HALF: Final = 0.2
 """Of a stride before and after the middle of a stance: about a stance, whose exact length landmarks do not show."""
 
 
-@frozen
-class SideGait:
+@frozen(repr=False)
+class SideGait(ShortRepr):
     """A runner seen from the side."""
 
     recording: Recording
@@ -57,9 +59,12 @@ class SideGait:
     missing: Mapping[str, str]
     """Why a curve or value is missing, by its name."""
 
+    def _extent(self) -> str:
+        return count_of(self.recording.frames, "frame")
 
-@frozen
-class BackGait:
+
+@frozen(repr=False)
+class BackGait(ShortRepr):
     """A runner seen from behind."""
 
     recording: Recording
@@ -78,6 +83,9 @@ class BackGait:
     scaled as in `SideGait.poses`. Without two such middles it is that of the right leg; without any it is empty."""
     missing: Mapping[str, str]
     """Why a curve is missing, by its name."""
+
+    def _extent(self) -> str:
+        return count_of(self.recording.frames, "frame")
 
 
 def side_gait(landmarks: Landmarks, *, fps: float | None = None) -> SideGait:

@@ -11,7 +11,9 @@ from typing import Final, TypeVar
 
 from attrs import frozen
 
+from ..protocol.text_summary import count_of
 from .points import Path, is_gap
+from .short_repr import ShortRepr
 
 __all__ = ["POINTS", "Curve", "curve_of", "mean_path"]
 
@@ -20,8 +22,8 @@ POINTS: Final = 101
 """Points of a curve: 0 to 100 per cent."""
 
 
-@frozen
-class Curve:
+@frozen(repr=False)
+class Curve(ShortRepr):
     """An angle over the stride, read off the landmarks: degrees, from touchdown (0 %) to the next one (100 %)."""
 
     mean: tuple[float, ...]
@@ -36,6 +38,9 @@ class Curve:
     """The mean of the strides' lowest values."""
     at_start: float
     """The mean at 0 %: at touchdown."""
+
+    def _extent(self) -> str:
+        return count_of(self.strides, "stride")
 
 
 def curve_of(angle: Sequence[float], windows: Sequence[tuple[float, float]]) -> Curve | None:

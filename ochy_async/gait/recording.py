@@ -16,8 +16,10 @@ from typing import Any, Final
 from attrs import frozen
 
 from ..protocol.landmarks import Landmarks, VideoInformation
+from ..protocol.text_summary import count_of
 from .joints import JOINTS, SIDES, joint_names
 from .points import GAP, is_gap
+from .short_repr import ShortRepr
 
 __all__ = ["CannotTell", "Recording", "other_paths", "picture_paths", "recording_of"]
 
@@ -30,8 +32,8 @@ class CannotTell(ValueError):
     """The landmarks do not show what was asked for. The text says why, for people."""
 
 
-@frozen
-class Recording:
+@frozen(repr=False)
+class Recording(ShortRepr):
     """The joints of one runner, frame by frame."""
 
     joints: Mapping[str, Sequence[complex]]
@@ -51,6 +53,9 @@ class Recording:
     def frames(self) -> int:
         """How many frames there are, with those that are missing between others."""
         return len(next(iter(self.joints.values()), ()))
+
+    def _extent(self) -> str:
+        return count_of(self.frames, "frame")
 
 
 def recording_of(landmarks: Landmarks, view: str, fps: float | None = None) -> Recording:
