@@ -16,11 +16,12 @@ from typing import Any, Final
 from anyio import move_on_after
 from attrs import define, field
 
-from ..errors import JournalUnusable, OchyError
+from ..errors import JournalError, JournalUnusable, OchyError
 from ..extras import install_hint
 from ..http_client import drop_frames
 from ..journal.contract import LEASE
 from ..journal.postgres.address import address_place
+from ..journal.postgres.connections import SETTINGS, deadline
 from ..journal.postgres.errors import journal_error
 from .feeder import JobFeeder
 from .jobs import Job
@@ -41,6 +42,10 @@ PAGE: Final = 1000
 """Jobs that are stored at a time."""
 POLL: Final = timedelta(seconds=5)
 """Between two looks for jobs whose worker was killed; new jobs are announced."""
+REPLY: Final = 20.0
+"""Seconds that the database has for an answer. After them the connection is closed."""
+ENDING: Final = 2.0
+"""Seconds that a worker that is ended at once has to put its clips back."""
 RETRY: Final = timedelta(seconds=60)
 ATTEMPTS: Final = 10
 """After so many a job is parked as failed: `pgq failed` lists it."""
@@ -58,14 +63,17 @@ class JobQueue:
         """A connection to the queue, whose tables are made if they are missing. Raises `JournalError`s."""
         connection = None
         try:
-            connection = await asyncpg.connect(self._address, timeout=10)
+            # Without its own time-out: a job that the server could not put back in time would be parked as failed.
+            settings = SETTINGS | {"statement_timeout": "0"}
+            connection = await asyncpg.connect(self._address, timeout=10, server_settings=settings)
             names = DBSettings(db_schema=self.schema)
             builders = QueryBuilderEnvironment(names), QueryQueueBuilder(names), QuerySchedulerBuilder(names)
-            queries = Queries(AsyncpgDriver(connection), *builders)
-            async with connection.transaction():
-                await connection.execute(INSTALLING)
-                if not await queries.has_table(queries.qbe.settings.queue_table):
-                    await queries.install()
+            queries = Queries(_Driver(connection), *builders)
+            with deadline(connection, REPLY):
+                async with connection.transaction():
+                    await connection.execute(INSTALLING)
+                    if not await queries.has_table(queries.qbe.settings.queue_table):
+                        await queries.install()
             yield queries
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
             drop_frames(error)
@@ -92,6 +100,29 @@ class JobQueue:
         return added
 
 
+class _Driver(AsyncpgDriver):
+    """Closes the connection if the server does not answer in time, so that whatever waits for it ends.
+
+    asyncpg's own time-out would cancel the statement over a second connection, and wait for that.
+    """
+
+    async def fetch(self, query: str, *args: object) -> list[dict[str, object]]:
+        with deadline(self._connection, REPLY):
+            return await super().fetch(query, *args)
+
+    async def execute(self, query: str, *args: object) -> str:
+        with deadline(self._connection, REPLY):
+            return await super().execute(query, *args)
+
+    async def notify(self, channel: str, payload: str) -> None:
+        with deadline(self._connection, REPLY):
+            await super().notify(channel, payload)
+
+    def terminate(self) -> None:
+        """Ends whatever waits for the server."""
+        self._connection.terminate()
+
+
 @define(eq=False)
 class QueueWorker:
     """Works on the jobs of a queue."""
@@ -103,10 +134,20 @@ class QueueWorker:
     heartbeat: float = LEASE
     """Seconds after which a job of a worker that is gone comes back."""
     _stopping: asyncio.Event = field(factory=asyncio.Event, init=False)
+    _ending: bool = field(default=False, init=False)
+    _driver: Any = field(default=None, init=False)
 
     async def run(self, *, drain: bool = False) -> None:
         """Works until it is stopped, the batch starts no clips any more or, with `drain`, no job is left anywhere."""
+        try:
+            await self._work(drain)
+        except JournalError:
+            if not self._ending:
+                raise
+
+    async def _work(self, drain: bool) -> None:
         async with self.queue.connected() as queries:
+            self._driver = queries.driver
             manager = QueueManager(queries)
             manager.entrypoint(ENTRYPOINT, on_failure="hold")(self._carry_out)
             watch = asyncio.create_task(self._watch(manager, drain))
@@ -127,6 +168,13 @@ class QueueWorker:
         """Takes no new job. What is under way is finished; with `hand_over` it goes back to the queue like the rest."""
         self.feeder.stop(reason, hand_over=hand_over)
         self._stopping.set()
+
+    def end(self) -> None:
+        """Ends at once. What is under way goes back to the queue, or comes back when its heartbeat is stale."""
+        self.feeder.cancel()
+        self._ending = True
+        if self._driver is not None:
+            asyncio.get_running_loop().call_later(ENDING, self._driver.terminate)
 
     async def _carry_out(self, job: QueuedJob) -> None:
         result = await self.feeder.run(Job.from_bytes(job.payload))

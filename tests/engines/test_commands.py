@@ -9,18 +9,22 @@ import anyio
 import pytest
 
 from ochy_async import SideView
-from ochy_async.emulator import Respond
-from ochy_async.engines import Job
-from tests.conftest import CLIP
+from ochy_async.emulator import Emulator, Respond
+from ochy_async.engines import Job, JobFeeder
+from ochy_async.errors import JournalError
+from ochy_async.journal.memory import MemoryJournal
+from tests.conftest import CLIP, real_session, world
 from tests.support.canary import DSN_PASSWORD, leaks
 from tests.support.cli_harness import FAST_POLLING, START, CliHarness, cli_process, json_lines, run_cli, wait_until
 from tests.support.object_servers import ObjectServer
 from tests.support.postgres_journals import database, query
 from tests.support.servers import PostgresServer, running
+from tests.support.silencing_proxy import silencing_proxy
 
 pytest.importorskip("pgqueuer", reason="needs the extra queue: pgqueuer is not installed")
 
-from ochy_async.engines.pgqueuer import ENTRYPOINT, JobQueue
+from ochy_async.engines import pgqueuer
+from ochy_async.engines.pgqueuer import ENTRYPOINT, JobQueue, QueueWorker
 
 SIDE = ("--view", "side")
 
@@ -125,6 +129,56 @@ def test_a_database_that_is_restarted_ends_the_worker_and_the_next_one_goes_on(
         finished = drain(harness, address)
     assert {outcome for _, outcome in finished} <= {"analyzed", "uncertain"}
     assert len({*harness.ids}) == len(harness.ids) <= 12
+
+
+def test_a_worker_ends_by_the_second_signal_although_the_database_hangs(harness: CliHarness, output: Path) -> None:
+    """Its clips stay in the queue, and come back once its heartbeats are missed."""
+    clips = harness.clips(*(f"{number}.mp4" for number in range(12)))
+    with running(PostgresServer) as server:
+        address = database(server)
+        harness.ochy("enqueue", *clips, *SIDE, OCHY_JOURNAL=address)
+        env = harness.environment(OCHY_JOURNAL=address)
+        with cli_process("worker", "--in-flight", "2", *FAST_POLLING, folder=output, env=env) as worker:
+            wait_until(lambda: harness.starts, 60)
+            server.hang()
+            worker.send_signal(signal.SIGTERM)
+            wait_until(lambda: "Stopping" in (output / "stderr").read_text(), 60)
+            worker.send_signal(signal.SIGTERM)
+            assert worker.wait(120) == 130
+        server.resume()
+        assert set(queued(address)) <= {"queued", "picked"}
+
+
+async def ends_of_worker(address: str) -> JournalError:
+    """What a worker of the queue at this address ends with, whatever it is about."""
+    async with (
+        Emulator(world()) as emulator,
+        real_session(emulator) as ochy,
+        JobFeeder(ochy.batch(journal=MemoryJournal())) as feeder,
+    ):
+        with anyio.fail_after(60), pytest.raises(JournalError) as ended:
+            await QueueWorker(JobQueue(address), feeder).run()
+    return ended.value
+
+
+def test_a_queue_that_does_not_answer_ends_the_worker(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its connection is open, as behind a firewall that has forgotten it, and nothing comes any more."""
+    monkeypatch.setattr(pgqueuer, "REPLY", 3.0)
+
+    async def work_behind_proxy() -> JournalError:
+        port = int(address.rpartition(":")[2].partition("/")[0])
+        async with silencing_proxy(port) as proxy, anyio.create_task_group() as group:
+
+            async def silence() -> None:
+                await anyio.sleep(2)  # by then the worker waits for jobs
+                proxy.silent.add(0)
+
+            group.start_soon(silence)
+            error = await ends_of_worker(address.replace(f":{port}/", f":{proxy.port}/"))
+            group.cancel_scope.cancel()
+        return error
+
+    assert "Check that the server runs" in str(anyio.run(work_behind_proxy))
 
 
 def test_clips_of_a_bucket_go_through_the_queue(

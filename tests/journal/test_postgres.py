@@ -331,6 +331,29 @@ async def test_a_server_that_hangs_is_an_error(own_server: Server) -> None:
             own_server.resume()
 
 
+async def test_calls_that_wait_for_a_connection_fail_together(own_server: Server) -> None:
+    """Of a hundred calls at once, the last does not wait until four at a time have each used up their time."""
+    async with PostgresPlace(own_server).worker() as journal:
+        limit_quickly(journal)
+        own_server.hang()
+        try:
+            with anyio.fail_after(10):
+                assert await outcomes(*(journal.leave(str(key)) for key in range(100))) == ["JournalError"] * 100
+        finally:
+            own_server.resume()
+
+
+async def test_connections_that_a_firewall_forgets_are_all_replaced(place: PostgresPlace) -> None:
+    """One that is silent is enough: the next try of the same call takes a new one, not another silent one."""
+    async with behind_proxy(place) as (journal, proxy):
+        await asyncio.gather(*(journal.get(str(key)) for key in range(8)))
+        proxy.silent.update(range(len(proxy.heard)))
+        before = len(proxy.heard)
+        journal._connections._limits = ConnectionLimits(reply=3, reconnect=2.9)  # type: ignore[union-attr] # it is open
+        assert await journal.get("a") is None
+        assert len(proxy.heard) == before + 1
+
+
 async def test_nothing_is_left_when_the_block_ends(place: PostgresPlace) -> None:
     """No task, and no connection on the server."""
     before = asyncio.all_tasks()

@@ -136,8 +136,8 @@ class _Worker:
 
     def _end(self) -> None:
         print_message(STOPPED)
-        if self.feeder is not None:
-            self.feeder.cancel()
+        if self.worker is not None:
+            self.worker.end()
 
     def _show(self, outcome: Outcome[Any, Any]) -> None:
         shown = CommandOutcome.of(outcome)

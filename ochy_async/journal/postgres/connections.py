@@ -27,7 +27,7 @@ from .schema import SERVER
 if TYPE_CHECKING:
     import asyncpg
 
-__all__ = ["ConnectionLimits", "Connections", "Work"]
+__all__ = ["ConnectionLimits", "Connections", "Work", "deadline"]
 
 T = TypeVar("T")
 Work = Callable[["asyncpg.Connection", bool], Awaitable[T]]
@@ -39,7 +39,9 @@ SETTINGS: Final = {
     "application_name": "ochy-async",
     "default_transaction_isolation": "read committed",
     "statement_timeout": "15s",
+    "tcp_keepalives_idle": "60",
 }
+"""The server sends something on an idle connection every minute, so that firewalls do not forget it."""
 
 
 @frozen
@@ -56,9 +58,12 @@ class ConnectionLimits:
 
     connect: float = 10.0
     reply: float = 20.0
-    """How long a statement may take. The server ends it earlier, so that it does not go on without us."""
+    """How long a statement may take, its wait for a connection included. The server ends it earlier, so that it does
+    not go on without us."""
     reconnect: float = 15.0
-    """For how long a statement is tried again after its connection was lost."""
+    """For how much longer a statement is tried again after its connection was lost."""
+    close: float = 5.0
+    """How long it may take to give up what the worker holds, and to end the connections."""
 
 
 @define(eq=False, repr=False)
@@ -83,7 +88,7 @@ class Connections:
         """Connects and prepares the journal. What fails is not tried again."""
         # asyncio's task group, not anyio's: a service may close a journal in another task than it opened it.
         await self._tasks.__aenter__()
-        return await self._complete(self._attempt(prepare, False))
+        return await self._complete(self._attempt(prepare, False, self._limits.reply))
 
     async def close(self, leave: Work[None] | None) -> None:
         """Ends every connection, once the statements under way have ended and `leave` was tried."""
@@ -134,19 +139,25 @@ class Connections:
 
     async def _attempts(self, work: Work[T]) -> T | _FailedAttempt:
         """Tries until the server has answered, or for too long."""
-        result = await self._attempt(work, False)
+        result = await self._attempt(work, False, self._limits.reply)
         clock = asyncio.get_running_loop().time
         ends, delay = clock() + self._limits.reconnect, 0.02
         while isinstance(result, _FailedAttempt) and result.transient and clock() + delay < ends:
             await asyncio.sleep(delay)
             delay = min(2 * delay, 1.0)
-            result = await self._attempt(work, True)
+            result = await self._attempt(work, True, ends - clock())
         return result
 
-    async def _attempt(self, work: Work[T], again: bool) -> T | _FailedAttempt:
+    async def _attempt(self, work: Work[T], again: bool, seconds: float) -> T | _FailedAttempt:
+        """Tries once. The wait for a connection counts: otherwise, of many calls at once, the last waits for all."""
+        ends = asyncio.get_running_loop().time() + seconds
         try:
-            async with self._turns:
-                return await self._attempt_once(work, again)
+            async with asyncio.timeout_at(ends):
+                await self._turns.acquire()
+            try:
+                return await self._attempt_once(work, again, ends)
+            finally:
+                self._turns.release()
         except JournalError as error:
             return _FailedAttempt(error, transient=False)
         except Exception as error:  # noqa: BLE001 - whatever asyncpg raises, its frames and text may hold the password
@@ -155,24 +166,33 @@ class Connections:
             drop_frames(interruption)
             raise
 
-    async def _attempt_once(self, work: Work[T], again: bool) -> T:
+    async def _attempt_once(self, work: Work[T], again: bool, ends: float) -> T:
+        seconds = ends - asyncio.get_running_loop().time()
         self._idle = [each for each in self._idle if not each.is_closed()]
-        connection = self._idle.pop() if self._idle else await self._connect()
+        connection = self._idle.pop() if self._idle else await self._connect(seconds)
         try:
-            with _deadline(connection, self._limits.reply):
+            with deadline(connection, ends - asyncio.get_running_loop().time()):
                 result = await work(connection, again)
         except BaseException:
+            if connection.is_closed():
+                self._distrust_idle()
             connection.terminate()
             raise
         self._idle.append(connection)
         return result
 
-    async def _connect(self) -> asyncpg.Connection:
+    def _distrust_idle(self) -> None:
+        """Ends the idle connections: what has taken one of them, such as a firewall, may have taken all of them."""
+        for connection in self._idle:
+            connection.terminate()
+
+    async def _connect(self, seconds: float) -> asyncpg.Connection:
         import asyncpg
 
-        connection = await asyncpg.connect(self._address, timeout=self._limits.connect, server_settings=SETTINGS)
+        limit = min(seconds, self._limits.connect)
+        connection = await asyncpg.connect(self._address, timeout=limit, server_settings=SETTINGS)
         try:
-            with _deadline(connection, self._limits.reply):
+            with deadline(connection, seconds):
                 server = await connection.fetchrow(SERVER)
             self._check(server)
         except BaseException:
@@ -195,9 +215,9 @@ class Connections:
     async def _listen(self, _: asyncpg.Connection, __: bool) -> None:
         async with self._listen_lock:
             if self._listener is None or self._listener.is_closed():
-                listener = self._listener = await self._connect()
+                listener = self._listener = await self._connect(self._limits.reply)
                 listener.add_termination_listener(lambda _connection: self._wake(*self._waiting))
-                with _deadline(listener, self._limits.reply):
+                with deadline(listener, self._limits.reply):
                     await listener.add_listener(self._channel, lambda *notification: self._wake(str(notification[-1])))
 
     def _wake(self, *payloads: str) -> None:
@@ -209,15 +229,19 @@ class Connections:
         if others := self._running - {asyncio.current_task()}:
             await asyncio.wait(others)
         if leave is not None:
-            await self._attempt(leave, False)  # if that fails, the lease of the worker ends what it holds
+            await self._attempt(
+                leave, False, self._limits.close
+            )  # if that fails, the lease of the worker ends what it holds
         connections = [*self._idle, *([self._listener] if self._listener is not None else [])]
         self._idle, self._listener = [], None
-        for connection in connections:
-            try:
-                with _deadline(connection, self._limits.reply):
-                    await connection.close()
-            except Exception:  # noqa: BLE001 - it is lost, and nothing waits for it any more
-                connection.terminate()
+        await asyncio.gather(*(self._end(connection) for connection in connections))
+
+    async def _end(self, connection: asyncpg.Connection) -> None:
+        try:
+            with deadline(connection, self._limits.close):
+                await connection.close()
+        except Exception:  # noqa: BLE001 - it is lost, and nothing waits for it any more
+            connection.terminate()
 
 
 def _result(result: T | _FailedAttempt) -> T:
@@ -227,7 +251,7 @@ def _result(result: T | _FailedAttempt) -> T:
 
 
 @contextmanager
-def _deadline(connection: asyncpg.Connection, seconds: float) -> Generator[None]:
+def deadline(connection: asyncpg.Connection, seconds: float) -> Generator[None]:
     """Closes the connection if the statement inside takes longer, so that the statement raises."""
     timer = asyncio.get_running_loop().call_later(seconds, connection.terminate)
     try:
