@@ -94,6 +94,7 @@ class Batch(Generic[R, C]):
     ) -> None:
         async with self._stack:
             if self._tasks is not None:
+                self._ready()[0].context.workers.closing = True
                 self._tasks.cancel_scope.cancel()
                 # Without the caller's error: a task group would raise it inside an exception group.
                 await self._tasks.__aexit__(None, None, None)

@@ -35,6 +35,8 @@ class Workers:
     """What this worker has claimed."""
     paused_until: float = field(default=0.0, init=False)
     """Until when no worker starts anything, on the clock of the event loop."""
+    closing: bool = field(default=False, init=False)
+    """Whether the journal is about to be closed, which gives up every claim in one step."""
     _polls_freely_until: float = field(default=0.0, init=False)
     _beats: bool = field(default=True, init=False)
     _uploads: CapacityLimiter = field(init=False)
@@ -68,6 +70,8 @@ class Workers:
 
     async def leave(self, name: str) -> None:
         """Gives up a claim. If the journal fails, the lease ends it."""
+        if self.closing:
+            return
         with CancelScope(shield=True), suppress(JournalError):
             await self.journal.leave(name)
         self.held.discard(name)

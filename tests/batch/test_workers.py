@@ -661,6 +661,30 @@ def test_workers_that_open_a_new_journal_at_once_agree_on_the_account(same: bool
 # --- hand over ------------------------------------------------------------------------------------
 
 
+def test_a_batch_that_is_left_gives_up_its_claims_in_one_step() -> None:
+    """Not one call for each clip, which would take long if the journal does not answer."""
+    service, store = Service(world(analysis_seconds=(400.0, 400.0))), MemoryStore()
+    left = list[str]()
+
+    class Counting(MemoryJournal):
+        async def leave(self, name: str) -> None:
+            left.append(name)
+            await super().leave(name)
+
+    async def story() -> None:
+        async def consume() -> None:
+            assert [each async for each in batch.run(clips(3))] == []
+
+        async with anyio.create_task_group() as group, direct_session(service) as ochy:
+            async with ochy.batch(SideView(), journal=Counting(store)) as batch:
+                group.start_soon(consume)
+                await anyio.sleep(60)
+            assert (states_of(store), store.claims) == ({State.STARTED: 3}, {})
+
+    in_virtual_time(story())
+    assert left == []
+
+
 def test_a_batch_that_hands_over_leaves_what_is_paid_for() -> None:
     """It waits for no poll, gives up its claims, and another worker collects what it has bought."""
     service, store = Service(world()), MemoryStore()
