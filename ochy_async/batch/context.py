@@ -211,6 +211,12 @@ class BatchContext:
         finally:
             self._clip_limiters.remove(limiter)
 
+    @property
+    def _stopped(self) -> str:
+        if self.guard.stopped is not None:
+            return self.guard.stopped.reason
+        return AFTER_FAILOVER if self.journal.failover else ""
+
     def report(self, outcomes: Mapping[str, int], already_paid: int) -> Report:
         """The totals of the batch so far."""
         return Report(
@@ -222,5 +228,5 @@ class BatchContext:
             charged=self.recorder.charged,
             held_back=len(self.held_back),
             limit_reached=self.limit_reached,
-            stopped=self.guard.stopped.reason if self.guard.stopped is not None else "",
+            stopped=self._stopped,
         )

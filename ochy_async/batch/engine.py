@@ -29,7 +29,7 @@ from ..tracking import Tracked
 from ..waiting import PollScheduler
 from .context import BatchContext
 from .dry_run import PlanCounter, Planned, dry_run
-from .failover import look_up_after_failover
+from .failover import look_up_after_failover, look_up_later
 from .outcomes import Analyzed, Outcome
 from .ownership import account_of, origins_of
 from .pipeline import Pipeline
@@ -158,6 +158,8 @@ class Batch(Generic[R, C]):
     async def _run(self, clips: Clips, pipeline: Pipeline, tracked: Tracked) -> AsyncGenerator[Outcome[R, C]]:
         journal = pipeline.context.journal
         await look_up_after_failover(pipeline.context)
+        if journal.failover:
+            self._ready()[1].start_soon(look_up_later, pipeline.context)
         async with self._settings.output.tables() as tables:
             opened = set(await pending_reopens(journal))
             shown = set[str]()

@@ -7,13 +7,14 @@ up.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
 from anyio import CancelScope, CapacityLimiter, create_task_group, current_time
 from attrs import define, evolve, field
 
-from ..errors import JournalConflict
+from ..errors import JournalConflict, JournalError
 from ..journal.contract import LEASE, Entry
 from ..policy.clip_states import UNRESOLVED, UNSENT, State
 from ..protocol.video_limits import MAX_BYTES
@@ -22,7 +23,7 @@ from .reconcile import look_up_once
 from .recorder import note_of_release
 from .workers import LONGEST_WAIT
 
-__all__ = ["look_up_after_failover"]
+__all__ = ["look_up_after_failover", "look_up_later"]
 
 _DOUBTFUL: Final = UNRESOLVED | UNSENT
 _REASON: Final = (
@@ -51,6 +52,14 @@ async def look_up_after_failover(context: BatchContext) -> None:
             await context.wait_or_stop(LONGEST_WAIT)
             await lookups.run()
         await context.journal.end_failover()
+
+
+async def look_up_later(context: BatchContext) -> None:
+    """Tries it again every half minute, until the failover has ended or the batch is stopped."""
+    while context.journal.failover and not context.stopping.is_set():
+        await context.wait_or_stop(LEASE)
+        with suppress(JournalError):
+            await look_up_after_failover(context)
 
 
 @define(eq=False)
@@ -110,6 +119,9 @@ async def _distrust_lists(context: BatchContext, doubtful: list[Entry]) -> None:
 
 async def _is_looked_up(context: BatchContext, key: str) -> bool:
     """Looks a start up once, unless it is resolved by now. Returns False if that must be tried again."""
+    entry = await context.journal.get(key)
+    if entry is not None and entry.state not in _DOUBTFUL:
+        return True  # whoever holds it: a worker that waits for an analysis holds its clip for long
     async with context.workers.claimed(key) as claimed:
         entry = await context.journal.get(key) if claimed else None
         if entry is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from itertools import pairwise
 from typing import Any
@@ -629,6 +630,42 @@ def test_a_journal_that_fails_ends_the_lookups_after_a_failover() -> None:
     with pytest.raises(JournalBusy, match="no answer about 0"):
         in_virtual_time(story())
     assert store.failover
+
+
+def test_a_failover_that_outlasts_the_first_lookups_is_ended_later() -> None:
+    """A batch that stays open, such as that of a service, buys again without being opened anew."""
+    service, store = Service(world()), MemoryStore()
+    faults = requests_with(FaultRule(str(LIST_ANALYSES), Respond(503), times=30))
+
+    async def story() -> Outcomes:
+        await lost_after_intent(service, store)
+
+        async def source() -> AsyncGenerator[bytes]:
+            yield clip(7)
+            await anyio.sleep(600)
+            yield clip(8)
+
+        return await run_of(service, MemoryJournal(store), source(), faults=faults)
+
+    assert words(in_virtual_time(story())) == ["unfinished", "analyzed"]
+    assert not store.failover
+
+
+def test_an_intent_that_another_worker_has_resolved_needs_no_claim() -> None:
+    """That worker holds it until its analysis has ended, which may take long."""
+    service, store = Service(world(analysis_seconds=(400.0, 400.0))), MemoryStore()
+
+    class Forgetful(MemoryJournal):
+        async def end_failover(self) -> None:
+            """Another one has to end it."""
+
+    async def story() -> list[Outcomes]:
+        await lost_after_intent(service, store, tag_starts=True)
+        one = run_of(service, Forgetful(store), clips(1), tag_starts=True)
+        other = run_of(service, MemoryJournal(store), [clip(7)], tag_starts=True, after=0.02)
+        return await together(one, other)
+
+    assert list(map(words, in_virtual_time(story()))) == [["analyzed"]] * 2
 
 
 # --- opening --------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,17 @@ from anyio import Event, fail_after
 
 from ochy_async import OchySession, PostgresJournal, Retry, SideView
 from ochy_async.batch.outcomes import Outcome
-from ochy_async.emulator import Emulator, FaultPlan, FaultRule, Respond
+from ochy_async.emulator import Emulator, FaultPlan, FaultRule, Respond, Service
+from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.engines import Job, JobFeeder
 from ochy_async.errors import InvalidSettings, JournalUnusable
 from ochy_async.events import AnalysisStarted
-from ochy_async.journal.memory import MemoryJournal
+from ochy_async.journal.contract import Entry
+from ochy_async.journal.memory import MemoryJournal, MemoryStore
+from ochy_async.policy.clip_states import State
 from ochy_async.policy.concurrency import Concurrency
-from ochy_async.protocol.routes import START
-from tests.conftest import CLIP, real_session, world
+from ochy_async.protocol.routes import LIST_ANALYSES, START
+from tests.conftest import CLIP, direct_session, real_session, world
 
 pytestmark = pytest.mark.anyio
 Shown = list[Outcome[Any, Any]]
@@ -130,6 +134,25 @@ async def test_a_limit_is_told_only_until_a_clip_is_started_again(tmp_path: Path
         assert feeder.refuses == ""
         assert (await feeder.run(second)).outcome == "unfinished"
         assert "limit of 1 credit" in feeder.refuses
+
+
+def test_a_failover_that_goes_on_is_told(tmp_path: Path) -> None:
+    """So that the worker of an engine takes no more jobs, which it could not finish."""
+    store = MemoryStore(failover=True)
+    unreachable = FaultPlan([FaultRule(str(LIST_ANALYSES), Respond(503), times=10_000)])
+
+    async def story() -> None:
+        async with MemoryJournal(store) as journal:
+            now = datetime.now(UTC)
+            await journal.put(Entry(key="k", state=State.INTENDED, view="side_view", credits=1, at=now, earliest=now))
+        async with (
+            direct_session(Service(world()), unreachable) as ochy,
+            JobFeeder(ochy.batch(journal=MemoryJournal(store))) as feeder,
+        ):
+            assert (await feeder.run(jobs(tmp_path, 1)[0])).outcome == "unfinished"
+            assert "another server of the journal's database" in feeder.refuses
+
+    in_virtual_time(story())
 
 
 async def test_a_batch_that_cannot_be_entered_raises_its_error(ochy: OchySession) -> None:

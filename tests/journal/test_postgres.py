@@ -214,6 +214,9 @@ async def test_a_replica_is_refused_and_its_promotion_is_a_failover(own_server: 
         assert other.failover
         await journal.end_failover()
         assert not journal.failover
+        assert other.failover
+        await other.beat()
+        assert not other.failover
     async with place.worker() as journal:
         assert not journal.failover
 

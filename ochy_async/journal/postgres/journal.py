@@ -286,7 +286,10 @@ class PostgresJournal(Journal):
                     await ended.wait()
 
     async def beat(self) -> float:
-        paused: float = await self._change(sql.BEAT, self._worker, _label(), LEASE)
+        await self._begin()
+        (row,) = await self._require_open().run(self._rows(sql.BEAT, self._worker, _label(), LEASE))
+        self._failover = self._failover and row["failover"]  # another worker may have ended it
+        paused: float = row["paused"]
         return paused
 
     async def pause(self, seconds: float) -> None:

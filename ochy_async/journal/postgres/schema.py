@@ -267,6 +267,7 @@ BEAT: Final = """
 INSERT INTO {schema}.workers VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))
 ON CONFLICT (name) DO UPDATE SET until = excluded.until
 RETURNING (SELECT greatest(0, extract(epoch FROM paused_until - clock_timestamp())) FROM {schema}.about)::float8
+    AS paused, (SELECT failover FROM {schema}.about) AS failover
 """
 PAUSE: Final = "UPDATE {schema}.about SET paused_until = clock_timestamp() + make_interval(secs => $1)"
 RESERVE: Final = """
