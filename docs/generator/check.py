@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-__all__ = ["problems_of", "public_names", "unexplained"]
+__all__ = ["problems_of", "public_names", "unexplained", "warnings_of"]
 
 ELSEWHERE: Final = {
     "__init__": "is the signature of its class",
@@ -115,6 +115,11 @@ def public_names(listing: str) -> dict[str, list[str]]:
     """The names of each module and the members of its classes, from the text of `tests/public_api.txt`."""
     sections = (each.splitlines() for each in listing.removeprefix("# ").split("\n\n# "))
     return {module: [re.split(r"[^\w.]", line)[0] for line in lines] for module, *lines in sections}
+
+
+def warnings_of(printed: str) -> list[str]:
+    """What griffe, which reads docstrings, says is wrong with them. The builder takes that for no warning."""
+    return [line for line in printed.splitlines() if line.startswith("griffe: ")]
 
 
 def _elsewhere(address: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
@@ -29,7 +30,8 @@ def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    """The text of a cell. The builder shows a backslash in code as it is, and needs none there."""
+    return re.sub(r"`[^`]*`|\|", lambda part: "\\|" if part[0] == "|" else part[0], " ".join(text.split()))
 
 
 def _plain(text: str) -> str:
@@ -94,7 +96,7 @@ def _command(context: click.Context, level: int) -> str:
 
 def _options(context: click.Context, options: list[Any]) -> str:
     records = filter(None, (each.get_help_record(context) for each in options if isinstance(each, click.Option)))
-    rows = [(f"`{names}`", _plain(text)) for names, text in records]
+    rows = [(f"`{names.replace(' / ', '` / `')}`", _plain(text)) for names, text in records]
     return _table(("option", "meaning"), iter(rows)) if rows else ""
 
 

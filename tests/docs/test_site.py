@@ -122,3 +122,15 @@ def test_a_public_name_without_explanation_is_found(tmp_path: Path) -> None:
         "pack.part.Told.word is not shown, or has no docstring",
         "pack.part.untold is not shown, or has no docstring",
     ]
+
+
+def test_a_wrong_docstring_is_found() -> None:
+    """griffe says it on standard error, among what the builder says."""
+    warning = "griffe: ochy_async/session.py:268: Parameter 'nosuch' does not appear in the function signature"
+    assert check.warnings_of(f"Build started\n{warning}\n") == [warning]
+
+
+def test_an_upright_bar_stands_in_a_cell_as_it_is() -> None:
+    """In code the builder would show a backslash before it."""
+    rows = iter([("`--view [side|back]`", "a | b")])
+    assert listings._table(("x", "y"), rows).splitlines()[-1] == "| `--view [side|back]` | a \\| b |"
