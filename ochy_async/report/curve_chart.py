@@ -30,14 +30,17 @@ class Chart:
 
 
 CHART: Final = Chart()
+_LEAST: Final = 10.0
+"""Degrees that an axis spans at least, so that noise does not fill a chart."""
 
 
 class Axis:
     """The vertical axis of a chart: which numbers it shows, and where they are."""
 
     def __init__(self, low: float, high: float) -> None:
-        span = max(high - low, 5.0)
-        self.step: int = next(step for step in (2, 5, 10, 20, 25, 50, 100, 500) if span / step <= 5 or step == 500)
+        more = max(0.0, _LEAST - (high - low)) / 2
+        low, high = low - more, high + more
+        self.step: int = next(s for s in (2, 5, 10, 20, 25, 50, 100, 500) if (high - low) / s <= 5 or s == 500)
         self.low: int = math.floor(low / self.step) * self.step
         self.high: int = max(math.ceil(high / self.step) * self.step, self.low + self.step)
 

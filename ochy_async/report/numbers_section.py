@@ -50,7 +50,7 @@ def _notes(reference: str, *, folder: bool) -> Iterator[str]:
 def _tile(metric: Metric, value: float, verdict: str, quartiles: Quartiles | None, band: Band | None) -> h.Node:
     return h.li[
         h.p(".name")[metric.title, verdict],
-        h.p(".value")[h.b[rounded(value, metric.digits)], " ", metric.unit],
+        h.p(".value")[h.b[rounded(value, metric.digits)], " ", metric.unit.replace(" ", "\N{NO-BREAK SPACE}")],
         None if quartiles is None and band is None else _scale(value, metric.digits, quartiles, band),
     ]
 

@@ -111,7 +111,7 @@ def _facts(analysis: ReportedAnalysis) -> Iterator[tuple[str, h.Node, str | None
         yield "Foot strike", plain(analysis.results.foot.foot_strike_pattern).capitalize(), None
     if (style := _style(analysis)) is not None:
         share = finite(style.share)
-        percent = None if share is None else h.small[f" {100 * share:.0f} %"]
+        percent = None if share is None else h.small[f" {100 * share:.0f}\N{NO-BREAK SPACE}%"]
         yield "Style", [plain(style.title or style.animal), percent], analysis.language
     if analysis.pace is not None:
         minutes, _, unit = format_pace(analysis.pace).partition(" ")

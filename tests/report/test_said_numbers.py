@@ -16,6 +16,7 @@ from ochy_async.gait import side_gait
 from ochy_async.report import report_page, write_report
 from ochy_async.report.analyses import of_record, of_results
 from ochy_async.report.charts import histogram
+from ochy_async.report.curve_chart import Axis
 from ochy_async.report.motion import motion_of
 from ochy_async.report.sides_section import left_and_right_section
 from ochy_async.result_loaders import load_records
@@ -144,6 +145,15 @@ def test_angles_that_are_missing_for_one_reason_are_named_together(tmp_path: Pat
     page = with_landmarks(tmp_path, frames)
     assert "Left elbow, ankle (both sides): " in page or "Ankle (both sides), left elbow: " in page
     assert page.count("lack a joint") == 1
+
+
+def test_an_axis_spans_at_least_ten_degrees() -> None:
+    """Noise of a degree does not fill a chart."""
+    for low, high in ((3.1, 3.2), (-0.4, 0.3), (88.0, 96.0), (0.0, 60.0)):
+        axis = Axis(low, high)
+        assert axis.high - axis.low >= max(10, high - low)
+        assert axis.low <= low
+        assert axis.high >= high
 
 
 # --- names ------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-__all__ = ["A4", "PAGES", "cut_texts", "paper_sizes", "printed", "violations"]
+__all__ = ["A4", "PAGES", "cut_texts", "letter_heights", "paper_sizes", "printed", "violations"]
 
 PAGES: Final = {"overview": "index.html", "side": "run-1.analysis-1.html", "back": "run-6.analysis-6.html"}
 """The pages of `report_folder`, one of each kind."""
@@ -43,6 +43,28 @@ def cut_texts(page: Page) -> list[str]:
             }
             return wide ? ["the page", ...cut] : cut;
         }"""
+    )
+    return found
+
+
+def letter_heights(page: Page, within: str = "body") -> dict[str, float]:
+    """The font sizes of the visible texts in pixels as they are seen, those in scaled drawings too, by the text."""
+    found: dict[str, float] = page.evaluate(
+        """selector => {
+            const sizes = {};
+            const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+            for (let text = texts.nextNode(); text; text = texts.nextNode()) {
+                const parent = text.parentElement, drawing = parent.closest("svg");
+                if (!text.data.trim() || !parent.closest(selector) || parent.closest("script, .unseen")) continue;
+                const range = document.createRange();
+                range.selectNodeContents(text);
+                if (!range.getBoundingClientRect().width) continue;
+                const scale = drawing ? drawing.getBoundingClientRect().width / drawing.viewBox.baseVal.width : 1;
+                sizes[text.data.trim()] = parseFloat(getComputedStyle(parent).fontSize) * scale;
+            }
+            return sizes;
+        }""",
+        within,
     )
     return found
 
