@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import attrs
 import pytest
 from hypothesis import given
 
 from ochy_async.emulator import BEHAVIORS
 from ochy_async.emulator.assessments import back_view_results, side_view_results
-from ochy_async.emulator.biomechanics.runner import Runner
+from ochy_async.emulator.biomechanics.runner import Runner, runner_of
 from ochy_async.emulator.calculated_data import back_view_calculated
 from ochy_async.emulator.exercises import EXERCISE_KEYS, find_exercises
 from tests.support.simulated_runners import SIDES, few_examples, make_runner, runners, scored
@@ -65,6 +67,17 @@ def test_the_ranges_are_those_of_the_vendors_sample() -> None:
     content = side_view_results(make_runner(), language="en")["analysis_content"]
     ranges = {part: (content[part]["range_good"], content[part]["range_okay"]) for part in ("arm", "back_cycle")}
     assert ranges == {"arm": ([78, 88], [74, 92]), "back_cycle": ([0, 98], [98, 107])}
+
+
+def test_the_weakest_part_varies() -> None:
+    """No part is the weakest of more than half of all runners, and four or more parts are the weakest of some."""
+    weakest = Counter[str]()
+    for number in range(60):
+        runner = runner_of(number.to_bytes(2, "big"), height=1.75, weight=70, pace=None)
+        content = side_view_results(runner, language="en")["analysis_content"]
+        weakest[min(content, key=lambda part: content[part]["score_number"])] += 1
+    assert len(weakest) >= 4
+    assert max(weakest.values()) <= 30
 
 
 @pytest.mark.parametrize(("full_body", "parts"), [(True, BACK_PARTS), (False, {"pronation"})])

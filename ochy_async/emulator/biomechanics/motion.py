@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Motion", "motion_of"]
 
-_PEAK_KNEE_AT, _PEAK_THIGH_AT = 0.5, 0.72  # shares of the swing: peak knee flexion, peak thigh angle
+# Shares of the swing: peak knee flexion is reached, and is left again; peak thigh angle.
+_BENT_AT, _UNBENT_AT, _PEAK_THIGH_AT = 0.37, 0.5, 0.72
 _CLEARANCE = 0.01  # of the height: least foot clearance in mid-swing
 _DORSIFLEXION = math.radians(12)  # of the ankle when the foot passes the stance leg
 
@@ -73,8 +74,13 @@ def _swing(gait: Gait, side: Side) -> _Swing:
     thigh_slope, knee_slope = (toe_off.thigh - before.thigh) * per_swing, (toe_off.knee - before.knee) * per_swing
     return _Swing(
         ((0.0, toe_off.thigh, thigh_slope), (_PEAK_THIGH_AT, touchdown.thigh + lift, 0.0), (1.0, touchdown.thigh, 0.0)),
-        ((0.0, toe_off.knee, knee_slope), (_PEAK_KNEE_AT, flexion, 0.0), (1.0, touchdown.knee, 0.0)),
-        ((0.0, toe_off.ankle, 0.0), (_PEAK_KNEE_AT, _DORSIFLEXION, 0.0), (1.0, touchdown.ankle, 0.0)),
+        (
+            (0.0, toe_off.knee, knee_slope),
+            (_BENT_AT, flexion, 0.0),
+            (_UNBENT_AT, flexion, 0.0),
+            (1.0, touchdown.knee, 0.0),
+        ),
+        ((0.0, toe_off.ankle, 0.0), (_UNBENT_AT, _DORSIFLEXION, 0.0), (1.0, touchdown.ankle, 0.0)),
     )
 
 

@@ -148,7 +148,7 @@ def runner_of(seed: bytes, *, height: float, weight: float, pace: str | None) ->
         speed=speed,
         cadence=cadence,
         contact_time=_contact_time(seed, height, weight, speed, cadence),
-        peak_knee_flexion=min(125.0, 76 + 6 * speed + 8 * bounded_normal("knee_fold", seed)),
+        peak_knee_flexion=min(125.0, 83 + 6 * speed + 8 * bounded_normal("knee_fold", seed)),
         start_phase=uniform("start_phase", seed),
         left=_leg(seed, "left"),
         right=_leg(seed, "right"),
