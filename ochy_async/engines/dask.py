@@ -7,14 +7,15 @@ plugin holds them. A task that Dask runs again, because its worker is gone, find
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
 from typing import Any, Final
 from uuid import uuid4
 
-from anyio import move_on_after
+from anyio import Lock, current_time, move_on_after, sleep
 
+from ..batch.outcomes import Outcome, Unfinished
 from ..batch.sources import Clips, items
-from ..errors import InvalidSettings
+from ..errors import InvalidSettings, JournalConflict, JournalError, LimitReached
 from ..extras import install_hint
 from ..journal.postgres.journal import PostgresJournal
 from ..protocol.request import AnalysisRequest
@@ -31,6 +32,11 @@ AT_ONCE: Final = 1000
 """Tasks that a cluster has at a time."""
 CLOSING: Final = 15.0
 """Seconds that a worker which is closed has to hand over what is under way."""
+REOPEN: Final = 5.0
+"""Seconds before a batch is opened again whose journal has failed."""
+OUTAGE: Final = 600.0
+"""Seconds after which a clip is not tried again if the journal fails."""
+ADDRESS: Final = "Leave out `dsn`: it is a secret, and each worker takes the address from its own OCHY_JOURNAL."
 LOST: Final = "Too many workers ended while they had this clip. Run again."
 
 
@@ -54,6 +60,9 @@ def analyze(
     """
     if "out" in settings:
         raise InvalidSettings("Workers write no folder: their results are in the journal. Leave out `out`.")
+    if journal is not None and "dsn" in journal:
+        del journal  # a traceback shows the variables of this frame
+        raise InvalidSettings(ADDRESS)
     plugin = WorkerSession(journal or {}, settings)
     results = _results(client, plugin, clips, request)
     return results if client.asynchronous else _in_turn(client, results)
@@ -112,19 +121,37 @@ class WorkerSession(WorkerPlugin):
     """A session and a batch in each worker, from its start or that of the call until the end of either."""
 
     def __init__(self, journal: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+        """Raises `InvalidSettings` for an address, which would be sent to the scheduler and to every worker."""
+        if "dsn" in journal:
+            del journal, settings  # a traceback shows the variables of this frame
+            raise InvalidSettings(ADDRESS)
         self.name: str = f"ochy-{uuid4().hex}"
         self._journal, self._settings = dict(journal), dict(settings)
         self._session: OchySession | None = None
         self._feeder: JobFeeder | None = None
+        self._closing = False
+        self._failed: JobFeeder | None = None
+        """The latest feeder whose journal has failed."""
 
     async def setup(self, worker: Any) -> None:  # noqa: ARG002 - Dask's signature
         """Called by Dask. What it raises reaches the client before the first task."""
+        self._reopening: Lock = Lock()
         self._session = await OchySession().open()
-        batch = self._session.batch(journal=PostgresJournal(**self._journal), **self._settings)
-        self._feeder = await JobFeeder(batch).open()
+        self._feeder = await self._opened(self._session)
+
+    async def _opened(self, session: OchySession) -> JobFeeder:
+        batch = session.batch(journal=PostgresJournal(**self._journal), **self._settings)
+        feeder = JobFeeder(batch, on_outcome=lambda outcome: self._learn(feeder, outcome))
+        return await feeder.open()
+
+    def _learn(self, feeder: JobFeeder, outcome: Outcome[Any, Any]) -> None:
+        error = outcome.error if isinstance(outcome, Unfinished) else None
+        if isinstance(error, JournalError) and not isinstance(error, JournalConflict | LimitReached):
+            self._failed = feeder
 
     async def teardown(self, worker: Any) -> None:  # noqa: ARG002 - Dask's signature
         """Called by Dask. Hands over what is under way."""
+        self._closing = True
         if self._feeder is not None:
             self._feeder.stop("The Dask worker is closing.", hand_over=True)
             with move_on_after(CLOSING):
@@ -134,7 +161,24 @@ class WorkerSession(WorkerPlugin):
             await self._session.aclose()
 
     async def carry_out(self, job: Job) -> JobResult:
-        """The result of one job."""
-        if self._feeder is None:
-            raise InvalidSettings("This Dask worker could not open its session or the journal. Its log says why.")
-        return await self._feeder.run(job)
+        """The result of one job. If the journal fails meanwhile, it is tried again in another batch."""
+        ends = current_time() + OUTAGE
+        while True:
+            if self._feeder is None:
+                raise InvalidSettings("This Dask worker could not open its session or the journal. Its log says why.")
+            feeder = self._feeder
+            result = await feeder.run(job)
+            if result.is_final or self._failed is not feeder or self._closing or current_time() > ends:
+                return result
+            await self._reopen(feeder)
+
+    async def _reopen(self, failed: JobFeeder) -> None:
+        """Opens a new batch, unless another job has done it: one whose journal has failed starts nothing any more."""
+        async with self._reopening:
+            if self._feeder is failed and self._session is not None:
+                failed.stop("The journal has failed.")
+                await failed.ended.wait()  # what is paid for is collected
+                await sleep(REOPEN)
+                with suppress(JournalError):
+                    self._feeder = await self._opened(self._session)
+                    await failed.aclose()

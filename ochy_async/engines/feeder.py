@@ -7,6 +7,8 @@ that the engine brings it back; what it has paid for is in the journal.
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 from asyncio import Event, Future, Queue, Task
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -14,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from anyio import to_thread
 from attrs import define, field
 
 from ..batch.engine import Batch
@@ -21,10 +24,12 @@ from ..batch.outcomes import Outcome
 from ..batch.sources import BatchItem
 from ..errors import InvalidSettings, SourceError
 from ..object_store.listing import ObjectClips, is_object_url
+from ..protocol.text_summary import printable
 from .jobs import Job, JobResult
 
 __all__ = ["JobFeeder"]
 
+logger: logging.Logger = logging.getLogger("ochy_async")
 ENDED: Final = "The worker is stopping. Another worker, or its next run, takes this clip."
 
 Waiter = Future[Outcome[Any, Any] | None]
@@ -101,11 +106,13 @@ class JobFeeder:
     async def run(self, job: Job) -> JobResult:
         """Carries out a job. A caller that is cancelled leaves its clip in the batch, which finishes it.
 
-        Raises `InvalidSettings` if a clip in an object store cannot be read on this machine at all.
+        Raises `InvalidSettings` if its object store cannot be used on this machine: end the worker, and give the job
+        back. Raises `InvalidRequest` for a URL that names no video.
         """
         try:
-            clip = await self._objects.clip(job.clip) if is_object_url(job.clip) else Path(job.clip)
+            clip = await (self._objects.clip(job.clip) if is_object_url(job.clip) else _file(job.clip))
         except SourceError as error:
+            logger.warning("a job is not carried out now: %s", printable(str(error)))
             return JobResult.unfinished(job, str(error))
         waiter: Waiter = asyncio.get_running_loop().create_future()
         if not self.ended.is_set():
@@ -139,6 +146,13 @@ class JobFeeder:
         self.refuses = report.stopped or report.limit_reached
         self.on_outcome(outcome)
         _settle(self._waiting.pop(outcome.index), outcome)
+
+
+async def _file(path: str) -> Path:
+    """The path of a file. Raises `SourceError` if it is missing, since its share may not be mounted here."""
+    if not await to_thread.run_sync(os.path.exists, path):
+        raise SourceError(f"{path} is not on this machine. Mount its folder here, or run a worker where it is.")
+    return Path(path)
 
 
 def _settle(waiter: Waiter, outcome: Outcome[Any, Any] | None) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from anyio import move_on_after
 from attrs import define, field
 
-from ..errors import JournalError, JournalUnusable, OchyError
+from ..errors import InvalidSettings, JournalError, JournalUnusable, OchyError, SourceError
 from ..extras import install_hint
 from ..http_client import drop_frames
 from ..journal.contract import LEASE
@@ -135,15 +135,22 @@ class QueueWorker:
     """Seconds after which a job of a worker that is gone comes back."""
     _stopping: asyncio.Event = field(factory=asyncio.Event, init=False)
     _ending: bool = field(default=False, init=False)
+    _unusable: str = field(default="", init=False)
+    """Why a store of clips cannot be used on this machine."""
     _driver: Any = field(default=None, init=False)
 
     async def run(self, *, drain: bool = False) -> None:
-        """Works until it is stopped, the batch starts no clips any more or, with `drain`, no job is left anywhere."""
+        """Works until it is stopped, the batch starts no clips any more or, with `drain`, no job is left anywhere.
+
+        Raises `SourceError` if a store of clips cannot be used on this machine.
+        """
         try:
             await self._work(drain)
         except JournalError:
             if not self._ending:
                 raise
+        if self._unusable:
+            raise SourceError(self._unusable)
 
     async def _work(self, drain: bool) -> None:
         async with self.queue.connected() as queries:
@@ -177,7 +184,12 @@ class QueueWorker:
             asyncio.get_running_loop().call_later(ENDING, self._driver.terminate)
 
     async def _carry_out(self, job: QueuedJob) -> None:
-        result = await self.feeder.run(Job.from_bytes(job.payload))
+        try:
+            result = await self.feeder.run(Job.from_bytes(job.payload))
+        except InvalidSettings as error:
+            self._unusable = str(error)
+            self.stop(self._unusable)
+            raise RetryRequested(reason=self._unusable) from None
         if self.feeder.refuses or self.feeder.ended.is_set():
             self.stop(self.feeder.refuses)
         if result.is_final:

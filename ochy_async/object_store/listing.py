@@ -20,7 +20,7 @@ from attrs import define, evolve, field
 
 from ..batch.output.folder import is_own_clip
 from ..clips import Clip
-from ..errors import InvalidSettings, SourceError
+from ..errors import InvalidRequest, InvalidSettings, Problem, SourceError
 from ..extras import missing_library
 from .spool import SPOOL_BYTES, Spool
 from .stored_object import StoredObject
@@ -120,6 +120,10 @@ def _wait_at_exit() -> None:
     atexit.register(time.sleep, LAST_MOMENTS)
 
 
+class _MissingObject(SourceError):
+    """The store answers that it does not have the object of a URL."""
+
+
 @define(eq=False)
 class Objects:
     """The videos under a URL; made by `objects`. Each iteration lists them anew."""
@@ -141,6 +145,10 @@ class Objects:
                 if all(not part.startswith(".") for part in each["path"].split("/")) and is_own_clip(each["path"]):
                     yield self._clip(each)
 
+    def missing(self) -> Clip:
+        """The single object, of which no version is there: reading it finds that it was deleted."""
+        return StoredObject(self._store, self.spool, f"{self.url}/{self.name}", self.name, 1, '"none"').clip()
+
     def _clip(self, meta: ObjectMeta) -> Clip:
         path, etag = meta["path"], meta["e_tag"]
         label = f"{self.url}/{path.translate(_ESCAPED)}"
@@ -159,10 +167,11 @@ class Objects:
                     yield page
         except Exception as error:  # noqa: BLE001 - it has classes of its own, and raises built-in ones too
             kind = type(error).__name__
+            failure = _MissingObject if self.name and isinstance(error, FileNotFoundError) else SourceError
         else:
             return
         where = f"{self.url}/{self.name}"
-        raise SourceError(
+        raise failure(
             f"{where} cannot be listed ({kind}). Check that it exists, that access is granted, and the connection."
         )
 
@@ -175,19 +184,22 @@ class ObjectClips:
     _buckets: dict[str, Objects] = field(factory=dict)
 
     async def clip(self, url: str) -> Clip:
-        """The video at a URL, in its present version.
+        """The video at a URL, in its present version. One that the store does not have is refused when it is read.
 
-        Raises `InvalidSettings` for a URL that cannot be used or names no video, and `SourceError` if the store does
-        not show it.
+        Raises `InvalidRequest` for a URL that names no video, `InvalidSettings` if the store cannot be used on this
+        machine, and `SourceError` if it does not answer or grants no access.
         """
         bucket, name = _bucket_and_name(url)
         if bucket not in self._buckets:
             self._buckets[bucket] = objects(bucket)
         found = evolve(self._buckets[bucket], name=unquote(name), spool=self._spool)
         async with aclosing(found.clips()) as clips:
-            clip = await anext(clips, None) if is_own_clip(name) else None
+            try:
+                clip = await anext(clips, None) if is_own_clip(name) else None
+            except _MissingObject:
+                return found.missing()
         if clip is None:
-            raise InvalidSettings(f"{url} names no video: it must end in the name of one.")
+            raise InvalidRequest.of("The job", (Problem("clip", f"{url} names no video: it must end in one's name"),))
         return clip
 
 

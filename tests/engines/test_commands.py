@@ -88,6 +88,17 @@ def test_a_job_that_nobody_can_carry_out_is_parked(harness: CliHarness, address:
     assert queued(address) == ["failed"]
 
 
+def test_a_store_that_cannot_be_used_here_ends_the_worker(harness: CliHarness, address: str) -> None:
+    """The job goes back to the queue, for a worker on a machine with the right settings."""
+    pytest.importorskip("obstore", reason="needs the extra objects: obstore is not installed")
+    anyio.run(JobQueue(address).add, [Job("az://container/a.mp4", SideView())])
+    environment = {"OCHY_JOURNAL": address, "AZURE_STORAGE_ACCOUNT_NAME": None}
+    ended = harness.ochy("worker", "--drain", *FAST_POLLING, **environment)
+    assert ended.exit_code == 1
+    assert "az:// needs the name of the account" in " ".join(ended.stderr.split())
+    assert queued(address) == ["queued"]
+
+
 @pytest.mark.parametrize("signals", [1, 2])
 def test_a_worker_that_is_stopped_leaves_its_clips_to_others(
     harness: CliHarness, address: str, output: Path, signals: int
@@ -165,8 +176,8 @@ def test_a_queue_that_does_not_answer_ends_the_worker(address: str, monkeypatch:
     """Its connection is open, as behind a firewall that has forgotten it, and nothing comes any more."""
     monkeypatch.setattr(pgqueuer, "REPLY", 3.0)
 
-    async def work_behind_proxy() -> JournalError:
-        port = int(address.rpartition(":")[2].partition("/")[0])
+    async def work_behind_proxy() -> str:
+        port, ended = int(address.rpartition(":")[2].partition("/")[0]), list[JournalError]()
         async with silencing_proxy(port) as proxy, anyio.create_task_group() as group:
 
             async def silence() -> None:
@@ -174,11 +185,11 @@ def test_a_queue_that_does_not_answer_ends_the_worker(address: str, monkeypatch:
                 proxy.silent.add(0)
 
             group.start_soon(silence)
-            error = await ends_of_worker(address.replace(f":{port}/", f":{proxy.port}/"))
+            ended.append(await ends_of_worker(address.replace(f":{port}/", f":{proxy.port}/")))
             group.cancel_scope.cancel()
-        return error
+        return str(ended[0])
 
-    assert "Check that the server runs" in str(anyio.run(work_behind_proxy))
+    assert "Check that the server runs" in anyio.run(work_behind_proxy)
 
 
 def test_clips_of_a_bucket_go_through_the_queue(

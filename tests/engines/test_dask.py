@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from ochy_async import SideView
+from ochy_async import PostgresJournal, SideView
 from ochy_async.errors import InvalidRequest, InvalidSettings, JournalError
-from tests.support.canary import leaks
+from tests.support.canary import DSN_PASSWORD, leaks, leaks_in_error
 from tests.support.cli_harness import CliHarness
 
 pytest.importorskip("distributed", reason="needs the extra dask: distributed is not installed")
@@ -71,6 +71,40 @@ def test_what_a_worker_cannot_do_is_raised_by_the_call(
     with pytest.raises(JournalError, match="Check that the server runs"):
         list(analyze(client, clips, SideView()))
     assert harness.starts == 0
+
+
+def test_a_journal_that_failed_for_a_while_costs_no_clip_its_outcome(
+    harness: CliHarness, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch starts nothing more after its journal has failed, so the worker opens another one."""
+    failures = iter([True, True])
+
+    class Failing(PostgresJournal):
+        async def take(self, *names: str) -> str | None:
+            if not names[0].startswith("upload:") and next(failures, False):
+                raise JournalError("the database was away")
+            return await super().take(*names)
+
+    monkeypatch.setattr(adapter, "PostgresJournal", Failing)
+    monkeypatch.setattr(adapter, "REOPEN", 0.1)
+    clips = harness.clips(*(f"{number}.mp4" for number in range(8)))
+    assert [each["outcome"] for each in analyze(client, clips, SideView())] == ["analyzed"] * 8
+    assert harness.starts == 8
+
+
+def test_a_limit_on_credits_is_no_failure_of_the_journal(harness: CliHarness, client: Any) -> None:
+    """The other clips are unfinished, as they were."""
+    clips = harness.clips("a.mp4", "b.mp4", "c.mp4")
+    results = list(analyze(client, clips, SideView(), max_credits=1))
+    assert sorted(each["outcome"] for each in results) == ["analyzed", "unfinished", "unfinished"]
+
+
+def test_an_address_in_the_call_is_refused(client: Any) -> None:
+    """It would be sent to the scheduler and to every worker."""
+    secret = f"postgresql://u:{DSN_PASSWORD}@h/d"
+    with pytest.raises(InvalidSettings, match="OCHY_JOURNAL") as refused:
+        analyze(client, ["a.mp4"], SideView(), journal={"dsn": secret})
+    assert leaks_in_error(refused.value) == []
 
 
 def test_what_is_sent_to_workers_holds_no_secret(address: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from ochy_async.batch.outcomes import Outcome
 from ochy_async.emulator import Emulator, FaultPlan, FaultRule, Respond, Service
 from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.engines import Job, JobFeeder
-from ochy_async.errors import InvalidSettings, JournalUnusable
+from ochy_async.errors import InvalidRequest, InvalidSettings, JournalUnusable
 from ochy_async.events import AnalysisStarted
 from ochy_async.journal.contract import Entry
 from ochy_async.journal.memory import MemoryJournal, MemoryStore
@@ -166,15 +166,28 @@ async def test_a_batch_that_cannot_be_entered_raises_its_error(ochy: OchySession
             await feeder.open()
 
 
-async def test_an_object_that_is_gone_is_unfinished(ochy: OchySession, tmp_path: Path) -> None:
-    """It may come back. A URL that can never be read is an error."""
+async def test_an_object_that_is_gone_is_refused(ochy: OchySession, tmp_path: Path) -> None:
+    """As in a batch. A URL that names no video is a fault of the job."""
     pytest.importorskip("obstore", reason="needs the extra objects: obstore is not installed")
-    async with JobFeeder(ochy.batch(journal=MemoryJournal())) as feeder:
+    shown: Shown = []
+    async with JobFeeder(ochy.batch(journal=MemoryJournal()), on_outcome=shown.append) as feeder:
         gone = await feeder.run(Job(f"file://{tmp_path}/gone.mp4", SideView()))
-        assert gone.outcome == "unfinished"
-        assert "cannot be listed" in gone.reason
-        with pytest.raises(InvalidSettings, match="names no video"):
+        assert (gone.outcome, gone.is_final) == ("refused", True)
+        assert "deleted" in gone.reason
+        with pytest.raises(InvalidRequest, match="names no video"):
             await feeder.run(Job(f"file://{tmp_path}", SideView()))
+    assert [each.word for each in shown] == ["refused"]
+
+
+async def test_a_path_that_is_not_on_this_machine_is_unfinished(
+    ochy: OchySession, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its share may not be mounted here; another worker may have it."""
+    async with JobFeeder(ochy.batch(journal=MemoryJournal())) as feeder:
+        away = await feeder.run(Job(str(tmp_path / "away" / "a.mp4"), SideView()))
+    assert (away.outcome, away.is_final) == ("unfinished", False)
+    assert "is not on this machine" in away.reason
+    assert away.reason in caplog.text
 
 
 async def test_what_ends_the_batch_ends_the_feeder(ochy: OchySession, tmp_path: Path) -> None:
