@@ -23,6 +23,9 @@ def main() -> None:
     if missing := [name for name in _EXTRA if find_spec(name) is None]:
         sys.stderr.write(_HINT.format(" and ".join(missing)))
         sys.exit(2)
+    from .process_title import hide_address
+
+    hide_address()
     from .app import ochy
 
     ochy(prog_name="ochy")

@@ -105,6 +105,8 @@ class WordType(click.types.StringParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not is_address(str(value)):
             return value
+        if mask_addresses(os.environ.get(ENVIRONMENT, "")) == value:
+            return environment_journal()  # `process_title` has masked it
         if problem := _problem(value):
             self.fail(f"the address {problem}.", param, ctx)
         return PostgresAddress(value)

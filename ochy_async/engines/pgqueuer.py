@@ -61,11 +61,8 @@ class JobQueue:
     @asynccontextmanager
     async def connected(self) -> AsyncGenerator[Queries]:
         """A connection to the queue, whose tables are made if they are missing. Raises `JournalError`s."""
-        connection = None
+        connection = await self._connect()
         try:
-            # Without its own time-out: a job that the server could not put back in time would be parked as failed.
-            settings = SETTINGS | {"statement_timeout": "0"}
-            connection = await asyncpg.connect(self._address, timeout=10, server_settings=settings)
             names = DBSettings(db_schema=self.schema)
             builders = QueryBuilderEnvironment(names), QueryQueueBuilder(names), QuerySchedulerBuilder(names)
             queries = Queries(_Driver(connection), *builders)
@@ -81,8 +78,17 @@ class JobQueue:
         except RuntimeError as error:  # PgQueuer's, about tables of another version
             raise JournalUnusable(str(error)) from None
         finally:
-            if connection is not None:
-                connection.terminate()
+            connection.terminate()
+
+    async def _connect(self) -> asyncpg.Connection:
+        # Without a time-out of its own: a job that the server could not put back in time would be parked as failed.
+        settings = SETTINGS | {"statement_timeout": "0"}
+        try:
+            return await asyncpg.connect(self._address, timeout=10, server_settings=settings)
+        except Exception as error:  # noqa: BLE001 - whatever asyncpg raises, its frames and text may hold the password
+            drop_frames(error)
+            failed = journal_error(error, address_place(self._address))
+        raise failed
 
     async def add(self, jobs: Sequence[Job]) -> int:
         """Stores jobs, except those that are in the queue already, and returns how many it has stored."""

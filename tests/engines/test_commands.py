@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from pathlib import Path
 
 import anyio
@@ -14,7 +15,7 @@ from ochy_async.engines import Job, JobFeeder
 from ochy_async.errors import JournalError
 from ochy_async.journal.memory import MemoryJournal
 from tests.conftest import CLIP, real_session, world
-from tests.support.canary import DSN_PASSWORD, leaks
+from tests.support.canary import DSN_PASSWORD, leaks, leaks_in_error
 from tests.support.cli_harness import FAST_POLLING, START, CliHarness, cli_process, json_lines, run_cli, wait_until
 from tests.support.object_servers import ObjectServer
 from tests.support.postgres_journals import database, query
@@ -219,6 +220,39 @@ def test_a_journal_that_is_no_database_has_no_queue(command: tuple[str, ...], tm
     result = run_cli(*command, "--journal", f"postgresql://ochy:{DSN_PASSWORD}@127.0.0.1:1/nowhere")
     assert result.exit_code in (1, 2)
     assert not leaks(result.output)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the process title in /proc, which Linux has")
+def test_the_process_title_shows_no_password(harness: CliHarness, address: str, output: Path) -> None:
+    """The command is the same otherwise: the worker finds its queue."""
+    (clip,) = harness.clips("a.mp4")
+    harness.ochy("enqueue", clip, *SIDE, OCHY_JOURNAL=address)
+    words = ("worker", f"--journal={address}", *FAST_POLLING)
+    with cli_process(*words, folder=output, env=harness.environment()) as worker:
+        title = Path(f"/proc/{worker.pid}/cmdline")
+        wait_until(lambda: f"--journal=postgresql://***@{address.rpartition('@')[2]}" in title.read_text(), 60)
+        assert not leaks(title.read_text())
+        wait_until(lambda: harness.starts, 60)
+        assert not leaks(title.read_text())
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(60) == 130
+
+
+@pytest.mark.parametrize(
+    "change",
+    [("127.0.0.1", f"{'a' * 70}.example"), ("?", "?sslmode=bogus&"), ("?", "?port=none&")],
+    ids=["host", "sslmode", "port"],
+)
+def test_an_address_that_only_asyncpg_refuses_is_not_shown(address: str, change: tuple[str, str]) -> None:
+    """Its errors are of many types, and their frames hold the password."""
+
+    async def connect() -> None:
+        async with JobQueue(f"{address}?connect_timeout=1".replace(*change)).connected():
+            pass
+
+    with pytest.raises(JournalError) as failed:
+        anyio.run(connect)
+    assert leaks_in_error(failed.value) == []
 
 
 def test_the_jobs_in_the_database_hold_no_secret(harness: CliHarness, address: str) -> None:
