@@ -128,14 +128,20 @@ async def _is_looked_up(context: BatchContext, key: str) -> bool:
             return False
         try:
             if entry.state in _DOUBTFUL - {State.UNCERTAIN}:
-                entry = await context.journal.put(_uncertain(context, entry))
+                entry = await context.journal.put(await _uncertain(context, entry))
             return entry.state is not State.UNCERTAIN or await look_up_once(context, entry)
         except JournalConflict:
             return False
 
 
-def _uncertain(context: BatchContext, entry: Entry) -> Entry:
-    """The start was over at its deadline at the latest, which is that of the largest clip."""
-    now = context.now()
+async def _uncertain(context: BatchContext, entry: Entry) -> Entry:
+    """The start was over at its deadline at the latest, which is that of the largest clip.
+
+    Its tagging subject may have tagged later starts that were lost, so it proves nothing any more.
+    """
+    now, subject_id, reason = context.now(), entry.subject_id, _REASON
+    if subject_id in context.subject_pool:
+        await context.subject_pool.retire(subject_id)
+        subject_id, reason = None, f"{_REASON} Its analysis, if there is one, has the subject {entry.subject_id}."
     over = (entry.earliest or entry.at) + timedelta(seconds=context.core.limits.transfer(MAX_BYTES))
-    return evolve(entry, state=State.UNCERTAIN, latest=min(now, over), reason=_REASON, at=now)
+    return evolve(entry, state=State.UNCERTAIN, subject_id=subject_id, latest=min(now, over), reason=reason, at=now)

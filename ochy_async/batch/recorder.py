@@ -286,7 +286,10 @@ async def remember_release(journal: Journal, entry: Entry, latest: datetime) -> 
 def note_of_release(
     name: str, earliest: datetime, latest: datetime, view: str, subject_id: str | None
 ) -> tuple[str, str]:
-    """Name and value of the note about a start that may have happened although no entry says so."""
+    """Name and value of the note about a start that may have happened although no entry says so.
+
+    Without a view it is about starts of which nothing is known: they may have had any subject.
+    """
     value = json.dumps([earliest.isoformat(), latest.isoformat(), view, subject_id])
     return f"{_released_until(latest)}:{name}", value
 

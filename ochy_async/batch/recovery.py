@@ -33,26 +33,31 @@ def becomes_uncertain(entry: Entry) -> bool:
 def recovery_change(now: datetime) -> Callable[[Store], None]:
     """The change of a journal that may have lost its latest changes, made at `now` (UTC).
 
-    Clips that are open, intended or being sent become uncertain. Tagging subjects are retired, because a lost start may
-    be linked to them. The lost starts themselves are noted as if they had been released by hand, so that no lookup
-    takes their analyses for those of another start.
+    Clips that are open, intended or being sent become uncertain. Tagging subjects are retired and prove nothing any
+    more, because a lost start may be linked to them. The lost starts themselves are noted as if they had been released
+    by hand, so that no lookup takes their analyses for those of another start; nor one of the time of a start that had
+    a tagging subject.
     """
 
     def change(store: Store) -> None:
         entries = list(store.all_entries())
         latest = max((each.at for each in entries), default=now)
+        earliest, tagging_subjects = latest, store.tagging_subjects()
         for entry in entries:
             if becomes_uncertain(entry):
-                _make_uncertain(store, entry, latest, now)
-        for subject_id in store.tagging_subjects():
+                is_tagged = entry.subject_id in tagging_subjects
+                if is_tagged and entry.state is not State.OPEN:
+                    earliest = min(earliest, entry.earliest or entry.at)
+                _make_uncertain(store, evolve(entry, subject_id=None) if is_tagged else entry, latest, now)
+        for subject_id in tagging_subjects:
             store.retire_tagging_subject(subject_id)
-        store.set_note(*note_of_release(f"repaired:{now.isoformat()}", latest, now, "", None))
+        store.set_note(*note_of_release(f"repaired:{now.isoformat()}", earliest, now, "", None))
 
     return change
 
 
 def _make_uncertain(store: Store, entry: Entry, latest: datetime, now: datetime) -> None:
-    changes: dict[str, Any] = {"subject_id": None, "reason": _REASON, "at": now}
+    changes: dict[str, Any] = {"reason": _REASON, "at": now}
     over = now  # a clip that is open or intended may have been started at any time since the last known change
     if entry.state is State.SENDING:
         over = min(now, (entry.earliest or entry.at) + _LONGEST_START)

@@ -84,7 +84,8 @@ def _possible(
 ) -> bool:
     created = each.created_at
     in_time = window is None or created is None or window[0] <= created <= window[1]
-    return in_time and each.analysis_id not in known and each.subject_id in (None, start.subject_id)
+    is_of_subject = each.subject_id in (None, start.subject_id) or not start.view  # else nothing of the start is known
+    return in_time and each.analysis_id not in known and is_of_subject
 
 
 def _window(start: StartAttempt) -> tuple[datetime, datetime]:

@@ -9,6 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+from copy import deepcopy
 from itertools import pairwise
 from typing import Any
 
@@ -18,7 +19,7 @@ from attrs import evolve
 
 from ochy_async import SideView
 from ochy_async.batch import resolve
-from ochy_async.emulator import DisconnectAfter, FaultRule, Respond, Service
+from ochy_async.emulator import DisconnectAfter, Fault, FaultRule, Respond, Service
 from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.errors import JournalBusy, JournalConflict, JournalError, JournalUnusable
 from ochy_async.journal.contract import BEAT, LEASE, Ceilings, Entry, Journal, StoredResults
@@ -502,17 +503,74 @@ async def lost_after_intent(service: Service, store: MemoryStore, **settings: An
 
 
 def test_an_intent_is_looked_up_after_a_failover() -> None:
-    """It may have been sent: the lookup finds what was bought, and only then another clip is started."""
+    """It may have been sent: it is looked up, and only then another clip is started. What its subject tags proves
+    nothing, but the outcome names it."""
     service, store = Service(world()), MemoryStore()
+    faults = Recorded()
 
     async def story() -> Outcomes:
         await lost_after_intent(service, store, tag_starts=True)
-        return await run_of(service, MemoryJournal(store), [clip(7), clip(0)], tag_starts=True)
+        source = [clip(7), clip(0)]
+        return await run_of(service, MemoryJournal(store), source, tag_starts=True, faults=faults)
 
     outcomes = in_virtual_time(story())
-    assert (words(outcomes), bought(outcomes), charges(service)) == (["analyzed"] * 2, 1, [1] * 2)
+    assert (words(outcomes), bought(outcomes), charges(service)) == (["analyzed", "uncertain"], 1, [1] * 2)
+    assert faults.routes.index(str(LIST_ANALYSES)) < faults.routes.index(str(START))
+    assert service.ledger[0].subject_id is not None
+    assert service.ledger[0].subject_id in outcomes[1].reason
     assert (credits_of(store), store.failover) == (2, False)
     assert Counter(store.subjects.values()) == Counter({False: 1, True: 1})  # the old one may have tagged other starts
+
+
+class SnapshotAt(MemoryJournal):
+    """A worker after whose first entry in a state another server takes over that has lost all later changes."""
+
+    def __init__(self, store: MemoryStore, state: State) -> None:
+        super().__init__(store)
+        self.state, self.kept = state, dict[str, Any]()
+
+    async def put(self, entry: Entry, results: StoredResults | None = None, *, most: int | None = None) -> Entry:
+        stored = await super().put(entry, results, most=most)
+        if not self.kept and stored.state is self.state:
+            names = "entries", "history", "owners", "subjects", "notes"
+            self.kept = {name: deepcopy(getattr(self._store, name)) for name in names}
+        return stored
+
+    def fail_over(self) -> None:
+        for name, value in self.kept.items():
+            setattr(self._store, name, value)
+        self._store.claims.clear()
+        self._store.failover = True
+
+
+async def own_subject(service: Service) -> str:
+    """A runner of the user's own."""
+    async with direct_session(service) as ochy:
+        return (await ochy.create_subject(name="Anna")).subject_id
+
+
+@pytest.mark.parametrize("tagged", [False, True])
+@pytest.mark.parametrize("fault", [DisconnectAfter(charged=False), Respond(402)])
+def test_an_analysis_of_a_start_that_a_failover_has_lost_is_not_given_to_another_clip(
+    tagged: bool, fault: Fault
+) -> None:
+    """Neither if both clips are of one runner, nor if both starts had the same tagging subject, one after the other."""
+    service, store = Service(world()), MemoryStore()
+    faults = requests_with(FaultRule(str(START), fault, times=1))
+    first = SnapshotAt(store, State.SENDING if isinstance(fault, DisconnectAfter) else State.INTENDED)
+
+    async def story() -> Outcomes:
+        subject_id = None if tagged else await own_subject(service)
+        mine, lost = [(clip(number), SideView(subject_id=subject_id)) for number in (1, 2)]
+        await run_of(service, first, [mine], faults=faults, tag_starts=tagged)
+        await run_of(service, MemoryJournal(store), [lost], tag_starts=tagged)
+        first.fail_over()
+        await anyio.sleep(300)
+        return await run_of(service, MemoryJournal(store), [mine], tag_starts=tagged)
+
+    (outcome,) = in_virtual_time(story())
+    assert (outcome.word, outcome.analysis_id) == ("uncertain", None)
+    assert not any(store.subjects.values())
 
 
 def test_nothing_is_bought_after_a_failover_while_lookups_fail() -> None:

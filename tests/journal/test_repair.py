@@ -75,11 +75,15 @@ async def test_an_uncertain_start_of_a_repair_may_be_anything_that_was_lost(path
         await stored_in_state(journal, State.SENDING, "a", subject_id="lane", credits=1)
         await stored_in_state(journal, State.INTENDED, "c", subject_id="lane", credits=1, earliest=NOW)
         await stored_in_state(journal, State.OPEN, "b", subject_id="lane", credits=0, at=NOW + timedelta(minutes=1))
+        await stored_in_state(journal, State.SENDING, "own", subject_id="runner", credits=1, earliest=NOW)
         await journal.add_tagging_subject("lane")
     without_log(path)
     repair(path, recovery_change(LATER))
     async with SqliteJournal(path) as journal:
         sending, free, intended = await journal.get("a"), await journal.get("b"), await journal.get("c")
+        own = await journal.get("own")
+        assert own is not None
+        assert (own.state, own.subject_id) == (State.UNCERTAIN, "runner")
         assert sending is not None
         assert free is not None
         assert intended is not None
@@ -90,9 +94,7 @@ async def test_an_uncertain_start_of_a_repair_may_be_anything_that_was_lost(path
         assert (intended.earliest, intended.latest) == (NOW, LATER)
         assert sending.latest is not None
         assert sending.latest < LATER
-        assert [(start.earliest, start.latest) for start in await released_starts(journal, NOW)] == [
-            (NOW + timedelta(minutes=1), LATER)
-        ]
+        assert [(start.earliest, start.latest) for start in await released_starts(journal, NOW)] == [(NOW, LATER)]
         assert await journal.tagging_subjects() == {"lane": False}
 
 

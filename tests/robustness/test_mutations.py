@@ -595,6 +595,14 @@ SHARED_JOURNAL_FAULTS: dict[str, tuple[str, Edit]] = {
         "intent_is_looked_up_after",
         ("batch/failover.py", "_DOUBTFUL: Final = UNRESOLVED | UNSENT", "_DOUBTFUL: Final = UNRESOLVED"),
     ),
+    "a lost start explains no analysis of a runner": (
+        "failover_has_lost",
+        ("policy/reconciliation.py", " or not start.view  #", "  #"),
+    ),
+    "a tagging subject is proof after a failover": (
+        "failover_has_lost",
+        ("batch/failover.py", "subject_id, reason = None, ", "reason = "),
+    ),
     "starts are admitted after a failover": (
         "while_lookups_fail",
         ("batch/context.py", "        if self.journal.failover:\n", "        if False:\n"),
@@ -1896,7 +1904,17 @@ JOURNAL_FAULTS: dict[str, tuple[Edit, str, str]] = {
         "can_be_repaired",
     ),
     "a lost entry is ignored in lookups": (
-        ("batch/recovery.py", ', latest, now, "", None))', ', now, now, "", None))'),
+        ("batch/recovery.py", ', earliest, now, "", None))', ', now, now, "", None))'),
+        REPAIR,
+        "anything_that_was_lost",
+    ),
+    "a tagging subject is proof after a repair": (
+        ("batch/recovery.py", "evolve(entry, subject_id=None) if is_tagged else entry", "entry"),
+        REPAIR,
+        "anything_that_was_lost",
+    ),
+    "a repair forgets the runner of a start": (
+        ("batch/recovery.py", "if is_tagged else entry", "if True else entry"),
         REPAIR,
         "anything_that_was_lost",
     ),

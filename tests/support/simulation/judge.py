@@ -45,6 +45,9 @@ class Judge:
     violations: list[str] = field(factory=list)
     releases: Counter[Purchase] = field(factory=Counter)
     """How often each clip was released by hand: it may be bought once more."""
+    lost_intents: Counter[Purchase] = field(factory=Counter)
+    """How many intents of each clip a failover has lost. No trace of such a start is left, so the clip may be bought
+    once more, as after a release."""
     additions: int = 0
     """Analyses that were stored for entries that had moved on; their credit may be counted twice."""
     not_stored: set[str] = field(factory=set)
@@ -99,8 +102,12 @@ class Judge:
         ended = process.dead or process.paused or process.main is None or process.main.done()
         return not ended and process.paused_at == -math.inf and process not in self.world.failed
 
-    def lost(self, entry: Entry, analysis_id: str | None) -> None:
+    def lost(self, before: Entry | None, entry: Entry, analysis_id: str | None) -> None:
         """A change of the journal is lost by a failover."""
+        if entry.state is State.INTENDED and (before is None or before.state is State.OPEN):
+            purchase = self.world.purchases[entry.key]
+            self.lost_intents[purchase] += 1
+            self.releases[purchase] += 1
         self._kept[entry.key] -= entry.state is State.ANALYZED
         if analysis_id is not None:
             self.not_stored.add(analysis_id)
@@ -108,8 +115,9 @@ class Judge:
     def charged(self) -> None:
         """The server has taken a credit."""
         charges, limit = len(self.world.service.ledger), self.world.scenario.max_credits
-        self.expect(limit is None or charges <= limit, "more credits were spent than max_credits")
-        self.expect(self.world.store.committed() >= charges, "a charge is not committed")
+        forgotten = self.lost_intents.total()
+        self.expect(limit is None or charges <= limit + forgotten, "more credits were spent than max_credits")
+        self.expect(self.world.store.committed() + forgotten >= charges, "a charge is not committed")
 
     def told(self, process: Process, status: int, analysis_id: str | None) -> None:
         """A process got the answer to a start, and learned what it became."""
@@ -249,7 +257,7 @@ class Judge:
     def _check_last(self, purchase: Purchase, outcome: Outcome[Any, Any] | None) -> None:
         """The last outcome of a clip that was paid for."""
         if isinstance(outcome, Uncertain):
-            found = self.world.scenario.tagged and not self.releases[purchase]
+            found = self.world.scenario.tagged and self.world.scenario.failover is None and not self.releases[purchase]
             self.expect(not found, "a charged start with a tagging subject was not found")
         elif not self.releases[purchase]:
             word = None if outcome is None else outcome.word

@@ -27,6 +27,7 @@ from ochy_async.emulator import (
     ResponseShapes,
     RetryAfter,
 )
+from ochy_async.emulator.seeded_random import seeded_uuid
 from ochy_async.journal.contract import LEASE, Ceilings
 from ochy_async.policy.identity import identity
 from ochy_async.protocol.request import AnalysisRequest
@@ -59,6 +60,7 @@ CONDITIONS: Final[dict[str, tuple[float, Sequence[Fault], str]]] = {
     "some": (0.3, FAULTS, "*"),
     "lost answers": (0.6, (DisconnectAfter(charged=True), DisconnectAfter(charged=False)), str(START)),
     "refused key": (1.0, (Respond(403),), "*"),
+    "refused starts": (0.8, (RefuseConnection(), Respond(500)), str(START)),
 }
 """The share of requests with a fault, the faults, and the routes."""
 
@@ -119,9 +121,11 @@ class SharedScenario:
     releases: Sequence[float] = ()
     """When somebody carelessly releases an unresolved, failed or refused clip by hand: so many seconds after a process
     was struck for the first time."""
-    failover: tuple[float, int] | None = None
-    """When another server takes over, which has lost so many changes of the journal, and all workers die. The
-    intent of a start is never lost: without any trace of it nobody could know of the start."""
+    failover: tuple[int, int] | None = None
+    """After how many changes of the journal another server takes over, and how many of these it has lost. All workers
+    die then."""
+    runner: str | None = None
+    """The subject that some of the clips have."""
     credits_added: float | None = None
     """When somebody buys more credits."""
 
@@ -157,13 +161,44 @@ def shared_scenario_of(seed: int) -> SharedScenario:
         ),
         unsure=chance.choice((0.0, 0.0, 0.0, 0.02, 0.1)),
         failing=chance.choice((0.0, 0.0, 0.0, 0.0, 0.02)),
-        failover=(chance.uniform(0.0, 30.0), chance.randint(0, 4)) if chance.random() < 0.08 else None,
         releases=sorted(chance.uniform(0.0, 120.0) for _ in range(chance.choice((0, 0, 0, 1, 1, 3)))),
     )
     if poor:
         waits = chance.choice((0.0, 60.0, 400.0))
         scenario = evolve(scenario, wait_for_credits=waits, credits_added=chance.choice((None, 20.0, 200.0)))
-    return scenario
+    scenario = _with_runner(scenario, random.Random(f"runner {seed}"))
+    more = random.Random(f"failover {seed}")
+    return _with_failover(scenario, more) if more.random() < 0.15 else scenario
+
+
+def _with_runner(scenario: SharedScenario, chance: random.Random) -> SharedScenario:
+    """The scenario in which some of the clips may be those of one runner."""
+    share, runner = chance.choice((0.0, 0.5, 1.0)), seeded_uuid(scenario.seed, "subject", 0)
+    clips = [(n, evolve(each, subject_id=runner) if chance.random() < share else each) for n, each in scenario.clips]
+    return evolve(scenario, clips=clips, runner=runner if share else None)
+
+
+def _with_failover(scenario: SharedScenario, chance: random.Random) -> SharedScenario:
+    """The scenario in which another server takes over. In most of them, the analysis of a start that is lost completely
+    could be taken for that of another start: they are of one view, and the lists show it in time."""
+    changes = chance.randint(4, 16)
+    scenario = evolve(scenario, failover=(changes, chance.randint(0, changes)))
+    if chance.random() < 0.3:
+        return scenario
+    tagged = chance.random() < 0.5
+    request = evolve(chance.choice(scenario.clips)[1], subject_id=None if tagged else scenario.runner)
+    clips = [(number, request) for number in range(len({number for number, _ in scenario.clips}) + 1)]
+    conditions = "refused starts" if tagged else "lost answers"
+    workers = [_after_failover(plan, chance, len(clips), conditions) for plan in scenario.workers]
+    world = evolve(scenario.world, clock_offset=0.0, listing_lag=chance.choice((0.0, 5.0)))
+    return evolve(scenario, tagged=tagged, clips=clips, workers=workers, world=world)
+
+
+def _after_failover(plan: WorkerPlan, chance: random.Random, clips: int, conditions: str) -> WorkerPlan:
+    wanted = chance.sample(range(clips), clips)
+    lives = [evolve(life, conditions=chance.choice(("none", conditions, conditions))) for life in plan.lives]
+    concurrency = evolve(plan.concurrency, uploads=1, in_flight=1)
+    return evolve(plan, clips=wanted, lives=lives, concurrency=concurrency)
 
 
 def _world(seed: int, chance: random.Random, bought: int) -> EmulatorSettings:
@@ -198,7 +233,7 @@ def _worker(chance: random.Random, clips: int) -> WorkerPlan:
 def _life(chance: random.Random) -> Life:
     return Life(
         rest=chance.choice((0.0, 0.0, chance.uniform(0.0, 1.0), chance.uniform(0.0, 90.0))),
-        conditions=chance.choice(("none", "none", *CONDITIONS)),
+        conditions=chance.choice(("none", "none", *(each for each in CONDITIONS if each != "refused starts"))),
         strikes=[_strike(chance) for _ in range(chance.choice((0, 1, 1, 2)))],
         tends=chance.random() < 0.15,
         hand_over=chance.uniform(0.0, 60.0) if chance.random() < 0.15 else None,

@@ -1,5 +1,8 @@
 """Several workers at the same time on one journal, paused, killed and started again, and what befalls all of them."""
 
+# The world reads private state of the emulator.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import asyncio
@@ -47,18 +50,23 @@ class WatchedStore(MemoryStore):
         text = f"{stored.clip} ({stored.key[:4]}) {stored.state}, version {stored.version}, {stored.credits} credits"
         self.world.trace(f"stored: {text}" if change is None else f"added: {text}, {change.analysis_id}")
         self.world.judge.stored(before, stored, added=change is not None)
+        if self.world.scenario.failover is not None and len(self.changes) == self.world.scenario.failover[0]:
+            asyncio.get_running_loop().call_soon(self.world.fail_over, context=Context())
 
     def fail_over(self, lost: int) -> None:
-        """Lets another server take over, which has lost so many changes, but no intent of a start."""
-        while lost and self.changes and (before := self.changes[-1][0]) is not None and before.state is not State.OPEN:
-            _, entry, analysis_id = self.changes.pop()
-            self.entries[entry.key] = before
+        """Lets another server take over, which has lost so many changes, and those since the intent before them."""
+        while self.changes and (lost > 0 or self.changes[-1][1].state is not State.INTENDED):
+            before, entry, analysis_id = self.changes.pop()
             self.history[entry.key].pop()
+            if before is None:
+                del self.entries[entry.key], self.history[entry.key]
+            else:
+                self.entries[entry.key] = before
             self.owners.pop(analysis_id or "", None)
-            if before.state is not State.ANALYZED:
+            if before is None or before.state is not State.ANALYZED:
                 self.results.pop(entry.key, None)
-            self.world.trace(f"lost: {entry.clip} {entry.state}, it is {before.state}")
-            self.world.judge.lost(entry, analysis_id)
+            self.world.trace(f"lost: {entry.clip} {entry.state}, it is {'new' if before is None else before.state}")
+            self.world.judge.lost(before, entry, analysis_id)
             lost -= 1
         self.failover = True
 
@@ -95,6 +103,7 @@ class SharedWorld:
     """The processes whose journal has failed."""
     struck: asyncio.Event = field(factory=asyncio.Event, init=False)
     """Set once a process was struck or has ended."""
+    _failed_over: bool = field(default=False, init=False)
     _outside: set[asyncio.Task[Any]] = field(factory=set, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -104,6 +113,9 @@ class SharedWorld:
         self.store.changes = []
         self.judge, self.chance = Judge(self), random.Random(scenario.seed)
         inner = InProcessTransport(self.service)
+        if scenario.runner is not None:
+            runner = self.service._account.create_subject({"name": "Anna"}, 0.0)
+            self.judge.expect(runner["id"] == scenario.runner, "the runner has another id")
         self.purchases = scenario.keys(inner.account, inner.origin)
 
     def now(self) -> float:
@@ -137,19 +149,21 @@ class SharedWorld:
         tasks += [loop.create_task(self._release(seconds)) for seconds in scenario.releases]
         if scenario.credits_added is not None:
             loop.call_later(scenario.credits_added, self.service.add_credits, 100)
-        if scenario.failover is not None:
-            loop.call_later(scenario.failover[0], self._fail_over, scenario.failover[1])
         await asyncio.gather(*tasks)
         self.judge.ended(await self._run_fault_free())
         await self._settle()
         return self
 
-    def _fail_over(self, lost: int) -> None:
+    def fail_over(self) -> None:
+        """Lets another server take over the journal, once."""
+        if self.scenario.failover is None or self._failed_over:
+            return
+        self._failed_over = True
         self.trace("another server takes over the journal, and all workers die")
         for process in self.processes:
             if process.main is not None and not process.main.done():
                 process.kill()
-        self.store.fail_over(lost)
+        self.store.fail_over(self.scenario.failover[1])
 
     async def _settle(self) -> None:
         if self._outside:
