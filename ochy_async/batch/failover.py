@@ -140,7 +140,7 @@ async def _uncertain(context: BatchContext, entry: Entry) -> Entry:
     Its tagging subject may have tagged later starts that were lost, so it proves nothing any more.
     """
     now, subject_id, reason = context.now(), entry.subject_id, _REASON
-    if subject_id in context.subject_pool:
+    if await context.subject_pool.tags(subject_id):
         await context.subject_pool.retire(subject_id)
         subject_id, reason = None, f"{_REASON} Its analysis, if there is one, has the subject {entry.subject_id}."
     over = (entry.earliest or entry.at) + timedelta(seconds=context.core.limits.transfer(MAX_BYTES))

@@ -113,8 +113,8 @@ class _Lookup:
 
 
 async def _look_up(context: BatchContext, entry: Entry) -> _Lookup:
-    tagged = entry.subject_id in context.subject_pool
     try:
+        tagged = await context.subject_pool.tags(entry.subject_id)
         return await (_look_up_subject if tagged else _look_up_account)(context, entry)
     except OchyError as error:
         context.server_refused(error)

@@ -29,6 +29,7 @@ from ..errors import (
     StartAttempt,
     UncertainStart,
 )
+from ..journal.transitions import SubjectConflict
 from ..policy.clip_states import State
 from ..policy.credit_guard import RETRY_INTERVAL, StopReason
 from ..policy.start_fate import Fate
@@ -85,22 +86,12 @@ async def start(job: ClipJob) -> NotAnalyzed | None:
 
 async def _start_admitted(job: ClipJob) -> NotAnalyzed | None:
     """Stores the intent, then sends the start."""
-    context, request = job.context, job.item.request
+    context = job.context
     try:
-        if context.is_tagged(request):
-            request = evolve(request, subject_id=await context.subject_pool.acquire())
-        clip = verified(job.clip, job.content)
-        transaction = StartTransaction(
-            context.core, clip, request, job.item.label, context.upload_failed, _JournalPermission(job)
-        )
-        job.entry = await context.recorder.record_intent(
-            job.entry,
-            key=job.key,
-            clip=job.item.label,
-            name=clip.name,
-            view=request.view,
-            subject_id=request.subject_id,
-        )
+        transaction = await _intend(job)
+    except SubjectConflict:
+        context.guard.release_credit()
+        return None  # it is started with another one
     except JournalConflict:
         context.guard.release_credit()
         raise
@@ -115,6 +106,36 @@ async def _start_admitted(job: ClipJob) -> NotAnalyzed | None:
         context.guard.release_credit()
         raise
     return await _send(job, transaction)
+
+
+async def _intend(job: ClipJob) -> StartTransaction[Any, Any]:
+    """Stores the intent, with a tagging subject if the start needs one.
+
+    If that fails, the subject is used again, unless the journal refuses it: then another worker has used or retired it.
+    """
+    context, request, tag = job.context, job.item.request, None
+    if context.is_tagged(request):
+        tag = await context.subject_pool.acquire()
+        request = evolve(request, subject_id=tag)
+    try:
+        clip = verified(job.clip, job.content)
+        transaction = StartTransaction(
+            context.core, clip, request, job.item.label, context.upload_failed, _JournalPermission(job)
+        )
+        job.entry = await context.recorder.record_intent(
+            job.entry,
+            key=job.key,
+            clip=job.item.label,
+            name=clip.name,
+            view=request.view,
+            subject_id=request.subject_id,
+        )
+    except SubjectConflict:
+        raise
+    except BaseException:
+        context.subject_pool.release(tag)
+        raise
+    return transaction
 
 
 async def _send(job: ClipJob, transaction: StartTransaction[Any, Any]) -> NotAnalyzed | None:

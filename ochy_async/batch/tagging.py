@@ -53,8 +53,14 @@ class SubjectPool:
         self._from_earlier_runs = set(free)
         self._free, self._unclaimed = ([], free) if journal.shared else (free, [])
 
-    def __contains__(self, subject_id: object) -> bool:
-        """Whether a subject tags starts: nothing else is ever linked to it."""
+    async def tags(self, subject_id: str | None) -> bool:
+        """Whether a subject tags starts: nothing else is ever linked to it. Raises `JournalError`.
+
+        Another worker may have made it after this one had opened the journal.
+        """
+        journal = self.workers.journal
+        if journal.shared and subject_id is not None and subject_id not in self._all:
+            self._all.update(await journal.tagging_subjects())
         return subject_id in self._all
 
     async def acquire(self) -> str:
@@ -65,17 +71,14 @@ class SubjectPool:
         return claimed if claimed is not None else await self._create()
 
     async def _claim(self) -> str | None:
-        """Claims a subject that may be free. Another worker may have retired it meanwhile: then it is not used."""
+        """Claims a subject that may be free. If another worker has retired it, the journal refuses its next intent."""
         async with self._claiming:
-            while self._unclaimed:
-                name = await self.workers.take(*(CLAIM + subject_id for subject_id in self._unclaimed))
-                if name is None:
-                    return None
-                subject_id = name.removeprefix(CLAIM)
-                self._unclaimed.remove(subject_id)
-                if (await self.workers.journal.tagging_subjects()).get(subject_id):
-                    return subject_id
-        return None
+            name = await self.workers.take(*(CLAIM + subject_id for subject_id in self._unclaimed))
+            if name is None:
+                return None
+            subject_id = name.removeprefix(CLAIM)
+            self._unclaimed.remove(subject_id)
+            return subject_id
 
     async def _create(self) -> str:
         call = create_subject_call(email=None, name=NAME, height=None, weight=None)

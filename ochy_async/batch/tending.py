@@ -49,11 +49,11 @@ class Tending:
         """The clips that somebody has left, or is processing. Raises `JournalError`."""
         index = 0
         async for entry in self.pipeline.context.journal.entries(*_CHARGED, *UNSENT):
-            yield self._item(index, entry)
+            yield await self._item(index, entry)
             index += 1
 
-    def _item(self, index: int, entry: Entry) -> _EntryItem:
-        tagged = entry.subject_id in self.pipeline.context.subject_pool
+    async def _item(self, index: int, entry: Entry) -> _EntryItem:
+        tagged = await self.pipeline.context.subject_pool.tags(entry.subject_id)
         request = VIEWS[entry.view].request(subject_id=None if tagged else entry.subject_id)
         return _EntryItem(index, entry.clip or entry.name, request, key=entry.key)
 

@@ -159,8 +159,9 @@ class Journal(Protocol):
 
         Raises `JournalConflict` unless the stored entry still has the version of `entry` (0: no entry is stored),
         unless `policy.clip_states.TRANSITIONS` allows the change of state, if another entry has or had its analysis,
-        and if another start that is not resolved has the same tagging subject. Raises `LimitReached` if all entries
-        together would then have committed more than `most` credits. Without `results`, stored ones stay.
+        if another start that is not resolved has the same tagging subject, and if a start is intended whose tagging
+        subject is retired. Raises `LimitReached` if all entries together would then have committed more than `most`
+        credits. Without `results`, stored ones stay.
         """
         ...
 

@@ -86,7 +86,9 @@ class MemoryStore:
         return stored
 
     def _is_used(self, entry: Entry) -> bool:
-        return any(
+        """Whether a tagging subject is retired, or tags another start that is not resolved."""
+        is_retired = not self.subjects[entry.subject_id or ""]
+        return (is_retired and entry.state is State.INTENDED) or any(
             each.subject_id == entry.subject_id and each.state in HOLDS_SUBJECT and each.key != entry.key
             for each in self.entries.values()
         )

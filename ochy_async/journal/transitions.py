@@ -1,7 +1,7 @@
 """Which changes of an entry are allowed: the rules that every journal enforces.
 
 Invariant: pure. A change starts from the stored entry and follows `TRANSITIONS`, or it is a conflict. One analysis
-belongs to one entry, and one tagging subject to one start that is not resolved.
+belongs to one entry, and one tagging subject to one start that is not resolved. A retired one tags no new start.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from .contract import Entry, HistoryEntry
 
 __all__ = [
     "HOLDS_SUBJECT",
+    "SubjectConflict",
     "analysis_conflict",
     "check_limit",
     "history_entry",
@@ -25,6 +26,10 @@ __all__ = [
 
 HOLDS_SUBJECT = frozenset({State.INTENDED, State.SENDING, State.UNCERTAIN})
 """In these states a start may be linked to its subject without its id being known."""
+
+
+class SubjectConflict(JournalConflict):
+    """The tagging subject of a start cannot be used. Nothing was stored; another subject can."""
 
 
 def next_version(stored: Entry | None, entry: Entry) -> Entry:
@@ -68,11 +73,12 @@ def analysis_conflict(entry: Entry) -> JournalConflict:
     )
 
 
-def subject_conflict(entry: Entry) -> JournalConflict:
-    """Returns the error for a start whose tagging subject belongs to another start that is not resolved."""
-    return JournalConflict(
-        f"The tagging subject of {_entry_name(entry)} belongs to another start that is not resolved. Nothing was "
-        "stored. Use another subject."
+def subject_conflict(entry: Entry) -> SubjectConflict:
+    """Returns the error for a start whose tagging subject is retired, or belongs to another start that is not
+    resolved."""
+    return SubjectConflict(
+        f"The tagging subject of {_entry_name(entry)} is retired, or belongs to another start that is not resolved. "
+        "Nothing was stored. Use another subject."
     )
 
 

@@ -21,7 +21,7 @@ from ochy_async import SideView
 from ochy_async.batch import resolve
 from ochy_async.emulator import DisconnectAfter, Fault, FaultRule, Respond, Service
 from ochy_async.emulator.virtual_time import in_virtual_time
-from ochy_async.errors import JournalBusy, JournalConflict, JournalError, JournalUnusable
+from ochy_async.errors import JournalBusy, JournalConflict, JournalError, JournalUnusable, LimitReached
 from ochy_async.journal.contract import BEAT, LEASE, Ceilings, Entry, Journal, StoredResults
 from ochy_async.journal.memory import MemoryJournal, MemoryStore
 from ochy_async.policy.clip_states import State
@@ -486,6 +486,74 @@ def test_a_subject_that_was_retired_by_another_worker_is_not_used() -> None:
         return outcomes
 
     assert words(in_virtual_time(story())) == ["analyzed"]
+
+
+def test_a_subject_that_was_retired_while_a_worker_had_it_is_not_used() -> None:
+    """The worker may have missed its lease, so that another one used the subject: the journal refuses the intent."""
+    service, store = Service(world()), MemoryStore()
+
+    async def story() -> Outcomes:
+        async with (
+            direct_session(service) as ochy,
+            ochy.batch(SideView(), journal=MemoryJournal(store), tag_starts=True) as batch,
+        ):
+            outcomes = [each async for each in batch.run([clip(1)])]
+            store.subjects.update(dict.fromkeys(store.subjects, False))
+            return [*outcomes, *[each async for each in batch.run([clip(2)])]]
+
+    assert words(in_virtual_time(story())) == ["analyzed"] * 2
+    assert len({charge.subject_id for charge in service.ledger}) == 2
+    assert list(store.subjects.values()) == [False, True]
+
+
+async def uncertain_at_another_worker(service: Service, store: MemoryStore) -> None:
+    """Another worker makes a tagging subject, and its start stays uncertain; it was not charged. Then another program
+    of the account starts an analysis."""
+    faults = requests_with(FaultRule(str(START), DisconnectAfter(charged=False), times=1))
+    outcomes = await run_of(service, MemoryJournal(store), [clip(1)], faults=faults, tag_starts=True)
+    assert words(outcomes) == ["uncertain"]
+    async with direct_session(service) as ochy:
+        await ochy.start(clip(2), SideView())
+    await anyio.sleep(200)
+
+
+@pytest.mark.parametrize("tends", [False, True])
+def test_a_start_with_a_tagging_subject_of_another_worker_is_looked_up_by_it(tends: bool) -> None:
+    """Also if the subject was made after this worker had opened the journal."""
+    service, store = Service(world(listing_lag=150.0)), MemoryStore()
+
+    async def story() -> Outcomes:
+        async with (
+            direct_session(service) as ochy,
+            ochy.batch(SideView(), journal=MemoryJournal(store), tag_starts=True) as batch,
+        ):
+            await uncertain_at_another_worker(service, store)
+            return [each async for each in (batch.tend() if tends else batch.run([clip(1)]))]
+
+    (outcome,) = in_virtual_time(story())
+    assert (outcome.word, outcome.analysis_id, outcome.request.subject_id) == ("uncertain", None, None)
+
+
+class RefusesAnIntent(MemoryJournal):
+    """A journal that refuses the first intent."""
+
+    def __init__(self, store: MemoryStore, error: JournalError) -> None:
+        super().__init__(store)
+        self.errors = [error]
+
+    async def put(self, entry: Entry, results: StoredResults | None = None, *, most: int | None = None) -> Entry:
+        if entry.state is State.INTENDED and self.errors:
+            raise self.errors.pop()
+        return await super().put(entry, results, most=most)
+
+
+@pytest.mark.parametrize("kind", [JournalConflict, LimitReached])
+def test_the_tagging_subject_of_a_refused_intent_is_used_again(kind: type[JournalError]) -> None:
+    """The start did not happen, so nothing is linked to it."""
+    service, store = Service(world()), MemoryStore()
+    journal = RefusesAnIntent(store, kind("The intent is refused."))
+    assert words(in_virtual_time(run_of(service, journal, [clip(1)], tag_starts=True))) == ["analyzed"]
+    assert len(store.subjects) == 1
 
 
 # --- after a failover -----------------------------------------------------------------------------

@@ -346,6 +346,22 @@ async def test_a_tagging_subject_has_one_start_that_is_not_resolved(journal: Jou
         await journal.put(new("b", subject_id="tag"))
 
 
+async def test_a_retired_tagging_subject_tags_no_new_start(journal: Journal) -> None:
+    """The intent is a conflict and is not stored. What the subject tags already goes on."""
+    async with journal:
+        await journal.add_tagging_subject("tag")
+        first = await journal.put(new(subject_id="tag"))
+        await journal.retire_tagging_subject("tag")
+        first = await journal.put(evolve(first, state=State.SENDING))
+        first = await journal.put(evolve(first, state=State.OPEN))
+        for entry in (new("b", subject_id="tag"), evolve(first, state=State.INTENDED)):
+            with pytest.raises(JournalConflict, match="tagging subject"):
+                await journal.put(entry)
+        assert await journal.get("a") == first
+        assert await journal.get("b") is None
+        await journal.put(evolve(first, state=State.INTENDED, subject_id=None))
+
+
 async def test_digests_are_remembered_by_source(journal: Journal) -> None:
     """A later digest replaces the former."""
     async with journal:

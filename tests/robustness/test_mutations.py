@@ -146,7 +146,7 @@ SIMULATION_FAULTS: dict[str, list[Edit]] = {
         ),
     ],
     "a lookup without tagging ignores that the start was tagged": [
-        ("batch/reconcile.py", "tagged = entry.subject_id in context.subject_pool", "tagged = True"),
+        ("batch/reconcile.py", "tagged = await context.subject_pool.tags(entry.subject_id)", "tagged = True"),
         ("batch/reconcile.py", "list_call(entry.subject_id)", "list_call()"),
     ],
     "missing credits do not stop the batch": [
@@ -623,9 +623,17 @@ SHARED_JOURNAL_FAULTS: dict[str, tuple[str, Edit]] = {
             "self._free = free",
         ),
     ),
-    "a tagging subject that another worker has retired is used": (
-        "retired_by_another_worker",
-        ("batch/tagging.py", "if (await self.workers.journal.tagging_subjects()).get(subject_id):", "if True:"),
+    "a tagging subject that was retired meanwhile is used": (
+        "retired_by_another_worker or retired_while_a_worker_had_it",
+        ("journal/memory.py", 'not self.subjects[entry.subject_id or ""]', "False"),
+    ),
+    "the tagging subject of another worker counts as the user's own": (
+        "of_another_worker_is_looked_up",
+        ("batch/tagging.py", "            self._all.update(await journal.tagging_subjects())\n", "            pass\n"),
+    ),
+    "a tagging subject is lost with each intent that is refused": (
+        "of_a_refused_intent",
+        ("batch/submit.py", "        context.subject_pool.release(tag)\n", "        pass\n"),
     ),
     "two workers act on a clip": (
         "two_workers_with_the_same or refused_clip_is_sent",

@@ -136,6 +136,11 @@ BEGIN
             UPDATE {schema}.entries SET state = states[i], version = versions[i] + 1, credits = new_credits[i],
                 subject = subjects[i], tag = new_tag, facts = new_facts[i] WHERE key = keys[i];
         END IF;
+        -- Asked once the entry has the subject. Whoever resolves the start before by hand first retires the subject.
+        IF states[i] = 'intended' AND starts[i] <> states[i] AND EXISTS (SELECT FROM {schema}.tagging_subjects t
+            WHERE t.subject = new_tag AND NOT t.usable) THEN
+            RAISE EXCEPTION 'subject' USING ERRCODE = 'OC002', DETAIL = i;
+        END IF;
         INSERT INTO {schema}.history VALUES (keys[i], versions[i] + 1, new_change, changes[i]);
     END LOOP;
     IF new_results IS NOT NULL THEN

@@ -361,14 +361,12 @@ class Store:
         return self._owner(stored.analysis_id) not in (None, stored.key)
 
     def _is_used(self, entry: Entry) -> bool:
-        """Whether the subject of a start tags another one that is not resolved."""
-        return (
-            entry.subject_id is not None
-            and self._note(_SUBJECT + entry.subject_id) is not None
-            and any(
-                each.subject_id == entry.subject_id and each.key != entry.key
-                for each in self.all_entries(*HOLDS_SUBJECT)
-            )
+        """Whether the tagging subject of a start is retired, or tags another one that is not resolved."""
+        note = None if entry.subject_id is None else self._note(_SUBJECT + entry.subject_id)
+        if note == _RETIRED and entry.state is State.INTENDED:
+            return True
+        return note is not None and any(
+            each.subject_id == entry.subject_id and each.key != entry.key for each in self.all_entries(*HOLDS_SUBJECT)
         )
 
     def put_all(self, entries: Sequence[Entry]) -> None:
