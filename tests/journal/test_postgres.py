@@ -19,11 +19,20 @@ from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ochy_async.errors import InvalidSettings, JournalBusy, JournalConflict, JournalError, JournalUnusable, LimitReached
-from ochy_async.journal.contract import Ceilings, Entry, Journal
+from ochy_async.errors import (
+    InvalidSettings,
+    JournalBusy,
+    JournalConflict,
+    JournalDamaged,
+    JournalError,
+    JournalUnusable,
+    LimitReached,
+)
+from ochy_async.journal.contract import LEASE, Ceilings, Entry, Journal
 from ochy_async.journal.memory import MemoryJournal, MemoryStore
 from ochy_async.journal.postgres import schema
 from ochy_async.journal.postgres.connections import AT_ONCE, ConnectionLimits
+from ochy_async.journal.postgres.errors import journal_error
 from ochy_async.journal.postgres.journal import PostgresJournal
 from ochy_async.policy.clip_states import FINISHED, TRANSITIONS, UNRESOLVED, State
 from tests.journal.test_journal import everything, new, result_of, step, stored_in_state
@@ -180,6 +189,67 @@ async def test_tables_of_an_older_version_are_migrated(place: PostgresPlace, mon
     monkeypatch.undo()
     with pytest.raises(JournalUnusable, match="newer version"):
         await place.worker().__aenter__()
+
+
+async def test_a_worker_of_an_older_version_that_was_suspended_is_refused(
+    place: PostgresPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A newer one has changed the tables meanwhile. It neither lives on nor takes anything; paid ids are stored."""
+    async with place.worker() as old:
+        entry = await stored_in_state(old, State.SENDING)
+        await place.later(60)
+        with monkeypatch.context() as patch:
+            patch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, "CREATE TABLE {schema}.more (one int)"))
+            async with place.worker():
+                pass
+        for call in (old.beat(), old.take("b")):
+            with pytest.raises(JournalUnusable, match="newer version of ochy-async"):
+                await call
+        await old.put(evolve(entry, state=State.STARTED, analysis_id="x"))
+        assert (await place.query("SELECT count(*) FROM {schema}.workers WHERE until > clock_timestamp()"))[0][0] == 0
+
+
+async def test_a_clock_that_is_set_back_stops_nothing_for_that_time(place: PostgresPlace) -> None:
+    """Neither the next poll nor the end of a dead worker's lease comes an hour later."""
+    async with place.worker() as dead, place.worker() as journal:
+        await dead.take("a")
+        for _ in range(3):
+            await journal.reserve("polls", 1, 0.1)
+        await place.later(-3600)
+        await place.query("UPDATE {schema}.rates SET at = at + interval '1 hour'")
+        assert 29 < await journal.reserve("polls", 1, 0.1) <= 30
+        assert 39 < await journal.reserve("polls", 1, 0.1) <= 40
+        await journal.beat()
+        await place.later(LEASE)
+        await journal.beat()
+        assert await journal.take("a") == "a"
+
+
+async def test_a_server_that_does_not_sync_is_told(place: PostgresPlace, caplog: pytest.LogCaptureFixture) -> None:
+    """The servers of the tests do not, which is faster."""
+    async with place.worker():
+        pass
+    assert [message for message in caplog.messages if "fsync is off" in message]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "text"),
+    [
+        ("DuplicatePreparedStatementError", JournalUnusable, "session mode"),
+        ("InvalidSQLStatementNameError", JournalUnusable, "session mode"),
+        ("ProtocolViolationError", JournalUnusable, "session mode"),
+        ("DataCorruptedError", JournalDamaged, "is damaged"),
+        ("InternalServerError", JournalError, "has met an error of its own"),
+    ],
+)
+def test_an_error_of_the_server_says_what_to_do(name: str, kind: type[JournalError], text: str) -> None:
+    """A pooler in transaction mode is named, and an internal error is no damage."""
+    import asyncpg
+
+    error = journal_error(getattr(asyncpg, name)(f"text with {DSN_PASSWORD}"), "host/db")
+    assert type(error) is kind
+    assert text in str(error)
+    assert canary.leaks_in_error(error) == []
 
 
 async def test_commits_that_are_not_durable_are_refused(place: PostgresPlace) -> None:

@@ -16,8 +16,9 @@ from anyio import fail_after
 from anyio.lowlevel import checkpoint
 
 from ochy_async import Analyzed, Clip, Event, Refused, SideView, Unfinished
+from ochy_async.clips import digest
 from ochy_async.emulator import Service, sample_clip
-from ochy_async.errors import InvalidSettings, SourceError
+from ochy_async.errors import ClipUnusable, InvalidRequest, InvalidSettings, SourceError
 from ochy_async.events import BytesSent
 from ochy_async.journal.contract import LEASE
 from ochy_async.journal.memory import MemoryJournal, MemoryStore
@@ -342,6 +343,9 @@ async def test_clips_that_are_taken_by_their_urls_are_those_of_a_listing(
     taken = [(await single.clip(each.label)).remote for each in found]
     assert [each and (each.label, each.source) for each in taken] == [(each.label, each.source) for each in found]
     assert len(taken) == 3
-    for name, error in (("one", InvalidSettings), ("", InvalidSettings), ("one/gone.mp4", SourceError)):
-        with pytest.raises(error):
+    for name in ("one", ""):
+        with pytest.raises(InvalidRequest, match="names no video"):
             await single.clip(f"s3://{bucket}/{name}")
+    gone = await single.clip(f"s3://{bucket}/one/gone.mp4")
+    with pytest.raises(ClipUnusable, match="was deleted"):
+        await digest(gone)

@@ -9,6 +9,7 @@ would cancel it over a second connection, in a task of its own.
 from __future__ import annotations
 
 import asyncio
+import logging
 from asyncio import Semaphore, Task, TaskGroup
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Generator
@@ -33,6 +34,7 @@ T = TypeVar("T")
 Work = Callable[["asyncpg.Connection", bool], Awaitable[T]]
 """Sends a statement. The second argument says whether it was sent before, and may have been carried out."""
 
+logger: logging.Logger = logging.getLogger("ochy_async")
 AT_ONCE: Final = 4
 """Connections of one journal, besides the one that listens."""
 SETTINGS: Final = {
@@ -207,6 +209,12 @@ class Connections:
         if server["synchronous_commit"] == "off":
             why = "confirms changes before they are durable (synchronous_commit is off)"
             raise unusable_error(self._place, why, "Set it to on for this user or database")
+        if server["fsync"] == "off" and not self.identity:
+            logger.warning(
+                "the server of the journal in Postgres (%s) does not wait for its disk (fsync is off): if its machine "
+                "fails, it may forget what is paid for, and that would be bought again",
+                self._place,
+            )
         if server["identity"] != (self.identity or server["identity"]):
             why = "is on another server than when it was opened, which may lack the latest changes"
             raise unusable_error(self._place, why, "Run again, so that what is open can be looked up first")

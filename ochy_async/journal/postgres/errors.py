@@ -13,7 +13,15 @@ from ...errors import JournalBusy, JournalDamaged, JournalError, JournalFull, Jo
 
 __all__ = ["error_code", "is_transient", "journal_error", "unusable_error"]
 
+_POOLER: Final = (
+    JournalUnusable,
+    "cannot be used through this pooler. Put it into session mode and let it accept startup parameters, or name the "
+    "server itself",
+)
 _MEANINGS: Final[Mapping[str, tuple[type[JournalError], str]]] = {
+    "08P01": _POOLER,
+    "26000": _POOLER,
+    "42P05": _POOLER,
     "28": (JournalUnusable, "refused the user or the password. Correct the address"),
     "3D": (JournalUnusable, "has no such database. Create it, or correct the address"),
     "42501": (
@@ -28,6 +36,7 @@ _MEANINGS: Final[Mapping[str, tuple[type[JournalError], str]]] = {
     "53100": (JournalFull, "cannot grow: the disk is full. Free some space and run again; stored entries are intact"),
     "53": (JournalBusy, "has no free connection. End other programs, or raise max_connections"),
     "57014": (JournalError, "took too long and stored nothing. Look for what blocks it, then run again"),
+    "XX000": (JournalError, "has met an error of its own. See the log of the server, then run again"),
     "XX": (JournalDamaged, "is damaged. Restore a copy of it. Nothing is bought from a journal that cannot be trusted"),
     "": (JournalError, "cannot be used. See the log of the server, then run again"),
 }
@@ -49,7 +58,8 @@ def is_transient(error: Exception) -> bool:
     import asyncpg
 
     lost = isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError)
-    return error_code(error).startswith(_TRANSIENT) if error_code(error) else lost
+    code = error_code(error)
+    return code.startswith(_TRANSIENT) and code != "08P01" if code else lost
 
 
 def journal_error(error: Exception, place: str) -> JournalError:

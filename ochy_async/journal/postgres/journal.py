@@ -19,7 +19,7 @@ from anyio import move_on_after
 from anyio.lowlevel import checkpoint_if_cancelled
 from attrs import evolve
 
-from ...errors import InvalidSettings, JournalBusy, JournalConflict, JournalError
+from ...errors import InvalidSettings, JournalBusy, JournalConflict, JournalError, JournalUnusable
 from ...extras import missing_library
 from ...policy.clip_states import FINISHED, TRANSITIONS, State
 from ..contract import LEASE, Ceilings, Entry, HistoryEntry, Journal, JournalTotals, StoredResults
@@ -264,9 +264,9 @@ class PostgresJournal(Journal):
         statement, ascii_names = self._sql(sql.TAKE), list(map(to_ascii, names))
 
         async def send(connection: asyncpg.Connection, again: bool) -> Any:
-            return await connection.fetchval(statement, self._worker, ascii_names, again)
+            return await connection.fetch(statement, self._worker, ascii_names, again, len(sql.MIGRATIONS))
 
-        taken = await self._require_open().run(send)
+        taken = self._only(await self._require_open().run(send))["name"]
         return None if taken is None else from_ascii(taken)
 
     async def leave(self, name: str) -> None:
@@ -287,7 +287,8 @@ class PostgresJournal(Journal):
 
     async def beat(self) -> float:
         await self._begin()
-        (row,) = await self._require_open().run(self._rows(sql.BEAT, self._worker, _label(), LEASE))
+        beat = self._rows(sql.BEAT, self._worker, _label(), LEASE, len(sql.MIGRATIONS))
+        row = self._only(await self._require_open().run(beat))
         self._failover = self._failover and row["failover"]  # another worker may have ended it
         paused: float = row["paused"]
         return paused
@@ -336,15 +337,14 @@ class PostgresJournal(Journal):
             await self._migrate(connection, identity)
             failover: bool = await connection.fetchval(self._sql(sql.OPENED), identity)
             await connection.execute(self._sql(sql.FORGET_WORKERS))
-            await connection.execute(self._sql(sql.BEAT), self._worker, _label(), LEASE)
+            await connection.execute(self._sql(sql.BEAT), self._worker, _label(), LEASE, len(sql.MIGRATIONS))
         return failover
 
     async def _migrate(self, connection: asyncpg.Connection, identity: str) -> None:
         exists = await connection.fetchval("SELECT to_regclass($1) IS NOT NULL", f'"{self._schema}".about')
         version = (await connection.fetchval(self._sql(sql.ABOUT)) or 0) if exists else 0
         if version > len(sql.MIGRATIONS):
-            why = f"was changed by a newer version of ochy-async (schema {version}, not {len(sql.MIGRATIONS)})"
-            raise unusable_error(self._place, why, "Update ochy-async here")
+            raise self._outdated()
         if version == len(sql.MIGRATIONS):
             return
         if exists and await connection.fetchval(self._sql(sql.LIVE_WORKERS)):
@@ -385,6 +385,16 @@ class PostgresJournal(Journal):
             return await connection.fetch(self._sql(statement), *arguments)
 
         return send
+
+    def _only(self, rows: list[Any]) -> Any:
+        """The row of a statement that has one only if the tables have the version of this worker."""
+        if not rows:
+            raise self._outdated()
+        return rows[0]
+
+    def _outdated(self) -> JournalUnusable:
+        why = f"was changed by a newer version of ochy-async than this one, which knows schema {len(sql.MIGRATIONS)}"
+        return unusable_error(self._place, why, "Update ochy-async here")
 
     def _sql(self, statement: str) -> str:
         return statement.format(schema=f'"{self._schema}"')

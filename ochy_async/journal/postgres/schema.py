@@ -20,6 +20,7 @@ LIMIT_REACHED: Final = "OC003"
 
 SERVER: Final = """
 SELECT pg_is_in_recovery() AS replica, current_setting('synchronous_commit') AS synchronous_commit,
+    current_setting('fsync') AS fsync,
     CASE WHEN pg_is_in_recovery() THEN '' ELSE
         (SELECT system_identifier FROM pg_control_system()) || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8)
     END AS identity
@@ -64,7 +65,7 @@ CREATE TABLE {schema}.digests (source text PRIMARY KEY, digest text NOT NULL);
 CREATE TABLE {schema}.workers (name text PRIMARY KEY, label text NOT NULL, until timestamptz NOT NULL);
 CREATE TABLE {schema}.claims (name text PRIMARY KEY, worker text NOT NULL, awaited boolean NOT NULL DEFAULT false);
 CREATE INDEX claims_worker ON {schema}.claims (worker);
-CREATE TABLE {schema}.rates (name text PRIMARY KEY, next timestamptz NOT NULL);
+CREATE TABLE {schema}.rates (name text PRIMARY KEY, next timestamptz NOT NULL, at timestamptz NOT NULL);
 
 CREATE FUNCTION {schema}.live_holder(claimed text) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT w.name FROM {schema}.claims c JOIN {schema}.workers w ON w.name = c.worker
@@ -252,7 +253,8 @@ SET_DIGEST: Final = """
 INSERT INTO {schema}.digests VALUES ($1, $2) ON CONFLICT (source) DO UPDATE SET digest = $2
 """
 
-TAKE: Final = "SELECT {schema}.take($1, $2, $3)"
+TAKE: Final = "SELECT {schema}.take($1, $2, $3) AS name FROM {schema}.about WHERE version = $4"
+"""No row: the tables have another version, so this worker must take nothing any more. The same for `BEAT`."""
 LEAVE: Final = """
 WITH gone AS (DELETE FROM {schema}.claims WHERE name = $1 AND worker = $2 RETURNING name, awaited)
 SELECT pg_notify($3, md5(name)) FROM gone WHERE awaited
@@ -269,15 +271,23 @@ WHERE c.name = $1 AND w.name = c.worker AND w.until > clock_timestamp()
 RETURNING extract(epoch FROM w.until - clock_timestamp())::float8
 """
 BEAT: Final = """
-INSERT INTO {schema}.workers VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))
+WITH of_another_clock AS (
+    UPDATE {schema}.workers SET until = clock_timestamp() + make_interval(secs => $3)
+    WHERE name <> $1 AND until > clock_timestamp() + make_interval(secs => $3)
+)
+INSERT INTO {schema}.workers
+SELECT $1, $2, clock_timestamp() + make_interval(secs => $3) FROM {schema}.about WHERE version = $4
 ON CONFLICT (name) DO UPDATE SET until = excluded.until
 RETURNING (SELECT greatest(0, extract(epoch FROM paused_until - clock_timestamp())) FROM {schema}.about)::float8
     AS paused, (SELECT failover FROM {schema}.about) AS failover
 """
+"""No lease is longer than that of a worker that beats now: if the clock is set back, dead workers would live on."""
 PAUSE: Final = "UPDATE {schema}.about SET paused_until = clock_timestamp() + make_interval(secs => $1)"
 RESERVE: Final = """
-INSERT INTO {schema}.rates AS r VALUES ($1, clock_timestamp() + make_interval(secs => $2))
-ON CONFLICT (name) DO UPDATE SET next = greatest(r.next, clock_timestamp()) + make_interval(secs => $2)
+INSERT INTO {schema}.rates AS r VALUES ($1, clock_timestamp() + make_interval(secs => $2), clock_timestamp())
+ON CONFLICT (name) DO UPDATE SET at = clock_timestamp(), next = make_interval(secs => $2)
+    + greatest(r.next - greatest(r.at - clock_timestamp(), interval '0'), clock_timestamp())
 RETURNING greatest(0, extract(epoch FROM r.next - make_interval(secs => $2) - clock_timestamp()))::float8
 """
+"""If the clock was set back since the last moment was reserved, what is reserved moves with it."""
 END_FAILOVER: Final = "UPDATE {schema}.about SET failover = false"
