@@ -7,6 +7,7 @@ heartbeat is stale, and the journal knows what was paid for. No error holds the 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -48,7 +49,7 @@ ENDING: Final = 2.0
 """Seconds that a worker that is ended at once has to put its clips back."""
 RETRY: Final = timedelta(seconds=60)
 ATTEMPTS: Final = 10
-"""After so many a job is parked as failed: `pgq failed` lists it."""
+"""After so many on one worker a job is parked as failed: `pgq failed` lists it."""
 
 
 @define(eq=False)
@@ -140,6 +141,8 @@ class QueueWorker:
     heartbeat: float = LEASE
     """Seconds after which a job of a worker that is gone comes back."""
     _stopping: asyncio.Event = field(factory=asyncio.Event, init=False)
+    _failures: Counter[int] = field(factory=Counter, init=False)
+    """By the number of the job. PgQueuer's own count also has each time that a stopped worker put it back."""
     _ending: bool = field(default=False, init=False)
     _unusable: str = field(default="", init=False)
     """Why a store of clips cannot be used on this machine."""
@@ -199,11 +202,14 @@ class QueueWorker:
         if self.feeder.refuses or self.feeder.ended.is_set():
             self.stop(self.feeder.refuses)
         if result.is_final:
+            self._failures.pop(job.id, None)
             return
         if self._stopping.is_set():
             raise RetryRequested(reason=result.reason)
-        if job.attempts < ATTEMPTS:
+        self._failures[job.id] += 1
+        if self._failures[job.id] < ATTEMPTS:
             raise RetryRequested(RETRY, result.reason)
+        del self._failures[job.id]
         raise OchyError(result.reason)
 
     async def _watch(self, manager: QueueManager, drain: bool) -> None:

@@ -100,6 +100,23 @@ def test_a_store_that_cannot_be_used_here_ends_the_worker(harness: CliHarness, a
     assert queued(address) == ["queued"]
 
 
+def test_a_job_that_many_workers_have_handed_over_is_not_parked(
+    harness: CliHarness, address: str, output: Path
+) -> None:
+    """PgQueuer counts each time that a job goes back. Its first failure is the first one all the same."""
+    (clip,) = harness.clips("a.mp4")
+    harness.ochy("enqueue", clip, *SIDE, OCHY_JOURNAL=address)
+    Path(clip).unlink()
+    anyio.run(query, address, "UPDATE ochy_queue.pgqueuer SET attempts = 20")
+    env = harness.environment(OCHY_JOURNAL=address)
+    tried = "SELECT status::text FROM ochy_queue.pgqueuer WHERE attempts > 20 OR status = 'failed'"
+    with cli_process("worker", *FAST_POLLING, folder=output, env=env) as worker:
+        wait_until(lambda: anyio.run(query, address, tried), 60)
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(60) == 130
+    assert queued(address) == ["queued"]
+
+
 @pytest.mark.parametrize("signals", [1, 2])
 def test_a_worker_that_is_stopped_leaves_its_clips_to_others(
     harness: CliHarness, address: str, output: Path, signals: int
