@@ -176,19 +176,19 @@ class OchyError(Exception):
         problems: tuple[Problem, ...] = (),
     ) -> None:
         super().__init__(message)
-        self.status = status
+        self.status: int | None = status
         """The HTTP status, if an answer came."""
-        self.code = code
+        self.code: str | None = code
         """The vendor's machine-readable code, if the answer had one."""
-        self.detail = detail
+        self.detail: str | None = detail
         """The vendor's own text: cut to one line, with addresses and URLs masked."""
-        self.route = route
+        self.route: str | None = route
         """Method and route template, such as `GET /analysis/{analysis_id}/results`."""
-        self.attempt = attempt
+        self.attempt: int | None = attempt
         """The attempt of the request that failed; the first is 1."""
-        self.analysis_id = analysis_id
+        self.analysis_id: str | None = analysis_id
         """The analysis that the error is about, if one exists."""
-        self.problems = problems
+        self.problems: tuple[Problem, ...] = problems
         """Everything that is wrong with an input; empty unless it is an `InvalidRequest` or a `ClipUnusable`."""
 
     @property
@@ -323,7 +323,7 @@ class ConnectionFailed(TryLater):
 
     def __init__(self, message: str = "", *, phase: Phase = Phase.NOT_SENT, **facts: Any) -> None:
         super().__init__(message, **facts)
-        self.phase = phase
+        self.phase: Phase = phase
         """How far the request got."""
 
 

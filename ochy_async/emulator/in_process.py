@@ -69,7 +69,9 @@ class InProcessTransport:
         latency: float | Callable[[], float] = 0.0,
     ) -> None:
         self.service: Service = service if isinstance(service, Service) else Service(service)
-        self.faults = faults
+        """The emulated service: its settings, its analyses and what it received."""
+        self.faults: FaultSource | None = faults
+        """What goes wrong; may be replaced at any time."""
         self._api_key = self.service.api_key if api_key is None else api_key
         self._clock = clock
         self._latency = latency

@@ -77,7 +77,9 @@ class Emulator:
         if not 0 < speed <= 1_000_000:
             raise ValueError(f"speed: must be above 0 and at most 1,000,000, not {speed}")
         self.service: Service = service if isinstance(service, Service) else Service(service)
-        self.faults = faults
+        """The emulated service: its settings, its analyses and what it received."""
+        self.faults: FaultSource | None = faults
+        """What goes wrong; may be replaced while the emulator runs."""
         self._host = _loopback(host)
         self._port = port
         self._clock = clock

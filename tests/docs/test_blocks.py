@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import textwrap
 from pathlib import Path
 
 import pytest
 
+import ochy_async
 from tests.support import page_blocks
 from tests.support.page_blocks import ROOT, RUN, PageRun, blocks_of, missing_extra, page_folder, pages, run_page
 from tests.support.public_api import MODULES, listed_api
@@ -97,6 +99,13 @@ def test_what_is_run_elsewhere_is_run() -> None:
     """The test names the page."""
     for page, test in ELSEWHERE.items():
         assert Path(page).name in text_of(test)
+
+
+def test_what_the_docstring_of_the_package_shows_runs(tmp_path: Path) -> None:
+    """The site shows it first; the names that it uses are those of the package."""
+    (program,) = re.findall(r"\n\n((?: {4}.*\n)+)", ochy_async.__doc__ or "")
+    imports = "from ochy_async import OchySession, SideView\n"
+    assert not run(f"```python\n{imports}{textwrap.dedent(program)}```\n", tmp_path).problems
 
 
 # --- the checks themselves --------------------------------------------------------------------------

@@ -6,10 +6,12 @@ is a change for whoever upgrades, so it belongs into the changelog, too.
 
 from __future__ import annotations
 
+import ast
 import enum
 import importlib
 import inspect
 import re
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -78,6 +80,8 @@ def _members(name: str, kind: type) -> Iterator[str]:
     for field in own.values():
         if not field.name.startswith("_"):
             yield f"{name}.{field.name}: {_text(written.get(field.name, field.type))}"
+    for member, annotation in _instance_attributes(kind):
+        yield f"{name}.{member}: {annotation}"
     for member, value in sorted(_public(kind).items()):
         if member in own:
             continue
@@ -87,6 +91,16 @@ def _members(name: str, kind: type) -> Iterator[str]:
             yield f"{name}.{member}{_signature(getattr(kind, member))}"
         elif not inspect.isdatadescriptor(value):
             yield f"{name}.{member}: {type(value).__name__}"
+
+
+def _instance_attributes(kind: type) -> Iterator[tuple[str, str]]:
+    """The public attributes that a class of its own sets in `__init__` with a type, and their types."""
+    init = vars(kind).get("__init__")
+    if attrs.has(kind) or not inspect.isfunction(init) or not kind.__module__.startswith("ochy_async"):
+        return
+    for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(init)))):
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Attribute) and node.target.attr[0] != "_":
+            yield node.target.attr, ast.unparse(node.annotation)
 
 
 def _public(kind: type) -> dict[str, Any]:
