@@ -25,6 +25,8 @@ OUTSIDE: Final = {
 """Pages that are not in `docs`, and their names on the site."""
 FILES: Final = "files"
 """The folder of the site for other files of the repository that pages link to."""
+SHOWN_AS_TEXT: Final = (".csv", ".json", ".py")
+"""Files that get the suffix `.txt` on the site, because browsers download them otherwise instead of showing them."""
 _FENCE: Final = re.compile(r"(^ *(?:```|~~~).*?^ *(?:```|~~~) *$)", re.MULTILINE | re.DOTALL)
 _LINK: Final = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)\s#]+)(?=[)#\s])")
 _ITEM: Final = re.compile(r" *(?:\d+\.|[-*+]) +")
@@ -49,7 +51,7 @@ def gather(folder: Path, listings: Mapping[str, Callable[[], str]]) -> None:
         filled = _MARKER.sub(lambda marker: listings[marker[1]](), text)
         _written(folder / page, nested_by_four(filled).encode())
         for file in files:
-            _written(folder / FILES / file, (ROOT / file).read_bytes())
+            _written(folder / _place(file), (ROOT / file).read_bytes())
 
 
 def page_of(source: str, text: str, pages: Mapping[str, str]) -> tuple[str, list[str]]:
@@ -62,11 +64,16 @@ def page_of(source: str, text: str, pages: Mapping[str, str]) -> tuple[str, list
             if not (ROOT / target).is_file():
                 raise UnknownLink(f"{source} links to {link[1]}, which does not exist")
             files.append(target)
-        place = pages.get(target, f"{FILES}/{target}")
+        place = pages.get(target, _place(target))
         return os.path.relpath(place, PurePosixPath(pages[source]).parent).replace(os.sep, "/")
 
     parts = _FENCE.split(text)
     return "".join(part if _FENCE.match(part) else _LINK.sub(moved, part) for part in parts), files
+
+
+def _place(file: str) -> str:
+    """Where a file that is no page stands on the site."""
+    return f"{FILES}/{file}{'.txt' if file.endswith(SHOWN_AS_TEXT) else ''}"
 
 
 def nested_by_four(text: str) -> str:

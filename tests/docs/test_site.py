@@ -20,7 +20,7 @@ NAMES = {"README.md": "index.md", "docs/money.md": "money.md", "docs/reference/e
         ("docs/money.md", "reference/errors.md", "reference/errors.md"),
         ("docs/reference/errors.md", "../money.md", "../money.md"),
         ("docs/reference/errors.md", "../../README.md", "../index.md"),
-        ("README.md", "ochy_async/errors.py", "files/ochy_async/errors.py"),
+        ("README.md", "ochy_async/errors.py", "files/ochy_async/errors.py.txt"),
         ("docs/reference/errors.md", "../../LICENSE", "../files/LICENSE"),
         ("README.md", "https://www.ochy.io", "https://www.ochy.io"),
         ("README.md", "#limits", "#limits"),
