@@ -60,8 +60,7 @@ def histogram(scores: Sequence[float]) -> h.Renderable:
     told = ", ".join(f"{count} from {10 * ten} to {10 * ten + 10}" for ten, count in enumerate(counts) if count)
     return svg(box=(0, 0, 440, 150), css="histogram", label=f"Total scores: {told or 'none'}")[
         [
-            count
-            and h.g[
+            h.g[
                 h.rect(
                     x=f"{22 + 40 * ten}",
                     y=f"{125 - 100 * count / most:.1f}",
@@ -72,6 +71,7 @@ def histogram(scores: Sequence[float]) -> h.Renderable:
                 h.text(x=f"{40 + 40 * ten}", y=f"{119 - 100 * count / most:.1f}", text_anchor="middle")[f"{count:,}"],
             ]
             for ten, count in enumerate(counts)
+            if count
         ],
         [h.text(x=f"{20 + 40 * ten}", y="143", text_anchor="middle")[f"{10 * ten}"] for ten in range(11)],
     ]

@@ -69,6 +69,7 @@ def test_a_histogram_counts_scores_as_they_are_shown() -> None:
     """0.696 is shown as 70, so it is counted from 70 to 80."""
     assert "2 from 70 to 80" in str(histogram([0.696, 0.704]))
     assert "1 from 90 to 100" in str(histogram([1.0]))
+    assert text_of(str(histogram([0.7]))) == "1 0 10 20 30 40 50 60 70 80 90 100"
 
 
 def test_a_score_is_compared_with_others_as_they_are_shown(tmp_path: Path) -> None:
