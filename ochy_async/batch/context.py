@@ -134,6 +134,8 @@ class BatchContext:
         """Reserves a credit for a start and returns 0; else the seconds to wait, or why nothing is started."""
         if self.journal.failover:
             return self.guard.stopped or StopReason(AFTER_FAILOVER)
+        if (wrong := self.workers.clock_error) is not None:
+            return self.guard.stopped or StopReason(str(wrong), wrong)
         paused = self.workers.paused_until - current_time()
         return self.guard.admit(current_time()) if paused <= 0 or self.guard.stopped is not None else paused
 

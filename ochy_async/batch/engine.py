@@ -110,7 +110,10 @@ class Batch(Generic[R, C]):
         recorder = Recorder(journal, settings.guard, core.clock)
         await recorder.open()
         stack.push_async_callback(recorder.close)
-        subject_pool = SubjectPool(core, Workers(journal))
+        workers = Workers(journal, core.clock)
+        if (error := await workers.wrong_clock()) is not None:
+            raise error
+        subject_pool = SubjectPool(core, workers)
         await subject_pool.open()
         return Pipeline(BatchContext(core, self._scheduler, settings, recorder, subject_pool), account, origins)
 

@@ -7,8 +7,9 @@ So a worker that wrongly believes to have a claim buys nothing twice. A journal 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime, timedelta
 from itertools import cycle
 from math import inf
 from typing import Final
@@ -16,7 +17,7 @@ from typing import Final
 from anyio import CancelScope, CapacityLimiter, current_time, sleep
 from attrs import define, field
 
-from ..errors import JournalError
+from ..errors import JournalError, JournalUnusable
 from ..journal.contract import BEAT, Journal
 
 __all__ = ["Workers"]
@@ -24,6 +25,9 @@ __all__ = ["Workers"]
 logger: logging.Logger = logging.getLogger("ochy_async")
 LONGEST_WAIT: Final = 3.0
 """Seconds after which a clip that another worker has claimed is looked at again."""
+MOST_CLOCK_ERROR: Final = timedelta(minutes=5)
+"""Between this machine and the journal's server. Lookups of any worker go by the times that each has stored, and allow
+for three times as much (`policy.reconciliation.SKEW`) between a worker and the vendor."""
 
 
 @define(eq=False)
@@ -31,10 +35,13 @@ class Workers:
     """One worker of a journal, as it deals with the others."""
 
     journal: Journal
+    clock: Callable[[], datetime]
     held: set[str] = field(factory=set, init=False)
     """What this worker has claimed."""
     paused_until: float = field(default=0.0, init=False)
     """Until when no worker starts anything, on the clock of the event loop."""
+    clock_error: JournalUnusable | None = field(default=None, init=False)
+    """Why this worker starts nothing, if its clock is wrong by now."""
     closing: bool = field(default=False, init=False)
     """Whether the journal is about to be closed, which gives up every claim in one step."""
     _polls_freely_until: float = field(default=0.0, init=False)
@@ -117,10 +124,24 @@ class Workers:
                 await self.journal.pause(seconds)
 
     async def keep_alive(self) -> None:
-        """Extends the lease of this worker, until cancelled."""
+        """Extends the lease of this worker and checks its clock, until cancelled."""
         while True:
             await sleep(BEAT)
             await self.beat()
+            with suppress(JournalError):
+                self.clock_error = await self.wrong_clock()
+
+    async def wrong_clock(self) -> JournalUnusable | None:
+        """Why the clock of this machine cannot be used, if that is so. Raises `JournalError`."""
+        before = self.clock()
+        right = await self.journal.now()
+        if right is None or before - right <= MOST_CLOCK_ERROR >= right - self.clock():
+            return None
+        return JournalUnusable(
+            f"The clock of this machine says {before:%Y-%m-%d %H:%M:%S} UTC, and that of the journal's server "
+            f"{right:%Y-%m-%d %H:%M:%S} UTC. They may differ by {MOST_CLOCK_ERROR.seconds // 60} minutes, because "
+            "starts are found by their times. Nothing was charged. Set the wrong clock, and run again."
+        )
 
     async def beat(self) -> None:
         """Extends the lease of this worker, and learns of pauses. A worker whose lease ends may go on: the versions of

@@ -265,6 +265,10 @@ class Journal(Protocol):
         """Extends the lease of this worker. Returns for how many more seconds starts are paused: see `pause`."""
         ...
 
+    async def now(self) -> datetime | None:
+        """Returns the time of day, UTC, by the clock of the journal's server; None if it has no server."""
+        ...
+
     async def pause(self, seconds: float) -> None:
         """Asks all workers to start nothing for so many seconds; 0 ends a pause."""
         ...

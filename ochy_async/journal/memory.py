@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Self
 from uuid import uuid4
@@ -39,6 +40,8 @@ class MemoryStore:
     ceilings: Ceilings = field(factory=Ceilings, kw_only=True)
     clock: Callable[[], float] = field(default=current_time, kw_only=True)
     """The seconds that all workers go by."""
+    time_of_day: Callable[[], datetime] | None = field(default=None, kw_only=True)
+    """The clock of the server that this stands for, if it stands for one."""
     failover: bool = field(default=False, kw_only=True)
     shared: bool = field(default=True, kw_only=True)
     entries: dict[str, Entry] = field(factory=dict, init=False)
@@ -301,6 +304,10 @@ class MemoryJournal:
         self._store.beat(worker)
         await cancel_shielded_checkpoint()
         return max(0.0, self._store.paused_until - self._store.clock())
+
+    async def now(self) -> datetime | None:
+        self._require_open()
+        return None if self._store.time_of_day is None else self._store.time_of_day()
 
     async def pause(self, seconds: float) -> None:
         await self._begin()

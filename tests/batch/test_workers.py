@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from copy import deepcopy
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -17,9 +18,10 @@ import anyio
 import pytest
 from attrs import evolve
 
-from ochy_async import SideView
+from ochy_async import OchySession, SideView
 from ochy_async.batch import resolve
-from ochy_async.emulator import DisconnectAfter, Fault, FaultRule, Respond, Service
+from ochy_async.batch.workers import MOST_CLOCK_ERROR
+from ochy_async.emulator import DisconnectAfter, Fault, FaultRule, InProcessTransport, Respond, Service
 from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.errors import JournalBusy, JournalConflict, JournalError, JournalUnusable, LimitReached
 from ochy_async.journal.contract import BEAT, LEASE, Ceilings, Entry, Journal, StoredResults
@@ -826,6 +828,46 @@ def test_workers_that_open_a_new_journal_at_once_agree_on_the_account(same: bool
     expected = ["opened"] * 2 if same else ["opened", "refused"]
     assert sorted(in_virtual_time(together(*map(enter, keys)))) == expected
     assert len({store.notes[each] for each in store.notes if each.startswith("account:")}) == 1
+
+
+async def run_with_clock(service: Service, store: MemoryStore, off: timedelta, *, after: float = 0.0) -> Outcomes:
+    """The outcomes of a worker whose clock is off from so many seconds after its opening."""
+    opened = loop_clock()
+
+    def clock() -> datetime:
+        return loop_clock() + (off if loop_clock() >= opened + timedelta(seconds=after) else timedelta())
+
+    transport = InProcessTransport(service, latency=0.05)
+    async with (
+        OchySession(transport=transport, clock=clock, preflight="off") as ochy,
+        ochy.batch(SideView(), journal=MemoryJournal(store)) as batch,
+    ):
+        await anyio.sleep(2 * BEAT)
+        return [each async for each in batch.run([clip(1)])]
+
+
+SECOND = timedelta(seconds=1)
+WRONG = pytest.mark.parametrize("wrong", [MOST_CLOCK_ERROR + SECOND, -MOST_CLOCK_ERROR - SECOND])
+
+
+@WRONG
+def test_a_worker_whose_clock_is_wrong_is_refused(wrong: timedelta) -> None:
+    """Nothing is bought by it. A worker whose clock is a little less wrong works."""
+    service, store = Service(world()), MemoryStore(time_of_day=loop_clock)
+    with pytest.raises(JournalUnusable, match="clock of this machine"):
+        in_virtual_time(run_with_clock(service, store, wrong))
+    assert not service.ledger
+    nearly = wrong * 0.99
+    assert words(in_virtual_time(run_with_clock(service, store, nearly))) == ["analyzed"]
+
+
+@WRONG
+def test_a_worker_whose_clock_becomes_wrong_starts_nothing(wrong: timedelta) -> None:
+    """It learns that with its beats."""
+    service, store = Service(world()), MemoryStore(time_of_day=loop_clock)
+    (outcome,) = in_virtual_time(run_with_clock(service, store, wrong, after=BEAT / 2))
+    assert (outcome.word, charges(service)) == ("unfinished", [])
+    assert "clock of this machine" in outcome.reason
 
 
 # --- hand over ------------------------------------------------------------------------------------

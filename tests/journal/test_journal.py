@@ -137,6 +137,14 @@ async def test_a_new_journal_is_empty(journal: Journal) -> None:
         assert not journal.failover
 
 
+async def test_a_journal_on_a_server_has_a_clock(journal: Journal) -> None:
+    """Here it is the clock of this machine. Other journals have none."""
+    async with journal:
+        before, now, after = datetime.now(UTC), await journal.now(), datetime.now(UTC)
+    assert now is None or before - timedelta(seconds=1) < now < after + timedelta(seconds=1)
+    assert (now is not None) is journal.shared
+
+
 async def test_an_entry_is_returned_unchanged(journal: Journal) -> None:
     """With every field, and its next version."""
     entry = new(
@@ -536,6 +544,7 @@ ASKED: list[Callable[[Journal], Awaitable[object]]] = [
     lambda journal: journal.holder("a"),
     lambda journal: journal.changed("a", 0),
     lambda journal: journal.beat(),
+    lambda journal: journal.now(),
     lambda journal: journal.pause(1),
     lambda journal: journal.reserve("a", 1, 1),
     lambda journal: journal.end_failover(),

@@ -635,6 +635,14 @@ SHARED_JOURNAL_FAULTS: dict[str, tuple[str, Edit]] = {
         "of_a_refused_intent",
         ("batch/submit.py", "        context.subject_pool.release(tag)\n", "        pass\n"),
     ),
+    "a worker with a wrong clock is not refused": (
+        "whose_clock_is_wrong",
+        ("batch/engine.py", "            raise error\n", "            pass\n"),
+    ),
+    "a worker whose clock was changed goes on": (
+        "whose_clock_becomes_wrong",
+        ("batch/workers.py", "self.clock_error = await self.wrong_clock()", "pass"),
+    ),
     "two workers act on a clip": (
         "two_workers_with_the_same or refused_clip_is_sent",
         ("batch/pipeline.py", "if self.context.journal.shared and not self._is_finished(job):", "if False:"),

@@ -10,6 +10,7 @@ import json
 import os
 import platform
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from datetime import datetime
 from hashlib import md5, sha256
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
@@ -292,6 +293,10 @@ class PostgresJournal(Journal):
         self._failover = self._failover and row["failover"]  # another worker may have ended it
         paused: float = row["paused"]
         return paused
+
+    async def now(self) -> datetime | None:
+        now: datetime = await self._read_value(sql.NOW)
+        return now
 
     async def pause(self, seconds: float) -> None:
         await self._change(sql.PAUSE, seconds)

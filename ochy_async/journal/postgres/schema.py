@@ -282,6 +282,7 @@ RETURNING (SELECT greatest(0, extract(epoch FROM paused_until - clock_timestamp(
     AS paused, (SELECT failover FROM {schema}.about) AS failover
 """
 """No lease is longer than that of a worker that beats now: if the clock is set back, dead workers would live on."""
+NOW: Final = "SELECT clock_timestamp()"
 PAUSE: Final = "UPDATE {schema}.about SET paused_until = clock_timestamp() + make_interval(secs => $1)"
 RESERVE: Final = """
 INSERT INTO {schema}.rates AS r VALUES ($1, clock_timestamp() + make_interval(secs => $2), clock_timestamp())

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -231,6 +232,10 @@ class SqliteJournal:
     async def beat(self) -> float:
         await self._checkpoint()
         return max(0.0, self._paused_until - current_time())
+
+    async def now(self) -> datetime | None:
+        await self._checkpoint()
+        return None
 
     async def pause(self, seconds: float) -> None:
         await self._checkpoint()
