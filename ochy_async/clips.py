@@ -49,8 +49,8 @@ class RemoteContent(Protocol):
         ...
 
     @property
-    def source(self) -> str:
-        """Names this version of the content: see `Journal.remembered_digest`."""
+    def source(self) -> str | None:
+        """Names this version of the content: see `Journal.remembered_digest`. None if no name changes with it."""
         ...
 
     def clip(self) -> Clip:

@@ -232,13 +232,13 @@ class Pipeline:
         remote, version, journal = clip.remote, self._version(clip), self.context.journal
         settled = version is not None and version.is_settled()  # told before it is read
         if remote is not None:
-            known = await journal.remembered_digest(remote.source)
+            known = None if remote.source is None else await journal.remembered_digest(remote.source)
             if known is not None:
                 return known
             await remote.fetch()  # not under `_checks`, for which jobs with a copy wait
         async with self._checks:
             content = await digest(clip)
-        if remote is not None:
+        if remote is not None and remote.source is not None:
             await journal.remember_digest(remote.source, content)
         elif version is not None and settled:
             with suppress(JournalError):  # it only saves reading the file again; what is paid for is collected

@@ -41,8 +41,10 @@ class StoredObject:
     _copy: Copy | None = field(default=None, init=False, repr=False)
 
     @property
-    def source(self) -> str:
-        """See `clips.RemoteContent`."""
+    def source(self) -> str | None:
+        """See `clips.RemoteContent`. The ETag of a local file shows no change that keeps size, time and inode."""
+        if self.label.lower().startswith("file:"):
+            return None
         return hashlib.sha256(orjson.dumps([self.label, self.etag, self.size])).hexdigest()
 
     def clip(self) -> Clip:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -203,6 +204,17 @@ async def test_an_object_that_cannot_be_read_as_listed_is_an_outcome_and_costs_n
     assert used(found) == 0
 
 
+async def test_a_clip_in_a_folder_that_is_replaced_in_place_is_a_new_clip(tmp_path: Path) -> None:
+    """The ETag of `file://` is made of size, modification time and inode, which stay the same."""
+    at, store, path = service(), MemoryStore(), tmp_path / "a.mp4"
+    for number in range(2):
+        with path.open("r+b" if number else "wb") as file:
+            file.write(sample_clip(number, size=SIZE))
+        os.utime(path, ns=(10**18, 10**18))
+        assert words(await run(await listed(objects(f"file://{tmp_path}")), at, store)) == ["analyzed"]
+    assert charges(at) == [1, 1]
+
+
 @pytest.mark.parametrize("bytes_sent", [0, 1])
 async def test_a_cancelled_batch_leaves_no_file(
     server: ObjectServer, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bytes_sent: int
@@ -240,7 +252,7 @@ def files_of(folder: Path) -> list[str]:
 
 
 async def test_a_folder_is_listed_as_a_store_is(tmp_path: Path) -> None:
-    """All levels, without hidden files, annotated videos and other files; a finished batch needs no object."""
+    """All levels, without hidden files, annotated videos and other files."""
     names = ["a.mp4", "deep/er/50% #1?.MOV", ".hidden.mp4", ".trash/b.mp4", "a.x.output_video.mp4", "notes.txt"]
     for number, name in enumerate(names):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -252,8 +264,6 @@ async def test_a_folder_is_listed_as_a_store_is(tmp_path: Path) -> None:
     assert {each.label for each in outcomes} == labels
     assert words(outcomes) == ["analyzed"] * 2
     (single,) = await listed(objects(f"{tmp_path.as_uri()}/deep/er/50%25 %231%3F.MOV"))
-    for name in names:
-        (tmp_path / name).unlink()
     assert words(await run([*clips, single], at, store)) == ["analyzed"] * 3
     assert charges(at) == [1] * 2
 

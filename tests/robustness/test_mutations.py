@@ -1228,6 +1228,11 @@ OTHER_FAULTS: dict[str, tuple[str, str, Edit]] = {
         "workers_share",
         ("batch/pipeline.py", "None if self.context.journal.shared else clip.version", "clip.version"),
     ),
+    "the digest of a local object is remembered": (
+        "object_store/test_objects.py",
+        "in_place",
+        ("object_store/stored_object.py", 'startswith("file:")', 'startswith("none:")'),
+    ),
     "woken polls ignore the rate limit": (
         "test_hinted_waits.py",
         "rate_limit or pause_that_the_server",
