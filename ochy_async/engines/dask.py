@@ -175,10 +175,12 @@ class WorkerSession(WorkerPlugin):
     async def _reopen(self, failed: JobFeeder) -> None:
         """Opens a new batch, unless another job has done it: one whose journal has failed starts nothing any more."""
         async with self._reopening:
-            if self._feeder is failed and self._session is not None:
+            if self._feeder is failed and self._session is not None and not self._closing:
                 failed.stop("The journal has failed.")
                 await failed.ended.wait()  # what is paid for is collected
                 await sleep(REOPEN)
                 with suppress(JournalError):
                     self._feeder = await self._opened(self._session)
                     await failed.aclose()
+                    if self._closing:
+                        await self._feeder.aclose()

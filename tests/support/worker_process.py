@@ -38,7 +38,10 @@ class AcceleratedJournal(PostgresJournal):
     """A journal whose caller's seconds are shorter than those of the server."""
 
     _connection_limits: ClassVar[ConnectionLimits] = ConnectionLimits(
-        connect=10.0 * ACCELERATION, reply=20.0 * ACCELERATION, reconnect=30.0 * ACCELERATION
+        connect=10.0 * ACCELERATION,
+        reply=20.0 * ACCELERATION,
+        reconnect=30.0 * ACCELERATION,
+        close=5.0 * ACCELERATION,
     )
 
     async def beat(self) -> float:

@@ -77,7 +77,7 @@ class PostgresJournal(Journal):
         self._check()
         self._place = address_place(self._address)
         self._connections: Connections | None = None
-        self._worker = ""
+        self._worker, self._version = "", 0
         self._failover = False
 
     def __repr__(self) -> str:
@@ -103,7 +103,7 @@ class PostgresJournal(Journal):
             raise JournalBusy(
                 f"This journal in Postgres ({self._place}) is already open. Make another one for a batch."
             )
-        self._worker = uuid4().hex
+        self._worker, self._version = uuid4().hex, len(sql.MIGRATIONS)
         self._connections = Connections(self._address, self._place, self._channel, self._connection_limits)
         try:
             self._failover = await self._connections.open(self._open)
@@ -265,7 +265,7 @@ class PostgresJournal(Journal):
         statement, ascii_names = self._sql(sql.TAKE), list(map(to_ascii, names))
 
         async def send(connection: asyncpg.Connection, again: bool) -> Any:
-            return await connection.fetch(statement, self._worker, ascii_names, again, len(sql.MIGRATIONS))
+            return await connection.fetch(statement, self._worker, ascii_names, again, self._version)
 
         taken = self._only(await self._require_open().run(send))["name"]
         return None if taken is None else from_ascii(taken)
@@ -288,7 +288,7 @@ class PostgresJournal(Journal):
 
     async def beat(self) -> float:
         await self._begin()
-        beat = self._rows(sql.BEAT, self._worker, _label(), LEASE, len(sql.MIGRATIONS))
+        beat = self._rows(sql.BEAT, self._worker, _label(), LEASE, self._version)
         row = self._only(await self._require_open().run(beat))
         self._failover = self._failover and row["failover"]  # another worker may have ended it
         paused: float = row["paused"]
@@ -342,7 +342,7 @@ class PostgresJournal(Journal):
             await self._migrate(connection, identity)
             failover: bool = await connection.fetchval(self._sql(sql.OPENED), identity)
             await connection.execute(self._sql(sql.FORGET_WORKERS))
-            await connection.execute(self._sql(sql.BEAT), self._worker, _label(), LEASE, len(sql.MIGRATIONS))
+            await connection.execute(self._sql(sql.BEAT), self._worker, _label(), LEASE, self._version)
         return failover
 
     async def _migrate(self, connection: asyncpg.Connection, identity: str) -> None:
