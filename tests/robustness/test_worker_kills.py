@@ -21,10 +21,11 @@ from tests.support.servers import PostgresServer, Server, running
 pytest.importorskip("asyncpg", reason="needs the extra postgres: asyncpg is not installed")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the tests find processes in /proc, which Linux has")
 
-CLIPS = 24
+CLIPS = 60
 SEED = 1
 """An odd one, so that connections to the emulator break, too."""
 KILLS = 5
+"""At least, of each kind of disturbance."""
 OBJECTS = 16
 
 
