@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
+from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
@@ -120,10 +121,6 @@ def _wait_at_exit() -> None:
     atexit.register(time.sleep, LAST_MOMENTS)
 
 
-class _MissingObject(SourceError):
-    """The store answers that it does not have the object of a URL."""
-
-
 @define(eq=False)
 class Objects:
     """The videos under a URL; made by `objects`. Each iteration lists them anew."""
@@ -134,6 +131,9 @@ class Objects:
     """The name of the object, if the URL is that of a single one."""
     spool: Spool = field(repr=False)
     _store: ObjectStore = field(repr=False)
+    _was_listed: bool = field(default=False, repr=False)
+    """Whether somebody has found the name before. Then an object that is missing is yielded: reading it finds that it
+    was deleted."""
 
     def __aiter__(self) -> AsyncIterator[Clip]:
         return self.clips()
@@ -144,10 +144,6 @@ class Objects:
             for each in page:
                 if all(not part.startswith(".") for part in each["path"].split("/")) and is_own_clip(each["path"]):
                     yield self._clip(each)
-
-    def missing(self) -> Clip:
-        """The single object, of which no version is there: reading it finds that it was deleted."""
-        return StoredObject(self._store, self.spool, f"{self.url}/{self.name}", self.name, 1, '"none"').clip()
 
     def _clip(self, meta: ObjectMeta) -> Clip:
         path, etag = meta["path"], meta["e_tag"]
@@ -167,11 +163,16 @@ class Objects:
                     yield page
         except Exception as error:  # noqa: BLE001 - it has classes of its own, and raises built-in ones too
             kind = type(error).__name__
-            failure = _MissingObject if self.name and isinstance(error, FileNotFoundError) else SourceError
+            deleted = self._was_listed and isinstance(error, FileNotFoundError)
         else:
             return
+        if deleted:
+            yield [
+                {"path": self.name, "size": 1, "e_tag": '"none"', "last_modified": datetime.now(UTC), "version": None}
+            ]
+            return
         where = f"{self.url}/{self.name}"
-        raise failure(
+        raise SourceError(
             f"{where} cannot be listed ({kind}). Check that it exists, that access is granted, and the connection."
         )
 
@@ -192,12 +193,9 @@ class ObjectClips:
         bucket, name = _bucket_and_name(url)
         if bucket not in self._buckets:
             self._buckets[bucket] = objects(bucket)
-        found = evolve(self._buckets[bucket], name=unquote(name), spool=self._spool)
+        found = evolve(self._buckets[bucket], name=unquote(name), spool=self._spool, was_listed=True)
         async with aclosing(found.clips()) as clips:
-            try:
-                clip = await anext(clips, None) if is_own_clip(name) else None
-            except _MissingObject:
-                return found.missing()
+            clip = await anext(clips, None) if is_own_clip(name) else None
         if clip is None:
             raise InvalidRequest.of("The job", (Problem("clip", f"{url} names no video: it must end in one's name"),))
         return clip
