@@ -410,6 +410,9 @@ class JournalConflict(JournalError):
     Run the command or the batch again: it reads the entry anew and decides by what it holds now.
     """
 
+    about_subject: bool = False
+    """Whether only the tagging subject of the start is in the way: with another one it can be stored."""
+
 
 class LimitReached(JournalError):
     """One more start would commit more credits than all workers of the journal together may. Nothing was stored.

@@ -29,7 +29,6 @@ from ..errors import (
     StartAttempt,
     UncertainStart,
 )
-from ..journal.transitions import SubjectConflict
 from ..policy.clip_states import State
 from ..policy.credit_guard import RETRY_INTERVAL, StopReason
 from ..policy.start_fate import Fate
@@ -89,11 +88,10 @@ async def _start_admitted(job: ClipJob) -> NotAnalyzed | None:
     context = job.context
     try:
         transaction = await _intend(job)
-    except SubjectConflict:
+    except JournalConflict as error:
         context.guard.release_credit()
-        return None  # it is started with another one
-    except JournalConflict:
-        context.guard.release_credit()
+        if error.about_subject:
+            return None  # it is started with another one
         raise
     except LimitReached as error:
         context.guard.limit_reached(error.committed)
@@ -130,10 +128,9 @@ async def _intend(job: ClipJob) -> StartTransaction[Any, Any]:
             view=request.view,
             subject_id=request.subject_id,
         )
-    except SubjectConflict:
-        raise
-    except BaseException:
-        context.subject_pool.release(tag)
+    except BaseException as error:
+        if not (isinstance(error, JournalConflict) and error.about_subject):
+            context.subject_pool.release(tag)
         raise
     return transaction
 

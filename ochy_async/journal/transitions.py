@@ -15,7 +15,6 @@ from .contract import Entry, HistoryEntry
 
 __all__ = [
     "HOLDS_SUBJECT",
-    "SubjectConflict",
     "analysis_conflict",
     "check_limit",
     "history_entry",
@@ -26,10 +25,6 @@ __all__ = [
 
 HOLDS_SUBJECT = frozenset({State.INTENDED, State.SENDING, State.UNCERTAIN})
 """In these states a start may be linked to its subject without its id being known."""
-
-
-class SubjectConflict(JournalConflict):
-    """The tagging subject of a start cannot be used. Nothing was stored; another subject can."""
 
 
 def next_version(stored: Entry | None, entry: Entry) -> Entry:
@@ -73,13 +68,15 @@ def analysis_conflict(entry: Entry) -> JournalConflict:
     )
 
 
-def subject_conflict(entry: Entry) -> SubjectConflict:
+def subject_conflict(entry: Entry) -> JournalConflict:
     """Returns the error for a start whose tagging subject is retired, or belongs to another start that is not
     resolved."""
-    return SubjectConflict(
+    error = JournalConflict(
         f"The tagging subject of {_entry_name(entry)} is retired, or belongs to another start that is not resolved. "
         "Nothing was stored. Use another subject."
     )
+    error.about_subject = True
+    return error
 
 
 def check_limit(committed: int, most: int) -> None:

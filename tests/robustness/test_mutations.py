@@ -633,7 +633,7 @@ SHARED_JOURNAL_FAULTS: dict[str, tuple[str, Edit]] = {
     ),
     "a tagging subject is lost with each intent that is refused": (
         "of_a_refused_intent",
-        ("batch/submit.py", "        context.subject_pool.release(tag)\n", "        pass\n"),
+        ("batch/submit.py", "            context.subject_pool.release(tag)\n", "            pass\n"),
     ),
     "a worker with a wrong clock is not refused": (
         "whose_clock_is_wrong",
