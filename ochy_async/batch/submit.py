@@ -42,6 +42,8 @@ from .recorder import remember_release
 __all__ = ["start"]
 
 
+MOST_SUBJECTS: Final = 20
+"""Tagging subjects that are tried for a start. Those that a worker has may all be retired by others."""
 _CUT_SHORT: Final = "The journal failed, so the clip was not sent completely and no credit was spent. "
 
 
@@ -88,10 +90,8 @@ async def _start_admitted(job: ClipJob) -> NotAnalyzed | None:
     context = job.context
     try:
         transaction = await _intend(job)
-    except JournalConflict as error:
+    except JournalConflict:
         context.guard.release_credit()
-        if error.about_subject:
-            return None  # it is started with another one
         raise
     except LimitReached as error:
         context.guard.limit_reached(error.committed)
@@ -107,6 +107,18 @@ async def _start_admitted(job: ClipJob) -> NotAnalyzed | None:
 
 
 async def _intend(job: ClipJob) -> StartTransaction[Any, Any]:
+    """Stores the intent, with another tagging subject if the journal refuses one."""
+    tried = 0
+    while True:
+        tried += 1
+        try:
+            return await _intend_once(job)
+        except JournalConflict as error:
+            if not error.about_subject or tried == MOST_SUBJECTS:
+                raise
+
+
+async def _intend_once(job: ClipJob) -> StartTransaction[Any, Any]:
     """Stores the intent, with a tagging subject if the start needs one.
 
     If that fails, the subject is used again, unless the journal refuses it: then another worker has used or retired it.

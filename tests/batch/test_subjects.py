@@ -11,13 +11,15 @@ import pytest
 
 from ochy_async import BatchItem, OchySession, SideView
 from ochy_async.batch.outcomes import Outcome
-from ochy_async.emulator import DisconnectAfter, FaultPlan, FaultRule, ReplaceBody, Respond, Service, sample_clip
+from ochy_async.batch.recorder import MAX_CONFLICTS
+from ochy_async.batch.submit import MOST_SUBJECTS
+from ochy_async.emulator import DisconnectAfter, Fault, FaultPlan, FaultRule, ReplaceBody, Respond, Service, sample_clip
 from ochy_async.emulator.virtual_time import in_virtual_time
 from ochy_async.errors import ConnectionFailed, InvalidRequest, OchyError
 from ochy_async.events import SubjectCreated
 from ochy_async.journal.memory import MemoryJournal
 from ochy_async.policy.concurrency import Concurrency
-from ochy_async.protocol.routes import CREATE_SUBJECT, GET_SUBJECT, LIST_SUBJECTS, START
+from ochy_async.protocol.routes import CREATE_SUBJECT, GET_SUBJECT, LIST_SUBJECT_ANALYSES, LIST_SUBJECTS, START
 from tests.conftest import Recorded, direct_session, world
 
 LIST, GET, CREATE = str(LIST_SUBJECTS), str(GET_SUBJECT), str(CREATE_SUBJECT)
@@ -245,3 +247,26 @@ def test_a_subject_of_the_users_own_never_tags_another_start() -> None:
     outcomes = run(service, items_of(anna, None, None), tag_starts=True, concurrency=Concurrency(uploads=1))
     assert [outcome.word for outcome in outcomes] == ["analyzed"] * 3
     assert [charge.subject_id for charge in service.ledger].count(anna) == 1
+
+
+class SameSubject(Recorded):
+    """Answers each creation of a subject with the same id."""
+
+    def __init__(self, subject_id: str) -> None:
+        no_list = FaultRule(str(LIST_SUBJECT_ANALYSES), Respond(503), times=10_000)
+        super().__init__(FaultPlan([FaultRule(str(START), DisconnectAfter()), no_list]))
+        self.subject_id = subject_id
+
+    def fault_for(self, route: str, count: int) -> Fault | None:
+        fault = super().fault_for(route, count)
+        return ReplaceBody(b'{"subject_id": "%s"}' % self.subject_id.encode()) if route == CREATE else fault
+
+
+def test_a_server_that_makes_no_new_subjects_ends_a_clip() -> None:
+    """A subject that tags another start is refused, and others are asked for a limited number of times."""
+    service, (tag,) = service_of("tag")
+    faults = SameSubject(tag)
+    outcomes = run(service, items_of(None, None), faults, tag_starts=True)
+    assert sorted(each.word for each in outcomes) == ["uncertain", "unfinished"]
+    assert faults.routes.count(CREATE) == 1 + MAX_CONFLICTS * MOST_SUBJECTS
+    assert len(service.ledger) == 1

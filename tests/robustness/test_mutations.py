@@ -1022,11 +1022,6 @@ OTHER_FAULTS: dict[str, tuple[str, str, Edit]] = {
             "    with CancelScope(shield=False):\n        try:",
         ),
     ),
-    "the tagging subject of a refused request is used again": (
-        "batch/test_unresolved.py",
-        "not_used_again",
-        ("batch/tagging.py", "            self._retired.add(subject_id)\n", ""),
-    ),
     "a refusal that cannot be noted stops nothing": (
         "policy/test_credit_guard.py",
         "refusal_that_cannot",

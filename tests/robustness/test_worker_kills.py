@@ -72,8 +72,8 @@ def test_two_machines_buy_each_clip_of_a_bucket_once(server: Server, tmp_path: P
 
     emulator = Emulator(world(queue_seconds=0.5, listing_lag=5.0), speed=ACCELERATION)
     with object_server() as objects, start_blocking_portal() as portal, portal.wrap_async_context_manager(emulator):
-        objects.put("lab")
-        distinct = fill(objects, "lab", clips=OBJECTS, seed=0)
+        objects.put("two-machines")
+        distinct = fill(objects, "two-machines", clips=OBJECTS, seed=0)
         environment = {
             "OCHY_API_KEY": API_KEY,
             "OCHY_BASE_URL": emulator.url,
@@ -84,7 +84,7 @@ def test_two_machines_buy_each_clip_of_a_bucket_once(server: Server, tmp_path: P
             "AWS_ALLOW_HTTP": "true",
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{objects.port}",
         }
-        words = ("analyze", "s3://lab/clips/", "--view", "side", "--tag-starts", "--json")
+        words = ("analyze", "s3://two-machines/clips/", "--view", "side", "--tag-starts", "--json")
         ran = BucketCampaign(words, environment, tmp_path, emulator, random.Random(0))
         ran.run(KILLS)
     uncertain = {each["key"] for each in ran.outcomes if each["outcome"] == "uncertain"}
