@@ -639,7 +639,7 @@ async def test_the_totals_follow_every_change_of_many_workers(place: PostgresPla
 
         async def change(journal: Journal, number: int) -> None:
             chosen = random.Random(number)
-            key = str(number % 7)
+            key = str(number % 20)
             entry = await journal.get(key) or new(key, credits=1)
             state = chosen.choice(sorted(TRANSITIONS[entry.state if entry.version else None]))
             analysis_id = f"id-{chosen.randrange(40)}" if state is State.STARTED else entry.analysis_id
