@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 
 import pytest
-from rich.console import Console
 
 from ochy_async.gait import back_gait, side_gait
 
@@ -27,6 +26,7 @@ BACK = back_gait(landmarks(filmed(runner(1), "back_view"), "back_view"))
 def test_a_gait_shows_no_measured_value(value: object, text: str) -> None:
     """Only how much there is, with rich too."""
     assert repr(value) == str(value) == text
+    console = pytest.importorskip("rich.console", reason="needs the extra cli: rich is not installed")
     shown = io.StringIO()
-    Console(file=shown, width=200).print(value)
+    console.Console(file=shown, width=200).print(value)
     assert shown.getvalue() == f"{type(value).__name__}({text!r})\n"
