@@ -10,15 +10,26 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from hypothesis import settings
 
 from ochy_async import Limits, OchySession, Polling, Retry, Webhooks
 from ochy_async.core import SessionCore
-from ochy_async.emulator import Emulator, EmulatorSettings, Fault, FaultSource, InProcessTransport, Service, in_process
+from ochy_async.emulator import (
+    Emulator,
+    EmulatorSettings,
+    Fault,
+    FaultPlan,
+    FaultSource,
+    InProcessTransport,
+    Service,
+    in_process,
+)
 from ochy_async.errors import OchyError
 from ochy_async.events import Event
 from ochy_async.journal.postgres.journal import PostgresJournal
+from ochy_async.protocol.routes import RESULTS
 from ochy_async.webhooks.remote_bus import RemoteBus
 from tests.support import canary
 from tests.support.canary import API_KEY, HOOK_TOKEN
@@ -140,6 +151,24 @@ class Recorded:
     def fault_for(self, route: str, count: int) -> Fault | None:
         self.routes.append(route)
         return self._faults.fault_for(route, count) if self._faults else None
+
+
+class Clocked(Recorded):
+    """Faults that also record the time of each poll."""
+
+    def __init__(self, faults: FaultPlan | None = None) -> None:
+        super().__init__(faults)
+        self.times: list[float] = []
+
+    def fault_for(self, route: str, count: int) -> Fault | None:
+        if route == str(RESULTS):
+            self.times.append(anyio.current_time())
+        return super().fault_for(route, count)
+
+    def closest(self, polls: int) -> float:
+        """The shortest time in which so many polls were made."""
+        times = sorted(self.times)
+        return min(later - earlier for earlier, later in zip(times, times[polls:], strict=False))
 
 
 def world(**settings: Any) -> EmulatorSettings:

@@ -17,7 +17,6 @@ from ochy_async import Limits, OchySession, Polling, Retry, SideView, Webhooks
 from ochy_async.emulator import (
     Delay,
     Emulator,
-    Fault,
     FaultPlan,
     FaultRule,
     InProcessStorage,
@@ -45,28 +44,10 @@ from ochy_async.preflight.facts import ClipFacts
 from ochy_async.preflight.prober import Prober
 from ochy_async.protocol.routes import RESULTS
 from ochy_async.protocol.wire import Request, Response
-from tests.conftest import CLIP, QUICK, Recorded, direct_session, loop_clock, real_session, world
+from tests.conftest import CLIP, QUICK, Clocked, Recorded, direct_session, loop_clock, real_session, world
 from tests.robustness.test_cancellation import cancelled_at, open_files, tasks
 
 GET_WEBHOOK = "GET /webhook"
-
-
-class Clocked(Recorded):
-    """Faults that also record the time of each poll."""
-
-    def __init__(self, faults: FaultPlan | None = None) -> None:
-        super().__init__(faults)
-        self.times: list[float] = []
-
-    def fault_for(self, route: str, count: int) -> Fault | None:
-        if route == str(RESULTS):
-            self.times.append(anyio.current_time())
-        return super().fault_for(route, count)
-
-    def closest(self, polls: int) -> float:
-        """The shortest time in which so many polls were made."""
-        times = sorted(self.times)
-        return min(later - earlier for earlier, later in zip(times, times[polls:], strict=False))
 
 
 # --- what is shared -----------------------------------------------------------------------------------

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
@@ -139,17 +142,23 @@ def test_a_worker_that_is_stopped_leaves_its_clips_to_others(
     assert len({*harness.ids}) == len(harness.ids) <= 12
 
 
+@contextmanager
+def busy_worker(harness: CliHarness, address: str, output: Path) -> Generator[subprocess.Popen[str]]:
+    """A worker that has begun with twelve clips."""
+    harness.ochy("enqueue", *harness.clips(*(f"{n}.mp4" for n in range(12))), *SIDE, OCHY_JOURNAL=address)
+    env = harness.environment(OCHY_JOURNAL=address)
+    with cli_process("worker", "--in-flight", "2", *FAST_POLLING, folder=output, env=env) as worker:
+        wait_until(lambda: harness.starts, 60)
+        yield worker
+
+
 def test_a_database_that_is_restarted_ends_the_worker_and_the_next_one_goes_on(
     harness: CliHarness, output: Path
 ) -> None:
     """PgQueuer does not connect again, so a supervisor has to start the worker again. Nothing is bought twice."""
-    clips = harness.clips(*(f"{number}.mp4" for number in range(12)))
     with running(PostgresServer) as server:
         address = database(server)
-        harness.ochy("enqueue", *clips, *SIDE, OCHY_JOURNAL=address)
-        env = harness.environment(OCHY_JOURNAL=address)
-        with cli_process("worker", "--in-flight", "2", *FAST_POLLING, folder=output, env=env) as worker:
-            wait_until(lambda: harness.starts, 60)
+        with busy_worker(harness, address, output) as worker:
             server.kill()
             server.start()
             assert worker.wait(60) == 1
@@ -162,13 +171,9 @@ def test_a_database_that_is_restarted_ends_the_worker_and_the_next_one_goes_on(
 
 def test_a_worker_ends_by_the_second_signal_although_the_database_hangs(harness: CliHarness, output: Path) -> None:
     """Its clips stay in the queue, and come back once its heartbeats are missed."""
-    clips = harness.clips(*(f"{number}.mp4" for number in range(12)))
     with running(PostgresServer) as server:
         address = database(server)
-        harness.ochy("enqueue", *clips, *SIDE, OCHY_JOURNAL=address)
-        env = harness.environment(OCHY_JOURNAL=address)
-        with cli_process("worker", "--in-flight", "2", *FAST_POLLING, folder=output, env=env) as worker:
-            wait_until(lambda: harness.starts, 60)
+        with busy_worker(harness, address, output) as worker:
             server.hang()
             worker.send_signal(signal.SIGTERM)
             wait_until(lambda: "Stopping" in (output / "stderr").read_text(), 60)

@@ -237,9 +237,8 @@ class Connections:
         if others := self._running - {asyncio.current_task()}:
             await asyncio.wait(others)
         if leave is not None:
-            await self._attempt(
-                leave, False, self._limits.close
-            )  # if that fails, the lease of the worker ends what it holds
+            # If that fails, the lease of the worker ends what it holds.
+            await self._attempt(leave, False, self._limits.close)
         connections = [*self._idle, *([self._listener] if self._listener is not None else [])]
         self._idle, self._listener = [], None
         await asyncio.gather(*(self._end(connection) for connection in connections))
